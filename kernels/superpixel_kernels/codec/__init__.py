@@ -1,0 +1,19 @@
+"""The label map container SPXL: a label map and its coarser levels, small, in bytes that browsers read.
+
+```
+data = encode(labels, tree=Tree(into, order))     # bytes, the same for the same arguments
+label_map = decode(data)                          # raises InvalidLabelMap on anything malformed
+label_map.labels                                  # (height, width) int32
+label_map.labels_at(100)                          # the level with 100 regions
+```
+
+docs/label-map.md specifies the format. `reference.py` is a second, short decoder: executable documentation.
+"""
+
+from superpixel_kernels.codec.label_map import LabelMap, Levels, Regions, Tree
+from superpixel_kernels.codec.layout import MAX_PIXELS
+from superpixel_kernels.codec.reader import decode
+from superpixel_kernels.codec.regions import measure_regions
+from superpixel_kernels.codec.writer import encode
+
+__all__ = ["MAX_PIXELS", "LabelMap", "Levels", "Regions", "Tree", "decode", "encode", "measure_regions"]

@@ -1,0 +1,131 @@
+"""What a label map container holds, once read."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from superpixel_kernels.codec import _codec
+from superpixel_kernels.errors import InvalidParameter
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tree:
+    """The merges from a label map of `count` labels down to one region.
+
+    Attributes:
+        into: (count - 1,) integers; entry 0 is label 1. The component of label b = 1..count-1 is merged into
+            that of `into[b - 1]`, which is below b, when b stops being the smallest label of its component.
+        order: (count - 1,) integers; the rank, 0..count-2, of that merge among all merges.
+    """
+
+    into: NDArray[np.integer]
+    order: NDArray[np.integer]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Levels:
+    """Chosen coarser levels of a label map of `count` labels.
+
+    Attributes:
+        counts: how many regions each level has: strictly falling, below `count`.
+        into: (count - 1,) int32; as in `Tree`.
+        level: (count - 1,) uint8; entry 0 is label 1: the first (finest) level in which the label is no
+            longer the smallest of its component, `len(counts)` where it is in all of them.
+    """
+
+    counts: tuple[int, ...]
+    into: NDArray[np.int32]
+    level: NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Regions:
+    """Measurements of the `count` regions of a label map.
+
+    Attributes:
+        area: (count,) uint32, pixels.
+        box: (count, 4) uint32: x0, y0, x1, y1 in pixels; x1 and y1 lie one past the region.
+        centroid: (count, 2) uint32: x, y in 1/16 pixel, pixel x lying at coordinate x, rounded half up.
+        mean_color: (count, 3) uint8: mean of the sRGB bytes R, G, B, rounded half up.
+        neighbor_offsets: (count + 1,) uint32. The 4-neighbours b > a of region a are
+            `neighbors[neighbor_offsets[a]:neighbor_offsets[a + 1]]`, ascending.
+        neighbors: (pairs,) int32, labels.
+    """
+
+    area: NDArray[np.uint32]
+    box: NDArray[np.uint32]
+    centroid: NDArray[np.uint32]
+    mean_color: NDArray[np.uint8]
+    neighbor_offsets: NDArray[np.uint32]
+    neighbors: NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelMap:
+    """A decoded label map.
+
+    Attributes:
+        labels: (height, width) int32, 0..count-1, numbered by first appearance row by row.
+        count: number of labels.
+        connected: the writer's word that every label is one 4-connected region; not verified.
+        algorithm_version: the version of the algorithm that made the map, 0..65535.
+        tree: all coarser levels, or None.
+        levels: some coarser levels, or None; never together with `tree`.
+        heights: (count - 1,) float32, the heights of the merges in their order, each rounded up to bfloat16;
+            or None. Only together with `tree`.
+        regions: measurements of the map's regions, or None; the writer's word, not verified.
+    """
+
+    labels: NDArray[np.int32]
+    count: int
+    connected: bool
+    algorithm_version: int
+    tree: Tree | None = None
+    levels: Levels | None = None
+    heights: NDArray[np.float32] | None = None
+    regions: Regions | None = None
+
+    @property
+    def width(self) -> int:
+        """Pixels in a row."""
+        return int(self.labels.shape[1])
+
+    @property
+    def height(self) -> int:
+        """Rows."""
+        return int(self.labels.shape[0])
+
+    def cut(self, count: int) -> NDArray[np.int32]:
+        """Which region of the level with `count` regions each label lies in.
+
+        Args:
+            count: the map's own count; with a `tree` any count from 1; with `levels` a stored one.
+
+        Returns:
+            (self.count,) int32, 0..count-1, numbered by first appearance as the labels are.
+
+        Raises:
+            InvalidParameter: the map does not hold that level.
+        """
+        if count == self.count:
+            return np.arange(count, dtype=np.int32)
+        if self.tree is not None:
+            if not 1 <= count < self.count:
+                raise InvalidParameter("count", f"must be from 1 to {self.count}, got {count}")
+            return cut(self.tree.into, self.tree.order, self.count - count)
+        stored = () if self.levels is None else self.levels.counts
+        if self.levels is None or count not in stored:
+            raise InvalidParameter("count", f"must be one of {[self.count, *stored]}, got {count}")
+        return cut(self.levels.into, self.levels.level, stored.index(count) + 1)
+
+    def labels_at(self, count: int) -> NDArray[np.int32]:
+        """The label map of the level with `count` regions: (height, width) int32. Arguments as for `cut`."""
+        return self.cut(count)[self.labels]
+
+
+def cut(into: NDArray[np.integer], rank: NDArray[np.integer], limit: int) -> NDArray[np.int32]:
+    """The look-up table after all merges with `rank[b - 1] < limit`; arrays as in `Tree`."""
+    lut = np.empty(len(into) + 1, np.int32)
+    _codec.cut_tree(np.ascontiguousarray(into, np.int32), np.ascontiguousarray(rank, np.int32), limit, lut)
+    return lut

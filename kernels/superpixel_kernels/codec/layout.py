@@ -1,0 +1,52 @@
+"""The container's layout, as the writer and the reader both need it."""
+
+import struct
+
+import numpy as np
+from numpy.typing import NDArray
+
+MAGIC = b"SPXL"
+FORMAT_VERSION = 1
+FLAG_CONNECTED = 1
+
+HEADER = struct.Struct("<4sBBHIII")
+"""Magic, format version, flags, algorithm version, width, height, count."""
+
+SECTION = struct.Struct("<4sII")
+"""Type, stored bytes, raw bytes; the payload follows."""
+
+LABELS = b"LABL"
+TREE = b"TREE"
+LEVELS = b"LVLS"
+HEIGHTS = b"hght"
+REGIONS = b"regn"
+END = b"END\0"
+
+GZIP_WINDOW_BITS = 31
+"""zlib's word for a 32 KiB window in a gzip member."""
+
+MAX_PIXELS = 2**28
+"""Largest map written, and the largest read unless the caller says otherwise: 1 GiB of labels."""
+
+MAX_LEVELS = 32
+
+REGION_BYTES = 4 + 4 * 4 + 2 * 4 + 3
+"""A region's fixed fields in REGIONS: area, box, centroid, mean colour."""
+
+
+def plane_count(count: int) -> int:
+    """Bytes that the labels of a map of `count` labels need: the byte planes of its tree's fields."""
+    return ((count - 1).bit_length() + 7) // 8
+
+
+def to_planes(values: NDArray[np.uint32], planes: int) -> list[bytes]:
+    """All lowest bytes of `values`, (m,), then all second bytes, and so on."""
+    return [plane.tobytes() for plane in values.view(np.uint8).reshape(-1, 4).T[:planes]]
+
+
+def from_planes(data: bytes, size: int) -> NDArray[np.uint32]:
+    """The `size` values whose byte planes `data` is, as uint32."""
+    planes = len(data) // size if size else 0
+    wide = np.zeros((size, 4), np.uint8)
+    wide[:, :planes] = np.frombuffer(data, np.uint8).reshape(planes, size).T
+    return wide.view("<u4").reshape(size).astype(np.uint32, copy=False)

@@ -1,0 +1,131 @@
+// Python's door to the codec's loops. Shapes, dtypes and sizes are checked by the Python side, which is the
+// only caller; bytes from outside are checked here.
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+
+#include <memory>
+#include <vector>
+
+#include "bytes.h"
+#include "label_tokens.h"
+#include "regions.h"
+#include "tree.h"
+
+namespace nb = nanobind;
+using namespace nb::literals;
+namespace codec = superpixel::codec;
+
+namespace {
+
+template <typename T, typename... Options>
+using Array = nb::ndarray<T, nb::numpy, nb::c_contig, nb::device::cpu, Options...>;
+template <typename T>
+using Vector = Array<T, nb::ndim<1>>;
+template <typename T>
+using Matrix = Array<T, nb::ndim<2>>;
+
+const std::uint8_t* data(const nb::bytes& bytes) { return static_cast<const std::uint8_t*>(bytes.data()); }
+
+void expect(bool condition, const char* what) {
+    if (!condition) throw nb::value_error(what);
+}
+
+template <typename T>
+Vector<T> to_array(std::vector<T>&& values) {
+    auto owned = std::make_unique<std::vector<T>>(std::move(values));
+    const nb::capsule owner(owned.get(), [](void* p) noexcept { delete static_cast<std::vector<T>*>(p); });
+    std::vector<T>* const kept = owned.release();
+    return Vector<T>(kept->data(), {kept->size()}, owner);
+}
+
+nb::tuple encode_labels(const Matrix<const std::int32_t>& labels) {
+    expect(labels.size() > 0, "labels: empty");
+    codec::TokenWriter writer;
+    std::uint32_t count = 0;
+    {
+        const nb::gil_scoped_release unlocked;
+        count = codec::encode_labels(labels.data(), labels.shape(0), labels.shape(1), writer);
+    }
+    PyObject* const payload = PyBytes_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(writer.size()));
+    if (payload == nullptr) throw nb::python_error();
+    writer.write(reinterpret_cast<std::uint8_t*>(PyBytes_AS_STRING(payload)));
+    return nb::make_tuple(nb::steal<nb::bytes>(payload), count);
+}
+
+void decode_labels(const nb::bytes& payload, std::uint32_t count, const Matrix<std::int32_t>& labels) {
+    expect(labels.size() > 0, "labels: empty");
+    const nb::gil_scoped_release unlocked;
+    codec::decode_labels(data(payload), payload.size(), count, labels.data(), labels.shape(0),
+                         labels.shape(1));
+}
+
+std::uint32_t cut_tree(const Vector<const std::int32_t>& into, const Vector<const std::int32_t>& rank,
+                       std::int32_t limit, const Vector<std::int32_t>& lut) {
+    expect(into.size() == rank.size() && lut.size() == into.size() + 1, "into, rank, lut: sizes differ");
+    const nb::gil_scoped_release unlocked;
+    return codec::cut_tree(into.data(), rank.data(), lut.size(), limit, lut.data());
+}
+
+nb::bytes encode_varints(const Vector<const std::uint32_t>& values) {
+    std::vector<std::uint8_t> out(values.size() * codec::kMaxVarintBytes);
+    std::uint8_t* at = out.data();
+    for (std::size_t i = 0; i < values.size(); ++i) at = codec::write_varint(at, values.data()[i]);
+    return nb::bytes(out.data(), static_cast<std::size_t>(at - out.data()));
+}
+
+void decode_varints(const char* section, const nb::bytes& bytes, const Vector<std::uint32_t>& values) {
+    codec::VarintReader reader(section, data(bytes), data(bytes) + bytes.size());
+    for (std::size_t i = 0; i < values.size(); ++i) values.data()[i] = reader.next();
+    reader.expect_end();
+}
+
+nb::tuple measure_regions(const Matrix<const std::int32_t>& labels,
+                          const Array<const std::uint8_t, nb::shape<-1, -1, 3>>& rgb, std::uint32_t count,
+                          const Vector<std::uint32_t>& area, const Matrix<std::uint32_t>& box,
+                          const Matrix<std::uint32_t>& centroid, const Matrix<std::uint8_t>& mean_color) {
+    expect(rgb.shape(0) == labels.shape(0) && rgb.shape(1) == labels.shape(1),
+           "rgb: not of the labels' size");
+    expect(area.size() == count && box.size() == 4 * std::size_t{count} &&
+               centroid.size() == 2 * std::size_t{count} && mean_color.size() == 3 * std::size_t{count},
+           "regions: not of the count's size");
+    codec::Adjacency adjacency;
+    {
+        const nb::gil_scoped_release unlocked;
+        adjacency = codec::measure_regions(labels.data(), rgb.data(), labels.shape(0), labels.shape(1), count,
+                                           {area.data(), box.data(), centroid.data(), mean_color.data()});
+    }
+    return nb::make_tuple(to_array(std::move(adjacency.offsets)), to_array(std::move(adjacency.neighbors)));
+}
+
+void decode_adjacency(const nb::bytes& bytes, const Vector<std::uint32_t>& offsets,
+                      const Vector<std::int32_t>& neighbors) {
+    expect(offsets.size() > 0, "offsets: empty");
+    codec::decode_adjacency(data(bytes), bytes.size(), static_cast<std::uint32_t>(offsets.size() - 1),
+                            static_cast<std::uint32_t>(neighbors.size()), offsets.data(), neighbors.data());
+}
+
+}  // namespace
+
+NB_MODULE(_codec, m) {
+    const nb::object invalid_label_map =
+        nb::module_::import_("superpixel_kernels.errors").attr("InvalidLabelMap");
+    nb::register_exception_translator(
+        [](const std::exception_ptr& error, void* type) {
+            try {
+                std::rethrow_exception(error);
+            } catch (const codec::FormatError& format_error) {
+                PyErr_SetString(static_cast<PyObject*>(type), format_error.what());
+            }
+        },
+        nb::object(invalid_label_map).release().ptr());  // the translator lives as long as the process
+
+    m.def("encode_labels", &encode_labels, "labels"_a.noconvert());
+    m.def("decode_labels", &decode_labels, "payload"_a, "count"_a, "labels"_a.noconvert());
+    m.def("cut_tree", &cut_tree, "into"_a.noconvert(), "rank"_a.noconvert(), "limit"_a, "lut"_a.noconvert());
+    m.def("encode_varints", &encode_varints, "values"_a.noconvert());
+    m.def("decode_varints", &decode_varints, "section"_a, "data"_a, "values"_a.noconvert());
+    m.def("measure_regions", &measure_regions, "labels"_a.noconvert(), "rgb"_a.noconvert(), "count"_a,
+          "area"_a.noconvert(), "box"_a.noconvert(), "centroid"_a.noconvert(), "mean_color"_a.noconvert());
+    m.def("decode_adjacency", &decode_adjacency, "data"_a, "offsets"_a.noconvert(),
+          "neighbors"_a.noconvert());
+}

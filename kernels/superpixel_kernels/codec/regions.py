@@ -1,0 +1,38 @@
+"""Measuring the regions of a label map."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from superpixel_kernels.codec import _codec
+from superpixel_kernels.codec.label_map import Regions
+from superpixel_kernels.codec.writer import as_labels
+from superpixel_kernels.errors import InvalidImage, InvalidLabelMap
+
+
+def measure_regions(labels: NDArray[np.integer], image: NDArray[np.uint8]) -> Regions:
+    """Area, bounding box, centroid, mean colour and neighbours of every region.
+
+    Args:
+        labels: (height, width) integers, each of 0..count-1 present, in any order.
+        image: (height, width, 3) uint8, the sRGB bytes R, G, B to be averaged.
+
+    Raises:
+        InvalidLabelMap: labels of another kind, or a label below the largest one that has no pixel.
+        InvalidImage: an image of another shape or dtype.
+    """
+    labels = as_labels(labels)
+    if image.shape != (*labels.shape, 3) or image.dtype != np.uint8:
+        raise InvalidImage(
+            f"image: must be {(*labels.shape, 3)} uint8 for these labels, got {image.shape} {image.dtype}"
+        )
+    count = int(labels.max()) + 1
+    if not 1 <= count <= labels.size:
+        raise InvalidLabelMap(f"labels: the largest is {count - 1} in a map of {labels.size} pixels")
+    area = np.empty(count, np.uint32)
+    box = np.empty((count, 4), np.uint32)
+    centroid = np.empty((count, 2), np.uint32)
+    mean_color = np.empty((count, 3), np.uint8)
+    offsets, neighbors = _codec.measure_regions(
+        labels, np.ascontiguousarray(image), count, area, box, centroid, mean_color
+    )
+    return Regions(area, box, centroid, mean_color, offsets, neighbors)

@@ -1,0 +1,222 @@
+// Stage graph: sums of each base region, and one edge for each pair of neighbours.
+#include <algorithm>
+
+#include "engine.h"
+#include "superpixel/graph.h"
+
+namespace superpixel {
+namespace {
+
+// Bands of rows are scanned at the same time. Regions are numbered in raster order of their first pixel, so each band owns
+// the range of regions that begin in it; what it finds of earlier bands' regions (few: a region is at most three cells
+// high) is handed to them at the end. All sums are exact, so their order is free.
+class GraphBuilder {
+  public:
+    GraphBuilder(Workspace& workspace, const Image& image, Planes planes, i32 regions)
+        : workspace_(workspace),
+          planes_(planes),
+          width_(image.width),
+          height_(image.height),
+          regions_(regions),
+          bands_(std::min<i32>(height_, workspace.pool.size())),
+          first_run_(workspace.memory.row_runs.data()),
+          start_(workspace.memory.run_start.data()),
+          region_(workspace.memory.run_region.data()) {}
+
+    i64 build() {
+        sums_ = workspace_.memory.merge.sums[0].need(regions_);
+        head_ = workspace_.memory.edge_head.need(regions_);
+        if (workspace_.memory.edge_bands.size() < static_cast<size_t>(bands_)) {
+            workspace_.memory.edge_bands.resize(static_cast<size_t>(bands_));
+        }
+        owned_.assign(static_cast<size_t>(bands_) + 1, regions_);
+        find_owned();
+        workspace_.pool.each(bands_, [&](i64 band) { scan(static_cast<i32>(band)); });
+        for (i32 band = 0; band < bands_; ++band) hand_over(band);
+        return emit();
+    }
+
+  private:
+    i32 band_begin(i32 band) const { return static_cast<i32>(static_cast<i64>(height_) * band / bands_); }
+    EdgeBand& band_at(i32 band) { return workspace_.memory.edge_bands[static_cast<size_t>(band)]; }
+    i32 end_of(i64 run, i32 y) const { return run + 1 < first_run_[y + 1] ? start_[run + 1] : width_; }
+    i32 owner(i32 region) const {
+        return static_cast<i32>(std::upper_bound(owned_.begin(), owned_.end() - 1, region) - owned_.begin()) - 1;
+    }
+
+    // owned_[band] = the first region that begins in the band: one more than the largest seen in any row above.
+    void find_owned() {
+        std::vector<i32> largest(static_cast<size_t>(bands_));
+        workspace_.pool.each(bands_, [&](i64 band) {
+            const i64 begin = first_run_[band_begin(static_cast<i32>(band))];
+            const i64 end = first_run_[band_begin(static_cast<i32>(band) + 1)];
+            largest[static_cast<size_t>(band)] = *std::max_element(region_ + begin, region_ + end);
+        });
+        i32 next = 0;
+        for (size_t band = 0; band < largest.size(); ++band) {
+            owned_[band] = next;
+            next = std::max(next, largest[band] + 1);
+        }
+    }
+
+    void scan(i32 band) {
+        EdgeBand& out = band_at(band);
+        out.count = 0;
+        out.foreign.clear();
+        out.foreign_sums.clear();
+        i16* const contrast = out.contrast.need(width_);
+        const i32 owned_begin = owned_[static_cast<size_t>(band)];
+        const i32 owned_end = owned_[static_cast<size_t>(band) + 1];
+        std::fill(sums_ + owned_begin, sums_ + owned_end, RegionSums{});
+        std::fill(head_ + owned_begin, head_ + owned_end, -1);
+        for (i32 y = band_begin(band); y < band_begin(band + 1); ++y) {
+            scan_row(band, y, contrast);
+            if (y > 0) scan_seam(band, y, contrast);
+        }
+    }
+
+    Planes line(i32 y, i32 x = 0) const {
+        const i64 at = static_cast<i64>(y) * width_ + x;
+        return {planes_.L + at, planes_.A + at, planes_.B + at};
+    }
+
+    // Region sums, and the sides between horizontal neighbours.
+    void scan_row(i32 band, i32 y, i16* contrast) {
+        // contrast[x]: the side between x-1 and x, from the pixels x-2 and x+1, held inside the row.
+        const auto at = [&](i32 x) {
+            workspace_.simd.contrast(line(y, std::max(x - 2, 0)), line(y, std::min(x + 1, width_ - 1)), 1, contrast + x);
+        };
+        if (width_ > 1) at(1);
+        if (width_ > 3) workspace_.simd.contrast(line(y, 0), line(y, 3), width_ - 3, contrast + 2);
+        if (width_ > 2) at(width_ - 1);
+
+        EdgeBand& out = band_at(band);
+        const i32 owned_begin = owned_[static_cast<size_t>(band)];
+        const Planes pixels = line(y);
+        i32 before = -1;
+        for (i64 run = first_run_[y]; run < first_run_[y + 1]; ++run) {
+            const i32 region = region_[run];
+            const i32 begin = start_[run];
+            const i32 end = end_of(run, y);
+            // A run is at most three cells long.
+            i32 L = 0, A = 0, B = 0;
+            for (i32 x = begin; x < end; ++x) {
+                L += pixels.L[x];
+                A += pixels.A[x];
+                B += pixels.B[x];
+            }
+            if (region >= owned_begin) {
+                RegionSums& sums = sums_[region];
+                sums.n += end - begin;
+                sums.L += L;
+                sums.A += A;
+                sums.B += B;
+            } else {
+                out.foreign_sums.push_back({region, end - begin, L, A, B});
+            }
+            if (before >= 0) add(band, before, region, 1, contrast[begin]);
+            before = region;
+        }
+    }
+
+    // The sides between row y-1 and row y, whose contrast lies between the rows y-2 and y+1.
+    void scan_seam(i32 band, i32 y, i16* contrast) {
+        workspace_.simd.contrast(line(std::max(y - 2, 0)), line(std::min(y + 1, height_ - 1)), width_, contrast);
+        i64 above = first_run_[y - 1];
+        i64 below = first_run_[y];
+        i32 x = 0;
+        while (x < width_) {
+            const i32 above_end = end_of(above, y - 1);
+            const i32 below_end = end_of(below, y);
+            const i32 end = std::min(above_end, below_end);
+            if (region_[above] != region_[below]) {
+                i32 sum = 0;
+                for (i32 i = x; i < end; ++i) sum += contrast[i];
+                add(band, region_[above], region_[below], end - x, sum);
+            }
+            above += above_end == end ? 1 : 0;
+            below += below_end == end ? 1 : 0;
+            x = end;
+        }
+    }
+
+    void add(i32 band, i32 p, i32 q, i32 len, i64 cs) {
+        const i32 a = std::min(p, q);
+        const i32 b = std::max(p, q);
+        if (a < owned_[static_cast<size_t>(band)]) {
+            band_at(band).foreign.push_back({a, b, len, cs});
+        } else {
+            add_owned(band_at(band), a, b, len, cs);
+        }
+    }
+
+    void add_owned(EdgeBand& band, i32 a, i32 b, i32 len, i64 cs) {
+        EdgeNode* nodes = band.nodes.data();
+        for (i32 at = head_[a]; at >= 0; at = nodes[at].next) {
+            if (nodes[at].b == b) {
+                nodes[at].len += len;
+                nodes[at].cs += cs;
+                return;
+            }
+        }
+        nodes = band.nodes.grow(band.count + 1);
+        nodes[band.count] = {b, len, cs, head_[a]};
+        head_[a] = static_cast<i32>(band.count++);
+    }
+
+    void hand_over(i32 band) {
+        for (const EdgeBand::ForeignSums& from : band_at(band).foreign_sums) {
+            RegionSums& sums = sums_[from.region];
+            sums.n += from.n;
+            sums.L += from.L;
+            sums.A += from.A;
+            sums.B += from.B;
+        }
+        for (const EdgeBand::Foreign& edge : band_at(band).foreign) {
+            add_owned(band_at(owner(edge.a)), edge.a, edge.b, edge.len, edge.cs);
+        }
+    }
+
+    // The lists as one array, sorted by (a, b).
+    i64 emit() {
+        std::vector<i64> begin(static_cast<size_t>(bands_) + 1, 0);
+        for (i32 band = 0; band < bands_; ++band) {
+            begin[static_cast<size_t>(band) + 1] = begin[static_cast<size_t>(band)] + band_at(band).count;
+        }
+        Edge* const edges = workspace_.memory.edges.need(begin.back());
+        workspace_.pool.each(bands_, [&](i64 band) {
+            const EdgeNode* const nodes = band_at(static_cast<i32>(band)).nodes.data();
+            Edge* out = edges + begin[static_cast<size_t>(band)];
+            for (i32 a = owned_[static_cast<size_t>(band)]; a < owned_[static_cast<size_t>(band) + 1]; ++a) {
+                Edge* const list = out;
+                for (i32 at = head_[a]; at >= 0; at = nodes[at].next) {
+                    const Edge edge{a, nodes[at].b, nodes[at].len, static_cast<double>(nodes[at].cs)};
+                    Edge* place = out++;
+                    for (; place > list && place[-1].b > edge.b; --place) *place = place[-1];
+                    *place = edge;
+                }
+            }
+        });
+        return begin.back();
+    }
+
+    Workspace& workspace_;
+    const Planes planes_;
+    const i32 width_, height_, regions_, bands_;
+    const i64* const first_run_;
+    const i32* const start_;
+    const i32* const region_;
+    RegionSums* sums_ = nullptr;
+    i32* head_ = nullptr;
+    std::vector<i32> owned_;
+};
+
+}  // namespace
+
+i64 build_graph(Run& run, const Image& image, Planes planes, i32 regions) {
+    i64 edges = 0;
+    run.stage(kGraph, [&] { edges = GraphBuilder(run.workspace, image, planes, regions).build(); });
+    return edges;
+}
+
+}  // namespace superpixel

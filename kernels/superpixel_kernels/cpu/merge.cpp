@@ -1,0 +1,495 @@
+// Stage merge: rounds of reciprocal nearest neighbours (and collective rounds where those stall), each in parallel over
+// ranges of regions.
+#include <algorithm>
+#include <barrier>
+#include <bit>
+#include <utility>
+
+#include "engine.h"
+#include "superpixel/graph.h"
+#include "superpixel/merge.h"
+
+namespace superpixel {
+namespace {
+
+constexpr u64 kNoWord = ~u64{0};
+// Below this many edges a round is too short to share.
+constexpr i64 kSharedEdges = 8192;
+
+// A live region is known by its rank among the live ones, so arrays stay dense; ranks and identities order alike. Every
+// round contracts into fresh arrays: range t owns regions [begin, end) and the edges whose smaller region it owns.
+class Merger {
+  public:
+    Merger(Run& run, i64 nodes, i64 edge_count, CostParams params)
+        : run_(run),
+          pool_(run.workspace.pool),
+          simd_(run.workspace.simd),
+          scratch_(run.workspace.memory.merge),
+          params_(params),
+          live_(nodes),
+          edges_left_(edge_count) {
+        for (int side = 0; side < 2; ++side) {
+            sums_[side] = scratch_.sums[side].grow(nodes);
+            identity_[side] = scratch_.identity[side].need(nodes);
+            height_[side] = scratch_.height[side].need(nodes);
+        }
+        means_ = scratch_.means.need(nodes);
+        best_ = scratch_.best.need(nodes);
+        root_ = scratch_.root.need(nodes);
+        new_id_ = scratch_.new_id.need(nodes);
+        records_.reserve(static_cast<size_t>(std::max<i64>(nodes - 1, 0)));
+        for (i64 i = 0; i < nodes; ++i) {
+            means_[i] = mean_of(sums_[0][i]);
+            identity_[0][i] = static_cast<i32>(i);
+            height_[0][i] = 0.0f;
+        }
+    }
+
+    std::vector<MergeRecord> merge() {
+        Edge* edges = run_.workspace.memory.edges.data();
+        if (edges_left_ >= kSharedEdges && pool_.size() > 1) {
+            split(pool_.size(), edges);
+            rounds(kSharedEdges);
+            edges = gather();
+        }
+        split(1, edges);
+        rounds(1);
+        return sort_by_height();
+    }
+
+  private:
+    static RegionMean mean_of(const RegionSums& sums) {
+        return {sums.L / sums.n, sums.A / sums.n, sums.B / sums.n, sums.n};
+    }
+
+    MergeRange& range(i32 index) { return scratch_.ranges[static_cast<size_t>(index)]; }
+    const Edge& edge_of(const Best& best) { return range(best.range).edges[best.edge]; }
+
+    // Shares the edges (grouped by a, ascending) among `count` ranges.
+    void split(i32 count, Edge* edges) {
+        count_ = count;
+        if (scratch_.ranges.size() < static_cast<size_t>(count)) scratch_.ranges.resize(static_cast<size_t>(count));
+        i64 next = 0;
+        for (i32 t = 0; t < count; ++t) {
+            MergeRange& part = range(t);
+            part.outbox.resize(static_cast<size_t>(count));
+            std::fill_n(part.marker.need(live_), live_, 0);
+            part.next_storage = 0;
+            part.edges = edges + next;
+            part.begin = t == 0 ? 0 : range(t - 1).end;
+            i64 end = edges_left_ * (t + 1) / count;
+            while (end > next && end < edges_left_ && edges[end].a == edges[end - 1].a) ++end;
+            end = std::max(end, next);
+            part.end = t + 1 == count || end == edges_left_ ? static_cast<i32>(live_) : edges[end].a;
+            part.edge_count = end - next;
+            next = end;
+        }
+    }
+
+    // All ranges' edges in one array, and their records in the order of rounds.
+    Edge* gather() {
+        collect_records();
+        Edge* const all = run_.workspace.memory.edges.need(edges_left_);
+        i64 next = 0;
+        for (i32 t = 0; t < count_; ++t) {
+            std::copy_n(range(t).edges, range(t).edge_count, all + next);
+            next += range(t).edge_count;
+        }
+        return all;
+    }
+
+    void collect_records() {
+        std::vector<size_t> at(static_cast<size_t>(count_), 0);
+        for (i32 round = first_round_; round < round_; ++round) {
+            for (i32 t = 0; t < count_; ++t) {
+                const std::vector<MergeRecord>& from = range(t).records;
+                size_t& next = at[static_cast<size_t>(t)];
+                for (; next < from.size() && from[next].round == round; ++next) records_.push_back(from[next]);
+            }
+        }
+        for (i32 t = 0; t < count_; ++t) range(t).records.clear();
+        first_round_ = round_;
+    }
+
+    // Rounds until fewer than `enough` edges are left.
+    void rounds(i64 enough) {
+        if (edges_left_ < enough) return;
+        std::barrier<> barrier(count_);
+        std::atomic<bool> failed{false};
+        pool_.team(count_, [&](int rank) {
+            std::exception_ptr error;
+            // A thread that fails must not leave the others waiting: it goes on to every barrier, and all stop together.
+            const auto phase = [&](auto&& body) {
+                if (!failed.load()) {
+                    try {
+                        body();
+                    } catch (...) {
+                        error = std::current_exception();
+                        failed.store(true);
+                    }
+                }
+                barrier.arrive_and_wait();
+            };
+            while (true) {
+                phase([&] {
+                    if (rank == 0) run_.check();
+                    choose(range(rank), rank);
+                });
+                phase([&] { choose_crossing(range(rank)); });
+                const bool collective = collective_round(round_, merges_, live_before_);
+                // Nobody may go on to change what another still reads.
+                phase([&] {
+                    if (!collective) {
+                        unite_reciprocal(range(rank));
+                    } else if (rank == 0) {
+                        unite_collective();
+                    }
+                });
+                phase([&] { count_roots(range(rank)); });
+                phase([&] { renumber_roots(rank); });
+                phase([&] { renumber_rest(range(rank)); });
+                phase([&] { relabel(rank); });
+                phase([&] { contract(rank); });
+                phase([&] {
+                    if (rank == 0) finish_round();
+                });
+                if (failed.load()) break;
+                if (edges_left_ < enough) break;
+            }
+            if (error) std::rethrow_exception(error);
+        });
+        collect_records();
+    }
+
+    void consider(i32 node, u64 word, u32 edge, i32 owner) {
+        Best& best = best_[node];
+        if (word > best.word) return;
+        if (word == best.word) {
+            // Equal cost and hash: settled by identity, and ranks order like identities.
+            const Edge& p = range(owner).edges[edge];
+            const Edge& q = edge_of(best);
+            if (p.a > q.a || (p.a == q.a && p.b > q.b)) return;
+        }
+        best = {word, edge, owner};
+    }
+
+    void choose(MergeRange& part, i32 rank) {
+        const i32* const identity = identity_[side_];
+        std::fill(best_ + part.begin, best_ + part.end, Best{kNoWord, 0, 0});
+        for (i32 i = part.begin; i < part.end; ++i) root_[i] = i;
+        part.crossing.clear();
+        float cost[kCostBlock];
+        for (i64 begin = 0; begin < part.edge_count; begin += kCostBlock) {
+            const i32 count = static_cast<i32>(std::min<i64>(kCostBlock, part.edge_count - begin));
+            const Edge* const edges = part.edges + begin;
+            simd_.edge_costs(edges, count, means_, params_, cost);
+            for (i32 i = 0; i < count; ++i) {
+                const Edge& edge = edges[i];
+                const u32 hash = edge_hash(static_cast<u32>(identity[edge.a]), static_cast<u32>(identity[edge.b]));
+                const u64 word = edge_word(std::bit_cast<u32>(cost[i]), hash);
+                const u32 index = static_cast<u32>(begin + i);
+                consider(edge.a, word, index, rank);
+                if (edge.b < part.end) {
+                    consider(edge.b, word, index, rank);
+                } else {
+                    part.crossing.push_back({edge.b, index, word});
+                }
+            }
+        }
+    }
+
+    void choose_crossing(const MergeRange& part) {
+        for (i32 t = 0; t < count_; ++t) {
+            for (const MergeRange::Crossing& from : range(t).crossing) {
+                if (from.node >= part.begin && from.node < part.end) consider(from.node, from.word, from.edge, t);
+            }
+        }
+    }
+
+    static float cost_of(const Best& best) { return std::bit_cast<float>(static_cast<u32>(best.word >> 32)); }
+
+    MergeRecord record_of(const Best& best, const Edge& edge) const {
+        const float* const height = height_[side_];
+        const float members = std::max(height[edge.a], height[edge.b]);
+        return {std::max(cost_of(best), members), round_, identity_[side_][edge.a], identity_[side_][edge.b]};
+    }
+
+    // a takes in b: sums and height. Pairs of a reciprocal round are disjoint, so threads never meet here.
+    void absorb(i32 a, i32 b, float height) {
+        RegionSums* const sums = sums_[side_];
+        sums[a].n += sums[b].n;
+        sums[a].L += sums[b].L;
+        sums[a].A += sums[b].A;
+        sums[a].B += sums[b].B;
+        height_[side_][a] = std::max({height_[side_][a], height_[side_][b], height});
+    }
+
+    void unite_reciprocal(MergeRange& part) {
+        part.merges = 0;
+        for (i32 a = part.begin; a < part.end; ++a) {
+            const Best& best = best_[a];
+            if (best.word == kNoWord) continue;
+            const Edge& edge = edge_of(best);
+            const Best& other = best_[edge.b];
+            if (edge.a != a || other.edge != best.edge || other.range != best.range) continue;
+            const MergeRecord record = record_of(best, edge);
+            part.records.push_back(record);
+            absorb(a, edge.b, record.height);
+            root_[edge.b] = a;
+            ++part.merges;
+        }
+    }
+
+    void unite_collective() {
+        std::vector<MergeRecord>& records = range(0).records;
+        const auto first = static_cast<std::ptrdiff_t>(records.size());
+        std::vector<std::pair<i32, i32>> pairs;
+        for (i32 i = 0; i < live_; ++i) {
+            const Best& best = best_[i];
+            if (best.word == kNoWord) continue;
+            const Edge& edge = edge_of(best);
+            const Best& smaller = best_[edge.a];
+            // Chosen by both ends: counted at the smaller one.
+            if (edge.a != i && smaller.edge == best.edge && smaller.range == best.range) continue;
+            records.push_back(record_of(best, edge));
+            pairs.emplace_back(edge.a, edge.b);
+        }
+        const auto find = [&](i32 node) {
+            while (root_[node] != node) node = root_[node] = root_[root_[node]];
+            return node;
+        };
+        for (size_t i = 0; i < pairs.size(); ++i) {
+            const i32 p = find(pairs[i].first);
+            const i32 q = find(pairs[i].second);
+            const i32 a = std::min(p, q);
+            const i32 b = std::max(p, q);
+            absorb(a, b, records[static_cast<size_t>(first) + i].height);
+            root_[b] = a;
+        }
+        for (i32 i = 0; i < live_; ++i) root_[i] = root_[root_[i]];
+        std::sort(records.begin() + first, records.end(), [](const MergeRecord& p, const MergeRecord& q) {
+            return p.a != q.a ? p.a < q.a : p.b < q.b;
+        });
+        for (i32 t = 0; t < count_; ++t) range(t).merges = 0;
+        range(0).merges = static_cast<i64>(pairs.size());
+    }
+
+    void count_roots(MergeRange& part) {
+        part.roots = 0;
+        for (i32 i = part.begin; i < part.end; ++i) part.roots += root_[i] == i ? 1 : 0;
+    }
+
+    void renumber_roots(i32 rank) {
+        MergeRange& part = range(rank);
+        i32 next = 0;
+        for (i32 t = 0; t < rank; ++t) next += static_cast<i32>(range(t).roots);
+        part.new_begin = next;
+        const int side = 1 - side_;
+        for (i32 i = part.begin; i < part.end; ++i) {
+            if (root_[i] != i) continue;
+            sums_[side][next] = sums_[side_][i];
+            means_[next] = mean_of(sums_[side_][i]);
+            identity_[side][next] = identity_[side_][i];
+            height_[side][next] = height_[side_][i];
+            new_id_[i] = next++;
+        }
+        part.new_end = next;
+    }
+
+    void renumber_rest(const MergeRange& part) {
+        for (i32 i = part.begin; i < part.end; ++i) {
+            if (root_[i] != i) new_id_[i] = new_id_[root_[i]];
+        }
+    }
+
+    // Gives the edges their new ends; drops those inside a region, and hands over those whose smaller end is another range's.
+    void relabel(i32 rank) {
+        MergeRange& part = range(rank);
+        for (std::vector<Edge>& box : part.outbox) box.clear();
+        i64* const bucket = part.bucket.need(part.new_end - part.new_begin + 1);
+        std::fill(bucket, bucket + (part.new_end - part.new_begin + 1), 0);
+        i64 kept = 0;
+        for (i64 i = 0; i < part.edge_count; ++i) {
+            Edge edge = part.edges[i];
+            const i32 p = new_id_[edge.a];
+            const i32 q = new_id_[edge.b];
+            if (p == q) continue;
+            edge.a = std::min(p, q);
+            edge.b = std::max(p, q);
+            if (edge.a >= part.new_begin && edge.a < part.new_end) {
+                ++bucket[edge.a - part.new_begin];
+                part.edges[kept++] = edge;
+            } else {
+                i32 owner = 0;
+                while (edge.a >= range(owner).new_end) ++owner;
+                part.outbox[static_cast<size_t>(owner)].push_back(edge);
+            }
+        }
+        part.edge_count = kept;
+    }
+
+    // Groups the range's edges by their smaller end, and joins equal ones.
+    void contract(i32 rank) {
+        MergeRange& part = range(rank);
+        const i32 nodes = part.new_end - part.new_begin;
+        i64* const bucket = part.bucket.data();
+        i64 total = part.edge_count;
+        const auto each_received = [&](auto&& body) {
+            for (i32 t = 0; t < count_; ++t) {
+                for (const Edge& edge : range(t).outbox[static_cast<size_t>(rank)]) body(edge);
+            }
+        };
+        each_received([&](const Edge& edge) {
+            ++bucket[edge.a - part.new_begin];
+            ++total;
+        });
+        i64 begin = 0;
+        for (i32 i = 0; i <= nodes; ++i) begin += std::exchange(bucket[i], begin);
+        Edge* const out = part.storage[part.next_storage].need(total);
+        part.next_storage = 1 - part.next_storage;
+        const auto place = [&](const Edge& edge) { out[bucket[edge.a - part.new_begin]++] = edge; };
+        for (i64 i = 0; i < part.edge_count; ++i) place(part.edges[i]);
+        each_received(place);
+
+        // bucket[i] is now the end of bucket i. marker[b]: where b's edge of this bucket went; anything else it may hold, left
+        // from other buckets, is seen through.
+        i64* const marker = part.marker.data();
+        i64 count = 0;
+        i64 from = 0;
+        for (i32 i = 0; i < nodes; ++i) {
+            const i64 first = count;
+            for (; from < bucket[i]; ++from) {
+                const Edge edge = out[from];
+                const i64 at = marker[edge.b];
+                if (at >= first && at < count && out[at].b == edge.b) {
+                    out[at].len += edge.len;
+                    out[at].cs += edge.cs;
+                } else {
+                    marker[edge.b] = count;
+                    out[count++] = edge;
+                }
+            }
+        }
+        part.edges = out;
+        part.edge_count = count;
+        part.begin = part.new_begin;
+        part.end = part.new_end;
+    }
+
+    void finish_round() {
+        merges_ = 0;
+        edges_left_ = 0;
+        for (i32 t = 0; t < count_; ++t) {
+            merges_ += range(t).merges;
+            edges_left_ += range(t).edge_count;
+        }
+        live_before_ = live_;
+        live_ -= merges_;
+        side_ = 1 - side_;
+        ++round_;
+    }
+
+    // Records come in the order of (round, a, b); a stable radix sort by height keeps it among equals. Positive floats order
+    // as their bits.
+    std::vector<MergeRecord> sort_by_height() {
+        constexpr int kBits = 11;
+        constexpr size_t kBuckets = size_t{1} << kBits;
+        std::vector<MergeRecord>& from = records_;
+        std::vector<MergeRecord> to(from.size());
+        for (int shift = 0; shift < 32; shift += kBits) {
+            const auto digit = [&](const MergeRecord& record) {
+                return (std::bit_cast<u32>(record.height) >> shift) & (kBuckets - 1);
+            };
+            std::vector<size_t> next(kBuckets + 1, 0);
+            for (const MergeRecord& record : from) ++next[digit(record) + 1];
+            for (size_t i = 1; i <= kBuckets; ++i) next[i] += next[i - 1];
+            for (const MergeRecord& record : from) to[next[digit(record)]++] = record;
+            from.swap(to);
+        }
+        return std::move(records_);
+    }
+
+    Run& run_;
+    ThreadPool& pool_;
+    const Simd& simd_;
+    MergeScratch& scratch_;
+    const CostParams params_;
+    i32 count_ = 0;  // ranges
+    i64 live_, live_before_ = 0, merges_ = 0, edges_left_;
+    i32 round_ = 0, first_round_ = 0;
+    int side_ = 0;
+    RegionSums* sums_[2];
+    RegionMean* means_;
+    i32* identity_[2];
+    float* height_[2];
+    Best* best_;
+    i32* root_;
+    i32* new_id_;
+    std::vector<MergeRecord> records_;
+};
+
+}  // namespace
+
+std::vector<MergeRecord> merge_regions(Run& run, i64 nodes, i64 edge_count, CostParams params) {
+    std::vector<MergeRecord> records;
+    run.stage(kMerge, [&] { records = Merger(run, nodes, edge_count, params).merge(); });
+    return records;
+}
+
+std::vector<MergeRecord> merge_pixels(Run& run, const Image& image, const Settings& settings, const i32* labels) {
+    const Planes planes = smoothed_planes(run, image, nullptr);
+    const i64 pixels = static_cast<i64>(image.width) * image.height;
+    i64 count = 0;
+    run.stage(kGraph, [&] {
+        RegionSums* const sums = run.workspace.memory.merge.sums[0].need(pixels);
+        for (i64 i = 0; i < pixels; ++i) {
+            sums[i] = {1.0, static_cast<double>(planes.L[i]), static_cast<double>(planes.A[i]),
+                       static_cast<double>(planes.B[i])};
+        }
+        const auto side_contrast = [&](i64 p, i64 q) {
+            return contrast(planes.L[p] - planes.L[q], planes.A[p] - planes.A[q], planes.B[p] - planes.B[q]);
+        };
+        // Counted first: an edge for every side between pixels of one region, at most 2N.
+        i64 sides = 0;
+        for (i64 i = 0; i < pixels; ++i) {
+            sides += (i % image.width != 0 && labels[i] == labels[i - 1] ? 1 : 0) +
+                     (i >= image.width && labels[i] == labels[i - image.width] ? 1 : 0);
+        }
+        Edge* const edges = run.workspace.memory.edges.need(sides);
+        for (i32 y = 0; y < image.height; ++y) {
+            const i64 line = static_cast<i64>(y) * image.width;
+            const i64 above = static_cast<i64>(std::max(y - 1, 0)) * image.width;
+            const i64 two_below = static_cast<i64>(std::min(y + 2, image.height - 1)) * image.width;
+            for (i32 x = 0; x < image.width; ++x) {
+                const i64 i = line + x;
+                const i32 a = static_cast<i32>(i);
+                if (x + 1 < image.width && labels[i] == labels[i + 1]) {
+                    const i32 cs = side_contrast(line + std::max(x - 1, 0), line + std::min(x + 2, image.width - 1));
+                    edges[count++] = {a, a + 1, 1, static_cast<double>(cs)};
+                }
+                if (y + 1 < image.height && labels[i] == labels[i + image.width]) {
+                    edges[count++] = {a, a + image.width, 1, static_cast<double>(side_contrast(above + x, two_below + x))};
+                }
+            }
+        }
+    });
+    // No pixel is a speck among pixels: a cell area of 1.
+    return merge_regions(run, pixels, count, {settings.k4(), 1.0});
+}
+
+Segmentation segment(Run& run, const Image& image, const Settings& settings, i32* labels, Trace* trace) {
+    const Planes planes = smoothed_planes(run, image, trace);
+    Segmentation result;
+    result.regions = base_regions(run, image, settings, planes, labels, trace);
+    const i64 edges = build_graph(run, image, planes, result.regions);
+    if (trace != nullptr) {
+        const RegionSums* const sums = run.workspace.memory.merge.sums[0].data();
+        trace->nodes.assign(sums, sums + result.regions);
+        trace->edges.assign(run.workspace.memory.edges.data(), run.workspace.memory.edges.data() + edges);
+    }
+    const i32 step = grid_step(static_cast<i64>(image.width) * image.height);
+    result.merges = merge_regions(run, result.regions, edges, {settings.k4(), static_cast<double>(step * step)});
+    return result;
+}
+
+}  // namespace superpixel

@@ -1,0 +1,283 @@
+// The engine's Python module. Arrays come checked and contiguous from cpu/__init__.py; this file moves them across.
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <string>
+
+#include "engine.h"
+#include "superpixel/color.h"
+
+namespace nb = nanobind;
+using namespace nb::literals;
+
+namespace superpixel {
+namespace {
+
+using PixelArray = nb::ndarray<const uint8_t, nb::ndim<3>, nb::c_contig, nb::device::cpu>;
+using LabelMap = nb::ndarray<const int32_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+using Labels = nb::ndarray<const int32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using MergeRows = nb::ndarray<const int32_t, nb::shape<-1, 4>, nb::c_contig, nb::device::cpu>;
+
+struct Free {
+    void operator()(void* memory) const { std::free(memory); }
+};
+
+// A new array, not initialised, that becomes Python's. Made without the GIL; handed over with it.
+template <class T>
+class Result {
+  public:
+    explicit Result(std::vector<size_t> shape) : shape_(std::move(shape)) {
+        size_t bytes = sizeof(T);
+        for (const size_t side : shape_) bytes *= side;
+        memory_.reset(std::malloc(bytes > 0 ? bytes : 1));
+        if (!memory_) throw std::bad_alloc();
+    }
+    T* data() { return static_cast<T*>(memory_.get()); }
+    nb::ndarray<nb::numpy, T> release() {
+        void* const memory = memory_.get();
+        const nb::capsule owner(memory, [](void* p) noexcept { std::free(p); });
+        memory_.release();
+        return nb::ndarray<nb::numpy, T>(memory, shape_.size(), shape_.data(), owner);
+    }
+
+  private:
+    std::vector<size_t> shape_;
+    std::unique_ptr<void, Free> memory_;
+};
+
+template <class T, class From>
+nb::ndarray<nb::numpy, T> array_of(const From* values, std::vector<size_t> shape) {
+    static_assert(sizeof(From) % sizeof(T) == 0);
+    size_t count = 1;
+    for (const size_t side : shape) count *= side;
+    Result<T> result(std::move(shape));
+    if (count > 0) std::memcpy(result.data(), values, count * sizeof(T));
+    return result.release();
+}
+
+std::vector<std::string> instruction_sets() {
+    std::vector<std::string> names{kSimdPlain.name};
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx2")) names.emplace_back(kSimdAvx2.name);
+#endif
+    return names;
+}
+
+const Simd& simd_named(const std::string& name) {
+    const std::vector<std::string> names = instruction_sets();
+    const std::string& wanted = name == "auto" ? names.back() : name;
+    for (const std::string& known : names) {
+        if (known != wanted) continue;
+#if defined(__x86_64__)
+        if (known == kSimdAvx2.name) return kSimdAvx2;
+#endif
+        return kSimdPlain;
+    }
+    throw std::invalid_argument("this machine has no instruction set '" + name + "'");
+}
+
+// A workspace serves one call at a time.
+class Claim {
+  public:
+    explicit Claim(Workspace& workspace) : workspace_(workspace) {
+        if (workspace.busy.exchange(true)) {
+            throw std::runtime_error("workspace: in use by another call; give each thread its own");
+        }
+    }
+    ~Claim() {
+        workspace_.trim();
+        workspace_.busy = false;
+    }
+    Claim(const Claim&) = delete;
+    Claim& operator=(const Claim&) = delete;
+
+  private:
+    Workspace& workspace_;
+};
+
+Image image_of(const PixelArray& pixels) {
+    return {pixels.data(), static_cast<i32>(pixels.shape(0)), static_cast<i32>(pixels.shape(1)),
+            static_cast<i32>(pixels.shape(2))};
+}
+
+nb::dict seconds_of(const Run& run) {
+    nb::dict seconds;
+    for (int stage = 0; stage < kStageCount; ++stage) seconds[kStageNames[stage]] = run.seconds[stage];
+    return seconds;
+}
+
+nb::object merge_rows(const std::vector<MergeRecord>& merges) {
+    return nb::cast(array_of<int32_t>(merges.data(), {merges.size(), 4}));
+}
+
+nb::tuple segment_image(const PixelArray& pixels, double compactness, Workspace& workspace, const CancelToken* token) {
+    const Claim claim(workspace);
+    const Image image = image_of(pixels);
+    Result<int32_t> labels({pixels.shape(0), pixels.shape(1)});
+    Run run(workspace, token);
+    Segmentation result;
+    {
+        const nb::gil_scoped_release release;
+        result = segment(run, image, {compactness}, labels.data(), nullptr);
+    }
+    return nb::make_tuple(result.regions, labels.release(), merge_rows(result.merges), seconds_of(run));
+}
+
+nb::object pixel_merges(const PixelArray& pixels, const LabelMap& base, double compactness, Workspace& workspace,
+                        const CancelToken* token) {
+    const Claim claim(workspace);
+    Run run(workspace, token);
+    std::vector<MergeRecord> merges;
+    {
+        const nb::gil_scoped_release release;
+        merges = merge_pixels(run, image_of(pixels), {compactness}, base.data());
+    }
+    return merge_rows(merges);
+}
+
+nb::dict trace_image(const PixelArray& pixels, double compactness, Workspace& workspace) {
+    const Claim claim(workspace);
+    const Image image = image_of(pixels);
+    const size_t height = pixels.shape(0), width = pixels.shape(1);
+    Result<int32_t> labels({height, width});
+    Run run(workspace, nullptr);
+    Trace trace;
+    const Segmentation result = segment(run, image, {compactness}, labels.data(), &trace);
+    nb::dict out;
+    out["color"] = array_of<int16_t>(trace.color.data(), {3, height, width});
+    out["smooth"] = array_of<int16_t>(trace.smooth.data(), {3, height, width});
+    nb::list centers, assign;
+    for (const auto& values : trace.centers) centers.append(array_of<int32_t>(values.data(), {values.size(), 5}));
+    for (const auto& values : trace.assign) assign.append(array_of<int32_t>(values.data(), {height, width}));
+    out["centers"] = centers;
+    out["assign"] = assign;
+    out["base"] = labels.release();
+    Result<int64_t> nodes({trace.nodes.size(), 4});
+    for (size_t i = 0; i < trace.nodes.size(); ++i) {
+        const RegionSums& sums = trace.nodes[i];
+        const double values[4] = {sums.n, sums.L, sums.A, sums.B};
+        for (size_t k = 0; k < 4; ++k) nodes.data()[4 * i + k] = static_cast<int64_t>(values[k]);
+    }
+    out["nodes"] = nodes.release();
+    Result<int64_t> edges({trace.edges.size(), 4});
+    for (size_t i = 0; i < trace.edges.size(); ++i) {
+        const Edge& edge = trace.edges[i];
+        const int64_t values[4] = {edge.a, edge.b, edge.len, static_cast<int64_t>(edge.cs)};
+        std::memcpy(edges.data() + 4 * i, values, sizeof(values));
+    }
+    out["edges"] = edges.release();
+    out["merges"] = merge_rows(result.merges);
+    i32 rounds = 0;
+    for (const MergeRecord& merge : result.merges) rounds = std::max(rounds, merge.round + 1);
+    out["rounds"] = rounds;
+    return out;
+}
+
+nb::object composite(const PixelArray& rgba) {
+    const size_t pixels = rgba.shape(0) * rgba.shape(1);
+    Result<uint8_t> result({rgba.shape(0), rgba.shape(1), 3});
+    {
+        const nb::gil_scoped_release release;
+        const uint8_t* from = rgba.data();
+        uint8_t* to = result.data();
+        for (size_t i = 0; i < pixels; ++i, from += 4, to += 3) {
+            for (int c = 0; c < 3; ++c) to[c] = static_cast<uint8_t>(composite_on_white(from[c], from[3]));
+        }
+    }
+    return nb::cast(result.release());
+}
+
+nb::object label_nodes_array(int64_t nodes, const MergeRows& merges, int64_t count) {
+    if (nodes < 1 || count < 0 || static_cast<size_t>(count) > merges.shape(0)) {
+        throw std::invalid_argument("merges: more asked for than there are");
+    }
+    for (size_t i = 0; i < static_cast<size_t>(count); ++i) {
+        const int32_t* const row = merges.data() + 4 * i;
+        if (row[2] < 0 || row[2] >= nodes || row[3] < 0 || row[3] >= nodes) {
+            throw std::invalid_argument("merges: names a region that does not exist");
+        }
+    }
+    Result<int32_t> labels({static_cast<size_t>(nodes)});
+    {
+        const nb::gil_scoped_release release;
+        label_nodes(nodes, reinterpret_cast<const MergeRecord*>(merges.data()), count, labels.data());
+    }
+    return nb::cast(labels.release());
+}
+
+nb::object lookup(const Labels& table, const LabelMap& index) {
+    static const Simd& simd = simd_named("auto");
+    Result<int32_t> result({index.shape(0), index.shape(1)});
+    {
+        const nb::gil_scoped_release release;
+        simd.lookup(table.data(), index.data(), static_cast<i64>(index.size()), result.data());
+    }
+    return nb::cast(result.release());
+}
+
+nb::tuple tree(const Labels& a, const Labels& b) {
+    if (a.size() != b.size()) throw std::invalid_argument("a, b: of different length");
+    const size_t merges = a.size();
+    Result<int32_t> into({merges}), order({merges});
+    {
+        const nb::gil_scoped_release release;
+        build_tree(static_cast<i32>(merges) + 1, a.data(), b.data(), into.data(), order.data());
+    }
+    return nb::make_tuple(into.release(), order.release());
+}
+
+nb::tuple tables() {
+    const ColorTables& made = color_tables();
+    return nb::make_tuple(array_of<int32_t>(made.linear.data(), {made.linear.size()}),
+                          array_of<int32_t>(made.f.data(), {made.f.size()}));
+}
+
+}  // namespace
+}  // namespace superpixel
+
+NB_MODULE(_engine, m) {
+    using namespace superpixel;
+    m.doc() = "The C++ engine; see superpixel_kernels.segment for the public interface.";
+    const nb::object cancelled = nb::module_::import_("superpixel_kernels.errors").attr("Cancelled");
+    nb::exception<Cancelled>(m, "Cancelled", cancelled.ptr());
+
+    nb::class_<CancelToken>(m, "CancelToken",
+                            "Stops a running call from another thread: pass it as `cancel`, then call cancel().")
+        .def(nb::init<>())
+        .def(
+            "cancel", [](CancelToken& token) { token.cancelled = true; },
+            "Ask for the stop; seen at the next stage or merge round. Cannot be undone.")
+        .def_prop_ro(
+            "cancelled", [](const CancelToken& token) { return token.cancelled.load(); }, "Whether cancel() was called.");
+
+    nb::class_<Workspace>(m, "Workspace",
+                          "Threads and scratch memory for one call at a time, reused from call to call.\n\n"
+                          "threads: 0 for all cores this process may use. instruction_set: 'auto', 'plain' or 'avx2'; all\n"
+                          "give the same bits. kept_bytes: scratch memory above this is given back after each call.")
+        .def(
+            "__init__",
+            [](Workspace* self, int threads, const std::string& instruction_set, int64_t kept_bytes) {
+                if (threads < 0 || threads > 1024) throw std::invalid_argument("threads: must be from 0 to 1024");
+                new (self) Workspace(threads, simd_named(instruction_set), kept_bytes);
+            },
+            "threads"_a = 0, "instruction_set"_a = "auto", "kept_bytes"_a = int64_t{256} << 20)
+        .def_prop_ro("threads", [](const Workspace& self) { return self.pool.size(); }, "Threads of one call.")
+        .def_prop_ro(
+            "instruction_set", [](const Workspace& self) { return self.simd.name; }, "The instruction set in use.")
+        .def_prop_ro("bytes", [](const Workspace& self) { return self.bytes(); }, "Scratch memory held, in bytes.");
+
+    m.def("available_instruction_sets", &instruction_sets);
+    m.def("segment", &segment_image, "pixels"_a, "compactness"_a, "workspace"_a, "cancel"_a.none());
+    m.def("pixel_merges", &pixel_merges, "pixels"_a, "base"_a, "compactness"_a, "workspace"_a, "cancel"_a.none());
+    m.def("trace", &trace_image, "pixels"_a, "compactness"_a, "workspace"_a);
+    m.def("composite", &composite, "rgba"_a);
+    m.def("label_nodes", &label_nodes_array, "nodes"_a, "merges"_a, "count"_a);
+    m.def("lookup", &lookup, "table"_a, "index"_a);
+    m.def("tree", &tree, "a"_a, "b"_a);
+    m.def("tables", &tables);
+}

@@ -1,0 +1,365 @@
+// Bodies of the functions in simd.h; included once per instruction set. Plain loops that the compiler widens by itself,
+// but for the few marked SUPERPIXEL_SIMD_AVX2, where it cannot.
+#include <string.h>
+
+#if defined(SUPERPIXEL_SIMD_AVX2)
+#include <immintrin.h>
+#endif
+
+#include "simd.h"
+#include "superpixel/color.h"
+#include "superpixel/graph.h"
+#include "superpixel/smooth.h"
+
+namespace superpixel {
+namespace {
+
+constexpr i32 kColorBlock = 128;
+
+void color(const ColorTables& tables, const unsigned char* pixels, i32 channels, i64 width, Planes out) {
+    const u16* const f = tables.f16.data();
+    const auto* const red = tables.xyz[0].data();
+    const auto* const green = tables.xyz[1].data();
+    const auto* const blue = tables.xyz[2].data();
+    i32 fx[kColorBlock], fy[kColorBlock], fz[kColorBlock];
+    const i32 to_green = channels == 3 ? 1 : 0;
+    const i32 to_blue = channels == 3 ? 2 : 0;
+    for (i64 begin = 0; begin < width; begin += kColorBlock) {
+        const i32 count = static_cast<i32>(width - begin < kColorBlock ? width - begin : kColorBlock);
+        const unsigned char* pixel = pixels + begin * channels;
+        for (i32 i = 0; i < count; ++i, pixel += channels) {
+            const auto& r = red[pixel[0]];
+            const auto& g = green[pixel[to_green]];
+            const auto& b = blue[pixel[to_blue]];
+            fx[i] = f[(r.x + g.x + b.x) >> 17];
+            fy[i] = f[(r.y + g.y + b.y) >> 17];
+            fz[i] = f[(r.z + g.z + b.z) >> 17];
+        }
+        for (i32 i = 0; i < count; ++i) {
+            out.L[begin + i] = static_cast<i16>(lab_l(fy[i]));
+            out.A[begin + i] = static_cast<i16>(lab_a(fx[i], fy[i]));
+            out.B[begin + i] = static_cast<i16>(lab_b(fy[i], fz[i]));
+        }
+    }
+}
+
+void smooth(const i16* above, const i16* here, const i16* below, i32 width, i16* out, i16* scratch) {
+    for (i32 x = 0; x < width; ++x) {
+        scratch[x] = static_cast<i16>(binomial3(above[x], here[x], below[x]));
+    }
+    const i32 last = width - 1;
+    const auto at = [&](i32 x) {
+        const i32 sum = binomial3(scratch[clamp(x - 1, 0, last)], scratch[x], scratch[clamp(x + 1, 0, last)]);
+        return static_cast<i16>(binomial_round(sum));
+    };
+    out[0] = at(0);
+    for (i32 x = 1; x < last; ++x) {
+        out[x] = static_cast<i16>(binomial_round(binomial3(scratch[x - 1], scratch[x], scratch[x + 1])));
+    }
+    out[last] = at(last);
+}
+
+void column_sums(const i16* plane, i32 width, i32 rows, i32* out) {
+    for (i32 x = 0; x < width; ++x) out[x] = plane[x];
+    for (i32 row = 1; row < rows; ++row) {
+        const i16* const values = plane + static_cast<i64>(row) * width;
+        for (i32 x = 0; x < width; ++x) out[x] += values[x];
+    }
+}
+
+// ---- assign ---------------------------------------------------------------------------------------------------------
+
+// A block is a cell's columns, at most eight at a time, over all rows of the cell: step + (step - 1) / 2 <= 11.
+constexpr i32 kBlock = 8;
+constexpr i32 kMaxRows = 12;
+
+// The candidate centres of one cell. `slot` is the position in the 3x3 scan, so equal distances order by it.
+struct Candidates {
+    i32 count;
+    i32 slot[kCandidates];
+    i32 index[kCandidates];
+};
+
+Candidates candidates_of(const AssignRow& row, i32 cell_x) {
+    Candidates result{};
+    for (i32 slot = 0; slot < kCandidates; ++slot) {
+        const i32 y = row.cell_y + slot / 3 - 1;
+        const i32 x = cell_x + slot % 3 - 1;
+        if (x < 0 || x >= row.nx || y < 0 || y >= row.ny) continue;
+        result.slot[result.count] = slot;
+        result.index[result.count] = y * row.nx + x;
+        ++result.count;
+    }
+    return result;
+}
+
+struct Block {
+    i32 x0, y0, columns, rows, cell_x;
+};
+
+// Where the sums of a candidate slot lie in AssignRow::sums, whose rows are cell_y - 1, cell_y, cell_y + 1.
+i64 sums_offset(const AssignRow& row, i32 cell_x, i32 slot) {
+    return static_cast<i64>(slot / 3) * row.nx + cell_x + slot % 3 - 1;
+}
+
+#if defined(SUPERPIXEL_SIMD_AVX2)
+
+i32 sum_lanes(__m256i v) {
+    __m128i s = _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+    s = _mm_add_epi32(s, _mm_shuffle_epi32(s, 0x4e));
+    s = _mm_add_epi32(s, _mm_shuffle_epi32(s, 0xb1));
+    return _mm_cvtsi128_si32(s);
+}
+
+__m256i load_pair(const i16* upper, const i16* lower) {
+    return _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(upper))),
+                                   _mm_loadu_si128(reinterpret_cast<const __m128i*>(lower)), 1);
+}
+
+// The distance's lowest 4 bits hold the slot, so that one unsigned minimum keeps the nearest centre and, among equals, the
+// first: (D << 4 | slot) < 2^32 as D < 2^28.
+template <bool kPowerOfTwo>
+void assign_block(const AssignRow& row, const Block& block, const Candidates& candidates) {
+    const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    const i32 area16 = 16 * row.step * row.step;
+    const __m128i area_shift = _mm_cvtsi32_si128(__builtin_ctz(static_cast<u32>(area16)));
+    const __m256i area = _mm256_set1_epi32(area16);
+
+    __m256i la[kMaxRows], b0[kMaxRows], best[kMaxRows];
+    for (i32 r = 0; r < block.rows; ++r) {
+        const i64 at = static_cast<i64>(block.y0 + r) * row.width + block.x0;
+        const __m128i L = _mm_loadu_si128(reinterpret_cast<const __m128i*>(row.planes.L + at));
+        const __m128i A = _mm_loadu_si128(reinterpret_cast<const __m128i*>(row.planes.A + at));
+        const __m128i B = _mm_loadu_si128(reinterpret_cast<const __m128i*>(row.planes.B + at));
+        la[r] = _mm256_set_m128i(_mm_unpackhi_epi16(L, A), _mm_unpacklo_epi16(L, A));
+        b0[r] = _mm256_cvtepu16_epi32(B);
+        best[r] = _mm256_set1_epi32(-1);
+    }
+    const __m256i x4 = _mm256_slli_epi32(_mm256_add_epi32(lane, _mm256_set1_epi32(block.x0)), 2);
+    for (i32 c = 0; c < candidates.count; ++c) {
+        const Center& center = row.centers[candidates.index[c]];
+        const __m256i center_la = _mm256_set1_epi32(center.L | (center.A << 16));
+        const __m256i center_b = _mm256_set1_epi32(center.B);
+        const __m256i dx = _mm256_sub_epi32(x4, _mm256_set1_epi32(center.x4));
+        const __m256i m16 = _mm256_set1_epi32(16 * row.m2);
+        const __m256i along_x = _mm256_or_si256(_mm256_mullo_epi32(m16, _mm256_mullo_epi32(dx, dx)),
+                                                _mm256_set1_epi32(candidates.slot[c]));
+        for (i32 r = 0; r < block.rows; ++r) {
+            const i32 along_y = slic_shape_distance(16 * row.m2, 4 * (block.y0 + r) - center.y4);
+            const __m256i d_la = _mm256_sub_epi16(la[r], center_la);
+            const __m256i d_b = _mm256_sub_epi16(b0[r], center_b);
+            const __m256i color2 = _mm256_add_epi32(_mm256_madd_epi16(d_la, d_la), _mm256_madd_epi16(d_b, d_b));
+            const __m256i weighted =
+                kPowerOfTwo ? _mm256_sll_epi32(color2, area_shift) : _mm256_mullo_epi32(color2, area);
+            const __m256i shape = _mm256_add_epi32(along_x, _mm256_set1_epi32(along_y));
+            best[r] = _mm256_min_epu32(best[r], _mm256_add_epi32(weighted, shape));
+        }
+    }
+
+    const __m256i slot_bits = _mm256_set1_epi32(15);
+    // Lanes past the block's columns take slot 15, which no candidate has.
+    const __m256i outside = _mm256_and_si256(_mm256_cmpgt_epi32(lane, _mm256_set1_epi32(block.columns - 1)), slot_bits);
+    for (i32 r = 0; r < block.rows; ++r) {
+        best[r] = _mm256_or_si256(_mm256_and_si256(best[r], slot_bits), outside);
+    }
+
+    if (row.labels != nullptr) {
+        i32 index_of[kCandidates] = {};
+        for (i32 c = 0; c < candidates.count; ++c) index_of[candidates.slot[c]] = candidates.index[c];
+        const __m256i first_eight = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(index_of));
+        const __m256i ninth = _mm256_set1_epi32(index_of[8]);
+        const __m256i eight = _mm256_set1_epi32(8);
+        const __m256i inside = _mm256_cmpgt_epi32(_mm256_set1_epi32(block.columns), lane);
+        for (i32 r = 0; r < block.rows; ++r) {
+            const __m256i label = _mm256_blendv_epi8(_mm256_permutevar8x32_epi32(first_eight, best[r]), ninth,
+                                                     _mm256_cmpeq_epi32(best[r], eight));
+            i32* const out = row.labels + static_cast<i64>(block.y0 + r) * row.width + block.x0;
+            _mm256_maskstore_epi32(out, inside, label);
+        }
+    }
+
+    if (row.sums != nullptr) {
+        // Two rows to a register, as 16-bit lanes; an odd last row is paired with one that holds no slot.
+        const i32 pairs = (block.rows + 1) / 2;
+        __m256i slots[kMaxRows / 2], L[kMaxRows / 2], A[kMaxRows / 2], B[kMaxRows / 2];
+        const __m256i one = _mm256_set1_epi32(1);
+        __m256i present_bits = _mm256_setzero_si256();
+        for (i32 r = 0; r < block.rows; ++r) {
+            present_bits = _mm256_or_si256(present_bits, _mm256_sllv_epi32(one, best[r]));
+        }
+        for (i32 p = 0; p < pairs; ++p) {
+            const i32 upper = 2 * p;
+            const i32 lower = upper + 1 < block.rows ? upper + 1 : upper;
+            const i64 at = static_cast<i64>(block.y0 + upper) * row.width + block.x0;
+            const i64 at_lower = static_cast<i64>(block.y0 + lower) * row.width + block.x0;
+            const __m256i lower_slots = lower != upper ? best[lower] : slot_bits;
+            const __m256i packed = _mm256_packs_epi32(best[upper], lower_slots);
+            slots[p] = _mm256_permute4x64_epi64(packed, 0xd8);
+            L[p] = load_pair(row.planes.L + at, row.planes.L + at_lower);
+            A[p] = load_pair(row.planes.A + at, row.planes.A + at_lower);
+            B[p] = load_pair(row.planes.B + at, row.planes.B + at_lower);
+        }
+        alignas(32) u32 present_lanes[8];
+        _mm256_store_si256(reinterpret_cast<__m256i*>(present_lanes), present_bits);
+        u32 present = 0;
+        for (const u32 bits : present_lanes) present |= bits;
+        present &= (1u << kCandidates) - 1;
+        const __m256i ones16 = _mm256_set1_epi16(1);
+        const __m256i lane16 = _mm256_setr_epi16(0, 1, 2, 3, 4, 5, 6, 7, 0, 1, 2, 3, 4, 5, 6, 7);
+        const __m256i lower_row16 = _mm256_setr_epi16(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1);
+        for (; present != 0; present &= present - 1) {
+            const i32 slot = __builtin_ctz(present);
+            const __m256i wanted = _mm256_set1_epi16(static_cast<i16>(slot));
+            // 16-bit lanes hold: at most six rows of 1131.
+            __m256i n = _mm256_setzero_si256(), sum_l = n, sum_a = n, sum_b = n, twice_pair = n;
+            for (i32 p = 0; p < pairs; ++p) {
+                const __m256i mask = _mm256_cmpeq_epi16(slots[p], wanted);
+                n = _mm256_sub_epi16(n, mask);
+                sum_l = _mm256_add_epi16(sum_l, _mm256_and_si256(L[p], mask));
+                sum_a = _mm256_add_epi16(sum_a, _mm256_and_si256(A[p], mask));
+                sum_b = _mm256_add_epi16(sum_b, _mm256_and_si256(B[p], mask));
+                twice_pair = _mm256_add_epi16(twice_pair, _mm256_and_si256(_mm256_set1_epi16(static_cast<i16>(2 * p)), mask));
+            }
+            CenterSums& sums = row.sums[sums_offset(row, block.cell_x, slot)];
+            const i32 count = sum_lanes(_mm256_madd_epi16(n, ones16));
+            const __m256i in_rows = _mm256_add_epi32(_mm256_madd_epi16(twice_pair, ones16), _mm256_madd_epi16(n, lower_row16));
+            sums.n += count;
+            sums.L += sum_lanes(_mm256_madd_epi16(sum_l, ones16));
+            sums.A += sum_lanes(_mm256_madd_epi16(sum_a, ones16));
+            sums.B += sum_lanes(_mm256_madd_epi16(sum_b, ones16));
+            sums.x += static_cast<i64>(count) * block.x0 + sum_lanes(_mm256_madd_epi16(n, lane16));
+            sums.y += static_cast<i64>(count) * block.y0 + sum_lanes(in_rows);
+        }
+    }
+}
+
+void assign_cell(const AssignRow& row, const Block& block, const Candidates& candidates) {
+    if ((row.step & (row.step - 1)) == 0) {
+        assign_block<true>(row, block, candidates);
+    } else {
+        assign_block<false>(row, block, candidates);
+    }
+}
+
+#else
+
+void assign_cell(const AssignRow& row, const Block& block, const Candidates& candidates) {
+    for (i32 r = 0; r < block.rows; ++r) {
+        const i32 y = block.y0 + r;
+        const i64 at = static_cast<i64>(y) * row.width + block.x0;
+        i32 least[kBlock], nearest[kBlock];
+        for (i32 i = 0; i < kBlock; ++i) {
+            least[i] = 0x7fffffff;
+            nearest[i] = 0;
+        }
+        for (i32 c = 0; c < candidates.count; ++c) {
+            const Center center = row.centers[candidates.index[c]];
+            const i32 along_y = slic_shape_distance(row.m2, 4 * y - center.y4);
+            for (i32 i = 0; i < kBlock; ++i) {
+                const i32 color2 = slic_color_distance(row.step, row.planes.L[at + i] - center.L,
+                                                       row.planes.A[at + i] - center.A, row.planes.B[at + i] - center.B);
+                const i32 distance = color2 + slic_shape_distance(row.m2, 4 * (block.x0 + i) - center.x4) + along_y;
+                const bool nearer = distance < least[i];
+                least[i] = nearer ? distance : least[i];
+                nearest[i] = nearer ? c : nearest[i];
+            }
+        }
+        if (row.labels != nullptr) {
+            for (i32 i = 0; i < block.columns; ++i) row.labels[at + i] = candidates.index[nearest[i]];
+        }
+        if (row.sums != nullptr) {
+            for (i32 i = 0; i < block.columns; ++i) {
+                CenterSums& sums = row.sums[sums_offset(row, block.cell_x, candidates.slot[nearest[i]])];
+                sums.n += 1;
+                sums.L += row.planes.L[at + i];
+                sums.A += row.planes.A[at + i];
+                sums.B += row.planes.B[at + i];
+                sums.x += block.x0 + i;
+                sums.y += y;
+            }
+        }
+    }
+}
+
+#endif
+
+void assign(const AssignRow& row) {
+    Block block;
+    block.y0 = row.cell_y * row.step;
+    block.rows = (row.cell_y + 1 == row.ny ? row.height : block.y0 + row.step) - block.y0;
+    for (block.cell_x = 0; block.cell_x < row.nx; ++block.cell_x) {
+        const Candidates candidates = candidates_of(row, block.cell_x);
+        const i32 end = block.cell_x + 1 == row.nx ? row.width : (block.cell_x + 1) * row.step;
+        for (block.x0 = block.cell_x * row.step; block.x0 < end; block.x0 += kBlock) {
+            block.columns = end - block.x0 < kBlock ? end - block.x0 : kBlock;
+            assign_cell(row, block, candidates);
+        }
+    }
+}
+
+// ---- components, graph, merge, cut ----------------------------------------------------------------------------------
+
+i32 run_starts(const i32* row, i32 width, i32* starts) {
+    i32 count = 0;
+    starts[count++] = 0;
+    i32 x = 1;
+#if defined(SUPERPIXEL_SIMD_AVX2)
+    for (; x + 32 <= width; x += 32) {
+        u32 differs = 0;
+        for (i32 part = 0; part < 4; ++part) {
+            const __m256i here = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(row + x + 8 * part));
+            const __m256i before = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(row + x + 8 * part - 1));
+            const i32 equal = _mm256_movemask_ps(_mm256_castsi256_ps(_mm256_cmpeq_epi32(here, before)));
+            differs |= static_cast<u32>(equal ^ 0xff) << (8 * part);
+        }
+        for (; differs != 0; differs &= differs - 1) starts[count++] = x + __builtin_ctz(differs);
+    }
+#endif
+    for (; x < width; ++x) {
+        starts[count] = x;
+        count += row[x] != row[x - 1] ? 1 : 0;
+    }
+    return count;
+}
+
+void contrast_row(Planes p, Planes q, i32 count, i16* out) {
+    for (i32 i = 0; i < count; ++i) {
+        out[i] = static_cast<i16>(contrast(p.L[i] - q.L[i], p.A[i] - q.A[i], p.B[i] - q.B[i]));
+    }
+}
+
+void edge_costs(const Edge* edges, i32 count, const RegionMean* regions, CostParams params, float* out) {
+    double len[kCostBlock], cs[kCostBlock];
+    double a_l[kCostBlock], a_a[kCostBlock], a_b[kCostBlock], a_n[kCostBlock];
+    double b_l[kCostBlock], b_a[kCostBlock], b_b[kCostBlock], b_n[kCostBlock];
+    for (i32 i = 0; i < count; ++i) {
+        const Edge& edge = edges[i];
+        const RegionMean& a = regions[edge.a];
+        const RegionMean& b = regions[edge.b];
+        len[i] = edge.len;
+        cs[i] = edge.cs;
+        a_l[i] = a.L;
+        a_a[i] = a.A;
+        a_b[i] = a.B;
+        a_n[i] = a.n;
+        b_l[i] = b.L;
+        b_a[i] = b.A;
+        b_b[i] = b.B;
+        b_n[i] = b.n;
+    }
+    for (i32 i = 0; i < count; ++i) {
+        out[i] = edge_cost({a_l[i], a_a[i], a_b[i], a_n[i]}, {b_l[i], b_a[i], b_b[i], b_n[i]}, len[i], cs[i], params);
+    }
+}
+
+void lookup(const i32* table, const i32* index, i64 count, i32* out) {
+    for (i64 i = 0; i < count; ++i) out[i] = table[index[i]];
+}
+
+}  // namespace
+
+const Simd SUPERPIXEL_SIMD_TABLE = {
+    SUPERPIXEL_SIMD_NAME, color, smooth, column_sums, assign, run_starts, contrast_row, edge_costs, lookup,
+};
+
+}  // namespace superpixel

@@ -1,0 +1,68 @@
+// Stage merge: the cost of an edge of the region adjacency graph, and the total order of edges.
+#pragma once
+
+#if !defined(__CUDACC_RTC__)
+#include <cmath>
+#endif
+
+#include "superpixel/common.h"
+
+namespace superpixel {
+
+// Rounds from this one on are collective, whatever the merges: it bounds the rounds by 96 + log2(regions).
+constexpr i32 kCollectiveFrom = 96;
+// A round is collective if the one before merged less than this share of the live regions (as a divisor).
+constexpr i32 kCollectiveShare = 64;
+
+// A region, as the cost sees it: mean Lab, and the number of pixels.
+struct RegionMean {
+    double L, A, B, n;
+};
+
+// What the cost needs beside regions and edge.
+struct CostParams {
+    double k4;         // 0.4 * compactness
+    double cell_area;  // step^2: a region below half of it counts as a speck. 1 on the pixel level: none does
+};
+
+// Cost of merging two regions that share `len` pixel sides of summed contrast `cs`. IEEE 754 double in this order, no fused
+// multiply-add: every engine must round alike. Squared colour difference (of the means, plus half the mean contrast along
+// the border, plus a floor of four Lab units), times a size that favours even areas (Ward 1963, to the power 1.25), times a
+// shape factor that is small where the common border is long, times a factor by which specks join a neighbour early.
+SUPERPIXEL_FN float edge_cost(RegionMean a, RegionMean b, double len, double cs, CostParams params) {
+    const double d0 = a.L - b.L;
+    const double d1 = a.A - b.A;
+    const double d2 = a.B - b.B;
+    const double dd = (d0 * d0 + d1 * d1) + d2 * d2;
+    const double s = ::sqrt(dd) + 0.5 * (cs / len);
+    const double col = s * s + 256.0;
+    const double hm = (a.n * b.n) / (a.n + b.n);
+    const double q = ::sqrt(hm);
+    const double size = hm * ::sqrt(q);
+    const double shape = 1.0 + (params.k4 * q) / len;
+    const double smaller = a.n < b.n ? a.n : b.n;
+    const double share = (2.0 * smaller) / params.cell_area;
+    const double t = share < 1.0 ? share : 1.0;
+    return static_cast<float>(((col * size) * shape) * (t * t));
+}
+
+SUPERPIXEL_FN u32 hash_mix(u32 x) {
+    x ^= x >> 16;
+    x *= 0x7feb352du;
+    x ^= x >> 15;
+    x *= 0x846ca68bu;
+    x ^= x >> 16;
+    return x;
+}
+
+// Breaks ties between edges of equal cost without favouring a direction. a and b are the regions' identities.
+SUPERPIXEL_FN u32 edge_hash(u32 a, u32 b) { return hash_mix((a * 0x9E3779B1u) ^ hash_mix(b)); }
+
+// Positive floats order as their bit patterns, so cost and hash compare as one integer. Equal words are settled by (a, b).
+SUPERPIXEL_FN u64 edge_word(u32 cost_bits, u32 hash) { return (static_cast<u64>(cost_bits) << 32) | hash; }
+
+SUPERPIXEL_FN bool collective_round(i32 round, i64 merges_before, i64 live_before) {
+    return round > 0 && (kCollectiveShare * merges_before < live_before || round >= kCollectiveFrom);
+}
+
+}  // namespace superpixel

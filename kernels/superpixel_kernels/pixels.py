@@ -1,0 +1,41 @@
+"""From what callers hand in to what the engines take."""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from superpixel_kernels.cpu import _engine
+from superpixel_kernels.errors import InvalidImage
+from superpixel_kernels.params import MAX_PIXELS
+
+CHANNELS = (1, 3, 4)
+
+
+def as_pixels(image: ArrayLike) -> NDArray[np.uint8]:
+    """A private copy of an image, as the engines take it.
+
+    Args:
+        image: (H, W), (H, W, 1) gray, (H, W, 3) RGB or (H, W, 4) RGBA with straight alpha; uint8, any strides.
+
+    Returns:
+        (H, W, 1 or 3) uint8, C order, read-only, alpha composited on white; never the caller's own memory.
+
+    Raises:
+        InvalidImage: wrong dtype, shape or size.
+    """
+    array = np.asarray(image)
+    if array.dtype != np.uint8:
+        raise InvalidImage(f"image: must be uint8, got {array.dtype}")
+    if array.ndim == 2:
+        array = array[:, :, np.newaxis]
+    if array.ndim != 3 or array.shape[2] not in CHANNELS:
+        raise InvalidImage(f"image: must be (H, W) or (H, W, 1, 3 or 4), got {np.shape(image)}")
+    height, width, channels = array.shape
+    if not 1 <= height * width <= MAX_PIXELS:
+        raise InvalidImage(f"image: must have from 1 to {MAX_PIXELS} pixels, got {height} x {width}")
+    pixels: NDArray[np.uint8]
+    if channels == 4:
+        pixels = _engine.composite(np.ascontiguousarray(array))
+    else:
+        pixels = np.array(array, order="C", copy=True)
+    pixels.flags.writeable = False
+    return pixels
