@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike
 
 from superpixel_kernels import errors
 from superpixel_kernels.backends import Backend, available_backends, choose_backend
-from superpixel_kernels.cpu._engine import CancelToken, Workspace, available_instruction_sets
 from superpixel_kernels.cpu import _engine
+from superpixel_kernels.cpu._engine import CancelToken, Workspace, available_instruction_sets
 from superpixel_kernels.errors import InvalidParameter
 from superpixel_kernels.hierarchy import MERGE_DTYPE, Hierarchy, as_merges
 from superpixel_kernels.params import (
@@ -58,8 +58,8 @@ def segment(
     """Segment an image into nested superpixels.
 
     Args:
-        image: (H, W, 3) RGB, (H, W, 4) RGBA (straight alpha, composited on white), (H, W, 1) or (H, W) gray; uint8,
-            any strides; 1 to `MAX_PIXELS` pixels. It is copied: later changes to it do not matter.
+        image: (H, W, 3) RGB, (H, W, 4) RGBA (straight alpha, composited on white), (H, W, 1) or (H, W) gray;
+            uint8, any strides; 1 to `MAX_PIXELS` pixels. It is copied: later changes to it do not matter.
         params: compactness; the default is `SegmentParams()`.
         backend: "auto" for the fastest that can run here, "cpu", or "cuda".
         threads: threads within this image; 0 for all cores. The result does not depend on it.

@@ -14,8 +14,8 @@ from superpixel_kernels.errors import InvalidParameter
 from superpixel_kernels.params import ALGORITHM_VERSION, SegmentParams
 
 MERGE_DTYPE = np.dtype([("height", "<f4"), ("round", "<i4"), ("a", "<i4"), ("b", "<i4")])
-"""One merge: its height (the cost, never below that of the merges it builds on), the round that found it, and the
-two regions joined, a < b, each named by the smallest base region it holds (a pixel merge: by its first pixel)."""
+"""One merge: its height (the cost, never below that of the merges it builds on), the round that found it, and
+the two regions joined, a < b, each named by its smallest base region (in `pixel_merges`: by its first pixel)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +36,8 @@ class Hierarchy:
         base_count: number of base regions. Counts up to it cost about a millisecond a megapixel; counts above
             it need the merges of the pixels, made on first use at about a second a megapixel.
         base_labels: (height, width) int32, 0..base_count-1, read-only: the base regions.
-        merges: (base_count - 1,) of `MERGE_DTYPE`, read-only, sorted by (height, round, a, b). Uniting a and b
-            for the first base_count - K of them leaves exactly K superpixels.
+        merges: (base_count - 1,) of `MERGE_DTYPE`, read-only, sorted by (height, round, a, b). Uniting a and
+            b for the first base_count - K of them leaves exactly K superpixels.
         params: what the image was segmented with.
         backend: the engine that made it, "cpu" or "cuda".
         algorithm_version: hierarchies of one image, one compactness and one version are equal.
@@ -220,9 +220,7 @@ class Hierarchy:
         self.timings["cut"] += time.perf_counter() - start
         return _Nodes(labels, is_pixels=count > self.base_count)
 
-    def _label_pairs(
-        self, nodes: _Nodes, count: int
-    ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    def _label_pairs(self, nodes: _Nodes, count: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         """The nodes that each merge after the cut at `count` joins."""
         if not nodes.is_pixels:
             left = self.merges[self.base_count - count :]

@@ -9,7 +9,7 @@ ALGORITHM_VERSION = 1
 """Changes whenever any output may change for the same pixels and parameters."""
 
 MAX_PIXELS = 2**27
-"""Largest image, in pixels: region sizes multiply to less than 2**53, the last integer a double holds exactly."""
+"""Largest image, in pixels: sizes of two regions multiply to at most 2**52, exact in a double."""
 
 DEFAULT_COMPACTNESS = 10.0
 MAX_COMPACTNESS = 100.0

@@ -14,7 +14,7 @@ def as_pixels(image: ArrayLike) -> NDArray[np.uint8]:
     """A private copy of an image, as the engines take it.
 
     Args:
-        image: (H, W), (H, W, 1) gray, (H, W, 3) RGB or (H, W, 4) RGBA with straight alpha; uint8, any strides.
+        image: uint8, any strides: (H, W) or (H, W, 1) gray, (H, W, 3) RGB, (H, W, 4) RGBA (straight alpha).
 
     Returns:
         (H, W, 1 or 3) uint8, C order, read-only, alpha composited on white; never the caller's own memory.

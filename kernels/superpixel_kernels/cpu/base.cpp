@@ -24,7 +24,8 @@ Planes planes_of(Buffer<i16>& buffer, i64 pixels) {
     const i64 plane = pixels + kPlanePadding;
     i16* const data = buffer.need(3 * plane);
     // The padding is read, and what it holds ignored; but it must not overflow the arithmetic.
-    for (i64 end = plane; end <= 3 * plane; end += plane) std::fill(data + end - kPlanePadding, data + end, i16{0});
+    for (i64 end = plane; end <= 3 * plane; end += plane)
+        std::fill(data + end - kPlanePadding, data + end, i16{0});
     return {data, data + plane, data + 2 * plane};
 }
 
@@ -38,8 +39,8 @@ std::vector<i16> copy_of(Planes planes, i64 pixels) {
     return copy;
 }
 
-// Stages update and assign. The sums that an update needs are taken in the assignment before it, while the pixels are in
-// registers; "update" is then the division alone.
+// Stages update and assign. The sums that an update needs are taken in the assignment before it, while the
+// pixels are in registers; "update" is then the division alone.
 class Slic {
   public:
     Slic(Run& run, const Image& image, const Settings& settings, Planes planes)
@@ -76,12 +77,16 @@ class Slic {
     // A band's sums: its cell rows and one more on each side, even where that lies outside the grid.
     i64 sums_begin(i32 band) const { return static_cast<i64>(band_begin(band) + 2 * band) * nx_; }
     CenterSums* sums_row(i32 band, i32 cell_y) {
-        return workspace_.memory.sums.data() + sums_begin(band) + static_cast<i64>(cell_y - band_begin(band) + 1) * nx_;
+        return workspace_.memory.sums.data() + sums_begin(band) +
+               static_cast<i64>(cell_y - band_begin(band) + 1) * nx_;
     }
-    i32 cell_end(i32 cell, i32 cells, i32 side) const { return cell + 1 == cells ? side : (cell + 1) * step_; }
+    i32 cell_end(i32 cell, i32 cells, i32 side) const {
+        return cell + 1 == cells ? side : (cell + 1) * step_;
+    }
 
     void clear_sums(i32 band) {
-        std::fill(workspace_.memory.sums.data() + sums_begin(band), workspace_.memory.sums.data() + sums_begin(band + 1), CenterSums{});
+        std::fill(workspace_.memory.sums.data() + sums_begin(band),
+                  workspace_.memory.sums.data() + sums_begin(band + 1), CenterSums{});
     }
 
     void sum_own_cells() {
@@ -113,7 +118,8 @@ class Slic {
                     }
                     // Sums of 0, 1, 2, ... shifted to the cell's place.
                     sum.x = rows * (columns_here * x0 + columns_here * (columns_here - 1) / 2);
-                    sum.y = columns_here * (static_cast<i64>(rows) * y0 + static_cast<i64>(rows) * (rows - 1) / 2);
+                    sum.y = columns_here *
+                            (static_cast<i64>(rows) * y0 + static_cast<i64>(rows) * (rows - 1) / 2);
                     sums[cell_x] = sum;
                 }
             }
@@ -135,15 +141,18 @@ class Slic {
                         own[x].y += other[x].y;
                     }
                 };
-                // Bands are at least one cell row high, so a row's pixels lie in its own band and the two beside it.
+                // Bands are at least one cell row high, so a row's pixels lie in its own band and the two
+                // beside it.
                 if (!first && band > 0 && cell_y == band_begin(band)) add(sums_row(band - 1, cell_y));
-                if (!first && band + 1 < bands_ && cell_y + 1 == band_begin(band + 1)) add(sums_row(band + 1, cell_y));
+                if (!first && band + 1 < bands_ && cell_y + 1 == band_begin(band + 1))
+                    add(sums_row(band + 1, cell_y));
                 Center* const out = centers + static_cast<i64>(cell_y) * nx_;
                 for (i32 x = 0; x < nx_; ++x) {
                     const CenterSums& sum = own[x];
                     if (sum.n == 0) continue;
-                    out[x] = {rounded_mean(sum.L, sum.n), rounded_mean(sum.A, sum.n), rounded_mean(sum.B, sum.n),
-                              rounded_mean(4 * sum.x, sum.n), rounded_mean(4 * sum.y, sum.n)};
+                    out[x] = {rounded_mean(sum.L, sum.n), rounded_mean(sum.A, sum.n),
+                              rounded_mean(sum.B, sum.n), rounded_mean(4 * sum.x, sum.n),
+                              rounded_mean(4 * sum.y, sum.n)};
                 }
             }
         });
@@ -166,8 +175,8 @@ class Slic {
     const i32 width_, height_, step_, m2_, nx_, ny_, bands_;
 };
 
-// Stage components: union-find over the runs of equal labels in each row. Run numbers grow in raster order and the smaller
-// root wins, so a set's root is the run of its first pixel.
+// Stage components: union-find over the runs of equal labels in each row. Run numbers grow in raster order
+// and the smaller root wins, so a set's root is the run of its first pixel.
 class Components {
   public:
     Components(Workspace& workspace, const Image& image, i32* labels)
@@ -191,20 +200,22 @@ class Components {
         i64* const first = workspace_.memory.row_runs.need(height_ + 1);
         i32* const scratch = workspace_.memory.row_scratch.need(static_cast<i64>(width_) * bands_);
         workspace_.pool.each(bands_, [&](i64 band) {
-            for (i32 y = band_begin(static_cast<i32>(band)); y < band_begin(static_cast<i32>(band) + 1); ++y) {
+            for (i32 y = band_begin(static_cast<i32>(band)); y < band_begin(static_cast<i32>(band) + 1);
+                 ++y) {
                 first[y + 1] = workspace_.simd.run_starts(row(y), width_, scratch + band * width_);
             }
         });
         first[0] = 0;
         std::partial_sum(first, first + height_ + 1, first);
         const i64 runs = first[height_];
-        // run_starts may write past a row's last run; the rows are filled in order within a band, and `scratch` keeps a
-        // band's last row from touching the next band.
+        // run_starts may write past a row's last run; the rows are filled in order within a band, and
+        // `scratch` keeps a band's last row from touching the next band.
         i32* const start = workspace_.memory.run_start.need(runs + 1);
         parent_ = workspace_.memory.run_parent.need(runs);
         workspace_.memory.run_region.need(runs);
         workspace_.pool.each(bands_, [&](i64 band) {
-            for (i32 y = band_begin(static_cast<i32>(band)); y < band_begin(static_cast<i32>(band) + 1); ++y) {
+            for (i32 y = band_begin(static_cast<i32>(band)); y < band_begin(static_cast<i32>(band) + 1);
+                 ++y) {
                 const i32 count = workspace_.simd.run_starts(row(y), width_, scratch + band * width_);
                 std::copy_n(scratch + band * width_, count, start + first[y]);
                 std::iota(parent_ + first[y], parent_ + first[y + 1], static_cast<i32>(first[y]));
@@ -229,7 +240,9 @@ class Components {
     void unite_rows(i32 y) {
         const i64* const first = workspace_.memory.row_runs.data();
         const i32* const start = workspace_.memory.run_start.data();
-        const auto end_of = [&](i64 run, i32 line) { return run + 1 < first[line + 1] ? start[run + 1] : width_; };
+        const auto end_of = [&](i64 run, i32 line) {
+            return run + 1 < first[line + 1] ? start[run + 1] : width_;
+        };
         i64 above = first[y - 1];
         for (i64 run = first[y]; run < first[y + 1]; ++run) {
             const i32 label = row(y)[start[run]];
@@ -300,7 +313,6 @@ class Components {
 
 }  // namespace
 
-
 Planes smoothed_planes(Run& run, const Image& image, Trace* trace) {
     Workspace& workspace = run.workspace;
     const i64 pixels = static_cast<i64>(image.width) * image.height;
@@ -340,7 +352,8 @@ Planes smoothed_planes(Run& run, const Image& image, Trace* trace) {
     return smooth;
 }
 
-i32 base_regions(Run& run, const Image& image, const Settings& settings, Planes planes, i32* labels, Trace* trace) {
+i32 base_regions(Run& run, const Image& image, const Settings& settings, Planes planes, i32* labels,
+                 Trace* trace) {
     Slic(run, image, settings, planes).iterate(labels, trace);
     i32 regions = 0;
     run.stage(kComponents, [&] { regions = Components(run.workspace, image, labels).number(); });

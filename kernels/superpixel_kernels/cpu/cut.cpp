@@ -11,7 +11,9 @@ namespace {
 // Union-find in which the smallest member is the root.
 class Sets {
   public:
-    explicit Sets(i64 nodes) : parent_(static_cast<size_t>(nodes)) { std::iota(parent_.begin(), parent_.end(), 0); }
+    explicit Sets(i64 nodes) : parent_(static_cast<size_t>(nodes)) {
+        std::iota(parent_.begin(), parent_.end(), 0);
+    }
     i32 find(i32 node) {
         while (at(node) != node) node = at(node) = at(at(node));
         return node;
@@ -42,9 +44,9 @@ i32 label_nodes(i64 nodes, const MergeRecord* records, i64 merges, i32* labels) 
     return next;
 }
 
-// Joined components are laid out side by side, so that each is an interval of positions at every time: the one that b joins
-// is the interval beside b's own. Labels then enter in ascending order, and the largest label below b in that interval is a
-// range maximum over those that have entered.
+// Joined components are laid out side by side, so that each is an interval of positions at every time: the
+// one that b joins is the interval beside b's own. Labels then enter in ascending order, and the largest
+// label below b in that interval is a range maximum over those that have entered.
 void build_tree(i32 count, const i32* a, const i32* b, i32* into, i32* order) {
     if (count == 1) return;
     const size_t labels = static_cast<size_t>(count);
@@ -73,7 +75,8 @@ void build_tree(i32 count, const i32* a, const i32* b, i32* into, i32* order) {
     // Maximum tree over positions; -1 where no label has entered.
     std::vector<i32> maximum(2 * labels, -1);
     const auto enter = [&](i32 label) {
-        for (size_t at = static_cast<size_t>(position[static_cast<size_t>(label)]) + labels; at > 0; at /= 2) {
+        for (size_t at = static_cast<size_t>(position[static_cast<size_t>(label)]) + labels; at > 0;
+             at /= 2) {
             maximum[at] = label;  // labels ascend, so the newest is the largest
         }
     };

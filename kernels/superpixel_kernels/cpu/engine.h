@@ -41,7 +41,8 @@ class Buffer {
     }
     // Room for `count` values, contents kept; grows by half, so that appending is cheap.
     T* grow(i64 count) {
-        if (count > capacity_) allocate(count > capacity_ + capacity_ / 2 ? count : capacity_ + capacity_ / 2);
+        if (count > capacity_)
+            allocate(count > capacity_ + capacity_ / 2 ? count : capacity_ + capacity_ / 2);
         return data_;
     }
     T* data() { return data_; }
@@ -85,15 +86,16 @@ static_assert(sizeof(MergeRecord) == 16);
 
 // The eight stages' names are the same everywhere; `cut` is timed where it is called.
 enum Stage { kColor, kSmooth, kUpdate, kAssign, kComponents, kGraph, kMerge, kStageCount };
-constexpr const char* kStageNames[kStageCount] = {"color", "smooth", "update", "assign", "components", "graph", "merge"};
+constexpr const char* kStageNames[kStageCount] = {"color",      "smooth", "update", "assign",
+                                                  "components", "graph",  "merge"};
 
 // Everything between the stages, for tests that compare engines stage by stage.
 struct Trace {
-    std::vector<i16> color, smooth;               // (3, height, width)
-    std::vector<std::vector<Center>> centers;     // per iteration: (ny * nx)
+    std::vector<i16> color, smooth;            // (3, height, width)
+    std::vector<std::vector<Center>> centers;  // per iteration: (ny * nx)
     std::vector<std::vector<i32>> assign;      // per iteration: (height, width)
     std::vector<RegionSums> nodes;             // (regions)
-    std::vector<Edge> edges;                      // sorted by (a, b)
+    std::vector<Edge> edges;                   // sorted by (a, b)
 };
 
 // A part of the edges found while scanning a band of rows: lists per region, in one array.
@@ -118,10 +120,10 @@ struct EdgeBand {
     Buffer<i16> contrast;
 };
 
+// The least edge of a region: cost and hash, and the region at its other end.
 struct Best {
     u64 word;
-    u32 edge;
-    i32 range;
+    i32 other;
 };
 
 // One thread's share of the merge: a range of regions, and the edges whose smaller region lies in it.
@@ -132,9 +134,8 @@ struct MergeRange {
     Buffer<Edge> storage[2];
     int next_storage = 0;
     struct Crossing {
-        i32 node;
-        u32 edge;
         u64 word;
+        i32 a, b;
     };
     std::vector<Crossing> crossing;         // edges whose larger region lies in another range
     std::vector<std::vector<Edge>> outbox;  // [range]: edges that moved there in this round
@@ -173,7 +174,8 @@ class Workspace {
     Workspace(int threads, const Simd& instructions, i64 kept);
 
     i64 bytes() const;
-    // Gives everything back if more than `kept_bytes` is held: one huge image must not pin its memory for ever.
+    // Gives everything back if more than `kept_bytes` is held: one huge image must not pin its memory for
+    // ever.
     void trim();
 
     ThreadPool pool;
@@ -224,28 +226,33 @@ struct Segmentation {
 // Stages color and smooth into workspace.memory.smooth_planes.
 Planes smoothed_planes(Run& run, const Image& image, Trace* trace);
 
-// Stages update to components: writes base labels to `labels` (height, width), returns how many. Leaves the runs of equal
-// labels in the workspace for build_graph.
-i32 base_regions(Run& run, const Image& image, const Settings& settings, Planes planes, i32* labels, Trace* trace);
+// Stages update to components: writes base labels to `labels` (height, width), returns how many. Leaves the
+// runs of equal labels in the workspace for build_graph.
+i32 base_regions(Run& run, const Image& image, const Settings& settings, Planes planes, i32* labels,
+                 Trace* trace);
 
-// Stage graph: region sums into workspace.memory.merge.sums[0], edges sorted by (a, b) into workspace.memory.edges; returns how many.
+// Stage graph: region sums into workspace.memory.merge.sums[0], edges sorted by (a, b) into
+// workspace.memory.edges; returns how many.
 i64 build_graph(Run& run, const Image& image, Planes planes, i32 regions);
 
-// Stage merge over `nodes` regions (sums in workspace.memory.merge.sums[0]) and `edge_count` edges in workspace.memory.edges.
+// Stage merge over `nodes` regions (sums in workspace.memory.merge.sums[0]) and `edge_count` edges in
+// workspace.memory.edges.
 std::vector<MergeRecord> merge_regions(Run& run, i64 nodes, i64 edge_count, CostParams params);
 
 // The whole pipeline.
 Segmentation segment(Run& run, const Image& image, const Settings& settings, i32* labels, Trace* trace);
 
 // The merges of the pixels inside each base region, for counts above the base.
-std::vector<MergeRecord> merge_pixels(Run& run, const Image& image, const Settings& settings, const i32* labels);
+std::vector<MergeRecord> merge_pixels(Run& run, const Image& image, const Settings& settings,
+                                      const i32* labels);
 
-// Labels of `nodes` after the first `merges` records: numbered by the smallest node of each set. Returns how many.
+// Labels of `nodes` after the first `merges` records: numbered by the smallest node of each set. Returns how
+// many.
 i32 label_nodes(i64 nodes, const MergeRecord* records, i64 merges, i32* labels);
 
-// The tree over labels 0..count-1 from count-1 merges of label pairs: for each label b > 0 the largest label below b of the
-// component it joins when it stops being the smallest of its own, and the rank of that merge. Throws std::invalid_argument
-// where the pairs do not form a tree.
+// The tree over labels 0..count-1 from count-1 merges of label pairs: for each label b > 0 the largest label
+// below b of the component it joins when it stops being the smallest of its own, and the rank of that merge.
+// Throws std::invalid_argument where the pairs do not form a tree.
 void build_tree(i32 count, const i32* a, const i32* b, i32* into, i32* order);
 
 }  // namespace superpixel

@@ -1,15 +1,17 @@
 // Stage graph: sums of each base region, and one edge for each pair of neighbours.
+#include "superpixel/graph.h"
+
 #include <algorithm>
 
 #include "engine.h"
-#include "superpixel/graph.h"
 
 namespace superpixel {
 namespace {
 
-// Bands of rows are scanned at the same time. Regions are numbered in raster order of their first pixel, so each band owns
-// the range of regions that begin in it; what it finds of earlier bands' regions (few: a region is at most three cells
-// high) is handed to them at the end. All sums are exact, so their order is free.
+// Bands of rows are scanned at the same time. Regions are numbered in raster order of their first pixel, so
+// each band owns the range of regions that begin in it; what it finds of earlier bands' regions (few: a
+// region is at most three cells high) is handed to them at the end. All sums are exact, so their order is
+// free.
 class GraphBuilder {
   public:
     GraphBuilder(Workspace& workspace, const Image& image, Planes planes, i32 regions)
@@ -41,10 +43,12 @@ class GraphBuilder {
     EdgeBand& band_at(i32 band) { return workspace_.memory.edge_bands[static_cast<size_t>(band)]; }
     i32 end_of(i64 run, i32 y) const { return run + 1 < first_run_[y + 1] ? start_[run + 1] : width_; }
     i32 owner(i32 region) const {
-        return static_cast<i32>(std::upper_bound(owned_.begin(), owned_.end() - 1, region) - owned_.begin()) - 1;
+        return static_cast<i32>(std::upper_bound(owned_.begin(), owned_.end() - 1, region) - owned_.begin()) -
+               1;
     }
 
-    // owned_[band] = the first region that begins in the band: one more than the largest seen in any row above.
+    // owned_[band] = the first region that begins in the band: one more than the largest seen in any row
+    // above.
     void find_owned() {
         std::vector<i32> largest(static_cast<size_t>(bands_));
         workspace_.pool.each(bands_, [&](i64 band) {
@@ -84,7 +88,8 @@ class GraphBuilder {
     void scan_row(i32 band, i32 y, i16* contrast) {
         // contrast[x]: the side between x-1 and x, from the pixels x-2 and x+1, held inside the row.
         const auto at = [&](i32 x) {
-            workspace_.simd.contrast(line(y, std::max(x - 2, 0)), line(y, std::min(x + 1, width_ - 1)), 1, contrast + x);
+            workspace_.simd.contrast(line(y, std::max(x - 2, 0)), line(y, std::min(x + 1, width_ - 1)), 1,
+                                     contrast + x);
         };
         if (width_ > 1) at(1);
         if (width_ > 3) workspace_.simd.contrast(line(y, 0), line(y, 3), width_ - 3, contrast + 2);
@@ -121,7 +126,8 @@ class GraphBuilder {
 
     // The sides between row y-1 and row y, whose contrast lies between the rows y-2 and y+1.
     void scan_seam(i32 band, i32 y, i16* contrast) {
-        workspace_.simd.contrast(line(std::max(y - 2, 0)), line(std::min(y + 1, height_ - 1)), width_, contrast);
+        workspace_.simd.contrast(line(std::max(y - 2, 0)), line(std::min(y + 1, height_ - 1)), width_,
+                                 contrast);
         i64 above = first_run_[y - 1];
         i64 below = first_run_[y];
         i32 x = 0;

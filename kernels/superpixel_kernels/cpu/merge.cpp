@@ -1,5 +1,7 @@
-// Stage merge: rounds of reciprocal nearest neighbours (and collective rounds where those stall), each in parallel over
-// ranges of regions.
+// Stage merge: rounds of reciprocal nearest neighbours (and collective rounds where those stall), each in
+// parallel over ranges of regions.
+#include "superpixel/merge.h"
+
 #include <algorithm>
 #include <barrier>
 #include <bit>
@@ -7,7 +9,6 @@
 
 #include "engine.h"
 #include "superpixel/graph.h"
-#include "superpixel/merge.h"
 
 namespace superpixel {
 namespace {
@@ -16,8 +17,9 @@ constexpr u64 kNoWord = ~u64{0};
 // Below this many edges a round is too short to share.
 constexpr i64 kSharedEdges = 8192;
 
-// A live region is known by its rank among the live ones, so arrays stay dense; ranks and identities order alike. Every
-// round contracts into fresh arrays: range t owns regions [begin, end) and the edges whose smaller region it owns.
+// A live region is known by its rank among the live ones, so arrays stay dense; ranks and identities order
+// alike. Every round contracts into fresh arrays: range t owns regions [begin, end) and the edges whose
+// smaller region it owns.
 class Merger {
   public:
     Merger(Run& run, i64 nodes, i64 edge_count, CostParams params)
@@ -63,12 +65,12 @@ class Merger {
     }
 
     MergeRange& range(i32 index) { return scratch_.ranges[static_cast<size_t>(index)]; }
-    const Edge& edge_of(const Best& best) { return range(best.range).edges[best.edge]; }
 
     // Shares the edges (grouped by a, ascending) among `count` ranges.
     void split(i32 count, Edge* edges) {
         count_ = count;
-        if (scratch_.ranges.size() < static_cast<size_t>(count)) scratch_.ranges.resize(static_cast<size_t>(count));
+        if (scratch_.ranges.size() < static_cast<size_t>(count))
+            scratch_.ranges.resize(static_cast<size_t>(count));
         i64 next = 0;
         for (i32 t = 0; t < count; ++t) {
             MergeRange& part = range(t);
@@ -104,7 +106,8 @@ class Merger {
             for (i32 t = 0; t < count_; ++t) {
                 const std::vector<MergeRecord>& from = range(t).records;
                 size_t& next = at[static_cast<size_t>(t)];
-                for (; next < from.size() && from[next].round == round; ++next) records_.push_back(from[next]);
+                for (; next < from.size() && from[next].round == round; ++next)
+                    records_.push_back(from[next]);
             }
         }
         for (i32 t = 0; t < count_; ++t) range(t).records.clear();
@@ -118,7 +121,8 @@ class Merger {
         std::atomic<bool> failed{false};
         pool_.team(count_, [&](int rank) {
             std::exception_ptr error;
-            // A thread that fails must not leave the others waiting: it goes on to every barrier, and all stop together.
+            // A thread that fails must not leave the others waiting: it goes on to every barrier, and all
+            // stop together.
             const auto phase = [&](auto&& body) {
                 if (!failed.load()) {
                     try {
@@ -133,7 +137,7 @@ class Merger {
             while (true) {
                 phase([&] {
                     if (rank == 0) run_.check();
-                    choose(range(rank), rank);
+                    choose(range(rank));
                 });
                 phase([&] { choose_crossing(range(rank)); });
                 const bool collective = collective_round(round_, merges_, live_before_);
@@ -161,21 +165,26 @@ class Merger {
         collect_records();
     }
 
-    void consider(i32 node, u64 word, u32 edge, i32 owner) {
-        Best& best = best_[node];
-        if (word > best.word) return;
-        if (word == best.word) {
-            // Equal cost and hash: settled by identity, and ranks order like identities.
-            const Edge& p = range(owner).edges[edge];
-            const Edge& q = edge_of(best);
-            if (p.a > q.a || (p.a == q.a && p.b > q.b)) return;
-        }
-        best = {word, edge, owner};
+    // The key of the edge (node, other) beyond cost and hash: its ends, smaller first. Ranks order like
+    // identities.
+    static u64 ends(i32 node, i32 other) {
+        return (static_cast<u64>(std::min(node, other)) << 32) | static_cast<u64>(std::max(node, other));
     }
 
-    void choose(MergeRange& part, i32 rank) {
+    void consider(i32 node, u64 word, i32 other) {
+        Best& best = best_[node];
+        // Which of two edges is less is a coin toss, so no branch; equal words hardly ever come.
+        const bool less = word < best.word;
+        if (word == best.word && ends(node, other) < ends(node, best.other)) [[unlikely]] {
+            best.other = other;
+        }
+        best.word = less ? word : best.word;
+        best.other = less ? other : best.other;
+    }
+
+    void choose(MergeRange& part) {
         const i32* const identity = identity_[side_];
-        std::fill(best_ + part.begin, best_ + part.end, Best{kNoWord, 0, 0});
+        std::fill(best_ + part.begin, best_ + part.end, Best{kNoWord, 0});
         for (i32 i = part.begin; i < part.end; ++i) root_[i] = i;
         part.crossing.clear();
         float cost[kCostBlock];
@@ -185,14 +194,14 @@ class Merger {
             simd_.edge_costs(edges, count, means_, params_, cost);
             for (i32 i = 0; i < count; ++i) {
                 const Edge& edge = edges[i];
-                const u32 hash = edge_hash(static_cast<u32>(identity[edge.a]), static_cast<u32>(identity[edge.b]));
+                const u32 hash =
+                    edge_hash(static_cast<u32>(identity[edge.a]), static_cast<u32>(identity[edge.b]));
                 const u64 word = edge_word(std::bit_cast<u32>(cost[i]), hash);
-                const u32 index = static_cast<u32>(begin + i);
-                consider(edge.a, word, index, rank);
+                consider(edge.a, word, edge.b);
                 if (edge.b < part.end) {
-                    consider(edge.b, word, index, rank);
+                    consider(edge.b, word, edge.a);
                 } else {
-                    part.crossing.push_back({edge.b, index, word});
+                    part.crossing.push_back({word, edge.a, edge.b});
                 }
             }
         }
@@ -201,17 +210,17 @@ class Merger {
     void choose_crossing(const MergeRange& part) {
         for (i32 t = 0; t < count_; ++t) {
             for (const MergeRange::Crossing& from : range(t).crossing) {
-                if (from.node >= part.begin && from.node < part.end) consider(from.node, from.word, from.edge, t);
+                if (from.b >= part.begin && from.b < part.end) consider(from.b, from.word, from.a);
             }
         }
     }
 
     static float cost_of(const Best& best) { return std::bit_cast<float>(static_cast<u32>(best.word >> 32)); }
 
-    MergeRecord record_of(const Best& best, const Edge& edge) const {
+    MergeRecord record_of(const Best& best, i32 a, i32 b) const {
         const float* const height = height_[side_];
-        const float members = std::max(height[edge.a], height[edge.b]);
-        return {std::max(cost_of(best), members), round_, identity_[side_][edge.a], identity_[side_][edge.b]};
+        return {std::max({cost_of(best), height[a], height[b]}), round_, identity_[side_][a],
+                identity_[side_][b]};
     }
 
     // a takes in b: sums and height. Pairs of a reciprocal round are disjoint, so threads never meet here.
@@ -228,14 +237,12 @@ class Merger {
         part.merges = 0;
         for (i32 a = part.begin; a < part.end; ++a) {
             const Best& best = best_[a];
-            if (best.word == kNoWord) continue;
-            const Edge& edge = edge_of(best);
-            const Best& other = best_[edge.b];
-            if (edge.a != a || other.edge != best.edge || other.range != best.range) continue;
-            const MergeRecord record = record_of(best, edge);
+            const i32 b = best.other;
+            if (best.word == kNoWord || b < a || best_[b].other != a) continue;
+            const MergeRecord record = record_of(best, a, b);
             part.records.push_back(record);
-            absorb(a, edge.b, record.height);
-            root_[edge.b] = a;
+            absorb(a, b, record.height);
+            root_[b] = a;
             ++part.merges;
         }
     }
@@ -247,12 +254,10 @@ class Merger {
         for (i32 i = 0; i < live_; ++i) {
             const Best& best = best_[i];
             if (best.word == kNoWord) continue;
-            const Edge& edge = edge_of(best);
-            const Best& smaller = best_[edge.a];
             // Chosen by both ends: counted at the smaller one.
-            if (edge.a != i && smaller.edge == best.edge && smaller.range == best.range) continue;
-            records.push_back(record_of(best, edge));
-            pairs.emplace_back(edge.a, edge.b);
+            if (best.other < i && best_[best.other].other == i) continue;
+            pairs.push_back(std::minmax(i, best.other));
+            records.push_back(record_of(best, pairs.back().first, pairs.back().second));
         }
         const auto find = [&](i32 node) {
             while (root_[node] != node) node = root_[node] = root_[root_[node]];
@@ -302,7 +307,8 @@ class Merger {
         }
     }
 
-    // Gives the edges their new ends; drops those inside a region, and hands over those whose smaller end is another range's.
+    // Gives the edges their new ends; drops those inside a region, and hands over those whose smaller end is
+    // another range's.
     void relabel(i32 rank) {
         MergeRange& part = range(rank);
         for (std::vector<Edge>& box : part.outbox) box.clear();
@@ -351,8 +357,8 @@ class Merger {
         for (i64 i = 0; i < part.edge_count; ++i) place(part.edges[i]);
         each_received(place);
 
-        // bucket[i] is now the end of bucket i. marker[b]: where b's edge of this bucket went; anything else it may hold, left
-        // from other buckets, is seen through.
+        // bucket[i] is now the end of bucket i. marker[b]: where b's edge of this bucket went; anything else
+        // it may hold, left from other buckets, is seen through.
         i64* const marker = part.marker.data();
         i64 count = 0;
         i64 from = 0;
@@ -389,8 +395,8 @@ class Merger {
         ++round_;
     }
 
-    // Records come in the order of (round, a, b); a stable radix sort by height keeps it among equals. Positive floats order
-    // as their bits.
+    // Records come in the order of (round, a, b); a stable radix sort by height keeps it among equals.
+    // Positive floats order as their bits.
     std::vector<MergeRecord> sort_by_height() {
         constexpr int kBits = 11;
         constexpr size_t kBuckets = size_t{1} << kBits;
@@ -436,7 +442,8 @@ std::vector<MergeRecord> merge_regions(Run& run, i64 nodes, i64 edge_count, Cost
     return records;
 }
 
-std::vector<MergeRecord> merge_pixels(Run& run, const Image& image, const Settings& settings, const i32* labels) {
+std::vector<MergeRecord> merge_pixels(Run& run, const Image& image, const Settings& settings,
+                                      const i32* labels) {
     const Planes planes = smoothed_planes(run, image, nullptr);
     const i64 pixels = static_cast<i64>(image.width) * image.height;
     i64 count = 0;
@@ -464,11 +471,13 @@ std::vector<MergeRecord> merge_pixels(Run& run, const Image& image, const Settin
                 const i64 i = line + x;
                 const i32 a = static_cast<i32>(i);
                 if (x + 1 < image.width && labels[i] == labels[i + 1]) {
-                    const i32 cs = side_contrast(line + std::max(x - 1, 0), line + std::min(x + 2, image.width - 1));
+                    const i32 cs =
+                        side_contrast(line + std::max(x - 1, 0), line + std::min(x + 2, image.width - 1));
                     edges[count++] = {a, a + 1, 1, static_cast<double>(cs)};
                 }
                 if (y + 1 < image.height && labels[i] == labels[i + image.width]) {
-                    edges[count++] = {a, a + image.width, 1, static_cast<double>(side_contrast(above + x, two_below + x))};
+                    edges[count++] = {a, a + image.width, 1,
+                                      static_cast<double>(side_contrast(above + x, two_below + x))};
                 }
             }
         }
@@ -488,7 +497,8 @@ Segmentation segment(Run& run, const Image& image, const Settings& settings, i32
         trace->edges.assign(run.workspace.memory.edges.data(), run.workspace.memory.edges.data() + edges);
     }
     const i32 step = grid_step(static_cast<i64>(image.width) * image.height);
-    result.merges = merge_regions(run, result.regions, edges, {settings.k4(), static_cast<double>(step * step)});
+    result.merges =
+        merge_regions(run, result.regions, edges, {settings.k4(), static_cast<double>(step * step)});
     return result;
 }
 

@@ -1,4 +1,5 @@
-// The engine's Python module. Arrays come checked and contiguous from cpu/__init__.py; this file moves them across.
+// The engine's Python module. Arrays come checked and contiguous from cpu/__init__.py; this file moves them
+// across.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/string.h>
@@ -115,7 +116,8 @@ nb::object merge_rows(const std::vector<MergeRecord>& merges) {
     return nb::cast(array_of<int32_t>(merges.data(), {merges.size(), 4}));
 }
 
-nb::tuple segment_image(const PixelArray& pixels, double compactness, Workspace& workspace, const CancelToken* token) {
+nb::tuple segment_image(const PixelArray& pixels, double compactness, Workspace& workspace,
+                        const CancelToken* token) {
     const Claim claim(workspace);
     const Image image = image_of(pixels);
     Result<int32_t> labels({pixels.shape(0), pixels.shape(1)});
@@ -128,8 +130,8 @@ nb::tuple segment_image(const PixelArray& pixels, double compactness, Workspace&
     return nb::make_tuple(result.regions, labels.release(), merge_rows(result.merges), seconds_of(run));
 }
 
-nb::object pixel_merges(const PixelArray& pixels, const LabelMap& base, double compactness, Workspace& workspace,
-                        const CancelToken* token) {
+nb::object pixel_merges(const PixelArray& pixels, const LabelMap& base, double compactness,
+                        Workspace& workspace, const CancelToken* token) {
     const Claim claim(workspace);
     Run run(workspace, token);
     std::vector<MergeRecord> merges;
@@ -152,7 +154,8 @@ nb::dict trace_image(const PixelArray& pixels, double compactness, Workspace& wo
     out["color"] = array_of<int16_t>(trace.color.data(), {3, height, width});
     out["smooth"] = array_of<int16_t>(trace.smooth.data(), {3, height, width});
     nb::list centers, assign;
-    for (const auto& values : trace.centers) centers.append(array_of<int32_t>(values.data(), {values.size(), 5}));
+    for (const auto& values : trace.centers)
+        centers.append(array_of<int32_t>(values.data(), {values.size(), 5}));
     for (const auto& values : trace.assign) assign.append(array_of<int32_t>(values.data(), {height, width}));
     out["centers"] = centers;
     out["assign"] = assign;
@@ -246,34 +249,42 @@ NB_MODULE(_engine, m) {
     const nb::object cancelled = nb::module_::import_("superpixel_kernels.errors").attr("Cancelled");
     nb::exception<Cancelled>(m, "Cancelled", cancelled.ptr());
 
-    nb::class_<CancelToken>(m, "CancelToken",
-                            "Stops a running call from another thread: pass it as `cancel`, then call cancel().")
+    nb::class_<CancelToken>(
+        m, "CancelToken",
+        "Stops a running call from another thread: pass it as `cancel`, then call cancel().")
         .def(nb::init<>())
         .def(
             "cancel", [](CancelToken& token) { token.cancelled = true; },
             "Ask for the stop; seen at the next stage or merge round. Cannot be undone.")
         .def_prop_ro(
-            "cancelled", [](const CancelToken& token) { return token.cancelled.load(); }, "Whether cancel() was called.");
+            "cancelled", [](const CancelToken& token) { return token.cancelled.load(); },
+            "Whether cancel() was called.");
 
-    nb::class_<Workspace>(m, "Workspace",
-                          "Threads and scratch memory for one call at a time, reused from call to call.\n\n"
-                          "threads: 0 for all cores this process may use. instruction_set: 'auto', 'plain' or 'avx2'; all\n"
-                          "give the same bits. kept_bytes: scratch memory above this is given back after each call.")
+    nb::class_<Workspace>(
+        m, "Workspace",
+        "Threads and scratch memory for one call at a time, reused from call to call.\n\n"
+        "threads: 0 for all cores this process may use. instruction_set: 'auto', 'plain' or 'avx2'; all\n"
+        "give the same bits. kept_bytes: scratch memory above this is given back after each call.")
         .def(
             "__init__",
             [](Workspace* self, int threads, const std::string& instruction_set, int64_t kept_bytes) {
-                if (threads < 0 || threads > 1024) throw std::invalid_argument("threads: must be from 0 to 1024");
+                if (threads < 0 || threads > 1024)
+                    throw std::invalid_argument("threads: must be from 0 to 1024");
                 new (self) Workspace(threads, simd_named(instruction_set), kept_bytes);
             },
             "threads"_a = 0, "instruction_set"_a = "auto", "kept_bytes"_a = int64_t{256} << 20)
-        .def_prop_ro("threads", [](const Workspace& self) { return self.pool.size(); }, "Threads of one call.")
         .def_prop_ro(
-            "instruction_set", [](const Workspace& self) { return self.simd.name; }, "The instruction set in use.")
-        .def_prop_ro("bytes", [](const Workspace& self) { return self.bytes(); }, "Scratch memory held, in bytes.");
+            "threads", [](const Workspace& self) { return self.pool.size(); }, "Threads of one call.")
+        .def_prop_ro(
+            "instruction_set", [](const Workspace& self) { return self.simd.name; },
+            "The instruction set in use.")
+        .def_prop_ro(
+            "bytes", [](const Workspace& self) { return self.bytes(); }, "Scratch memory held, in bytes.");
 
     m.def("available_instruction_sets", &instruction_sets);
     m.def("segment", &segment_image, "pixels"_a, "compactness"_a, "workspace"_a, "cancel"_a.none());
-    m.def("pixel_merges", &pixel_merges, "pixels"_a, "base"_a, "compactness"_a, "workspace"_a, "cancel"_a.none());
+    m.def("pixel_merges", &pixel_merges, "pixels"_a, "base"_a, "compactness"_a, "workspace"_a,
+          "cancel"_a.none());
     m.def("trace", &trace_image, "pixels"_a, "compactness"_a, "workspace"_a);
     m.def("composite", &composite, "rgba"_a);
     m.def("label_nodes", &label_nodes_array, "nodes"_a, "merges"_a, "count"_a);

@@ -1,7 +1,7 @@
 // The loops that profit from wide registers, compiled once per instruction set and chosen at run time.
 //
-// Each entry works on a row or a block of one stage; stages, threads and memory are elsewhere (base.cpp, graph.cpp,
-// merge.cpp). All versions give the same bits.
+// Each entry works on a row or a block of one stage; stages, threads and memory are elsewhere (base.cpp,
+// graph.cpp, merge.cpp). All versions give the same bits.
 #pragma once
 
 #include "superpixel/common.h"
@@ -21,7 +21,8 @@ struct Planes {
     i16* B;
 };
 
-// Sums over the pixels of one centre. Quarter-pixel positions are summed as whole pixels and scaled at the end.
+// Sums over the pixels of one centre. Quarter-pixel positions are summed as whole pixels and scaled at the
+// end.
 struct CenterSums {
     i32 n, L, A, B;
     i64 x, y;
@@ -49,7 +50,8 @@ struct Edge {
 struct Simd {
     const char* name;
     // (width) pixels of `channels` (1 or 3) interleaved bytes -> Lab.
-    void (*color)(const ColorTables& tables, const unsigned char* pixels, i32 channels, i64 width, Planes out);
+    void (*color)(const ColorTables& tables, const unsigned char* pixels, i32 channels, i64 width,
+                  Planes out);
     // One row of one plane; `scratch` holds width values.
     void (*smooth)(const i16* above, const i16* here, const i16* below, i32 width, i16* out, i16* scratch);
     // Column sums of `rows` rows of one plane.
@@ -59,7 +61,8 @@ struct Simd {
     i32 (*run_starts)(const i32* row, i32 width, i32* starts);
     // out[i] = contrast between pixel i of p and pixel i of q.
     void (*contrast)(Planes p, Planes q, i32 count, i16* out);
-    void (*edge_costs)(const Edge* edges, i32 count, const RegionMean* regions, CostParams params, float* out);
+    void (*edge_costs)(const Edge* edges, i32 count, const RegionMean* regions, CostParams params,
+                       float* out);
     // out[i] = table[index[i]]
     void (*lookup)(const i32* table, const i32* index, i64 count, i32* out);
 };

@@ -1,5 +1,5 @@
-// Bodies of the functions in simd.h; included once per instruction set. Plain loops that the compiler widens by itself,
-// but for the few marked SUPERPIXEL_SIMD_AVX2, where it cannot.
+// Bodies of the functions in simd.h; included once per instruction set. Plain loops that the compiler widens
+// by itself, but for the few marked SUPERPIXEL_SIMD_AVX2, where it cannot.
 #include <string.h>
 
 #if defined(SUPERPIXEL_SIMD_AVX2)
@@ -67,9 +67,11 @@ void column_sums(const i16* plane, i32 width, i32 rows, i32* out) {
     }
 }
 
-// ---- assign ---------------------------------------------------------------------------------------------------------
+// ---- assign
+// ---------------------------------------------------------------------------------------------------------
 
-// A block is a cell's columns, at most eight at a time, over all rows of the cell: step + (step - 1) / 2 <= 11.
+// A block is a cell's columns, at most eight at a time, over all rows of the cell: step + (step - 1) / 2
+// <= 11.
 constexpr i32 kBlock = 8;
 constexpr i32 kMaxRows = 12;
 
@@ -112,53 +114,88 @@ i32 sum_lanes(__m256i v) {
 }
 
 __m256i load_pair(const i16* upper, const i16* lower) {
-    return _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(upper))),
-                                   _mm_loadu_si128(reinterpret_cast<const __m128i*>(lower)), 1);
+    return _mm256_inserti128_si256(
+        _mm256_castsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(upper))),
+        _mm_loadu_si128(reinterpret_cast<const __m128i*>(lower)), 1);
 }
 
-// The distance's lowest 4 bits hold the slot, so that one unsigned minimum keeps the nearest centre and, among equals, the
-// first: (D << 4 | slot) < 2^32 as D < 2^28.
+// The distance's lowest 4 bits hold the slot, so that one unsigned minimum keeps the nearest centre and,
+// among equals, the first: (D << 4 | slot) < 2^32 as D < 2^28.
 template <bool kPowerOfTwo>
-void assign_block(const AssignRow& row, const Block& block, const Candidates& candidates) {
+void nearest_slots(const AssignRow& row, const Block& block, const Candidates& candidates, __m256i* best) {
     const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    const __m256i m16 = _mm256_set1_epi32(16 * row.m2);
+    const auto shape_distance = [&](i32 first, i32 center) {
+        const __m256i position = _mm256_add_epi32(lane, _mm256_set1_epi32(first));
+        const __m256i d4 = _mm256_sub_epi32(_mm256_slli_epi32(position, 2), _mm256_set1_epi32(center));
+        return _mm256_mullo_epi32(m16, _mm256_mullo_epi32(d4, d4));
+    };
+    struct Prepared {
+        __m256i la, b, along_x;
+        alignas(32) i32 along_y[16];
+    };
+    Prepared prepared[kCandidates];
+    for (i32 c = 0; c < candidates.count; ++c) {
+        const Center& center = row.centers[candidates.index[c]];
+        Prepared& out = prepared[c];
+        out.la = _mm256_set1_epi32(center.L | (center.A << 16));
+        out.b = _mm256_set1_epi32(center.B);
+        out.along_x =
+            _mm256_or_si256(shape_distance(block.x0, center.x4), _mm256_set1_epi32(candidates.slot[c]));
+        __m256i* const along_y = reinterpret_cast<__m256i*>(out.along_y);
+        _mm256_store_si256(along_y, shape_distance(block.y0, center.y4));
+        if (block.rows > 8) _mm256_store_si256(along_y + 1, shape_distance(block.y0 + 8, center.y4));
+    }
+
     const i32 area16 = 16 * row.step * row.step;
     const __m128i area_shift = _mm_cvtsi32_si128(__builtin_ctz(static_cast<u32>(area16)));
     const __m256i area = _mm256_set1_epi32(area16);
-
-    __m256i la[kMaxRows], b0[kMaxRows], best[kMaxRows];
-    for (i32 r = 0; r < block.rows; ++r) {
+    const auto key = [&](__m256i la, __m256i b, const Prepared& center, i32 r) {
+        const __m256i d_la = _mm256_sub_epi16(la, center.la);
+        const __m256i d_b = _mm256_sub_epi16(b, center.b);
+        const __m256i color2 = _mm256_add_epi32(_mm256_madd_epi16(d_la, d_la), _mm256_madd_epi16(d_b, d_b));
+        const __m256i weighted =
+            kPowerOfTwo ? _mm256_sll_epi32(color2, area_shift) : _mm256_mullo_epi32(color2, area);
+        const __m256i shape = _mm256_add_epi32(center.along_x, _mm256_set1_epi32(center.along_y[r]));
+        return _mm256_add_epi32(weighted, shape);
+    };
+    const auto load = [&](i32 r, __m256i& la, __m256i& b) {
         const i64 at = static_cast<i64>(block.y0 + r) * row.width + block.x0;
         const __m128i L = _mm_loadu_si128(reinterpret_cast<const __m128i*>(row.planes.L + at));
         const __m128i A = _mm_loadu_si128(reinterpret_cast<const __m128i*>(row.planes.A + at));
-        const __m128i B = _mm_loadu_si128(reinterpret_cast<const __m128i*>(row.planes.B + at));
-        la[r] = _mm256_set_m128i(_mm_unpackhi_epi16(L, A), _mm_unpacklo_epi16(L, A));
-        b0[r] = _mm256_cvtepu16_epi32(B);
-        best[r] = _mm256_set1_epi32(-1);
-    }
-    const __m256i x4 = _mm256_slli_epi32(_mm256_add_epi32(lane, _mm256_set1_epi32(block.x0)), 2);
-    for (i32 c = 0; c < candidates.count; ++c) {
-        const Center& center = row.centers[candidates.index[c]];
-        const __m256i center_la = _mm256_set1_epi32(center.L | (center.A << 16));
-        const __m256i center_b = _mm256_set1_epi32(center.B);
-        const __m256i dx = _mm256_sub_epi32(x4, _mm256_set1_epi32(center.x4));
-        const __m256i m16 = _mm256_set1_epi32(16 * row.m2);
-        const __m256i along_x = _mm256_or_si256(_mm256_mullo_epi32(m16, _mm256_mullo_epi32(dx, dx)),
-                                                _mm256_set1_epi32(candidates.slot[c]));
-        for (i32 r = 0; r < block.rows; ++r) {
-            const i32 along_y = slic_shape_distance(16 * row.m2, 4 * (block.y0 + r) - center.y4);
-            const __m256i d_la = _mm256_sub_epi16(la[r], center_la);
-            const __m256i d_b = _mm256_sub_epi16(b0[r], center_b);
-            const __m256i color2 = _mm256_add_epi32(_mm256_madd_epi16(d_la, d_la), _mm256_madd_epi16(d_b, d_b));
-            const __m256i weighted =
-                kPowerOfTwo ? _mm256_sll_epi32(color2, area_shift) : _mm256_mullo_epi32(color2, area);
-            const __m256i shape = _mm256_add_epi32(along_x, _mm256_set1_epi32(along_y));
-            best[r] = _mm256_min_epu32(best[r], _mm256_add_epi32(weighted, shape));
+        la = _mm256_set_m128i(_mm_unpackhi_epi16(L, A), _mm_unpacklo_epi16(L, A));
+        b = _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(row.planes.B + at)));
+    };
+    // Two rows at a time, so that everything stays in registers; an odd last row is done twice.
+    for (i32 r = 0; r < block.rows; r += 2) {
+        const i32 lower = r + 1 < block.rows ? r + 1 : r;
+        __m256i la0, b0, la1, b1;
+        load(r, la0, b0);
+        load(lower, la1, b1);
+        __m256i least0 = _mm256_set1_epi32(-1);
+        __m256i least1 = least0;
+        for (i32 c = 0; c < candidates.count; ++c) {
+            least0 = _mm256_min_epu32(least0, key(la0, b0, prepared[c], r));
+            least1 = _mm256_min_epu32(least1, key(la1, b1, prepared[c], lower));
         }
+        best[r] = least0;
+        best[lower] = least1;
+    }
+}
+
+void assign_cell(const AssignRow& row, const Block& block, const Candidates& candidates) {
+    const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    __m256i best[kMaxRows];
+    if ((row.step & (row.step - 1)) == 0) {
+        nearest_slots<true>(row, block, candidates, best);
+    } else {
+        nearest_slots<false>(row, block, candidates, best);
     }
 
     const __m256i slot_bits = _mm256_set1_epi32(15);
     // Lanes past the block's columns take slot 15, which no candidate has.
-    const __m256i outside = _mm256_and_si256(_mm256_cmpgt_epi32(lane, _mm256_set1_epi32(block.columns - 1)), slot_bits);
+    const __m256i outside =
+        _mm256_and_si256(_mm256_cmpgt_epi32(lane, _mm256_set1_epi32(block.columns - 1)), slot_bits);
     for (i32 r = 0; r < block.rows; ++r) {
         best[r] = _mm256_or_si256(_mm256_and_si256(best[r], slot_bits), outside);
     }
@@ -218,11 +255,13 @@ void assign_block(const AssignRow& row, const Block& block, const Candidates& ca
                 sum_l = _mm256_add_epi16(sum_l, _mm256_and_si256(L[p], mask));
                 sum_a = _mm256_add_epi16(sum_a, _mm256_and_si256(A[p], mask));
                 sum_b = _mm256_add_epi16(sum_b, _mm256_and_si256(B[p], mask));
-                twice_pair = _mm256_add_epi16(twice_pair, _mm256_and_si256(_mm256_set1_epi16(static_cast<i16>(2 * p)), mask));
+                twice_pair = _mm256_add_epi16(
+                    twice_pair, _mm256_and_si256(_mm256_set1_epi16(static_cast<i16>(2 * p)), mask));
             }
             CenterSums& sums = row.sums[sums_offset(row, block.cell_x, slot)];
             const i32 count = sum_lanes(_mm256_madd_epi16(n, ones16));
-            const __m256i in_rows = _mm256_add_epi32(_mm256_madd_epi16(twice_pair, ones16), _mm256_madd_epi16(n, lower_row16));
+            const __m256i in_rows =
+                _mm256_add_epi32(_mm256_madd_epi16(twice_pair, ones16), _mm256_madd_epi16(n, lower_row16));
             sums.n += count;
             sums.L += sum_lanes(_mm256_madd_epi16(sum_l, ones16));
             sums.A += sum_lanes(_mm256_madd_epi16(sum_a, ones16));
@@ -230,14 +269,6 @@ void assign_block(const AssignRow& row, const Block& block, const Candidates& ca
             sums.x += static_cast<i64>(count) * block.x0 + sum_lanes(_mm256_madd_epi16(n, lane16));
             sums.y += static_cast<i64>(count) * block.y0 + sum_lanes(in_rows);
         }
-    }
-}
-
-void assign_cell(const AssignRow& row, const Block& block, const Candidates& candidates) {
-    if ((row.step & (row.step - 1)) == 0) {
-        assign_block<true>(row, block, candidates);
-    } else {
-        assign_block<false>(row, block, candidates);
     }
 }
 
@@ -256,9 +287,11 @@ void assign_cell(const AssignRow& row, const Block& block, const Candidates& can
             const Center center = row.centers[candidates.index[c]];
             const i32 along_y = slic_shape_distance(row.m2, 4 * y - center.y4);
             for (i32 i = 0; i < kBlock; ++i) {
-                const i32 color2 = slic_color_distance(row.step, row.planes.L[at + i] - center.L,
-                                                       row.planes.A[at + i] - center.A, row.planes.B[at + i] - center.B);
-                const i32 distance = color2 + slic_shape_distance(row.m2, 4 * (block.x0 + i) - center.x4) + along_y;
+                const i32 color2 =
+                    slic_color_distance(row.step, row.planes.L[at + i] - center.L,
+                                        row.planes.A[at + i] - center.A, row.planes.B[at + i] - center.B);
+                const i32 distance =
+                    color2 + slic_shape_distance(row.m2, 4 * (block.x0 + i) - center.x4) + along_y;
                 const bool nearer = distance < least[i];
                 least[i] = nearer ? distance : least[i];
                 nearest[i] = nearer ? c : nearest[i];
@@ -297,7 +330,8 @@ void assign(const AssignRow& row) {
     }
 }
 
-// ---- components, graph, merge, cut ----------------------------------------------------------------------------------
+// ---- components, graph, merge, cut
+// ----------------------------------------------------------------------------------
 
 i32 run_starts(const i32* row, i32 width, i32* starts) {
     i32 count = 0;
@@ -308,7 +342,8 @@ i32 run_starts(const i32* row, i32 width, i32* starts) {
         u32 differs = 0;
         for (i32 part = 0; part < 4; ++part) {
             const __m256i here = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(row + x + 8 * part));
-            const __m256i before = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(row + x + 8 * part - 1));
+            const __m256i before =
+                _mm256_loadu_si256(reinterpret_cast<const __m256i*>(row + x + 8 * part - 1));
             const i32 equal = _mm256_movemask_ps(_mm256_castsi256_ps(_mm256_cmpeq_epi32(here, before)));
             differs |= static_cast<u32>(equal ^ 0xff) << (8 * part);
         }
@@ -348,7 +383,8 @@ void edge_costs(const Edge* edges, i32 count, const RegionMean* regions, CostPar
         b_n[i] = b.n;
     }
     for (i32 i = 0; i < count; ++i) {
-        out[i] = edge_cost({a_l[i], a_a[i], a_b[i], a_n[i]}, {b_l[i], b_a[i], b_b[i], b_n[i]}, len[i], cs[i], params);
+        out[i] = edge_cost({a_l[i], a_a[i], a_b[i], a_n[i]}, {b_l[i], b_a[i], b_b[i], b_n[i]}, len[i], cs[i],
+                           params);
     }
 }
 

@@ -10,8 +10,8 @@ namespace superpixel {
 struct ColorTables {
     std::array<i32, 256> linear;  // sRGB byte -> linear light, 0..65535
     std::array<i32, 8192> f;      // X, Y or Z (0..8191) -> Lab's f, in 1/16384
-    // The same two, laid out for the CPU: the products of the matrix with each linear value, so that a pixel costs three
-    // loads and two additions instead of nine products; and f in half the cache.
+    // The same two, laid out for the CPU: the products of the matrix with each linear value, so that a pixel
+    // costs three loads and two additions instead of nine products; and f in half the cache.
     struct alignas(16) XyzPart {
         i32 x, y, z, unused;
     };

@@ -22,8 +22,8 @@ class ThreadPool {
 
     int size() const { return size_; }
 
-    // Runs body(rank) for ranks 0..members-1 at the same time, each on a thread of its own (the caller is rank 0), and
-    // waits. The first exception of any of them is thrown here. members <= size().
+    // Runs body(rank) for ranks 0..members-1 at the same time, each on a thread of its own (the caller is
+    // rank 0), and waits. The first exception of any of them is thrown here. members <= size().
     void team(int members, const std::function<void(int)>& body);
 
     // Runs body(task) for tasks 0..tasks-1, on as many threads as there are, in any order.

@@ -15,9 +15,9 @@ Workspace::Workspace(int threads, const Simd& instructions, i64 kept)
 
 i64 Workspace::bytes() const {
     i64 total = memory.color_planes.bytes() + memory.smooth_planes.bytes() + memory.smooth_scratch.bytes() +
-                memory.centers.bytes() + memory.sums.bytes() + memory.row_scratch.bytes() + memory.run_start.bytes() +
-                memory.run_parent.bytes() + memory.run_region.bytes() + memory.row_runs.bytes() +
-                memory.edge_head.bytes() + memory.edges.bytes();
+                memory.centers.bytes() + memory.sums.bytes() + memory.row_scratch.bytes() +
+                memory.run_start.bytes() + memory.run_parent.bytes() + memory.run_region.bytes() +
+                memory.row_runs.bytes() + memory.edge_head.bytes() + memory.edges.bytes();
     for (const EdgeBand& band : memory.edge_bands) {
         total += band.nodes.bytes() + band.contrast.bytes() + held(band.foreign) + held(band.foreign_sums);
     }
@@ -27,8 +27,8 @@ i64 Workspace::bytes() const {
     }
     total += merge.means.bytes() + merge.best.bytes() + merge.root.bytes() + merge.new_id.bytes();
     for (const MergeRange& range : merge.ranges) {
-        total += range.storage[0].bytes() + range.storage[1].bytes() + range.bucket.bytes() + range.marker.bytes() +
-                 held(range.crossing) + held(range.records);
+        total += range.storage[0].bytes() + range.storage[1].bytes() + range.bucket.bytes() +
+                 range.marker.bytes() + held(range.crossing) + held(range.records);
         for (const std::vector<Edge>& box : range.outbox) total += held(box);
     }
     return total;

@@ -1,8 +1,8 @@
 // Shared by the C++ engine and the CUDA kernels: function qualifiers and integer names.
 //
-// Every function in this folder is arithmetic on a pixel, an edge or a region; none loops over an image. Both engines
-// call them, so that they cannot disagree. Internal linkage matters on the CPU: the same function is compiled for
-// several instruction sets, and the linker must never fold those copies into one.
+// Every function in this folder is arithmetic on a pixel, an edge or a region; none loops over an image. Both
+// engines call them, so that they cannot disagree. Internal linkage matters on the CPU: the same function is
+// compiled for several instruction sets, and the linker must never fold those copies into one.
 #pragma once
 
 #if defined(__CUDACC__)

@@ -25,10 +25,11 @@ struct CostParams {
     double cell_area;  // step^2: a region below half of it counts as a speck. 1 on the pixel level: none does
 };
 
-// Cost of merging two regions that share `len` pixel sides of summed contrast `cs`. IEEE 754 double in this order, no fused
-// multiply-add: every engine must round alike. Squared colour difference (of the means, plus half the mean contrast along
-// the border, plus a floor of four Lab units), times a size that favours even areas (Ward 1963, to the power 1.25), times a
-// shape factor that is small where the common border is long, times a factor by which specks join a neighbour early.
+// Cost of merging two regions that share `len` pixel sides of summed contrast `cs`. IEEE 754 double in this
+// order, no fused multiply-add: every engine must round alike. Squared colour difference (of the means, plus
+// half the mean contrast along the border, plus a floor of four Lab units), times a size that favours even
+// areas (Ward 1963, to the power 1.25), times a shape factor that is small where the common border is long,
+// times a factor by which specks join a neighbour early.
 SUPERPIXEL_FN float edge_cost(RegionMean a, RegionMean b, double len, double cs, CostParams params) {
     const double d0 = a.L - b.L;
     const double d1 = a.A - b.A;
@@ -58,7 +59,8 @@ SUPERPIXEL_FN u32 hash_mix(u32 x) {
 // Breaks ties between edges of equal cost without favouring a direction. a and b are the regions' identities.
 SUPERPIXEL_FN u32 edge_hash(u32 a, u32 b) { return hash_mix((a * 0x9E3779B1u) ^ hash_mix(b)); }
 
-// Positive floats order as their bit patterns, so cost and hash compare as one integer. Equal words are settled by (a, b).
+// Positive floats order as their bit patterns, so cost and hash compare as one integer. Equal words are
+// settled by (a, b).
 SUPERPIXEL_FN u64 edge_word(u32 cost_bits, u32 hash) { return (static_cast<u64>(cost_bits) << 32) | hash; }
 
 SUPERPIXEL_FN bool collective_round(i32 round, i64 merges_before, i64 live_before) {

@@ -1,4 +1,5 @@
-// Stages update and assign: SLIC (Achanta et al., TPAMI 2012) in the gather form of gSLICr (Ren et al., 2015).
+// Stages update and assign: SLIC (Achanta et al., TPAMI 2012) in the gather form of gSLICr (Ren et al.,
+// 2015).
 #pragma once
 
 #include "superpixel/common.h"
@@ -30,8 +31,8 @@ struct Center {
     i32 L, A, B, x4, y4;
 };
 
-// round(sum / count), halves up; sum >= 0. The doubled sums of one centre (at most 784 pixels, positions to 2^29 quarter
-// pixels) fit 64 bits.
+// round(sum / count), halves up; sum >= 0. The doubled sums of one centre (at most 784 pixels, positions to
+// 2^29 quarter pixels) fit 64 bits.
 SUPERPIXEL_FN i32 rounded_mean(i64 sum, i32 count) {
     return static_cast<i32>((2 * sum + count) / (2 * static_cast<i64>(count)));
 }
@@ -41,7 +42,8 @@ SUPERPIXEL_FN i32 slic_color_distance(i32 step, i32 dL, i32 dA, i32 dB) {
     return step * step * (dL * dL + dA * dA + dB * dB);
 }
 
-// The part that depends on one coordinate, in quarter pixels. Candidates are near, so both together are below 4.2e7.
+// The part that depends on one coordinate, in quarter pixels. Candidates are near, so both together are
+// below 4.2e7.
 SUPERPIXEL_FN i32 slic_shape_distance(i32 m2, i32 d4) { return m2 * (d4 * d4); }
 
 }  // namespace superpixel
