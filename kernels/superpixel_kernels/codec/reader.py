@@ -156,18 +156,18 @@ def _inflate(kind: bytes, section: _Section, least: int, most: int) -> bytes:
     return raw
 
 
-def _parse_into(raw: bytes, count: int) -> NDArray[np.int32]:
+def _parse_into(name: str, raw: bytes, count: int) -> NDArray[np.int32]:
     into = layout.from_planes(raw, count - 1)
     wrong = np.flatnonzero(into >= np.arange(1, count))
     if wrong.size:
         label = int(wrong[0]) + 1
-        raise InvalidLabelMap(f"into: label {label} goes into {into[label - 1]}, which is not below it")
+        raise InvalidLabelMap(f"{name}: into: label {label} goes into {into[label - 1]}, which is not below it")
     return into.astype(np.int32)
 
 
 def _parse_tree(raw: bytes, count: int) -> Tree:
     half = len(raw) // 2
-    into = _parse_into(raw[:half], count)
+    into = _parse_into("TREE", raw[:half], count)
     order = layout.from_planes(raw[half:], count - 1)
     # In this order: bincount makes an array as long as its largest value.
     if np.any(order >= count - 1) or np.any(np.bincount(order, minlength=count - 1) != 1):
@@ -186,7 +186,7 @@ def _parse_levels(raw: bytes, count: int) -> Levels:
     if any(finer <= coarser for finer, coarser in itertools.pairwise([count, *counts, 0])):
         raise InvalidLabelMap(f"LVLS: counts {counts} do not fall strictly from below {count} to at least 1")
     fields = raw[1 + 4 * number :]
-    into = _parse_into(fields[: 1 - count], count)
+    into = _parse_into("LVLS", fields[: 1 - count], count)
     level = np.frombuffer(fields[1 - count :], np.uint8)
     if np.any(level > number):
         raise InvalidLabelMap(f"LVLS: a label's level is above {number}")

@@ -1,0 +1,74 @@
+"""The same bits on machines this one is not, under emulation: arm64, and x86-64 without AVX2."""
+
+import shutil
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import pytest
+
+from tests.kernels import golden
+
+KERNELS = Path(__file__).parents[2] / "kernels" / "superpixel_kernels"
+ROWS = [row for row in golden.ROWS if row.width * row.height < 200_000]
+
+
+def tool(name: str) -> str:
+    path = shutil.which(name)
+    assert path is not None, f"{name} is missing: run `make system-packages`"
+    return path
+
+
+@pytest.fixture(scope="module")
+def arm64_engine(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The engine's sources without Python, built for arm64 with warnings as errors."""
+    program = tmp_path_factory.mktemp("arm64") / "engine"
+    sources = [p for p in sorted((KERNELS / "cpu").glob("*.cpp")) if p.stem not in ("module", "simd_avx2")]
+    assert len(sources) >= 8
+    subprocess.run(
+        [
+            tool("aarch64-linux-gnu-g++"), "-std=c++20", "-O2", "-static", "-pthread",
+            "-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Werror",
+            "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math",
+            f"-I{KERNELS / 'include'}", f"-I{KERNELS / 'cpu'}",
+            *map(str, sources), str(Path(__file__).with_name("emulated_main.cpp")), "-o", str(program),
+        ],
+        check=True,
+    )  # fmt: skip
+    return program
+
+
+@pytest.mark.slow_under_sanitizer
+@pytest.mark.parametrize("row", ROWS, ids=str)
+def test_arm64_gives_the_golden_values(arm64_engine: Path, row: golden.Row) -> None:
+    arguments = [str(row.width), str(row.height), repr(row.compactness)]
+    run = subprocess.run(
+        [tool("qemu-aarch64"), str(arm64_engine), *arguments],
+        input=row.pixels().tobytes(),
+        capture_output=True,
+        check=True,
+    )
+    label_bytes = 4 * row.width * row.height
+    assert zlib.crc32(run.stdout[:label_bytes]) == row.base
+    assert zlib.crc32(run.stdout[label_bytes:]) == row.merges
+
+
+@pytest.mark.slow_under_sanitizer
+def test_a_machine_without_avx2_runs_the_plain_path() -> None:
+    """The built module itself, on an emulated processor that stops at any AVX instruction."""
+    row = ROWS[0]
+    program = f"""
+import zlib
+from superpixel_kernels import SegmentParams, available_instruction_sets, segment
+from tests.kernels import golden
+assert available_instruction_sets() == ["plain"], available_instruction_sets()
+row = golden.ROWS[{golden.ROWS.index(row)}]
+hierarchy = segment(row.pixels(), SegmentParams(row.compactness))
+assert zlib.crc32(hierarchy.base_labels.tobytes()) == row.base
+assert zlib.crc32(hierarchy.merges.tobytes()) == row.merges
+blob = hierarchy.encode(200, include_hierarchy=True)
+from superpixel_kernels import codec
+assert (codec.decode(blob).labels == hierarchy.cut(200)).all()
+"""
+    subprocess.run([tool("qemu-x86_64"), "-cpu", "Nehalem", sys.executable, "-c", program], check=True)
