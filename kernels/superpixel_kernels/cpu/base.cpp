@@ -291,15 +291,14 @@ class Components {
         });
         row_tasks(workspace_.pool, height_, [&](i32 begin, i32 end) {
             for (i32 y = begin; y < end; ++y) {
-                i32* const line = labels_ + static_cast<i64>(y) * width_;
                 for (i64 run = first[y]; run < first[y + 1]; ++run) {
                     i32 root = parent_[run];
                     while (parent_[root] != root) root = parent_[root];
-                    const i32 id = region[root];
-                    if (root != run) region[run] = id;
-                    const i32 run_end = run + 1 < first[y + 1] ? start[run + 1] : width_;
-                    for (i32 x = start[run]; x < run_end; ++x) line[x] = id;
+                    if (root != run) region[run] = region[root];
                 }
+                workspace_.simd.fill_runs(start + first[y], region + first[y],
+                                          static_cast<i32>(first[y + 1] - first[y]), width_,
+                                          labels_ + static_cast<i64>(y) * width_);
             }
         });
         return roots.back();

@@ -118,6 +118,7 @@ struct EdgeBand {
     };
     std::vector<ForeignSums> foreign_sums;
     Buffer<i16> contrast;
+    Buffer<i32> run_sums;
 };
 
 // The least edge of a region: cost and hash, and the region at its other end.
@@ -140,6 +141,7 @@ struct MergeRange {
     std::vector<Crossing> crossing;         // edges whose larger region lies in another range
     std::vector<std::vector<Edge>> outbox;  // [range]: edges that moved there in this round
     Buffer<i64> bucket, marker;
+    Buffer<i32> pairs;
     std::vector<MergeRecord> records;
     i64 merges = 0, roots = 0;
     i32 new_begin = 0, new_end = 0;

@@ -97,29 +97,23 @@ class GraphBuilder {
 
         EdgeBand& out = band_at(band);
         const i32 owned_begin = owned_[static_cast<size_t>(band)];
-        const Planes pixels = line(y);
+        const i32 runs = static_cast<i32>(first_run_[y + 1] - first_run_[y]);
+        auto* const run_sums = reinterpret_cast<i32(*)[4]>(out.run_sums.need(4 * static_cast<i64>(runs)));
+        workspace_.simd.run_sums(line(y), start_ + first_run_[y], runs, width_, run_sums);
         i32 before = -1;
         for (i64 run = first_run_[y]; run < first_run_[y + 1]; ++run) {
             const i32 region = region_[run];
-            const i32 begin = start_[run];
-            const i32 end = end_of(run, y);
-            // A run is at most three cells long.
-            i32 L = 0, A = 0, B = 0;
-            for (i32 x = begin; x < end; ++x) {
-                L += pixels.L[x];
-                A += pixels.A[x];
-                B += pixels.B[x];
-            }
+            const i32* const sum = run_sums[run - first_run_[y]];
             if (region >= owned_begin) {
                 RegionSums& sums = sums_[region];
-                sums.n += end - begin;
-                sums.L += L;
-                sums.A += A;
-                sums.B += B;
+                sums.n += sum[3];
+                sums.L += sum[0];
+                sums.A += sum[1];
+                sums.B += sum[2];
             } else {
-                out.foreign_sums.push_back({region, end - begin, L, A, B});
+                out.foreign_sums.push_back({region, sum[3], sum[0], sum[1], sum[2]});
             }
-            if (before >= 0) add(band, before, region, 1, contrast[begin]);
+            if (before >= 0) add(band, before, region, 1, contrast[start_[run]]);
             before = region;
         }
     }

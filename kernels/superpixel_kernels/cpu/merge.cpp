@@ -183,25 +183,21 @@ class Merger {
     }
 
     void choose(MergeRange& part) {
-        const i32* const identity = identity_[side_];
         std::fill(best_ + part.begin, best_ + part.end, Best{kNoWord, 0});
         for (i32 i = part.begin; i < part.end; ++i) root_[i] = i;
         part.crossing.clear();
-        float cost[kCostBlock];
+        u64 words[kCostBlock];
         for (i64 begin = 0; begin < part.edge_count; begin += kCostBlock) {
             const i32 count = static_cast<i32>(std::min<i64>(kCostBlock, part.edge_count - begin));
             const Edge* const edges = part.edges + begin;
-            simd_.edge_costs(edges, count, means_, params_, cost);
+            simd_.edge_words(edges, count, means_, identity_[side_], params_, words);
             for (i32 i = 0; i < count; ++i) {
                 const Edge& edge = edges[i];
-                const u32 hash =
-                    edge_hash(static_cast<u32>(identity[edge.a]), static_cast<u32>(identity[edge.b]));
-                const u64 word = edge_word(std::bit_cast<u32>(cost[i]), hash);
-                consider(edge.a, word, edge.b);
+                consider(edge.a, words[i], edge.b);
                 if (edge.b < part.end) {
-                    consider(edge.b, word, edge.a);
+                    consider(edge.b, words[i], edge.a);
                 } else {
-                    part.crossing.push_back({word, edge.a, edge.b});
+                    part.crossing.push_back({words[i], edge.a, edge.b});
                 }
             }
         }
@@ -234,17 +230,24 @@ class Merger {
     }
 
     void unite_reciprocal(MergeRange& part) {
-        part.merges = 0;
+        // Which regions merge is a coin toss: they are listed without a branch, then merged.
+        i32* const pairs = part.pairs.need(part.end - part.begin + 1);
+        i64 count = 0;
         for (i32 a = part.begin; a < part.end; ++a) {
-            const Best& best = best_[a];
-            const i32 b = best.other;
-            if (best.word == kNoWord || b < a || best_[b].other != a) continue;
-            const MergeRecord record = record_of(best, a, b);
+            const i32 b = best_[a].other;
+            pairs[count] = a;
+            // A region without edges "chose" region 0; so may another, but not both.
+            count += static_cast<i64>(b > a) & static_cast<i64>(best_[b].other == a);
+        }
+        for (i64 i = 0; i < count; ++i) {
+            const i32 a = pairs[i];
+            const i32 b = best_[a].other;
+            const MergeRecord record = record_of(best_[a], a, b);
             part.records.push_back(record);
             absorb(a, b, record.height);
             root_[b] = a;
-            ++part.merges;
         }
+        part.merges = count;
     }
 
     void unite_collective() {

@@ -59,15 +59,21 @@ struct Simd {
     void (*assign)(const AssignRow& row);
     // Positions x where row[x] != row[x-1], and 0; returns how many. `starts` holds width values.
     i32 (*run_starts)(const i32* row, i32 width, i32* starts);
+    // Sums over each run of one row: out[run] = {L, A, B, pixels}. A run ends where the next starts, the last
+    // with the row.
+    void (*run_sums)(Planes row, const i32* starts, i32 runs, i32 width, i32 (*out)[4]);
+    // row[x] = values[run] for the pixels of each run.
+    void (*fill_runs)(const i32* starts, const i32* values, i32 runs, i32 width, i32* row);
     // out[i] = contrast between pixel i of p and pixel i of q.
     void (*contrast)(Planes p, Planes q, i32 count, i16* out);
-    void (*edge_costs)(const Edge* edges, i32 count, const RegionMean* regions, CostParams params,
-                       float* out);
+    // Cost and hash of each edge as one integer; `identity` names the regions, as the hash wants them.
+    void (*edge_words)(const Edge* edges, i32 count, const RegionMean* regions, const i32* identity,
+                       CostParams params, u64* out);
     // out[i] = table[index[i]]
     void (*lookup)(const i32* table, const i32* index, i64 count, i32* out);
 };
 
-// Most edges one call of edge_costs takes.
+// Most edges one call of edge_words takes.
 constexpr i32 kCostBlock = 128;
 
 extern const Simd kSimdPlain;

@@ -357,22 +357,110 @@ i32 run_starts(const i32* row, i32 width, i32* starts) {
     return count;
 }
 
+void run_sums(Planes row, const i32* starts, i32 runs, i32 width, i32 (*out)[4]) {
+    for (i32 run = 0; run < runs; ++run) {
+        const i32 end = run + 1 < runs ? starts[run + 1] : width;
+#if defined(SUPERPIXEL_SIMD_AVX2)
+        // Sixteen pixels at a time, nearly always all of the run; lanes past it are masked. Sums of 16 * 1131
+        // fit.
+        const __m256i lane = _mm256_setr_epi16(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+        const __m256i ones = _mm256_set1_epi16(1);
+        __m128i total = _mm_setzero_si128();
+        for (i32 x = starts[run]; x < end; x += 16) {
+            const i32 left = end - x < 16 ? end - x : 16;
+            const __m256i inside = _mm256_cmpgt_epi16(_mm256_set1_epi16(static_cast<i16>(left)), lane);
+            const __m256i weight = _mm256_and_si256(ones, inside);
+            const auto sum_of = [&](const i16* plane) {
+                return _mm256_madd_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(plane + x)),
+                                         weight);
+            };
+            const __m256i la = _mm256_hadd_epi32(sum_of(row.L), sum_of(row.A));
+            const __m256i bn = _mm256_hadd_epi32(sum_of(row.B), _mm256_madd_epi16(ones, weight));
+            const __m256i all = _mm256_hadd_epi32(la, bn);
+            total = _mm_add_epi32(
+                total, _mm_add_epi32(_mm256_castsi256_si128(all), _mm256_extracti128_si256(all, 1)));
+        }
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(out[run]), total);
+#else
+        i32 L = 0, A = 0, B = 0;
+        for (i32 x = starts[run]; x < end; ++x) {
+            L += row.L[x];
+            A += row.A[x];
+            B += row.B[x];
+        }
+        out[run][0] = L;
+        out[run][1] = A;
+        out[run][2] = B;
+        out[run][3] = end - starts[run];
+#endif
+    }
+}
+
+void fill_runs(const i32* starts, const i32* values, i32 runs, i32 width, i32* row) {
+    for (i32 run = 0; run < runs; ++run) {
+        const i32 end = run + 1 < runs ? starts[run + 1] : width;
+        i32 x = starts[run];
+#if defined(SUPERPIXEL_SIMD_AVX2)
+        // Eight at a time, past the run's end where the row goes on: the next run puts that right.
+        for (; x < end && x + 8 <= width; x += 8) {
+            _mm256_storeu_si256(reinterpret_cast<__m256i*>(row + x), _mm256_set1_epi32(values[run]));
+        }
+#endif
+        for (; x < end; ++x) row[x] = values[run];
+    }
+}
+
 void contrast_row(Planes p, Planes q, i32 count, i16* out) {
     for (i32 i = 0; i < count; ++i) {
         out[i] = static_cast<i16>(contrast(p.L[i] - q.L[i], p.A[i] - q.A[i], p.B[i] - q.B[i]));
     }
 }
 
-void edge_costs(const Edge* edges, i32 count, const RegionMean* regions, CostParams params, float* out) {
+#if defined(SUPERPIXEL_SIMD_AVX2)
+
+// Four regions' means, turned so that each register holds one field of all four.
+struct FourMeans {
+    __m256d L, A, B, n;
+};
+
+FourMeans load_means(const RegionMean& r0, const RegionMean& r1, const RegionMean& r2, const RegionMean& r3) {
+    const __m256d v0 = _mm256_loadu_pd(&r0.L), v1 = _mm256_loadu_pd(&r1.L);
+    const __m256d v2 = _mm256_loadu_pd(&r2.L), v3 = _mm256_loadu_pd(&r3.L);
+    const __m256d la_even = _mm256_unpacklo_pd(v0, v1), la_odd = _mm256_unpackhi_pd(v0, v1);
+    const __m256d bn_even = _mm256_unpacklo_pd(v2, v3), bn_odd = _mm256_unpackhi_pd(v2, v3);
+    return {_mm256_permute2f128_pd(la_even, bn_even, 0x20), _mm256_permute2f128_pd(la_odd, bn_odd, 0x20),
+            _mm256_permute2f128_pd(la_even, bn_even, 0x31), _mm256_permute2f128_pd(la_odd, bn_odd, 0x31)};
+}
+
+#endif
+
+void edge_words(const Edge* edges, i32 count, const RegionMean* regions, const i32* identity,
+                CostParams params, u64* out) {
+    // Gathered first, so that the arithmetic below is a plain loop over arrays.
     double len[kCostBlock], cs[kCostBlock];
     double a_l[kCostBlock], a_a[kCostBlock], a_b[kCostBlock], a_n[kCostBlock];
     double b_l[kCostBlock], b_a[kCostBlock], b_b[kCostBlock], b_n[kCostBlock];
-    for (i32 i = 0; i < count; ++i) {
-        const Edge& edge = edges[i];
-        const RegionMean& a = regions[edge.a];
-        const RegionMean& b = regions[edge.b];
-        len[i] = edge.len;
-        cs[i] = edge.cs;
+    u32 a_id[kCostBlock], b_id[kCostBlock], hash[kCostBlock];
+    float cost[kCostBlock];
+    i32 gathered = 0;
+#if defined(SUPERPIXEL_SIMD_AVX2)
+    for (; gathered + 4 <= count; gathered += 4) {
+        const Edge* const e = edges + gathered;
+        const FourMeans a = load_means(regions[e[0].a], regions[e[1].a], regions[e[2].a], regions[e[3].a]);
+        const FourMeans b = load_means(regions[e[0].b], regions[e[1].b], regions[e[2].b], regions[e[3].b]);
+        _mm256_storeu_pd(a_l + gathered, a.L);
+        _mm256_storeu_pd(a_a + gathered, a.A);
+        _mm256_storeu_pd(a_b + gathered, a.B);
+        _mm256_storeu_pd(a_n + gathered, a.n);
+        _mm256_storeu_pd(b_l + gathered, b.L);
+        _mm256_storeu_pd(b_a + gathered, b.A);
+        _mm256_storeu_pd(b_b + gathered, b.B);
+        _mm256_storeu_pd(b_n + gathered, b.n);
+    }
+#endif
+    for (i32 i = gathered; i < count; ++i) {
+        const RegionMean& a = regions[edges[i].a];
+        const RegionMean& b = regions[edges[i].b];
         a_l[i] = a.L;
         a_a[i] = a.A;
         a_b[i] = a.B;
@@ -383,8 +471,20 @@ void edge_costs(const Edge* edges, i32 count, const RegionMean* regions, CostPar
         b_n[i] = b.n;
     }
     for (i32 i = 0; i < count; ++i) {
-        out[i] = edge_cost({a_l[i], a_a[i], a_b[i], a_n[i]}, {b_l[i], b_a[i], b_b[i], b_n[i]}, len[i], cs[i],
-                           params);
+        len[i] = edges[i].len;
+        cs[i] = edges[i].cs;
+        a_id[i] = static_cast<u32>(identity[edges[i].a]);
+        b_id[i] = static_cast<u32>(identity[edges[i].b]);
+    }
+    for (i32 i = 0; i < count; ++i) {
+        cost[i] = edge_cost({a_l[i], a_a[i], a_b[i], a_n[i]}, {b_l[i], b_a[i], b_b[i], b_n[i]}, len[i], cs[i],
+                            params);
+    }
+    for (i32 i = 0; i < count; ++i) hash[i] = edge_hash(a_id[i], b_id[i]);
+    for (i32 i = 0; i < count; ++i) {
+        u32 bits;
+        memcpy(&bits, cost + i, sizeof(bits));
+        out[i] = edge_word(bits, hash[i]);
     }
 }
 
@@ -395,7 +495,8 @@ void lookup(const i32* table, const i32* index, i64 count, i32* out) {
 }  // namespace
 
 const Simd SUPERPIXEL_SIMD_TABLE = {
-    SUPERPIXEL_SIMD_NAME, color, smooth, column_sums, assign, run_starts, contrast_row, edge_costs, lookup,
+    SUPERPIXEL_SIMD_NAME, color,      smooth, column_sums, assign, run_starts, run_sums, fill_runs,
+    contrast_row,         edge_words, lookup,
 };
 
 }  // namespace superpixel

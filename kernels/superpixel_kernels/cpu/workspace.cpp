@@ -19,7 +19,8 @@ i64 Workspace::bytes() const {
                 memory.run_start.bytes() + memory.run_parent.bytes() + memory.run_region.bytes() +
                 memory.row_runs.bytes() + memory.edge_head.bytes() + memory.edges.bytes();
     for (const EdgeBand& band : memory.edge_bands) {
-        total += band.nodes.bytes() + band.contrast.bytes() + held(band.foreign) + held(band.foreign_sums);
+        total += band.nodes.bytes() + band.contrast.bytes() + band.run_sums.bytes() + held(band.foreign) +
+                 held(band.foreign_sums);
     }
     const MergeScratch& merge = memory.merge;
     for (int side = 0; side < 2; ++side) {
@@ -28,7 +29,7 @@ i64 Workspace::bytes() const {
     total += merge.means.bytes() + merge.best.bytes() + merge.root.bytes() + merge.new_id.bytes();
     for (const MergeRange& range : merge.ranges) {
         total += range.storage[0].bytes() + range.storage[1].bytes() + range.bucket.bytes() +
-                 range.marker.bytes() + held(range.crossing) + held(range.records);
+                 range.marker.bytes() + range.pairs.bytes() + held(range.crossing) + held(range.records);
         for (const std::vector<Edge>& box : range.outbox) total += held(box);
     }
     return total;
