@@ -1,0 +1,169 @@
+"""The main job, end to end: a real server, a photograph over gRPC, every superpixel size in one answer.
+
+Starts `superpixel serve`, sends a photograph, prints what came back and how long it took, draws three sizes,
+writes the label map, stops the server. Exits 0 when all of that worked.
+"""
+
+import argparse
+import contextlib
+import io
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from superpixel_kernels import codec
+from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
+from superpixel_service.pb.superpixel.v1 import superpixel_pb2_grpc as pb_grpc
+
+PHOTO = Path(__file__).parent / "photos" / "astronaut.jpg"
+SIZES = (1600, 400, 100)
+LINE = (255, 225, 40)
+
+
+def main() -> int:
+    """Run the demo; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        description="Segment a photograph through a real server and draw the result."
+    )
+    parser.add_argument(
+        "photo", nargs="?", type=Path, default=PHOTO, help="JPEG or PNG (default: the bundled one)"
+    )
+    parser.add_argument("--out", type=Path, default=Path("demo-output"), help="folder for the pictures")
+    arguments = parser.parse_args()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    encoded = arguments.photo.read_bytes()
+    photo = np.asarray(Image.open(io.BytesIO(encoded)).convert("RGB"))
+
+    with running_server() as address:
+        print(f"server: {address}")
+        answer, seconds = segment(address, encoded)
+    label_map = codec.decode(answer.label_map.data)
+    print_table(photo, answer, label_map, seconds)
+
+    name = arguments.photo.stem
+    written = [arguments.out / f"{name}.spx"]
+    written[0].write_bytes(answer.label_map.data)
+    panels = []
+    for size in reversed(SIZES):
+        labels = label_map.labels_at(size)
+        written.append(arguments.out / f"{name}-{size}.png")
+        Image.fromarray(draw(photo, labels, scale=2)).save(written[-1])
+        panels.append(np.pad(draw(photo, labels, scale=1), ((0, 0), (0, 8), (0, 0)), constant_values=255))
+    written.append(arguments.out / f"{name}-overview.png")
+    Image.fromarray(np.hstack(panels)[:, :-8]).save(written[-1])
+    print("wrote:", *written, sep="\n  ")
+    return 0
+
+
+@contextlib.contextmanager
+def running_server() -> Iterator[str]:
+    """A server process of its own on free ports; yields its address, and stops it as Kubernetes would."""
+    ports = [f"--{name}=127.0.0.1:0" for name in ("listen", "health-listen", "metrics-listen")]
+    command = [sys.executable, "-m", "superpixel_service", "serve", *ports, "--log-format=json"]
+    server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    assert server.stderr is not None
+    try:
+        for line in server.stderr:
+            event = json.loads(line)
+            if event["event"] == "ready":
+                break
+        else:
+            raise SystemExit(f"the server ended with status {server.wait()} before it was ready")
+        yield event["listen"]
+        server.terminate()
+        server.stderr.read()
+        if server.wait(timeout=60) != 0:
+            raise SystemExit(f"the server ended with status {server.returncode}")
+        print("server: stopped, exit status 0")
+    finally:
+        server.kill()
+
+
+def segment(address: str, encoded: bytes) -> tuple[pb.SegmentResponse, float]:
+    """Ask for the finest of `SIZES` with its whole hierarchy. Returns the answer and the seconds it took."""
+    with grpc.insecure_channel(address, options=[("grpc.max_receive_message_length", -1)]) as channel:
+        stub = pb_grpc.SuperpixelServiceStub(channel)
+        stub.GetServerInfo(pb.GetServerInfoRequest(), timeout=10, wait_for_ready=True)
+        request = pb.SegmentRequest(encoded_image=encoded, target_counts=SIZES, include_hierarchy=True)
+        start = time.perf_counter()
+        answer = stub.Segment(request, timeout=30)
+        return answer, time.perf_counter() - start
+
+
+def print_table(
+    photo: NDArray[np.uint8], answer: pb.SegmentResponse, label_map: codec.LabelMap, seconds: float
+) -> None:
+    """What was asked, what came back, where the time went, and the bytes beside PNG."""
+    timings = answer.timings
+    png = io.BytesIO()
+    Image.fromarray(label_map.labels.astype(np.uint16)).save(png, "PNG")
+    rows = [
+        ("image", f"{answer.width} x {answer.height}"),
+        ("backend, algorithm version", f"{answer.backend}, {answer.algorithm_version}"),
+        ("base regions", f"{answer.base_count:,}"),
+        ("superpixels in the map", f"{label_map.count:,}"),
+        ("levels asked for", ", ".join(f"{level.count:,}" for level in answer.levels)),
+        ("counts in its tree", f"every one from 1 to {label_map.count:,}"),
+        ("", ""),
+        ("queue", f"{timings.queue_microseconds / 1000:.2f} ms"),
+        ("decode", f"{timings.decode_microseconds / 1000:.2f} ms"),
+        ("segment", f"{timings.segment_microseconds / 1000:.2f} ms"),
+        ("encode", f"{timings.encode_microseconds / 1000:.2f} ms"),
+        ("whole call, as the client saw it", f"{seconds * 1000:.2f} ms"),
+        ("", ""),
+        ("photograph, uncompressed", f"{photo.nbytes:,} bytes"),
+        ("label map with whole hierarchy", f"{len(answer.label_map.data):,} bytes"),
+        ("the finest map alone as 16-bit PNG", f"{png.tell():,} bytes"),
+    ]
+    width = max(len(name) for name, _ in rows)
+    print(*(f"  {name:<{width}}  {value}".rstrip() for name, value in rows), sep="\n")
+
+
+def draw(photo: NDArray[np.uint8], labels: NDArray[np.int32], scale: int) -> NDArray[np.uint8]:
+    """The photograph, `scale` times as large, with lines between the superpixels."""
+    height, width = labels.shape
+    size = (width * scale, height * scale)
+    picture = np.asarray(Image.fromarray(photo).resize(size, Image.Resampling.LANCZOS)).astype(np.float64)
+    # Lines run along the cracks between pixels: drawn four times as fine, and smoothed on the way down. A
+    # dark one lies under the bright one, so that they show on any colour.
+    fine = 4 * scale
+    line = cracks(labels.repeat(fine, axis=0).repeat(fine, axis=1))
+    for grown, color, opacity in ((4, (0, 0, 0), 0.45), (2, LINE, 1.0)):
+        mask = Image.fromarray(grow(line, grown - 1)).convert("L").resize(size, Image.Resampling.BOX)
+        alpha = np.asarray(mask)[..., np.newaxis] / 255 * opacity
+        picture += alpha * (np.array(color) - picture)
+    drawn: NDArray[np.uint8] = picture.round().astype(np.uint8)
+    return drawn
+
+
+def cracks(labels: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Where a pixel's label differs from the next one's, to the right or below: on both sides."""
+    line = np.zeros(labels.shape, bool)
+    for before, after in ((np.s_[:, :-1], np.s_[:, 1:]), (np.s_[:-1], np.s_[1:])):
+        differs = labels[before] != labels[after]
+        line[before] |= differs
+        line[after] |= differs
+    return line
+
+
+def grow(mask: NDArray[np.bool_], pixels: int) -> NDArray[np.bool_]:
+    """`mask` made wider by `pixels` on every side."""
+    for _ in range(pixels):
+        wider = mask.copy()
+        for before, after in ((np.s_[:, :-1], np.s_[:, 1:]), (np.s_[:-1], np.s_[1:])):
+            wider[before] |= mask[after]
+            wider[after] |= mask[before]
+        mask = wider
+    return mask
+
+
+if __name__ == "__main__":
+    sys.exit(main())
