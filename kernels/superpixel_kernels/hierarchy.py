@@ -225,8 +225,9 @@ class Hierarchy:
         if not nodes.is_pixels:
             left = self.merges[self.base_count - count :]
             return left["a"], left["b"]
-        # Base regions are named by their first pixels.
-        _, first_pixel = np.unique(self.base_labels, return_index=True)
+        # Base regions are named by their first pixels: written last to first, the first one stays.
+        first_pixel = np.empty(self.base_count, np.int32)
+        first_pixel[self.base_labels.ravel()[::-1]] = np.arange(self._pixel_count - 1, -1, -1, dtype=np.int32)
         left = self.pixel_merges()[self._pixel_count - count :]
         return (
             np.concatenate([left["a"], first_pixel[self.merges["a"]]]),

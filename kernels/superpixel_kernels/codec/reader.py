@@ -161,7 +161,9 @@ def _parse_into(name: str, raw: bytes, count: int) -> NDArray[np.int32]:
     wrong = np.flatnonzero(into >= np.arange(1, count))
     if wrong.size:
         label = int(wrong[0]) + 1
-        raise InvalidLabelMap(f"{name}: into: label {label} goes into {into[label - 1]}, which is not below it")
+        raise InvalidLabelMap(
+            f"{name}: into: label {label} goes into {into[label - 1]}, which is not below it"
+        )
     return into.astype(np.int32)
 
 
