@@ -22,13 +22,17 @@ def as_pixels(image: ArrayLike) -> NDArray[np.uint8]:
     Raises:
         InvalidImage: wrong dtype, shape or size.
     """
-    array = np.asarray(image)
+    try:
+        array = np.asarray(image)
+    except ValueError as error:
+        raise InvalidImage("image: must be an array, its rows of equal length") from error
     if array.dtype != np.uint8:
         raise InvalidImage(f"image: must be uint8, got {array.dtype}")
-    if array.ndim == 2:
+    shape = array.shape
+    if len(shape) == 2:
         array = array[:, :, np.newaxis]
     if array.ndim != 3 or array.shape[2] not in CHANNELS:
-        raise InvalidImage(f"image: must be (H, W) or (H, W, 1, 3 or 4), got {np.shape(image)}")
+        raise InvalidImage(f"image: must be (H, W) or (H, W, 1, 3 or 4), got {shape}")
     height, width, channels = array.shape
     if not 1 <= height * width <= MAX_PIXELS:
         raise InvalidImage(f"image: must have from 1 to {MAX_PIXELS} pixels, got {height} x {width}")

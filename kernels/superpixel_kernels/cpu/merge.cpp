@@ -75,6 +75,7 @@ class Merger {
         for (i32 t = 0; t < count; ++t) {
             MergeRange& part = range(t);
             part.outbox.resize(static_cast<size_t>(count));
+            part.records.clear();  // of a call that was cancelled
             std::fill_n(part.marker.need(live_), live_, 0);
             part.next_storage = 0;
             part.edges = edges + next;
@@ -117,8 +118,10 @@ class Merger {
     // Rounds until fewer than `enough` edges are left.
     void rounds(i64 enough) {
         if (edges_left_ < enough) return;
-        std::barrier<> barrier(count_);
         std::atomic<bool> failed{false};
+        // Whether to stop is settled while all wait, so that nobody leaves a barrier the others still come to.
+        bool stop = false;
+        std::barrier barrier(count_, [&]() noexcept { stop = failed.load(); });
         pool_.team(count_, [&](int rank) {
             std::exception_ptr error;
             // A thread that fails must not leave the others waiting: it goes on to every barrier, and all
@@ -157,8 +160,7 @@ class Merger {
                 phase([&] {
                     if (rank == 0) finish_round();
                 });
-                if (failed.load()) break;
-                if (edges_left_ < enough) break;
+                if (stop || edges_left_ < enough) break;
             }
             if (error) std::rethrow_exception(error);
         });
