@@ -81,7 +81,8 @@ test-sanitize: install ## The kernel tests under AddressSanitizer and UBSan
 	$(BIN)/cmake --build $(SANITIZED)
 	rm -rf $(SANITIZED)/site && mkdir $(SANITIZED)/site && cp -r kernels/superpixel_kernels $(SANITIZED)/site
 	$(BIN)/cmake --install $(SANITIZED) --prefix $(SANITIZED)/site > /dev/null
-	PYTHONPATH=$(SANITIZED)/site LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libubsan.so)" \
+	PYTHONPATH=$(SANITIZED)/site PYTHONMALLOC=malloc \
+	  LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libstdc++.so)" \
 	  ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
 	  $(BIN)/python -m pytest tests/kernels -m "not slow_under_sanitizer" --timeout 600 -p no:cacheprovider
 

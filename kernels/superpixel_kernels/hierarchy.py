@@ -15,7 +15,7 @@ from superpixel_kernels.params import ALGORITHM_VERSION, SegmentParams
 
 MERGE_DTYPE = np.dtype([("height", "<f4"), ("round", "<i4"), ("a", "<i4"), ("b", "<i4")])
 """One merge: its height (the cost, never below that of the merges it builds on), the round that found it, and
-the two regions joined, a < b, each named by its smallest base region (in `pixel_merges`: by its first pixel)."""
+the two regions joined, a < b, each named by its smallest base region (`pixel_merges`: by its first pixel)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,7 @@ def encode(
         raise InvalidParameter("algorithm_version", f"must be from 0 to 65535, got {algorithm_version}")
     labels = as_labels(labels)
     payload, count = _codec.encode_labels(labels)
-    # At most 8 bytes a pixel, so that the sizes below fit 32 bits: a token, three arguments, the end of a row.
+    # A pixel takes 8 bytes at most (token, three arguments, end of row), so that all sizes fit 32 bits.
     token_end = 4 + int.from_bytes(payload[:4], "little")
     # Huffman codes only: half the time of a search for repeats, which tokens hardly have, and 10 % smaller.
     sections = [_section(layout.LABELS, [payload[:token_end], payload[token_end:]], zlib.Z_HUFFMAN_ONLY)]
