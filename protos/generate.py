@@ -1,0 +1,121 @@
+"""Write, or check, the Python code of the contract.
+
+    python protos/generate.py            writes service/superpixel_service/pb/
+    python protos/generate.py --check    changes nothing; fails, naming the file, where the checked-in code
+                                         differs, and where `buf lint` or `buf format` finds something
+
+Needs the packages of the `dev` dependency group; no network.
+"""
+
+import argparse
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from pathlib import Path
+
+import google.rpc  # type: ignore[import-untyped]
+
+PROTOS = Path(__file__).resolve().parent
+PACKAGE = PROTOS.parent / "service" / "superpixel_service" / "pb"
+CONTRACT = "superpixel/v1/superpixel.proto"
+STATUS = "google/rpc/status.proto"
+GOOGLEAPIS = Path(next(iter(google.rpc.__path__))).parents[1]
+MODULE = re.compile(r"\bsuperpixel\.v1(?=\.superpixel_pb2| import)")
+UNTYPED = re.compile(r"^import google\.rpc\S+$", re.MULTILINE)
+HEADER = '"""Generated from protos/ by protos/generate.py."""\n'
+
+
+def generate(target: Path) -> None:
+    """Write the code into the empty folder `target`, as it is to be checked in."""
+    command = [
+        *(sys.executable, "-m", "grpc_tools.protoc"),
+        *(f"-I{folder}" for folder in (PROTOS, GOOGLEAPIS)),
+        *(f"--plugin={plugin}={_script(plugin)}" for plugin in ("protoc-gen-mypy", "protoc-gen-mypy_grpc")),
+        *(f"--{kind}_out={target}" for kind in ("python", "grpc_python", "mypy", "mypy_grpc")),
+        CONTRACT,
+    ]
+    done = _run(command, PROTOS)
+    if done.returncode != 0:
+        raise SystemExit(done.stderr)
+    for path in sorted(target.rglob("*.py*")):
+        # protoc imports by the proto's path, which would need a top-level package "superpixel". The
+        # descriptors keep their canonical names; only Python's module names move below our own package.
+        text = MODULE.sub("superpixel_service.pb.superpixel.v1", path.read_text())
+        # google.rpc comes without a marker that its stubs are to be used.
+        text = UNTYPED.sub(r"\g<0>  # type: ignore[import-untyped]", text) if path.suffix == ".pyi" else text
+        path.write_text(text)
+    for folder in [target, *(path for path in target.rglob("*") if path.is_dir())]:
+        (folder / "__init__.py").write_text(HEADER)
+
+
+def check_generated() -> list[str]:
+    """Compare the checked-in code with fresh code; one line for each file that differs."""
+    with tempfile.TemporaryDirectory() as scratch:
+        fresh = Path(scratch)
+        generate(fresh)
+        wanted = {path.relative_to(fresh): path.read_bytes() for path in fresh.rglob("*.py*")}
+    found = {
+        path.relative_to(PACKAGE): path.read_bytes()
+        for path in PACKAGE.rglob("*.py*")
+        if path.suffix in {".py", ".pyi"}
+    }
+    return [
+        f"{PACKAGE / name}: differs from protos/; run: python protos/generate.py"
+        for name in sorted(wanted.keys() | found.keys())
+        if wanted.get(name) != found.get(name)
+    ]
+
+
+def check_style() -> list[str]:
+    """Run `buf lint` and `buf format` on a copy beside google/rpc; one line a finding."""
+    with tempfile.TemporaryDirectory() as scratch:
+        module, dependency = Path(scratch, "protos"), Path(scratch, "googleapis")
+        (module / CONTRACT).parent.mkdir(parents=True)
+        shutil.copy(PROTOS / CONTRACT, module / CONTRACT)
+        (dependency / STATUS).parent.mkdir(parents=True)
+        shutil.copy(GOOGLEAPIS / STATUS, dependency / STATUS)
+        settings = (PROTOS / "buf.yaml").read_text()
+        Path(scratch, "buf.yaml").write_text(
+            settings.replace("  - path: .\n", "  - path: protos\n  - path: googleapis\n")
+        )
+        lines = []
+        for command in (["lint", "protos"], ["format", "--diff", "--exit-code", "protos"]):
+            done = _run([_script("buf"), *command], Path(scratch))
+            if done.returncode != 0:
+                lines += (done.stdout + done.stderr).splitlines()
+        return lines
+
+
+def _run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)  # noqa: S603
+
+
+def _script(name: str) -> str:
+    """The console script of this environment, whether or not it is on PATH."""
+    return str(Path(sysconfig.get_path("scripts")) / name)
+
+
+def main() -> int:
+    """Run the command line; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="change nothing; fail on any difference or finding"
+    )
+    if parser.parse_args().check:
+        findings = [*check_generated(), *check_style()]
+        print(*findings, sep="\n", file=sys.stderr, end="\n" if findings else "")  # noqa: T201
+        return 1 if findings else 0
+    with tempfile.TemporaryDirectory() as scratch:
+        generate(Path(scratch))
+        shutil.rmtree(PACKAGE, ignore_errors=True)
+        shutil.copytree(scratch, PACKAGE)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,125 @@
+"""One call, from its first byte to its last: identity, deadline, and what is told about it when it ends."""
+
+import re
+import threading
+import time
+import uuid
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Self
+
+import grpc
+
+from superpixel_service.errors import REQUEST_ID_KEY, ServiceError
+from superpixel_service.orders import Answer, Task
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
+
+# A cancelled call and one whose deadline passed look alike to a callback, and gRPC's clock may be a little
+# ahead of ours. Within this many seconds of the deadline it was the deadline.
+_DEADLINE_SLACK_SECONDS = 0.01
+
+
+# Where the caller set no deadline gRPC gives one in some centuries, which no lock can wait for.
+_NEVER_SECONDS = 1e7
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """A point on the monotonic clock, in seconds; infinity where the caller set none."""
+
+    at: float
+
+    @classmethod
+    def after(cls, seconds: float | None) -> Self:
+        """The point `seconds` from now; None: never."""
+        if seconds is None or seconds > _NEVER_SECONDS:
+            return cls(float("inf"))
+        return cls(time.monotonic() + seconds)
+
+    def remaining(self) -> float | None:
+        """Seconds left, at least 0; None: no end."""
+        return None if self.at == float("inf") else max(0.0, self.at - time.monotonic())
+
+    def passed(self) -> bool:
+        """Whether it is over, or so nearly that nothing can be done in what is left."""
+        return time.monotonic() >= self.at - _DEADLINE_SLACK_SECONDS
+
+
+@dataclass(slots=True)
+class Call:
+    """A call being served; filled in along its way."""
+
+    service: str
+    method: str
+    request_id: str
+    deadline: Deadline
+    started: float = field(default_factory=time.monotonic)
+    task: Task | None = None
+    answer: Answer | None = None
+    error: ServiceError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CallEvent:
+    """A call that has ended: what metrics and the log are made of."""
+
+    service: str
+    method: str
+    request_id: str
+    code: grpc.StatusCode
+    seconds: float
+    task: Task | None = None
+    answer: Answer | None = None
+    error: ServiceError | None = None
+
+    @classmethod
+    def of(cls, call: Call) -> Self:
+        """The end of `call`, which is now."""
+        return cls(
+            service=call.service,
+            method=call.method,
+            request_id=call.request_id,
+            code=call.error.code if call.error else grpc.StatusCode.OK,
+            seconds=time.monotonic() - call.started,
+            task=call.task,
+            answer=call.answer,
+            error=call.error,
+        )
+
+
+class OpenCalls:
+    """Counts the calls that are not over: an answer is on its way until gRPC has sent it."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._count = 0
+
+    def add(self, context: grpc.ServicerContext) -> None:
+        """Count the call of `context` until it is over."""
+        with self._changed:
+            self._count += 1
+        if not context.add_callback(self._over):
+            self._over()
+
+    def _over(self) -> None:
+        with self._changed:
+            self._count -= 1
+            self._changed.notify_all()
+
+    def wait_until_none(self, seconds: float) -> bool:
+        """Wait until no call is open, at most so long; whether it came to that."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._count == 0, timeout=seconds)
+
+
+CURRENT: ContextVar[Call] = ContextVar("superpixel_call")
+"""The call that this thread is serving."""
+
+
+def request_id(context: grpc.ServicerContext) -> str:
+    """The caller's own id for the call, where it sent one that is short and plain; else a new one."""
+    for key, value in context.invocation_metadata() or ():
+        if key == REQUEST_ID_KEY and isinstance(value, str) and _REQUEST_ID.fullmatch(value):
+            return value
+    return uuid.uuid4().hex

@@ -1,0 +1,215 @@
+"""What a call can be refused with, and how that reaches the caller.
+
+```
+ServiceError           code, stable reason, text
+├── InvalidRequest     INVALID_ARGUMENT     a field, and what would be right
+├── NotServed          UNIMPLEMENTED        a field or method of the contract that this server does not serve
+├── Overloaded         RESOURCE_EXHAUSTED   the queue is full: try again after `retry_seconds`
+├── OutOfMemory        RESOURCE_EXHAUSTED   likewise
+├── DeadlinePassed     DEADLINE_EXCEEDED
+├── CallCancelled      CANCELLED
+├── Draining           UNAVAILABLE          try again, elsewhere
+└── InternalError      INTERNAL             a bug: the request id finds the log line
+```
+
+Texts are written here or where the error is raised, never taken from a library.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import ClassVar
+
+import grpc
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo  # type: ignore[import-untyped]
+from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
+from grpc_status import rpc_status  # type: ignore[import-untyped]
+
+ERROR_DOMAIN = "superpixel.v1"
+REQUEST_ID_KEY = "x-request-id"
+PUSHBACK_KEY = "grpc-retry-pushback-ms"
+
+RETRY_SECONDS = 0.2
+"""How long a caller is asked to wait when there is no room: a few images' worth."""
+
+
+class Reason(StrEnum):
+    """The stable reasons of `ErrorInfo`; the contract's comments say what each means."""
+
+    MALFORMED_MESSAGE = "MALFORMED_MESSAGE"
+    IMAGE_MISSING = "IMAGE_MISSING"
+    IMAGE_TOO_MANY_BYTES = "IMAGE_TOO_MANY_BYTES"
+    IMAGE_TOO_MANY_PIXELS = "IMAGE_TOO_MANY_PIXELS"
+    IMAGE_FORMAT_NOT_ALLOWED = "IMAGE_FORMAT_NOT_ALLOWED"
+    IMAGE_UNDECODABLE = "IMAGE_UNDECODABLE"
+    IMAGE_MULTIPLE_FRAMES = "IMAGE_MULTIPLE_FRAMES"
+    RAW_IMAGE_INVALID = "RAW_IMAGE_INVALID"
+    TARGETS_MISSING = "TARGETS_MISSING"
+    TARGETS_TOO_MANY = "TARGETS_TOO_MANY"
+    COUNT_OUT_OF_RANGE = "COUNT_OUT_OF_RANGE"
+    AREA_OUT_OF_RANGE = "AREA_OUT_OF_RANGE"
+    COUNT_ABOVE_BASE = "COUNT_ABOVE_BASE"
+    COMPACTNESS_OUT_OF_RANGE = "COMPACTNESS_OUT_OF_RANGE"
+    REGION_OUTSIDE_IMAGE = "REGION_OUTSIDE_IMAGE"
+    ENUM_VALUE_UNKNOWN = "ENUM_VALUE_UNKNOWN"
+    NOT_SERVED = "NOT_SERVED"
+    QUEUE_FULL = "QUEUE_FULL"
+    BYTES_IN_FLIGHT = "BYTES_IN_FLIGHT"
+    OUT_OF_MEMORY = "OUT_OF_MEMORY"
+    DEADLINE_PASSED = "DEADLINE_PASSED"
+    CALL_CANCELLED = "CALL_CANCELLED"
+    DRAINING = "DRAINING"
+    INTERNAL_ERROR = "INTERNAL_ERROR"
+
+
+class ServiceError(Exception):
+    """Base of everything a call is refused with on purpose.
+
+    Attributes:
+        code: the canonical gRPC code.
+        reason: the stable reason.
+        text: for people, in English; names what would be right.
+        field: path of the request's field that is to blame; empty where none is.
+        metadata: for programs; keys are listed with the reason in the contract.
+        retry_seconds: how long to wait before another try; None where a retry does not help.
+        push_back: whether to tell gRPC's own retry mechanism the same. Not where the next try is to go
+            elsewhere.
+    """
+
+    code: ClassVar[grpc.StatusCode]
+    push_back: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        reason: Reason,
+        text: str,
+        *,
+        field: str = "",
+        metadata: Mapping[str, str] | None = None,
+        retry_seconds: float | None = None,
+    ) -> None:
+        super().__init__(text)
+        self.reason = reason
+        self.text = text
+        self.field = field
+        self.metadata = dict(metadata or {})
+        self.retry_seconds = retry_seconds
+
+
+class InvalidRequest(ServiceError):
+    """The request can never be served as it is."""
+
+    code = grpc.StatusCode.INVALID_ARGUMENT
+
+
+class NotServed(ServiceError):
+    """The contract has it, this server does not."""
+
+    code = grpc.StatusCode.UNIMPLEMENTED
+
+    def __init__(self, field: str, text: str) -> None:
+        super().__init__(Reason.NOT_SERVED, text, field=field)
+
+
+class Overloaded(ServiceError):
+    """No room in the queue just now."""
+
+    code = grpc.StatusCode.RESOURCE_EXHAUSTED
+    push_back = True
+
+    def __init__(self, reason: Reason, text: str) -> None:
+        super().__init__(reason, text, retry_seconds=RETRY_SECONDS)
+
+
+class OutOfMemory(Overloaded):
+    """No memory for this image just now."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            Reason.OUT_OF_MEMORY, "there is no memory for this image just now; try again a little later"
+        )
+
+
+class DeadlinePassed(ServiceError):
+    """The call's deadline passed before the answer was ready."""
+
+    code = grpc.StatusCode.DEADLINE_EXCEEDED
+
+    def __init__(self) -> None:
+        super().__init__(Reason.DEADLINE_PASSED, "the deadline passed before the answer was ready")
+
+
+class CallCancelled(ServiceError):
+    """The caller gave up."""
+
+    code = grpc.StatusCode.CANCELLED
+
+    def __init__(self) -> None:
+        super().__init__(Reason.CALL_CANCELLED, "the caller cancelled the call")
+
+
+class Draining(ServiceError):
+    """This server is about to stop; another one will answer at once."""
+
+    code = grpc.StatusCode.UNAVAILABLE
+
+    def __init__(self) -> None:
+        super().__init__(Reason.DRAINING, "this server is about to stop; try another one", retry_seconds=0.0)
+
+
+class InternalError(ServiceError):
+    """A bug. The caller learns the request id, which finds the log line, and nothing else."""
+
+    code = grpc.StatusCode.INTERNAL
+
+    def __init__(self, request_id: str) -> None:
+        super().__init__(
+            Reason.INTERNAL_ERROR,
+            f"internal error; the server's log has it under request id {request_id}",
+            metadata={"request_id": request_id},
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class FinalStatus(grpc.Status):
+    """What `ServicerContext.abort_with_status` wants, with trailers of our own."""
+
+    code: grpc.StatusCode
+    details: str
+    trailing_metadata: tuple[tuple[str, str | bytes], ...]
+
+
+def to_status(error: ServiceError, request_id: str) -> FinalStatus:
+    """The code, text, details and trailers that tell the caller of `error`."""
+    status = Status(
+        code=error.code.value[0], message=f"{error.field}: {error.text}" if error.field else error.text
+    )
+    details: list[Message] = [
+        ErrorInfo(reason=error.reason.value, domain=ERROR_DOMAIN, metadata=error.metadata),
+    ]
+    if error.field:
+        violation = BadRequest.FieldViolation(field=error.field, description=error.text)
+        details.append(BadRequest(field_violations=[violation]))
+    if error.retry_seconds is not None:
+        delay = Duration()
+        delay.FromMilliseconds(_milliseconds(error.retry_seconds))
+        details.append(RetryInfo(retry_delay=delay))
+    for detail in details:
+        status.details.add().Pack(detail)
+    trailers: list[tuple[str, str | bytes]] = [(REQUEST_ID_KEY, request_id)]
+    if error.push_back and error.retry_seconds is not None:
+        trailers.append((PUSHBACK_KEY, str(_milliseconds(error.retry_seconds))))
+    return FinalStatus(
+        error.code, status.message, (*rpc_status.to_status(status).trailing_metadata, *trailers)
+    )
+
+
+def forget_origin(error: BaseException) -> None:
+    """Cut the error off from the frames it came through: they would hold on to images."""
+    error.__traceback__ = error.__cause__ = error.__context__ = None
+
+
+def _milliseconds(seconds: float) -> int:
+    return round(seconds * 1000)

@@ -1,0 +1,156 @@
+"""What every call of our service passes through, whatever its method."""
+
+from __future__ import annotations  # gRPC's handler type is generic in its stubs only
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+import structlog
+from google.protobuf.message import DecodeError, Message
+
+from superpixel_service import calls
+from superpixel_service.calls import Call, CallEvent, Deadline, OpenCalls
+from superpixel_service.errors import (
+    InternalError,
+    InvalidRequest,
+    OutOfMemory,
+    Reason,
+    ServiceError,
+    forget_origin,
+    to_status,
+)
+
+SERVICE = "superpixel.v1.SuperpixelService"
+
+Behaviour = Callable[[Any, grpc.ServicerContext], Any]
+Deserializer = Callable[[bytes], Message]
+Around = Callable[[Behaviour, Any, grpc.ServicerContext], Any]
+
+log = structlog.get_logger()
+
+
+def build(
+    open_calls: OpenCalls, on_start: Callable[[str, str], None], on_end: Callable[[CallEvent], None]
+) -> list[grpc.ServerInterceptor]:
+    """All of them, outermost first.
+
+    Args:
+        open_calls: counts the calls of our service.
+        on_start: told service and method of every call that begins.
+        on_end: told of every call that has ended.
+    """
+    return [
+        # Identity and deadline, made once at the door; tells of the call's end. Sees every error by its final
+        # name.
+        CallInterceptor(open_calls, on_start, on_end),
+        # Reads the message and puts whatever is raised further in on the wire.
+        ErrorInterceptor(),
+    ]
+
+
+class CallInterceptor(grpc.ServerInterceptor):
+    """Makes the `Call` at the door and tells of its end."""
+
+    def __init__(
+        self, open_calls: OpenCalls, on_start: Callable[[str, str], None], on_end: Callable[[CallEvent], None]
+    ) -> None:
+        self._open_calls = open_calls
+        self._on_start = on_start
+        self._on_end = on_end
+
+    def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], grpc.RpcMethodHandler[Any, Any] | None],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Any:
+        """Wrap the methods of our service; count calls of methods that nobody serves."""
+        handler = continuation(handler_call_details)
+        service, _, method = str(handler_call_details.method).lstrip("/").partition("/")
+        if handler is None:
+            self._on_start("other", "other")
+            self._on_end(CallEvent("other", "other", "", grpc.StatusCode.UNIMPLEMENTED, 0.0))
+            return None
+        if service != SERVICE:
+            return handler  # health and reflection: carry no work, and keep their own threads
+        return _rewrap(handler, functools.partial(self._serve, service, method))
+
+    def _serve(
+        self, service: str, method: str, behaviour: Behaviour, request: Any, context: grpc.ServicerContext
+    ) -> Any:
+        self._open_calls.add(context)
+        self._on_start(service, method)
+        call = Call(service, method, calls.request_id(context), Deadline.after(context.time_remaining()))
+        calls.CURRENT.set(call)  # gRPC gives each call a context of its own
+        try:
+            return behaviour(request, context)
+        finally:
+            self._on_end(CallEvent.of(call))
+
+
+class ErrorInterceptor(grpc.ServerInterceptor):
+    """Reads the request's message and maps errors to codes and details."""
+
+    def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], grpc.RpcMethodHandler[Any, Any] | None],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Any:
+        """Wrap the methods of our service."""
+        handler = continuation(handler_call_details)
+        if handler is None or not str(handler_call_details.method).startswith(f"/{SERVICE}/"):
+            return handler
+        if handler.request_streaming:
+            return _rewrap(handler, _guard)
+        # gRPC itself would answer bytes that are no message with INTERNAL, and log a traceback.
+        parse = functools.partial(_parse, handler.request_deserializer)
+        guard = functools.partial(_guard, parse=parse)
+        return _rewrap(handler, guard, parsed=False)
+
+
+def _guard(
+    behaviour: Behaviour,
+    request: Any,
+    context: grpc.ServicerContext,
+    parse: Callable[[Any], Any] = lambda it: it,
+) -> Any:
+    """Run the behaviour; end the call with the status of whatever it raises."""
+    call = calls.CURRENT.get()
+    try:
+        return behaviour(parse(request), context)
+    except ServiceError as error:
+        call.error = error
+    except MemoryError:
+        call.error = OutOfMemory()
+    except Exception:
+        log.exception("internal_error", request_id=call.request_id)
+        call.error = InternalError(call.request_id)
+    forget_origin(call.error)
+    return context.abort_with_status(to_status(call.error, call.request_id))
+
+
+def _parse(deserializer: Deserializer | None, data: bytes) -> Message:
+    assert deserializer is not None  # noqa: S101 (generated handlers have one)
+    try:
+        return deserializer(data)
+    except DecodeError as error:
+        raise InvalidRequest(
+            Reason.MALFORMED_MESSAGE, "the request is not a message of this method's type"
+        ) from error
+
+
+def _rewrap(handler: grpc.RpcMethodHandler[Any, Any], around: Around, *, parsed: bool = True) -> Any:
+    """The same handler with `around` in place of its behaviour, which `around` gets as first argument."""
+    make: Any
+    behaviour: Any
+    make, behaviour = (
+        (grpc.stream_stream_rpc_method_handler, handler.stream_stream)
+        if handler.request_streaming
+        else (grpc.unary_unary_rpc_method_handler, handler.unary_unary)
+    )
+    return make(
+        functools.partial(around, behaviour),
+        request_deserializer=handler.request_deserializer if parsed else None,
+        response_serializer=handler.response_serializer,
+    )

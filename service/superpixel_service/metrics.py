@@ -1,0 +1,180 @@
+"""What Prometheus sees, from a registry of our own. Every label value comes from a closed set."""
+
+from collections.abc import Callable, Iterable
+from wsgiref.simple_server import WSGIServer
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    start_http_server,
+)
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from superpixel_service import __version__
+from superpixel_service.admission import LaneState
+from superpixel_service.calls import CallEvent
+from superpixel_service.config import split_address
+from superpixel_service.engine import ALGORITHM_VERSION, ENGINE_STAGES
+from superpixel_service.orders import Answer, Lane
+
+# Steps of 1, 2, 5: a percentile read off a histogram is at most a bucket's width wrong.
+_CALL_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60)
+_STAGE_SECONDS = (1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
+_ENGINE_STAGE_SECONDS = (
+    2e-5,
+    5e-5,
+    1e-4,
+    2e-4,
+    5e-4,
+    1e-3,
+    2e-3,
+    5e-3,
+    0.01,
+    0.02,
+    0.05,
+    0.1,
+    0.2,
+    0.5,
+    1,
+    2,
+)
+_PIXELS = (1e4, 3e4, 1e5, 3e5, 1e6, 2e6, 5e6, 1e7, 2e7, 5e7, 1e8)
+_BYTES = (1e3, 3e3, 1e4, 3e4, 1e5, 3e5, 1e6, 3e6, 1e7, 3e7, 1e8)
+
+
+class Metrics:
+    """All metrics of one server."""
+
+    def __init__(self, lanes: Callable[[], dict[Lane, LaneState]]) -> None:
+        """`lanes` tells how the queue stands, at the moment Prometheus asks."""
+        self.registry = registry = CollectorRegistry()
+        method = ("grpc_service", "grpc_method")
+        self._started = Counter("grpc_server_started", "Calls begun.", method, registry=registry)
+        self._handled = Counter(
+            "grpc_server_handled", "Calls ended, by their code.", (*method, "grpc_code"), registry=registry
+        )
+        self._handling = Histogram(
+            "grpc_server_handling_seconds",
+            "From a call's message being there to its answer being ready.",
+            (*method, "grpc_code"),
+            buckets=_CALL_SECONDS,
+            registry=registry,
+        )
+        self._stage = Histogram(
+            "superpixel_stage_duration_seconds",
+            "Stages of an answered call.",
+            ("stage", "backend"),
+            buckets=_STAGE_SECONDS,
+            registry=registry,
+        )
+        self._engine_stage = Histogram(
+            "superpixel_engine_stage_duration_seconds",
+            "The engine's stages within an answered call.",
+            ("stage", "backend"),
+            buckets=_ENGINE_STAGE_SECONDS,
+            registry=registry,
+        )
+        self._pixels = Histogram(
+            "superpixel_image_pixels",
+            "Pixels of the images accepted, by how they came.",
+            ("encoding",),
+            buckets=_PIXELS,
+            registry=registry,
+        )
+        self._response_bytes = Histogram(
+            "superpixel_response_bytes",
+            "Bytes of the label maps sent, by their encoding.",
+            ("encoding",),
+            buckets=_BYTES,
+            registry=registry,
+        )
+        self._rejected = Counter(
+            "superpixel_requests_rejected",
+            "Calls refused, by the error's reason.",
+            ("reason",),
+            registry=registry,
+        )
+        self._build = Gauge(
+            "superpixel_build_info",
+            "Always 1.",
+            ("version", "algorithm_version", "backend"),
+            registry=registry,
+        )
+        self._ready = Gauge("superpixel_ready", "1 while the server takes on work.", registry=registry)
+        registry.register(_QueueCollector(lanes))
+        ProcessCollector(registry=registry)
+
+    def serve(self, address: str) -> WSGIServer:
+        """Answer GET /metrics on `address`, on a thread of its own.
+
+        Raises:
+            OSError: the address cannot be listened on.
+        """
+        host, port = split_address(address)
+        server, _ = start_http_server(port, host, self.registry)
+        return server
+
+    def engine_started(self, backend: str) -> None:
+        """The engine runs on `backend`."""
+        self._build.labels(__version__, str(ALGORITHM_VERSION), backend).set(1)
+
+    def set_ready(self, ready: bool) -> None:
+        """Whether the server takes on work."""
+        self._ready.set(ready)
+
+    def call_started(self, service: str, method: str) -> None:
+        """A call began."""
+        self._started.labels(service, method).inc()
+
+    def call_ended(self, event: CallEvent) -> None:
+        """A call ended."""
+        labels = event.service, event.method, event.code.name
+        self._handled.labels(*labels).inc()
+        self._handling.labels(*labels).observe(event.seconds)
+        if event.error is not None:
+            self._rejected.labels(event.error.reason.value).inc()
+        if event.task is not None:
+            self._pixels.labels(event.task.image.format.value).observe(event.task.pixels)
+        if event.answer is not None:
+            self._answered(event.answer)
+
+    def _answered(self, answer: Answer) -> None:
+        stages = answer.stages
+        for name, seconds in (
+            ("queue", stages.queue),
+            ("decode", stages.decode),
+            ("segment", stages.segment),
+            ("encode", stages.encode),
+        ):
+            self._stage.labels(name, answer.backend).observe(seconds)
+        for name in ENGINE_STAGES:
+            self._engine_stage.labels(name, answer.backend).observe(answer.engine_seconds[name])
+        self._response_bytes.labels("spx").observe(len(answer.data))
+
+
+class _QueueCollector(Collector):
+    """Reads the queue when Prometheus asks, instead of counting along at every change."""
+
+    def __init__(self, lanes: Callable[[], dict[Lane, LaneState]]) -> None:
+        self._lanes = lanes
+
+    def collect(self) -> Iterable[Metric]:
+        depth = GaugeMetricFamily("superpixel_queue_depth", "Calls that wait for a worker.", labels=["lane"])
+        pixels = GaugeMetricFamily(
+            "superpixel_queue_pixels", "Pixels of the images that wait.", labels=["lane"]
+        )
+        held = GaugeMetricFamily(
+            "superpixel_inflight_bytes",
+            "Bytes of the images that wait or are being worked on, as sent.",
+            labels=["lane"],
+        )
+        for lane, state in self._lanes().items():
+            depth.add_metric([lane.value], state.depth)
+            pixels.add_metric([lane.value], state.queue_pixels)
+            held.add_metric([lane.value], state.inflight_bytes)
+        return depth, pixels, held

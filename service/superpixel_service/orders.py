@@ -1,0 +1,241 @@
+"""What is asked of the engine and what comes of it, in the service's own terms: no protobuf, no kernels."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum, StrEnum
+
+from superpixel_service.errors import InvalidRequest, Reason
+
+MAX_TARGETS = 32
+"""Most target counts and areas of one request, together: as many levels as the label map can carry."""
+
+
+class Lane(StrEnum):
+    """Whose turn it is when there is more work than workers."""
+
+    INTERACTIVE = "interactive"
+    BULK = "bulk"
+
+
+class ImageFormat(StrEnum):
+    """How an image arrives."""
+
+    JPEG = "jpeg"
+    PNG = "png"
+    WEBP = "webp"
+    RAW = "raw"
+
+
+class NoticeCode(Enum):
+    """What the caller should know about how its image was read."""
+
+    GRAY16_SCALED = "16-bit gray was scaled to 8 bits by its own range of values"
+    HIGH_BYTES_ONLY = "16-bit samples were reduced to their high bytes"
+    FIRST_FRAME_ONLY = "the file holds more frames; the first was segmented"
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedImage:
+    """An image file."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RawImage:
+    """Plain pixels: width * height * channels bytes, row after row."""
+
+    width: int
+    height: int
+    channels: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Rectangle:
+    """A part of an image, in pixels."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One image and what is wanted of it, as the caller said it.
+
+    Attributes:
+        target_counts: numbers of superpixels, any order.
+        target_areas: average superpixel sizes in pixels, any order.
+        compactness: shape against colour; None: the default.
+        region: the part to segment, in pixels of the oriented image; None: all of it.
+    """
+
+    source: EncodedImage | RawImage
+    target_counts: tuple[int, ...]
+    target_areas: tuple[float, ...]
+    compactness: float | None
+    include_hierarchy: bool
+    region: Rectangle | None
+    lane: Lane
+    apply_orientation: bool
+    first_frame_only: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedImage:
+    """An image that was accepted by its header; no pixel has been decoded.
+
+    Attributes:
+        width: columns, in pixels, with the orientation applied.
+        height: rows, in pixels, with the orientation applied.
+        orientation: EXIF orientation to apply, 1 (none) to 8.
+        bit_depth: bits a sample, as the file says.
+        frames: number of frames of an animation.
+    """
+
+    source: EncodedImage | RawImage
+    format: ImageFormat
+    width: int
+    height: int
+    orientation: int = 1
+    bit_depth: int = 8
+    frames: int = 1
+
+    @property
+    def byte_count(self) -> int:
+        """Bytes of the image as it was sent."""
+        return len(self.source.data)
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """An accepted order: everything that can be checked without decoding has been.
+
+    Attributes:
+        pixels: number of pixels of the whole image, which is what decoding costs.
+        counts: the levels, distinct and falling; empty: the whole base.
+    """
+
+    image: OpenedImage
+    region: Rectangle | None
+    counts: tuple[int, ...]
+    compactness: float | None
+    include_hierarchy: bool
+    lane: Lane
+
+    @property
+    def pixels(self) -> int:
+        """Pixels of the whole image."""
+        return self.image.width * self.image.height
+
+
+@dataclass(frozen=True, slots=True)
+class StageSeconds:
+    """Where the time of a call went, in seconds."""
+
+    queue: float
+    decode: float
+    segment: float
+    encode: float
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The superpixels of one image.
+
+    Attributes:
+        width, height: size of the map, in pixels.
+        base_count: number of regions of the base partition.
+        data: the label map, in the SPXL container.
+        counts: the levels, distinct and falling; the first is the map's own.
+        whole_base: no level was asked for; the map is the base partition.
+        stages: where the time went.
+        engine_seconds: the engine's own stages, by name.
+    """
+
+    width: int
+    height: int
+    base_count: int
+    data: bytes
+    counts: tuple[int, ...]
+    whole_base: bool
+    notices: tuple[NoticeCode, ...]
+    stages: StageSeconds
+    engine_seconds: Mapping[str, float]
+    backend: str
+    algorithm_version: int
+
+
+def accept(order: Order, image: OpenedImage) -> Task:
+    """Check the order against the image's size.
+
+    Raises:
+        InvalidRequest: the region does not fit, or a count or area is out of range.
+    """
+    if order.region is not None:
+        _check_region(order.region, image)
+    where = order.region or image
+    return Task(
+        image=image,
+        region=order.region,
+        counts=_levels(order, where.width * where.height),
+        compactness=order.compactness,
+        include_hierarchy=order.include_hierarchy,
+        lane=order.lane,
+    )
+
+
+def _check_region(region: Rectangle, image: OpenedImage) -> None:
+    fits = (
+        region.width >= 1
+        and region.height >= 1
+        and region.x + region.width <= image.width
+        and region.y + region.height <= image.height
+    )
+    if not fits:
+        raise InvalidRequest(
+            Reason.REGION_OUTSIDE_IMAGE,
+            f"must be at least 1x1 pixels and lie inside the image, which is {image.width}x{image.height}",
+            field="region_of_interest",
+        )
+
+
+def _levels(order: Order, pixels: int) -> tuple[int, ...]:
+    """The distinct counts that the order's counts and areas stand for, falling."""
+    if len(order.target_counts) + len(order.target_areas) > MAX_TARGETS:
+        raise InvalidRequest(
+            Reason.TARGETS_TOO_MANY,
+            f"target_counts and target_areas together must have at most {MAX_TARGETS} entries",
+            field="target_counts" if order.target_counts else "target_areas",
+        )
+    if not (order.target_counts or order.target_areas or order.include_hierarchy):
+        raise InvalidRequest(
+            Reason.TARGETS_MISSING,
+            "say how many superpixels: target_counts, target_areas, or include_hierarchy for the whole base",
+            field="target_counts",
+        )
+    for index, count in enumerate(order.target_counts):
+        if not 1 <= count <= pixels:
+            raise InvalidRequest(
+                Reason.COUNT_OUT_OF_RANGE,
+                f"must be from 1 to the number of pixels, {pixels}",
+                field=f"target_counts[{index}]",
+            )
+    for index, area in enumerate(order.target_areas):
+        if not (math.isfinite(area) and area > 0 and _count(pixels, area) <= pixels):
+            raise InvalidRequest(
+                Reason.AREA_OUT_OF_RANGE,
+                "must be a finite number above 0 that stands for no more superpixels than there are pixels",
+                field=f"target_areas[{index}]",
+            )
+    by_area = {int(_count(pixels, area)) for area in order.target_areas}
+    return tuple(sorted({*order.target_counts, *by_area}, reverse=True))
+
+
+def _count(pixels: int, area: float) -> float:
+    """The whole number of superpixels of `area` pixels each; infinity where that is beyond doubles."""
+    quotient = pixels / area + 0.5
+    return max(1.0, float(math.floor(quotient))) if math.isfinite(quotient) else math.inf

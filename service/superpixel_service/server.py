@@ -1,0 +1,159 @@
+"""A server's life: built, started, drained."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import grpc
+import structlog
+from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc  # type: ignore[import-untyped]
+
+from superpixel_service import health, interceptors, logs
+from superpixel_service.admission import AdmissionQueue
+from superpixel_service.calls import CallEvent, OpenCalls
+from superpixel_service.config import Settings, flag, split_address
+from superpixel_service.decode import ignore_library_warnings
+from superpixel_service.engine import Engine, Job
+from superpixel_service.metrics import Metrics
+from superpixel_service.pb.superpixel.v1 import superpixel_pb2_grpc as pb_grpc
+from superpixel_service.pools import answered_by
+from superpixel_service.servicer import SuperpixelServicer
+from superpixel_service.warmup import sample_task
+
+# Threads beyond one for each call in flight: they read messages, answer GetServerInfo and refuse what is too
+# much.
+_SPARE_THREADS = 16
+
+_REFLECTION_THREADS = 2
+
+# Room in a message for everything beside the image, so that an image that is a little too large meets our own
+# limit, which explains itself, and not gRPC's.
+_MESSAGE_SLACK_BYTES = 1 << 20
+
+# A second server on the same port is a mistake to be told of, not a load balancer.
+_SHARED_OPTIONS = (("grpc.so_reuseport", 0),)
+
+log = structlog.get_logger()
+
+
+class CannotListen(Exception):
+    """An address is taken, not this machine's, or not ours to listen on."""
+
+    def __init__(self, setting: str, address: str) -> None:
+        super().__init__(
+            f"{flag(setting)}: cannot listen on {address}: it is in use, or not ours to listen on"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where a server really listens, each HOST:PORT: asked for port 0, it took a free one."""
+
+    listen: str
+    health: str
+    metrics: str
+
+
+class Server:
+    """One server. `start`, then at the end `drain`; both once.
+
+    Plaintext only: the default addresses are loopback, and it is the operator who sets others.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        ignore_library_warnings()
+        self._settings = settings
+        self._queue: AdmissionQueue[Job] = AdmissionQueue(settings)
+        self._engine = Engine(settings, self._queue)
+        self._metrics = Metrics(self._queue.lanes)
+        self._open_calls = OpenCalls()
+        self._health = health.Health()
+        self._health_server = grpc.server(self._health.pool, options=_SHARED_OPTIONS)
+        self._health.add_to(self._health_server)
+        self._main = self._build_main()
+
+    def _build_main(self) -> grpc.Server:
+        settings = self._settings
+        server = grpc.server(
+            ThreadPoolExecutor(settings.max_inflight_calls + _SPARE_THREADS, thread_name_prefix="call"),
+            interceptors=interceptors.build(self._open_calls, self._metrics.call_started, self._call_ended),
+            options=[
+                *_SHARED_OPTIONS,
+                ("grpc.max_receive_message_length", settings.max_image_bytes + _MESSAGE_SLACK_BYTES),
+                ("grpc.max_send_message_length", -1),  # our own answers: their size is bounded by the pixels
+            ],
+        )
+        pb_grpc.add_SuperpixelServiceServicer_to_server(SuperpixelServicer(settings, self._engine), server)
+        self._health.add_to(server)
+        _add_reflection(server)
+        return server
+
+    def _call_ended(self, event: CallEvent) -> None:
+        self._metrics.call_ended(event)
+        logs.call_ended(event)
+
+    def start(self) -> Addresses:
+        """Take the ports, warm up, and take on work.
+
+        Health answers NOT_SERVING and metrics answer while the engine warms up.
+
+        Raises:
+            CannotListen: an address cannot be had.
+            Exception: the engine cannot run; the server cannot serve.
+        """
+        listen = _bind(self._main, "listen", self._settings.listen)
+        health_listen = _bind(self._health_server, "health_listen", self._settings.health_listen)
+        try:
+            self._metrics_server = self._metrics.serve(self._settings.metrics_listen)
+        except OSError as error:
+            raise CannotListen("metrics_listen", self._settings.metrics_listen) from error
+        self._health_server.start()
+        self._engine.start(sample_task(self._settings))
+        self._metrics.engine_started(self._engine.backend)
+        self._main.start()
+        self._health.serving()
+        self._metrics.set_ready(True)
+        host, port = self._metrics_server.server_address[:2]
+        return Addresses(listen, health_listen, _join(str(host), port))
+
+    def drain(self) -> bool:
+        """Refuse new work, finish what was admitted, stop; whether that was done within the grace time."""
+        end = time.monotonic() + self._settings.grace_seconds
+        self._queue.close()
+        self._health.drain()
+        self._metrics.set_ready(False)
+        # Until the queue is empty new calls still come in, to be told to go elsewhere; after that they find
+        # no server.
+        finished = self._queue.wait_until_idle(end - time.monotonic())
+        self._main.stop(max(0.0, end - time.monotonic()))
+        # gRPC would also wait for whoever watches health or holds a reflection stream open; we wait for our
+        # own calls.
+        finished &= self._open_calls.wait_until_none(end - time.monotonic())
+        self._main.stop(None).wait()
+        self._health_server.stop(None).wait()
+        self._metrics_server.shutdown()
+        if finished:
+            self._engine.stop()
+        return finished
+
+
+def _bind(server: grpc.Server, setting: str, address: str) -> str:
+    """Have the server listen on `address`; HOST:PORT as it came out."""
+    try:
+        port = server.add_insecure_port(address)
+    except RuntimeError as error:
+        raise CannotListen(setting, address) from error
+    return _join(split_address(address)[0], port)
+
+
+def _join(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _add_reflection(server: grpc.Server) -> None:
+    """Let clients ask for the contract, on threads of its own: each stream of questions holds one."""
+    pool = ThreadPoolExecutor(_REFLECTION_THREADS, thread_name_prefix="reflection")
+    names = (interceptors.SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
+    servicer = reflection.ReflectionServicer(names)
+    servicer.ServerReflectionInfo = answered_by(pool, servicer.ServerReflectionInfo)
+    reflection_pb2_grpc.add_ServerReflectionServicer_to_server(servicer, server)

@@ -1,0 +1,200 @@
+"""A real server in a process of its own, and a plain client for it."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import grpc
+import psutil
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_status import rpc_status
+from prometheus_client.parser import text_string_to_metric_families
+
+from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
+from superpixel_service.pb.superpixel.v1 import superpixel_pb2_grpc as pb_grpc
+
+PATIENCE_SECONDS = 30.0
+CHANNEL_OPTIONS = (("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1))
+
+
+@dataclass
+class RunningServer:
+    process: subprocess.Popen[str]
+    lines: list[dict[str, Any]] = field(default_factory=list)
+    raw_lines: list[str] = field(default_factory=list)
+    changed: threading.Condition = field(default_factory=threading.Condition)
+
+    def __post_init__(self) -> None:
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        ready = self.wait_for_line("ready")
+        self.listen, self.health, self.metrics_address = ready["listen"], ready["health"], ready["metrics"]
+        self.channel = self.open_channel()
+        self.stub = pb_grpc.SuperpixelServiceStub(self.channel)
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            with self.changed:
+                self.raw_lines.append(line)
+                if line.startswith("{"):
+                    self.lines.append(json.loads(line))
+                self.changed.notify_all()
+        with self.changed:
+            self.changed.notify_all()
+
+    def join_reader(self) -> None:
+        """Until the last line of an ended server is read."""
+        self._reader.join(PATIENCE_SECONDS)
+
+    def wait_for_line(self, event: str, **fields: object) -> dict[str, Any]:
+        """The first log line of that event with those fields, once it is there."""
+
+        def found() -> dict[str, Any] | None:
+            wanted = {"event": event, **fields}
+            return next((line for line in self.lines if wanted.items() <= line.items()), None)
+
+        with self.changed:
+            self.changed.wait_for(lambda: found() or not self._reader.is_alive(), PATIENCE_SECONDS)
+            line = found()
+        assert line is not None, f"no line {event} {fields} in {self.raw_lines}"
+        return line
+
+    def open_channel(self, *options: tuple[str, Any]) -> grpc.Channel:
+        return grpc.insecure_channel(self.listen, options=[*CHANNEL_OPTIONS, *options])
+
+    def health_status(self, service: str = "", *, address: str | None = None, timeout: float = 5.0) -> str:
+        with grpc.insecure_channel(address or self.health) as channel:
+            stub = health_pb2_grpc.HealthStub(channel)
+            answer = stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=timeout)
+        return health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
+
+    def metrics_text(self) -> str:
+        with urllib.request.urlopen(f"http://{self.metrics_address}/metrics", timeout=10) as page:
+            return page.read().decode()
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The sum of the samples of that name with at least those labels."""
+        return sum(
+            sample.value
+            for family in text_string_to_metric_families(self.metrics_text())
+            for sample in family.samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        )
+
+    def wait_until(self, condition: Callable[[], bool]) -> None:
+        """Poll what only the server knows."""
+        end = time.monotonic() + PATIENCE_SECONDS
+        while not condition():
+            assert time.monotonic() < end, "the server never came to that"
+            time.sleep(0.005)
+
+    def wait_until_working(self, *, waiting: int = 0) -> None:
+        """Until a call is being worked on and so many others wait."""
+        self.wait_until(
+            lambda: (
+                self.metric("superpixel_inflight_bytes") > 0
+                and self.metric("superpixel_queue_depth") == waiting
+            )
+        )
+
+    def signal(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    def exit_code(self, timeout: float = PATIENCE_SECONDS) -> int:
+        return self.process.wait(timeout)
+
+    def resident_bytes(self) -> int:
+        return int(psutil.Process(self.process.pid).memory_info().rss)
+
+    def peak_resident_bytes(self) -> int:
+        """The most memory the process ever held, by the kernel's own book."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.search(r"VmHWM:\s*(\d+) kB", status)[1]) * 1024
+
+
+@contextmanager
+def running_server(*flags: str, environment: Mapping[str, str] | None = None) -> Iterator[RunningServer]:
+    """Start `superpixel serve` on free ports; end it, by force if it is still there."""
+    ports = [f"--{name}=127.0.0.1:0" for name in ("listen", "health-listen", "metrics-listen")]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "superpixel_service", "serve", *ports, "--log-format=json", *flags],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **(environment or {})},
+    )
+    try:
+        server = RunningServer(process)
+        with server.channel:
+            yield server
+    finally:
+        process.kill()
+        process.wait()
+        assert process.stderr is not None
+        process.stderr.close()
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """What a client sees of an error."""
+
+    code: grpc.StatusCode
+    text: str
+    reason: str
+    domain: str
+    metadata: dict[str, str]
+    fields: dict[str, str]
+    retry_seconds: float | None
+    trailers: dict[str, str | bytes]
+
+
+def refusal_of(error: grpc.RpcError) -> Refusal:
+    status = rpc_status.from_call(error)
+    assert status is not None, f"no details in {error!r}"
+    info, violations, retry = ErrorInfo(), BadRequest(), RetryInfo()
+    retry_seconds = None
+    for detail in status.details:
+        if detail.Is(ErrorInfo.DESCRIPTOR):
+            detail.Unpack(info)
+        elif detail.Is(BadRequest.DESCRIPTOR):
+            detail.Unpack(violations)
+        elif detail.Unpack(retry):
+            retry_seconds = retry.retry_delay.ToMilliseconds() / 1000
+    return Refusal(
+        code=error.code(),
+        text=error.details(),
+        reason=info.reason,
+        domain=info.domain,
+        metadata=dict(info.metadata),
+        fields={violation.field: violation.description for violation in violations.field_violations},
+        retry_seconds=retry_seconds,
+        trailers=dict(error.trailing_metadata()),
+    )
+
+
+def refused(call: Callable[[], object]) -> Refusal:
+    """Make the call, which must fail, and read why."""
+    try:
+        call()
+    except grpc.RpcError as error:
+        return refusal_of(error)
+    raise AssertionError("the call was not refused")
+
+
+def request(source: bytes | pb.RawImage, *counts: int, **fields: Any) -> pb.SegmentRequest:
+    """A request for an image file or raw pixels."""
+    if isinstance(source, pb.RawImage):
+        return pb.SegmentRequest(raw_image=source, target_counts=counts, **fields)
+    return pb.SegmentRequest(encoded_image=source, target_counts=counts, **fields)

@@ -1,0 +1,81 @@
+"""The contract, the code made from it and what the service says agree."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import grpc
+import pytest
+from google.rpc.error_details_pb2 import ErrorInfo
+from google.rpc.status_pb2 import Status
+
+from superpixel_service.errors import (
+    CallCancelled,
+    DeadlinePassed,
+    Draining,
+    InternalError,
+    InvalidRequest,
+    NotServed,
+    OutOfMemory,
+    Overloaded,
+    Reason,
+    ServiceError,
+    to_status,
+)
+from superpixel_service.orders import ImageFormat, Lane, NoticeCode
+from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
+
+ROOT = Path(__file__).parents[2]
+CONTRACT = ROOT / "protos" / "superpixel" / "v1" / "superpixel.proto"
+
+
+def test_generated_code_lint_and_format_are_clean() -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "protos" / "generate.py"), "--check"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_file_has_its_canonical_name() -> None:
+    assert pb.DESCRIPTOR.name == "superpixel/v1/superpixel.proto"
+    assert pb.DESCRIPTOR.package == "superpixel.v1"
+
+
+@pytest.mark.parametrize("reason", list(Reason))
+def test_every_reason_is_listed_in_the_contract(reason: Reason) -> None:
+    assert f"//   {reason.value} " in CONTRACT.read_text()
+
+
+def test_every_notice_and_format_has_its_number() -> None:
+    assert {f"NOTICE_CODE_{code.name}" for code in NoticeCode} == set(pb.NoticeCode.keys()[1:])
+    files = {f"IMAGE_FORMAT_{item.name}" for item in ImageFormat if item is not ImageFormat.RAW}
+    assert files == set(pb.ImageFormat.keys()[1:])
+    assert {f"PRIORITY_{lane.name}" for lane in Lane} == set(pb.Priority.keys()[1:])
+
+
+ERRORS: list[tuple[ServiceError, grpc.StatusCode, bool]] = [
+    (InvalidRequest(Reason.IMAGE_MISSING, "text", field="source"), grpc.StatusCode.INVALID_ARGUMENT, False),
+    (NotServed("field", "text"), grpc.StatusCode.UNIMPLEMENTED, False),
+    (Overloaded(Reason.QUEUE_FULL, "text"), grpc.StatusCode.RESOURCE_EXHAUSTED, True),
+    (OutOfMemory(), grpc.StatusCode.RESOURCE_EXHAUSTED, True),
+    (DeadlinePassed(), grpc.StatusCode.DEADLINE_EXCEEDED, False),
+    (CallCancelled(), grpc.StatusCode.CANCELLED, False),
+    (Draining(), grpc.StatusCode.UNAVAILABLE, False),
+    (InternalError("id"), grpc.StatusCode.INTERNAL, False),
+]
+
+
+@pytest.mark.parametrize(("error", "code", "pushed_back"), ERRORS, ids=lambda item: type(item).__name__)
+def test_errors_on_the_wire(error: ServiceError, code: grpc.StatusCode, pushed_back: bool) -> None:
+    status = to_status(error, "request-1")
+    trailers = dict(status.trailing_metadata)
+    wire = Status.FromString(trailers["grpc-status-details-bin"])
+    info = ErrorInfo()
+    assert wire.details[0].Unpack(info)
+    assert (status.code, wire.code, wire.message) == (code, code.value[0], status.details)
+    assert (info.domain, info.reason) == ("superpixel.v1", error.reason.value)
+    assert trailers["x-request-id"] == "request-1"
+    assert ("grpc-retry-pushback-ms" in trailers) is pushed_back

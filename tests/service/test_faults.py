@@ -1,0 +1,64 @@
+"""Faults that a sound server does not have: a faulty servicer on a real port, behind our interceptors."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import grpc
+from structlog.testing import capture_logs
+
+from superpixel_service import interceptors
+from superpixel_service.calls import CallEvent, OpenCalls
+from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
+from superpixel_service.pb.superpixel.v1 import superpixel_pb2_grpc as pb_grpc
+from tests.service.harness import refused
+
+
+class Faulty(pb_grpc.SuperpixelServiceServicer):
+    def __init__(self, fault: BaseException) -> None:
+        self.fault = fault
+
+    def Segment(self, request: Any, context: Any) -> Any:  # noqa: N802, ARG002
+        raise self.fault
+
+
+@contextmanager
+def faulty_server(fault: BaseException) -> Iterator[tuple[pb_grpc.SuperpixelServiceStub, list[CallEvent]]]:
+    events: list[CallEvent] = []
+    server = grpc.server(
+        ThreadPoolExecutor(2),
+        interceptors=interceptors.build(OpenCalls(), lambda _service, _method: None, events.append),
+    )
+    pb_grpc.add_SuperpixelServiceServicer_to_server(Faulty(fault), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+            yield pb_grpc.SuperpixelServiceStub(channel), events
+    finally:
+        server.stop(None).wait()
+
+
+def test_of_a_bug_the_caller_learns_the_request_id_and_the_log_the_rest() -> None:
+    secret = "the secret is in /home/someone/file.py"
+    with capture_logs() as lines, faulty_server(RuntimeError(secret)) as (stub, events):
+        call = stub.Segment.with_call
+        refusal = refused(lambda: call(pb.SegmentRequest(), metadata=[("x-request-id", "find-me-7")]))
+    assert (refusal.code, refusal.reason) == (grpc.StatusCode.INTERNAL, "INTERNAL_ERROR")
+    assert refusal.metadata == {"request_id": "find-me-7"}
+    assert "find-me-7" in refusal.text
+    assert "secret" not in refusal.text
+    assert refusal.retry_seconds is None
+    assert [event.code for event in events] == [grpc.StatusCode.INTERNAL]
+    line = next(line for line in lines if line["event"] == "internal_error")
+    assert line["request_id"] == "find-me-7"
+    assert line["exc_info"]
+
+
+def test_memory_that_could_not_be_had_is_worth_a_retry() -> None:
+    with faulty_server(MemoryError()) as (stub, _):
+        refusal = refused(lambda: stub.Segment(pb.SegmentRequest()))
+    assert (refusal.code, refusal.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "OUT_OF_MEMORY")
+    assert refusal.retry_seconds is not None
+    assert "grpc-retry-pushback-ms" in refusal.trailers

@@ -1,0 +1,133 @@
+"""Starting, draining, ending."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+
+import grpc
+import pytest
+
+from tests.service.harness import refused, request, running_server
+from tests.service.images import encoded, scene, slow_image
+
+PNG = encoded(scene())
+SLOW = ("--workers=1", "--refinement-max-pixels=2000000")
+
+
+def run_command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "superpixel_service", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, **environment},
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_an_idle_server_ends_at_once(number: signal.Signals) -> None:
+    with running_server() as server:
+        assert server.stub.Segment(request(PNG, 5)).label_map.count == 5
+        server.signal(number)
+        assert server.exit_code() == 0
+        assert server.wait_for_line("stopped")["all_work_finished"] is True
+        server.join_reader()
+        assert all(line.startswith("{") for line in server.raw_lines), server.raw_lines
+
+
+def test_a_stopping_server_finishes_its_work_and_refuses_more() -> None:
+    slow, count = slow_image()
+    with running_server(*SLOW) as server:
+        running = server.stub.Segment.future(request(slow, count))
+        server.wait_until_working()
+        waiting = server.stub.Segment.future(request(PNG, 7))
+        server.wait_until_working(waiting=1)
+        server.signal(signal.SIGTERM)
+        server.wait_until(lambda: server.metric("superpixel_ready") == 0)
+        refusal = refused(lambda: server.stub.Segment(request(PNG, 5)))
+        assert (refusal.code, refusal.reason) == (grpc.StatusCode.UNAVAILABLE, "DRAINING")
+        assert refusal.retry_seconds == 0
+        assert "grpc-retry-pushback-ms" not in refusal.trailers  # the next try is to go elsewhere
+        assert server.health_status() == "NOT_SERVING"
+        assert server.health_status(address=server.listen) == "NOT_SERVING"
+        assert not running.done()
+        assert running.result().label_map.count == count
+        assert waiting.result().label_map.count == 7
+        assert server.exit_code() == 0
+
+
+def test_open_health_watches_do_not_hold_up_the_end() -> None:
+    from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+    with running_server("--grace-seconds=30") as server, grpc.insecure_channel(server.listen) as channel:
+        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+        assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
+        server.signal(signal.SIGTERM)
+        assert next(watch).status == health_pb2.HealthCheckResponse.NOT_SERVING
+        assert server.exit_code(timeout=10) == 0
+
+
+def test_a_second_signal_ends_the_server_at_once() -> None:
+    slow, count = slow_image()
+    with running_server(*SLOW) as server:
+        running = server.stub.Segment.future(request(slow, count))
+        server.wait_until_working()
+        server.signal(signal.SIGTERM)
+        server.wait_for_line("draining")
+        server.signal(signal.SIGTERM)
+        assert server.exit_code(timeout=1.0) == 128 + signal.SIGTERM
+        assert running.exception().code() is grpc.StatusCode.UNAVAILABLE
+
+
+def test_work_beyond_the_grace_time_is_given_up() -> None:
+    slow, count = slow_image()
+    with running_server(*SLOW, "--grace-seconds=0.2") as server:
+        running = server.stub.Segment.future(request(slow, count))
+        server.wait_until_working()
+        server.signal(signal.SIGTERM)
+        assert server.exit_code() == 1
+        assert server.wait_for_line("stopped")["all_work_finished"] is False
+        assert running.exception() is not None
+
+
+@pytest.mark.parametrize("name", ["listen", "health-listen", "metrics-listen"])
+def test_a_taken_port_is_told_in_one_line(name: str) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        ports = [f"--{other}=127.0.0.1:0" for other in ("listen", "health-listen", "metrics-listen")]
+        done = run_command("serve", *ports, f"--{name}={address}", "--log-format=json")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == (
+        f"superpixel: --{name}: cannot listen on {address}: it is in use, or not ours to listen on"
+    )
+
+
+def test_an_engine_that_cannot_run_ends_the_start() -> None:
+    ports = [f"--{name}=127.0.0.1:0" for name in ("listen", "health-listen", "metrics-listen")]
+    done = run_command("serve", *ports, "--backend=cuda", "--log-format=json")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("superpixel: the server could not start")
+
+
+def test_wrong_settings_get_one_line_each() -> None:
+    done = run_command("serve", "--workers=many", "--listen=nowhere", SUPERPIXEL_MAX_IMAGE_PIXELS="0")
+    assert done.returncode == 2
+    lines = done.stderr.splitlines()
+    assert len(lines) == 3
+    assert any(line.startswith("superpixel: --workers (SUPERPIXEL_WORKERS): should be") for line in lines)
+    assert any("--listen (SUPERPIXEL_LISTEN): must be HOST:PORT" in line for line in lines)
+    assert any("--max-image-pixels (SUPERPIXEL_MAX_IMAGE_PIXELS)" in line and "'0'" in line for line in lines)
+
+
+def test_version_and_usage() -> None:
+    done = run_command("--version")
+    assert (done.returncode, done.stdout.split()[0]) == (0, "superpixel")
+    assert run_command().returncode == 2
+    done = run_command("serve", "--help")
+    assert done.returncode == 0
+    assert "--max-image-bytes" in done.stdout

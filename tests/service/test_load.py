@@ -1,0 +1,109 @@
+"""Many callers, callers that give up, and callers that are in a hurry."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+import numpy as np
+import pytest
+
+import superpixel_kernels as kernels
+from superpixel_kernels import codec
+from superpixel_service.pb.superpixel.v1 import superpixel_pb2_grpc as pb_grpc
+from tests.service.harness import RunningServer, request, running_server
+from tests.service.images import encoded, raw, scene, slow_image
+
+PNG = encoded(scene())
+SLOW = ("--workers=1", "--refinement-max-pixels=2000000")
+
+
+def decoded_images(server: RunningServer) -> float:
+    return server.metric("superpixel_stage_duration_seconds_count", stage="decode")
+
+
+def ended(server: RunningServer, code: str) -> float:
+    return server.metric("grpc_server_handled_total", grpc_method="Segment", grpc_code=code)
+
+
+def test_32_clients_at_once_all_get_their_own_answer(server: RunningServer) -> None:
+    def client(seed: int) -> None:
+        pixels = scene(100 + seed, 80, seed)
+        expected = kernels.segment(pixels)
+        source = raw(pixels) if seed % 2 else encoded(pixels)
+        with server.open_channel(("grpc.use_local_subchannel_pool", 1)) as channel:
+            stub = pb_grpc.SuperpixelServiceStub(channel)
+            for count in (50 + seed, 7):
+                response = stub.Segment(request(source, count, 3))
+                label_map = codec.decode(response.label_map.data)
+                assert np.array_equal(label_map.labels, expected.cut(count))
+                assert np.array_equal(label_map.labels_at(3), expected.cut(3))
+
+    with ThreadPoolExecutor(32) as pool:
+        list(pool.map(client, range(32)))
+    assert server.metric("superpixel_inflight_bytes") == 0
+    assert server.metric("superpixel_queue_depth") == 0
+
+
+def test_a_cancelled_call_frees_its_worker() -> None:
+    slow, count = slow_image()
+    with running_server(*SLOW) as server:
+        started = time.perf_counter()
+        assert server.stub.Segment(request(slow, count)).label_map.count == count
+        whole = time.perf_counter() - started
+        running = server.stub.Segment.future(request(slow, count))
+        server.wait_until_working()
+        cancelled = time.perf_counter()
+        running.cancel()
+        assert server.stub.Segment(request(PNG, 5)).label_map.count == 5
+        assert time.perf_counter() - cancelled < 0.6 * whole
+        server.wait_until(lambda: ended(server, "CANCELLED") == 1)
+        assert server.metric("superpixel_requests_rejected_total", reason="CALL_CANCELLED") == 1
+        assert server.metric("superpixel_inflight_bytes") == 0
+
+
+def test_calls_given_up_in_the_queue_are_never_begun() -> None:
+    slow, count = slow_image()
+    with running_server(*SLOW) as server:
+        running = server.stub.Segment.future(request(slow, count))
+        server.wait_until_working()
+        hurried = server.stub.Segment.future(request(PNG, 5), timeout=0.2)
+        fickle = server.stub.Segment.future(request(PNG, 5))
+        server.wait_until_working(waiting=2)
+        fickle.cancel()
+        assert hurried.exception().code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        # Both leave the queue while the worker is still busy, and what they weighed with them.
+        server.wait_until_working(waiting=0)
+        assert server.metric("superpixel_inflight_bytes") == len(slow)
+        assert not running.done()
+        running.result()
+        server.stub.Segment(request(PNG, 5))
+        assert decoded_images(server) == 2
+        assert (ended(server, "DEADLINE_EXCEEDED"), ended(server, "CANCELLED")) == (1, 1)
+
+
+def test_a_deadline_that_passes_in_mid_call_stops_the_engine() -> None:
+    slow, count = slow_image()
+    with running_server(*SLOW) as server:
+        with pytest.raises(grpc.RpcError) as caught:
+            server.stub.Segment(request(slow, count), timeout=0.4)
+        assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        server.wait_until(lambda: ended(server, "DEADLINE_EXCEEDED") == 1)
+        assert server.stub.Segment(request(PNG, 5)).label_map.count == 5
+        assert decoded_images(server) == 1  # the first one never came to an answer
+        assert server.metric("superpixel_requests_rejected_total", reason="DEADLINE_PASSED") == 1
+
+
+def test_far_deadlines_are_no_deadlines(server: RunningServer) -> None:
+    assert server.stub.Segment(request(PNG, 5), timeout=1e9).label_map.count == 5
+
+
+def test_abandoned_connections_leave_nothing_behind() -> None:
+    slow, count = slow_image()
+    with running_server(*SLOW) as server:
+        channel = server.open_channel(("grpc.use_local_subchannel_pool", 1))
+        running = pb_grpc.SuperpixelServiceStub(channel).Segment.future(request(slow, count))
+        server.wait_until_working()
+        channel.close()
+        assert running.code() is grpc.StatusCode.CANCELLED
+        server.wait_until(lambda: server.metric("superpixel_inflight_bytes") == 0)
+        assert server.stub.Segment(request(PNG, 5)).label_map.count == 5

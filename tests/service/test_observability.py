@@ -1,0 +1,185 @@
+"""What the people who run the server see: health, reflection, metrics, logs."""
+
+import threading
+import time
+from collections.abc import Iterator
+
+import grpc
+import pytest
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from prometheus_client.parser import text_string_to_metric_families
+
+from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
+from tests.service.harness import PATIENCE_SECONDS, RunningServer, refused, request, running_server
+from tests.service.images import encoded, raw, scene, slow_image
+
+PNG = encoded(scene())
+SERVICE = "superpixel.v1.SuperpixelService"
+ENGINE_STAGES = {"color", "smooth", "assign", "update", "components", "graph", "merge", "cut"}
+
+
+@pytest.mark.parametrize("service", ["", SERVICE])
+def test_health_on_both_ports(server: RunningServer, service: str) -> None:
+    assert server.health_status(service) == "SERVING"
+    assert server.health_status(service, address=server.listen) == "SERVING"
+
+
+def test_health_of_what_nobody_serves(server: RunningServer) -> None:
+    with pytest.raises(grpc.RpcError) as caught:
+        server.health_status("no.such.Service")
+    assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+
+
+def test_the_health_port_serves_health_alone(server: RunningServer) -> None:
+    with grpc.insecure_channel(server.health) as channel, pytest.raises(grpc.RpcError) as caught:
+        channel.unary_unary(f"/{SERVICE}/GetServerInfo")(b"")
+    assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+def test_a_full_pool_does_not_block_health() -> None:
+    """The worker is busy and every thread that serves calls is taken; health answers on both ports."""
+    slow, count = slow_image()
+    flags = ("--workers=1", "--max-inflight-calls=4", "--refinement-max-pixels=2000000")
+    release = threading.Event()
+
+    def no_message() -> Iterator[bytes]:
+        release.wait(PATIENCE_SECONDS)
+        yield from ()
+
+    with running_server(*flags) as server:
+        running = server.stub.Segment.future(request(slow, count))
+        server.wait_until_working()
+        # A call that never sends its message holds a thread of the server's for as long as it likes.
+        begin = server.channel.stream_unary(f"/{SERVICE}/Segment")
+        held = [begin.future(no_message()) for _ in range(40)]
+        server.wait_until(lambda: not answers(server))
+        for address in (server.health, server.listen):
+            started = time.perf_counter()
+            assert server.health_status(address=address, timeout=2.0) == "SERVING"
+            assert time.perf_counter() - started < 1.0
+        for call in [*held, running]:
+            call.cancel()
+        release.set()
+        server.wait_until(lambda: server.metric("superpixel_inflight_bytes") == 0)
+        assert server.stub.Segment(request(PNG, 5)).label_map.count == 5
+
+
+def answers(server: RunningServer) -> bool:
+    try:
+        server.stub.GetServerInfo(pb.GetServerInfoRequest(), timeout=0.3)
+    except grpc.RpcError as error:
+        assert error.code() is grpc.StatusCode.DEADLINE_EXCEEDED  # noqa: PT017
+        return False
+    return True
+
+
+def test_reflection_lists_the_services_and_gives_the_contract(server: RunningServer) -> None:
+    stub = reflection_pb2_grpc.ServerReflectionStub(server.channel)
+    questions = [
+        reflection_pb2.ServerReflectionRequest(list_services=""),
+        reflection_pb2.ServerReflectionRequest(file_containing_symbol=SERVICE),
+    ]
+    services, contract = stub.ServerReflectionInfo(iter(questions))
+    names = {service.name for service in services.list_services_response.service}
+    assert names == {SERVICE, "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
+    file = FileDescriptorProto.FromString(contract.file_descriptor_response.file_descriptor_proto[0])
+    assert file.name == "superpixel/v1/superpixel.proto"
+    assert [method.name for method in file.service[0].method] == ["Segment", "SegmentStream", "GetServerInfo"]
+
+
+def test_metrics_have_the_names_and_labels_of_the_table(server: RunningServer) -> None:
+    server.stub.Segment(request(PNG, 5))
+    server.stub.Segment(request(raw(scene()), 5))
+    refused(lambda: server.stub.Segment(request(PNG, 0)))
+    families = {family.name: family for family in text_string_to_metric_families(server.metrics_text())}
+    labels = {
+        name: {
+            frozenset(sample.labels) - {"le"} for sample in family.samples if sample.name != f"{name}_created"
+        }
+        for name, family in families.items()
+    }
+    method = frozenset({"grpc_service", "grpc_method"})
+    expected = {
+        "grpc_server_started": method,
+        "grpc_server_handled": method | {"grpc_code"},
+        "grpc_server_handling_seconds": method | {"grpc_code"},
+        "superpixel_stage_duration_seconds": {"stage", "backend"},
+        "superpixel_engine_stage_duration_seconds": {"stage", "backend"},
+        "superpixel_image_pixels": {"encoding"},
+        "superpixel_response_bytes": {"encoding"},
+        "superpixel_queue_depth": {"lane"},
+        "superpixel_queue_pixels": {"lane"},
+        "superpixel_inflight_bytes": {"lane"},
+        "superpixel_requests_rejected": {"reason"},
+        "superpixel_build_info": {"version", "algorithm_version", "backend"},
+        "superpixel_ready": frozenset[str](),
+    }
+    for name, wanted in expected.items():
+        assert labels[name] == {frozenset(wanted)}, name
+
+    def values(name: str, label: str) -> set[str]:
+        return {sample.labels[label] for sample in families[name].samples}
+
+    assert values("superpixel_stage_duration_seconds", "stage") == {"queue", "decode", "segment", "encode"}
+    assert values("superpixel_engine_stage_duration_seconds", "stage") == ENGINE_STAGES
+    assert values("superpixel_queue_depth", "lane") == {"interactive", "bulk"}
+    assert {"png", "raw"} <= values("superpixel_image_pixels", "encoding")
+    assert values("superpixel_response_bytes", "encoding") == {"spx"}
+    assert "COUNT_OUT_OF_RANGE" in values("superpixel_requests_rejected", "reason")
+    assert server.metric("superpixel_ready") == 1
+
+
+def test_stages_are_observed_once_a_call(server: RunningServer) -> None:
+    def counts() -> list[float]:
+        return [
+            *(
+                server.metric("superpixel_stage_duration_seconds_count", stage=stage)
+                for stage in ("queue", "decode", "segment", "encode")
+            ),
+            *(
+                server.metric("superpixel_engine_stage_duration_seconds_count", stage=stage)
+                for stage in ENGINE_STAGES
+            ),
+            server.metric("grpc_server_handling_seconds_count", grpc_method="Segment", grpc_code="OK"),
+            server.metric("superpixel_image_pixels_count", encoding="png"),
+            server.metric("superpixel_response_bytes_count"),
+        ]
+
+    before = counts()
+    for _ in range(3):
+        server.stub.Segment(request(PNG, 5))
+    assert [after - first for after, first in zip(counts(), before, strict=True)] == [3] * len(before)
+
+
+def test_one_line_a_call_under_the_callers_own_request_id(server: RunningServer) -> None:
+    _, call = server.stub.Segment.with_call(request(PNG, 5), metadata=[("x-request-id", "job-17/img.3")])
+    assert dict(call.trailing_metadata())["x-request-id"] == "job-17/img.3"
+    line = server.wait_for_line("call", request_id="job-17/img.3")
+    assert (line["method"], line["code"], line["level"]) == ("Segment", "OK", "info")
+    assert (line["format"], line["width"], line["height"], line["counts"]) == ("png", 120, 90, [5])
+    for key in ("milliseconds", "queue_ms", "decode_ms", "segment_ms", "encode_ms"):
+        assert line[key] > 0
+    assert line["milliseconds"] >= sum(line[f"{stage}_ms"] for stage in ("decode", "segment", "encode"))
+
+
+def test_a_refused_call_is_logged_with_its_reason(server: RunningServer) -> None:
+    refusal = refused(lambda: server.stub.Segment(request(PNG, 0)))
+    line = server.wait_for_line("call", request_id=refusal.trailers["x-request-id"])
+    assert (line["code"], line["reason"]) == ("INVALID_ARGUMENT", "COUNT_OUT_OF_RANGE")
+
+
+@pytest.mark.parametrize("sent", ["", "x" * 129, "with space", 'quote"', "semi;colon"])
+def test_odd_request_ids_are_replaced(server: RunningServer, sent: str) -> None:
+    _, call = server.stub.Segment.with_call(request(PNG, 5), metadata=[("x-request-id", sent)])
+    made = dict(call.trailing_metadata())["x-request-id"]
+    assert made != sent
+    assert len(made) == 32
+
+
+def test_the_log_of_a_whole_session_is_json(server: RunningServer) -> None:
+    """No traceback of a library, no warning of it about an odd file."""
+    refused(lambda: server.stub.Segment(request(PNG[:50], 5)))
+    server.stub.Segment(request(encoded(scene(), "JPEG", exif=b"Exif\0\0II*\0\x08\0\0\0\x05\0\x12\x01"), 5))
+    assert all(line.startswith("{") for line in server.raw_lines), server.raw_lines
+    assert not [line for line in server.lines if line["level"] not in {"info", "debug"}]
