@@ -27,12 +27,13 @@ install: $(VENV)/.package ## A virtual environment with the built package and al
 $(VENV)/.tools: pyproject.toml
 	$(PYTHON) -m venv $(VENV) || { echo "make: needs Python 3.11 or newer with the venv module (Debian: python3-venv)"; exit 1; }
 	$(PIP) install --upgrade 'pip>=25.1'
-	$(PIP) install --group dev
+	$(PIP) install --group build
 	touch $@
 
-# The package is built into a wheel and installed, not linked to the sources: tests see what users get.
+# The package is built into a wheel and installed, not linked to the sources: tests see what users get. It is resolved
+# together with the tools, so that all agree on their versions.
 $(VENV)/.package: $(VENV)/.tools $(SOURCES)
-	$(PIP) install --no-build-isolation --config-settings=cmake.define.SUPERPIXEL_WERROR=ON .
+	$(PIP) install --no-build-isolation --config-settings=cmake.define.SUPERPIXEL_WERROR=ON --group dev .
 	touch $@
 
 .PHONY: system-packages

@@ -119,7 +119,8 @@ class Merger {
     void rounds(i64 enough) {
         if (edges_left_ < enough) return;
         std::atomic<bool> failed{false};
-        // Whether to stop is settled while all wait, so that nobody leaves a barrier the others still come to.
+        // Whether to stop is settled while all wait, so that nobody leaves a barrier the others still come
+        // to.
         bool stop = false;
         std::barrier barrier(count_, [&]() noexcept { stop = failed.load(); });
         pool_.team(count_, [&](int rank) {
