@@ -28,12 +28,11 @@ void color(const ColorTables& tables, const unsigned char* pixels, i32 channels,
         const i32 count = static_cast<i32>(width - begin < kColorBlock ? width - begin : kColorBlock);
         const unsigned char* pixel = pixels + begin * channels;
         for (i32 i = 0; i < count; ++i, pixel += channels) {
-            const auto& r = red[pixel[0]];
-            const auto& g = green[pixel[to_green]];
-            const auto& b = blue[pixel[to_blue]];
-            fx[i] = f[(r.x + g.x + b.x) >> 17];
-            fy[i] = f[(r.y + g.y + b.y) >> 17];
-            fz[i] = f[(r.z + g.z + b.z) >> 17];
+            const ColorTables::XyzPart xyz =
+                (red[pixel[0]] + green[pixel[to_green]] + blue[pixel[to_blue]]) >> 17;
+            fx[i] = f[xyz[0]];
+            fy[i] = f[xyz[1]];
+            fz[i] = f[xyz[2]];
         }
         for (i32 i = 0; i < count; ++i) {
             out.L[begin + i] = static_cast<i16>(lab_l(fy[i]));

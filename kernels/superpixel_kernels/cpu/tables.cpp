@@ -24,7 +24,8 @@ ColorTables make_tables() {
         for (size_t c = 0; c < 256; ++c) {
             const i32 light = tables.linear[c];
             const i32* column = kMatrix[channel];
-            tables.xyz[channel][c] = {column[0] * light, column[1] * light, column[2] * light, 0};
+            tables.xyz[channel][c] =
+                ColorTables::XyzPart{column[0] * light, column[1] * light, column[2] * light, 0};
         }
     }
     return tables;

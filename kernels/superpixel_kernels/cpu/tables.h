@@ -12,10 +12,8 @@ struct ColorTables {
     std::array<i32, 8192> f;      // X, Y or Z (0..8191) -> Lab's f, in 1/16384
     // The same two, laid out for the CPU: the products of the matrix with each linear value, so that a pixel
     // costs three loads and two additions instead of nine products; and f in half the cache.
-    struct alignas(16) XyzPart {
-        i32 x, y, z, unused;
-    };
-    std::array<std::array<XyzPart, 256>, 3> xyz;  // [channel][byte]
+    using XyzPart = i32 __attribute__((vector_size(16)));  // x, y, z, unused
+    std::array<std::array<XyzPart, 256>, 3> xyz;           // [channel][byte]
     std::array<u16, 8192> f16;
 };
 
