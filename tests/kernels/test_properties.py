@@ -1,7 +1,9 @@
 """What must hold for any image, by hypothesis and on images made to be hostile."""
 
+import os
 import threading
 import time
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -541,3 +543,24 @@ def test_a_backend_this_machine_lacks():
     for backend in {"cpu", "cuda"}.difference(available):
         with pytest.raises(BackendUnavailable):
             segment(images.golden(13, 17), backend=backend)
+
+
+def test_a_forked_child_is_told_to_make_its_own_workspace():
+    workspace = Workspace(threads=2)
+    image = images.photo(60, 50)
+    before = segment(image, workspace=workspace)
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore", DeprecationWarning
+        )  # from Python 3.12 on, for forking with threads: the point
+        child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            segment(image, workspace=workspace)
+        except RuntimeError as error:
+            del workspace
+            status = 0 if "fork" in str(error) and np.array_equal(segment(image).merges, before.merges) else 2
+        finally:
+            os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

@@ -1,8 +1,10 @@
 #include "thread_pool.h"
 
 #include <sched.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <stdexcept>
 
 namespace superpixel {
 namespace {
@@ -19,30 +21,41 @@ int usable_cores() {
 ThreadPool::ThreadPool(int threads) : size_(threads > 0 ? threads : usable_cores()) {}
 
 ThreadPool::~ThreadPool() {
-    {
-        const std::lock_guard lock(mutex_);
-        stop_ = true;
+    if (state_->process != 0 && state_->process != getpid()) {
+        // In a forked child the threads are not there, and what they waited for cannot be taken down without
+        // them.
+        static_cast<void>(state_.release());
+        return;
     }
-    wake_.notify_all();
-    for (std::thread& thread : threads_) thread.join();
+    {
+        const std::lock_guard lock(state_->mutex);
+        state_->stop = true;
+    }
+    state_->wake.notify_all();
+    for (std::thread& thread : state_->threads) thread.join();
 }
 
 void ThreadPool::start() {
-    while (static_cast<int>(threads_.size()) + 1 < size_) {
-        const int rank = static_cast<int>(threads_.size()) + 1;
-        threads_.emplace_back([this, rank] { work(rank); });
+    if (state_->process == 0) state_->process = getpid();
+    if (state_->process != getpid()) {
+        throw std::runtime_error(
+            "workspace: its threads belong to the process it was made in; make one after the fork");
+    }
+    std::vector<std::thread>& threads = state_->threads;
+    while (static_cast<int>(threads.size()) + 1 < size_) {
+        threads.emplace_back(work, std::ref(*state_), static_cast<int>(threads.size()) + 1);
     }
 }
 
-void ThreadPool::work(int rank) {
+void ThreadPool::work(State& state, int rank) {
     uint64_t seen = 0;
-    std::unique_lock lock(mutex_);
+    std::unique_lock lock(state.mutex);
     while (true) {
-        wake_.wait(lock, [&] { return stop_ || generation_ != seen; });
-        if (stop_) return;
-        seen = generation_;
-        if (rank >= members_) continue;
-        const std::function<void(int)>& body = *body_;
+        state.wake.wait(lock, [&] { return state.stop || state.generation != seen; });
+        if (state.stop) return;
+        seen = state.generation;
+        if (rank >= state.members) continue;
+        const std::function<void(int)>& body = *state.body;
         lock.unlock();
         std::exception_ptr error;
         try {
@@ -51,8 +64,8 @@ void ThreadPool::work(int rank) {
             error = std::current_exception();
         }
         lock.lock();
-        if (error && !error_) error_ = error;
-        if (--running_ == 0) done_.notify_one();
+        if (error && !state.error) state.error = error;
+        if (--state.running == 0) state.done.notify_one();
     }
 }
 
@@ -62,24 +75,25 @@ void ThreadPool::team(int members, const std::function<void(int)>& body) {
         return;
     }
     start();
+    State& state = *state_;
     {
-        const std::lock_guard lock(mutex_);
-        body_ = &body;
-        members_ = members;
-        running_ = members - 1;
-        error_ = nullptr;
-        ++generation_;
+        const std::lock_guard lock(state.mutex);
+        state.body = &body;
+        state.members = members;
+        state.running = members - 1;
+        state.error = nullptr;
+        ++state.generation;
     }
-    wake_.notify_all();
+    state.wake.notify_all();
     std::exception_ptr error;
     try {
         body(0);
     } catch (...) {
         error = std::current_exception();
     }
-    std::unique_lock lock(mutex_);
-    done_.wait(lock, [&] { return running_ == 0; });
-    if (!error) error = error_;
+    std::unique_lock lock(state.mutex);
+    state.done.wait(lock, [&] { return state.running == 0; });
+    if (!error) error = state.error;
     if (error) std::rethrow_exception(error);
 }
 

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <exception>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -24,25 +25,31 @@ class ThreadPool {
 
     // Runs body(rank) for ranks 0..members-1 at the same time, each on a thread of its own (the caller is
     // rank 0), and waits. The first exception of any of them is thrown here. members <= size().
+    // Throws std::runtime_error in a forked child of the process that started the threads: they are not
+    // there.
     void team(int members, const std::function<void(int)>& body);
 
     // Runs body(task) for tasks 0..tasks-1, on as many threads as there are, in any order.
     void each(int64_t tasks, const std::function<void(int64_t)>& body);
 
   private:
-    void work(int rank);
+    struct State {
+        std::vector<std::thread> threads;
+        std::mutex mutex;
+        std::condition_variable wake, done;
+        const std::function<void(int)>* body = nullptr;
+        int members = 0;
+        int running = 0;
+        uint64_t generation = 0;
+        bool stop = false;
+        std::exception_ptr error;
+        int process = 0;  // that the threads run in
+    };
     void start();
+    static void work(State& state, int rank);
 
     const int size_;
-    std::vector<std::thread> threads_;
-    std::mutex mutex_;
-    std::condition_variable wake_, done_;
-    const std::function<void(int)>* body_ = nullptr;
-    int members_ = 0;
-    int running_ = 0;
-    uint64_t generation_ = 0;
-    bool stop_ = false;
-    std::exception_ptr error_;
+    std::unique_ptr<State> state_ = std::make_unique<State>();
 };
 
 }  // namespace superpixel
