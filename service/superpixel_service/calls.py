@@ -11,7 +11,7 @@ from typing import Self
 import grpc
 
 from superpixel_service.errors import REQUEST_ID_KEY, ServiceError
-from superpixel_service.orders import Answer, Task
+from superpixel_service.orders import Answer, TaskSummary
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 
@@ -48,16 +48,23 @@ class Deadline:
 
 @dataclass(slots=True)
 class Call:
-    """A call being served; filled in along its way."""
+    """A call being served; filled in along its way.
+
+    Attributes:
+        images, refused: answers sent in a stream, and how many of them were errors; None and 0 for a call
+            that is not a stream.
+    """
 
     service: str
     method: str
     request_id: str
     deadline: Deadline
     started: float = field(default_factory=time.monotonic)
-    task: Task | None = None
+    task: TaskSummary | None = None
     answer: Answer | None = None
     error: ServiceError | None = None
+    images: int | None = None
+    refused: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +76,11 @@ class CallEvent:
     request_id: str
     code: grpc.StatusCode
     seconds: float
-    task: Task | None = None
+    task: TaskSummary | None = None
     answer: Answer | None = None
     error: ServiceError | None = None
+    images: int | None = None
+    refused: int = 0
 
     @classmethod
     def of(cls, call: Call) -> Self:
@@ -85,7 +94,27 @@ class CallEvent:
             task=call.task,
             answer=call.answer,
             error=call.error,
+            images=call.images,
+            refused=call.refused,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class ImageEvent:
+    """An image of a stream that has come to an answer or an error.
+
+    Attributes:
+        call_id: the request id of the call that the stream is.
+        image_id: the caller's name for the image, of any length and content.
+        seconds: from its message being there to its answer being ready.
+    """
+
+    call_id: str
+    image_id: str
+    seconds: float
+    task: TaskSummary | None = None
+    answer: Answer | None = None
+    error: ServiceError | None = None
 
 
 class OpenCalls:

@@ -86,6 +86,15 @@ class Settings(BaseSettings):
     max_inflight_bytes: int = Field(
         default=256 << 20, ge=1, description="bytes of the images waiting or being worked on"
     )
+    max_streams: int = Field(
+        default=16, ge=1, le=1024, description="streams served at the same time; each holds two threads"
+    )
+    stream_max_inflight: int = Field(
+        default=8,
+        ge=1,
+        le=1024,
+        description="images of one stream taken in and not yet answered; beyond that its sender is held back",
+    )
     grace_seconds: float = Field(
         default=25.0,
         ge=0,

@@ -3,58 +3,88 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from superpixel_service import __version__, engine
+from superpixel_service.calls import ImageEvent
 from superpixel_service.config import Settings
-from superpixel_service.errors import InvalidRequest, NotServed, Reason
+from superpixel_service.errors import InvalidRequest, Reason, to_message
 from superpixel_service.orders import (
     MAX_TARGETS,
     Answer,
     EncodedImage,
+    LabelEncoding,
     Lane,
+    MergeTree,
     NoticeCode,
     Order,
     RawImage,
     Rectangle,
+    Regions,
     StageSeconds,
 )
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 
 _LANES: Mapping[int, Lane] = {
-    pb.PRIORITY_UNSPECIFIED: Lane.INTERACTIVE,
     pb.PRIORITY_INTERACTIVE: Lane.INTERACTIVE,
     pb.PRIORITY_BULK: Lane.BULK,
 }
-_SERVED_ENCODINGS = frozenset({pb.LABEL_ENCODING_UNSPECIFIED, pb.LABEL_ENCODING_SPX})
+_ENCODINGS: Mapping[int, LabelEncoding] = {
+    pb.LABEL_ENCODING_SPX: LabelEncoding.SPX,
+    pb.LABEL_ENCODING_PNG: LabelEncoding.PNG,
+    pb.LABEL_ENCODING_RAW_GZIP: LabelEncoding.RAW_GZIP,
+}
+_ENCODING_NUMBERS: Mapping[LabelEncoding, pb.LabelEncoding.ValueType] = {
+    LabelEncoding.SPX: pb.LABEL_ENCODING_SPX,
+    LabelEncoding.PNG: pb.LABEL_ENCODING_PNG,
+    LabelEncoding.RAW_GZIP: pb.LABEL_ENCODING_RAW_GZIP,
+}
 _NOTICES: Mapping[NoticeCode, pb.NoticeCode.ValueType] = {
     NoticeCode.GRAY16_SCALED: pb.NOTICE_CODE_GRAY16_SCALED,
     NoticeCode.HIGH_BYTES_ONLY: pb.NOTICE_CODE_HIGH_BYTES_ONLY,
     NoticeCode.FIRST_FRAME_ONLY: pb.NOTICE_CODE_FIRST_FRAME_ONLY,
 }
 
+MAX_IMAGE_ID_CHARACTERS = 256
+"""Longest name of an image in a stream: it is held beside the image, and no budget counts it."""
 
-def read_segment_request(request: pb.SegmentRequest) -> Order:
+
+def read_segment_request(request: pb.SegmentRequest, default_lane: Lane = Lane.INTERACTIVE) -> Order:
     """What the request asks for.
 
     Raises:
         InvalidRequest: the image is missing, a number is out of range or an enumeration's value is unknown.
-        NotServed: it asks for a part of the contract that is not served yet.
     """
-    _check_encoding(request.label_encoding)
-    if request.include_regions:
-        raise NotServed("include_regions", "this server does not send region data; leave it unset")
     return Order(
         source=_source(request),
         target_counts=tuple(request.target_counts),
         target_areas=tuple(request.target_areas),
         compactness=_compactness(request),
+        encoding=_encoding(request.label_encoding),
         include_hierarchy=request.include_hierarchy,
+        include_regions=request.include_regions,
         region=_region(request),
-        lane=_lane(request.priority),
+        lane=_lane(request.priority, default_lane),
         apply_orientation=request.apply_exif_orientation
         if request.HasField("apply_exif_orientation")
         else True,
         first_frame_only=request.first_frame_only,
     )
+
+
+def check_image_id(image_id: str) -> None:
+    """Check the caller's name for an image of a stream.
+
+    Raises:
+        InvalidRequest: it is too long.
+    """
+    if len(image_id) > MAX_IMAGE_ID_CHARACTERS:
+        raise InvalidRequest(
+            Reason.REQUEST_ID_TOO_LONG,
+            f"must have at most {MAX_IMAGE_ID_CHARACTERS} characters, has {len(image_id)}",
+            field="request_id",
+        )
 
 
 def _source(request: pb.SegmentRequest) -> EncodedImage | RawImage:
@@ -85,17 +115,20 @@ def _region(request: pb.SegmentRequest) -> Rectangle | None:
     return Rectangle(region.x, region.y, region.width, region.height)
 
 
-def _lane(priority: int) -> Lane:
+def _lane(priority: int, default: Lane) -> Lane:
+    if priority == pb.PRIORITY_UNSPECIFIED:
+        return default
     if priority not in _LANES:
         raise _unknown_value("priority", pb.Priority)
     return _LANES[priority]
 
 
-def _check_encoding(encoding: int) -> None:
-    if encoding not in pb.LabelEncoding.values():
+def _encoding(encoding: int) -> LabelEncoding:
+    if encoding == pb.LABEL_ENCODING_UNSPECIFIED:
+        return LabelEncoding.SPX
+    if encoding not in _ENCODINGS:
         raise _unknown_value("label_encoding", pb.LabelEncoding)
-    if encoding not in _SERVED_ENCODINGS:
-        raise NotServed("label_encoding", "this server writes LABEL_ENCODING_SPX only")
+    return _ENCODINGS[encoding]
 
 
 def _unknown_value(field: str, enumeration: Any) -> InvalidRequest:
@@ -106,19 +139,61 @@ def _unknown_value(field: str, enumeration: Any) -> InvalidRequest:
 
 def write_segment_response(answer: Answer) -> pb.SegmentResponse:
     """The answer, as the caller gets it."""
+    label_map = answer.label_map
+    luts = label_map.luts or (np.empty(0, np.int32),) * len(answer.counts)
     return pb.SegmentResponse(
         width=answer.width,
         height=answer.height,
         base_count=answer.base_count,
-        label_map=pb.LabelMap(encoding=pb.LABEL_ENCODING_SPX, data=answer.data, count=answer.counts[0]),
+        label_map=pb.LabelMap(
+            encoding=_ENCODING_NUMBERS[label_map.encoding], data=label_map.data, count=answer.counts[0]
+        ),
         levels=[
-            pb.Level(count=count, requested=0 if answer.whole_base else count) for count in answer.counts
+            pb.Level(count=count, requested=0 if answer.whole_base else count, lut=_numbers(lut))
+            for count, lut in zip(answer.counts, luts, strict=True)
         ],
+        regions=None if label_map.regions is None else _write_regions(label_map.regions),
+        hierarchy=None if label_map.hierarchy is None else _write_hierarchy(label_map.hierarchy),
         notices=[pb.Notice(code=_NOTICES[notice], message=notice.value) for notice in answer.notices],
         timings=_write_timings(answer.stages),
         backend=answer.backend,
         algorithm_version=answer.algorithm_version,
     )
+
+
+def write_stream_response(event: ImageEvent) -> pb.SegmentStreamResponse:
+    """The answer to one image of a stream."""
+    if event.answer is not None:
+        response = write_segment_response(event.answer)
+        return pb.SegmentStreamResponse(request_id=event.image_id, response=response)
+    assert event.error is not None  # noqa: S101 (one of both there is)
+    return pb.SegmentStreamResponse(request_id=event.image_id, error=to_message(event.error))
+
+
+def _write_regions(regions: Regions) -> pb.Regions:
+    x0, y0, x1, y1 = regions.box.T
+    return pb.Regions(
+        area=_numbers(regions.area),
+        x0=_numbers(x0),
+        y0=_numbers(y0),
+        x1=_numbers(x1),
+        y1=_numbers(y1),
+        centroid_x=_numbers(regions.centroid[:, 0]),
+        centroid_y=_numbers(regions.centroid[:, 1]),
+        mean_rgb=regions.mean_rgb.tobytes(),
+        adjacent_a=_numbers(regions.adjacent[:, 0]),
+        adjacent_b=_numbers(regions.adjacent[:, 1]),
+    )
+
+
+def _write_hierarchy(tree: MergeTree) -> pb.Hierarchy:
+    return pb.Hierarchy(into=_numbers(tree.into), order=_numbers(tree.order), heights=tree.heights.tolist())
+
+
+def _numbers(values: NDArray[np.integer]) -> list[int]:
+    """As Python's own numbers, which protobuf takes several times faster than NumPy's."""
+    numbers: list[int] = values.tolist()
+    return numbers
 
 
 def _write_timings(stages: StageSeconds) -> pb.StageTimings:
@@ -163,6 +238,6 @@ def write_server_info(settings: Settings, backends: Mapping[str, str]) -> pb.Get
             segment_stream_priority=pb.PRIORITY_BULK,
             apply_exif_orientation=True,
         ),
-        label_encodings=[pb.LABEL_ENCODING_SPX],
+        label_encodings=list(_ENCODING_NUMBERS.values()),
         image_formats=[pb.IMAGE_FORMAT_JPEG, pb.IMAGE_FORMAT_PNG, pb.IMAGE_FORMAT_WEBP],
     )

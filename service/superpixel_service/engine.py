@@ -13,13 +13,18 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
+
 import superpixel_kernels as kernels
+from superpixel_kernels.codec import Regions as MeasuredRegions
 from superpixel_kernels.errors import Cancelled
 from superpixel_kernels.params import DEFAULT_COMPACTNESS, MAX_COMPACTNESS
 from superpixel_service.admission import AdmissionQueue
 from superpixel_service.calls import Deadline
 from superpixel_service.config import Settings
 from superpixel_service.decode import decode
+from superpixel_service.encodings import to_png, to_raw_gzip
 from superpixel_service.errors import (
     CallCancelled,
     DeadlinePassed,
@@ -27,7 +32,17 @@ from superpixel_service.errors import (
     Reason,
     ServiceError,
 )
-from superpixel_service.orders import Answer, Lane, StageSeconds, Task
+from superpixel_service.orders import (
+    Answer,
+    LabelEncoding,
+    Lane,
+    MergeTree,
+    Regions,
+    StageSeconds,
+    Task,
+    WrittenMap,
+    check_encoding,
+)
 
 ALGORITHM_VERSION = kernels.ALGORITHM_VERSION
 COMPACTNESS_DEFAULT = DEFAULT_COMPACTNESS
@@ -131,7 +146,7 @@ class Engine:
         job = Job(task, deadline)
         self._queue.put(job)
         # Not a closure: this frame must be able to let go of the job, or an error's traceback would keep it.
-        give_up = functools.partial(self._give_up, job)
+        give_up = functools.partial(self.give_up, job)
         try:
             if not when_over(give_up):
                 give_up()
@@ -142,7 +157,16 @@ class Engine:
         finally:
             del job, give_up
 
-    def _give_up(self, job: Job) -> None:
+    def admit(self, job: Job) -> None:
+        """Have `job` done, for whoever waits on its future; beforehand wait for room in the queue.
+
+        Raises:
+            ServiceError: it was given up, or the server is about to stop; its future is never settled.
+        """
+        if not self._queue.put_when_room(job, wanted=lambda: job.given_up() is None):
+            raise job.given_up() or CallCancelled()
+
+    def give_up(self, job: Job) -> None:
         """Nobody waits for the job any more: take it out of the queue, or stop it before its next stage."""
         job.token.cancel()
         if self._queue.withdraw(job):
@@ -194,17 +218,14 @@ class Engine:
         counts = task.counts or (hierarchy.base_count,)
         height, width = hierarchy.shape
         self._check_refinement(counts[0], hierarchy.base_count, width * height)
-        data = hierarchy.encode(
-            counts[0],
-            include_hierarchy=task.include_hierarchy,
-            levels=() if task.include_hierarchy else counts[1:],
-            cancel=job.token,
-        )
+        check_encoding(task.encoding, counts[0])
+        write = _write_spx if task.encoding is LabelEncoding.SPX else _write_plain
+        label_map = write(hierarchy, task, counts, job.token)
         return Answer(
             width=width,
             height=height,
             base_count=hierarchy.base_count,
-            data=data,
+            label_map=label_map,
             counts=counts,
             whole_base=not task.counts,
             notices=notices,
@@ -228,6 +249,50 @@ class Engine:
                 field="target_counts",
                 metadata={"base_count": str(base_count)},
             )
+
+
+def _write_spx(
+    hierarchy: kernels.Hierarchy, task: Task, counts: tuple[int, ...], token: kernels.CancelToken
+) -> WrittenMap:
+    data = hierarchy.encode(
+        counts[0],
+        include_hierarchy=task.include_hierarchy,
+        include_regions=task.include_regions,
+        levels=() if task.include_hierarchy else counts[1:],
+        cancel=token,
+    )
+    return WrittenMap(task.encoding, data)
+
+
+def _write_plain(
+    hierarchy: kernels.Hierarchy, task: Task, counts: tuple[int, ...], token: kernels.CancelToken
+) -> WrittenMap:
+    """As a file of labels and nothing else; what belongs to it goes beside."""
+    finest, *coarser = counts
+    labels = hierarchy.cut(finest, cancel=token)
+    luts = [hierarchy.lut(finest, count, cancel=token) for count in coarser]
+    tree = None
+    if task.include_hierarchy:
+        merges = hierarchy.tree(finest, cancel=token)
+        tree = MergeTree(merges.into, merges.order, hierarchy.heights(finest, cancel=token))
+    return WrittenMap(
+        encoding=task.encoding,
+        data=to_png(labels, finest) if task.encoding is LabelEncoding.PNG else to_raw_gzip(labels),
+        luts=(np.empty(0, np.int32), *luts),
+        hierarchy=tree,
+        regions=_as_columns(hierarchy.regions(finest, cancel=token)) if task.include_regions else None,
+    )
+
+
+def _as_columns(measured: MeasuredRegions) -> Regions:
+    owners: NDArray[np.int64] = np.repeat(np.arange(len(measured.area)), np.diff(measured.neighbor_offsets))
+    return Regions(
+        area=measured.area,
+        box=measured.box,
+        centroid=measured.centroid,
+        mean_rgb=measured.mean_color,
+        adjacent=np.stack([owners, measured.neighbors], axis=1),
+    )
 
 
 def _begin_stage(job: Job) -> float:

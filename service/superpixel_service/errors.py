@@ -3,7 +3,6 @@
 ```
 ServiceError           code, stable reason, text
 ├── InvalidRequest     INVALID_ARGUMENT     a field, and what would be right
-├── NotServed          UNIMPLEMENTED        a field or method of the contract that this server does not serve
 ├── Overloaded         RESOURCE_EXHAUSTED   the queue is full: try again after `retry_seconds`
 ├── OutOfMemory        RESOURCE_EXHAUSTED   likewise
 ├── DeadlinePassed     DEADLINE_EXCEEDED
@@ -21,6 +20,7 @@ from enum import StrEnum
 from typing import ClassVar
 
 import grpc
+import structlog
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo  # type: ignore[import-untyped]
@@ -30,6 +30,8 @@ from grpc_status import rpc_status  # type: ignore[import-untyped]
 ERROR_DOMAIN = "superpixel.v1"
 REQUEST_ID_KEY = "x-request-id"
 PUSHBACK_KEY = "grpc-retry-pushback-ms"
+
+log = structlog.get_logger()
 
 RETRY_SECONDS = 0.2
 """How long a caller is asked to wait when there is no room: a few images' worth."""
@@ -51,12 +53,14 @@ class Reason(StrEnum):
     COUNT_OUT_OF_RANGE = "COUNT_OUT_OF_RANGE"
     AREA_OUT_OF_RANGE = "AREA_OUT_OF_RANGE"
     COUNT_ABOVE_BASE = "COUNT_ABOVE_BASE"
+    COUNT_ABOVE_ENCODING = "COUNT_ABOVE_ENCODING"
     COMPACTNESS_OUT_OF_RANGE = "COMPACTNESS_OUT_OF_RANGE"
     REGION_OUTSIDE_IMAGE = "REGION_OUTSIDE_IMAGE"
     ENUM_VALUE_UNKNOWN = "ENUM_VALUE_UNKNOWN"
-    NOT_SERVED = "NOT_SERVED"
+    REQUEST_ID_TOO_LONG = "REQUEST_ID_TOO_LONG"
     QUEUE_FULL = "QUEUE_FULL"
     BYTES_IN_FLIGHT = "BYTES_IN_FLIGHT"
+    TOO_MANY_STREAMS = "TOO_MANY_STREAMS"
     OUT_OF_MEMORY = "OUT_OF_MEMORY"
     DEADLINE_PASSED = "DEADLINE_PASSED"
     CALL_CANCELLED = "CALL_CANCELLED"
@@ -102,15 +106,6 @@ class InvalidRequest(ServiceError):
     """The request can never be served as it is."""
 
     code = grpc.StatusCode.INVALID_ARGUMENT
-
-
-class NotServed(ServiceError):
-    """The contract has it, this server does not."""
-
-    code = grpc.StatusCode.UNIMPLEMENTED
-
-    def __init__(self, field: str, text: str) -> None:
-        super().__init__(Reason.NOT_SERVED, text, field=field)
 
 
 class Overloaded(ServiceError):
@@ -182,7 +177,18 @@ class FinalStatus(grpc.Status):
 
 
 def to_status(error: ServiceError, request_id: str) -> FinalStatus:
-    """The code, text, details and trailers that tell the caller of `error`."""
+    """The code, text, details and trailers that end a call with `error`."""
+    status = to_message(error)
+    trailers: list[tuple[str, str | bytes]] = [(REQUEST_ID_KEY, request_id)]
+    if error.push_back and error.retry_seconds is not None:
+        trailers.append((PUSHBACK_KEY, str(_milliseconds(error.retry_seconds))))
+    return FinalStatus(
+        error.code, status.message, (*rpc_status.to_status(status).trailing_metadata, *trailers)
+    )
+
+
+def to_message(error: ServiceError) -> Status:
+    """The code, text and details that tell the caller of `error`."""
     status = Status(
         code=error.code.value[0], message=f"{error.field}: {error.text}" if error.field else error.text
     )
@@ -198,15 +204,24 @@ def to_status(error: ServiceError, request_id: str) -> FinalStatus:
         details.append(RetryInfo(retry_delay=delay))
     for detail in details:
         status.details.add().Pack(detail)
-    trailers: list[tuple[str, str | bytes]] = [(REQUEST_ID_KEY, request_id)]
-    if error.push_back and error.retry_seconds is not None:
-        trailers.append((PUSHBACK_KEY, str(_milliseconds(error.retry_seconds))))
-    return FinalStatus(
-        error.code, status.message, (*rpc_status.to_status(status).trailing_metadata, *trailers)
-    )
+    return status
 
 
-def forget_origin(error: BaseException) -> None:
+def as_service_error(error: Exception, request_id: str) -> ServiceError:
+    """What the caller is told of `error`; a bug goes to the log, under `request_id`."""
+    told: ServiceError
+    if isinstance(error, ServiceError):
+        told = error
+    elif isinstance(error, MemoryError):
+        told = OutOfMemory()
+    else:
+        log.error("internal_error", request_id=request_id, exc_info=error)
+        told = InternalError(request_id)
+    _forget_origin(told)
+    return told
+
+
+def _forget_origin(error: BaseException) -> None:
     """Cut the error off from the frames it came through: they would hold on to images."""
     error.__traceback__ = error.__cause__ = error.__context__ = None
 

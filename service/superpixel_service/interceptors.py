@@ -3,22 +3,20 @@
 from __future__ import annotations  # gRPC's handler type is generic in its stubs only
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import grpc
-import structlog
 from google.protobuf.message import DecodeError, Message
 
 from superpixel_service import calls
 from superpixel_service.calls import Call, CallEvent, Deadline, OpenCalls
 from superpixel_service.errors import (
-    InternalError,
+    CallCancelled,
+    DeadlinePassed,
     InvalidRequest,
-    OutOfMemory,
     Reason,
-    ServiceError,
-    forget_origin,
+    as_service_error,
     to_status,
 )
 
@@ -27,8 +25,6 @@ SERVICE = "superpixel.v1.SuperpixelService"
 Behaviour = Callable[[Any, grpc.ServicerContext], Any]
 Deserializer = Callable[[bytes], Message]
 Around = Callable[[Behaviour, Any, grpc.ServicerContext], Any]
-
-log = structlog.get_logger()
 
 
 def build(
@@ -74,19 +70,36 @@ class CallInterceptor(grpc.ServerInterceptor):
             return None
         if service != SERVICE:
             return handler  # health and reflection: carry no work, and keep their own threads
-        return _rewrap(handler, functools.partial(self._serve, service, method))
+        serve = self._serve_stream if handler.request_streaming else self._serve
+        return _rewrap(handler, functools.partial(serve, service, method))
 
     def _serve(
         self, service: str, method: str, behaviour: Behaviour, request: Any, context: grpc.ServicerContext
     ) -> Any:
-        self._open_calls.add(context)
-        self._on_start(service, method)
-        call = Call(service, method, calls.request_id(context), Deadline.after(context.time_remaining()))
-        calls.CURRENT.set(call)  # gRPC gives each call a context of its own
+        call = self._begin(service, method, context)
         try:
             return behaviour(request, context)
         finally:
             self._on_end(CallEvent.of(call))
+
+    def _serve_stream(
+        self, service: str, method: str, behaviour: Behaviour, requests: Any, context: grpc.ServicerContext
+    ) -> Iterator[Any]:
+        call = self._begin(service, method, context)
+        try:
+            yield from behaviour(requests, context)
+        except GeneratorExit:  # gRPC could not send an answer and asks for no more
+            call.error = DeadlinePassed() if call.deadline.passed() else CallCancelled()
+            raise
+        finally:
+            self._on_end(CallEvent.of(call))
+
+    def _begin(self, service: str, method: str, context: grpc.ServicerContext) -> Call:
+        self._open_calls.add(context)
+        self._on_start(service, method)
+        call = Call(service, method, calls.request_id(context), Deadline.after(context.time_remaining()))
+        calls.CURRENT.set(call)  # gRPC gives each call a context of its own
+        return call
 
 
 class ErrorInterceptor(grpc.ServerInterceptor):
@@ -101,32 +114,38 @@ class ErrorInterceptor(grpc.ServerInterceptor):
         handler = continuation(handler_call_details)
         if handler is None or not str(handler_call_details.method).startswith(f"/{SERVICE}/"):
             return handler
-        if handler.request_streaming:
-            return _rewrap(handler, _guard)
         # gRPC itself would answer bytes that are no message with INTERNAL, and log a traceback.
         parse = functools.partial(_parse, handler.request_deserializer)
-        guard = functools.partial(_guard, parse=parse)
-        return _rewrap(handler, guard, parsed=False)
+        guard = _guard_stream if handler.request_streaming else _guard
+        return _rewrap(handler, functools.partial(guard, parse), parsed=False)
 
 
 def _guard(
-    behaviour: Behaviour,
-    request: Any,
-    context: grpc.ServicerContext,
-    parse: Callable[[Any], Any] = lambda it: it,
+    parse: Callable[[bytes], Message], behaviour: Behaviour, request: bytes, context: grpc.ServicerContext
 ) -> Any:
     """Run the behaviour; end the call with the status of whatever it raises."""
-    call = calls.CURRENT.get()
     try:
         return behaviour(parse(request), context)
-    except ServiceError as error:
-        call.error = error
-    except MemoryError:
-        call.error = OutOfMemory()
-    except Exception:
-        log.exception("internal_error", request_id=call.request_id)
-        call.error = InternalError(call.request_id)
-    forget_origin(call.error)
+    except Exception as error:  # noqa: BLE001 (every error gets its status)
+        return _end(context, error)
+
+
+def _guard_stream(
+    parse: Callable[[bytes], Message],
+    behaviour: Behaviour,
+    requests: Iterator[bytes],
+    context: grpc.ServicerContext,
+) -> Iterator[Any]:
+    """Likewise, for as long as there are answers."""
+    try:
+        yield from behaviour(map(parse, requests), context)
+    except Exception as error:  # noqa: BLE001 (every error gets its status)
+        _end(context, error)
+
+
+def _end(context: grpc.ServicerContext, error: Exception) -> Any:
+    call = calls.CURRENT.get()
+    call.error = as_service_error(error, call.request_id)
     return context.abort_with_status(to_status(call.error, call.request_id))
 
 

@@ -1,4 +1,4 @@
-"""One line a call, and the server's own events: JSON, or for people where a terminal is looking."""
+"""A line for each call and each refused image, and the server's own events: JSON, or text on a terminal."""
 
 import logging
 import sys
@@ -6,9 +6,12 @@ from typing import Literal
 
 import structlog
 
-from superpixel_service.calls import CallEvent
+from superpixel_service.calls import CallEvent, ImageEvent
 
 log = structlog.get_logger()
+
+_LONGEST_IMAGE_ID = 128
+"""Characters of a caller's name for an image that are worth a place in the log."""
 
 
 def configure(level: str, log_format: Literal["auto", "json", "console"]) -> None:
@@ -51,23 +54,43 @@ def call_ended(event: CallEvent) -> None:
         "request_id": event.request_id,
         "milliseconds": _milliseconds(event.seconds),
     }
+    if event.images is not None:
+        fields |= {"images": event.images, "refused": event.refused}
+    log.info("call", **fields, **_outcome(event))
+
+
+def image_ended(event: ImageEvent) -> None:
+    """Log one line for an image of a stream: where it was refused; where not, for debugging only."""
+    write = log.debug if event.error is None else log.info
+    write(
+        "image",
+        code="OK" if event.error is None else event.error.code.name,
+        request_id=event.call_id,
+        image_id=event.image_id[:_LONGEST_IMAGE_ID],
+        milliseconds=_milliseconds(event.seconds),
+        **_outcome(event),
+    )
+
+
+def _outcome(event: CallEvent | ImageEvent) -> dict[str, object]:
+    fields: dict[str, object] = {}
     if event.error is not None:
         fields |= {"reason": event.error.reason.value, "field": event.error.field}
     if event.task is not None:
-        image = event.task.image
-        fields |= {"format": image.format.value, "width": image.width, "height": image.height}
-        fields |= {"image_bytes": image.byte_count, "counts": event.task.counts}
+        task = event.task
+        fields |= {"format": task.format.value, "width": task.width, "height": task.height}
+        fields |= {"image_bytes": task.byte_count, "counts": task.counts}
     if event.answer is not None:
         stages = event.answer.stages
         fields |= {
             "base_count": event.answer.base_count,
-            "response_bytes": len(event.answer.data),
+            "response_bytes": len(event.answer.label_map.data),
             "queue_ms": _milliseconds(stages.queue),
             "decode_ms": _milliseconds(stages.decode),
             "segment_ms": _milliseconds(stages.segment),
             "encode_ms": _milliseconds(stages.encode),
         }
-    log.info("call", **fields)
+    return fields
 
 
 def _milliseconds(seconds: float) -> float:

@@ -17,10 +17,11 @@ from prometheus_client.registry import Collector
 
 from superpixel_service import __version__
 from superpixel_service.admission import LaneState
-from superpixel_service.calls import CallEvent
+from superpixel_service.calls import CallEvent, ImageEvent
 from superpixel_service.config import split_address
 from superpixel_service.engine import ALGORITHM_VERSION, ENGINE_STAGES
 from superpixel_service.orders import Answer, Lane
+from superpixel_service.streams import StreamsState
 
 # Steps of 1, 2, 5: a percentile read off a histogram is at most a bucket's width wrong.
 _CALL_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60)
@@ -50,8 +51,10 @@ _BYTES = (1e3, 3e3, 1e4, 3e4, 1e5, 3e5, 1e6, 3e6, 1e7, 3e7, 1e8)
 class Metrics:
     """All metrics of one server."""
 
-    def __init__(self, lanes: Callable[[], dict[Lane, LaneState]]) -> None:
-        """`lanes` tells how the queue stands, at the moment Prometheus asks."""
+    def __init__(
+        self, lanes: Callable[[], dict[Lane, LaneState]], streams: Callable[[], StreamsState]
+    ) -> None:
+        """`lanes` and `streams` tell how queue and streams stand, at the moment Prometheus asks."""
         self.registry = registry = CollectorRegistry()
         method = ("grpc_service", "grpc_method")
         self._started = Counter("grpc_server_started", "Calls begun.", method, registry=registry)
@@ -60,21 +63,21 @@ class Metrics:
         )
         self._handling = Histogram(
             "grpc_server_handling_seconds",
-            "From a call's message being there to its answer being ready.",
+            "From a call's message being there to its answer being ready; of a stream, its whole life.",
             (*method, "grpc_code"),
             buckets=_CALL_SECONDS,
             registry=registry,
         )
         self._stage = Histogram(
             "superpixel_stage_duration_seconds",
-            "Stages of an answered call.",
+            "Stages of an answered image.",
             ("stage", "backend"),
             buckets=_STAGE_SECONDS,
             registry=registry,
         )
         self._engine_stage = Histogram(
             "superpixel_engine_stage_duration_seconds",
-            "The engine's stages within an answered call.",
+            "The engine's stages for an answered image.",
             ("stage", "backend"),
             buckets=_ENGINE_STAGE_SECONDS,
             registry=registry,
@@ -95,7 +98,7 @@ class Metrics:
         )
         self._rejected = Counter(
             "superpixel_requests_rejected",
-            "Calls refused, by the error's reason.",
+            "Calls and images of streams refused, by the error's reason.",
             ("reason",),
             registry=registry,
         )
@@ -106,7 +109,7 @@ class Metrics:
             registry=registry,
         )
         self._ready = Gauge("superpixel_ready", "1 while the server takes on work.", registry=registry)
-        registry.register(_QueueCollector(lanes))
+        registry.register(_Collector(lanes, streams))
         ProcessCollector(registry=registry)
 
     def serve(self, address: str) -> WSGIServer:
@@ -136,10 +139,14 @@ class Metrics:
         labels = event.service, event.method, event.code.name
         self._handled.labels(*labels).inc()
         self._handling.labels(*labels).observe(event.seconds)
+        self.image_ended(event)
+
+    def image_ended(self, event: CallEvent | ImageEvent) -> None:
+        """An image, alone in its call or one of a stream, was answered or refused."""
         if event.error is not None:
             self._rejected.labels(event.error.reason.value).inc()
         if event.task is not None:
-            self._pixels.labels(event.task.image.format.value).observe(event.task.pixels)
+            self._pixels.labels(event.task.format.value).observe(event.task.pixels)
         if event.answer is not None:
             self._answered(event.answer)
 
@@ -154,17 +161,20 @@ class Metrics:
             self._stage.labels(name, answer.backend).observe(seconds)
         for name in ENGINE_STAGES:
             self._engine_stage.labels(name, answer.backend).observe(answer.engine_seconds[name])
-        self._response_bytes.labels("spx").observe(len(answer.data))
+        self._response_bytes.labels(answer.label_map.encoding.value).observe(len(answer.label_map.data))
 
 
-class _QueueCollector(Collector):
-    """Reads the queue when Prometheus asks, instead of counting along at every change."""
+class _Collector(Collector):
+    """Looks at queue and streams when Prometheus asks, instead of counting along at every change."""
 
-    def __init__(self, lanes: Callable[[], dict[Lane, LaneState]]) -> None:
+    def __init__(
+        self, lanes: Callable[[], dict[Lane, LaneState]], streams: Callable[[], StreamsState]
+    ) -> None:
         self._lanes = lanes
+        self._streams = streams
 
     def collect(self) -> Iterable[Metric]:
-        depth = GaugeMetricFamily("superpixel_queue_depth", "Calls that wait for a worker.", labels=["lane"])
+        depth = GaugeMetricFamily("superpixel_queue_depth", "Images that wait for a worker.", labels=["lane"])
         pixels = GaugeMetricFamily(
             "superpixel_queue_pixels", "Pixels of the images that wait.", labels=["lane"]
         )
@@ -173,8 +183,13 @@ class _QueueCollector(Collector):
             "Bytes of the images that wait or are being worked on, as sent.",
             labels=["lane"],
         )
-        for lane, state in self._lanes().items():
-            depth.add_metric([lane.value], state.depth)
-            pixels.add_metric([lane.value], state.queue_pixels)
-            held.add_metric([lane.value], state.inflight_bytes)
-        return depth, pixels, held
+        for name, lane in self._lanes().items():
+            depth.add_metric([name.value], lane.depth)
+            pixels.add_metric([name.value], lane.queue_pixels)
+            held.add_metric([name.value], lane.inflight_bytes)
+        state = self._streams()
+        streams = GaugeMetricFamily("superpixel_streams", "Streams that are open.", state.open)
+        unanswered = GaugeMetricFamily(
+            "superpixel_stream_images", "Images of streams, taken in and not yet answered.", state.unanswered
+        )
+        return depth, pixels, held, streams, unanswered

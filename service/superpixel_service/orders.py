@@ -5,10 +5,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, StrEnum
 
+import numpy as np
+from numpy.typing import NDArray
+
 from superpixel_service.errors import InvalidRequest, Reason
 
 MAX_TARGETS = 32
 """Most target counts and areas of one request, together: as many levels as the label map can carry."""
+
+MAX_PNG_LABELS = 1 << 24
+"""As many labels as three bytes can tell apart."""
 
 
 class Lane(StrEnum):
@@ -16,6 +22,14 @@ class Lane(StrEnum):
 
     INTERACTIVE = "interactive"
     BULK = "bulk"
+
+
+class LabelEncoding(StrEnum):
+    """How a label map is written."""
+
+    SPX = "spx"
+    PNG = "png"
+    RAW_GZIP = "raw_gzip"
 
 
 class ImageFormat(StrEnum):
@@ -77,7 +91,9 @@ class Order:
     target_counts: tuple[int, ...]
     target_areas: tuple[float, ...]
     compactness: float | None
+    encoding: LabelEncoding
     include_hierarchy: bool
+    include_regions: bool
     region: Rectangle | None
     lane: Lane
     apply_orientation: bool
@@ -123,13 +139,88 @@ class Task:
     region: Rectangle | None
     counts: tuple[int, ...]
     compactness: float | None
+    encoding: LabelEncoding
     include_hierarchy: bool
+    include_regions: bool
     lane: Lane
 
     @property
     def pixels(self) -> int:
         """Pixels of the whole image."""
         return self.image.width * self.image.height
+
+    def summary(self) -> "TaskSummary":
+        """What is to be told of the task when it is over and its image is let go of."""
+        image = self.image
+        return TaskSummary(image.format, image.width, image.height, image.byte_count, self.counts)
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSummary:
+    """A task without its image; attributes as there."""
+
+    format: ImageFormat
+    width: int
+    height: int
+    byte_count: int
+    counts: tuple[int, ...]
+
+    @property
+    def pixels(self) -> int:
+        """Pixels of the whole image."""
+        return self.width * self.height
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Regions:
+    """Measures of the `count` regions of a label map.
+
+    Attributes:
+        area: (count,) pixels.
+        box: (count, 4): x0, y0, x1, y1 in pixels; x1 and y1 lie one past the region.
+        centroid: (count, 2): x, y in 1/16 pixel, pixel x lying at coordinate x.
+        mean_rgb: (count, 3) uint8.
+        adjacent: (pairs, 2): the labels of regions that touch, the smaller one first, ascending.
+    """
+
+    area: NDArray[np.integer]
+    box: NDArray[np.integer]
+    centroid: NDArray[np.integer]
+    mean_rgb: NDArray[np.uint8]
+    adjacent: NDArray[np.integer]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MergeTree:
+    """The merges above a label map of `count` labels, as the contract's message Hierarchy has them.
+
+    Attributes:
+        into: (count - 1,), entry 0 belonging to label 1.
+        order: (count - 1,), likewise.
+        heights: (count - 1,) float32, by rank.
+    """
+
+    into: NDArray[np.integer]
+    order: NDArray[np.integer]
+    heights: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WrittenMap:
+    """A label map as it is sent, with what belongs to it.
+
+    Attributes:
+        data: the map, so encoded; SPX holds all that belongs to it.
+        luts: encodings other than SPX: for each level the label there of each label of the map; empty for
+            the map itself.
+        hierarchy, regions: encodings other than SPX, where asked for.
+    """
+
+    encoding: LabelEncoding
+    data: bytes
+    luts: tuple[NDArray[np.integer], ...] = ()
+    hierarchy: MergeTree | None = None
+    regions: Regions | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +240,7 @@ class Answer:
     Attributes:
         width, height: size of the map, in pixels.
         base_count: number of regions of the base partition.
-        data: the label map, in the SPXL container.
+        label_map: the finest level, as it is sent.
         counts: the levels, distinct and falling; the first is the map's own.
         whole_base: no level was asked for; the map is the base partition.
         stages: where the time went.
@@ -159,7 +250,7 @@ class Answer:
     width: int
     height: int
     base_count: int
-    data: bytes
+    label_map: WrittenMap
     counts: tuple[int, ...]
     whole_base: bool
     notices: tuple[NoticeCode, ...]
@@ -173,19 +264,40 @@ def accept(order: Order, image: OpenedImage) -> Task:
     """Check the order against the image's size.
 
     Raises:
-        InvalidRequest: the region does not fit, or a count or area is out of range.
+        InvalidRequest: the region does not fit, or a count or area is out of range or too large for the
+            encoding.
     """
     if order.region is not None:
         _check_region(order.region, image)
     where = order.region or image
+    counts = _levels(order, where.width * where.height)
+    if counts:
+        check_encoding(order.encoding, counts[0])
     return Task(
         image=image,
         region=order.region,
-        counts=_levels(order, where.width * where.height),
+        counts=counts,
         compactness=order.compactness,
+        encoding=order.encoding,
         include_hierarchy=order.include_hierarchy,
+        include_regions=order.include_regions,
         lane=order.lane,
     )
+
+
+def check_encoding(encoding: LabelEncoding, count: int) -> None:
+    """Check that a map of `count` labels can be written so.
+
+    Raises:
+        InvalidRequest: it cannot.
+    """
+    if encoding is LabelEncoding.PNG and count > MAX_PNG_LABELS:
+        raise InvalidRequest(
+            Reason.COUNT_ABOVE_ENCODING,
+            f"must be another one for {count} superpixels; a PNG holds at most {MAX_PNG_LABELS}",
+            field="label_encoding",
+            metadata={"limit_count": str(MAX_PNG_LABELS)},
+        )
 
 
 def _check_region(region: Rectangle, image: OpenedImage) -> None:

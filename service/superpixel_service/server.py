@@ -10,7 +10,7 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc  # type: ign
 
 from superpixel_service import health, interceptors, logs
 from superpixel_service.admission import AdmissionQueue
-from superpixel_service.calls import CallEvent, OpenCalls
+from superpixel_service.calls import CallEvent, ImageEvent, OpenCalls
 from superpixel_service.config import Settings, flag, split_address
 from superpixel_service.decode import ignore_library_warnings
 from superpixel_service.engine import Engine, Job
@@ -18,6 +18,7 @@ from superpixel_service.metrics import Metrics
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2_grpc as pb_grpc
 from superpixel_service.pools import answered_by
 from superpixel_service.servicer import SuperpixelServicer
+from superpixel_service.streams import Streams
 from superpixel_service.warmup import sample_task
 
 # Threads beyond one for each call in flight: they read messages, answer GetServerInfo and refuse what is too
@@ -25,6 +26,10 @@ from superpixel_service.warmup import sample_task
 _SPARE_THREADS = 16
 
 _REFLECTION_THREADS = 2
+
+# A caller that vanished without a word holds its stream no longer than these two together.
+_KEEPALIVE_SECONDS = 60
+_KEEPALIVE_TIMEOUT_SECONDS = 20
 
 # Room in a message for everything beside the image, so that an image that is a little too large meets our own
 # limit, which explains itself, and not gRPC's.
@@ -65,7 +70,8 @@ class Server:
         self._settings = settings
         self._queue: AdmissionQueue[Job] = AdmissionQueue(settings)
         self._engine = Engine(settings, self._queue)
-        self._metrics = Metrics(self._queue.lanes)
+        self._streams = Streams(self._engine, settings)
+        self._metrics = Metrics(self._queue.lanes, self._streams.state)
         self._open_calls = OpenCalls()
         self._health = health.Health()
         self._health_server = grpc.server(self._health.pool, options=_SHARED_OPTIONS)
@@ -75,15 +81,20 @@ class Server:
     def _build_main(self) -> grpc.Server:
         settings = self._settings
         server = grpc.server(
-            ThreadPoolExecutor(settings.max_inflight_calls + _SPARE_THREADS, thread_name_prefix="call"),
+            ThreadPoolExecutor(
+                settings.max_inflight_calls + settings.max_streams + _SPARE_THREADS, thread_name_prefix="call"
+            ),
             interceptors=interceptors.build(self._open_calls, self._metrics.call_started, self._call_ended),
             options=[
                 *_SHARED_OPTIONS,
                 ("grpc.max_receive_message_length", settings.max_image_bytes + _MESSAGE_SLACK_BYTES),
                 ("grpc.max_send_message_length", -1),  # our own answers: their size is bounded by the pixels
+                ("grpc.keepalive_time_ms", 1000 * _KEEPALIVE_SECONDS),
+                ("grpc.keepalive_timeout_ms", 1000 * _KEEPALIVE_TIMEOUT_SECONDS),
             ],
         )
-        pb_grpc.add_SuperpixelServiceServicer_to_server(SuperpixelServicer(settings, self._engine), server)
+        servicer = SuperpixelServicer(settings, self._engine, self._streams, self._image_ended)
+        pb_grpc.add_SuperpixelServiceServicer_to_server(servicer, server)
         self._health.add_to(server)
         _add_reflection(server)
         return server
@@ -91,6 +102,10 @@ class Server:
     def _call_ended(self, event: CallEvent) -> None:
         self._metrics.call_ended(event)
         logs.call_ended(event)
+
+    def _image_ended(self, event: ImageEvent) -> None:
+        self._metrics.image_ended(event)
+        logs.image_ended(event)
 
     def start(self) -> Addresses:
         """Take the ports, warm up, and take on work.
@@ -120,6 +135,7 @@ class Server:
         """Refuse new work, finish what was admitted, stop; whether that was done within the grace time."""
         end = time.monotonic() + self._settings.grace_seconds
         self._queue.close()
+        self._streams.drain()
         self._health.drain()
         self._metrics.set_ready(False)
         # Until the queue is empty new calls still come in, to be told to go elsewhere; after that they find

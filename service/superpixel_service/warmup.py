@@ -7,7 +7,7 @@ from PIL import Image
 
 from superpixel_service.config import Settings
 from superpixel_service.decode import open_image
-from superpixel_service.orders import EncodedImage, Lane, Order, Task, accept
+from superpixel_service.orders import EncodedImage, LabelEncoding, Lane, Order, Task, accept
 
 _SIDE = 64
 
@@ -23,7 +23,9 @@ def sample_task(settings: Settings) -> Task:
         target_counts=(16, 4),
         target_areas=(),
         compactness=None,
+        encoding=LabelEncoding.SPX,
         include_hierarchy=False,
+        include_regions=False,
         region=None,
         lane=Lane.INTERACTIVE,
         apply_orientation=True,

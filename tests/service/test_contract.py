@@ -15,14 +15,13 @@ from superpixel_service.errors import (
     Draining,
     InternalError,
     InvalidRequest,
-    NotServed,
     OutOfMemory,
     Overloaded,
     Reason,
     ServiceError,
     to_status,
 )
-from superpixel_service.orders import ImageFormat, Lane, NoticeCode
+from superpixel_service.orders import ImageFormat, LabelEncoding, Lane, NoticeCode
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 
 ROOT = Path(__file__).parents[2]
@@ -49,16 +48,16 @@ def test_every_reason_is_listed_in_the_contract(reason: Reason) -> None:
     assert f"//   {reason.value} " in CONTRACT.read_text()
 
 
-def test_every_notice_and_format_has_its_number() -> None:
+def test_every_enumeration_has_its_numbers() -> None:
     assert {f"NOTICE_CODE_{code.name}" for code in NoticeCode} == set(pb.NoticeCode.keys()[1:])
     files = {f"IMAGE_FORMAT_{item.name}" for item in ImageFormat if item is not ImageFormat.RAW}
     assert files == set(pb.ImageFormat.keys()[1:])
+    assert {f"LABEL_ENCODING_{item.name}" for item in LabelEncoding} == set(pb.LabelEncoding.keys()[1:])
     assert {f"PRIORITY_{lane.name}" for lane in Lane} == set(pb.Priority.keys()[1:])
 
 
 ERRORS: list[tuple[ServiceError, grpc.StatusCode, bool]] = [
     (InvalidRequest(Reason.IMAGE_MISSING, "text", field="source"), grpc.StatusCode.INVALID_ARGUMENT, False),
-    (NotServed("field", "text"), grpc.StatusCode.UNIMPLEMENTED, False),
     (Overloaded(Reason.QUEUE_FULL, "text"), grpc.StatusCode.RESOURCE_EXHAUSTED, True),
     (OutOfMemory(), grpc.StatusCode.RESOURCE_EXHAUSTED, True),
     (DeadlinePassed(), grpc.StatusCode.DEADLINE_EXCEEDED, False),

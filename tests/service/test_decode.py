@@ -15,7 +15,15 @@ from PIL import Image, ImageCms
 from superpixel_service.config import Settings
 from superpixel_service.decode import Pixels, decode, ignore_library_warnings, open_image
 from superpixel_service.errors import InvalidRequest, Reason
-from superpixel_service.orders import EncodedImage, Lane, NoticeCode, Order, RawImage, Rectangle
+from superpixel_service.orders import (
+    EncodedImage,
+    LabelEncoding,
+    Lane,
+    NoticeCode,
+    Order,
+    RawImage,
+    Rectangle,
+)
 from tests.service.images import encoded, png, saved, scene
 
 PIXELS = scene(37, 21)
@@ -24,7 +32,9 @@ ORDER = Order(
     target_counts=(1,),
     target_areas=(),
     compactness=None,
+    encoding=LabelEncoding.SPX,
     include_hierarchy=False,
+    include_regions=False,
     region=None,
     lane=Lane.INTERACTIVE,
     apply_orientation=True,

@@ -114,6 +114,8 @@ def test_metrics_have_the_names_and_labels_of_the_table(server: RunningServer) -
         "superpixel_requests_rejected": {"reason"},
         "superpixel_build_info": {"version", "algorithm_version", "backend"},
         "superpixel_ready": frozenset[str](),
+        "superpixel_streams": frozenset[str](),
+        "superpixel_stream_images": frozenset[str](),
     }
     for name, wanted in expected.items():
         assert labels[name] == {frozenset(wanted)}, name
@@ -125,7 +127,7 @@ def test_metrics_have_the_names_and_labels_of_the_table(server: RunningServer) -
     assert values("superpixel_engine_stage_duration_seconds", "stage") == ENGINE_STAGES
     assert values("superpixel_queue_depth", "lane") == {"interactive", "bulk"}
     assert {"png", "raw"} <= values("superpixel_image_pixels", "encoding")
-    assert values("superpixel_response_bytes", "encoding") == {"spx"}
+    assert {"spx"} <= values("superpixel_response_bytes", "encoding") <= {"spx", "png", "raw_gzip"}
     assert "COUNT_OUT_OF_RANGE" in values("superpixel_requests_rejected", "reason")
     assert server.metric("superpixel_ready") == 1
 

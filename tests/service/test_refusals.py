@@ -115,12 +115,6 @@ INVALID: dict[str, tuple[pb.SegmentRequest, str, str]] = {
     "unknown priority": (request(PNG, 5, priority=-1), "ENUM_VALUE_UNKNOWN", "priority"),
 }
 
-NOT_SERVED: dict[str, tuple[pb.SegmentRequest, str]] = {
-    "png labels": (request(PNG, 5, label_encoding=pb.LABEL_ENCODING_PNG), "label_encoding"),
-    "gzip labels": (request(PNG, 5, label_encoding=pb.LABEL_ENCODING_RAW_GZIP), "label_encoding"),
-    "regions": (request(PNG, 5, include_regions=True), "include_regions"),
-}
-
 
 def check_form(refusal: Refusal) -> None:
     """What holds for every refusal."""
@@ -160,22 +154,6 @@ def test_of_damage_only_our_own_words_are_told(server: RunningServer, data: byte
         r"this (PNG|JPEG|WEBP) file is truncated, damaged or of an unsupported kind",
         refusal.text,
     )
-
-
-@pytest.mark.parametrize("name", NOT_SERVED)
-def test_not_served(server: RunningServer, name: str) -> None:
-    message, field = NOT_SERVED[name]
-    refusal = refused(lambda: server.stub.Segment(message))
-    check_form(refusal)
-    assert (refusal.code, refusal.reason) == (grpc.StatusCode.UNIMPLEMENTED, "NOT_SERVED")
-    assert list(refusal.fields) == [field]
-
-
-def test_streams_are_not_served(server: RunningServer) -> None:
-    messages = iter([pb.SegmentStreamRequest(request_id="a", request=request(PNG, 5))])
-    refusal = refused(lambda: list(server.stub.SegmentStream(messages)))
-    check_form(refusal)
-    assert (refusal.code, refusal.reason) == (grpc.StatusCode.UNIMPLEMENTED, "NOT_SERVED")
 
 
 def test_a_count_above_the_base_names_the_base(server: RunningServer) -> None:

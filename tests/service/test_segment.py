@@ -185,5 +185,9 @@ def test_server_info_is_enough_to_configure_a_client(server: RunningServer) -> N
         pb.PRIORITY_BULK,
     )
     assert defaults.apply_exif_orientation
-    assert list(info.label_encodings) == [pb.LABEL_ENCODING_SPX]
+    assert list(info.label_encodings) == [
+        pb.LABEL_ENCODING_SPX,
+        pb.LABEL_ENCODING_PNG,
+        pb.LABEL_ENCODING_RAW_GZIP,
+    ]
     assert list(info.image_formats) == [pb.IMAGE_FORMAT_JPEG, pb.IMAGE_FORMAT_PNG, pb.IMAGE_FORMAT_WEBP]

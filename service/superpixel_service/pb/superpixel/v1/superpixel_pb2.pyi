@@ -16,9 +16,9 @@ which a finer map only ever adds borders to a coarser one. What the service prom
 # Errors
 
 Every refusal has a canonical code and, in its google.rpc.Status, a google.rpc.ErrorInfo with domain "superpixel.v1"
-and one of the reasons below, which are stable. INVALID_ARGUMENT and UNIMPLEMENTED also carry google.rpc.BadRequest
-with the path of the field and what would be right; where a retry may help there is google.rpc.RetryInfo. Every answer
-carries the trailer "x-request-id": the caller's own, if it sent one that is printable and short, else a new one.
+and one of the reasons below, which are stable. INVALID_ARGUMENT also carries google.rpc.BadRequest with the path of
+the field and what would be right; where a retry may help there is google.rpc.RetryInfo. Every answer carries the
+trailer "x-request-id": the caller's own, if it sent one that is printable and short, else a new one.
 
 INVALID_ARGUMENT (do not retry):
   MALFORMED_MESSAGE          the bytes of the request are not a message of the method's type
@@ -34,14 +34,15 @@ INVALID_ARGUMENT (do not retry):
   COUNT_OUT_OF_RANGE         a target count is 0 or above the number of pixels
   AREA_OUT_OF_RANGE          a target area is not a positive finite number
   COUNT_ABOVE_BASE           a count above the base of an image too large for refinement; metadata: base_count
+  COUNT_ABOVE_ENCODING       more superpixels than label_encoding can tell apart; metadata: limit_count
   COMPACTNESS_OUT_OF_RANGE   compactness outside ServerLimits.min_compactness..max_compactness
   REGION_OUTSIDE_IMAGE       region_of_interest is empty or not inside the (oriented) image
   ENUM_VALUE_UNKNOWN         a number that its enumeration does not define
-UNIMPLEMENTED (do not retry):
-  NOT_SERVED                 a part of this contract that this server does not serve
+  REQUEST_ID_TOO_LONG        SegmentStreamRequest.request_id has more than 256 characters
 RESOURCE_EXHAUSTED (retry, after RetryInfo and the trailer "grpc-retry-pushback-ms"):
   QUEUE_FULL                 as many calls, or pixels, as the server takes on are waiting or being worked on
   BYTES_IN_FLIGHT            as many bytes of images as the server takes on are waiting or being worked on
+  TOO_MANY_STREAMS           as many calls of SegmentStream as the server serves at a time are open
   OUT_OF_MEMORY              the memory for this image could not be had just now
 DEADLINE_EXCEEDED (the caller decides):
   DEADLINE_PASSED            the call's deadline passed before the answer was ready
@@ -582,7 +583,7 @@ class Hierarchy(google.protobuf.message.Message):
 
     @property
     def heights(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.float]:
-        """The height of each merge, by rank: never falls."""
+        """The height of each merge, by rank. It never falls, except where the merges of single pixels end, at base_count."""
 
     def __init__(
         self,
@@ -656,7 +657,9 @@ class SegmentStreamRequest(google.protobuf.message.Message):
     REQUEST_ID_FIELD_NUMBER: builtins.int
     REQUEST_FIELD_NUMBER: builtins.int
     request_id: builtins.str
-    """The caller's name for this image; comes back with its answer."""
+    """The caller's name for this image, at most 256 characters; comes back with its answer. It may be empty, and several
+    images may have the same: the server does not look at it.
+    """
     @property
     def request(self) -> Global___SegmentRequest:
         """The image and what is wanted of it."""
@@ -689,7 +692,9 @@ class SegmentStreamResponse(google.protobuf.message.Message):
 
     @property
     def error(self) -> google.rpc.status_pb2.Status:
-        """Why there are none: codes, details and reasons as for Segment."""
+        """Why there are none: codes, details and reasons as for Segment; paths of fields are those of SegmentRequest
+        (or request_id).
+        """
 
     def __init__(
         self,

@@ -68,9 +68,17 @@ class SuperpixelServiceServicer(object):
 
     def SegmentStream(self, request_iterator, context):
         """Segments many images over one call. Answers come as they finish, in any order; an image that is refused is an error
-        in its own answer and never ends the stream. The server keeps a bounded number of images of a stream in flight and
-        holds the sender back, by flow control, beyond that. When the server drains, the images it has taken in are
-        answered before the stream ends with UNAVAILABLE; the unanswered ones are to be sent to another server.
+        in its own answer and never ends the stream.
+
+        The server takes in a bounded number of images of a stream before their answers are read, and holds the sender
+        back, by flow control, beyond that: send and receive at the same time. Where the queue is full, an image waits for
+        room instead of being refused as QUEUE_FULL or BYTES_IN_FLIGHT; images of streams fill the queue to half at most.
+
+        A deadline, if there is one, and a cancellation are those of the whole stream: all its images stop with it. When
+        the server drains, the images it has taken in are answered before the stream ends with UNAVAILABLE, reason
+        DRAINING; the unanswered ones are to be sent to another server. Bytes that are no SegmentStreamRequest end the
+        stream with INVALID_ARGUMENT, reason MALFORMED_MESSAGE, once all before them is answered. A message above gRPC's
+        own receive limit ends it at once. Trailers carry no timings; each answer has its own.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

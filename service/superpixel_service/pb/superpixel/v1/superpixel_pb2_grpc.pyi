@@ -16,9 +16,9 @@ which a finer map only ever adds borders to a coarser one. What the service prom
 # Errors
 
 Every refusal has a canonical code and, in its google.rpc.Status, a google.rpc.ErrorInfo with domain "superpixel.v1"
-and one of the reasons below, which are stable. INVALID_ARGUMENT and UNIMPLEMENTED also carry google.rpc.BadRequest
-with the path of the field and what would be right; where a retry may help there is google.rpc.RetryInfo. Every answer
-carries the trailer "x-request-id": the caller's own, if it sent one that is printable and short, else a new one.
+and one of the reasons below, which are stable. INVALID_ARGUMENT also carries google.rpc.BadRequest with the path of
+the field and what would be right; where a retry may help there is google.rpc.RetryInfo. Every answer carries the
+trailer "x-request-id": the caller's own, if it sent one that is printable and short, else a new one.
 
 INVALID_ARGUMENT (do not retry):
   MALFORMED_MESSAGE          the bytes of the request are not a message of the method's type
@@ -34,14 +34,15 @@ INVALID_ARGUMENT (do not retry):
   COUNT_OUT_OF_RANGE         a target count is 0 or above the number of pixels
   AREA_OUT_OF_RANGE          a target area is not a positive finite number
   COUNT_ABOVE_BASE           a count above the base of an image too large for refinement; metadata: base_count
+  COUNT_ABOVE_ENCODING       more superpixels than label_encoding can tell apart; metadata: limit_count
   COMPACTNESS_OUT_OF_RANGE   compactness outside ServerLimits.min_compactness..max_compactness
   REGION_OUTSIDE_IMAGE       region_of_interest is empty or not inside the (oriented) image
   ENUM_VALUE_UNKNOWN         a number that its enumeration does not define
-UNIMPLEMENTED (do not retry):
-  NOT_SERVED                 a part of this contract that this server does not serve
+  REQUEST_ID_TOO_LONG        SegmentStreamRequest.request_id has more than 256 characters
 RESOURCE_EXHAUSTED (retry, after RetryInfo and the trailer "grpc-retry-pushback-ms"):
   QUEUE_FULL                 as many calls, or pixels, as the server takes on are waiting or being worked on
   BYTES_IN_FLIGHT            as many bytes of images as the server takes on are waiting or being worked on
+  TOO_MANY_STREAMS           as many calls of SegmentStream as the server serves at a time are open
   OUT_OF_MEMORY              the memory for this image could not be had just now
 DEADLINE_EXCEEDED (the caller decides):
   DEADLINE_PASSED            the call's deadline passed before the answer was ready
@@ -175,9 +176,17 @@ class SuperpixelServiceStub(typing.Generic[_SuperpixelServiceSegmentType, _Super
 
     SegmentStream: _SuperpixelServiceSegmentStreamType
     """Segments many images over one call. Answers come as they finish, in any order; an image that is refused is an error
-    in its own answer and never ends the stream. The server keeps a bounded number of images of a stream in flight and
-    holds the sender back, by flow control, beyond that. When the server drains, the images it has taken in are
-    answered before the stream ends with UNAVAILABLE; the unanswered ones are to be sent to another server.
+    in its own answer and never ends the stream.
+
+    The server takes in a bounded number of images of a stream before their answers are read, and holds the sender
+    back, by flow control, beyond that: send and receive at the same time. Where the queue is full, an image waits for
+    room instead of being refused as QUEUE_FULL or BYTES_IN_FLIGHT; images of streams fill the queue to half at most.
+
+    A deadline, if there is one, and a cancellation are those of the whole stream: all its images stop with it. When
+    the server drains, the images it has taken in are answered before the stream ends with UNAVAILABLE, reason
+    DRAINING; the unanswered ones are to be sent to another server. Bytes that are no SegmentStreamRequest end the
+    stream with INVALID_ARGUMENT, reason MALFORMED_MESSAGE, once all before them is answered. A message above gRPC's
+    own receive limit ends it at once. Trailers carry no timings; each answer has its own.
     """
 
     GetServerInfo: _SuperpixelServiceGetServerInfoType
@@ -220,9 +229,17 @@ class SuperpixelServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[collections.abc.Iterator[superpixel_service.pb.superpixel.v1.superpixel_pb2.SegmentStreamResponse], collections.abc.AsyncIterator[superpixel_service.pb.superpixel.v1.superpixel_pb2.SegmentStreamResponse]]:
         """Segments many images over one call. Answers come as they finish, in any order; an image that is refused is an error
-        in its own answer and never ends the stream. The server keeps a bounded number of images of a stream in flight and
-        holds the sender back, by flow control, beyond that. When the server drains, the images it has taken in are
-        answered before the stream ends with UNAVAILABLE; the unanswered ones are to be sent to another server.
+        in its own answer and never ends the stream.
+
+        The server takes in a bounded number of images of a stream before their answers are read, and holds the sender
+        back, by flow control, beyond that: send and receive at the same time. Where the queue is full, an image waits for
+        room instead of being refused as QUEUE_FULL or BYTES_IN_FLIGHT; images of streams fill the queue to half at most.
+
+        A deadline, if there is one, and a cancellation are those of the whole stream: all its images stop with it. When
+        the server drains, the images it has taken in are answered before the stream ends with UNAVAILABLE, reason
+        DRAINING; the unanswered ones are to be sent to another server. Bytes that are no SegmentStreamRequest end the
+        stream with INVALID_ARGUMENT, reason MALFORMED_MESSAGE, once all before them is answered. A message above gRPC's
+        own receive limit ends it at once. Trailers carry no timings; each answer has its own.
         """
 
     @abc.abstractmethod
