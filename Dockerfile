@@ -27,5 +27,6 @@ ENV PATH=/opt/superpixel/bin:$PATH \
     PYTHONUNBUFFERED=1
 EXPOSE 50051 50052 9090
 STOPSIGNAL SIGTERM
+HEALTHCHECK CMD ["superpixel", "health", "127.0.0.1:50052"]
 ENTRYPOINT ["superpixel", "serve", \
             "--listen", "0.0.0.0:50051", "--health-listen", "0.0.0.0:50052", "--metrics-listen", "0.0.0.0:9090"]

@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from superpixel_kernels import codec
+from superpixel_service.overlay import draw
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2_grpc as pb_grpc
 
 PHOTO = Path(__file__).parent / "photos" / "astronaut.jpg"
 SIZES = (1600, 400, 100)
-LINE = (255, 225, 40)
 
 
 def main() -> int:
@@ -125,44 +125,6 @@ def print_table(
     ]
     width = max(len(name) for name, _ in rows)
     print(*(f"  {name:<{width}}  {value}".rstrip() for name, value in rows), sep="\n")
-
-
-def draw(photo: NDArray[np.uint8], labels: NDArray[np.int32], scale: int) -> NDArray[np.uint8]:
-    """The photograph, `scale` times as large, with lines between the superpixels."""
-    height, width = labels.shape
-    size = (width * scale, height * scale)
-    picture = np.asarray(Image.fromarray(photo).resize(size, Image.Resampling.LANCZOS)).astype(np.float64)
-    # Lines run along the cracks between pixels: drawn four times as fine, and smoothed on the way down. A
-    # dark one lies under the bright one, so that they show on any colour.
-    fine = 4 * scale
-    line = cracks(labels.repeat(fine, axis=0).repeat(fine, axis=1))
-    for grown, color, opacity in ((4, (0, 0, 0), 0.45), (2, LINE, 1.0)):
-        mask = Image.fromarray(grow(line, grown - 1)).convert("L").resize(size, Image.Resampling.BOX)
-        alpha = np.asarray(mask)[..., np.newaxis] / 255 * opacity
-        picture += alpha * (np.array(color) - picture)
-    drawn: NDArray[np.uint8] = picture.round().astype(np.uint8)
-    return drawn
-
-
-def cracks(labels: NDArray[np.int32]) -> NDArray[np.bool_]:
-    """Where a pixel's label differs from the next one's, to the right or below: on both sides."""
-    line = np.zeros(labels.shape, bool)
-    for before, after in ((np.s_[:, :-1], np.s_[:, 1:]), (np.s_[:-1], np.s_[1:])):
-        differs = labels[before] != labels[after]
-        line[before] |= differs
-        line[after] |= differs
-    return line
-
-
-def grow(mask: NDArray[np.bool_], pixels: int) -> NDArray[np.bool_]:
-    """`mask` made wider by `pixels` on every side."""
-    for _ in range(pixels):
-        wider = mask.copy()
-        for before, after in ((np.s_[:, :-1], np.s_[:, 1:]), (np.s_[:-1], np.s_[1:])):
-            wider[before] |= mask[after]
-            wider[after] |= mask[before]
-        mask = wider
-    return mask
 
 
 if __name__ == "__main__":

@@ -1,122 +1,292 @@
-"""The `superpixel` command.
+"""The `superpixel` command: its parser, and what holds for every command.
 
 Exit status: 0 done; 1 it could not be done (the reason is the last line on standard error); 2 it was asked
-for wrongly.
+for wrongly; above 128 a signal ended it.
 """
 
 import argparse
+import importlib
+import io
 import os
 import signal
-import socket
 import sys
-import threading
 from collections.abc import Sequence
+from pathlib import Path
 
-import structlog
-from pydantic import ValidationError
+from superpixel_kernels.params import DEFAULT_COMPACTNESS, MAX_COMPACTNESS
+from superpixel_service import __version__
+from superpixel_service.commands.output import EXIT_FAILED, CommandFailed, reason, say
+from superpixel_service.config import ENVIRONMENT_PREFIX, Settings, flag, split_address
+from superpixel_service.orders import MAX_TARGETS
 
-from superpixel_service import __version__, logs
-from superpixel_service.config import ENVIRONMENT_PREFIX, Settings, explain, flag
-from superpixel_service.server import CannotListen, Server
-
-EXIT_OK = 0
-EXIT_FAILED = 1
-EXIT_USAGE = 2
-
-log = structlog.get_logger()
+_SHELLS = ("bash", "zsh")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
-    given = vars(_parser().parse_args(arguments))
-    given.pop("command")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Names of files are bytes to the system and need not be text; they are written as they are.
+        sys.stdout.reconfigure(errors="surrogateescape")
     try:
-        settings = Settings(**given)
-    except ValidationError as error:
-        return _fail(EXIT_USAGE, *explain(error))
-    return _serve(settings)
+        try:
+            return _run(arguments)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read the output has seen enough. The shell's status for it, as of any other command.
+        _forget_output()
+        return 128 + signal.SIGPIPE
+    except OSError as error:
+        _forget_output()
+        say(reason(error))
+        return EXIT_FAILED
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="superpixel", description="Nested superpixels for annotation platforms."
+def _run(arguments: Sequence[str] | None) -> int:
+    given = vars(parser().parse_args(arguments))
+    # Only the command that runs is loaded: a health check does not wait for what a server needs.
+    command = importlib.import_module(f"superpixel_service.commands.{given.pop('command')}")
+    try:
+        status: int = command.run(**given)
+    except CommandFailed as failure:
+        say(*failure.lines)
+        return failure.status
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    return status
+
+
+def _forget_output() -> None:
+    """Let nothing that is still to be written reach the output again, not even as the process ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of the whole command; each command's arguments are named as its `run` takes them."""
+    top = argparse.ArgumentParser(
+        prog="superpixel",
+        description="Nested superpixels for annotation platforms.",
+        epilog="Exit status: 0 done; 1 it could not be done, the last line on standard error says why; "
+        "2 it was asked for wrongly.",
     )
-    parser.add_argument("--version", action="version", version=f"superpixel {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    top.add_argument("--version", action="version", version=f"superpixel {__version__}")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_serve(commands)
+    _add_config(commands)
+    _add_segment(commands)
+    _add_bulk(commands)
+    _add_inspect(commands)
+    _add_info(commands)
+    _add_health(commands)
+    _add_completion(commands)
+    return top
+
+
+_Commands = argparse._SubParsersAction  # noqa: SLF001 (what add_subparsers gives has no public name)
+
+
+def _add_serve(commands: "_Commands[argparse.ArgumentParser]") -> None:
     serve = commands.add_parser(
         "serve",
         help="run the gRPC server",
         description="Run the gRPC server until SIGTERM or SIGINT; a second one ends it at once. Every flag "
         f"can be set in the environment instead: --max-image-bytes as {ENVIRONMENT_PREFIX}MAX_IMAGE_BYTES.",
     )
+    _add_settings(serve)
+
+
+def _add_config(commands: "_Commands[argparse.ArgumentParser]") -> None:
+    config = commands.add_parser(
+        "config",
+        help="print the settings that serve would run with",
+        description="Print every setting of the server as it is in effect, and where it comes from: a flag "
+        "(all flags of `superpixel serve` are taken), the environment, or the default.",
+    )
+    _add_json(config)
+    _add_settings(config)
+
+
+def _add_segment(commands: "_Commands[argparse.ArgumentParser]") -> None:
+    segment = commands.add_parser(
+        "segment",
+        help="segment one photograph, and draw the result",
+        description="Write, for each count, the photograph with the superpixels drawn on it and a mask whose "
+        "values are their labels; and one .spx label map with every count up to the largest. Print a table.",
+    )
+    segment.add_argument("photo", type=Path, metavar="PHOTO", help="JPEG, PNG or WebP file")
+    segment.add_argument(
+        "--counts",
+        type=_positive,
+        nargs="+",
+        action=_Counts,
+        default=(100, 400, 1600),
+        metavar="COUNT",
+        help="numbers of superpixels (default 100 400 1600)",
+    )
+    segment.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="folder to write to; made if not there"
+    )
+    _add_compactness(segment)
+    _add_server(segment, "a server to have it done by (default: this process does it)")
+
+
+def _add_bulk(commands: "_Commands[argparse.ArgumentParser]") -> None:
+    bulk = commands.add_parser(
+        "bulk",
+        help="segment every image of a folder",
+        description="Write DIR/a/b.jpg.spx for every FOLDER/a/b.jpg (and .jpeg, .png, .webp) and print its "
+        "name. The same command again does what is not done yet, and what failed: so a run may be stopped "
+        "(Ctrl-C, SIGTERM) or killed and gone on with. Images that cannot be segmented are named at the "
+        "end, and the exit status is then 1.",
+    )
+    bulk.add_argument("folder", type=Path, metavar="FOLDER", help="folder of images, with those below it")
+    bulk.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="folder to write to; made if not there"
+    )
+    bulk.add_argument(
+        "--counts",
+        type=_positive,
+        nargs="+",
+        action=_Counts,
+        default=(),
+        metavar="COUNT",
+        help="numbers of superpixels to keep (default: every number up to the image's base count)",
+    )
+    bulk.add_argument(
+        "--hierarchy", action="store_true", help="with --counts: keep every number up to the largest, too"
+    )
+    _add_compactness(bulk)
+    _add_server(bulk, "a server to have it done by (default: this process does it)")
+    bulk.add_argument(
+        "--jobs",
+        type=_positive,
+        default=0,
+        metavar="N",
+        help="images worked on at the same time (default: one a core; with a server, what it takes)",
+    )
+
+
+def _add_inspect(commands: "_Commands[argparse.ArgumentParser]") -> None:
+    inspect = commands.add_parser(
+        "inspect",
+        help="check an .spx label map and say what it holds",
+        description="Check an .spx label map from end to end and print its header, levels and sections.",
+    )
+    inspect.add_argument("file", type=Path, metavar="FILE", help=".spx file")
+    _add_json(inspect)
+
+
+def _add_info(commands: "_Commands[argparse.ArgumentParser]") -> None:
+    info = commands.add_parser(
+        "info",
+        help="say what this installation, or a server, can do",
+        description="Print version, engines and limits: of this installation, or of a server.",
+    )
+    _add_server(info, "ask this server (default: tell of this installation)")
+    _add_json(info)
+
+
+def _add_health(commands: "_Commands[argparse.ArgumentParser]") -> None:
+    health = commands.add_parser(
+        "health",
+        help="ask a server whether it takes on work",
+        description="Ask by grpc.health.v1 and print the answer. Exit status 0 for SERVING, 1 for anything "
+        "else: made for the health checks of containers.",
+    )
+    health.add_argument("address", type=_address, metavar="HOST:PORT", help="the server's --health-listen")
+    health.add_argument("--service", default="", metavar="NAME", help="one service (default: the server)")
+    health.add_argument(
+        "--timeout",
+        type=_seconds,
+        default=2.0,
+        metavar="SECONDS",
+        help="how long to wait for the answer (default 2)",
+    )
+
+
+def _add_completion(commands: "_Commands[argparse.ArgumentParser]") -> None:
+    completion = commands.add_parser(
+        "completion",
+        help="print a shell's completion of this command",
+        description='Print a script that completes this command. For bash: eval "$(superpixel completion '
+        'bash)" in ~/.bashrc; for zsh: superpixel completion zsh > a folder of $fpath, as _superpixel.',
+    )
+    completion.add_argument("shell", choices=_SHELLS)
+
+
+def _add_settings(command: argparse.ArgumentParser) -> None:
     for name, setting in Settings.model_fields.items():
-        serve.add_argument(
+        command.add_argument(
             flag(name),
             dest=name,
             default=argparse.SUPPRESS,  # not given: the environment's turn, then the default's
             metavar="VALUE",
             help=f"{setting.description} (default {setting.default})",
         )
-    return parser
 
 
-def _serve(settings: Settings) -> int:
-    logs.configure(settings.log_level, settings.log_format)
-    stop = _StopSignals()
-    server = Server(settings)
-    try:
-        addresses = server.start()
-    except CannotListen as error:
-        return _fail(EXIT_FAILED, str(error))
-    except Exception:
-        log.exception("cannot_start")
-        return _fail(EXIT_FAILED, "the server could not start; the log says why")
-    log.info(
-        "ready",
-        listen=addresses.listen,
-        health=addresses.health,
-        metrics=addresses.metrics,
-        pid=os.getpid(),
-        version=__version__,
+def _add_compactness(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--compactness",
+        type=_compactness,
+        default=DEFAULT_COMPACTNESS,
+        metavar="K",
+        help=f"shape against colour, 0 to {MAX_COMPACTNESS:g}: larger is squarer "
+        f"(default {DEFAULT_COMPACTNESS:g})",
     )
-    stop.wait()
-    threading.Thread(target=_end_at_once, args=(stop,), name="second-signal", daemon=True).start()
-    log.info("draining", grace_seconds=settings.grace_seconds)
-    finished = server.drain()
-    log.info("stopped", all_work_finished=finished)
-    if not finished:
-        # Threads may still be in the engine; they end with the process.
-        sys.stderr.flush()
-        os._exit(EXIT_FAILED)
-    return EXIT_OK
 
 
-class _StopSignals:
-    """SIGTERM and SIGINT, to be waited for.
-
-    A signal may reach any thread, those of libraries too, and Python's own handlers wait for the main thread
-    to come out of whatever it waits in. What is written into a socket from the signal itself wakes its reader
-    at once.
-    """
-
-    def __init__(self) -> None:
-        self._receiver, self._sender = socket.socketpair()
-        self._sender.setblocking(False)
-        signal.set_wakeup_fd(self._sender.fileno())
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda _number, _frame: None)
-
-    def wait(self) -> int:
-        """Until the next signal; its number."""
-        return self._receiver.recv(1)[0]
+def _add_server(command: argparse.ArgumentParser, text: str) -> None:
+    command.add_argument("--server", type=_address, metavar="HOST:PORT", help=text)
 
 
-def _end_at_once(stop: _StopSignals) -> None:
-    """At the next signal, end the process with the shell's status for it."""
-    os._exit(128 + stop.wait())
+def _add_json(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--json", action="store_true", help="as one JSON object, for programs")
 
 
-def _fail(status: int, *lines: str) -> int:
-    for line in lines:
-        print(f"superpixel: {line}", file=sys.stderr)  # noqa: T201
-    return status
+class _Counts(argparse.Action):
+    """A list of counts that one request can carry."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,  # noqa: ARG002
+    ) -> None:
+        assert isinstance(values, list)  # noqa: S101 (nargs="+")
+        if len(set(values)) > MAX_TARGETS:
+            parser.error(f"argument --counts: at most {MAX_TARGETS} counts, got {len(set(values))}")
+        setattr(namespace, self.dest, tuple(sorted(set(values))))
+
+
+def _positive(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and 1 <= int(text) < 1 << 31):
+        raise argparse.ArgumentTypeError(f"must be a whole number, at least 1; got {text!r}")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    return _number(text, 0.001, 3600)
+
+
+def _compactness(text: str) -> float:
+    return _number(text, 0, MAX_COMPACTNESS)
+
+
+def _number(text: str, least: float, most: float) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not least <= value <= most:  # so written, NaN is refused too
+        raise argparse.ArgumentTypeError(f"must be a number from {least:g} to {most:g}; got {text!r}")
+    return value
+
+
+def _address(text: str) -> str:
+    try:
+        split_address(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{error}; got {text!r}") from None
+    return text

@@ -1,0 +1,58 @@
+"""Clients of the service: `Client` for ordinary code, `AsyncClient` for asyncio, alike in all else.
+
+```
+with Client("127.0.0.1:50051") as client:
+    result = client.segment("photo.jpg", counts=[100, 400, 1600])
+    result.labels_at(400)                   # (height, width) int32; any count up to 1600
+
+    for name, outcome in client.segment_many(((path, path) for path in paths), counts=1600):
+        if isinstance(outcome, SegmentError):
+            print(name, outcome)            # this image only; the others go on
+        else:
+            name.with_suffix(".spx").write_bytes(outcome.spx)
+```
+
+Calls have a deadline, and are tried again within it where the contract says that this helps (`RetryPolicy`).
+docs/clients.md shows the same calls from other languages.
+"""
+
+from superpixel_service.client.aio import AsyncClient
+from superpixel_service.client.errors import (
+    Cancelled,
+    DeadlineExceeded,
+    InvalidImage,
+    InvalidRequest,
+    MessageTooLarge,
+    NotAllowed,
+    NotServed,
+    Overloaded,
+    SegmentError,
+    ServerError,
+    Unavailable,
+)
+from superpixel_service.client.retry import RetryPolicy
+from superpixel_service.client.segmentation import Notice, Segmentation, ServerInfo
+from superpixel_service.client.sync import Client
+from superpixel_service.client.wire import ImageSource, Wanted
+
+__all__ = [
+    "AsyncClient",
+    "Cancelled",
+    "Client",
+    "DeadlineExceeded",
+    "ImageSource",
+    "InvalidImage",
+    "InvalidRequest",
+    "MessageTooLarge",
+    "NotAllowed",
+    "NotServed",
+    "Notice",
+    "Overloaded",
+    "RetryPolicy",
+    "SegmentError",
+    "Segmentation",
+    "ServerError",
+    "ServerInfo",
+    "Unavailable",
+    "Wanted",
+]

@@ -1,0 +1,235 @@
+"""The client for asyncio."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from types import TracebackType
+from typing import Any, Self, TypeVar, Unpack
+
+import grpc
+import grpc.aio
+from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
+
+from superpixel_service.client import wire
+from superpixel_service.client.errors import SegmentError
+from superpixel_service.client.retry import RetryPolicy
+from superpixel_service.client.segmentation import Segmentation, ServerInfo
+from superpixel_service.client.stream import Key, StreamBook
+from superpixel_service.client.streamcall import Event, StreamCall, error_of
+from superpixel_service.client.wire import ImageSource, Wanted
+from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
+from superpixel_service.pb.superpixel.v1 import superpixel_pb2_grpc as pb_grpc
+
+_Answer = TypeVar("_Answer")
+
+
+class _Stream(StreamCall):
+    """A call whose events wait in a queue of the running event loop."""
+
+    def __init__(
+        self, stub: pb_grpc.SuperpixelServiceStub, request_id: str, metadata: Sequence[tuple[str, str]]
+    ) -> None:
+        self.events: asyncio.Queue[Event] = asyncio.Queue()
+        loop = asyncio.get_running_loop()
+        super().__init__(
+            stub,
+            request_id,
+            metadata,
+            lambda event: loop.call_soon_threadsafe(self.events.put_nowait, event),
+        )
+
+
+class AsyncClient:
+    """`Client` for asyncio: the same arguments, answers and errors; to be made in a running event loop.
+
+    Images are read and packed in threads, so that the loop stays free.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        timeout: float = 30.0,
+        retry: RetryPolicy | None = None,
+        credentials: grpc.ChannelCredentials | None = None,
+        metadata: Sequence[tuple[str, str]] = (),
+    ) -> None:
+        self._address = address
+        self._timeout = wire.checked_timeout(timeout, timeout)
+        self._retry = retry or RetryPolicy()
+        self._credentials = credentials
+        self._metadata = tuple(metadata)
+        self._channel = self._open(wire.channel_options())
+        self._stub: Any = pb_grpc.SuperpixelServiceStub(self._channel)
+        self._streams: grpc.Channel | None = None  # from the first `segment_many` on
+
+    def _open(self, options: Sequence[tuple[str, Any]]) -> grpc.aio.Channel:
+        if self._credentials is None:
+            return grpc.aio.insecure_channel(self._address, options)
+        return grpc.aio.secure_channel(self._address, self._credentials, options)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """End the connection; calls under way end as `Cancelled`."""
+        await self._channel.close()
+        if self._streams is not None:
+            self._streams.close()
+
+    async def segment(
+        self,
+        image: ImageSource,
+        *,
+        timeout: float | None = None,
+        request_id: str | None = None,
+        **wanted: Unpack[Wanted],
+    ) -> Segmentation:
+        """Segment one image. Arguments and errors as for `Client.segment`."""
+        request = await asyncio.to_thread(wire.build_request, image, **wanted)
+        request_id = request_id or wire.new_request_id()
+        response = await self._call(self._stub.Segment, request, timeout, request_id)
+        return wire.read_response(response, request_id)
+
+    async def server_info(self, *, timeout: float | None = None) -> ServerInfo:
+        """What the server says about itself. Errors as for `Client.server_info`."""
+        request, request_id = pb.GetServerInfoRequest(), wire.new_request_id()
+        response = await self._call(self._stub.GetServerInfo, request, timeout, request_id)
+        return wire.read_server_info(response)
+
+    async def health(self, *, timeout: float | None = None) -> bool:
+        """Whether the server takes on work just now. Errors as for `Client.health`."""
+        async with self._open(()) as channel:
+            check = health_pb2_grpc.HealthStub(channel).Check
+            request = health_pb2.HealthCheckRequest()
+            answer = await self._try(check, request, wire.checked_timeout(timeout, self._timeout), "")
+        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+    def segment_many(
+        self,
+        images: Iterable[tuple[Key, ImageSource]] | AsyncIterable[tuple[Key, ImageSource]],
+        *,
+        max_inflight: int = 8,
+        timeout: float | None = None,
+        **wanted: Unpack[Wanted],
+    ) -> AsyncIterator[tuple[Key, Segmentation | SegmentError]]:
+        """Segment many images over one call; answers come as they finish.
+
+        Arguments, answers and errors as for `Client.segment_many`; `images` may be asynchronous. To end it
+        early, close it: `async with contextlib.aclosing(client.segment_many(...)) as answers`.
+        """
+        book: StreamBook[Key] = StreamBook(
+            self._retry, max_inflight, wire.checked_timeout(timeout, 4 * self._timeout)
+        )
+        return self._segment_many(_asynchronous(images), book, wanted)
+
+    async def _segment_many(
+        self, images: AsyncIterator[tuple[Key, ImageSource]], book: StreamBook[Key], wanted: Wanted
+    ) -> AsyncIterator[tuple[Key, Segmentation | SegmentError]]:
+        book.max_image_bytes = (await self.server_info()).max_image_bytes
+        stream: _Stream | None = None
+        more = True
+        try:
+            while True:
+                while more and book.has_room and (stream is None or stream.events.empty()):
+                    pair = await anext(images, None)
+                    if pair is None:
+                        more = False
+                    elif (refused := await asyncio.to_thread(book.take, *pair, wanted)) is not None:
+                        yield pair[0], refused
+                    stream = self._send(book, stream)
+                if book.is_empty and not more:
+                    break
+                if stream is None:  # not to be opened before its time
+                    await asyncio.sleep(max(0.0, book.next_at() - time.monotonic()))
+                    stream = self._send(book, stream)
+                    continue
+                event = await self._next_event(book, stream)
+                if isinstance(event, pb.SegmentStreamResponse):
+                    outcome = book.answered(event, time.monotonic())
+                    if outcome is not None:
+                        yield outcome
+                else:
+                    stream.close()
+                    stream = None
+                    for given_up in book.ended(event, time.monotonic()):
+                        yield given_up
+            if stream is not None:
+                await asyncio.to_thread(stream.finish)
+        finally:
+            if stream is not None:
+                stream.close()
+
+    def _streams_stub(self) -> pb_grpc.SuperpixelServiceStub:
+        if self._streams is None:
+            self._streams = wire.open_channel(self._address, self._credentials, wire.channel_options())
+        return pb_grpc.SuperpixelServiceStub(self._streams)
+
+    def _send(self, book: StreamBook[Key], stream: _Stream | None) -> _Stream | None:
+        """Send what is due, in a new call where there is none."""
+        for message in book.due(time.monotonic()):
+            stream = stream or _Stream(self._streams_stub(), book.request_id, self._metadata)
+            stream.send(message)
+        return stream
+
+    async def _next_event(self, book: StreamBook[Key], stream: _Stream) -> Event:
+        """The next thing that the server says; what falls due in the meantime is sent."""
+        give_up_at = time.monotonic() + book.patience_seconds
+        while True:
+            self._send(book, stream)
+            now = time.monotonic()
+            if now >= give_up_at:
+                raise book.stalled()
+            try:
+                async with asyncio.timeout(max(0.0, min(book.next_at(), give_up_at) - now)):
+                    return await stream.events.get()
+            except TimeoutError:
+                pass
+
+    async def _call(
+        self,
+        method: Callable[..., Awaitable[_Answer]],
+        request: object,
+        timeout: float | None,
+        request_id: str,
+    ) -> _Answer:
+        """Make a call, again where that helps."""
+        deadline = time.monotonic() + wire.checked_timeout(timeout, self._timeout)
+        attempts = 0
+        while True:
+            attempts += 1
+            try:
+                return await self._try(method, request, deadline - time.monotonic(), request_id)
+            except SegmentError as error:
+                wait = self._retry.wait_seconds(error, attempts, deadline - time.monotonic())
+                if wait is None:
+                    raise
+            await asyncio.sleep(wait)
+
+    async def _try(
+        self,
+        method: Callable[..., Awaitable[_Answer]],
+        request: object,
+        timeout: float,
+        request_id: str,
+    ) -> _Answer:
+        try:
+            return await method(request, timeout=timeout, metadata=wire.with_id(self._metadata, request_id))
+        except grpc.aio.AioRpcError as error:
+            raise error_of(error, request_id) from error
+
+
+async def _asynchronous(
+    images: Iterable[tuple[Key, ImageSource]] | AsyncIterable[tuple[Key, ImageSource]],
+) -> AsyncIterator[tuple[Key, ImageSource]]:
+    if isinstance(images, AsyncIterable):
+        async for pair in images:
+            yield pair
+    else:
+        for pair in images:
+            yield pair

@@ -1,0 +1,136 @@
+"""What a client gets: the superpixels of one image, and what a server says about itself."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from superpixel_kernels import codec
+from superpixel_service.orders import StageSeconds
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something to know about how the image was read.
+
+    Attributes:
+        code: the contract's name for it, such as "GRAY16_SCALED".
+        message: the same for people, in English.
+    """
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, eq=False)
+class Segmentation:
+    """The superpixels of one image.
+
+    `spx` is read when a map, cut, tree or region is first asked for, so that a caller who only stores the
+    bytes does not pay for it. All that do so raise `superpixel_kernels.errors.InvalidLabelMap` if the bytes
+    are damaged.
+
+    Attributes:
+        spx: the label map with its levels or its tree, in the SPXL container (docs/label-map.md).
+        width, height: size of the maps, in pixels.
+        count: superpixels of the finest map.
+        counts: superpixels of each level asked for, distinct and falling; the first is `count`.
+        base_count: regions of the base partition, the largest count that is had without refinement.
+        notices: what to know about how the image was read.
+        timings: where the server's time went, in seconds.
+        backend: the engine that made the map, "cpu" or "cuda"; the map does not depend on it.
+        algorithm_version: changes whenever a map may change for the same pixels and parameters.
+        request_id: the call's id, which the server's log carries.
+    """
+
+    spx: bytes
+    width: int
+    height: int
+    count: int
+    counts: tuple[int, ...]
+    base_count: int
+    notices: tuple[Notice, ...]
+    timings: StageSeconds
+    backend: str
+    algorithm_version: int
+    request_id: str
+
+    def __repr__(self) -> str:
+        levels = ", ".join(map(str, self.counts))
+        return f"<Segmentation {self.width}x{self.height}, counts {levels}, {len(self.spx)} bytes>"
+
+    @cached_property
+    def label_map(self) -> codec.LabelMap:
+        """Everything `spx` holds."""
+        return codec.decode(self.spx)
+
+    @property
+    def labels(self) -> NDArray[np.int32]:
+        """The finest map: (height, width) int32, 0..count-1, numbered by first appearance row by row."""
+        return self.label_map.labels
+
+    def labels_at(self, count: int) -> NDArray[np.int32]:
+        """The map of `count` superpixels: (height, width) int32, numbered as `labels`.
+
+        Args:
+            count: with the hierarchy any number from 1 to `self.count`; without it one of `counts`.
+
+        Raises:
+            InvalidParameter: the answer does not hold that level.
+        """
+        return self.label_map.labels_at(count)
+
+    def cut(self, count: int) -> NDArray[np.int32]:
+        """For each label of the finest map, its label in the map of `count`: (self.count,) int32.
+
+        `labels_at(count)` is `cut(count)[labels]`. Argument and error as for `labels_at`.
+        """
+        return self.label_map.cut(count)
+
+    @property
+    def tree(self) -> codec.Tree | None:
+        """The merges from the finest map down to one region; None without `include_hierarchy`."""
+        return self.label_map.tree
+
+    @property
+    def heights(self) -> NDArray[np.float32] | None:
+        """(count - 1,) float32: height of each merge, by rank; None without `include_hierarchy`."""
+        return self.label_map.heights
+
+    @property
+    def regions(self) -> codec.Regions | None:
+        """Area, box, centroid, mean colour and neighbours by label; None without `include_regions`."""
+        return self.label_map.regions
+
+
+@dataclass(frozen=True, slots=True)
+class ServerInfo:
+    """What a server says about itself.
+
+    Attributes:
+        version: as in `superpixel --version`.
+        algorithm_version: as in `Segmentation`.
+        backends: what each engine runs on, by name; the first is the one in use.
+        max_image_bytes: largest image, in bytes as sent.
+        max_image_pixels: largest image, in pixels.
+        max_refinement_pixels: largest region of interest, in pixels, for counts above the base count.
+        max_targets: most counts and areas of one request, together.
+        compactness_range: smallest and largest compactness.
+        compactness_default: compactness where none is given.
+        label_encodings: how the server writes label maps, such as "SPX".
+        image_formats: what image files the server decodes, such as "JPEG".
+    """
+
+    version: str
+    algorithm_version: int
+    backends: Mapping[str, str]
+    max_image_bytes: int
+    max_image_pixels: int
+    max_refinement_pixels: int
+    max_targets: int
+    compactness_range: tuple[float, float]
+    compactness_default: float
+    label_encodings: tuple[str, ...]
+    image_formats: tuple[str, ...]

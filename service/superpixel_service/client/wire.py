@@ -1,0 +1,303 @@
+"""What both clients put on the wire and read from it; protobuf goes no further than this and `stream.py`."""
+
+import io
+import json
+import operator
+import os
+import uuid
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, TypedDict
+
+import grpc
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from superpixel_service import __version__
+from superpixel_service.client.errors import InvalidImage, InvalidRequest
+from superpixel_service.client.segmentation import Notice, Segmentation, ServerInfo
+from superpixel_service.errors import REQUEST_ID_KEY, Reason
+from superpixel_service.orders import StageSeconds
+from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
+
+ImageSource: TypeAlias = str | os.PathLike[str] | bytes | bytearray | memoryview | Image.Image | NDArray[Any]
+"""A path, the bytes of an image file, a Pillow image, or an array (H, W), (H, W, 1 | 3 | 4) of uint8."""
+
+MAX_RAW_BYTES = 32 << 20
+"""Pixels are sent as they are up to this size (11 megapixels of RGB): packing them costs more time than a
+local network does. Larger images are sent as PNG, which keeps them within the size that servers take."""
+
+MAX_ANSWER_BYTES = 256 << 20
+"""Largest answer taken; gRPC's own default is 4 MB."""
+
+_SERVICE = pb.DESCRIPTOR.services_by_name["SuperpixelService"].full_name
+_UINT32_MAX = 2**32 - 1
+_PRIORITIES = {"interactive": pb.PRIORITY_INTERACTIVE, "bulk": pb.PRIORITY_BULK}
+
+
+class Wanted(TypedDict, total=False):
+    """What is wanted of an image: the keywords of `segment` and `segment_many`.
+
+    Attributes:
+        counts: numbers of superpixels, each from 1 to the number of pixels, in any order; a single number
+            will do. With neither counts nor areas: the whole base map, which needs the hierarchy.
+        areas: average superpixel sizes, in pixels, above 0; a single number will do.
+        compactness: shape against colour; the server's default where it is not given.
+        include_hierarchy: also the merge tree, from the finest map to a single region, so that any smaller
+            count can be cut without another call. Default True.
+        include_regions: also area, centroid, box, mean colour and neighbours of every region of the finest
+            map. Default False.
+        region_of_interest: x, y, width and height, in pixels of the upright image: segment only this part.
+        apply_exif_orientation: whether the map fits the picture as a browser shows it. Default True.
+            Applies to image files; Pillow images and arrays are taken as they are.
+        first_frame_only: take the first frame of an animation, which is refused otherwise. Default False.
+        priority: "interactive" (default of `segment`) or "bulk" (of `segment_many`), which gives way.
+    """
+
+    counts: int | Iterable[int]
+    areas: float | Iterable[float]
+    compactness: float
+    include_hierarchy: bool
+    include_regions: bool
+    region_of_interest: Sequence[int]
+    apply_exif_orientation: bool
+    first_frame_only: bool
+    priority: Literal["interactive", "bulk"]
+
+
+def channel_options() -> list[tuple[str, Any]]:
+    """How the client's connections behave."""
+    service_config = {
+        # Every server behind the name takes its turn, and one that says it is not healthy is left out.
+        "loadBalancingConfig": [{"round_robin": {}}],
+        "healthCheckConfig": {"serviceName": _SERVICE},
+    }
+    return [
+        ("grpc.primary_user_agent", f"superpixel-client/{__version__}"),
+        ("grpc.max_receive_message_length", MAX_ANSWER_BYTES),
+        ("grpc.max_send_message_length", -1),  # the server's limit is the one that counts
+        ("grpc.service_config", json.dumps(service_config)),
+        # Asks, during a call, whether the other end is still there. Servers that keep gRPC's defaults hang up
+        # on whoever asks much more often.
+        ("grpc.keepalive_time_ms", 60_000),
+        ("grpc.keepalive_timeout_ms", 20_000),
+        # After a lost connection: as soon as the first retry wants it.
+        ("grpc.initial_reconnect_backoff_ms", 100),
+        ("grpc.min_reconnect_backoff_ms", 1_000),
+        ("grpc.max_reconnect_backoff_ms", 5_000),
+    ]
+
+
+def open_channel(
+    address: str, credentials: grpc.ChannelCredentials | None, options: Sequence[tuple[str, Any]]
+) -> grpc.Channel:
+    """A channel for ordinary, blocking code; without `credentials` in plaintext."""
+    if credentials is None:
+        return grpc.insecure_channel(address, options)
+    return grpc.secure_channel(address, credentials, options)
+
+
+def new_request_id() -> str:
+    """An id for a call, to find it in the server's log."""
+    return uuid.uuid4().hex
+
+
+def with_id(metadata: Sequence[tuple[str, str]], request_id: str) -> tuple[tuple[str, str], ...]:
+    """The metadata of a call with that id."""
+    return (*metadata, (REQUEST_ID_KEY, request_id))
+
+
+def checked_timeout(timeout: float | None, default: float) -> float:
+    """`timeout`, or `default` where it is None, in seconds.
+
+    Raises:
+        ValueError: it is not above 0.
+    """
+    seconds = default if timeout is None else timeout
+    if not seconds > 0:
+        raise ValueError(f"timeout must be a number of seconds above 0, got {seconds}")
+    return seconds
+
+
+def build_request(
+    image: ImageSource,
+    *,
+    counts: int | Iterable[int] = (),
+    areas: float | Iterable[float] = (),
+    compactness: float | None = None,
+    include_hierarchy: bool = True,
+    include_regions: bool = False,
+    region_of_interest: Sequence[int] | None = None,
+    apply_exif_orientation: bool = True,
+    first_frame_only: bool = False,
+    priority: Literal["interactive", "bulk"] | None = None,
+) -> pb.SegmentRequest:
+    """The request; arguments as in `Wanted`.
+
+    Raises:
+        InvalidImage: the file cannot be read, or the object is not an image.
+        InvalidRequest: a number does not fit its field.
+    """
+    return pb.SegmentRequest(
+        **_source(image),
+        target_counts=_counts(counts),
+        target_areas=[areas] if isinstance(areas, int | float) else areas,
+        compactness=compactness,
+        label_encoding=pb.LABEL_ENCODING_SPX,
+        include_hierarchy=include_hierarchy,
+        include_regions=include_regions,
+        region_of_interest=_region(region_of_interest),
+        apply_exif_orientation=apply_exif_orientation,
+        first_frame_only=first_frame_only,
+        priority=_priority(priority),
+    )
+
+
+def image_bytes(request: pb.SegmentRequest) -> int:
+    """Size of the request's image, as sent."""
+    return len(request.encoded_image) or len(request.raw_image.data)
+
+
+def _source(image: ImageSource) -> dict[str, Any]:
+    if isinstance(image, bytes | bytearray | memoryview):
+        return {"encoded_image": bytes(image)}
+    if isinstance(image, str | os.PathLike):
+        try:
+            return {"encoded_image": Path(image).read_bytes()}
+        except OSError as error:
+            raise InvalidImage(f"cannot read {os.fspath(image)}: {error.strerror or error}") from error
+    if isinstance(image, Image.Image):
+        return _pixels(*_from_pillow(image))
+    if isinstance(image, np.ndarray):
+        return _pixels(*_from_array(image))
+    raise InvalidImage(
+        "must be a path, the bytes of an image file, a Pillow image or a NumPy array, is a "
+        f"{type(image).__name__}"
+    )
+
+
+def _from_pillow(picture: Image.Image) -> tuple[NDArray[Any], bool]:
+    """Its pixels as uint8, or 16-bit gray, and whether they are the latter."""
+    if picture.mode.startswith("I;16"):
+        return np.asarray(picture), True
+    if picture.mode in {"I", "F"}:
+        raise InvalidImage(
+            f"a Pillow image of mode {picture.mode} has no fixed range; convert it to L or I;16"
+        )
+    if picture.has_transparency_data:
+        return np.asarray(picture.convert("RGBA")), False
+    return np.asarray(picture.convert("L" if picture.mode in {"1", "L"} else "RGB")), False
+
+
+def _from_array(array: NDArray[Any]) -> tuple[NDArray[Any], bool]:
+    gray16 = array.dtype == np.uint16 and array.ndim == 2
+    shape_fits = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in {1, 3, 4})
+    if not (array.size and shape_fits and (gray16 or array.dtype == np.uint8)):
+        raise InvalidImage(
+            "an array must be (height, width) or (height, width, 1, 3 or 4) of uint8, or (height, width) of "
+            f"uint16, and not empty; is {array.shape} of {array.dtype}"
+        )
+    return array, gray16
+
+
+def _pixels(pixels: NDArray[Any], gray16: bool) -> dict[str, Any]:
+    height, width = pixels.shape[:2]
+    if gray16 or pixels.nbytes > MAX_RAW_BYTES:
+        file = io.BytesIO()
+        planar = pixels[:, :, 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels
+        Image.fromarray(np.ascontiguousarray(planar)).save(file, "PNG", compress_level=1)
+        return {"encoded_image": file.getvalue()}
+    channels = pixels.shape[2] if pixels.ndim == 3 else 1
+    return {"raw_image": pb.RawImage(width=width, height=height, channels=channels, data=pixels.tobytes())}
+
+
+def _counts(counts: int | Iterable[int]) -> list[int]:
+    listed = counts if isinstance(counts, Iterable) else [counts]
+    return [
+        _uint32(count, Reason.COUNT_OUT_OF_RANGE, f"target_counts[{index}]", 1)
+        for index, count in enumerate(listed)
+    ]
+
+
+def _region(region: Sequence[int] | None) -> pb.Rectangle | None:
+    if region is None:
+        return None
+    field, reason = "region_of_interest", Reason.REGION_OUTSIDE_IMAGE
+    if len(region) != 4:
+        raise _invalid(reason, field, f"must be x, y, width, height; has {len(region)} numbers")
+    x, y, width, height = (_uint32(value, reason, field, 0) for value in region)
+    return pb.Rectangle(x=x, y=y, width=width, height=height)
+
+
+def _uint32(value: int, reason: Reason, field: str, low: int) -> int:
+    number = operator.index(value)  # NumPy's integers too; not floats
+    if not low <= number <= _UINT32_MAX:
+        raise _invalid(reason, field, f"must be from {low} to {_UINT32_MAX}, got {number}")
+    return number
+
+
+def _priority(priority: str | None) -> pb.Priority.ValueType:
+    if priority is None:
+        return pb.PRIORITY_UNSPECIFIED
+    if priority not in _PRIORITIES:
+        raise _invalid(Reason.ENUM_VALUE_UNKNOWN, "priority", f"must be one of {', '.join(_PRIORITIES)}")
+    return _PRIORITIES[priority]
+
+
+def _invalid(reason: Reason, field: str, text: str) -> InvalidRequest:
+    return InvalidRequest(
+        grpc.StatusCode.INVALID_ARGUMENT, f"{field}: {text}", reason=reason.value, field=field
+    )
+
+
+def read_response(response: pb.SegmentResponse, request_id: str) -> Segmentation:
+    """The answer in the client's terms."""
+    timings = response.timings
+    return Segmentation(
+        spx=response.label_map.data,
+        width=response.width,
+        height=response.height,
+        count=response.label_map.count,
+        counts=tuple(level.count for level in response.levels),
+        base_count=response.base_count,
+        notices=tuple(
+            Notice(_name(pb.NoticeCode, notice.code), notice.message) for notice in response.notices
+        ),
+        timings=StageSeconds(
+            queue=timings.queue_microseconds / 1e6,
+            decode=timings.decode_microseconds / 1e6,
+            segment=timings.segment_microseconds / 1e6,
+            encode=timings.encode_microseconds / 1e6,
+        ),
+        backend=response.backend,
+        algorithm_version=response.algorithm_version,
+        request_id=request_id,
+    )
+
+
+def read_server_info(response: pb.GetServerInfoResponse) -> ServerInfo:
+    """The answer in the client's terms."""
+    limits = response.limits
+    return ServerInfo(
+        version=response.version,
+        algorithm_version=response.algorithm_version,
+        backends={backend.name: backend.device for backend in response.backends},
+        max_image_bytes=limits.max_image_bytes,
+        max_image_pixels=limits.max_image_pixels,
+        max_refinement_pixels=limits.max_refinement_pixels,
+        max_targets=limits.max_targets,
+        compactness_range=(limits.min_compactness, limits.max_compactness),
+        compactness_default=response.defaults.compactness,
+        label_encodings=tuple(_name(pb.LabelEncoding, value) for value in response.label_encodings),
+        image_formats=tuple(_name(pb.ImageFormat, value) for value in response.image_formats),
+    )
+
+
+_PREFIXES = {"NoticeCode": "NOTICE_CODE_", "LabelEncoding": "LABEL_ENCODING_", "ImageFormat": "IMAGE_FORMAT_"}
+
+
+def _name(enumeration: Any, value: int) -> str:
+    """The value's name without its prefix; its number, where a newer server knows more than we do."""
+    known = enumeration.DESCRIPTOR.values_by_number.get(value)
+    return known.name.removeprefix(_PREFIXES[enumeration.DESCRIPTOR.name]) if known else str(value)

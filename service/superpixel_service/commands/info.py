@@ -1,0 +1,43 @@
+"""`superpixel info`: what this installation, or a server, is and can do."""
+
+import dataclasses
+import os
+import platform
+
+import superpixel_kernels as kernels
+from superpixel_service import __version__
+from superpixel_service.commands.output import EXIT_OK, write_facts, write_json
+
+
+def run(*, server: str | None, json: bool) -> int:
+    """Print it."""
+    facts = _local() if server is None else _of_server(server)
+    if json:
+        write_json(facts)
+    else:
+        write_facts(facts)
+    return EXIT_OK
+
+
+def _local() -> dict[str, object]:
+    return {
+        "version": __version__,
+        "algorithm_version": kernels.ALGORITHM_VERSION,
+        "backends": kernels.available_backends(),
+        "instruction_sets": kernels.available_instruction_sets(),
+        "cores": len(os.sched_getaffinity(0)),
+        "max_image_pixels": kernels.MAX_PIXELS,
+        "compactness_range": (0.0, kernels.MAX_COMPACTNESS),
+        "compactness_default": kernels.DEFAULT_COMPACTNESS,
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+    }
+
+
+def _of_server(address: str) -> dict[str, object]:
+    # Not needed, and so not loaded, for the local half.
+    from superpixel_service.client import Client, RetryPolicy
+    from superpixel_service.commands.remote import ask_info
+
+    with Client(address, timeout=10.0, retry=RetryPolicy(max_attempts=1)) as client:
+        return dataclasses.asdict(ask_info(client, address))

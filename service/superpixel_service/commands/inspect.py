@@ -1,0 +1,76 @@
+"""`superpixel inspect`: what a label map file holds."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from superpixel_kernels import codec
+from superpixel_kernels.codec import layout
+from superpixel_kernels.errors import InvalidLabelMap
+from superpixel_service.commands.output import (
+    EXIT_OK,
+    CommandFailed,
+    read_file,
+    write,
+    write_facts,
+    write_json,
+    write_table,
+)
+
+
+def run(*, file: Path, json: bool) -> int:
+    """Check the file and print what is in it."""
+    data = read_file(file)
+    try:
+        label_map = codec.decode(data)
+    except InvalidLabelMap as error:
+        raise CommandFailed(f"{file}: not a sound label map: {error}") from None
+    facts, sections = _describe(data, label_map), list(_sections(data))
+    if json:
+        write_json({**facts, "sections": [section._asdict() for section in sections]})
+        return EXIT_OK
+    write_facts(facts)
+    write("")
+    write_table([Section._fields, *sections])
+    return EXIT_OK
+
+
+class Section(NamedTuple):
+    """A part of the container, with its size there and its size when inflated."""
+
+    section: str
+    stored_bytes: int
+    raw_bytes: int
+
+
+def _describe(data: bytes, label_map: codec.LabelMap) -> dict[str, object]:
+    areas = np.bincount(label_map.labels.ravel(), minlength=label_map.count)
+    return {
+        "width": label_map.width,
+        "height": label_map.height,
+        "count": label_map.count,
+        "connected": label_map.connected,
+        "algorithm_version": label_map.algorithm_version,
+        "format_version": data[4],
+        "bytes": len(data),
+        "bits_a_pixel": round(8 * len(data) / label_map.labels.size, 4),
+        "smallest_region_pixels": int(areas.min()),
+        "mean_region_pixels": round(float(areas.mean()), 1),
+        "largest_region_pixels": int(areas.max()),
+        "tree": label_map.tree is not None,
+        "levels": [label_map.count, *(label_map.levels.counts if label_map.levels else ())],
+        "region_data": label_map.regions is not None,
+    }
+
+
+def _sections(data: bytes) -> Iterator[Section]:
+    """The sections of a container that has been read: its sizes are sound."""
+    at = layout.HEADER.size
+    while True:
+        kind, stored_bytes, raw_bytes = layout.SECTION.unpack_from(data, at)
+        if kind == layout.END:
+            return
+        yield Section(kind.decode("latin-1"), stored_bytes, raw_bytes)
+        at += layout.SECTION.size + stored_bytes

@@ -1,0 +1,117 @@
+"""Label maps made by a server."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from superpixel_service.client import (
+    Client,
+    DeadlineExceeded,
+    InvalidRequest,
+    MessageTooLarge,
+    NotServed,
+    Overloaded,
+    Segmentation,
+    SegmentError,
+    ServerInfo,
+    Unavailable,
+)
+from superpixel_service.commands.local import refusal
+from superpixel_service.commands.makers import Made, Parameters, Refused
+from superpixel_service.commands.output import CommandFailed, reason
+
+_IN_FLIGHT = 8
+"""Images sent and not answered: enough for the server's workers never to wait for the network."""
+
+_TIMEOUT_SECONDS = 120.0
+"""For one image; a person who does not want to wait so long has Ctrl-C."""
+
+_WORDS: tuple[tuple[type[SegmentError], str], ...] = (
+    (Unavailable, "no server answers there"),
+    (DeadlineExceeded, "the server did not answer in time"),
+    (MessageTooLarge, "the server takes no message of this size"),
+    (NotServed, "this server does not offer that"),
+    (Overloaded, "the server has no room; try again later"),
+)
+"""What to say where the server itself said nothing: gRPC's own texts are for programmers."""
+
+
+class OnServer:
+    """Has label maps made by the server at `address`, of `jobs` images at the same time; 0: a few."""
+
+    def __init__(self, parameters: Parameters, address: str, jobs: int) -> None:
+        self._parameters = parameters
+        self._address = address
+        self._jobs = jobs or _IN_FLIGHT
+        self._client = Client(address, timeout=_TIMEOUT_SECONDS)
+
+    def algorithm_version(self) -> int:
+        """That of the server."""
+        return ask_info(self._client, self._address).algorithm_version
+
+    def make(self, image: Path) -> Made:
+        """Send one image; other callers' images may come before it, but no bulk work."""
+        parameters = self._parameters
+        try:
+            answer = self._client.segment(
+                image,
+                counts=parameters.counts,
+                compactness=parameters.compactness,
+                include_hierarchy=parameters.hierarchy,
+            )
+        except (InvalidRequest, MessageTooLarge) as error:
+            raise _refused(image, error) from None
+        except SegmentError as error:
+            raise failure(self._address, error) from None
+        return _made(answer)
+
+    def make_many(self, images: Iterable[Path]) -> Iterator[tuple[Path, Made | Refused]]:
+        """Send them over one stream, as work that gives way to people who wait."""
+        parameters = self._parameters
+        try:
+            for image, answer in self._client.segment_many(
+                ((image, image) for image in images),
+                max_inflight=self._jobs,
+                counts=parameters.counts,
+                compactness=parameters.compactness,
+                include_hierarchy=parameters.hierarchy,
+            ):
+                if isinstance(answer, Segmentation):
+                    yield image, _made(answer)
+                else:
+                    yield image, _refused(image, answer)
+        except SegmentError as error:
+            raise failure(self._address, error) from None
+
+
+def ask_info(client: Client, address: str) -> ServerInfo:
+    """What the server says about itself.
+
+    Raises:
+        CommandFailed: it does not say.
+    """
+    try:
+        return client.server_info()
+    except SegmentError as error:
+        raise failure(address, error) from None
+
+
+def failure(address: str, error: SegmentError) -> CommandFailed:
+    """A call that failed whatever the image."""
+    return CommandFailed(f"{address}: {_text(error)}")
+
+
+def _made(answer: Segmentation) -> Made:
+    return Made(answer.spx, answer.base_count, tuple(notice.message for notice in answer.notices))
+
+
+def _refused(image: Path, error: SegmentError) -> Refused:
+    if isinstance(error.__cause__, OSError):  # nothing was sent: the file could not be read
+        return Refused(reason(error.__cause__, image))
+    return refusal(image, error.field, _text(error))
+
+
+def _text(error: SegmentError) -> str:
+    if error.reason or isinstance(error, InvalidRequest):
+        return error.message.removeprefix(f"{error.field}: ")
+    own = next((words for kind, words in _WORDS if isinstance(error, kind)), None)
+    return own or f"the call failed with {error.code.name}"

@@ -1,0 +1,78 @@
+"""`superpixel serve`: run the gRPC server."""
+
+import os
+import signal
+import socket
+import sys
+import threading
+
+import structlog
+
+from superpixel_service import __version__, logs
+from superpixel_service.commands.config import read_settings
+from superpixel_service.commands.output import EXIT_FAILED, EXIT_OK, CommandFailed
+from superpixel_service.server import CannotListen, Server
+
+log = structlog.get_logger()
+
+
+def run(**given: str) -> int:
+    """Run the server until a signal ends it.
+
+    Args:
+        given: the settings named on the command line.
+    """
+    settings = read_settings(given)
+    logs.configure(settings.log_level, settings.log_format)
+    stop = _StopSignals()
+    server = Server(settings)
+    try:
+        addresses = server.start()
+    except CannotListen as error:
+        raise CommandFailed(str(error)) from None
+    except Exception:
+        log.exception("cannot_start")
+        raise CommandFailed("the server could not start; the log says why") from None
+    log.info(
+        "ready",
+        listen=addresses.listen,
+        health=addresses.health,
+        metrics=addresses.metrics,
+        pid=os.getpid(),
+        version=__version__,
+    )
+    stop.wait()
+    threading.Thread(target=_end_at_once, args=(stop,), name="second-signal", daemon=True).start()
+    log.info("draining", grace_seconds=settings.grace_seconds)
+    finished = server.drain()
+    log.info("stopped", all_work_finished=finished)
+    if not finished:
+        # Threads may still be in the engine; they end with the process.
+        sys.stderr.flush()
+        os._exit(EXIT_FAILED)
+    return EXIT_OK
+
+
+class _StopSignals:
+    """SIGTERM and SIGINT, to be waited for.
+
+    A signal may reach any thread, those of libraries too, and Python's own handlers wait for the main thread
+    to come out of whatever it waits in. What is written into a socket from the signal itself wakes its reader
+    at once.
+    """
+
+    def __init__(self) -> None:
+        self._receiver, self._sender = socket.socketpair()
+        self._sender.setblocking(False)
+        signal.set_wakeup_fd(self._sender.fileno())
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda _number, _frame: None)
+
+    def wait(self) -> int:
+        """Until the next signal; its number."""
+        return self._receiver.recv(1)[0]
+
+
+def _end_at_once(stop: _StopSignals) -> None:
+    """At the next signal, end the process with the shell's status for it."""
+    os._exit(128 + stop.wait())

@@ -1,0 +1,76 @@
+"""The Python that the documents show is run, as it stands there, against a real server."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import superpixel_kernels as kernels
+from superpixel_kernels import codec
+from tests.service.harness import RunningServer, running_server
+
+ROOT = Path(__file__).parents[2]
+ADDRESS = "127.0.0.1:50051"
+PYTHON = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[RunningServer]:
+    with running_server() as running:
+        yield running
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the documents' programs run: beside the examples, free to write."""
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(document: str, server: RunningServer) -> list[dict[str, Any]]:
+    """Run the document's programs, each by itself; the names that each leaves."""
+    text = (ROOT / document).read_text()
+    namespaces = []
+    for match in PYTHON.finditer(text):
+        line = text.count("\n", 0, match.start(1))
+        source = "\n" * line + match[1].replace(ADDRESS, server.listen)
+        namespace: dict[str, Any] = {"__name__": "__main__"}
+        exec(compile(source, document, "exec"), namespace)
+        namespaces.append(namespace)
+    return namespaces
+
+
+def photo() -> np.ndarray:
+    return np.asarray(Image.open(ROOT / "examples" / "photos" / "astronaut.jpg"))
+
+
+@pytest.mark.usefixtures("folder")
+def test_readme(server: RunningServer) -> None:
+    by_server, in_process = run("README.md", server)
+    expected = kernels.segment(photo())
+    assert np.array_equal(by_server["result"].labels, expected.cut(1600))
+    assert np.array_equal(in_process["labels"], expected.cut(400))
+    assert in_process["data"] == by_server["result"].spx
+
+
+def test_clients(server: RunningServer, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first, *_ = run("docs/clients.md", server)
+    expected = kernels.segment(photo())
+    assert np.array_equal(first["result"].labels_at(400), expected.cut(400))
+    assert np.array_equal(codec.decode((folder / "astronaut.spx").read_bytes()).labels, expected.cut(1600))
+    assert capsys.readouterr().out.splitlines() == [
+        f"<Segmentation 512x512, counts 400, {len(expected.encode(400, include_hierarchy=True))} bytes>"
+        f" <Segmentation 120x160, counts 50, {_part_bytes()} bytes>",
+        f"astronaut <Segmentation 512x512, counts 1600, {len(first['result'].spx)} bytes>",
+        "COUNT_OUT_OF_RANGE target_counts[0]",
+    ]
+
+
+def _part_bytes() -> int:
+    part = np.ascontiguousarray(photo()[20:180, 180:300])
+    return len(kernels.segment(part).encode(50, include_hierarchy=True))

@@ -1,0 +1,44 @@
+"""The `superpixel` command as users start it: in a process of its own."""
+
+import os
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from superpixel_service import cli
+
+COMMAND = (sys.executable, "-m", "superpixel_service")
+
+
+def superpixel(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run it to its end."""
+    return subprocess.run(
+        [*COMMAND, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        errors="surrogateescape",
+        timeout=120,
+        check=False,
+        env={**os.environ, **environment},
+    )
+
+
+def called(capsys: pytest.CaptureFixture[str], *arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run it in this process, which is quicker; for commands that leave the process as it was."""
+    status = cli.main([*map(str, arguments)])
+    said = capsys.readouterr()
+    return subprocess.CompletedProcess(arguments, status, said.out, said.err)
+
+
+def started(*arguments: object, **options: Any) -> subprocess.Popen[str]:
+    """Start it."""
+    return subprocess.Popen([*COMMAND, *map(str, arguments)], text=True, **options)
+
+
+def messages(run: subprocess.CompletedProcess[str]) -> list[str]:
+    """The lines on standard error, each of which must be a message to a person."""
+    lines = run.stderr.splitlines()
+    assert all(line.startswith("superpixel: ") for line in lines), run.stderr
+    return [line.removeprefix("superpixel: ") for line in lines]

@@ -1,0 +1,310 @@
+"""`superpixel bulk`: a folder of images, done once each whatever happens on the way."""
+
+import fcntl
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import IO
+
+import pytest
+
+from superpixel_kernels import SegmentParams, codec, segment
+from tests.service.command import COMMAND, called, messages, started, superpixel
+from tests.service.harness import RunningServer, running_server
+from tests.service.images import Pixels, encoded, scene
+
+MANY = 40
+
+
+def fill(folder: Path, images: dict[str, Pixels]) -> None:
+    for name, pixels in images.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encoded(pixels, "JPEG" if path.suffix.lower() in {".jpg", ".jpeg"} else "PNG"))
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of images that take one worker about two seconds in all."""
+    folder = tmp_path_factory.mktemp("many")
+    image = encoded(scene(600, 400))
+    for index in range(MANY):
+        (folder / f"{index:03}.png").write_bytes(image)
+    return folder
+
+
+def label_maps(out: Path) -> dict[str, os.stat_result]:
+    """What is finished in a folder: every file that bears a label map's name must be one."""
+    found = {}
+    for path in out.rglob("*.spx"):
+        codec.decode(path.read_bytes())
+        found[str(path.relative_to(out))] = path.stat()
+    return found
+
+
+def printed(text: str, out: Path) -> list[str]:
+    return [str(Path(line).relative_to(out)) for line in text.splitlines()]
+
+
+def same_files(before: dict[str, os.stat_result], now: dict[str, os.stat_result]) -> bool:
+    return all(
+        (now[name].st_ino, now[name].st_mtime_ns) == (old.st_ino, old.st_mtime_ns)
+        for name, old in before.items()
+    )
+
+
+def assert_goes_on(folder: Path, out: Path, before: dict[str, os.stat_result], *flags: str) -> None:
+    """The same command does the rest, all of it and nothing else."""
+    run = superpixel("bulk", folder, "--out", out, *flags)
+    assert run.returncode == 0, run.stderr
+    now = label_maps(out)
+    assert len(now) == MANY
+    assert same_files(before, now)
+    assert sorted(printed(run.stdout, out)) == sorted(now.keys() - before.keys())
+    assert messages(run) == [f"{MANY - len(before)} made, {len(before)} already there, 0 failed"]
+    assert sorted(path.name for path in out.iterdir() if path.suffix != ".spx") == ["superpixel-bulk.json"]
+
+
+def test_every_image_of_the_folder_gets_its_label_map(tmp_path: Path) -> None:
+    images = {
+        "a.png": scene(seed=1),
+        "a.PNG": scene(seed=2),
+        "b c/d.jpeg": scene(seed=3),
+        "b c/deep/e.png": scene(seed=4),
+        os.fsdecode(b"not text \xff.png"): scene(seed=5),
+    }
+    folder, out = tmp_path / "in", tmp_path / "out"
+    fill(folder, {**images, ".hidden.png": scene(), ".thumbs/f.png": scene()})
+    (folder / "notes.txt").write_text("not an image")
+    run = superpixel("bulk", folder, "--out", out)
+    assert run.returncode == 0
+    assert sorted(printed(run.stdout, out)) == sorted(f"{name}.spx" for name in images)
+    assert messages(run) == ["5 made, 0 already there, 0 failed"]
+    for name in images.keys() - {"b c/d.jpeg"}:
+        hierarchy = segment(images[name])
+        expected = hierarchy.encode(hierarchy.base_count, include_hierarchy=True)
+        assert (out / f"{name}.spx").read_bytes() == expected
+
+
+def test_counts_keep_just_those_levels_unless_the_hierarchy_is_asked_for(tmp_path: Path) -> None:
+    fill(tmp_path / "in", {"a.png": scene()})
+    hierarchy = segment(scene(), SegmentParams(20.0))
+    flags = ("--counts", 7, 50, 20, "--compactness", 20)
+    for extra, expected in (
+        ((), hierarchy.encode(50, levels=[20, 7])),
+        (("--hierarchy",), hierarchy.encode(50, include_hierarchy=True)),
+    ):
+        out = tmp_path / f"out{len(extra)}"
+        assert superpixel("bulk", tmp_path / "in", "--out", out, *flags, *extra).returncode == 0
+        assert (out / "a.png.spx").read_bytes() == expected
+
+
+def test_a_bad_file_is_told_at_the_end_and_the_others_are_done(tmp_path: Path) -> None:
+    folder, out = tmp_path / "in", tmp_path / "out"
+    fill(folder, {name: scene() for name in ("a.png", "c.png")})
+    (folder / "b.png").write_bytes(encoded(scene())[:3000])
+    run = superpixel("bulk", folder, "--out", out)
+    assert run.returncode == 1
+    assert sorted(printed(run.stdout, out)) == ["a.png.spx", "c.png.spx"]
+    failed, tally = messages(run)
+    assert failed.startswith(f"{folder / 'b.png'}: must be a whole, sound image")
+    assert tally == "2 made, 0 already there, 1 failed"
+    before = label_maps(out)
+
+    again = superpixel("bulk", folder, "--out", out)
+    assert (again.returncode, again.stdout) == (1, "")
+    assert messages(again) == [failed, "0 made, 2 already there, 1 failed"]
+
+    fill(folder, {"b.png": scene()})
+    mended = superpixel("bulk", folder, "--out", out)
+    assert (mended.returncode, printed(mended.stdout, out)) == (0, ["b.png.spx"])
+    assert same_files(before, label_maps(out))
+
+
+def test_a_killed_run_goes_on_where_it_was(many: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    run = started("bulk", many, "--out", out, "--jobs", 2, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    assert run.stdout is not None
+    with run.stdout:
+        seen = [run.stdout.readline() for _ in range(5)]
+        run.send_signal(signal.SIGKILL)
+        assert run.wait(30) == -signal.SIGKILL
+    before = label_maps(out)
+    assert {*printed("".join(seen), out)} <= before.keys()
+    assert len(before) < MANY
+    (out / ".039.png.spx.part").write_bytes(b"SPXL")  # as if it had been writing
+    assert_goes_on(many, out, before)
+
+
+@pytest.mark.parametrize(
+    ("number", "on_server"), [(signal.SIGINT, False), (signal.SIGTERM, False), (signal.SIGTERM, True)]
+)
+def test_a_signal_ends_the_run_between_images(
+    number: signal.Signals, on_server: bool, many: Path, tmp_path: Path, server: RunningServer
+) -> None:
+    out = tmp_path / "out"
+    flags = ("--server", server.listen) if on_server else ()
+    run = started(
+        "bulk", many, "--out", out, "--jobs", 1, *flags, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert run.stdout is not None
+    first = run.stdout.readline()
+    run.send_signal(number)
+    rest, said = run.communicate(timeout=60)
+    assert run.returncode == 128 + number
+    before = label_maps(out)
+    assert sorted(printed(first + rest, out)) == sorted(before)
+    assert 1 <= len(before) < MANY
+    assert said.splitlines() == [
+        f"superpixel: {len(before)} made, 0 already there, 0 failed",
+        f"superpixel: stopped with {MANY - len(before)} left; the same command goes on from here",
+    ]
+    assert_goes_on(many, out, before)
+
+
+def test_what_is_damaged_or_older_than_its_image_is_done_again(tmp_path: Path) -> None:
+    folder, out = tmp_path / "in", tmp_path / "out"
+    fill(folder, {name: scene() for name in ("a.png", "b.png", "c.png", "d.png")})
+    assert superpixel("bulk", folder, "--out", out).returncode == 0
+    whole = (out / "a.png.spx").read_bytes()
+    (out / "a.png.spx").write_bytes(whole[:-12])
+    (out / "b.png.spx").write_bytes(b"")
+    later = time.time_ns() + 10**9
+    os.utime(folder / "c.png", ns=(later, later))
+    run = superpixel("bulk", folder, "--out", out)
+    assert (run.returncode, sorted(printed(run.stdout, out))) == (0, [f"{name}.png.spx" for name in "abc"])
+    assert (out / "a.png.spx").read_bytes() == whole
+
+
+def test_other_parameters_are_refused_and_change_nothing(tmp_path: Path) -> None:
+    folder, out = tmp_path / "in", tmp_path / "out"
+    fill(folder, {"a.png": scene()})
+    assert superpixel("bulk", folder, "--out", out, "--counts", 9).returncode == 0
+    before = label_maps(out)
+    run = superpixel("bulk", folder, "--out", out, "--counts", 9, "--compactness", 5)
+    assert (run.returncode, run.stdout) == (2, "")
+    (line,) = messages(run)
+    assert line == (
+        f"{out}: holds label maps made with other parameters (compactness 10.0 there, 5.0 now); "
+        "choose another --out"
+    )
+    assert same_files(before, label_maps(out))
+    (out / "superpixel-bulk.json").write_text("{")
+    run = superpixel("bulk", folder, "--out", out, "--counts", 9)
+    assert (run.returncode, run.stdout) == (1, "")
+    assert "superpixel-bulk.json: damaged" in run.stderr
+
+
+def test_a_run_that_cannot_write_says_so_and_leaves_nothing_half_done(tmp_path: Path) -> None:
+    fill(tmp_path / "in", {name: scene() for name in ("a.png", "b.png", "c.png")})
+    out = tmp_path / "out"
+    # No file may be larger than one kilobyte: to a program that is like a full disk.
+    command = f"ulimit -f 1; {' '.join(COMMAND)} bulk {tmp_path / 'in'} --out {out} --jobs 1"
+    run = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60)
+    assert (run.returncode, run.stdout) == (1, "")
+    assert messages(run) == [
+        "0 made, 0 already there, 0 failed",
+        "stopped with 3 left; the same command goes on from here",
+        f"{out / 'a.png.spx'}: file too large",
+    ]
+    assert [path.name for path in out.iterdir()] == ["superpixel-bulk.json"]
+
+
+def test_two_runs_do_not_write_to_one_folder(tmp_path: Path) -> None:
+    fill(tmp_path / "in", {"a.png": scene()})
+    out = tmp_path / "out"
+    out.mkdir()
+    descriptor = os.open(out, os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    run = superpixel("bulk", tmp_path / "in", "--out", out)
+    os.close(descriptor)
+    assert (run.returncode, messages(run)) == (1, [f"{out}: another run is writing there"])
+    assert not list(out.iterdir())
+
+
+def test_folders_that_cannot_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("")
+    for path, text in ((tmp_path / "none", "no such folder"), (tmp_path / "file", "not a folder")):
+        run = called(capsys, "bulk", path, "--out", tmp_path / "out")
+        assert (run.returncode, messages(run)) == (2, [f"{path}: {text}"])
+    (tmp_path / "empty").mkdir()
+    run = superpixel("bulk", tmp_path / "empty", "--out", tmp_path / "out")
+    assert (run.returncode, run.stdout) == (0, "")
+    assert messages(run) == ["0 made, 0 already there, 0 failed"]
+
+
+def test_progress_is_drawn_on_a_terminal(tmp_path: Path) -> None:
+    fill(tmp_path / "in", {f"{index}.png": scene() for index in range(3)})
+    ours, theirs = pty.openpty()
+    run = started("bulk", tmp_path / "in", "--out", tmp_path / "out", stdout=subprocess.PIPE, stderr=theirs)
+    os.close(theirs)
+    with os.fdopen(ours, "rb", buffering=0) as terminal:
+        drawn = read_terminal(terminal)
+    assert run.communicate(timeout=60)[0].count("\n") == 3  # the pipe has its lines all the same
+    assert re.search(r"\r\[-{24}\] 0 of 3", drawn)
+    assert re.search(r"\r\[#{24}\] 3 of 3  [\d.]+ images/s", drawn)
+    # The line is erased before anything else is said.
+    assert drawn.endswith("\r\x1b[Ksuperpixel: 3 made, 0 already there, 0 failed\r\n")
+
+
+def read_terminal(terminal: IO[bytes]) -> str:
+    data = b""
+    while True:
+        try:
+            part = terminal.read(4096)
+        except OSError:  # how Linux says that the other side has hung up
+            return data.decode()
+        if not part:
+            return data.decode()
+        data += part
+
+
+# ---- through a server -------------------------------------------------------------------------------------
+
+
+def test_a_server_makes_the_same_label_maps(tmp_path: Path, server: RunningServer) -> None:
+    folder = tmp_path / "in"
+    fill(folder, {f"{index}.png": scene(seed=index) for index in range(12)})
+    (folder / "bad.png").write_text("no picture")
+    (folder / "gone.png").symlink_to("nowhere")
+    runs = {}
+    for name, flags in (("here", ()), ("there", ("--server", server.listen, "--jobs", "3"))):
+        out = tmp_path / name
+        runs[name] = superpixel(
+            *("bulk", folder, "--out", out, "--counts", 9, 30, "--compactness", 30, *flags)
+        )
+        assert runs[name].returncode == 1
+        assert sorted(printed(runs[name].stdout, out)) == sorted(label_maps(out))
+    assert sorted(messages(runs["here"])) == sorted(messages(runs["there"]))
+    assert messages(runs["there"])[-1] == "12 made, 0 already there, 2 failed"
+    assert f"{folder / 'gone.png'}: no such file or directory" in messages(runs["there"])
+    for path in (tmp_path / "here").iterdir():
+        assert path.read_bytes() == (tmp_path / "there" / path.name).read_bytes()
+
+
+def test_when_the_server_dies_the_run_says_so_and_goes_on_anywhere(many: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with running_server() as server:
+        run = started(
+            *("bulk", many, "--out", out, "--server", server.listen, "--jobs", 1),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        assert run.stdout is not None
+        first = run.stdout.readline()
+        server.signal(signal.SIGKILL)
+        rest, said = run.communicate(timeout=60)
+    assert run.returncode == 1
+    before = label_maps(out)
+    assert sorted(printed(first + rest, out)) == sorted(before)
+    tally, stopped, why = said.splitlines()
+    assert tally == f"superpixel: {len(before)} made, 0 already there, 0 failed"
+    assert stopped.endswith(f"stopped with {MANY - len(before)} left; the same command goes on from here")
+    assert why == f"superpixel: {server.listen}: no server answers there"
+    assert json.loads((out / "superpixel-bulk.json").read_text())["counts"] == []
+    assert_goes_on(many, out, before)
