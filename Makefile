@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 CXX_FILES := $(shell find kernels -name '*.cpp' -o -name '*.h')
-PY_TYPED := kernels service examples protos/generate.py
+PY_TYPED := kernels service examples benchmarks protos/generate.py
 SOURCES := pyproject.toml CMakeLists.txt README.md LICENSE \
            $(shell find kernels service -type f -not -path '*/__pycache__/*')
 SANITIZED := build/sanitize
@@ -88,6 +88,25 @@ test-sanitize: install ## The kernel tests under AddressSanitizer and UBSan
 	  $(BIN)/python -m pytest tests/kernels --ignore tests/kernels/test_reference.py \
 	  -m "not slow_under_sanitizer" --timeout 600 -p no:cacheprovider
 
+# ---- benchmarks -----------------------------------------------------------------------------------------------------
+
+BENCH := .venv-bench
+
+# Some peers are built against NumPy 1: they get a virtual environment of their own, with this project's wheel beside them.
+.PHONY: bench-install
+bench-install: $(BENCH)/.package ## The benchmarks' virtual environment
+
+$(BENCH)/.package: $(VENV)/.package benchmarks/requirements.txt
+	$(PYTHON) -m venv $(BENCH)
+	$(BENCH)/bin/python -m pip --quiet install 'setuptools<70' wheel cython==3.3.1 numpy==1.26.4
+	$(BENCH)/bin/python -m pip --quiet install --no-build-isolation -r benchmarks/requirements.txt
+	$(BENCH)/bin/python -m pip --quiet install .
+	touch $@
+
+.PHONY: bench
+bench: $(BENCH)/.package ## Quality, speed, bytes and effort beside the peers; figures and plots in build/bench
+	$(BENCH)/bin/python -m benchmarks --out build/bench
+
 .PHONY: clean
 clean: ## Remove everything that was built
-	rm -rf $(VENV) build dist demo-output test-output
+	rm -rf $(VENV) $(BENCH) build dist demo-output test-output

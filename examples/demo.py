@@ -10,6 +10,7 @@ import io
 import json
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -77,9 +78,12 @@ def running_server() -> Iterator[str]:
                 break
         else:
             raise SystemExit(f"the server ended with status {server.wait()} before it was ready")
+        # The log goes on, a line a call: read by someone, or a full pipe would stop the server.
+        log = threading.Thread(target=server.stderr.read, daemon=True)
+        log.start()
         yield event["listen"]
         server.terminate()
-        server.stderr.read()
+        log.join()
         if server.wait(timeout=60) != 0:
             raise SystemExit(f"the server ended with status {server.returncode}")
         print("server: stopped, exit status 0")

@@ -5,6 +5,9 @@ set -euo pipefail
 
 packages=(g++-aarch64-linux-gnu qemu-user)
 
+# Any Node will do, from wherever it came.
+command -v npm >/dev/null || packages+=(nodejs npm)
+
 missing=()
 for package in "${packages[@]}"; do
     dpkg-query --show --showformat='${Status}\n' "$package" 2>/dev/null | grep -q '^install ok installed' || missing+=("$package")

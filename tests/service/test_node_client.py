@@ -18,12 +18,11 @@ from tests.service.scripted import Scripted, refuse, serving
 ROOT = Path(__file__).parents[2]
 PHOTO = ROOT / "examples" / "photos" / "astronaut.jpg"
 
-pytestmark = pytest.mark.skipif(shutil.which("npm") is None, reason="needs Node and npm")
-
 
 @pytest.fixture(scope="module")
 def example(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the example with its packages beside it."""
+    assert shutil.which("npm") is not None, "npm is missing: run `make system-packages`"
     root = tmp_path_factory.mktemp("node")
     ours = shutil.ignore_patterns("node_modules")
     for name in ("examples/node", "protos"):

@@ -1,0 +1,190 @@
+"""What the service adds to the work it does: a call beside its parts.
+
+For each photograph, in turns: the call to a real server; a bare gRPC echo on another process, with messages
+of the same sizes; and decode, segment and encode in this process. What is left of the call after the other
+two is the service's own. Every photograph is sent once, so no cache can help.
+"""
+
+import io
+import multiprocessing
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, astuple, dataclass
+from functools import partial
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import TypeVar
+
+import grpc
+import numpy as np
+from examples.demo import running_server
+from PIL import Image
+
+from benchmarks.data import Pixels, add_data_arguments, mosaic, photographs
+from benchmarks.report import Goal, make_parser, say_goals, say_table, write_json
+from superpixel_kernels import Workspace, segment
+from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
+from superpixel_service.pb.superpixel.v1 import superpixel_pb2_grpc as pb_grpc
+
+Result = TypeVar("Result")
+
+COUNT = 1000
+OVERHEAD_LIMIT_MS = 1.0
+ECHO = "/echo.Echo/Echo"
+OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One size of photograph; medians over photographs, in milliseconds.
+
+    Attributes:
+        overhead: the median of each photograph's call less its echo and its parts.
+        stages: the median of what the server itself says its stages took.
+    """
+
+    size: str
+    photographs: int
+    call: float
+    echo: float
+    in_process: float
+    overhead: float
+    stages: float
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, print, and write what was asked for."""
+    parser = make_parser("service", __doc__)
+    add_data_arguments(parser)
+    parser.add_argument("--large", type=int, default=40, help="photographs at 1080p (default: %(default)s)")
+    options = parser.parse_args(arguments)
+    with running_server() as address, echo_server() as echo_address:
+        rows = [
+            measure("481x321", small_files(options.data), address, echo_address),
+            measure("1920x1080", large_files(options.data, options.large), address, echo_address),
+        ]
+    goals = [
+        Goal.at_most(f"service above echo and parts, {row.size}", row.overhead, OVERHEAD_LIMIT_MS, " ms")
+        for row in rows
+    ]
+    say_table(
+        f"A call with {COUNT} superpixels and their hierarchy, ms, medians",
+        ("photographs", "number", "call", "echo", "parts in process", "left over", "stages in the server"),
+        [(row.size, row.photographs, *(f"{value:.2f}" for value in astuple(row)[2:])) for row in rows],
+    )
+    say_goals(goals)
+    write_json(options.json, {"service": [asdict(row) for row in rows]}, goals)
+
+
+def small_files(folder: Path) -> Iterator[bytes]:
+    """The data set's own files."""
+    for photo in photographs(folder):
+        yield (photo.folder / "images" / f"{photo.name}.jpg").read_bytes()
+
+
+def large_files(folder: Path, number: int) -> Iterator[bytes]:
+    """JPEG files of a mosaic, each shifted further: no two alike."""
+    image = mosaic(folder, 1920, 1080)
+    for step in range(number):
+        yield as_jpeg(np.roll(image, (7 * step, 11 * step), axis=(0, 1)))
+
+
+def as_jpeg(image: Pixels) -> bytes:
+    """The image as a camera would write it."""
+    out = io.BytesIO()
+    Image.fromarray(image).save(out, "JPEG", quality=90)
+    return out.getvalue()
+
+
+def measure(size: str, files: Iterator[bytes], address: str, echo_address: str) -> Row:
+    """Every photograph of one size, three ways."""
+    workspace = Workspace()
+    calls, echoes, parts, stages = [], [], [], []
+    with (
+        grpc.insecure_channel(address, OPTIONS) as channel,
+        grpc.insecure_channel(echo_address, OPTIONS) as plain,
+    ):
+        stub = pb_grpc.SuperpixelServiceStub(channel)
+        echo: grpc.UnaryUnaryMultiCallable[bytes, bytes] = plain.unary_unary(ECHO)
+        for index, data in enumerate(files):
+            request = pb.SegmentRequest(encoded_image=data, target_counts=[COUNT], include_hierarchy=True)
+            answer, call = timed(partial(stub.Segment, request, timeout=60))
+            size_wanted = len(answer.SerializeToString()).to_bytes(4, "little")
+            message = size_wanted + bytes(request.ByteSize() - 4)
+            _, echoed = timed(partial(echo, message, timeout=60))
+            encoded, in_process = timed(partial(work, data, workspace))
+            if encoded != answer.label_map.data:
+                raise SystemExit("the server's label map is not the one made here")
+            if index < 3:
+                continue  # connections, caches and memory warm up
+            calls.append(call)
+            echoes.append(echoed)
+            parts.append(in_process)
+            timings = answer.timings
+            stages.append(
+                timings.queue_microseconds
+                + timings.decode_microseconds
+                + timings.segment_microseconds
+                + timings.encode_microseconds
+            )
+    left = [call - echoed - part for call, echoed, part in zip(calls, echoes, parts, strict=True)]
+    return Row(
+        size,
+        len(calls),
+        call=1e3 * statistics.median(calls),
+        echo=1e3 * statistics.median(echoes),
+        in_process=1e3 * statistics.median(parts),
+        overhead=1e3 * statistics.median(left),
+        stages=statistics.median(stages) / 1e3,
+    )
+
+
+def timed(function: Callable[[], Result]) -> tuple[Result, float]:
+    """What the function returns, and the seconds it took."""
+    start = time.perf_counter()
+    result = function()
+    return result, time.perf_counter() - start
+
+
+def work(data: bytes, workspace: Workspace) -> bytes:
+    """What the server does between the messages."""
+    with Image.open(io.BytesIO(data)) as image:
+        pixels = np.asarray(image.convert("RGB"))
+    return segment(pixels, workspace=workspace).encode(COUNT, include_hierarchy=True)
+
+
+@contextmanager
+def echo_server() -> Iterator[str]:
+    """A process that answers with as many bytes as the first four of the message say."""
+    ours, theirs = multiprocessing.get_context("spawn").Pipe()
+    process = multiprocessing.get_context("spawn").Process(target=serve_echo, args=(theirs,), daemon=True)
+    process.start()
+    yield ours.recv()
+    ours.send(None)
+    process.join()
+
+
+def answer_echo(message: bytes, _: grpc.ServicerContext) -> bytes:
+    """As many zeros as asked for."""
+    return bytes(int.from_bytes(message[:4], "little"))
+
+
+def serve_echo(pipe: Connection) -> None:
+    """Run the echo until told to stop."""
+    server = grpc.server(ThreadPoolExecutor(4), options=OPTIONS)
+    handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
+        "Echo": grpc.unary_unary_rpc_method_handler(answer_echo, None, None)
+    }
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("echo.Echo", handlers),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    pipe.send(f"127.0.0.1:{port}")
+    pipe.recv()
+    server.stop(None).wait()
+
+
+if __name__ == "__main__":
+    main()
