@@ -96,9 +96,9 @@ BENCH := .venv-bench
 .PHONY: bench-install
 bench-install: $(BENCH)/.package ## The benchmarks' virtual environment
 
-$(BENCH)/.package: $(VENV)/.package benchmarks/requirements.txt
+$(BENCH)/.package: $(VENV)/.package benchmarks/requirements.txt benchmarks/requirements-build.txt
 	$(PYTHON) -m venv $(BENCH)
-	$(BENCH)/bin/python -m pip --quiet install 'setuptools<70' wheel cython==3.3.1 numpy==1.26.4
+	$(BENCH)/bin/python -m pip --quiet install -r benchmarks/requirements-build.txt
 	$(BENCH)/bin/python -m pip --quiet install --no-build-isolation -r benchmarks/requirements.txt
 	$(BENCH)/bin/python -m pip --quiet install .
 	touch $@
