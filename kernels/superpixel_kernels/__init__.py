@@ -9,14 +9,22 @@ data = hierarchy.encode(1600, include_hierarchy=True)        # bytes for a brows
 docs/algorithm.md specifies the result; it is the same to the bit on every backend, machine and thread count.
 """
 
+from typing import Any
+
 from numpy.typing import ArrayLike
 
 from superpixel_kernels import errors
-from superpixel_kernels.backends import Backend, available_backends, choose_backend
-from superpixel_kernels.cpu import _engine
+from superpixel_kernels.backends import (
+    Backend,
+    available_backends,
+    choose_backend,
+    segment_on_cpu,
+    why_no_cuda,
+)
 from superpixel_kernels.cpu._engine import CancelToken, Workspace, available_instruction_sets
+from superpixel_kernels.cuda import CudaWorkspace
 from superpixel_kernels.errors import InvalidParameter
-from superpixel_kernels.hierarchy import MERGE_DTYPE, Hierarchy, as_merges
+from superpixel_kernels.hierarchy import MERGE_DTYPE, Hierarchy
 from superpixel_kernels.params import (
     ALGORITHM_VERSION,
     DEFAULT_COMPACTNESS,
@@ -24,7 +32,6 @@ from superpixel_kernels.params import (
     MAX_PIXELS,
     SegmentParams,
 )
-from superpixel_kernels.pixels import as_pixels
 
 __all__ = [
     "ALGORITHM_VERSION",
@@ -34,6 +41,7 @@ __all__ = [
     "MERGE_DTYPE",
     "Backend",
     "CancelToken",
+    "CudaWorkspace",
     "Hierarchy",
     "SegmentParams",
     "Workspace",
@@ -41,35 +49,41 @@ __all__ = [
     "available_instruction_sets",
     "errors",
     "segment",
+    "why_no_cuda",
 ]
 
 MAX_THREADS = 1024
 
 
 def segment(
-    image: ArrayLike,
+    image: ArrayLike | Any,
     params: SegmentParams | None = None,
     *,
     backend: Backend = "auto",
     threads: int = 0,
     cancel: CancelToken | None = None,
-    workspace: Workspace | None = None,
+    workspace: Workspace | CudaWorkspace | None = None,
 ) -> Hierarchy:
     """Segment an image into nested superpixels.
 
     Args:
         image: (H, W, 3) RGB, (H, W, 4) RGBA (straight alpha, composited on white), (H, W, 1) or (H, W) gray;
             uint8, any strides; 1 to `MAX_PIXELS` pixels. It is copied: later changes to it do not matter.
+            With backend "cuda" also an object with `__cuda_array_interface__`.
         params: compactness; the default is `SegmentParams()`.
         backend: "auto" for the fastest that can run here, "cpu", or "cuda".
-        threads: threads within this image; 0 for all cores. The result does not depend on it.
+        threads: threads within this image, of backend "cpu"; 0 for all cores. The result does not depend on
+            it.
         cancel: a token; once it is cancelled, the call stops at the next stage or merge round.
-        workspace: scratch memory and threads to reuse (then `threads` must be 0); one call at a time each.
+        workspace: what to reuse from call to call, one call at a time: a `Workspace` of backend "cpu" (its
+            memory and threads; then `threads` must be 0), or a `CudaWorkspace`.
 
     Raises:
         InvalidImage: wrong dtype, shape or size.
         InvalidParameter: another argument is out of range.
         BackendUnavailable: the backend cannot run here; the message says what is missing.
+        OutOfMemory: the GPU has no room for the image.
+        DeviceLost: the GPU failed.
         Cancelled: `cancel` was set.
     """
     params = SegmentParams() if params is None else params
@@ -81,17 +95,11 @@ def segment(
         raise InvalidParameter("cancel", f"must be a CancelToken, got {type(cancel).__name__}")
     if workspace is not None and threads != 0:
         raise InvalidParameter("threads", "is the workspace's own where one is given; leave it 0")
-    chosen = choose_backend(backend)
-    pixels = as_pixels(image)
     if workspace is None:
-        workspace = Workspace(threads=threads)
-    _, labels, rows, seconds = _engine.segment(pixels, params.compactness, workspace, cancel)
-    return Hierarchy(
-        pixels,
-        labels,
-        as_merges(rows),
-        params,
-        backend=chosen,
-        threads=workspace.threads,
-        timings=seconds,
-    )
+        chosen = choose_backend(backend)
+        workspace = CudaWorkspace() if chosen == "cuda" else Workspace(threads=threads)
+    elif backend not in ("auto", "cuda" if isinstance(workspace, CudaWorkspace) else "cpu"):
+        raise InvalidParameter("workspace", f"is of another backend than {backend!r}")
+    if isinstance(workspace, CudaWorkspace):
+        return workspace.segment(image, params, cancel)
+    return segment_on_cpu(image, params, workspace, cancel)

@@ -1,15 +1,30 @@
 """The one place that chooses between engines."""
 
+import functools
 from typing import Literal
 
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from superpixel_kernels import cuda
+from superpixel_kernels.cpu import _engine
 from superpixel_kernels.errors import BackendUnavailable, InvalidParameter
+from superpixel_kernels.hierarchy import Hierarchy, as_merges
+from superpixel_kernels.params import SegmentParams
+from superpixel_kernels.pixels import as_pixels
 
 Backend = Literal["auto", "cpu", "cuda"]
 
 
+@functools.cache
+def why_no_cuda() -> str | None:
+    """What is missing for backend "cuda"; None: nothing is. Asked once in the life of a process."""
+    return cuda.why_unavailable()
+
+
 def available_backends() -> tuple[str, ...]:
     """The backends that can run here, the fastest first."""
-    return ("cpu",)
+    return ("cpu",) if why_no_cuda() else ("cuda", "cpu")
 
 
 def choose_backend(wanted: Backend) -> str:
@@ -17,12 +32,36 @@ def choose_backend(wanted: Backend) -> str:
 
     Raises:
         InvalidParameter: no such backend.
-        BackendUnavailable: it cannot run here.
+        BackendUnavailable: it cannot run here; the message names what is missing.
     """
     if wanted not in ("auto", "cpu", "cuda"):
         raise InvalidParameter("backend", f"must be 'auto', 'cpu' or 'cuda', got {wanted!r}")
     if wanted == "auto":
         return available_backends()[0]
-    if wanted not in available_backends():
-        raise BackendUnavailable(f"backend {wanted!r}: this version of the package has no CUDA engine")
+    if wanted == "cuda" and why_no_cuda():
+        raise BackendUnavailable(f"backend 'cuda': {why_no_cuda()}")
     return wanted
+
+
+def segment_on_cpu(
+    image: ArrayLike, params: SegmentParams, workspace: _engine.Workspace, cancel: _engine.CancelToken | None
+) -> Hierarchy:
+    """Segment with the C++ engine; see `superpixel_kernels.segment`."""
+    pixels = as_pixels(image)
+    compactness, threads = params.compactness, workspace.threads
+    _, labels, rows, seconds = _engine.segment(pixels, compactness, workspace, cancel)
+
+    def make_pixel_merges(cancel: _engine.CancelToken | None) -> NDArray[np.int32]:
+        # With memory of its own: the workspace may be busy by then, and would hold on to it.
+        own = _engine.Workspace(threads=threads, kept_bytes=0)
+        return _engine.pixel_merges(pixels, labels, compactness, own, cancel)
+
+    return Hierarchy(
+        pixels,
+        labels,
+        as_merges(rows),
+        params,
+        backend="cpu",
+        timings=seconds,
+        make_pixel_merges=make_pixel_merges,
+    )

@@ -6,6 +6,8 @@ KernelError
 ├── InvalidParameter    ValueError: a parameter outside its range; `.parameter` names it
 ├── InvalidLabelMap     ValueError: malformed label-map bytes, or labels that cannot be encoded
 ├── BackendUnavailable  RuntimeError: the backend asked for cannot run here
+├── OutOfMemory         MemoryError: no room for this image on the device now; a smaller one works
+├── DeviceLost          RuntimeError: the device failed; nothing will run on it in this process any more
 └── Cancelled           the caller's token was cancelled; nothing was produced
 ```
 """
@@ -37,6 +39,14 @@ class InvalidLabelMap(KernelError, ValueError):
 
 class BackendUnavailable(KernelError, RuntimeError):
     """The backend asked for cannot run on this machine; the message names what is missing."""
+
+
+class OutOfMemory(KernelError, MemoryError):
+    """The device, or the cap set for it, has no room for this image now; the next one may fit."""
+
+
+class DeviceLost(KernelError, RuntimeError):
+    """The device failed in a way that outlasts the call: this process cannot use it any more."""
 
 
 class Cancelled(KernelError):

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,8 +53,8 @@ class Hierarchy:
         params: SegmentParams,
         *,
         backend: str,
-        threads: int,
         timings: dict[str, float],
+        make_pixel_merges: Callable[[_engine.CancelToken | None], NDArray[np.int32]],
     ) -> None:
         base_labels.flags.writeable = False
         merges.flags.writeable = False
@@ -67,7 +67,7 @@ class Hierarchy:
         self.algorithm_version = ALGORITHM_VERSION
         self.timings = {**timings, "cut": 0.0}
         self._pixels = pixels
-        self._threads = threads
+        self._make_pixel_merges = make_pixel_merges
         self._pixel_merges: NDArray[np.void] | None = None
         self._lock = threading.Lock()
 
@@ -206,11 +206,7 @@ class Hierarchy:
         """
         with self._lock:
             if self._pixel_merges is None:
-                workspace = _engine.Workspace(threads=self._threads, kept_bytes=0)
-                rows = _engine.pixel_merges(
-                    self._pixels, self.base_labels, self.params.compactness, workspace, cancel
-                )
-                self._pixel_merges = as_merges(rows)
+                self._pixel_merges = as_merges(self._make_pixel_merges(cancel))
                 self._pixel_merges.flags.writeable = False
             return self._pixel_merges
 

@@ -1,7 +1,10 @@
 """From what callers hand in to what the engines take."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from superpixel_kernels.cpu import _engine
 from superpixel_kernels.errors import InvalidImage
@@ -10,36 +13,54 @@ from superpixel_kernels.params import MAX_PIXELS
 CHANNELS = (1, 3, 4)
 
 
-def as_pixels(image: ArrayLike) -> NDArray[np.uint8]:
+def in_device_memory(image: object) -> bool:
+    """Whether an image lies in a GPU's memory."""
+    return hasattr(image, "__cuda_array_interface__")
+
+
+def checked_shape(array: Any) -> tuple[int, int, int]:
+    """Height, width and channels of an image, wherever it lies.
+
+    Raises:
+        InvalidImage: wrong dtype, shape or size.
+    """
+    if array.dtype != np.uint8:
+        raise InvalidImage(f"image: must be uint8, got {array.dtype}")
+    shape = (*array.shape, 1) if array.ndim == 2 else array.shape
+    if len(shape) != 3 or shape[2] not in CHANNELS:
+        raise InvalidImage(f"image: must be (H, W) or (H, W, 1, 3 or 4), got {array.shape}")
+    height, width, channels = shape
+    if not 1 <= height * width <= MAX_PIXELS:
+        raise InvalidImage(f"image: must have from 1 to {MAX_PIXELS} pixels, got {height} x {width}")
+    return height, width, channels
+
+
+def as_pixels(
+    image: ArrayLike, new_array: Callable[[tuple[int, ...], DTypeLike], NDArray[Any]] = np.empty
+) -> NDArray[np.uint8]:
     """A private copy of an image, as the engines take it.
 
     Args:
         image: uint8, any strides: (H, W) or (H, W, 1) gray, (H, W, 3) RGB, (H, W, 4) RGBA (straight alpha).
+        new_array: makes the array to copy to.
 
     Returns:
         (H, W, 1 or 3) uint8, C order, read-only, alpha composited on white; never the caller's own memory.
 
     Raises:
-        InvalidImage: wrong dtype, shape or size.
+        InvalidImage: wrong dtype, shape or size, or in a GPU's memory.
     """
+    if in_device_memory(image):
+        raise InvalidImage("image: is in a GPU's memory; backend 'cpu' takes arrays in host memory")
     try:
         array = np.asarray(image)
     except ValueError as error:
         raise InvalidImage("image: must be an array, its rows of equal length") from error
-    if array.dtype != np.uint8:
-        raise InvalidImage(f"image: must be uint8, got {array.dtype}")
-    shape = array.shape
-    if len(shape) == 2:
-        array = array[:, :, np.newaxis]
-    if array.ndim != 3 or array.shape[2] not in CHANNELS:
-        raise InvalidImage(f"image: must be (H, W) or (H, W, 1, 3 or 4), got {shape}")
-    height, width, channels = array.shape
-    if not 1 <= height * width <= MAX_PIXELS:
-        raise InvalidImage(f"image: must have from 1 to {MAX_PIXELS} pixels, got {height} x {width}")
-    pixels: NDArray[np.uint8]
+    height, width, channels = checked_shape(array)
     if channels == 4:
-        pixels = _engine.composite(np.ascontiguousarray(array))
+        pixels: NDArray[np.uint8] = _engine.composite(np.ascontiguousarray(array))
     else:
-        pixels = np.array(array, order="C", copy=True)
+        pixels = new_array((height, width, channels), np.uint8)
+        np.copyto(pixels, array.reshape(height, width, channels))
     pixels.flags.writeable = False
     return pixels

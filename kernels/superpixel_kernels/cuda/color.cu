@@ -1,0 +1,32 @@
+// Stage color: sRGB bytes, wherever they lie, to packed Lab.
+#include "superpixel/color.h"
+
+#include "device.cuh"
+
+using namespace superpixel;
+
+// Channel c of pixel (x, y) is at image[y * row_stride + x * column_stride + c * channel_stride]: any strides,
+// also negative ones. One channel is gray, four have straight alpha.
+extern "C" __global__ void color_convert(const unsigned char* image, i64 row_stride, i64 column_stride,
+                                         i64 channel_stride, i32 channels, i32 width, i32 height,
+                                         const u16* __restrict__ linear, const u16* __restrict__ f, u32* lab) {
+    const i64 index = thread_rank();
+    if (index >= static_cast<i64>(width) * height) return;
+    const unsigned char* const pixel = image + index / width * row_stride + index % width * column_stride;
+    i32 r = pixel[0];
+    i32 g = channels == 1 ? r : pixel[channel_stride];
+    i32 b = channels == 1 ? r : pixel[2 * channel_stride];
+    if (channels == 4) {
+        const i32 alpha = pixel[3 * channel_stride];
+        r = composite_on_white(r, alpha);
+        g = composite_on_white(g, alpha);
+        b = composite_on_white(b, alpha);
+    }
+    r = linear[r];
+    g = linear[g];
+    b = linear[b];
+    const i32 fx = f[xyz_x(r, g, b)];
+    const i32 fy = f[xyz_y(r, g, b)];
+    const i32 fz = f[xyz_z(r, g, b)];
+    lab[index] = pack_lab(lab_l(fy), lab_a(fx, fy), lab_b(fy, fz));
+}

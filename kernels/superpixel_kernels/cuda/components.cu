@@ -1,0 +1,113 @@
+// Stage components: 4-connected components of equal labels, numbered by their first pixels. Union-find within
+// tiles in shared memory, then across their seams (Playne and Hawick 2018).
+#include "device.cuh"
+
+using namespace superpixel;
+
+constexpr i32 kTileHeight = 16;
+constexpr i32 kTileThreads = kTileWidth * kTileHeight;
+
+// parent[i]: the first pixel of i's set within its tile.
+extern "C" __global__ void __launch_bounds__(kTileThreads)
+    components_tiles(const i32* __restrict__ labels, i32 width, i32 height, i32* parent) {
+    __shared__ i32 local_parent[kTileThreads];
+    __shared__ i32 label_of[kTileThreads];
+    const i32 local = static_cast<i32>(threadIdx.x);
+    const TilePixel at = tile_pixel(width, height, kTileHeight);
+    const i32 label = at.inside ? labels[at.index] : -1;
+    label_of[local] = label;
+    // A row's runs of equal labels need no union: everyone points to the run's first pixel.
+    const i32 left = __shfl_up_sync(kFullWarp, label, 1);
+    const bool joins_left = lane() > 0 && left == label;
+    const u32 starts = __ballot_sync(kFullWarp, !joins_left);
+    const u32 up_to_here = 0xffffffffu >> (kWarp - 1 - lane());
+    local_parent[local] = local - lane() + (kWarp - 1 - __clz(static_cast<i32>(starts & up_to_here)));
+    __syncthreads();
+    if (at.inside && local >= kWarp && label_of[local - kWarp] == label) {
+        // Where the pair to the left is alike, it has done this already.
+        const bool done = joins_left && label_of[local - kWarp - 1] == label;
+        if (!done) unite(local_parent, local, local - kWarp);
+    }
+    __syncthreads();
+    if (!at.inside) return;
+    const i32 root = find_root(local_parent, local);
+    const i64 x = at.x - lane() + root % kWarp;
+    const i64 y = at.y - local / kWarp + root / kWarp;
+    parent[at.index] = static_cast<i32>(y * width + x);
+}
+
+// One thread a pixel below a horizontal seam, then one a pixel right of a vertical one.
+extern "C" __global__ void components_seams(const i32* __restrict__ labels, i32 width, i32 height,
+                                            i32* parent) {
+    const i64 rows = (height - 1) / kTileHeight;
+    const i64 columns = (width - 1) / kTileWidth;
+    i64 i = thread_rank();
+    if (i < rows * width) {
+        const i64 x = i % width;
+        const i64 here = (i / width + 1) * kTileHeight * width + x;
+        const i64 above = here - width;
+        if (labels[here] != labels[above]) return;
+        // Where the pair to the left in the same tiles is alike, it does this.
+        if (x % kTileWidth != 0 && labels[here - 1] == labels[here] && labels[above - 1] == labels[above])
+            return;
+        unite(parent, static_cast<i32>(here), static_cast<i32>(above));
+        return;
+    }
+    i -= rows * width;
+    if (i < columns * height) {
+        const i64 y = i % height;
+        const i64 here = y * width + (i / height + 1) * kTileWidth;
+        if (labels[here] != labels[here - 1]) return;
+        if (y % kTileHeight != 0 && labels[here - width] == labels[here] &&
+            labels[here - width - 1] == labels[here - 1])
+            return;
+        unite(parent, static_cast<i32>(here), static_cast<i32>(here - 1));
+    }
+}
+
+// Points every node at its root; counts each block's roots.
+extern "C" __global__ void components_flatten(i32 nodes, i32* parent, i32* block_roots) {
+    const i64 i = thread_rank();
+    bool is_root = false;
+    if (i < nodes) {
+        const i32 node = static_cast<i32>(i);
+        const i32 root = find_root(parent, node);
+        is_root = root == node;
+        // Others may be walking through here.
+        if (!is_root) store(parent + node, root);
+    }
+    const i32 roots = __syncthreads_count(is_root ? 1 : 0);
+    if (threadIdx.x == 0) block_roots[blockIdx.x] = roots;
+}
+
+// Counts to the sums of all before them; one block. The sum of all goes to `total`.
+extern "C" __global__ void components_scan(i32 blocks, i32* block_roots, u32* total) {
+    __shared__ i32 scratch[kWarp + 1];
+    i32 before = 0;
+    for (i32 base = 0; base < blocks; base += static_cast<i32>(blockDim.x)) {
+        const i32 i = base + static_cast<i32>(threadIdx.x);
+        const i32 roots = i < blocks ? block_roots[i] : 0;
+        i32 sum = 0;
+        const i32 rank = block_exclusive_sum(roots, scratch, sum);
+        if (i < blocks) block_roots[i] = before + rank;
+        before += sum;
+    }
+    if (threadIdx.x == 0) *total = static_cast<u32>(before);
+}
+
+// Numbers the roots in their order; blocks as in components_flatten.
+extern "C" __global__ void components_number(i32 nodes, const i32* __restrict__ parent,
+                                             const i32* __restrict__ roots_before, i32* number) {
+    __shared__ i32 scratch[kWarp + 1];
+    const i64 i = thread_rank();
+    const bool is_root = i < nodes && parent[i] == static_cast<i32>(i);
+    i32 total = 0;
+    const i32 rank = block_exclusive_sum(is_root ? 1 : 0, scratch, total);
+    if (is_root) number[i] = roots_before[blockIdx.x] + rank;
+}
+
+extern "C" __global__ void components_label(i32 nodes, const i32* __restrict__ parent,
+                                            const i32* __restrict__ number, i32* labels) {
+    const i64 i = thread_rank();
+    if (i < nodes) labels[i] = number[parent[i]];
+}

@@ -1,0 +1,35 @@
+"""Launches stage components."""
+
+import numpy as np
+
+from superpixel_kernels.cuda.stage import TILE_WIDTH, Stage
+from superpixel_kernels.cuda.workspace import Counter
+
+TILE_HEIGHT = 16
+
+
+def label(stage: Stage) -> None:
+    """Assigned labels in "labels" to base regions in the same place; their number to the counters."""
+    grid, workspace = stage.grid, stage.workspace
+    labels, parent = workspace["labels"], workspace["parent"]
+    stage.launch_tiles("components_tiles", TILE_HEIGHT, [labels, *stage.size, parent])
+    seam_pixels = (grid.height - 1) // TILE_HEIGHT * grid.width + (grid.width - 1) // TILE_WIDTH * grid.height
+    if seam_pixels > 0:
+        stage.launch_each("components_seams", seam_pixels, [labels, *stage.size, parent])
+    number(stage, grid.pixels)
+    stage.launch_each(
+        "components_label", grid.pixels, [np.int32(grid.pixels), parent, workspace["number"], labels]
+    )
+
+
+def number(stage: Stage, nodes: int) -> None:
+    """Number the sets of the union-find in "parent" by their least members, in "number" at the roots."""
+    workspace = stage.workspace
+    parent, block_roots = workspace["parent"], workspace["block_roots"]
+    blocks = -(-nodes // stage.tuning.threads)
+    total = workspace["counters"][Counter.REGIONS : Counter.REGIONS + 1]
+    stage.launch_each("components_flatten", nodes, [np.int32(nodes), parent, block_roots])
+    stage.device.launch(
+        "components_scan", 1, stage.tuning.scan_threads, [np.int32(blocks), block_roots, total]
+    )
+    stage.launch_each("components_number", nodes, [np.int32(nodes), parent, block_roots, workspace["number"]])

@@ -1,0 +1,196 @@
+"""A GPU, through CuPy: the only module that imports it."""
+
+import functools
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from superpixel_kernels.cuda.device import Argument, DeviceArray
+from superpixel_kernels.cuda.source import OPTIONS, file_of, source
+from superpixel_kernels.errors import BackendUnavailable, DeviceLost, InvalidImage, OutOfMemory
+
+INSTALL_HINT = (
+    "pip install 'superpixel-service[cuda12]' or 'superpixel-service[cuda13]', as the driver allows"
+)
+
+
+def why_unavailable(index: int = 0) -> str | None:
+    """What is missing for kernels to run on the GPU of this index; None: nothing is."""
+    try:
+        import cupy
+    except ImportError:
+        return f"CuPy is not installed ({INSTALL_HINT})"
+    try:
+        count = cupy.cuda.runtime.getDeviceCount()
+    except cupy.cuda.runtime.CUDARuntimeError as error:
+        return f"no usable NVIDIA driver or GPU ({_error_name(error)})"
+    if count == 0:
+        return "no NVIDIA GPU"
+    if not 0 <= index < count:
+        return f"no GPU of index {index}: this machine has {count}"
+    try:
+        cupy.cuda.nvrtc.getVersion()
+    except (ImportError, RuntimeError, OSError):
+        return f"NVRTC, the run-time compiler, is not installed ({INSTALL_HINT})"
+    return None
+
+
+def _error_name(error: Exception) -> str:
+    return str(error).partition(":")[0]
+
+
+class CupyDevice:
+    """One GPU and one stream of it. Used by one thread at a time.
+
+    Args:
+        index: which GPU.
+
+    Raises:
+        BackendUnavailable: it cannot be used; the message names what is missing.
+    """
+
+    def __init__(self, index: int = 0) -> None:
+        missing = why_unavailable(index)
+        if missing is not None:
+            raise BackendUnavailable(f"backend 'cuda': {missing}")
+        import cupy
+        import cupyx
+
+        self._cupy = cupy
+        self._empty_pinned = cupyx.empty_pinned
+        self._device = cupy.cuda.Device(index)
+        with self._device:
+            self._stream = cupy.cuda.Stream(non_blocking=True)
+        self.name: str = cupy.cuda.runtime.getDeviceProperties(index)["name"].decode()
+        self._kernels: dict[str, Any] = {}
+
+    @contextmanager
+    def active(self) -> Iterator[None]:
+        """Within it, this thread works on the device, and its errors are ours.
+
+        Raises:
+            OutOfMemory: the device has no room.
+            DeviceLost: the device failed, for good.
+        """
+        try:
+            with self._device, self._stream:
+                yield
+        except self._cupy.cuda.memory.OutOfMemoryError as error:
+            # Blocks that are kept for later, by any thread, may be what is missing next time.
+            self._cupy.get_default_memory_pool().free_all_blocks()
+            raise OutOfMemory("the GPU has not enough free memory for this image") from error
+        except (
+            self._cupy.cuda.runtime.CUDARuntimeError,
+            self._cupy.cuda.driver.CUDADriverError,
+        ) as error:
+            if self._is_lost():
+                raise DeviceLost(f"the GPU failed: {_error_name(error)}") from error
+            raise
+
+    def _is_lost(self) -> bool:
+        # After a fault in a kernel every further call fails, until the process ends.
+        try:
+            with self._device:
+                self._cupy.cuda.runtime.deviceSynchronize()
+        except self._cupy.cuda.runtime.CUDARuntimeError:
+            return True
+        return False
+
+    def empty(self, count: int, dtype: DTypeLike) -> DeviceArray:
+        """See `Device`."""
+        try:
+            return self._cupy.empty(count, dtype)
+        except self._cupy.cuda.memory.OutOfMemoryError as error:
+            self._cupy.get_default_memory_pool().free_all_blocks()
+            raise OutOfMemory("the GPU has not enough free memory for this image") from error
+
+    def host_array(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+        """See `Device`: page-locked memory, from CuPy's pool."""
+        array: NDArray[Any] = self._empty_pinned(shape, dtype)
+        return array
+
+    def adopt(self, image: Any) -> DeviceArray:
+        """See `Device`."""
+        array = self._cupy.asarray(image)
+        if array.device.id != self._device.id:
+            raise InvalidImage(f"image: is on GPU {array.device.id}, must be on GPU {self._device.id}")
+        return array
+
+    def host_copy(self, array: DeviceArray) -> NDArray[Any]:
+        """See `Device`."""
+        copy: NDArray[Any] = self._cupy.asnumpy(array, stream=self._stream)
+        return copy
+
+    def upload(self, host: NDArray[np.generic], to: DeviceArray) -> None:
+        """See `Device`."""
+        to.set(host, stream=self._stream)
+
+    def download(self, source: DeviceArray, to: NDArray[np.generic]) -> None:
+        """See `Device`."""
+        source.get(stream=self._stream, out=to)
+        self._stream.synchronize()
+
+    def launch(
+        self,
+        kernel: str,
+        grid: int | tuple[int, int],
+        block: int | tuple[int, int],
+        args: Sequence[Argument],
+        *,
+        shared_bytes: int = 0,
+        cooperative: bool = False,
+    ) -> None:
+        """See `Device`."""
+        self._kernel(kernel)(
+            _dimensions(grid),
+            _dimensions(block),
+            tuple(args),
+            shared_mem=shared_bytes,
+            stream=self._stream,
+            enable_cooperative_groups=cooperative,
+        )
+
+    def resident_blocks(self, kernel: str, block: int, *, shared_bytes: int = 0) -> int:
+        """See `Device`."""
+        per_processor: int = self._cupy.cuda.driver.occupancyMaxActiveBlocksPerMultiprocessor(
+            self._kernel(kernel).ptr, block, shared_bytes
+        )
+        processors: int = self._device.attributes["MultiProcessorCount"]
+        return per_processor * processors
+
+    def mark(self) -> Any:
+        """See `Device`."""
+        event = self._cupy.cuda.Event()
+        event.record(self._stream)
+        return event
+
+    def seconds_between(self, start: Any, end: Any) -> float:
+        """See `Device`."""
+        milliseconds: float = self._cupy.cuda.get_elapsed_time(start, end)
+        return milliseconds / 1e3
+
+    def used_bytes(self) -> int:
+        """Bytes of the GPU's memory in use, by anyone."""
+        with self._device:
+            free, total = self._cupy.cuda.runtime.memGetInfo()
+        return int(total - free)
+
+    def _kernel(self, name: str) -> Any:
+        if name not in self._kernels:
+            module = _module(self._cupy, file_of(name), self._device.id)
+            self._kernels[name] = module.get_function(name).kernel
+        return self._kernels[name]
+
+
+def _dimensions(size: int | tuple[int, int]) -> tuple[int, ...]:
+    return (size,) if isinstance(size, int) else size
+
+
+@functools.cache
+def _module(cupy: Any, file: str, index: int) -> Any:
+    """The compiled kernels of one file, for the GPU of this index, which is the current one."""
+    del index  # modules belong to a device: one of them each
+    return cupy.RawModule(code=source(file), options=OPTIONS)

@@ -1,0 +1,114 @@
+"""The CUDA engine behind `superpixel_kernels.segment`: images from anywhere in, hierarchies out."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from superpixel_kernels.cpu._engine import CancelToken
+from superpixel_kernels.cuda.color import DeviceImage
+from superpixel_kernels.cuda.cupy_device import CupyDevice
+from superpixel_kernels.cuda.device import Device
+from superpixel_kernels.cuda.pipeline import Pipeline, Settings
+from superpixel_kernels.cuda.workspace import Tuning
+from superpixel_kernels.hierarchy import Hierarchy, as_merges
+from superpixel_kernels.params import SegmentParams
+from superpixel_kernels.pixels import as_pixels, checked_shape, in_device_memory
+
+
+class CudaWorkspace:
+    """A stream of a GPU and device memory for one call at a time, reused from call to call.
+
+    Args:
+        device: the GPU's index.
+        limit_bytes: cap on the device memory for one image; None: what the GPU has. `cuda.bytes_needed` tells
+            what an image takes.
+        tuning: sizes of blocks; they never change results.
+        open_device: makes the device of an index.
+
+    Raises:
+        BackendUnavailable: there is no such GPU, or what it needs is not installed.
+
+    Attributes:
+        device_name: the GPU's name.
+    """
+
+    def __init__(
+        self,
+        device: int = 0,
+        *,
+        limit_bytes: int | None = None,
+        tuning: Tuning | None = None,
+        open_device: Callable[[int], Device] = CupyDevice,
+    ) -> None:
+        def open_pipeline() -> Pipeline:
+            opened = open_device(device)
+            with opened.active():
+                return Pipeline(opened, limit_bytes=limit_bytes, tuning=tuning)
+
+        self._open_pipeline = open_pipeline
+        self._pipeline = open_pipeline()
+        self._claim = threading.Lock()
+        self.device_name = self._pipeline.device.name
+
+    @property
+    def bytes(self) -> int:
+        """Device memory held, in bytes."""
+        return self._pipeline.workspace.bytes
+
+    def segment(self, image: Any, params: SegmentParams, cancel: CancelToken | None = None) -> Hierarchy:
+        """Segment an image; see `superpixel_kernels.segment`.
+
+        Args:
+            image: as there, or of the same shapes in device memory: an object with
+                `__cuda_array_interface__`, which is read where it is, whatever its strides.
+            params: compactness.
+            cancel: stops the call between stages.
+
+        Raises:
+            InvalidImage: wrong dtype, shape or size.
+            OutOfMemory: the GPU or the cap has no room for it.
+            DeviceLost: the GPU failed.
+            Cancelled: `cancel` was set.
+        """
+        settings = Settings(params.compactness)
+        with self._claimed() as device:
+            given: NDArray[np.uint8] | DeviceImage
+            if in_device_memory(image):
+                array = device.adopt(image)
+                shape = checked_shape(array)
+                row, column, channel = (*array.strides, 0)[:3]
+                given = DeviceImage(array, (row, column, channel), shape[2])
+                pixels = as_pixels(device.host_copy(array))
+            else:
+                given = pixels = as_pixels(image, device.host_array)
+            result = self._pipeline.segment(given, (pixels.shape[0], pixels.shape[1]), settings, cancel)
+
+        def make_pixel_merges(cancel: CancelToken | None) -> NDArray[np.int32]:
+            # With memory of its own: this workspace may be busy by then, and would hold on to it.
+            pipeline = self._open_pipeline()
+            with pipeline.device.active():
+                return pipeline.pixel_merges(pixels, result.labels, settings, cancel)
+
+        return Hierarchy(
+            pixels,
+            result.labels,
+            as_merges(result.records),
+            params,
+            backend="cuda",
+            timings=result.seconds,
+            make_pixel_merges=make_pixel_merges,
+        )
+
+    @contextmanager
+    def _claimed(self) -> Iterator[Device]:
+        if not self._claim.acquire(blocking=False):
+            raise RuntimeError("workspace: in use by another call; give each thread its own")
+        try:
+            with self._pipeline.device.active():
+                yield self._pipeline.device
+        finally:
+            self._claim.release()

@@ -1,0 +1,156 @@
+// Stage graph: what the regions sum up to, and the edges between them.
+//
+// Room is sized from a guess of the regions. `capacity` is that guess: where the image has more, every kernel
+// from here on leaves at once, and the host comes again with more room.
+#include "superpixel/graph.h"
+
+#include "edge_table.cuh"
+
+using namespace superpixel;
+
+constexpr i32 kTileHeight = 8;
+
+// Region adjacency is planar: at most 3 R - 6 edges.
+SUPERPIXEL_DEVICE u32 region_slots(u32 regions) { return table_slots(3 * regions); }
+
+// Nodes, and as much of the table as so many edges a node will ever use, to their state before the first edge.
+extern "C" __global__ void graph_clear(u32* counters, u32 capacity, u32 edges_per_node, u32* n, u64* sum_L, u64* sum_A,
+                                       u64* sum_B, u32* height, i32* parent, u64* best, u64* tie,
+                                       u64* table_key, u32* table_len, u64* table_cs) {
+    const u32 regions = counters[kRegions];
+    if (regions > capacity) return;
+    const i64 stride = static_cast<i64>(gridDim.x) * blockDim.x;
+    for (i64 i = thread_rank(); i < regions; i += stride) {
+        n[i] = 0;
+        sum_L[i] = sum_A[i] = sum_B[i] = 0;
+        height[i] = 0;
+        parent[i] = static_cast<i32>(i);
+        best[i] = tie[i] = ~0ull;
+    }
+    const u32 slots = table_slots(edges_per_node * regions);
+    for (i64 i = thread_rank(); i < slots; i += stride) {
+        table_key[i] = kNoKey;
+        table_len[i] = 0;
+        table_cs[i] = 0;
+    }
+    if (thread_rank() == 0) {
+        for (i32 k = kRegions + 1; k < kCounters; ++k) counters[k] = 0;
+    }
+}
+
+// Sums over the pixels of each region; one atomic for each run of a region in a warp's piece of a row.
+extern "C" __global__ void __launch_bounds__(kTileWidth* kTileHeight)
+    graph_nodes(const u32* counters, u32 capacity, const u32* __restrict__ lab,
+                const i32* __restrict__ labels, i32 width, i32 height, u32* n, u64* sum_L, u64* sum_A,
+                u64* sum_B) {
+    if (counters[kRegions] > capacity) return;
+    const TilePixel at = tile_pixel(width, height, kTileHeight);
+    const i32 label = at.inside ? labels[at.index] : -1;
+    const u32 pixel = at.inside ? lab[at.index] : 0;
+    const i32 left = __shfl_up_sync(kFullWarp, label, 1);
+    const bool starts = lane() == 0 || left != label;
+    const u32 run_starts = __ballot_sync(kFullWarp, starts);
+    const u32 up_to_here = 0xffffffffu >> (kWarp - 1 - lane());
+    const i32 start = kWarp - 1 - __clz(static_cast<i32>(run_starts & up_to_here));
+    // Three sums in one word: at most 32 * 400, 32 * 1131 and 32 * 1113, so no field meets the next.
+    u64 sums = static_cast<u64>(lab_L(pixel)) | static_cast<u64>(lab_A(pixel)) << 16 |
+               static_cast<u64>(lab_B(pixel)) << 32;
+    for (i32 step = 1; step < kWarp; step *= 2) {
+        const u64 before = __shfl_up_sync(kFullWarp, sums, static_cast<u32>(step));
+        if (lane() - step >= start) sums += before;
+    }
+    const bool ends = lane() == kWarp - 1 || (run_starts >> (lane() + 1) & 1u) != 0;
+    if (!ends || label < 0) return;
+    atomicAdd(n + label, static_cast<u32>(lane() - start + 1));
+    atomicAdd(sum_L + label, sums & 0xffffu);
+    atomicAdd(sum_A + label, sums >> 16 & 0xffffu);
+    atomicAdd(sum_B + label, sums >> 32);
+}
+
+SUPERPIXEL_DEVICE u32 contrast_between(const u32* lab, i64 p, i64 q) {
+    const u32 a = lab[p];
+    const u32 b = lab[q];
+    return static_cast<u32>(contrast(lab_L(a) - lab_L(b), lab_A(a) - lab_A(b), lab_B(a) - lab_B(b)));
+}
+// The contrast of the side between a pixel and the next one of its row, or of its column.
+SUPERPIXEL_DEVICE u32 contrast_right(const u32* lab, i32 x, i32 y, i32 width) {
+    const i64 row = static_cast<i64>(y) * width;
+    return contrast_between(lab, row + max(x - 1, 0), row + min(x + 2, width - 1));
+}
+SUPERPIXEL_DEVICE u32 contrast_down(const u32* lab, i32 x, i32 y, i32 width, i32 height) {
+    return contrast_between(lab, static_cast<i64>(max(y - 1, 0)) * width + x,
+                            static_cast<i64>(min(y + 2, height - 1)) * width + x);
+}
+
+extern "C" __global__ void __launch_bounds__(kTileWidth* kTileHeight)
+    graph_sides(const u32* counters, u32 capacity, const u32* __restrict__ lab,
+                const i32* __restrict__ labels, i32 width, i32 height, u64* table_key, u32* table_len,
+                u64* table_cs) {
+    const u32 regions = counters[kRegions];
+    if (regions > capacity) return;
+    const TilePixel at = tile_pixel(width, height, kTileHeight);
+    if (!at.inside) return;
+    const Edges table{table_key, table_len, table_cs};
+    const u32 mask = region_slots(regions) - 1;
+    const i32 label = labels[at.index];
+    if (at.x + 1 < width) {
+        const i32 right = labels[at.index + 1];
+        if (right != label) {
+            add_edge(table, mask, edge_key(min(label, right), max(label, right)), 1,
+                     contrast_right(lab, at.x, at.y, width));
+        }
+    }
+    if (at.y + 1 < height) {
+        const i32 below = labels[at.index + width];
+        if (below != label) {
+            add_edge(table, mask, edge_key(min(label, below), max(label, below)), 1,
+                     contrast_down(lab, at.x, at.y, width, height));
+        }
+    }
+}
+
+// The table's edges into a list, leaving the table empty.
+extern "C" __global__ void graph_list(u32* counters, u32 capacity, u64* table_key, u32* table_len,
+                                      u64* table_cs, u64* edge_keys, u32* edge_len, u64* edge_cs) {
+    const u32 regions = counters[kRegions];
+    if (regions > capacity) return;
+    const Edges table{table_key, table_len, table_cs};
+    const Edges list{edge_keys, edge_len, edge_cs};
+    const u32 slots = region_slots(regions);
+    // slots and blockDim.x are multiples of kWarp: the lanes of a warp stay together.
+    for (i64 i = thread_rank(); i < slots; i += static_cast<i64>(gridDim.x) * blockDim.x) {
+        drain_slot(table, static_cast<u32>(i), true, list, counters + kEdges);
+    }
+}
+
+// The pixel level: every pixel a node, and an edge for every side between pixels of one base region.
+extern "C" __global__ void __launch_bounds__(kTileWidth* kTileHeight)
+    graph_pixels(u32* counters, const u32* __restrict__ lab, const i32* __restrict__ labels, i32 width,
+                 i32 height, u32* n, u64* sum_L, u64* sum_A, u64* sum_B, u64* edge_keys, u32* edge_len,
+                 u64* edge_cs) {
+    const TilePixel at = tile_pixel(width, height, kTileHeight);
+    bool right = false;
+    bool below = false;
+    if (at.inside) {
+        const u32 pixel = lab[at.index];
+        n[at.index] = 1;
+        sum_L[at.index] = static_cast<u64>(lab_L(pixel));
+        sum_A[at.index] = static_cast<u64>(lab_A(pixel));
+        sum_B[at.index] = static_cast<u64>(lab_B(pixel));
+        right = at.x + 1 < width && labels[at.index + 1] == labels[at.index];
+        below = at.y + 1 < height && labels[at.index + width] == labels[at.index];
+    }
+    const i32 node = static_cast<i32>(at.index);
+    const u32 right_at = append(counters + kEdges, right);
+    const u32 below_at = append(counters + kEdges, below);
+    if (right) {
+        edge_keys[right_at] = edge_key(node, node + 1);
+        edge_len[right_at] = 1;
+        edge_cs[right_at] = contrast_right(lab, at.x, at.y, width);
+    }
+    if (below) {
+        edge_keys[below_at] = edge_key(node, node + width);
+        edge_len[below_at] = 1;
+        edge_cs[below_at] = contrast_down(lab, at.x, at.y, width, height);
+    }
+}

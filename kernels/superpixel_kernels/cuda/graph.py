@@ -1,0 +1,55 @@
+"""Launches stage graph."""
+
+import numpy as np
+
+from superpixel_kernels.cuda.stage import Stage
+from superpixel_kernels.cuda.workspace import EDGES_PER_PIXEL, EDGES_PER_REGION, Counter
+
+TILE_HEIGHT = 8
+NODES = ("n", "sum_L", "sum_A", "sum_B")
+NODE_STATE = ("node_height", "into", "best", "tie")
+EDGES = ("edge_key", "edge_len", "edge_cs")
+TABLE = ("table_key", "table_len", "table_cs")
+
+
+def arrays(stage: Stage, *groups: tuple[str, ...]) -> list[object]:
+    """The workspace's arrays of these names, in order."""
+    return [stage.workspace[name] for group in groups for name in group]
+
+
+def build(stage: Stage) -> None:
+    """Sums over the base regions in "labels", and the list of edges between them."""
+    image = [stage.workspace["smooth"], stage.workspace["labels"], *stage.size]
+    _clear(stage, EDGES_PER_REGION)
+    stage.launch_tiles("graph_nodes", TILE_HEIGHT, [*stage.counters, *image, *arrays(stage, NODES)])
+    stage.launch_tiles("graph_sides", TILE_HEIGHT, [*stage.counters, *image, *arrays(stage, TABLE)])
+    # More threads than slots would find nothing to do.
+    stage.launch_each(
+        "graph_list", EDGES_PER_REGION * stage.node_capacity, [*stage.counters, *arrays(stage, TABLE, EDGES)]
+    )
+
+
+def build_pixels(stage: Stage) -> None:
+    """The pixel level: every pixel a node, edges inside the base regions in "labels"."""
+    pixels = np.array([stage.grid.pixels], np.uint32)
+    stage.device.upload(pixels, stage.workspace["counters"][Counter.REGIONS : Counter.REGIONS + 1])
+    _clear(stage, EDGES_PER_PIXEL)
+    stage.launch_tiles(
+        "graph_pixels",
+        TILE_HEIGHT,
+        [
+            stage.workspace["counters"],
+            stage.workspace["smooth"],
+            stage.workspace["labels"],
+            *stage.size,
+            *arrays(stage, NODES, EDGES),
+        ],
+    )
+
+
+def _clear(stage: Stage, edges_per_node: int) -> None:
+    stage.launch_each(
+        "graph_clear",
+        edges_per_node * stage.node_capacity,
+        [*stage.counters, np.uint32(edges_per_node), *arrays(stage, NODES, NODE_STATE, TABLE)],
+    )

@@ -1,0 +1,323 @@
+// Stage merge: all rounds in one launch, and the records into their order.
+//
+// A round has five phases, each over a list that was finished in the phase before:
+//   choose    edges     cost; the least word (cost and hash) at either end
+//   settle    edges     among equal words the least pair
+//   unite     edges     those chosen by both ends, or in a collective round by one, become records
+//   absorb    records   sums and heights move to the region that goes on; and
+//             edges     get their new ends and go into the table, which joins equal pairs
+//   list      table     becomes the list of edges again, and is left empty
+// While there is much to do, all blocks of a cooperative launch go through the phases together; the tail is
+// one block's. Nothing is read back by the host in between.
+#include "superpixel/merge.h"
+
+#include "edge_table.cuh"
+
+using namespace superpixel;
+
+namespace {
+
+constexpr u64 kNoWord = ~0ull;
+
+// What a region chose: an edge is recorded once, though one end or both may have chosen it.
+enum Chooser : u32 { kChosenByA = 1, kChosenByB = 2 };
+
+struct Regions {
+    u32* n;
+    u64 *sum_L, *sum_A, *sum_B;
+    u32* height;   // a float's bits: not negative, so they order like the floats
+    i32* parent;   // itself, or after a merge the region it went into
+    u64 *best, *tie;
+};
+
+struct Merge {
+    u32* counters;
+    Regions regions;
+    Edges edges;
+    u64* word;  // of each edge
+    Edges table;
+    int4* records;  // height's bits, round, a, b
+    u32* choosers;  // of each record
+    CostParams params;
+};
+
+// One block.
+struct BlockScope {
+    __device__ u32 rank() const { return threadIdx.x; }
+    __device__ u32 size() const { return blockDim.x; }
+    __device__ void sync() const { __syncthreads(); }
+};
+
+// All blocks of a cooperative launch. The last to arrive lets all go on; arrivals are only ever counted up, so
+// a block that is late to leave cannot miss anything.
+struct GridScope {
+    u32* arrived;
+    __device__ u32 rank() const { return blockIdx.x * blockDim.x + threadIdx.x; }
+    __device__ u32 size() const { return gridDim.x * blockDim.x; }
+    __device__ void sync() const {
+        __syncthreads();
+        if (threadIdx.x == 0) {
+            __threadfence();
+            const u32 ticket = atomicAdd(arrived, 1u);
+            const u32 goal = (ticket / gridDim.x + 1) * gridDim.x;
+            while (load(arrived) < goal) __nanosleep(32);
+            __threadfence();
+        }
+        __syncthreads();
+    }
+};
+
+SUPERPIXEL_DEVICE RegionMean mean_of(const Regions& regions, i32 region) {
+    const double n = static_cast<double>(regions.n[region]);
+    return {static_cast<double>(regions.sum_L[region]) / n, static_cast<double>(regions.sum_A[region]) / n,
+            static_cast<double>(regions.sum_B[region]) / n, n};
+}
+
+SUPERPIXEL_DEVICE void choose(const Merge& m, u32 edge) {
+    const u64 key = m.edges.key[edge];
+    const i32 a = edge_a(key);
+    const i32 b = edge_b(key);
+    const float cost =
+        edge_cost(mean_of(m.regions, a), mean_of(m.regions, b), static_cast<double>(m.edges.len[edge]),
+                  static_cast<double>(m.edges.cs[edge]), m.params);
+    const u64 word = edge_word(__float_as_uint(cost), edge_hash(static_cast<u32>(a), static_cast<u32>(b)));
+    m.word[edge] = word;
+    atomicMin(m.regions.best + a, word);
+    atomicMin(m.regions.best + b, word);
+}
+
+SUPERPIXEL_DEVICE void settle(const Merge& m, u32 edge) {
+    const u64 key = m.edges.key[edge];
+    const u64 word = m.word[edge];
+    const i32 a = edge_a(key);
+    const i32 b = edge_b(key);
+    if (m.regions.best[a] == word) atomicMin(m.regions.tie + a, key);
+    if (m.regions.best[b] == word) atomicMin(m.regions.tie + b, key);
+}
+
+// All lanes of a warp take part.
+SUPERPIXEL_DEVICE void unite_ends(const Merge& m, u32 edge, bool inside, i32 round, bool collective) {
+    i32 a = 0;
+    i32 b = 0;
+    u64 word = 0;
+    u32 choosers = 0;
+    if (inside) {
+        const u64 key = m.edges.key[edge];
+        word = m.word[edge];
+        a = edge_a(key);
+        b = edge_b(key);
+        choosers = (m.regions.best[a] == word && m.regions.tie[a] == key ? kChosenByA : 0u) |
+                   (m.regions.best[b] == word && m.regions.tie[b] == key ? kChosenByB : 0u);
+    }
+    const bool both = choosers == (kChosenByA | kChosenByB);
+    const bool merges = collective ? choosers != 0 : both;
+    const u32 at = append(m.counters + kRecords, merges);
+    if (!merges) return;
+    const u32 height = max(static_cast<u32>(word >> 32), max(m.regions.height[a], m.regions.height[b]));
+    m.records[at] = int4{static_cast<i32>(height), round, a, b};
+    m.choosers[at] = choosers;
+    // Every region that chooses points at its choice, but for the smaller end of a mutual one: the choices
+    // of a set form a tree with that edge as its root (the key is a strict total order).
+    if (choosers & kChosenByB) {
+        m.regions.parent[b] = a;
+    } else {
+        m.regions.parent[a] = b;
+    }
+}
+
+// Calls body(region, record) for every region that chose the record's edge: in a collective round all members
+// of all new sets, each once.
+template <class F>
+SUPERPIXEL_DEVICE void each_chooser(const Merge& m, u32 record, F&& body) {
+    const int4 merged = m.records[record];
+    if (m.choosers[record] & kChosenByA) body(merged.z);
+    if (m.choosers[record] & kChosenByB) body(merged.w);
+}
+
+// After a collective round, parents form trees of any depth, and their roots are not the smallest members.
+// Points every region at its set's smallest member, that one at itself. `best` serves as scratch.
+template <class Scope>
+SUPERPIXEL_DEVICE void name_sets(const Merge& m, Scope scope, u32 begin, u32 end) {
+    const auto each = [&](auto&& body) {
+        for (u32 i = begin + scope.rank(); i < end; i += scope.size()) each_chooser(m, i, body);
+        scope.sync();
+    };
+    i32* const parent = m.regions.parent;
+    u64* const least = m.regions.best;
+    each([&](i32 region) { least[region] = kNoWord; });
+    // Pointer jumping halves all depths (Wyllie 1979): a set has at most twice as many members as records.
+    for (u32 depth = 2 * (end - begin); depth > 1; depth = (depth + 1) / 2) {
+        each([&](i32 region) { store(parent + region, load(parent + load(parent + region))); });
+    }
+    each([&](i32 region) { atomicMin(least + parent[region], static_cast<u64>(region)); });
+    each([&](i32 region) { parent[region] = static_cast<i32>(least[parent[region]]); });
+}
+
+SUPERPIXEL_DEVICE void absorb(const Merge& m, u32 record) {
+    const u32 height = static_cast<u32>(m.records[record].x);
+    each_chooser(m, record, [&](i32 region) {
+        const Regions& r = m.regions;
+        const i32 into = r.parent[region];
+        // A set's merges are recorded with its members: each height counts at one of them at least.
+        atomicMax(r.height + into, height);
+        if (into == region) return;
+        atomicAdd(r.n + into, r.n[region]);
+        atomicAdd(r.sum_L + into, r.sum_L[region]);
+        atomicAdd(r.sum_A + into, r.sum_A[region]);
+        atomicAdd(r.sum_B + into, r.sum_B[region]);
+        atomicMax(r.height + into, r.height[region]);
+    });
+}
+
+SUPERPIXEL_DEVICE void relabel(const Merge& m, u32 edge, u32 mask) {
+    const u64 key = m.edges.key[edge];
+    const i32 p = m.regions.parent[edge_a(key)];
+    const i32 q = m.regions.parent[edge_b(key)];
+    if (p == q) return;
+    // Ready for the next round. Many threads may write this, all the same.
+    store(m.regions.best + p, kNoWord);
+    store(m.regions.tie + p, kNoWord);
+    store(m.regions.best + q, kNoWord);
+    store(m.regions.tie + q, kNoWord);
+    add_edge(m.table, mask, edge_key(min(p, q), max(p, q)), m.edges.len[edge], m.edges.cs[edge]);
+}
+
+struct RoundState {
+    i32 round;
+    u32 regions;  // nodes at the beginning
+    u32 records, merges_before, live_before;
+};
+
+// Rounds until at most `enough` edges are left.
+template <class Scope>
+SUPERPIXEL_DEVICE void rounds(const Merge& m, Scope scope, RoundState& state, u32 enough) {
+    while (true) {
+        u32* const count = m.counters + (state.round % 2 == 0 ? kEdges : kEdgesOther);
+        u32* const next_count = m.counters + (state.round % 2 == 0 ? kEdgesOther : kEdges);
+        const u32 edges = *count;
+        if (edges <= enough) return;
+        for (u32 i = scope.rank(); i < edges; i += scope.size()) choose(m, i);
+        scope.sync();
+        for (u32 i = scope.rank(); i < edges; i += scope.size()) settle(m, i);
+        if (scope.rank() == 0) *next_count = 0;
+        scope.sync();
+        const bool collective = collective_round(state.round, state.merges_before, state.live_before);
+        const u32 whole_warps = (edges + kWarp - 1) / kWarp * kWarp;
+        for (u32 i = scope.rank(); i < whole_warps; i += scope.size()) {
+            unite_ends(m, i, i < edges, state.round, collective);
+        }
+        scope.sync();
+        const u32 records = m.counters[kRecords];
+        if (collective) name_sets(m, scope, state.records, records);
+        const u32 slots = table_slots(edges);
+        for (u32 i = state.records + scope.rank(); i < records; i += scope.size()) absorb(m, i);
+        for (u32 i = scope.rank(); i < edges; i += scope.size()) relabel(m, i, slots - 1);
+        scope.sync();
+        for (u32 i = scope.rank(); i < slots; i += scope.size()) {
+            drain_slot(m.table, i, true, m.edges, next_count);
+        }
+        state.live_before = state.regions - state.records;
+        state.merges_before = records - state.records;
+        state.records = records;
+        ++state.round;
+        if (scope.rank() == 0) m.counters[kRounds] = static_cast<u32>(state.round);
+        scope.sync();
+    }
+}
+
+}  // namespace
+
+// Cooperative. Expects the regions as graph_clear leaves them, with their sums, the edges as a list, and the
+// table empty. tail_edges: from so few edges on, one block goes on alone.
+extern "C" __global__ void __launch_bounds__(1024)
+    merge_rounds(u32* counters, u32 capacity, u32* n, u64* sum_L, u64* sum_A, u64* sum_B, u32* height,
+                 i32* parent, u64* best, u64* tie, u64* edge_keys, u32* edge_len, u64* edge_cs, u64* word,
+                 u64* table_key, u32* table_len, u64* table_cs, int4* records, u32* choosers, double k4,
+                 double cell_area, u32 tail_edges) {
+    const u32 regions = counters[kRegions];
+    if (regions > capacity) return;
+    const Merge merge{counters,
+                      {n, sum_L, sum_A, sum_B, height, parent, best, tie},
+                      {edge_keys, edge_len, edge_cs},
+                      word,
+                      {table_key, table_len, table_cs},
+                      records,
+                      choosers,
+                      {k4, cell_area}};
+    RoundState state{0, regions, 0, 0, 0};
+    const GridScope all{counters + kArrived};
+    rounds(merge, all, state, tail_edges);
+    all.sync();  // everyone has read that it is over, before the tail counts on
+    if (blockIdx.x == 0) rounds(merge, BlockScope{}, state, 0);
+}
+
+namespace {
+
+// (height, round, a, b), a strict total order.
+SUPERPIXEL_DEVICE bool precedes(const int4& p, const int4& q) {
+    if (p.x != q.x) return static_cast<u32>(p.x) < static_cast<u32>(q.x);
+    if (p.y != q.y) return p.y < q.y;
+    return p.z != q.z ? p.z < q.z : p.w < q.w;
+}
+
+constexpr u32 kSortTile = 1024;
+
+}  // namespace
+
+// Sorts each kSortTile of records: a bitonic network in shared memory (Batcher 1968). Half as many threads.
+extern "C" __global__ void __launch_bounds__(kSortTile / 2)
+    merge_sort_tiles(const u32* counters, u32 capacity, int4* records) {
+    __shared__ int4 tile[kSortTile];
+    const u32 count = counters[kRecords];
+    const u32 begin = blockIdx.x * kSortTile;
+    if (counters[kRegions] > capacity || begin >= count) return;
+    const int4 last{-1, 0x7fffffff, 0x7fffffff, 0x7fffffff};
+    for (u32 i = threadIdx.x; i < kSortTile; i += blockDim.x) {
+        tile[i] = begin + i < count ? records[begin + i] : last;
+    }
+    for (u32 size = 2; size <= kSortTile; size *= 2) {
+        for (u32 apart = size / 2; apart > 0; apart /= 2) {
+            __syncthreads();
+            for (u32 i = threadIdx.x; i < kSortTile / 2; i += blockDim.x) {
+                const u32 p = i / apart * 2 * apart + i % apart;
+                const u32 q = p + apart;
+                const bool rising = (p & size) == 0;
+                const int4 low = tile[p];
+                const int4 high = tile[q];
+                if (precedes(high, low) == rising) {
+                    tile[p] = high;
+                    tile[q] = low;
+                }
+            }
+        }
+    }
+    __syncthreads();
+    for (u32 i = threadIdx.x; i < kSortTile; i += blockDim.x) {
+        if (begin + i < count) records[begin + i] = tile[i];
+    }
+}
+
+// Merges pairs of sorted runs of `run` records: each record's place is its own in its run, plus how many of the
+// other run come before it.
+extern "C" __global__ void merge_sort_runs(const u32* counters, u32 capacity, u32 run,
+                                           const int4* __restrict__ from, int4* to) {
+    const i64 i = thread_rank();
+    const i64 count = counters[kRecords];
+    if (counters[kRegions] > capacity || i >= count) return;
+    const int4 record = from[i];
+    const i64 own = i / run * run;
+    const i64 pair = own / (2 * static_cast<i64>(run)) * (2 * static_cast<i64>(run));
+    const i64 other = own == pair ? pair + run : pair;
+    i64 low = min(other, count);
+    i64 high = min(other + run, count);
+    const i64 other_begin = low;
+    while (low < high) {
+        const i64 middle = (low + high) / 2;
+        if (precedes(from[middle], record)) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    to[pair + (i - own) + (low - other_begin)] = record;
+}

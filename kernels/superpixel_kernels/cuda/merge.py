@@ -1,0 +1,58 @@
+"""Launches stage merge."""
+
+import numpy as np
+
+from superpixel_kernels.cuda.device import DeviceArray
+from superpixel_kernels.cuda.graph import EDGES, NODE_STATE, NODES, TABLE, arrays
+from superpixel_kernels.cuda.stage import Stage
+
+SORT_TILE = 1024
+"""Records that one block sorts; as in merge.cu."""
+
+
+def merge(stage: Stage, *, edges_per_node: int, k4: float, cell_area: float) -> DeviceArray:
+    """All rounds, from the state that stage graph leaves.
+
+    Args:
+        stage: the image.
+        edges_per_node: at most so many edges there are for each node.
+        k4: 0.4 * compactness.
+        cell_area: the step's square; 1 on the pixel level.
+
+    Returns:
+        The records, four int32 each (height's bits, round, a, b), in their order.
+    """
+    device, workspace, tuning = stage.device, stage.workspace, stage.tuning
+    blocks = -(-edges_per_node * stage.node_capacity // tuning.merge_threads)
+    device.launch(
+        "merge_rounds",
+        min(blocks, device.resident_blocks("merge_rounds", tuning.merge_threads)),
+        tuning.merge_threads,
+        [
+            *stage.counters,
+            *arrays(stage, NODES, NODE_STATE, EDGES),
+            workspace["edge_word"],
+            *arrays(stage, TABLE),
+            workspace["records"],
+            workspace["choosers"],
+            np.float64(k4),
+            np.float64(cell_area),
+            np.uint32(tuning.tail_edges),
+        ],
+        cooperative=True,
+    )
+    return _sort(stage)
+
+
+def _sort(stage: Stage) -> DeviceArray:
+    records, other = stage.workspace["records"], stage.workspace["records_other"]
+    count = stage.node_capacity
+    stage.device.launch(
+        "merge_sort_tiles", -(-count // SORT_TILE), SORT_TILE // 2, [*stage.counters, records]
+    )
+    run = SORT_TILE
+    while run < count:
+        stage.launch_each("merge_sort_runs", count, [*stage.counters, np.uint32(run), records, other])
+        records, other = other, records
+        run *= 2
+    return records

@@ -1,0 +1,288 @@
+"""All stages in their order, on one device and stream: an image in, base labels and merge records out."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from superpixel_kernels.cpu._engine import CancelToken
+from superpixel_kernels.cuda import color, components, cut, graph, merge, slic, smooth
+from superpixel_kernels.cuda.color import DeviceImage
+from superpixel_kernels.cuda.device import Device, DeviceArray
+from superpixel_kernels.cuda.stage import Stage
+from superpixel_kernels.cuda.workspace import (
+    EDGES_PER_PIXEL,
+    EDGES_PER_REGION,
+    Counter,
+    Grid,
+    Layout,
+    Tuning,
+    Workspace,
+    graph_layout,
+    image_layout,
+)
+from superpixel_kernels.errors import Cancelled
+
+Observer = Callable[[str, Stage], None]
+"""Told of every stage that was launched, while its results are in the workspace."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What compactness means to the kernels; as in cpu/engine.h."""
+
+    compactness: float
+
+    @property
+    def m2(self) -> int:
+        """Weight of the distance in space, in stage assign."""
+        return int(20.5 + 8.0 * self.compactness)
+
+    @property
+    def k4(self) -> float:
+        """Weight of the shape factor, in stage merge."""
+        return 0.4 * self.compactness
+
+
+@dataclass(frozen=True, slots=True)
+class Segmentation:
+    """What leaves the device.
+
+    Attributes:
+        labels: (height, width) int32: the base regions.
+        records: (regions - 1, 4) int32: the merges (height's bits, round, a, b), in their order.
+        seconds: by stage, as the device measured them.
+    """
+
+    labels: NDArray[np.int32]
+    records: NDArray[np.int32]
+    seconds: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class OnDevice:
+    """What `Pipeline.run` leaves on the device.
+
+    Attributes:
+        labels: (pixels,) int32: the base regions.
+        records: four int32 each, `regions - 1` of them: the merges, in their order.
+        regions: how many base regions there are.
+        seconds: by stage, as the device measured them.
+    """
+
+    labels: DeviceArray
+    records: DeviceArray
+    regions: int
+    seconds: dict[str, float]
+
+
+class _Clock:
+    """Where the device's time goes; also where a cancelled call stops."""
+
+    def __init__(self, device: Device, cancel: CancelToken | None, observe: Observer | None) -> None:
+        self._device = device
+        self._cancel = cancel
+        self._observe = observe
+        self._marks = [("", device.mark())]
+
+    @property
+    def observed(self) -> bool:
+        """Whether someone looks at the stages."""
+        return self._observe is not None
+
+    def done(self, name: str, stage: Stage) -> None:
+        """Stage `name` is launched."""
+        self._marks.append((name, self._device.mark()))
+        if self._observe is not None:
+            self._observe(name, stage)
+        if self._cancel is not None and self._cancel.cancelled:
+            raise Cancelled("cancelled")
+
+    def seconds(self) -> dict[str, float]:
+        """Seconds by stage; after a download."""
+        seconds: dict[str, float] = {}
+        for (_, start), (name, end) in zip(self._marks, self._marks[1:], strict=False):
+            seconds[name] = seconds.get(name, 0.0) + self._device.seconds_between(start, end)
+        return seconds
+
+
+class Pipeline:
+    """Segments images one after the other; used by one thread at a time.
+
+    Args:
+        device: where to run.
+        limit_bytes: cap on the device memory for one image; None: what the device has.
+        tuning: sizes of blocks.
+    """
+
+    def __init__(
+        self, device: Device, *, limit_bytes: int | None = None, tuning: Tuning | None = None
+    ) -> None:
+        self.device = device
+        self.workspace = Workspace(device, limit_bytes=limit_bytes)
+        self.tuning = tuning or Tuning()
+        self._tables = color.Tables(device)
+
+    def run(
+        self,
+        image: NDArray[np.uint8] | DeviceImage,
+        size: tuple[int, int],
+        settings: Settings,
+        cancel: CancelToken | None = None,
+        observe: Observer | None = None,
+    ) -> "OnDevice":
+        """Run all stages and leave the results on the device: good until the next call.
+
+        Args:
+            image: (height, width, 1 or 3) uint8, C order, in host memory; or an image on the device.
+            size: height and width.
+            settings: from compactness.
+            cancel: stops between stages.
+            observe: is told of the stages.
+
+        Raises:
+            OutOfMemory: there is no room; the next image may have it.
+            DeviceLost: the device failed.
+            Cancelled: `cancel` was set.
+        """
+        height, width = size
+        grid = Grid(width, height)
+        nodes = grid.regions_guess
+        while True:
+            stage = self._stage(grid, image, nodes, EDGES_PER_REGION)
+            clock = _Clock(self.device, cancel, observe)
+            self._base(stage, clock, image, settings)
+            graph.build(stage)
+            clock.done("graph", stage)
+            records = merge.merge(
+                stage, edges_per_node=EDGES_PER_REGION, k4=settings.k4, cell_area=float(grid.step**2)
+            )
+            clock.done("merge", stage)
+            regions = int(self._counters()[Counter.REGIONS])
+            if regions <= stage.node_capacity:
+                return OnDevice(self.workspace["labels"][: grid.pixels], records, regions, clock.seconds())
+            nodes = regions  # more than was guessed: the kernels of graph and merge did nothing
+
+    def segment(
+        self,
+        image: NDArray[np.uint8] | DeviceImage,
+        size: tuple[int, int],
+        settings: Settings,
+        cancel: CancelToken | None = None,
+        observe: Observer | None = None,
+    ) -> Segmentation:
+        """As `run`, with the results in host memory."""
+        made = self.run(image, size, settings, cancel, observe)
+        labels = self.device.host_array(size, np.int32)
+        self.device.download(made.labels, labels.reshape(-1))
+        return Segmentation(labels, self._download(made.records, made.regions - 1), made.seconds)
+
+    def pixel_merges(
+        self,
+        image: NDArray[np.uint8] | DeviceImage,
+        base_labels: NDArray[np.int32],
+        settings: Settings,
+        cancel: CancelToken | None = None,
+    ) -> NDArray[np.int32]:
+        """The merges of the pixels inside each base region.
+
+        Args:
+            image: as for `segment`.
+            base_labels: (height, width) int32, as `segment` gave them.
+            settings: from compactness.
+            cancel: stops between stages.
+
+        Returns:
+            (pixels - regions, 4) int32 records.
+
+        Raises:
+            OutOfMemory, DeviceLost, Cancelled: as `segment`.
+        """
+        height, width = base_labels.shape
+        grid = Grid(width, height)
+        stage = self._stage(grid, image, grid.pixels, EDGES_PER_PIXEL)
+        clock = _Clock(self.device, cancel, None)
+        self._smoothed(stage, clock, image)
+        self.device.upload(
+            np.ascontiguousarray(base_labels).reshape(-1), self.workspace["labels"][: grid.pixels]
+        )
+        graph.build_pixels(stage)
+        clock.done("graph", stage)
+        records = merge.merge(stage, edges_per_node=EDGES_PER_PIXEL, k4=settings.k4, cell_area=1.0)
+        return self._download(records, int(self._counters()[Counter.RECORDS]))
+
+    def cut(
+        self, base_labels: NDArray[np.int32], records: NDArray[np.int32], nodes: int, count: int
+    ) -> NDArray[np.int32]:
+        """The labels of exactly `count` superpixels, made on the device.
+
+        Args:
+            base_labels: (height, width) int32.
+            records: (merges, 4) int32 of the base regions, or of the pixels.
+            nodes: base regions, or pixels: which of both is told by their number.
+            count: nodes - merges to nodes.
+
+        Returns:
+            (height, width) int32.
+        """
+        height, width = base_labels.shape
+        grid = Grid(width, height)
+        workspace = self.workspace
+        layout = self._layout(grid, 0, max(nodes, grid.regions_guess), EDGES_PER_REGION)
+        workspace.make_room(layout | {"cut": (np.int32, grid.pixels)})
+        stage = Stage(self.device, workspace, grid, self.tuning, nodes)
+        base = workspace["labels"][: grid.pixels]
+        self.device.upload(np.ascontiguousarray(base_labels).reshape(-1), base)
+        on_device = workspace["records"][: 4 * len(records)]
+        if len(records) > 0:
+            self.device.upload(np.ascontiguousarray(records).reshape(-1), on_device)
+        labels = workspace["cut"][: grid.pixels]
+        cut.cut(stage, on_device, nodes, count, labels, None if nodes == grid.pixels else base)
+        result = np.empty((height, width), np.int32)
+        self.device.download(labels, result.reshape(-1))
+        return result
+
+    def _stage(self, grid: Grid, image: object, nodes: int, edges_per_node: int) -> Stage:
+        image_bytes = image.nbytes if isinstance(image, np.ndarray) else 0
+        self.workspace.make_room(self._layout(grid, image_bytes, nodes, edges_per_node))
+        return Stage(self.device, self.workspace, grid, self.tuning, nodes)
+
+    def _layout(self, grid: Grid, image_bytes: int, nodes: int, edges_per_node: int) -> Layout:
+        return image_layout(grid, image_bytes, self.tuning) | graph_layout(nodes, edges_per_node)
+
+    def _smoothed(self, stage: Stage, clock: _Clock, image: NDArray[np.uint8] | DeviceImage) -> None:
+        if isinstance(image, np.ndarray):
+            data = self.workspace["image"][: image.nbytes]
+            self.device.upload(image.reshape(-1), data)
+            channels = image.shape[2]
+            image = DeviceImage(data, (channels * stage.grid.width, channels, 1), channels)
+        color.convert(stage, image, self._tables)
+        clock.done("color", stage)
+        smooth.smooth(stage)
+        clock.done("smooth", stage)
+
+    def _base(
+        self, stage: Stage, clock: _Clock, image: NDArray[np.uint8] | DeviceImage, settings: Settings
+    ) -> None:
+        self._smoothed(stage, clock, image)
+        slic.sum_cells(stage)
+        for iteration in range(slic.ITERATIONS):
+            slic.update(stage)
+            clock.done("update", stage)
+            last = iteration + 1 == slic.ITERATIONS
+            slic.assign(stage, settings.m2, with_sums=not last, with_labels=last or clock.observed)
+            clock.done("assign", stage)
+        components.label(stage)
+        clock.done("components", stage)
+
+    def _counters(self) -> NDArray[np.uint32]:
+        counters = np.empty(len(Counter), np.uint32)
+        self.device.download(self.workspace["counters"][: len(Counter)], counters)
+        return counters
+
+    def _download(self, records: DeviceArray, count: int) -> NDArray[np.int32]:
+        rows = np.empty((count, 4), np.int32)
+        if count > 0:
+            self.device.download(records[: 4 * count], rows.reshape(-1))
+        return rows

@@ -1,0 +1,53 @@
+"""The kernels' source text: each `.cu` file with its headers written out in place.
+
+CuPy keeps compiled kernels on disk under a hash of the source and the options; a header that is only named in
+the source could change and leave an old kernel in use.
+"""
+
+import re
+from functools import cache
+from pathlib import Path
+
+FOLDER = Path(__file__).parent
+INCLUDE_FOLDERS = (FOLDER, FOLDER.parent / "include")
+OPTIONS = ("--std=c++17", "--fmad=false")
+"""For NVRTC and nvcc: no fused multiply-add, so that every engine rounds alike."""
+
+_INCLUDE = re.compile(r'^#include "([^"]+)"$', re.MULTILINE)
+_PRAGMA_ONCE = re.compile(r"^#pragma once$", re.MULTILINE)
+
+
+def file_of(kernel: str) -> str:
+    """The name of the file, without suffix, that a kernel is in: `merge` for `merge_rounds`."""
+    return kernel.partition("_")[0]
+
+
+def files() -> tuple[str, ...]:
+    """The names of all files with kernels, without suffix."""
+    return tuple(sorted(path.stem for path in FOLDER.glob("*.cu")))
+
+
+@cache
+def source(file: str) -> str:
+    """The text of a file, complete in itself.
+
+    Raises:
+        FileNotFoundError: no such file, or one that it includes is not there.
+    """
+    seen: set[Path] = set()
+
+    def expand(path: Path) -> str:
+        if path in seen:
+            return ""
+        seen.add(path)
+        text = _PRAGMA_ONCE.sub("", path.read_text(encoding="utf-8"))
+        return _INCLUDE.sub(lambda match: expand(_find(match[1])), text)
+
+    return expand(FOLDER / f"{file}.cu")
+
+
+def _find(name: str) -> Path:
+    for folder in INCLUDE_FOLDERS:
+        if (folder / name).is_file():
+            return folder / name
+    raise FileNotFoundError(name)

@@ -1,0 +1,68 @@
+"""Everything between the stages, for comparing engines stage by stage."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from superpixel_kernels.cuda.device import DeviceArray
+from superpixel_kernels.cuda.pipeline import Pipeline, Settings
+from superpixel_kernels.cuda.stage import Stage
+from superpixel_kernels.cuda.workspace import Counter
+
+
+def trace(pixels: NDArray[np.uint8], compactness: float, pipeline: Pipeline) -> dict[str, Any]:
+    """Run the pipeline and keep what each stage makes.
+
+    Args:
+        pixels: (height, width, 1 or 3) uint8, C order.
+        compactness: 0 to 100.
+        pipeline: what to run it on.
+
+    Returns:
+        The same names, shapes and dtypes as `superpixel_kernels.cpu._engine.trace`.
+    """
+    height, width = pixels.shape[:2]
+    stages: dict[str, Any] = {"centers": [], "assign": []}
+    device = pipeline.device
+
+    def host(array: DeviceArray, count: int) -> NDArray[Any]:
+        copy = np.empty(count, array.dtype)
+        device.download(array[:count], copy)
+        return copy
+
+    def observe(name: str, stage: Stage) -> None:
+        workspace, count = stage.workspace, stage.grid.pixels
+        counters = host(workspace["counters"], len(Counter))
+        regions = int(counters[Counter.REGIONS])
+        if name in ("color", "smooth"):
+            stages[name] = _planes(host(workspace[name], count).reshape(height, width))
+        elif name == "update":
+            cells = stage.grid.cells
+            stages["centers"].append(
+                np.ascontiguousarray(host(workspace["centers"], 5 * cells).reshape(5, -1).T)
+            )
+        elif name == "assign":
+            stages["assign"].append(host(workspace["labels"], count).reshape(height, width))
+        elif name == "graph" and regions <= stage.node_capacity:
+            sums = [host(workspace[column], regions) for column in ("n", "sum_L", "sum_A", "sum_B")]
+            stages["nodes"] = np.stack(sums, axis=1, dtype=np.int64, casting="unsafe")
+            edges = int(counters[Counter.EDGES])
+            keys, lengths, contrasts = (
+                host(workspace[column], edges) for column in ("edge_key", "edge_len", "edge_cs")
+            )
+            columns = (keys >> np.uint64(32), keys & np.uint64(0xFFFFFFFF), lengths, contrasts)
+            rows = np.stack(columns, axis=1, dtype=np.int64, casting="unsafe")
+            stages["edges"] = rows[np.argsort(keys)]
+        elif name == "merge" and regions <= stage.node_capacity:
+            stages["rounds"] = int(counters[Counter.ROUNDS])
+
+    result = pipeline.segment(pixels, (height, width), Settings(compactness), observe=observe)
+    # A second pass, where regions were more than guessed, has appended to these.
+    stages["centers"], stages["assign"] = stages["centers"][-3:], stages["assign"][-3:]
+    return stages | {"base": result.labels, "merges": result.records}
+
+
+def _planes(lab: NDArray[np.uint32]) -> NDArray[np.int16]:
+    """Packed Lab, as in device.cuh, to three planes."""
+    return np.stack([lab & 0x3FF, lab >> 10 & 0x7FF, lab >> 21]).astype(np.int16)

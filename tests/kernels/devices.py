@@ -1,0 +1,83 @@
+"""Where the CUDA tests run: on the CPU under CUDA's semantics, or with SUPERPIXEL_TEST_GPU=1 on a GPU."""
+
+import ctypes
+import os
+import time
+from contextlib import contextmanager
+
+import numpy as np
+
+from superpixel_kernels.cuda import CudaWorkspace, Tuning
+from superpixel_kernels.cuda.cupy_device import CupyDevice
+from superpixel_kernels.cuda.pipeline import Pipeline
+from tests.kernels.cuda_sim import SimDevice as BareSimDevice
+
+
+class SimDevice(BareSimDevice):
+    @contextmanager
+    def active(self):
+        yield
+
+    def host_array(self, shape, dtype):
+        return np.empty(shape, dtype)
+
+    def adopt(self, image):
+        class Host:
+            __array_interface__ = image.__cuda_array_interface__
+
+        view = np.asarray(Host)
+        low, high = np.lib.array_utils.byte_bounds(view)
+        memory = np.ctypeslib.as_array((ctypes.c_uint8 * (high - low)).from_address(low))
+        array = self.empty(memory.size, np.uint8)
+        self.upload(memory, array)
+        begin = array[view.ctypes.data - low :]
+        begin.shape, begin.strides, begin.ndim, begin.host = view.shape, view.strides, view.ndim, view.copy()
+        begin.dtype = view.dtype
+        return begin
+
+    def host_copy(self, array):
+        return array.host
+
+    def mark(self):
+        return time.perf_counter()
+
+    def seconds_between(self, start, end):
+        return end - start
+
+
+ON_GPU = os.environ.get("SUPERPIXEL_TEST_GPU", "") not in ("", "0")
+
+# Small blocks and a short tail, so that small images go through everything: several blocks in every kernel,
+# rounds of all blocks together, and rounds of one block alone.
+TUNING = Tuning(threads=64, scan_threads=64, merge_threads=64, tail_edges=48)
+
+Device = CupyDevice if ON_GPU else SimDevice
+
+
+def open_device(seed=0, base=Device):
+    return base(0) if ON_GPU else base(seed=seed)
+
+
+def open_pipeline(seed=1, **options):
+    return Pipeline(open_device(seed), **{"tuning": TUNING, **options})
+
+
+def open_workspace(seed=1, base=Device, **options):
+    return CudaWorkspace(**{"tuning": TUNING, **options}, open_device=lambda _: open_device(seed, base))
+
+
+class _Borrowed:
+    """An array as if it were in device memory."""
+
+    def __init__(self, array):
+        self.array = array  # kept alive
+        self.__cuda_array_interface__ = array.__array_interface__
+
+
+def on_device(array, view=lambda array: array):
+    """`view` of an array in device memory."""
+    if not ON_GPU:
+        return _Borrowed(view(np.asarray(array)))
+    import cupy
+
+    return view(cupy.asarray(array))

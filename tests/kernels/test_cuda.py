@@ -1,0 +1,354 @@
+"""The CUDA engine against the C++ engine: every stage, `==`."""
+
+import threading
+
+import numpy as np
+import pytest
+
+import superpixel_kernels as kernels
+from superpixel_kernels import CudaWorkspace, segment
+from superpixel_kernels.cpu import _engine
+from superpixel_kernels.cuda import Tuning, bytes_needed
+from superpixel_kernels.cuda.pipeline import Settings
+from superpixel_kernels.cuda.trace import trace
+from superpixel_kernels.cuda.workspace import Grid, table_slots
+from superpixel_kernels.errors import (
+    BackendUnavailable,
+    Cancelled,
+    InvalidImage,
+    InvalidParameter,
+    OutOfMemory,
+)
+from superpixel_kernels.hierarchy import as_merges
+from superpixel_kernels.pixels import as_pixels
+from tests.kernels import golden, images
+from tests.kernels.devices import (
+    ON_GPU,
+    TUNING,
+    Device,
+    on_device,
+    open_pipeline,
+    open_workspace,
+)
+from tests.kernels.test_engine import assert_same
+
+IMAGES = images.SMALL | images.LARGE if ON_GPU else images.SMALL
+GOLDEN = golden.ROWS if ON_GPU else [row for row in golden.ROWS if row.width * row.height < 20_000]
+
+
+def run_trace(image, compactness, line):
+    with line.device.active():
+        return trace(as_pixels(image), compactness, line)
+
+
+def assert_equal_stages(image, compactness, seed, **options):
+    pixels = as_pixels(image)
+    actual = run_trace(image, compactness, open_pipeline(seed, **options))
+    expected = _engine.trace(pixels, compactness, _engine.Workspace(threads=1))
+    for stage in ("color", "smooth"):
+        assert_same(stage, actual[stage], expected[stage])
+    for iteration in range(3):
+        for stage in ("centers", "assign"):
+            name = f"{stage}, iteration {iteration}"
+            assert_same(name, actual[stage][iteration], expected[stage][iteration])
+    for stage in ("base", "nodes", "edges", "merges"):
+        assert_same(stage, actual[stage], expected[stage])
+    assert actual["rounds"] == expected["rounds"]
+    return actual
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_every_stage(name):
+    assert_equal_stages(IMAGES[name](), 10.0, seed=len(name))
+
+
+@pytest.mark.parametrize("seed", [11, 12, 13])
+@pytest.mark.parametrize("name", ["golden-60x40", "dots-64x48"])
+def test_order_of_execution_does_not_matter(name, seed):
+    assert_equal_stages(images.SMALL[name](), 10.0, seed)
+
+
+@pytest.mark.parametrize("compactness", [0.0, 3.7, 100.0])
+def test_compactness(compactness):
+    assert_equal_stages(images.photo(50, 40), compactness, seed=3)
+
+
+@pytest.mark.parametrize("row", GOLDEN, ids=str)
+def test_golden_row(row):
+    result = run_trace(row.pixels(), row.compactness, open_pipeline())
+    if row.smooth is not None:
+        assert golden.crc(golden.interleaved(result["smooth"])) == row.smooth
+    assert golden.crc(result["base"]) == row.base
+    assert golden.crc(result["merges"]) == row.merges
+    assert (len(result["nodes"]), len(result["edges"]), result["rounds"]) == (
+        row.regions,
+        row.edges,
+        row.rounds,
+    )
+
+
+def test_collective_rounds_happen_here():
+    """Some of the images above must reach the rounds in which sets of any shape merge."""
+    assert max_set_of_a_round(images.islands(130, 110)) > 2
+    assert_equal_stages(images.islands(130, 110), 10.0, seed=5)
+
+
+def max_set_of_a_round(image):
+    """Records of one round that name the same region, at most."""
+    merges = segment(image, backend="cpu").merges
+    return max(
+        np.unique(merges["a"][merges["round"] == number], return_counts=True)[1].max()
+        for number in np.unique(merges["round"])
+    )
+
+
+@pytest.mark.skipif(not ON_GPU, reason="large blocks take long on the CPU")
+@pytest.mark.parametrize("name", IMAGES)
+def test_every_stage_with_the_blocks_of_a_gpu(name):
+    assert_equal_stages(IMAGES[name](), 10.0, seed=0, tuning=Tuning())
+
+
+# --- cut ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["golden-60x40", "noise-37x41", "noise-1x1", "golden-101x1", "gray-45x35"])
+def test_cut(name):
+    image = images.SMALL[name]()
+    hierarchy = segment(image, backend="cpu")
+    records = hierarchy.merges.view(np.int32).reshape(-1, 4)
+    line = open_pipeline()
+    for count in {1, 2, 7, hierarchy.base_count // 2, hierarchy.base_count - 1, hierarchy.base_count}:
+        if 1 <= count <= hierarchy.base_count:
+            with line.device.active():
+                actual = line.cut(hierarchy.base_labels, records, hierarchy.base_count, count)
+            assert_same(f"cut {count}", actual, hierarchy.cut(count))
+
+
+@pytest.mark.parametrize("name", ["golden-60x40", "noise-37x41", "noise-1x1", "noise-2x61", "flat-23x19"])
+def test_pixel_level(name):
+    image = images.SMALL[name]()
+    expected = segment(image, backend="cpu")
+    line = open_pipeline()
+    with line.device.active():
+        records = line.pixel_merges(as_pixels(image), expected.base_labels, Settings(10.0))
+    assert_same("pixel merges", as_merges(records), expected.pixel_merges())
+    pixels = image.shape[0] * image.shape[1]
+    for count in {expected.base_count, (expected.base_count + pixels) // 2, pixels}:
+        with line.device.active():
+            labels = line.cut(expected.base_labels, records, pixels, count)
+        assert_same(f"cut {count}", labels, expected.cut(count))
+
+
+# --- through the public interface ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def workspace():
+    return open_workspace(seed=4)
+
+
+def assert_same_hierarchy(actual, expected):
+    assert_same("base", actual.base_labels, expected.base_labels)
+    assert_same("merges", actual.merges, expected.merges)
+
+
+def test_one_workspace_for_all_shapes(workspace):
+    """What an earlier image left in memory does not matter, nor whether it was larger or smaller."""
+    for name in ("photo-80x60", "noise-1x1", "golden-101x1", "primaries-41x37", "rgba-45x35", "gray-45x35"):
+        image = images.SMALL[name]()
+        hierarchy = segment(image, workspace=workspace)
+        assert_same_hierarchy(hierarchy, segment(image, backend="cpu"))
+        assert hierarchy.backend == "cuda"
+
+
+def test_hierarchy_goes_above_the_base(workspace):
+    image = images.photo(24, 20)
+    actual = segment(image, workspace=workspace)
+    expected = segment(image, backend="cpu")
+    for count in (1, 20, actual.base_count, actual.base_count + 50, 480):
+        assert_same(f"cut {count}", actual.cut(count), expected.cut(count))
+
+
+def test_timings_name_every_stage(workspace):
+    timings = segment(images.photo(24, 20), workspace=workspace).timings
+    assert timings.keys() == segment(images.photo(24, 20), backend="cpu").timings.keys()
+    assert all(seconds >= 0 for seconds in timings.values())
+
+
+STRIDED = {
+    "flipped": lambda image: image[::-1, ::-1],
+    "transposed": lambda image: image.transpose(1, 0, 2),
+    "every second": lambda image: image[::2, ::3],
+    "BGR": lambda image: image[:, :, ::-1],
+    "one row again and again": lambda image: (
+        image[[0] * 30] if ON_GPU else np.broadcast_to(image[:1], image.shape)
+    ),
+    "gray plane": lambda image: image[:, :, 1],
+    "one channel": lambda image: image[:, :, 1:2],
+}
+
+
+@pytest.mark.parametrize("view", STRIDED)
+@pytest.mark.parametrize("place", [lambda image, view: view(image), on_device], ids=["host", "device"])
+def test_any_strides(view, place, workspace):
+    image = images.photo(40, 30)
+    viewed = STRIDED[view](image)
+    actual = segment(place(image, STRIDED[view]), workspace=workspace)
+    assert_same_hierarchy(actual, segment(viewed, backend="cpu"))
+    assert actual.regions(3).area.sum() == viewed.shape[0] * viewed.shape[1]
+
+
+WRONG = {
+    "zero size": (np.zeros((0, 5, 3), np.uint8), "1 to"),
+    "dtype": (np.zeros((4, 5, 3), np.float32), "uint8, got float32"),
+    "five channels": (np.zeros((4, 5, 5), np.uint8), r"\(4, 5, 5\)"),
+    "one dimension": (np.zeros(5, np.uint8), r"\(5,\)"),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_wrong_images_get_the_same_error_everywhere(wrong, workspace):
+    image, message = WRONG[wrong]
+    texts = set()
+    for call in (
+        lambda: segment(image, backend="cpu"),
+        lambda: segment(image, workspace=workspace),
+        lambda: segment(on_device(image), workspace=workspace),
+    ):
+        with pytest.raises(InvalidImage, match=message) as caught:
+            call()
+        texts.add(str(caught.value))
+    assert len(texts) == 1
+    segment(images.photo(8, 8), workspace=workspace)
+
+
+def test_device_memory_needs_the_cuda_backend():
+    with pytest.raises(InvalidImage, match="GPU's memory"):
+        segment(on_device(images.photo(8, 8)), backend="cpu")
+
+
+def test_a_workspace_serves_one_call_at_a_time():
+    started, go_on = threading.Event(), threading.Event()
+    token = kernels.CancelToken()
+
+    class Slow(Device):
+        def launch(self, *args, **options):
+            started.set()
+            assert go_on.wait(60)
+            super().launch(*args, **options)
+
+    busy = open_workspace(base=Slow)
+    errors = []
+
+    def first():
+        try:
+            segment(images.photo(8, 8), workspace=busy, cancel=token)
+        except Cancelled as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=first)
+    thread.start()
+    assert started.wait(60)
+    with pytest.raises(RuntimeError, match="in use by another call"):
+        segment(images.photo(8, 8), workspace=busy)
+    token.cancel()
+    go_on.set()
+    thread.join()
+    assert len(errors) == 1  # it stopped after the stage that ran
+    assert_same_hierarchy(
+        segment(images.photo(8, 8), workspace=busy), segment(images.photo(8, 8), backend="cpu")
+    )
+
+
+def test_workspace_of_another_backend(workspace):
+    with pytest.raises(InvalidParameter, match="workspace"):
+        segment(images.photo(8, 8), backend="cpu", workspace=workspace)
+    with pytest.raises(InvalidParameter, match="workspace"):
+        segment(images.photo(8, 8), backend="cuda", workspace=kernels.Workspace())
+
+
+# --- memory -------------------------------------------------------------------------------------------------
+
+
+def test_bytes_needed_is_what_is_allocated():
+    for name in ("photo-80x60", "noise-1x1", "golden-101x1"):
+        image = images.SMALL[name]()
+        line = open_pipeline()
+        with line.device.active():
+            line.segment(as_pixels(image), image.shape[:2], Settings(10.0))
+        assert line.workspace.bytes == bytes_needed(image.shape[1], image.shape[0], tuning=TUNING)
+
+
+def test_more_regions_than_guessed():
+    """Noise: the first pass finds that there is no room, the second one has it."""
+    image = images.noise(80, 60)
+    actual = assert_equal_stages(image, 10.0, seed=6)
+    regions = len(actual["nodes"])
+    assert regions > Grid(80, 60).regions_guess
+    line = open_pipeline()
+    with line.device.active():
+        line.segment(image, (60, 80), Settings(10.0))
+    assert line.workspace.bytes == bytes_needed(80, 60, regions=regions, tuning=TUNING)
+
+
+def test_the_cap_is_checked_before_anything_is_allocated():
+    small, large = images.photo(40, 30), images.photo(80, 60)
+    cap = bytes_needed(40, 30, tuning=TUNING)
+    capped = open_workspace(limit_bytes=cap)
+    with pytest.raises(OutOfMemory, match=f"cap is {cap}"):
+        segment(large, workspace=capped)
+    assert capped.bytes == 0
+    assert_same_hierarchy(segment(small, workspace=capped), segment(small, backend="cpu"))
+    assert capped.bytes == cap
+
+
+def test_memory_of_another_shape_makes_way():
+    """Two shapes that fit one by one, but not side by side."""
+    wide, tall = images.photo(200, 2), images.photo(2, 200)
+    cap = max(bytes_needed(200, 2, tuning=TUNING), bytes_needed(2, 200, tuning=TUNING))
+    capped = open_workspace(limit_bytes=cap)
+    for image in (wide, tall, wide):
+        assert_same_hierarchy(segment(image, workspace=capped), segment(image, backend="cpu"))
+        assert capped.bytes <= cap
+
+
+def test_out_of_memory_leaves_a_working_workspace():
+    class Small(Device):
+        room = 200_000
+
+        def empty(self, count, dtype):
+            self.room -= count * np.dtype(dtype).itemsize
+            if self.room < 0:
+                self.room = 10_000_000
+                raise OutOfMemory("full")
+            return super().empty(count, dtype)
+
+    workspace = open_workspace(base=Small)
+    image = images.photo(40, 30)
+    with pytest.raises(OutOfMemory):
+        segment(image, workspace=workspace)
+    assert workspace.bytes == 0
+    assert_same_hierarchy(segment(image, workspace=workspace), segment(image, backend="cpu"))
+
+
+@pytest.mark.parametrize("edges", [1, 31, 32, 33, 100, 4096, 4097, 10**8])
+def test_table_slots_are_a_power_of_two_and_half_empty(edges):
+    slots = table_slots(edges)
+    assert slots & (slots - 1) == 0
+    assert slots >= 2 * edges
+    assert slots == 64 or slots < 4 * edges
+
+
+# --- where there is no GPU ----------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(kernels.why_no_cuda() is None, reason="this machine has a GPU")
+def test_without_a_gpu_the_cpu_serves_and_says_what_is_missing():
+    assert kernels.available_backends() == ("cpu",)
+    assert segment(images.photo(8, 8)).backend == "cpu"
+    for call in (
+        lambda: segment(images.photo(8, 8), backend="cuda"),
+        CudaWorkspace,
+    ):
+        with pytest.raises(BackendUnavailable, match=r"backend 'cuda': (CuPy is not installed|no )"):
+            call()
