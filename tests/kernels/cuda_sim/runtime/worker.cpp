@@ -3,6 +3,8 @@
 #include <dlfcn.h>
 #include <link.h>
 #include <signal.h>
+#include <sys/time.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -147,18 +149,38 @@ void launch_kernel() {
     what.cooperative = word() != 0;
     what.arguments.resize(read_word());
     read_all(what.arguments.data(), what.arguments.size() * sizeof(u64));
+    const auto until = [](double seconds) {
+        itimerval timer{};
+        timer.it_value.tv_sec = static_cast<time_t>(seconds);
+        timer.it_value.tv_usec =
+            static_cast<suseconds_t>((seconds - static_cast<double>(timer.it_value.tv_sec)) * 1e6);
+        setitimer(ITIMER_REAL, &timer, nullptr);
+    };
+    until(options.seconds);
     run(std::move(what));
+    until(0);
     answer("");
 }
 
-void on_signal(int number, siginfo_t* info, void*) {
-    const std::string name = number == SIGFPE ? "division by zero" : "access to no memory at all";
-    std::string text = name;
+void* interrupted_at(void* context) {
+    const auto& machine = static_cast<ucontext_t*>(context)->uc_mcontext;
+#if defined(__x86_64__)
+    return reinterpret_cast<void*>(machine.gregs[REG_RIP] + 1);  // as if it returned to there
+#else
+    return reinterpret_cast<void*>(machine.pc + 1);
+#endif
+}
+
+void on_signal(int number, siginfo_t* info, void* context) {
+    std::string text = "access to no memory at all";
+    if (number == SIGFPE) text = "division by zero";
+    if (number == SIGALRM) text = "does not end: stopped after " + std::to_string(options.seconds) + " s";
     if (current != nullptr) {
         const char* p = static_cast<const char*>(info->si_addr);
         const char* low = current->stack.base;
-        if (number != SIGFPE && p < low && p >= low - 65536) text = "stack overflow";
-        text += " by " + where(*current);
+        if (number == SIGSEGV && p < low && p >= low - 65536) text = "stack overflow";
+        const std::string line = at(interrupted_at(context));
+        text += " by " + where(*current) + (line.empty() ? at(current->pc) : line);
     }
     fault(text);
 }
@@ -256,6 +278,13 @@ extern "C" void __asan_on_error() {
                  describe(address, __asan_get_report_access_size()).c_str(), where(*current).c_str());
     std::fflush(stderr);
 }
+
+extern "C" void __ubsan_on_report() {
+    if (current == nullptr || launch.kernel == nullptr) return;
+    std::fprintf(stderr, "cuda_sim: kernel `%s`: UndefinedBehaviorSanitizer: by %s\n",
+                 launch.kernel->name.c_str(), where(*current).c_str());
+    std::fflush(stderr);
+}
 #endif
 
 // worker SEED RACES RESIDENT SECONDS
@@ -271,7 +300,6 @@ int main(int argc, char** argv) {
     answers = dup(STDOUT_FILENO);
     dup2(STDERR_FILENO, STDOUT_FILENO);
 
-#if !defined(__SANITIZE_ADDRESS__)
     static char alternate[64 << 10];
     stack_t stack{};
     stack.ss_sp = alternate;
@@ -280,9 +308,9 @@ int main(int argc, char** argv) {
     struct sigaction action{};
     action.sa_sigaction = on_signal;
     action.sa_flags = SA_SIGINFO | SA_ONSTACK;
+    sigaction(SIGALRM, &action, nullptr);
+#if !defined(__SANITIZE_ADDRESS__)
     for (const int number : {SIGSEGV, SIGBUS, SIGFPE}) sigaction(number, &action, nullptr);
-#else
-    static_cast<void>(on_signal);
 #endif
 
     for (;;) {
