@@ -19,6 +19,7 @@ std::vector<KernelInfo> kernels;
 Options options;
 Launch launch;
 Thread* current = nullptr;
+Thread* latest = nullptr;
 Random scheduling;
 u32 generation = 1;
 
@@ -65,7 +66,7 @@ void block_in(State state) {
 }
 
 void resume(Thread& thread) {
-    current = &thread;
+    current = latest = &thread;
     // Mostly short runs in race mode, where any order shows a race; long ones else, for speed.
     budget =
         static_cast<int32_t>(1 + scheduling.below(options.races ? 256 : 1u << (4 + scheduling.below(10))));
@@ -426,6 +427,7 @@ void run(Launch what) {
             fault("write out of bounds, beside the array of `" + launch.kernel->parameters[i] + "`");
     }
     launch = {};
+    latest = nullptr;
 }
 
 }  // namespace sim

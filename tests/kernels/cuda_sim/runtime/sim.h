@@ -175,6 +175,7 @@ struct Launch {
 extern Options options;
 extern Launch launch;
 extern Thread* current;  // none: the scheduler
+extern Thread* latest;   // ran last
 extern Random scheduling;
 extern u32 generation;  // grows with each launch and each block
 

@@ -175,12 +175,12 @@ void on_signal(int number, siginfo_t* info, void* context) {
     std::string text = "access to no memory at all";
     if (number == SIGFPE) text = "division by zero";
     if (number == SIGALRM) text = "does not end: stopped after " + std::to_string(options.seconds) + " s";
-    if (current != nullptr) {
+    if (const Thread* thread = current != nullptr ? current : latest; thread != nullptr) {
         const char* p = static_cast<const char*>(info->si_addr);
-        const char* low = current->stack.base;
+        const char* low = thread->stack.base;
         if (number == SIGSEGV && p < low && p >= low - 65536) text = "stack overflow";
         const std::string line = at(interrupted_at(context));
-        text += " by " + where(*current) + (line.empty() ? at(current->pc) : line);
+        text += " by " + where(*thread) + (line.empty() ? at(thread->pc) : line);
     }
     fault(text);
 }
