@@ -1,0 +1,55 @@
+"""Notes the launches that launchers make, to compare them with what a compiler says the kernels take."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from superpixel_kernels.cuda.device import Device
+
+Launch = tuple[str, tuple[str, ...]]
+"""A kernel's name, and its arguments as PTX types: u64 for arrays and 64-bit integers, u32, f32, f64."""
+
+
+class RecordingDevice:
+    """A device that passes everything on, and keeps in `launches` what was launched."""
+
+    def __init__(self, device: Device) -> None:
+        self._device = device
+        self.launches: set[Launch] = set()
+
+    @property
+    def name(self) -> str:
+        return self._device.name
+
+    def empty(self, count: int, dtype: DTypeLike) -> Any:
+        return self._device.empty(count, dtype)
+
+    def upload(self, host: NDArray[np.generic], to: Any) -> None:
+        self._device.upload(host, to)
+
+    def download(self, source: Any, to: NDArray[np.generic]) -> None:
+        self._device.download(source, to)
+
+    def launch(
+        self,
+        kernel: str,
+        grid: int | tuple[int, int],
+        block: int | tuple[int, int],
+        args: Sequence[Any],
+        *,
+        shared_bytes: int = 0,
+        cooperative: bool = False,
+    ) -> None:
+        self.launches.add((kernel, tuple(map(_ptx_type, args))))
+        self._device.launch(kernel, grid, block, args, shared_bytes=shared_bytes, cooperative=cooperative)
+
+    def resident_blocks(self, kernel: str, block: int, *, shared_bytes: int = 0) -> int:
+        return self._device.resident_blocks(kernel, block, shared_bytes=shared_bytes)
+
+
+def _ptx_type(argument: Any) -> str:
+    if isinstance(argument, np.generic):
+        return ("f" if argument.dtype.kind == "f" else "u") + str(8 * argument.dtype.itemsize)
+    return "u64"

@@ -1,0 +1,133 @@
+"""Every kernel compiles for real GPUs: no warning, no register spill, no inexact arithmetic, fitting arguments."""
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.kernels import cuda_compile, images
+from tests.kernels.cuda_compile import ARCHITECTURES, CompileFailed, Compiled, by_nvcc, by_nvrtc
+from tests.kernels.cuda_sim import SimDevice, build
+from tests.kernels.cuda_sim.recording import RecordingDevice
+
+OWN = Path(__file__).with_name("cuda_sim") / "kernels"
+FILES = [*sorted(build.KERNELS.glob("*.cu")), OWN / "sums.cu"]
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_nvrtc(file, architecture):
+    compiled = by_nvrtc(file, architecture)
+    assert compiled.entries()
+    assert compiled.spills() == []
+    assert compiled.inexact() == []
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_nvcc(file):
+    compiled = by_nvcc(file)
+    for architecture in ARCHITECTURES:
+        assert f"for 'sm_{architecture}'" in compiled.log
+    assert compiled.spills() == []
+
+
+def check_launches(launches, files):
+    """Each launch's arguments have the types of the kernel's parameters in PTX."""
+    entries = {}
+    for file in files:
+        entries |= by_nvrtc(file, ARCHITECTURES[0]).entries()
+    for kernel, arguments in sorted(launches):
+        assert (kernel, list(arguments)) == (kernel, entries.get(kernel))
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("superpixel_kernels.cuda.pipeline") is None, reason="no launchers yet"
+)
+def test_launchers_pass_what_the_kernels_take():
+    from superpixel_kernels.cuda import pipeline
+
+    device = RecordingDevice(SimDevice())
+    pipeline.trace(images.golden(40, 30), 10.0, device)
+    assert device.launches
+    check_launches(device.launches, FILES)
+
+
+# --- the checks themselves ----------------------------------------------------------------------------------
+
+
+def write(folder, body, parameters="double *a, double b, int n"):
+    file = folder / "bad.cu"
+    file.write_text(f'extern "C" __global__ void bad_kernel({parameters}) {{ {body} }}\n')
+    return file
+
+
+def test_a_launch_that_does_not_fit_is_found():
+    device = RecordingDevice(SimDevice(folder=OWN))
+    values, total = device.empty(8, np.int32), device.empty(1, np.int32)
+    for array in (values, total):
+        device.upload(np.zeros(array.size, np.int32), array)
+    device.launch("sums_reduce", 1, 256, [values, np.int32(8), total])
+    check_launches(device.launches, FILES)
+    assert device.launches == {("sums_reduce", ("u64", "u32", "u64"))}
+    for wrong in (("u64", "u64", "u64"), ("u64", "u32"), ("u64", "f32", "u64")):
+        with pytest.raises(AssertionError):
+            check_launches({("sums_reduce", wrong)}, FILES)
+    with pytest.raises(AssertionError):
+        check_launches({("sums_of_another_name", ("u64",))}, FILES)
+
+
+@pytest.mark.parametrize("compiler", [lambda file: by_nvrtc(file, 75), by_nvcc], ids=["nvrtc", "nvcc"])
+@pytest.mark.parametrize("body", ["int unused;", "a[0] = undeclared;"], ids=["warning", "error"])
+def test_warnings_and_errors_fail(tmp_path, compiler, body):
+    with pytest.raises(CompileFailed, match=r"bad\.cu\(1\): (warning|error)"):
+        compiler(write(tmp_path, body))
+
+
+SPILLING = (
+    "double x[64]; for (int i = 0; i < 64; ++i) x[i] = a[i * n]; "
+    "for (int r = 0; r < n; ++r) for (int i = 0; i < 64; ++i) x[i] = x[i] * x[(i + 1) % 64] + b; "
+    "for (int i = 0; i < 64; ++i) a[i] = x[i];"
+)
+
+
+def test_register_spills_are_seen(tmp_path):
+    file = write(tmp_path, SPILLING)
+    file.write_text(file.read_text().replace("void bad", "void __launch_bounds__(1024, 1) bad"))
+    (spill,) = by_nvrtc(file, 75).spills()
+    assert spill.startswith("bad_kernel on sm_75: ")
+    with pytest.raises(CompileFailed, match="spill"):
+        by_nvcc(file, [75])
+
+
+def test_inexact_arithmetic_is_seen(tmp_path):
+    file = write(tmp_path, "a[0] = a[1] * b + a[2];")
+    assert by_nvrtc(file, 75).inexact() == []
+    assert "fma.rn.f64" in by_nvrtc(file, 75, []).inexact()[0]
+    fast = write(tmp_path, "a[0] = sqrtf(b) / a[1];", "float *a, float b, int n")
+    assert by_nvrtc(fast, 75).inexact() == []
+    assert len(by_nvrtc(fast, 75, ["--use_fast_math", "--fmad=false"]).inexact()) >= 2
+
+
+def test_parameters_are_read_from_ptx():
+    ptx = """
+    .visible .entry one_kernel(
+        .param .u64 .ptr .align 1 one_kernel_param_0,
+        .param .u32 one_kernel_param_1,
+        .param .f64 one_kernel_param_2
+    )
+    .maxntid 256
+    .visible .entry two_kernel()
+    """
+    assert Compiled(ptx, "").entries() == {"one_kernel": ["u64", "u32", "f64"], "two_kernel": []}
+
+
+def test_nvcc_comes_from_the_packages_where_none_is_on_the_path(monkeypatch, tmp_path):
+    package = tmp_path / "nvidia" / "cu13" / "bin"
+    package.mkdir(parents=True)
+    (package / "nvcc").touch()
+    (tmp_path / "nvidia" / "__init__.py").touch()
+    monkeypatch.setattr(cuda_compile.shutil, "which", lambda _: None)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(cuda_compile.importlib.util.sys.modules, "nvidia", raising=False)
+    assert cuda_compile.find_nvcc() == package / "nvcc"
