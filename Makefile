@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-CXX_FILES := $(shell find kernels -name '*.cpp' -o -name '*.h')
+CXX_FILES := $(shell find kernels -name '*.cpp' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh')
 PY_TYPED := kernels service examples benchmarks protos/generate.py
 SOURCES := pyproject.toml CMakeLists.txt README.md LICENSE \
            $(shell find kernels service -type f -not -path '*/__pycache__/*')
@@ -87,6 +87,27 @@ test-sanitize: install ## The kernel tests under AddressSanitizer and UBSan
 	  ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
 	  $(BIN)/python -m pytest tests/kernels --ignore tests/kernels/test_reference.py \
 	  -m "not slow_under_sanitizer" --timeout 600 -p no:cacheprovider
+
+# ---- on a GPU -------------------------------------------------------------------------------------------------------
+
+# The kernels' whole suite on this machine's GPU (in the virtual environment, or with PYTHON in one that has CuPy and
+# the package), then under NVIDIA's checkers where they are installed.
+GPU_PYTHON ?= $(BIN)/python
+
+.PHONY: test-gpu
+test-gpu: ## The CUDA engine's tests on this machine's GPU (needs an extra cuda12 or cuda13)
+	SUPERPIXEL_TEST_GPU=1 $(GPU_PYTHON) -m pytest tests/kernels/test_cuda.py -p no:cacheprovider
+	@command -v compute-sanitizer > /dev/null || { echo "make: no compute-sanitizer here: its checks were left out"; exit 0; }; \
+	for tool in memcheck racecheck synccheck initcheck; do \
+	  echo "compute-sanitizer --tool $$tool"; \
+	  SUPERPIXEL_TEST_GPU=1 compute-sanitizer --tool $$tool --error-exitcode 1 \
+	    $(GPU_PYTHON) -m pytest tests/kernels/test_cuda.py -q -p no:cacheprovider --timeout 1200 \
+	    -k "golden-60x40 or noise-37x41 or dots-64x48 or golden-101x1"; \
+	done
+
+.PHONY: bench-gpu
+bench-gpu: ## The CUDA engine's figures on this machine's GPU
+	$(GPU_PYTHON) -m benchmarks.gpu
 
 # ---- benchmarks -----------------------------------------------------------------------------------------------------
 

@@ -38,7 +38,7 @@ PIXEL_BYTES = {"color": 7, "smooth": 8, "update": 0, "assign": 20, "components":
 """Bytes a pixel that a stage reads and writes at least, all its kernels together."""
 
 EDGE_BYTES = {"graph": 120, "merge": 4 * 400}
-"""Bytes for each edge of the first round. In stage merge all rounds have about four times as many as the first;
+"""Bytes for each edge of the first round. All rounds of the merge have about four times as many as the first;
 each is read or written in five phases, with its regions and its slots of the table."""
 
 EDGES_PER_REGION = 2.4
@@ -61,7 +61,11 @@ def main(arguments: Sequence[str] | None = None, open_device: Callable[[int], De
     parser.add_argument("--device", type=int, default=0, help="index of the GPU (default: 0)")
     parser.add_argument("--rounds", type=int, default=30, help="calls of each kind (default: 30)")
     parser.add_argument("--threads", type=int, default=8, help="threads on small images (default: 8)")
+    parser.add_argument("--small", type=_size, default=SMALL, metavar="WxH", help="theirs (default: 481x321)")
     parser.add_argument("--seconds", type=float, default=5.0, help="how long they run (default: 5)")
+    parser.add_argument(
+        "--copy", type=int, default=1 << 26, metavar="N", help="integers copied to find the memory's rate"
+    )
     parser.add_argument(
         "--sizes",
         nargs="+",
@@ -74,7 +78,7 @@ def main(arguments: Sequence[str] | None = None, open_device: Callable[[int], De
     device = open_device(options.device)
     say(f"device: {device.name}")
     wholes = [measure(device, size, options.rounds) for size in options.sizes]
-    bandwidth = copy_bandwidth(device, options.rounds)
+    bandwidth = copy_bandwidth(device, options.rounds, options.copy)
     say_table(
         "Whole calls, medians, milliseconds",
         ["image", "regions", "on the device", "with transfers"],
@@ -89,15 +93,17 @@ def main(arguments: Sequence[str] | None = None, open_device: Callable[[int], De
             ["stage", "milliseconds", "MB moved", "share of the copy's rate"],
             stage_rows(each, bandwidth),
         )
-    rate = small_images_a_second(open_device, options.device, options.threads, options.seconds)
-    say(f"\n{options.threads} threads, {_named(SMALL)}: {rate:.0f} images a second")
+    rate = small_images_a_second(open_device, options.device, options.small, options.threads, options.seconds)
+    say(f"\n{options.threads} threads, {_named(options.small)}: {rate:.0f} images a second")
     last = wholes[-1]
     core = one_core_seconds(last.size)
     say(f"{_named(last.size)}, one core of the C++ engine: {1e3 * core:.0f} ms")
     times = core / last.on_device
     goals = [
         Goal.at_least(f"{_named(last.size)}, times one core of the C++ engine", times, TIMES_ONE_CORE),
-        Goal.at_least(f"{options.threads} threads, {_named(SMALL)}, images a second", rate, SMALL_A_SECOND),
+        Goal.at_least(
+            f"{options.threads} threads, {_named(options.small)}, images a second", rate, SMALL_A_SECOND
+        ),
     ]
     for each in wholes:
         on_device, with_transfers = LIMITS_MS.get(each.size, (float("inf"), float("inf")))
@@ -165,7 +171,7 @@ def stage_rows(whole: Whole, bandwidth: float) -> list[list[object]]:
     return rows
 
 
-def copy_bandwidth(device: Device, rounds: int, count: int = 1 << 26) -> float:
+def copy_bandwidth(device: Device, rounds: int, count: int) -> float:
     """Bytes read and written in a second by a kernel that copies labels: what this memory can do."""
     with device.active():
         labels, parent, number = (device.empty(count, np.int32) for _ in range(3))
@@ -186,11 +192,10 @@ def copy_bandwidth(device: Device, rounds: int, count: int = 1 << 26) -> float:
 
 
 def small_images_a_second(
-    open_device: Callable[[int], Device], index: int, threads: int, seconds: float
+    open_device: Callable[[int], Device], index: int, size: tuple[int, int], threads: int, seconds: float
 ) -> float:
     """Images in and results out, each thread with a stream and memory of its own."""
-    image = photograph(SMALL)
-    shape = (SMALL[1], SMALL[0])
+    image, shape = photograph(size), (size[1], size[0])
     ready, counts = threading.Barrier(threads + 1), [0] * threads
     stop = threading.Event()
 

@@ -120,7 +120,9 @@ def find_nvcc() -> Path:
     for folder in (spec.submodule_search_locations or []) if spec is not None else []:
         for nvcc in sorted(Path(folder).glob("*/bin/nvcc")):
             return nvcc
-    raise FileNotFoundError("nvcc is neither on the PATH nor in the package nvidia-cuda-nvcc: run `make install`")
+    raise FileNotFoundError(
+        "nvcc is neither on the PATH nor in the package nvidia-cuda-nvcc: run `make install`"
+    )
 
 
 @functools.cache

@@ -54,12 +54,12 @@ TUNING = Tuning(threads=64, scan_threads=64, merge_threads=64, tail_edges=48)
 Device = CupyDevice if ON_GPU else SimDevice
 
 
-def open_device(seed=0, base=Device):
-    return base(0) if ON_GPU else base(seed=seed)
+def open_device(seed=0, base=Device, mode="plain"):
+    return base(0) if ON_GPU else base(seed=seed, mode=mode)
 
 
-def open_pipeline(seed=1, **options):
-    return Pipeline(open_device(seed), **{"tuning": TUNING, **options})
+def open_pipeline(seed=1, mode="plain", **options):
+    return Pipeline(open_device(seed, mode=mode), **{"tuning": TUNING, **options})
 
 
 def open_workspace(seed=1, base=Device, **options):

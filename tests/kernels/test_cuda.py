@@ -32,7 +32,9 @@ from tests.kernels.devices import (
 )
 from tests.kernels.test_engine import assert_same
 
-IMAGES = images.SMALL | images.LARGE if ON_GPU else images.SMALL
+pytestmark = pytest.mark.slow_under_sanitizer  # builds and starts other programs
+
+IMAGES = images.SMALL | images.LARGE
 GOLDEN = golden.ROWS if ON_GPU else [row for row in golden.ROWS if row.width * row.height < 20_000]
 
 
@@ -66,6 +68,25 @@ def test_every_stage(name):
 @pytest.mark.parametrize("name", ["golden-60x40", "dots-64x48"])
 def test_order_of_execution_does_not_matter(name, seed):
     assert_equal_stages(images.SMALL[name](), 10.0, seed)
+
+
+@pytest.mark.skipif(ON_GPU, reason="compute-sanitizer looks for these there")
+@pytest.mark.parametrize("mode", ["race", "asan"])
+@pytest.mark.parametrize("name", [*images.SMALL, "dots-480x320"])
+def test_no_races_and_no_stray_accesses(name, mode):
+    assert_equal_stages(IMAGES[name](), 10.0, seed=7, mode=mode)
+
+
+@pytest.mark.skipif(ON_GPU, reason="compute-sanitizer looks for these there")
+@pytest.mark.parametrize("mode", ["race", "asan"])
+def test_no_races_off_the_main_road(mode):
+    """Collective rounds of large sets, more regions than guessed, the pixel level, cuts."""
+    assert_equal_stages(images.islands(130, 110), 10.0, seed=8, mode=mode)
+    assert_equal_stages(images.noise(80, 60), 10.0, seed=9, mode=mode)
+    line = open_pipeline(10, mode)
+    hierarchy = segment(images.noise(37, 41), backend="cpu")
+    records = line.pixel_merges(images.noise(37, 41), hierarchy.base_labels, Settings(10.0))
+    assert_same("cut", line.cut(hierarchy.base_labels, records, 37 * 41, 1000), hierarchy.cut(1000))
 
 
 @pytest.mark.parametrize("compactness", [0.0, 3.7, 100.0])
@@ -196,6 +217,13 @@ def test_any_strides(view, place, workspace):
     actual = segment(place(image, STRIDED[view]), workspace=workspace)
     assert_same_hierarchy(actual, segment(viewed, backend="cpu"))
     assert actual.regions(3).area.sum() == viewed.shape[0] * viewed.shape[1]
+
+
+@pytest.mark.parametrize("name", ["rgba-45x35", "gray-45x35"])
+def test_alpha_and_gray_on_the_device(name, workspace):
+    image = images.SMALL[name]()
+    actual = segment(on_device(image, lambda array: array[::-1]), workspace=workspace)
+    assert_same_hierarchy(actual, segment(image[::-1], backend="cpu"))
 
 
 WRONG = {

@@ -1,15 +1,15 @@
 // Stage color: sRGB bytes, wherever they lie, to packed Lab.
-#include "superpixel/color.h"
-
 #include "device.cuh"
+#include "superpixel/color.h"
 
 using namespace superpixel;
 
-// Channel c of pixel (x, y) is at image[y * row_stride + x * column_stride + c * channel_stride]: any strides,
-// also negative ones. One channel is gray, four have straight alpha.
+// Channel c of pixel (x, y) is at image[y * row_stride + x * column_stride + c * channel_stride]: any
+// strides, also negative ones. One channel is gray, four have straight alpha.
 extern "C" __global__ void color_convert(const unsigned char* image, i64 row_stride, i64 column_stride,
                                          i64 channel_stride, i32 channels, i32 width, i32 height,
-                                         const u16* __restrict__ linear, const u16* __restrict__ f, u32* lab) {
+                                         const u16* __restrict__ linear, const u16* __restrict__ f,
+                                         u32* lab) {
     const i64 index = thread_rank();
     if (index >= static_cast<i64>(width) * height) return;
     const unsigned char* const pixel = image + index / width * row_stride + index % width * column_stride;

@@ -1,8 +1,8 @@
 // What the kernels share: counters, atomics without an order, scans, union-find, and barriers.
 //
 // Determinism: threads meet only in integer atomics and minima, whose result does not depend on their order,
-// and in appending to lists that nobody reads in order. Memory that other threads may change in the same phase
-// is read and written through `load` and `store`.
+// and in appending to lists that nobody reads in order. Memory that other threads may change in the same
+// phase is read and written through `load` and `store`.
 #pragma once
 
 #include "superpixel/common.h"
@@ -17,12 +17,12 @@ constexpr i32 kTileWidth = 32;  // of every kernel over image tiles: a warp is a
 
 // What only the device knows while an image is on its way: an array of u32. workspace.py names them alike.
 enum Counter {
-    kRegions,     // base regions (nodes of the merge)
-    kEdges,       // edges of the first round, and of every second one after it; the other half:
+    kRegions,  // base regions (nodes of the merge)
+    kEdges,    // edges of the first round, and of every second one after it; the other half:
     kEdgesOther,
-    kRecords,     // merge records
-    kRounds,      // rounds made
-    kArrived,     // arrivals at the grid barrier
+    kRecords,  // merge records
+    kRounds,   // rounds made
+    kArrived,  // arrivals at the grid barrier
     kCounters,
 };
 
@@ -36,9 +36,7 @@ SUPERPIXEL_DEVICE void store(T* at, T value) {
     *static_cast<volatile T*>(at) = value;
 }
 
-SUPERPIXEL_DEVICE i64 thread_rank() {
-    return static_cast<i64>(blockIdx.x) * blockDim.x + threadIdx.x;
-}
+SUPERPIXEL_DEVICE i64 thread_rank() { return static_cast<i64>(blockIdx.x) * blockDim.x + threadIdx.x; }
 SUPERPIXEL_DEVICE i32 lane() { return static_cast<i32>(threadIdx.x) % kWarp; }
 
 // L, A and B of a pixel in 9, 11 and 11 bits: all planes in one load.
@@ -59,12 +57,13 @@ struct TilePixel {
 SUPERPIXEL_DEVICE TilePixel tile_pixel(i32 width, i32 height, i32 tile_height) {
     const u32 tiles_x = static_cast<u32>((width + kTileWidth - 1) / kTileWidth);
     const i32 x = static_cast<i32>(blockIdx.x % tiles_x) * kTileWidth + lane();
-    const i32 y = static_cast<i32>(blockIdx.x / tiles_x) * tile_height + static_cast<i32>(threadIdx.x) / kWarp;
+    const i32 y =
+        static_cast<i32>(blockIdx.x / tiles_x) * tile_height + static_cast<i32>(threadIdx.x) / kWarp;
     return {x, y, x < width && y < height, static_cast<i64>(y) * width + x};
 }
 
-// Sum of `value` over the block's threads before this one; `total` gets the sum over all. `scratch` is shared,
-// kWarp + 1 long. All threads of the block take part; blockDim.x is a multiple of kWarp.
+// Sum of `value` over the block's threads before this one; `total` gets the sum over all. `scratch` is
+// shared, kWarp + 1 long. All threads of the block take part; blockDim.x is a multiple of kWarp.
 SUPERPIXEL_DEVICE i32 block_exclusive_sum(i32 value, i32* scratch, i32& total) {
     i32 sum = value;
     for (i32 step = 1; step < kWarp; step *= 2) {

@@ -2,9 +2,8 @@
 //
 // Room is sized from a guess of the regions. `capacity` is that guess: where the image has more, every kernel
 // from here on leaves at once, and the host comes again with more room.
-#include "superpixel/graph.h"
-
 #include "edge_table.cuh"
+#include "superpixel/graph.h"
 
 using namespace superpixel;
 
@@ -13,9 +12,10 @@ constexpr i32 kTileHeight = 8;
 // Region adjacency is planar: at most 3 R - 6 edges.
 SUPERPIXEL_DEVICE u32 region_slots(u32 regions) { return table_slots(3 * regions); }
 
-// Nodes, and as much of the table as so many edges a node will ever use, to their state before the first edge.
-extern "C" __global__ void graph_clear(u32* counters, u32 capacity, u32 edges_per_node, u32* n, u64* sum_L, u64* sum_A,
-                                       u64* sum_B, u32* height, i32* parent, u64* best, u64* tie,
+// Nodes, and as much of the table as so many edges a node will ever use, to their state before the first
+// edge.
+extern "C" __global__ void graph_clear(u32* counters, u32 capacity, u32 edges_per_node, u32* n, u64* sum_L,
+                                       u64* sum_A, u64* sum_B, u32* height, i32* parent, u64* best, u64* tie,
                                        u64* table_key, u32* table_len, u64* table_cs) {
     const u32 regions = counters[kRegions];
     if (regions > capacity) return;

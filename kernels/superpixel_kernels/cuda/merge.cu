@@ -9,9 +9,8 @@
 //   list      table     becomes the list of edges again, and is left empty
 // While there is much to do, all blocks of a cooperative launch go through the phases together; the tail is
 // one block's. Nothing is read back by the host in between.
-#include "superpixel/merge.h"
-
 #include "edge_table.cuh"
+#include "superpixel/merge.h"
 
 using namespace superpixel;
 
@@ -25,8 +24,8 @@ enum Chooser : u32 { kChosenByA = 1, kChosenByB = 2 };
 struct Regions {
     u32* n;
     u64 *sum_L, *sum_A, *sum_B;
-    u32* height;   // a float's bits: not negative, so they order like the floats
-    i32* parent;   // itself, or after a merge the region it went into
+    u32* height;  // a float's bits: not negative, so they order like the floats
+    i32* parent;  // itself, or after a merge the region it went into
     u64 *best, *tie;
 };
 
@@ -48,8 +47,8 @@ struct BlockScope {
     __device__ void sync() const { __syncthreads(); }
 };
 
-// All blocks of a cooperative launch. The last to arrive lets all go on; arrivals are only ever counted up, so
-// a block that is late to leave cannot miss anything.
+// All blocks of a cooperative launch. The last to arrive lets all go on; arrivals are only ever counted up,
+// so a block that is late to leave cannot miss anything.
 struct GridScope {
     u32* arrived;
     __device__ u32 rank() const { return blockIdx.x * blockDim.x + threadIdx.x; }
@@ -268,9 +267,10 @@ constexpr u32 kSortTile = 1024;
 extern "C" __global__ void __launch_bounds__(kSortTile / 2)
     merge_sort_tiles(const u32* counters, u32 capacity, int4* records) {
     __shared__ int4 tile[kSortTile];
+    if (counters[kRegions] > capacity) return;
     const u32 count = counters[kRecords];
     const u32 begin = blockIdx.x * kSortTile;
-    if (counters[kRegions] > capacity || begin >= count) return;
+    if (begin >= count) return;
     const int4 last{-1, 0x7fffffff, 0x7fffffff, 0x7fffffff};
     for (u32 i = threadIdx.x; i < kSortTile; i += blockDim.x) {
         tile[i] = begin + i < count ? records[begin + i] : last;
@@ -297,13 +297,14 @@ extern "C" __global__ void __launch_bounds__(kSortTile / 2)
     }
 }
 
-// Merges pairs of sorted runs of `run` records: each record's place is its own in its run, plus how many of the
-// other run come before it.
+// Merges pairs of sorted runs of `run` records: each record's place is its own in its run, plus how many of
+// the other run come before it.
 extern "C" __global__ void merge_sort_runs(const u32* counters, u32 capacity, u32 run,
                                            const int4* __restrict__ from, int4* to) {
+    if (counters[kRegions] > capacity) return;
     const i64 i = thread_rank();
     const i64 count = counters[kRecords];
-    if (counters[kRegions] > capacity || i >= count) return;
+    if (i >= count) return;
     const int4 record = from[i];
     const i64 own = i / run * run;
     const i64 pair = own / (2 * static_cast<i64>(run)) * (2 * static_cast<i64>(run));

@@ -1,8 +1,7 @@
 // Stages update and assign. The sums that an update needs are taken while pixels are assigned: per tile in
 // shared memory, then one atomic a centre and tile.
-#include "superpixel/slic.h"
-
 #include "device.cuh"
+#include "superpixel/slic.h"
 
 using namespace superpixel;
 

@@ -1,7 +1,6 @@
 // Stage smooth: the 3x3 binomial filter over a tile in shared memory.
-#include "superpixel/smooth.h"
-
 #include "device.cuh"
+#include "superpixel/smooth.h"
 
 using namespace superpixel;
 
@@ -30,7 +29,7 @@ extern "C" __global__ void __launch_bounds__(kTileWidth* kTileHeight)
         A[row] = binomial3(lab_A(p[0]), lab_A(p[1]), lab_A(p[2]));
         B[row] = binomial3(lab_B(p[0]), lab_B(p[1]), lab_B(p[2]));
     }
-    smooth[at.index] = pack_lab(binomial_round(binomial3(L[0], L[1], L[2])),
-                                binomial_round(binomial3(A[0], A[1], A[2])),
-                                binomial_round(binomial3(B[0], B[1], B[2])));
+    smooth[at.index] =
+        pack_lab(binomial_round(binomial3(L[0], L[1], L[2])), binomial_round(binomial3(A[0], A[1], A[2])),
+                 binomial_round(binomial3(B[0], B[1], B[2])));
 }
