@@ -34,6 +34,7 @@ $(VENV)/.tools: pyproject.toml
 # together with the tools, so that all agree on their versions.
 $(VENV)/.package: $(VENV)/.tools $(SOURCES)
 	$(PIP) install --no-build-isolation --config-settings=cmake.define.SUPERPIXEL_WERROR=ON --group dev .
+	command -v nvcc > /dev/null || $(PIP) install --group nvcc
 	touch $@
 
 .PHONY: system-packages
@@ -54,6 +55,10 @@ test: lint test-python test-sanitize ## All checks
 .PHONY: test-python
 test-python: install system-packages ## The test suite, against the installed package
 	$(BIN)/python -m pytest tests
+
+.PHONY: test-cuda-sim
+test-cuda-sim: install ## The CUDA kernels without a GPU: run on the CPU under CUDA's rules, and compiled
+	$(BIN)/python -m pytest -m cuda_sim tests/kernels
 
 .PHONY: lint
 lint: install ## Formatting, lint, types, the contract and its generated code

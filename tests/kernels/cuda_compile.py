@@ -37,9 +37,9 @@ class Compiled:
         for line in self.log.splitlines():
             if (match := re.search(r"Compiling entry function '(\w+)' for '(\w+)'", line)) is not None:
                 entry = f"{match[1]} on {match[2]}"
-            elif (match := re.search(r"(\d+) bytes spill stores, (\d+) bytes spill loads", line)) is not None:
-                if int(match[1]) or int(match[2]):
-                    found.append(f"{entry}: {match[1]} bytes spill stores, {match[2]} bytes spill loads")
+            for stores, loads in re.findall(r"(\d+) bytes spill stores, (\d+) bytes spill loads", line):
+                if int(stores) or int(loads):
+                    found.append(f"{entry}: {stores} bytes spill stores, {loads} bytes spill loads")
         return found
 
     def entries(self) -> dict[str, list[str]]:

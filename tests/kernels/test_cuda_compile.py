@@ -1,4 +1,4 @@
-"""Every kernel compiles for real GPUs: no warning, no register spill, no inexact arithmetic, fitting arguments."""
+"""Every kernel compiles for real GPUs: no warning, no spill, no inexact arithmetic, fitting arguments."""
 
 import importlib.util
 from pathlib import Path
@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 
 from tests.kernels import cuda_compile, images
-from tests.kernels.cuda_compile import ARCHITECTURES, CompileFailed, Compiled, by_nvcc, by_nvrtc
+from tests.kernels.cuda_compile import ARCHITECTURES, Compiled, CompileFailed, by_nvcc, by_nvrtc
 from tests.kernels.cuda_sim import SimDevice, build
 from tests.kernels.cuda_sim.recording import RecordingDevice
 
+pytestmark = [pytest.mark.cuda_sim, pytest.mark.slow_under_sanitizer]
+
 OWN = Path(__file__).with_name("cuda_sim") / "kernels"
-FILES = [*sorted(build.KERNELS.glob("*.cu")), OWN / "sums.cu"]
+FILES = [*sorted(build.KERNELS.glob("*.cu")), OWN / "sums.cu", OWN / "primitives.cu"]
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

@@ -8,6 +8,8 @@ import pytest
 
 from tests.kernels.cuda_sim import BadLaunch, KernelFault, SimDevice
 
+pytestmark = [pytest.mark.cuda_sim, pytest.mark.slow_under_sanitizer]
+
 KERNELS = Path(__file__).with_name("kernels")
 MODES = ("plain", "race", "asan")
 SEEDS = range(3)

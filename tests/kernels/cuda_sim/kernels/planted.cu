@@ -1,21 +1,24 @@
-// Kernels with one bug each, beside the same kernel without it (`..._mended`). test_nets.py says which net must
-// turn red at which.
+// Kernels with one bug each, beside the same kernel without it (`..._mended`). test_nets.py says which net
+// must turn red at which.
 #include "superpixel/common.h"
 
 // All take the same arguments: `count` values, as many results, and a word that starts at 0.
-#define PLANTED(name)                                                                                    \
-    extern "C" __global__ void __launch_bounds__(256)                                                    \
-        planted_##name(const int *in, int *out, int count, unsigned *word) {                             \
-        name<false>(in, out, count, word);                                                               \
-    }                                                                                                    \
-    extern "C" __global__ void __launch_bounds__(256)                                                    \
-        planted_##name##_mended(const int *in, int *out, int count, unsigned *word) {                    \
-        name<true>(in, out, count, word);                                                                \
+#define PLANTED(name)                                                                 \
+    extern "C" __global__ void __launch_bounds__(256)                                 \
+        planted_##name(const int* in, int* out, int count, unsigned* word) {          \
+        name<false>(in, out, count, word);                                            \
+    }                                                                                 \
+    extern "C" __global__ void __launch_bounds__(256)                                 \
+        planted_##name##_mended(const int* in, int* out, int count, unsigned* word) { \
+        name<true>(in, out, count, word);                                             \
     }
 
-#define BODY template <bool kMended> __device__ void
-#define ARGUMENTS ([[maybe_unused]] const int *in, [[maybe_unused]] int *out, [[maybe_unused]] int count, \
-                   [[maybe_unused]] unsigned *word)
+#define BODY                \
+    template <bool kMended> \
+    __device__ void
+#define ARGUMENTS                                                                           \
+    ([[maybe_unused]] const int* in, [[maybe_unused]] int* out, [[maybe_unused]] int count, \
+     [[maybe_unused]] unsigned* word)
 
 __device__ int global_index() { return static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x); }
 
@@ -100,7 +103,7 @@ PLANTED(global_overread)
 BODY local_overrun ARGUMENTS {
     int local[4] = {1, 2, 3, 4};
     const int i = global_index();
-    volatile int *p = local;
+    volatile int* p = local;
     p[in[i] % (kMended ? 4 : 5)] = 7;
     out[i] = local[0];
 }
@@ -130,7 +133,7 @@ BODY waits_for_a_block ARGUMENTS {
     if (threadIdx.x == 0) {
         atomicAdd(word, 1u);
         if (!kMended)
-            while (*static_cast<volatile unsigned *>(word) < gridDim.x) __nanosleep(20);
+            while (*static_cast<volatile unsigned*>(word) < gridDim.x) __nanosleep(20);
     }
     out[global_index()] = in[global_index()];
 }
@@ -154,13 +157,13 @@ enum Flaw { kNone, kNoBarrier, kNoFence };
 
 // Each word serves once: it counts the blocks that have come.
 template <int kFlaw>
-__device__ void grid_barrier(unsigned *word) {
+__device__ void grid_barrier(unsigned* word) {
     if (kFlaw == kNoBarrier) return;
     __syncthreads();
     if (threadIdx.x == 0) {
         if (kFlaw != kNoFence) __threadfence();
         atomicAdd(word, 1u);
-        while (*static_cast<volatile unsigned *>(word) < gridDim.x) __nanosleep(20);
+        while (*static_cast<volatile unsigned*>(word) < gridDim.x) __nanosleep(20);
         if (kFlaw != kNoFence) __threadfence();
     }
     __syncthreads();
@@ -168,7 +171,7 @@ __device__ void grid_barrier(unsigned *word) {
 
 // All values in reverse, over all blocks.
 template <int kFlaw>
-__device__ void reverse_all(const int *in, int *out, int count, unsigned *word) {
+__device__ void reverse_all(const int* in, int* out, int count, unsigned* word) {
     const int i = global_index();
     out[i] = in[i];
     grid_barrier<kFlaw>(word);
@@ -257,8 +260,8 @@ BODY misaligned ARGUMENTS {
     const int i = global_index();
     out[i] = in[i];
     if (i == 2) {
-        const char *bytes = reinterpret_cast<const char *>(in) + (kMended ? 8 : 6);
-        out[i] = *reinterpret_cast<const int *>(bytes);
+        const char* bytes = reinterpret_cast<const char*>(in) + (kMended ? 8 : 6);
+        out[i] = *reinterpret_cast<const int*>(bytes);
     }
 }
 PLANTED(misaligned)

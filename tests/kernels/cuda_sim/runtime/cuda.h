@@ -282,8 +282,8 @@ CUDA_SIM_MINMAX(double, float)
 
 namespace cuda_sim {
 
-// A number for each variable, given while the file is loaded: in a kernel, threads could be preempted between the
-// test and the setting of a function's static variable, and would get two.
+// A number for each variable, given while the file is loaded: in a kernel, threads could be preempted between
+// the test and the setting of a function's static variable, and would get two.
 template <class Variable>
 inline const int slot_of = cuda_sim_new_slot();
 
@@ -293,8 +293,8 @@ static inline T& shared_variable(const char* name) {
     using Element = std::remove_cv_t<std::remove_all_extents_t<T>>;
     static_assert(std::is_trivially_default_constructible_v<Element>, "__shared__ takes no constructors");
     constexpr std::size_t unit = std::is_arithmetic_v<Element> ? sizeof(Element) : alignof(Element);
-    return *static_cast<T*>(
-        const_cast<void*>(static_cast<const volatile void*>(cuda_sim_shared(slot_of<Variable>, sizeof(T), unit, name))));
+    return *static_cast<T*>(const_cast<void*>(
+        static_cast<const volatile void*>(cuda_sim_shared(slot_of<Variable>, sizeof(T), unit, name))));
 }
 
 template <class T>

@@ -257,7 +257,13 @@ void access(const volatile void* address, size_t size, int how, void* pc) {
     now.thread = id;
     now.epoch = thread.knows.epoch;
     const size_t offset = static_cast<size_t>(p - region->begin);
-    for (size_t i = offset / region->unit; i <= (offset + size - 1) / region->unit; ++i) {
+    const size_t first = offset / region->unit, last = (offset + size - 1) / region->unit;
+    // Of a struct that is copied, the padding may never have been written: one written unit is enough.
+    bool written = writes && !read_modify_write;
+    for (size_t i = first; i <= last; ++i) written = written || region->cells[i].written >= region->birth;
+    if (!written)
+        fault("read of uninitialised memory, " + describe(address, size) + ", by " + where(thread) + at(pc));
+    for (size_t i = first; i <= last; ++i) {
         Cell& cell = region->cells[i];
         if (cell.generation != region->generation) {
             const u32 written = cell.written;
@@ -273,9 +279,6 @@ void access(const volatile void* address, size_t size, int how, void* pc) {
             for (const Entry& entry : cell.atomics)
                 if ((writes || entry.writes) && !before_now(entry, thread, id))
                     report(address, size, how, pc, entry, kAtomic | (entry.writes ? kWrite : 0));
-        if ((!writes || read_modify_write) && cell.written < region->birth)
-            fault("read of uninitialised memory, " + describe(address, size) + ", by " + where(thread) +
-                  at(pc));
         if (writes && cell.written < region->birth) cell.written = generation;
         if (atomic)
             remember(cell.atomics, now, thread, id);
