@@ -1,49 +1,14 @@
 """Where the CUDA tests run: on the CPU under CUDA's semantics, or with SUPERPIXEL_TEST_GPU=1 on a GPU."""
 
-import ctypes
 import os
-import time
-from contextlib import contextmanager
 
 import numpy as np
 
 from superpixel_kernels.cuda import CudaWorkspace, Tuning
 from superpixel_kernels.cuda.cupy_device import CupyDevice
 from superpixel_kernels.cuda.pipeline import Pipeline
-from tests.kernels.cuda_sim import SimDevice as BareSimDevice
-
-
-class SimDevice(BareSimDevice):
-    @contextmanager
-    def active(self):
-        yield
-
-    def host_array(self, shape, dtype):
-        return np.empty(shape, dtype)
-
-    def adopt(self, image):
-        class Host:
-            __array_interface__ = image.__cuda_array_interface__
-
-        view = np.asarray(Host)
-        low, high = np.lib.array_utils.byte_bounds(view)
-        memory = np.ctypeslib.as_array((ctypes.c_uint8 * (high - low)).from_address(low))
-        array = self.empty(memory.size, np.uint8)
-        self.upload(memory, array)
-        begin = array[view.ctypes.data - low :]
-        begin.shape, begin.strides, begin.ndim, begin.host = view.shape, view.strides, view.ndim, view.copy()
-        begin.dtype = view.dtype
-        return begin
-
-    def host_copy(self, array):
-        return array.host
-
-    def mark(self):
-        return time.perf_counter()
-
-    def seconds_between(self, start, end):
-        return end - start
-
+from superpixel_kernels.cuda.trace import trace
+from tests.kernels.cuda_sim import SimDevice
 
 ON_GPU = os.environ.get("SUPERPIXEL_TEST_GPU", "") not in ("", "0")
 
@@ -60,6 +25,12 @@ def open_device(seed=0, base=Device, mode="plain"):
 
 def open_pipeline(seed=1, mode="plain", **options):
     return Pipeline(open_device(seed, mode=mode), **{"tuning": TUNING, **options})
+
+
+def trace_on(device, pixels, compactness):
+    """Every stage on a device, as `superpixel_kernels.cpu._engine.trace` gives them."""
+    with device.active():
+        return trace(pixels, compactness, Pipeline(device, tuning=TUNING))
 
 
 def open_workspace(seed=1, base=Device, **options):

@@ -8,10 +8,17 @@ import pytest
 import superpixel_kernels as kernels
 from superpixel_kernels import CudaWorkspace, segment
 from superpixel_kernels.cpu import _engine
-from superpixel_kernels.cuda import Tuning, bytes_needed
+from superpixel_kernels.cuda import Tuning, bytes_needed, graph, merge
 from superpixel_kernels.cuda.pipeline import Settings
+from superpixel_kernels.cuda.stage import Stage
 from superpixel_kernels.cuda.trace import trace
-from superpixel_kernels.cuda.workspace import Grid, table_slots
+from superpixel_kernels.cuda.workspace import (
+    EDGES_PER_REGION,
+    Grid,
+    graph_layout,
+    image_layout,
+    table_slots,
+)
 from superpixel_kernels.errors import (
     BackendUnavailable,
     Cancelled,
@@ -87,6 +94,55 @@ def test_no_races_off_the_main_road(mode):
     hierarchy = segment(images.noise(37, 41), backend="cpu")
     records = line.pixel_merges(images.noise(37, 41), hierarchy.base_labels, Settings(10.0))
     assert_same("cut", line.cut(hierarchy.base_labels, records, 37 * 41, 1000), hierarchy.cut(1000))
+
+
+def edge_hash(a, b):
+    def mix(x):
+        x ^= x >> 16
+        x = x * 0x7FEB352D & 0xFFFFFFFF
+        x ^= x >> 15
+        x = x * 0x846CA68B & 0xFFFFFFFF
+        return x ^ x >> 16
+
+    return mix((a * 0x9E3779B1 & 0xFFFFFFFF) ^ mix(b))
+
+
+@pytest.mark.parametrize("mode", ["plain", "race"])
+@pytest.mark.parametrize("seed", range(6))
+def test_equal_words_are_settled_by_the_pair(mode, seed):
+    """Of two edges of one region with equal cost and equal hash the lesser pair goes first.
+
+    No image comes to it: such regions were looked for. All their sums are equal, and so are their costs.
+    """
+    low, middle, high = 2168, 2648, 2911
+    assert edge_hash(low, middle) == edge_hash(middle, high)
+    line = open_pipeline(seed, mode)
+    with line.device.active():
+        merges = merge_by_hand(line, high + 1, [(middle, high), (low, middle)])
+    assert merges[:, 1:].tolist() == [[0, low, middle], [1, low, high]]
+
+
+def merge_by_hand(line, regions, pairs):
+    """The records that stage merge makes of regions that are all alike, and edges that are all alike."""
+    stage = Stage(line.device, line.workspace, Grid(64, 64), line.tuning, regions)
+    line.workspace.make_room(
+        image_layout(stage.grid, 0, line.tuning) | graph_layout(regions, EDGES_PER_REGION)
+    )
+
+    def fill(name, values):
+        values = np.asarray(values, line.workspace[name].dtype)
+        line.device.upload(values, line.workspace[name][: values.size])
+
+    fill("counters", [regions])
+    graph._clear(stage, EDGES_PER_REGION)
+    for name in ("n", "sum_L", "sum_A", "sum_B"):
+        fill(name, np.full(regions, 100))
+    fill("counters", [regions, len(pairs)])
+    fill("edge_key", [a << 32 | b for a, b in pairs])
+    fill("edge_len", np.full(len(pairs), 7))
+    fill("edge_cs", np.full(len(pairs), 40))
+    records = merge.merge(stage, edges_per_node=EDGES_PER_REGION, k4=4.0, cell_area=64.0)
+    return line._download(records, 2)
 
 
 @pytest.mark.parametrize("compactness", [0.0, 3.7, 100.0])

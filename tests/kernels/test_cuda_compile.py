@@ -1,15 +1,18 @@
 """Every kernel compiles for real GPUs: no warning, no spill, no inexact arithmetic, fitting arguments."""
 
-import importlib.util
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from superpixel_kernels import segment
+from superpixel_kernels.cuda import source
+from superpixel_kernels.cuda.pipeline import Pipeline, Settings
 from tests.kernels import cuda_compile, images
 from tests.kernels.cuda_compile import ARCHITECTURES, Compiled, CompileFailed, by_nvcc, by_nvrtc
 from tests.kernels.cuda_sim import SimDevice, build
 from tests.kernels.cuda_sim.recording import RecordingDevice
+from tests.kernels.devices import TUNING, trace_on
 
 pytestmark = [pytest.mark.cuda_sim, pytest.mark.slow_under_sanitizer]
 
@@ -34,6 +37,15 @@ def test_nvcc(file):
     assert compiled.spills() == []
 
 
+@pytest.mark.parametrize("name", source.files())
+def test_what_cupy_is_given_is_the_file_complete_in_itself(name, tmp_path):
+    given = source.source(name)
+    assert '#include "' not in given
+    alone = tmp_path / f"{name}.cu"
+    alone.write_text(given)
+    assert by_nvrtc(alone, 75).ptx == by_nvrtc(build.KERNELS / f"{name}.cu", 75).ptx
+
+
 def check_launches(launches, files):
     """Each launch's arguments have the types of the kernel's parameters in PTX."""
     entries = {}
@@ -43,16 +55,23 @@ def check_launches(launches, files):
         assert (kernel, list(arguments)) == (kernel, entries.get(kernel))
 
 
-@pytest.mark.skipif(
-    importlib.util.find_spec("superpixel_kernels.cuda.pipeline") is None, reason="no launchers yet"
-)
 def test_launchers_pass_what_the_kernels_take():
-    from superpixel_kernels.cuda import pipeline
-
+    """Of every kernel there is: nothing is left that no launcher uses."""
     device = RecordingDevice(SimDevice())
-    pipeline.trace(images.golden(40, 30), 10.0, device)
-    assert device.launches
+    image = images.golden(40, 30)
+    hierarchy = segment(image, backend="cpu")
+    trace_on(device, image, 10.0)
+    pipeline = Pipeline(device, tuning=TUNING)
+    records = pipeline.pixel_merges(image, hierarchy.base_labels, Settings(10.0))
+    pipeline.cut(
+        hierarchy.base_labels, hierarchy.merges.view(np.int32).reshape(-1, 4), hierarchy.base_count, 9
+    )
+    pipeline.cut(hierarchy.base_labels, records, image.shape[0] * image.shape[1], 1000)
     check_launches(device.launches, FILES)
+    kernels = {
+        name for file in build.KERNELS.glob("*.cu") for name in by_nvrtc(file, ARCHITECTURES[0]).entries()
+    }
+    assert {kernel for kernel, _ in device.launches} == kernels
 
 
 # --- the checks themselves ----------------------------------------------------------------------------------

@@ -9,7 +9,7 @@
 
 namespace superpixel {
 
-#define SUPERPIXEL_DEVICE static __device__ __forceinline__
+#define SUPERPIXEL_DEVICE __device__ __forceinline__
 
 constexpr u32 kFullWarp = 0xffffffffu;
 constexpr i32 kWarp = 32;

@@ -134,7 +134,8 @@ SUPERPIXEL_DEVICE void each_chooser(const Merge& m, u32 record, F&& body) {
 }
 
 // After a collective round, parents form trees of any depth, and their roots are not the smallest members.
-// Points every region at its set's smallest member, that one at itself. `best` serves as scratch.
+// Points every region at its set's smallest member, that one at itself. `best` serves as scratch: it holds
+// words of positive costs, which are larger than any region.
 template <class Scope>
 SUPERPIXEL_DEVICE void name_sets(const Merge& m, Scope scope, u32 begin, u32 end) {
     const auto each = [&](auto&& body) {
@@ -143,7 +144,6 @@ SUPERPIXEL_DEVICE void name_sets(const Merge& m, Scope scope, u32 begin, u32 end
     };
     i32* const parent = m.regions.parent;
     u64* const least = m.regions.best;
-    each([&](i32 region) { least[region] = kNoWord; });
     // Pointer jumping halves all depths (Wyllie 1979): a set has at most twice as many members as records.
     for (u32 depth = 2 * (end - begin); depth > 1; depth = (depth + 1) / 2) {
         each([&](i32 region) { store(parent + region, load(parent + load(parent + region))); });
@@ -157,14 +157,13 @@ SUPERPIXEL_DEVICE void absorb(const Merge& m, u32 record) {
     each_chooser(m, record, [&](i32 region) {
         const Regions& r = m.regions;
         const i32 into = r.parent[region];
-        // A set's merges are recorded with its members: each height counts at one of them at least.
+        // The heights of all its members are in those of their merges.
         atomicMax(r.height + into, height);
         if (into == region) return;
         atomicAdd(r.n + into, r.n[region]);
         atomicAdd(r.sum_L + into, r.sum_L[region]);
         atomicAdd(r.sum_A + into, r.sum_A[region]);
         atomicAdd(r.sum_B + into, r.sum_B[region]);
-        atomicMax(r.height + into, r.height[region]);
     });
 }
 

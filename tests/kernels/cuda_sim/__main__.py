@@ -14,7 +14,7 @@ from superpixel_kernels.pixels import as_pixels
 from tests.kernels.cuda_sim.compare import first_difference
 from tests.kernels.cuda_sim.device import MODES, SimDevice, SimError
 
-Trace = Callable[[Any, float, SimDevice], Mapping[str, Any]]
+Trace = Callable[[SimDevice, Any, float], Mapping[str, Any]]
 
 
 def main(arguments: Sequence[str], trace: Trace | None = None) -> int:
@@ -32,15 +32,15 @@ def main(arguments: Sequence[str], trace: Trace | None = None) -> int:
     parser.add_argument("--resident", type=int, default=3, help="blocks on the device at a time (default: 3)")
     options = parser.parse_args(arguments)
     if trace is None:
-        from superpixel_kernels.cuda import pipeline
+        from tests.kernels.devices import trace_on
 
-        trace = pipeline.trace
+        trace = trace_on
     with Image.open(options.image) as image:
         pixels = as_pixels(np.asarray(image.convert("RGB")))
     expected = _engine.trace(pixels, options.compactness, _engine.Workspace(threads=1))
     device = SimDevice(options.seed, options.mode, resident=options.resident, seconds=600)
     try:
-        difference = first_difference(trace(pixels, options.compactness, device), expected)
+        difference = first_difference(trace(device, pixels, options.compactness), expected)
     except SimError as error:
         difference = str(error)
     finally:

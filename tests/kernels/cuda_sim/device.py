@@ -1,14 +1,18 @@
 """A CUDA device in a process of its own on the CPU: `SimDevice`."""
 
+import ctypes
 import re
 import select
 import struct
 import subprocess
 import tempfile
+import time
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -129,6 +133,38 @@ class SimDevice:
             },
         )  # fmt: skip
         self._close = weakref.finalize(self, _stop, self._process, self._stderr)
+
+    @contextmanager
+    def active(self) -> Iterator[None]:
+        yield
+
+    def host_array(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+        return np.empty(shape, dtype)
+
+    def adopt(self, image: Any) -> SimArray:
+        """A copy, with the same strides, of all memory that an array touches: in truth it is the host's."""
+
+        class Host:
+            __array_interface__ = image.__cuda_array_interface__
+
+        view = np.asarray(Host)
+        low, high = np.lib.array_utils.byte_bounds(view)
+        memory = np.ctypeslib.as_array((ctypes.c_uint8 * (high - low)).from_address(low))
+        array = self.empty(memory.size, np.uint8)
+        self.upload(memory, array)
+        begin = array[view.ctypes.data - low :]
+        begin.shape, begin.strides, begin.ndim, begin.dtype = view.shape, view.strides, view.ndim, view.dtype
+        begin.host = view.copy()
+        return begin
+
+    def host_copy(self, array: SimArray) -> NDArray[Any]:
+        return array.host
+
+    def mark(self) -> float:
+        return time.perf_counter()
+
+    def seconds_between(self, start: float, end: float) -> float:
+        return end - start
 
     @property
     def name(self) -> str:

@@ -6,7 +6,7 @@
 #pragma once
 
 #if defined(__CUDACC__)
-#define SUPERPIXEL_FN static __host__ __device__ __forceinline__
+#define SUPERPIXEL_FN __host__ __device__ __forceinline__
 #else
 #define SUPERPIXEL_FN [[maybe_unused]] static inline
 #endif
