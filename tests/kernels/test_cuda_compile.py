@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from superpixel_kernels.pixels import as_pixels
 from tests.kernels import cuda_compile, images
 from tests.kernels.cuda_compile import ARCHITECTURES, Compiled, CompileFailed, by_nvcc, by_nvrtc
 from tests.kernels.cuda_sim import SimDevice, build
@@ -44,15 +45,15 @@ def check_launches(launches, files):
 
 
 @pytest.mark.skipif(
-    importlib.util.find_spec("superpixel_kernels.cuda.pipeline") is None, reason="no launchers yet"
+    importlib.util.find_spec("superpixel_kernels.cuda.trace") is None, reason="no kernels yet"
 )
 def test_launchers_pass_what_the_kernels_take():
-    from superpixel_kernels.cuda import pipeline
+    from tests.kernels.cuda_sim.__main__ import cuda_trace
 
     device = RecordingDevice(SimDevice())
-    pipeline.trace(images.golden(40, 30), 10.0, device)
-    assert device.launches
+    cuda_trace(as_pixels(images.golden(40, 30)), 10.0, device)
     check_launches(device.launches, FILES)
+    assert len(device.launches) > 10
 
 
 # --- the checks themselves ----------------------------------------------------------------------------------

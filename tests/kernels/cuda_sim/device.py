@@ -5,10 +5,13 @@ import select
 import struct
 import subprocess
 import tempfile
+import time
 import weakref
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -84,7 +87,7 @@ class Kernel:
 
 
 class SimDevice:
-    """Runs .cu files with CUDA's semantics; implements `superpixel_kernels.cuda.device.Device`.
+    """Runs .cu files with CUDA's semantics, behind `superpixel_kernels.cuda.device.Device`.
 
     Args:
         seed: of the order of threads, and of the garbage in new arrays and in shared memory.
@@ -137,6 +140,20 @@ class SimDevice:
     def close(self) -> None:
         """Ends the process; everything after is an error."""
         self._close()
+
+    def active(self) -> AbstractContextManager[None]:
+        """Nothing: any thread may use the device, one at a time."""
+        return nullcontext()
+
+    def mark(self) -> float:
+        """Now: every launch has ended when `launch` returns."""
+        return time.perf_counter()
+
+    def seconds_between(self, start: float, end: float) -> float:
+        return end - start
+
+    def host_array(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+        return np.empty(shape, dtype)
 
     def empty(self, count: int, dtype: DTypeLike) -> SimArray:
         """An array of seeded garbage.

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
 
 from superpixel_kernels.cuda.device import Device
 
@@ -19,18 +18,8 @@ class RecordingDevice:
         self._device = device
         self.launches: set[Launch] = set()
 
-    @property
-    def name(self) -> str:
-        return self._device.name
-
-    def empty(self, count: int, dtype: DTypeLike) -> Any:
-        return self._device.empty(count, dtype)
-
-    def upload(self, host: NDArray[np.generic], to: Any) -> None:
-        self._device.upload(host, to)
-
-    def download(self, source: Any, to: NDArray[np.generic]) -> None:
-        self._device.download(source, to)
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._device, name)
 
     def launch(
         self,
@@ -44,9 +33,6 @@ class RecordingDevice:
     ) -> None:
         self.launches.add((kernel, tuple(map(_ptx_type, args))))
         self._device.launch(kernel, grid, block, args, shared_bytes=shared_bytes, cooperative=cooperative)
-
-    def resident_blocks(self, kernel: str, block: int, *, shared_bytes: int = 0) -> int:
-        return self._device.resident_blocks(kernel, block, shared_bytes=shared_bytes)
 
 
 def _ptx_type(argument: Any) -> str:
