@@ -7,7 +7,6 @@ import numpy as np
 from superpixel_kernels.cuda import CudaWorkspace, Tuning
 from superpixel_kernels.cuda.cupy_device import CupyDevice
 from superpixel_kernels.cuda.pipeline import Pipeline
-from superpixel_kernels.cuda.trace import trace
 from tests.kernels.cuda_sim import SimDevice
 
 ON_GPU = os.environ.get("SUPERPIXEL_TEST_GPU", "") not in ("", "0")
@@ -25,12 +24,6 @@ def open_device(seed=0, base=Device, mode="plain"):
 
 def open_pipeline(seed=1, mode="plain", **options):
     return Pipeline(open_device(seed, mode=mode), **{"tuning": TUNING, **options})
-
-
-def trace_on(device, pixels, compactness):
-    """Every stage on a device, as `superpixel_kernels.cpu._engine.trace` gives them."""
-    with device.active():
-        return trace(pixels, compactness, Pipeline(device, tuning=TUNING))
 
 
 def open_workspace(seed=1, base=Device, **options):

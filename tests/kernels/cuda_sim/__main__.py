@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from superpixel_kernels.cpu import _engine
@@ -14,7 +15,16 @@ from superpixel_kernels.pixels import as_pixels
 from tests.kernels.cuda_sim.compare import first_difference
 from tests.kernels.cuda_sim.device import MODES, SimDevice, SimError
 
-Trace = Callable[[SimDevice, Any, float], Mapping[str, Any]]
+Trace = Callable[[Any, float, SimDevice], Mapping[str, Any]]
+
+
+def cuda_trace(pixels: NDArray[np.uint8], compactness: float, device: SimDevice) -> Mapping[str, Any]:
+    """The CUDA pipeline's stages, with the small blocks of the tests."""
+    from superpixel_kernels.cuda.pipeline import Pipeline
+    from superpixel_kernels.cuda.trace import trace
+    from tests.kernels.devices import TUNING
+
+    return trace(pixels, compactness, Pipeline(device, tuning=TUNING))
 
 
 def main(arguments: Sequence[str], trace: Trace | None = None) -> int:
@@ -31,16 +41,12 @@ def main(arguments: Sequence[str], trace: Trace | None = None) -> int:
     parser.add_argument("--compactness", type=float, default=10.0, help="default: 10")
     parser.add_argument("--resident", type=int, default=3, help="blocks on the device at a time (default: 3)")
     options = parser.parse_args(arguments)
-    if trace is None:
-        from tests.kernels.devices import trace_on
-
-        trace = trace_on
     with Image.open(options.image) as image:
         pixels = as_pixels(np.asarray(image.convert("RGB")))
     expected = _engine.trace(pixels, options.compactness, _engine.Workspace(threads=1))
     device = SimDevice(options.seed, options.mode, resident=options.resident, seconds=600)
     try:
-        difference = first_difference(trace(device, pixels, options.compactness), expected)
+        difference = first_difference((trace or cuda_trace)(pixels, options.compactness, device), expected)
     except SimError as error:
         difference = str(error)
     finally:

@@ -8,8 +8,8 @@ import subprocess
 import tempfile
 import time
 import weakref
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,7 +88,7 @@ class Kernel:
 
 
 class SimDevice:
-    """Runs .cu files with CUDA's semantics; implements `superpixel_kernels.cuda.device.Device`.
+    """Runs .cu files with CUDA's semantics, behind `superpixel_kernels.cuda.device.Device`.
 
     Args:
         seed: of the order of threads, and of the garbage in new arrays and in shared memory.
@@ -134,9 +134,24 @@ class SimDevice:
         )  # fmt: skip
         self._close = weakref.finalize(self, _stop, self._process, self._stderr)
 
-    @contextmanager
-    def active(self) -> Iterator[None]:
-        yield
+    @property
+    def name(self) -> str:
+        return f"CUDA simulated on the CPU ({self.mode}, seed {self.seed})"
+
+    def close(self) -> None:
+        """Ends the process; everything after is an error."""
+        self._close()
+
+    def active(self) -> AbstractContextManager[None]:
+        """Nothing: any thread may use the device, one at a time."""
+        return nullcontext()
+
+    def mark(self) -> float:
+        """Now: every launch has ended when `launch` returns."""
+        return time.perf_counter()
+
+    def seconds_between(self, start: float, end: float) -> float:
+        return end - start
 
     def host_array(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
         return np.empty(shape, dtype)
@@ -158,21 +173,8 @@ class SimDevice:
         return begin
 
     def host_copy(self, array: SimArray) -> NDArray[Any]:
+        """Of an array that was adopted."""
         return array.host
-
-    def mark(self) -> float:
-        return time.perf_counter()
-
-    def seconds_between(self, start: float, end: float) -> float:
-        return end - start
-
-    @property
-    def name(self) -> str:
-        return f"CUDA simulated on the CPU ({self.mode}, seed {self.seed})"
-
-    def close(self) -> None:
-        """Ends the process; everything after is an error."""
-        self._close()
 
     def empty(self, count: int, dtype: DTypeLike) -> SimArray:
         """An array of seeded garbage.

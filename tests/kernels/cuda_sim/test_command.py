@@ -14,7 +14,7 @@ from tests.kernels.cuda_sim.__main__ import main
 pytestmark = [pytest.mark.cuda_sim, pytest.mark.slow_under_sanitizer]
 
 
-def engine(_device, pixels, compactness):
+def engine(pixels, compactness, _device):
     return _engine.trace(pixels, compactness, _engine.Workspace(threads=1))
 
 
@@ -28,8 +28,8 @@ def image(tmp_path):
 def changed(stage, place, iteration=None):
     """A trace with one value off by one."""
 
-    def trace(device, pixels, compactness):
-        stages = copy.deepcopy(dict(engine(device, pixels, compactness)))
+    def trace(pixels, compactness, device):
+        stages = copy.deepcopy(dict(engine(pixels, compactness, device)))
         array = stages[stage] if iteration is None else stages[stage][iteration]
         array[place] += 1
         return stages
@@ -72,8 +72,8 @@ def test_the_first_difference_is_named(image, capsys, trace, words):
     ],
 )
 def test_other_sizes_and_types_are_differences(image, capsys, stage, change, words):
-    def trace(device, pixels, compactness):
-        stages = dict(engine(device, pixels, compactness))
+    def trace(pixels, compactness, device):
+        stages = dict(engine(pixels, compactness, device))
         return stages | {stage: change(stages[stage])}
 
     assert main([image], trace) == 1
@@ -81,7 +81,7 @@ def test_other_sizes_and_types_are_differences(image, capsys, stage, change, wor
 
 
 def test_a_fault_is_told(image, capsys):
-    def trace(_device, _pixels, _compactness):
+    def trace(_pixels, _compactness, _device):
         raise KernelFault("kernel `x`: deadlock")
 
     assert main([image], trace) == 1

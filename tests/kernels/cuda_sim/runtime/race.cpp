@@ -266,9 +266,9 @@ void access(const volatile void* address, size_t size, int how, void* pc) {
     for (size_t i = first; i <= last; ++i) {
         Cell& cell = region->cells[i];
         if (cell.generation != region->generation) {
-            const u32 written = cell.written;
+            const u32 before = cell.written;
             cell = {};
-            cell.written = written;
+            cell.written = before;
             cell.generation = region->generation;
         }
         if (!before_now(cell.write, thread, id)) report(address, size, how, pc, cell.write, kWrite);

@@ -29,9 +29,11 @@ constexpr u32 kIdleLimit = 100'000;
 constexpr u32 kSleepIsWorth = 16;  // of kIdleLimit
 
 void* scheduler_stack = nullptr;
+#if defined(__SANITIZE_ADDRESS__)
 void* scheduler_fake_stack = nullptr;
 const void* scheduler_stack_base = nullptr;
 size_t scheduler_stack_bytes = 0;
+#endif
 
 std::vector<Block*> resident;
 u32 started = 0, total = 0;
