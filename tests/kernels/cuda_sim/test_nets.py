@@ -160,7 +160,7 @@ def test_a_loop_that_never_ends_is_stopped(mode):
 
 
 def test_blocks_that_wait_for_each_other_need_a_cooperative_launch():
-    for seed in SEEDS:
+    for seed in range(12):
         with pytest.raises(KernelFault, match="only a cooperative launch holds all blocks"):
             run("no_grid_barrier_mended", "plain", seed, cooperative=False)
     with pytest.raises(BadLaunch, match="a cooperative launch of 4 blocks, but 3 can be resident"):
@@ -178,7 +178,7 @@ def test_after_a_fault_the_device_is_lost():
 
 
 def test_the_seed_decides_everything():
-    """Wrong kernels give the same wrong results again, and others with another seed."""
-    results = [run("missing_barrier", "plain", seed).tobytes() for seed in (1, 2, 1, 2)]
-    assert results[:2] == results[2:]
-    assert results[0] != results[1]
+    """A wrong kernel gives the same wrong result again, and another with another seed."""
+    results = [run("missing_barrier", "plain", seed).tobytes() for seed in range(8)]
+    assert len(set(results)) > 1
+    assert results == [run("missing_barrier", "plain", seed).tobytes() for seed in range(8)]
