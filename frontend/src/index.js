@@ -1,0 +1,6 @@
+/** Label maps of nested superpixels: read, cut, drawn, chosen, exported. README.md shows each by example. */
+
+export { decode } from './decode.js';
+export { SuperpixelMapError } from './errors.js';
+export { Level, LabelMap } from './map.js';
+export { Boundaries } from './boundaries.js';
