@@ -101,6 +101,19 @@ export class LabelMap {
     return this._outlined.strengths;
   }
 
+  /** The same for maps with the same labels, whatever file they came in: eight hexadecimal digits. @returns {string} */
+  get fingerprint() {
+    if (this._fingerprint === undefined) {
+      const { labels } = this;
+      let sum = 0;
+      for (let i = 0; i < labels.length; i++) {
+        sum = (sum + Math.imul(labels[i] + 1, Math.imul(i, 0x9e3779b1) | 1)) | 0;
+      }
+      this._fingerprint = (sum >>> 0).toString(16).padStart(8, '0');
+    }
+    return this._fingerprint;
+  }
+
   /**
    * Take the regions' colours from the image, for maps that carry none (and exactly, for those that do).
    *
