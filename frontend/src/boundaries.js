@@ -50,7 +50,11 @@ export function checkView(view) {
 export function pixelsOf(rgba, view) {
   checkView(view);
   const bytes = 4 * view.width * view.height;
-  check(rgba.length === bytes, 'INVALID_ARGUMENT', `rgba: must be ${bytes} bytes for this view, got ${rgba.length}`);
+  check(
+    rgba.length === bytes,
+    'INVALID_ARGUMENT',
+    `rgba: must be ${bytes} bytes for this view, got ${rgba.length}`,
+  );
   return new Uint32Array(rgba.buffer, rgba.byteOffset, rgba.length / 4);
 }
 

@@ -94,12 +94,12 @@ function readHeader(view, maxPixels) {
   const [width, height, count] = [8, 12, 16].map((at) => view.getUint32(at, true));
   check(width > 0 && height > 0, 'MALFORMED', `header: ${width} x ${height} pixels`);
   const pixels = width * height;
-  check(pixels <= maxPixels, 'TOO_LARGE', `header: ${width} x ${height} pixels, at most ${maxPixels} are taken`);
   check(
-    count >= 1 && count <= pixels,
-    'MALFORMED',
-    `header: ${count} labels in ${width} x ${height} pixels`,
+    pixels <= maxPixels,
+    'TOO_LARGE',
+    `header: ${width} x ${height} pixels, at most ${maxPixels} are taken`,
   );
+  check(count >= 1 && count <= pixels, 'MALFORMED', `header: ${count} labels in ${width} x ${height} pixels`);
   return { width, height, count, connected: flags === 1, algorithmVersion };
 }
 

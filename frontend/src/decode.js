@@ -38,7 +38,9 @@ async function readInWorker(bytes, maxPixels, signal) {
         else resolve(data.map);
       };
       worker.onerror = (event) => {
-        reject(new SuperpixelMapError('WORKER_FAILED', `the worker failed: ${event.message ?? 'not loaded'}`));
+        reject(
+          new SuperpixelMapError('WORKER_FAILED', `the worker failed: ${event.message ?? 'not loaded'}`),
+        );
       };
       worker.postMessage({ bytes, maxPixels });
     });

@@ -149,7 +149,7 @@ function compressed(runs) {
   const characters = [];
   for (let i = 0; i < runs.length; i++) {
     let value = i > 2 ? runs[i] - runs[i - 2] : runs[i];
-    for (let more = true; more; ) {
+    for (let more = true; more;) {
       const bits = value & 31;
       value >>= 5;
       more = value !== (bits & 16 ? -1 : 0);
@@ -211,11 +211,11 @@ function brushRLE(mask, value) {
   write(7, 5); // words of 8 bits
   const sizes = [3, 4, 8, 16]; // bits of a run's length
   for (const size of sizes) write(size - 1, 4);
-  for (let at = 0; at < mask.length; ) {
+  for (let at = 0; at < mask.length;) {
     const start = at;
     const inside = mask[at] === value;
     while (at < mask.length && (mask[at] === value) === inside) at++;
-    for (let left = 4 * (at - start); left > 0; ) {
+    for (let left = 4 * (at - start); left > 0;) {
       const length = Math.min(left, 2 ** 16);
       const size = sizes.findIndex((wide) => length <= 2 ** wide);
       write(1, 1);

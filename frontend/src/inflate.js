@@ -37,7 +37,11 @@ export async function inflateMember(name, member, size) {
   const body = member.subarray(start, member.length - 8);
   const raw = await inflateRaw(body, size);
   check(raw, 'DAMAGED', unsound);
-  check(raw.length <= size, 'DAMAGED', `${name}: the payload inflates to more than the ${size} bytes announced`);
+  check(
+    raw.length <= size,
+    'DAMAGED',
+    `${name}: the payload inflates to more than the ${size} bytes announced`,
+  );
   check(
     raw.length === size,
     'DAMAGED',
@@ -137,4 +141,3 @@ function ignoresJunk() {
   junkIgnored ??= inflateRaw(Uint8Array.of(3, 0, 0), 1).then((raw) => raw !== null);
   return junkIgnored;
 }
-

@@ -139,7 +139,11 @@ export class LabelMap {
   /** @returns {Float64Array} */
   get colorSums() {
     if (this._colorSums) return this._colorSums;
-    check(this.regions, 'NO_COLORS', 'the map carries no colours: ask for regions, or call map.measureColors(rgba)');
+    check(
+      this.regions,
+      'NO_COLORS',
+      'the map carries no colours: ask for regions, or call map.measureColors(rgba)',
+    );
     const { meanColor } = this.regions;
     const { areas } = this.finest;
     this._colorSums = Float64Array.from(meanColor, (value, i) => value * areas[Math.floor(i / 3)]);
@@ -235,7 +239,9 @@ export class Level {
       };
       if (count < map.count) {
         const fine = map.finest.boxes;
-        lut.forEach((region, i) => grow(region, fine[4 * i], fine[4 * i + 1], fine[4 * i + 2], fine[4 * i + 3]));
+        lut.forEach((region, i) =>
+          grow(region, fine[4 * i], fine[4 * i + 1], fine[4 * i + 2], fine[4 * i + 3]),
+        );
         return boxes;
       }
       for (let y = 0, i = 0; y < map.height; y++) {

@@ -90,5 +90,9 @@ export function toLab(sums, areas) {
  * @param {number} b
  */
 export function labDistance(lab, a, b) {
-  return Math.hypot(lab[3 * a] - lab[3 * b], lab[3 * a + 1] - lab[3 * b + 1], lab[3 * a + 2] - lab[3 * b + 2]);
+  return Math.hypot(
+    lab[3 * a] - lab[3 * b],
+    lab[3 * a + 1] - lab[3 * b + 1],
+    lab[3 * a + 2] - lab[3 * b + 2],
+  );
 }

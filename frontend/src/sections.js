@@ -182,7 +182,11 @@ export function parseLabels(bytes, width, height, count) {
       }
     }
   }
-  check(token === tokensEnd, 'MALFORMED', `LABL: ${tokensEnd - token} tokens are left over after the last row`);
+  check(
+    token === tokensEnd,
+    'MALFORMED',
+    `LABL: ${tokensEnd - token} tokens are left over after the last row`,
+  );
   varints.end();
   check(seen === count, 'MALFORMED', `LABL: holds ${seen} labels, but the header's count is ${count}`);
   return labels;
@@ -198,7 +202,11 @@ export function parseLabels(bytes, width, height, count) {
 function parseInto(name, bytes, start, count) {
   const into = fromPlanes(bytes, start, count - 1, planeCount(count));
   for (let i = 0; i < into.length; i++) {
-    check(into[i] <= i, 'MALFORMED', `${name}: into: label ${i + 1} goes into ${into[i]}, which is not below it`);
+    check(
+      into[i] <= i,
+      'MALFORMED',
+      `${name}: into: label ${i + 1} goes into ${into[i]}, which is not below it`,
+    );
   }
   return new Int32Array(into.buffer);
 }
@@ -238,7 +246,11 @@ export function parseLevels(bytes, count) {
   const view = new DataView(bytes.buffer, bytes.byteOffset);
   const counts = Array.from({ length: number }, (_, i) => view.getUint32(1 + 4 * i, true));
   const falling = counts.every((value, i) => value >= 1 && value < (i ? counts[i - 1] : count));
-  check(falling, 'MALFORMED', `LVLS: counts ${counts} do not fall strictly from below ${count} to at least 1`);
+  check(
+    falling,
+    'MALFORMED',
+    `LVLS: counts ${counts} do not fall strictly from below ${count} to at least 1`,
+  );
   const into = parseInto('LVLS', bytes, fields, count);
   const level = Int32Array.from(bytes.subarray(expected - (count - 1)));
   const merged = new Uint32Array(number + 1);
@@ -307,7 +319,11 @@ export function parseRegions(bytes, count) {
     let previous = a;
     for (let i = 0; i < larger; i++) {
       const b = a + varints.next();
-      check(b > previous, 'MALFORMED', `regn: label ${a}: a neighbour not larger than its label, or not ascending`);
+      check(
+        b > previous,
+        'MALFORMED',
+        `regn: label ${a}: a neighbour not larger than its label, or not ascending`,
+      );
       check(b < count, 'MALFORMED', `regn: label ${a}: a label that the map does not have`);
       neighbors[at++] = b;
       previous = b;

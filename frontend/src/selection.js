@@ -523,7 +523,7 @@ export class Selection {
 function write(values, runs, value) {
   const changes = [];
   for (let i = 0; i < runs.length; i += 2) {
-    for (let at = runs[i], end = at + runs[i + 1]; at < end; ) {
+    for (let at = runs[i], end = at + runs[i + 1]; at < end;) {
       const before = values[at];
       const start = at;
       while (at < end && values[at] === before) at++;
@@ -552,7 +552,7 @@ function replay(values, changes, back) {
  */
 function runLengths(values) {
   const runs = [];
-  for (let at = 0; at < values.length; ) {
+  for (let at = 0; at < values.length;) {
     const start = at;
     while (at < values.length && values[at] === values[start]) at++;
     runs.push(values[start], at - start);
@@ -571,7 +571,8 @@ function fill(name, runs, values, most) {
   let at = 0;
   for (let i = 0; i < runs.length; i += 2) {
     const [value, length] = [runs[i], runs[i + 1]];
-    const sound = Number.isInteger(value) && value >= 0 && value <= most && Number.isInteger(length) && length > 0;
+    const sound =
+      Number.isInteger(value) && value >= 0 && value <= most && Number.isInteger(length) && length > 0;
     check(sound && at + length <= values.length, 'INVALID_SELECTION', `${name}: run ${i / 2} is not one`);
     values.fill(value, at, at + length);
     at += length;

@@ -24,7 +24,12 @@ function asReference(map) {
   if (heights) result.heights = [...new Uint32Array(heights.buffer)].map((bits) => bits >>> 16);
   if (regions) {
     const { area, box, centroid, meanColor, neighborOffsets, neighbors } = regions;
-    const fields = [[area, 1], [box, 4], [centroid, 2], [meanColor, 3]].flatMap(([values, size]) =>
+    const fields = [
+      [area, 1],
+      [box, 4],
+      [centroid, 2],
+      [meanColor, 3],
+    ].flatMap(([values, size]) =>
       Array.from({ length: /** @type {number} */ (size) }, (_, field) =>
         Array.from({ length: map.count }, (_, i) => /** @type {any} */ (values)[i * Number(size) + field]),
       ),

@@ -18,7 +18,7 @@ function byFormula({ width, height, classes, seed, of256, cell }) {
     hash = Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d);
     hash = Math.imul(hash ^ (hash >>> 12), 0x297a2d39);
     hash ^= hash >>> 15;
-    return (hash & 255) < of256 ? 1 + ((hash >>> 8) & 255) % classes : 0;
+    return (hash & 255) < of256 ? 1 + (((hash >>> 8) & 255) % classes) : 0;
   });
 }
 

@@ -40,10 +40,12 @@ def find_pieces(mask: NDArray[np.uint8]) -> tuple[NDArray[np.int32], list[Piece]
     starts = np.ones((height, width), bool)
     starts[:, 1:] = mask[:, 1:] != mask[:, :-1]
     run_of = (np.cumsum(starts) - 1).reshape(height, width)
-    values = mask[starts]
+    y, x0 = np.nonzero(starts)
+    x1 = np.append(np.where(y[1:] == y[:-1], x0[1:], width), width)
+    values = mask[y, x0]
     touching = (mask[1:] == mask[:-1]) & (mask[1:] != 0)
-    pairs = np.unique(np.stack([run_of[:-1][touching], run_of[1:][touching]], axis=1), axis=0)
-    parent = list(range(len(values)))
+    pairs = np.unique(run_of[:-1][touching] * values.size + run_of[1:][touching])
+    parent = list(range(values.size))
 
     def root(run: int) -> int:
         while parent[run] != run:
@@ -51,32 +53,28 @@ def find_pieces(mask: NDArray[np.uint8]) -> tuple[NDArray[np.int32], list[Piece]
             run = parent[run]
         return run
 
-    for above, below in pairs.tolist():
-        a, b = root(above), root(below)
+    for pair in pairs.tolist():
+        a, b = root(pair // values.size), root(pair % values.size)
         parent[max(a, b)] = min(a, b)
-    roots = np.fromiter((root(run) for run in range(len(parent))), np.int64, len(parent))
-    roots[values == 0] = -1
-    first_runs, piece_of = np.unique(roots, return_inverse=True)
-    has_nothing = int(first_runs[0] == -1)
-    ids_of_runs = (piece_of + 1 - has_nothing).astype(np.int32)
+    chosen = np.flatnonzero(values)
+    roots = np.fromiter((root(run) for run in chosen.tolist()), np.int64, chosen.size)
+    firsts, piece = np.unique(roots, return_inverse=True)
+    ids_of_runs = np.zeros(values.size, np.int32)
+    ids_of_runs[chosen] = piece + 1
     ids = np.zeros((height + 2, width + 2), np.int32)
     ids[1:-1, 1:-1] = ids_of_runs[run_of]
-    return ids, _measured(ids[1:-1, 1:-1], values[first_runs[has_nothing:]])
 
-
-def _measured(ids: NDArray[np.int32], values: NDArray[np.uint8]) -> list[Piece]:
-    y, x = np.nonzero(ids)
-    piece = ids[y, x] - 1
-    area = np.bincount(piece, minlength=len(values))
-    x0, y0 = (np.full(len(values), max(ids.shape)) for _ in range(2))
-    x1, y1 = (np.zeros(len(values), np.int64) for _ in range(2))
-    np.minimum.at(x0, piece, x)
-    np.minimum.at(y0, piece, y)
-    np.maximum.at(x1, piece, x + 1)
-    np.maximum.at(y1, piece, y + 1)
-    return [
-        Piece(id=i + 1, value=int(value), area=int(area[i]), box=(int(a), int(b), int(c), int(d)))
-        for i, (value, a, b, c, d) in enumerate(zip(values, x0, y0, x1, y1, strict=True))
+    area = np.bincount(piece, x1[chosen] - x0[chosen], firsts.size).astype(np.int64)
+    low = np.full((firsts.size, 2), max(height, width))
+    high = np.zeros((firsts.size, 2), np.int64)
+    np.minimum.at(low, piece, np.stack([x0[chosen], y[chosen]], axis=1))
+    np.maximum.at(high, piece, np.stack([x1[chosen], y[chosen] + 1], axis=1))
+    boxes = np.concatenate([low, high], axis=1).tolist()
+    return ids, [
+        Piece(id=number, value=value, area=pixels, box=(box[0], box[1], box[2], box[3]))
+        for number, (value, pixels, box) in enumerate(
+            zip(values[firsts].tolist(), area.tolist(), boxes, strict=True), 1
+        )
     ]
 
 
