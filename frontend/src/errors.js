@@ -14,9 +14,9 @@
  * - `INVALID_ARGUMENT`: an argument that cannot be meant
  * - `WORKER_FAILED`: there is no Web Worker here, or it died
  *
- * @typedef {'NOT_A_LABEL_MAP' | 'UNSUPPORTED' | 'TOO_LARGE' | 'TRUNCATED' | 'DAMAGED' | 'MALFORMED' |
- *   'NO_SUCH_LEVEL' | 'NO_COLORS' | 'OTHER_MAP' | 'INVALID_SELECTION' | 'INVALID_ARGUMENT' |
- *   'WORKER_FAILED'} ErrorCode
+ * @typedef {'NOT_A_LABEL_MAP' | 'UNSUPPORTED' | 'TOO_LARGE' | 'TRUNCATED' | 'DAMAGED' | 'MALFORMED'} DataErrorCode
+ * @typedef {'NO_SUCH_LEVEL' | 'NO_COLORS' | 'OTHER_MAP' | 'INVALID_SELECTION'} UseErrorCode
+ * @typedef {DataErrorCode | UseErrorCode | 'INVALID_ARGUMENT' | 'WORKER_FAILED'} ErrorCode
  */
 
 /** Every error that this package throws on purpose. */

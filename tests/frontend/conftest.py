@@ -22,7 +22,9 @@ def fixtures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def node(fixtures: Path, *arguments: str | Path, timeout: float = 120) -> subprocess.CompletedProcess[str]:
     """Run Node in frontend/."""
-    assert (FRONTEND / "node_modules").is_dir(), "frontend/node_modules is missing: run `make frontend-install`"
+    assert (FRONTEND / "node_modules").is_dir(), (
+        "frontend/node_modules is missing: run `make frontend-install`"
+    )
     return subprocess.run(
         ["node", *map(str, arguments)],
         cwd=FRONTEND,

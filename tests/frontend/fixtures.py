@@ -104,10 +104,15 @@ def write_containers(folder: Path) -> None:
 
 
 def write_map(
-    folder: Path, name: str, image: np.ndarray, count: int | None, levels: tuple[int, ...] = ()
+    folder: Path,
+    name: str,
+    image: np.ndarray,
+    count: int | None,
+    levels: tuple[int, ...] = (),
+    compactness: float = 10.0,
 ) -> None:
     """One map of the engine with everything there is to know about it."""
-    hierarchy = segment(image, SegmentParams(compactness=10.0))
+    hierarchy = segment(image, SegmentParams(compactness=compactness))
     count = hierarchy.base_count if count is None else count
     spx = hierarchy.encode(count, include_hierarchy=not levels, include_regions=True, levels=levels)
     (folder / f"{name}.spx").write_bytes(spx)
@@ -161,6 +166,7 @@ def write(folder: Path) -> None:
         ("line", rng.integers(0, 256, (1, 300, 3), np.uint8), 300, ()),
     ]:
         write_map(folder / "maps", name, np.ascontiguousarray(image), count, levels)
+    write_map(folder / "maps", "other", photo, None, compactness=40.0)
 
 
 if __name__ == "__main__":

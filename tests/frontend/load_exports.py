@@ -1,7 +1,7 @@
 """Load exports with the tools that they are for, and compare them with the masks, pixel for pixel.
 
-Run by `.venv-frontend`, which knows nothing of this project: `load_exports.py FOLDER`, where each of its folders
-holds the exports of one annotation and `mask.npy`. Prints what was compared; any difference ends the run.
+Run by `.venv-frontend`, which knows nothing of this project: `load_exports.py FOLDER`, where each of its
+folders holds the exports of one annotation and `mask.npy`. Prints what was compared; any difference ends it.
 """
 
 import ast
@@ -81,7 +81,8 @@ def as_geojson(folder: Path, mask: np.ndarray) -> int:
         assert geometry.is_valid, shapely.is_valid_reason(geometry)
         assert geometry.area == feature["properties"]["area"]
         for polygon in geometry.geoms:
-            assert polygon.exterior.is_ccw and not any(ring.is_ccw for ring in polygon.interiors)
+            assert polygon.exterior.is_ccw
+            assert not any(ring.is_ccw for ring in polygon.interiors)
         shapely.prepare(geometry)
         inside = shapely.contains_xy(geometry, x, y)
         assert not seen[inside].any()
@@ -104,7 +105,7 @@ def as_yolo(folder: Path, mask: np.ndarray) -> int:
             assert ((segment >= 0) & (segment <= 1)).all()
             points = segment.copy()
             if part:
-                # Longer than any outline here, so that its own points stay: more than the 1000 that are usual.
+                # To 1000 points as is usual there, or so many that its own points stay.
                 (points,) = resample_segments([points], n=max(1000, len(points) + 1))
             piece = polygon2mask((height, width), [(points * size).ravel()]) == 1
             assert not seen[piece].any(), "two lines on one pixel"

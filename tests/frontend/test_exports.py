@@ -46,9 +46,7 @@ def test_both_languages_write_the_same(by_javascript: Path, cases: list[tuple[st
                 assert theirs == data, (name, file)
 
 
-def test_the_tools_read_the_very_pixels(
-    by_javascript: Path, cases: list[tuple[str, Annotation]]
-) -> None:
+def test_the_tools_read_the_very_pixels(by_javascript: Path, cases: list[tuple[str, Annotation]]) -> None:
     assert TOOLS.exists(), ".venv-frontend is missing: run `make frontend-install`"
     (by_javascript / "table.json").write_text(json.dumps(TABLE))
     for number, (_, annotation) in enumerate(cases):

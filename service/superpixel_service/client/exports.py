@@ -117,7 +117,7 @@ class Annotation:
             if data["pixels"]:
                 painted = _from_runs(data["pixels"], mask.size, len(classes) + 1).reshape(mask.shape)
                 mask = np.where(painted > 0, painted - (painted > 0), mask).astype(np.uint8)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, OverflowError, TypeError, ValueError) as error:
             raise InvalidParameter("selection", "is damaged") from error
         return cls(mask, classes)
 
