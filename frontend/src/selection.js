@@ -262,20 +262,25 @@ export class Selection {
     const out = pixelsOf(rgba, view);
     const palette = new Uint32Array(MAX_CLASSES + 1);
     colors.forEach((color, i) => (palette[i + 1] = packed(color)));
-    const { map, regions, pixels } = this;
+    const { map, pixels } = this;
+    const { labels } = map;
+    const ofRegion = Uint32Array.from(this.regions, (value) => palette[value]);
     const columns = sample(view.x, view.scale, view.width, map.width);
     const rows = sample(view.y, view.scale, view.height, map.height);
     for (let j = 0; j < view.height; j++) {
       const at = j * view.width;
-      if (rows[j] >= 0 && j > 0 && rows[j] === rows[j - 1]) {
+      if (rows[j] < 0) {
+        out.fill(0, at, at + view.width);
+      } else if (j > 0 && rows[j] === rows[j - 1]) {
         out.copyWithin(at, at - view.width, at);
-        continue;
-      }
-      const top = rows[j] * map.width;
-      for (let i = 0; i < view.width; i++) {
-        const pixel = top + columns[i];
-        const inside = rows[j] >= 0 && columns[i] >= 0;
-        out[at + i] = inside ? palette[pixels?.[pixel] ? pixels[pixel] - 1 : regions[map.labels[pixel]]] : 0;
+      } else {
+        const top = rows[j] * map.width;
+        for (let i = 0; i < view.width; i++) {
+          const pixel = top + columns[i];
+          if (columns[i] < 0) out[at + i] = 0;
+          else if (pixels !== null && pixels[pixel] !== 0) out[at + i] = palette[pixels[pixel] - 1];
+          else out[at + i] = ofRegion[labels[pixel]];
+        }
       }
     }
   }
