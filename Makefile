@@ -37,6 +37,21 @@ $(VENV)/.package: $(VENV)/.tools $(SOURCES)
 	command -v nvcc > /dev/null || $(PIP) install --group nvcc
 	touch $@
 
+# The front-end's tools, and those that its exports are loaded with: an environment of its own, for they pin an older NumPy.
+# Of Ultralytics only the sources are used: what it depends on is 2 GB.
+.PHONY: frontend-install
+frontend-install: frontend/node_modules/.package-lock.json .venv-frontend/.tools ## Node packages and export readers for the front-end's tests
+
+frontend/node_modules/.package-lock.json: frontend/package.json frontend/package-lock.json | system-packages
+	cd frontend && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error > /dev/null
+	touch $@
+
+.venv-frontend/.tools: tests/frontend/requirements.txt
+	$(PYTHON) -m venv .venv-frontend
+	.venv-frontend/bin/python -m pip --disable-pip-version-check --quiet install -r $<
+	.venv-frontend/bin/python -m pip --disable-pip-version-check --quiet install --no-deps 'ultralytics>=8.3,<9'
+	touch $@
+
 .PHONY: system-packages
 system-packages: ## Debian packages that the tests use beyond Python and g++
 	@tools/system-packages.sh
@@ -53,26 +68,32 @@ demo: install ## Start a server, segment a photograph over gRPC, write pictures 
 test: lint test-python test-sanitize ## All checks
 
 .PHONY: test-python
-test-python: install system-packages ## The test suite, against the installed package
+test-python: install system-packages frontend-install ## The test suite, against the installed package
 	$(BIN)/python -m pytest tests
 
 .PHONY: test-cuda-sim
 test-cuda-sim: install ## The CUDA kernels without a GPU: run on the CPU under CUDA's rules, and compiled
 	$(BIN)/python -m pytest -m cuda_sim tests/kernels
 
+.PHONY: test-frontend
+test-frontend: install frontend-install ## The front-end package and the exports in both languages; a part of test-python
+	$(BIN)/python -m pytest tests/frontend
+
 .PHONY: lint
-lint: install ## Formatting, lint, types, the contract and its generated code
+lint: install frontend-install ## Formatting, lint, types, the contract and its generated code
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy $(PY_TYPED)
 	$(BIN)/clang-format --dry-run --Werror $(CXX_FILES)
 	$(BIN)/python protos/generate.py --check
+	cd frontend && npm run --silent lint
 
 .PHONY: format
-format: install ## Rewrite the sources in the project's format
+format: install frontend-install ## Rewrite the sources in the project's format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 	$(BIN)/clang-format -i $(CXX_FILES)
+	cd frontend && npm run --silent format
 
 .PHONY: proto
 proto: install ## Generate the protobuf code again
@@ -135,4 +156,4 @@ bench: $(BENCH)/.package ## Quality, speed, bytes and effort beside the peers; f
 
 .PHONY: clean
 clean: ## Remove everything that was built
-	rm -rf $(VENV) $(BENCH) build dist demo-output test-output
+	rm -rf $(VENV) $(BENCH) .venv-frontend frontend/node_modules frontend/dist build dist demo-output test-output

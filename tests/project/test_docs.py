@@ -63,6 +63,8 @@ def test_clients(server: RunningServer, folder: Path, capsys: pytest.CaptureFixt
     expected = kernels.segment(photo())
     assert np.array_equal(first["result"].labels_at(400), expected.cut(400))
     assert np.array_equal(codec.decode((folder / "astronaut.spx").read_bytes()).labels, expected.cut(1600))
+    mask = np.asarray(Image.open(folder / "mask.png"))
+    assert np.array_equal(mask, np.isin(expected.cut(400), [121, 122]) + 2 * (expected.cut(400) == 277))
     assert capsys.readouterr().out.splitlines() == [
         f"<Segmentation 512x512, counts 400, {len(expected.encode(400, include_hierarchy=True))} bytes>"
         f" <Segmentation 120x160, counts 50, {_part_bytes()} bytes>",

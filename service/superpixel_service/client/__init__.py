@@ -13,7 +13,8 @@ with Client("127.0.0.1:50051") as client:
 ```
 
 Calls have a deadline, and are tried again within it where the contract says that this helps (`RetryPolicy`).
-docs/clients.md shows the same calls from other languages.
+docs/clients.md shows the same calls from other languages. `superpixel_service.client.exports` writes what was
+chosen of a segmentation for other tools.
 """
 
 from superpixel_service.client.aio import AsyncClient

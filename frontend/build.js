@@ -1,0 +1,31 @@
+// The package as it is published, in dist/: the code without comments (they are in the types), types, README, license.
+
+import { execFileSync } from 'node:child_process';
+import { copyFileSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+process.chdir(fileURLToPath(new URL('.', import.meta.url)));
+rmSync('dist', { recursive: true, force: true });
+const compile = [
+  'tsc',
+  '--noEmit',
+  'false',
+  '--rootDir',
+  'src',
+  '--outDir',
+  'dist/src',
+  '--project',
+  'tsconfig.build.json',
+];
+execFileSync('npx', ['--no-install', ...compile, '--removeComments'], { stdio: 'inherit' });
+execFileSync('npx', ['--no-install', ...compile, '--declaration', '--emitDeclarationOnly'], {
+  stdio: 'inherit',
+});
+const {
+  scripts: _scripts,
+  devDependencies: _tools,
+  ...published
+} = JSON.parse(readFileSync('package.json', 'utf8'));
+writeFileSync('dist/package.json', `${JSON.stringify(published, null, 2)}\n`);
+copyFileSync('README.md', 'dist/README.md');
+copyFileSync('../LICENSE', 'dist/LICENSE');

@@ -1,0 +1,50 @@
+import { MAX_PIXELS, readContainer } from './container.js';
+import { check, SuperpixelMapError } from './errors.js';
+import { LabelMap } from './map.js';
+
+/**
+ * Read a label map, as the superpixel service writes it (SPXL).
+ *
+ * @param {Uint8Array | ArrayBuffer} bytes the whole container and nothing else; not changed
+ * @param {object} [options]
+ * @param {number} [options.maxPixels] a larger map is refused before anything of its size is allocated; 2^28
+ * @param {boolean} [options.worker] read in a Web Worker of its own, so that the page goes on meanwhile
+ * @param {AbortSignal} [options.signal] with `worker`: gives up, and rejects with the signal's reason
+ * @returns {Promise<LabelMap>} rejects with a SuperpixelMapError
+ */
+export async function decode(bytes, { maxPixels = MAX_PIXELS, worker = false, signal } = {}) {
+  const isBytes = bytes instanceof Uint8Array || bytes instanceof ArrayBuffer;
+  check(isBytes, 'INVALID_ARGUMENT', 'bytes: must be a Uint8Array or an ArrayBuffer');
+  const view = bytes instanceof Uint8Array ? bytes : new Uint8Array(bytes);
+  const data = worker ? await readInWorker(view, maxPixels, signal) : await readContainer(view, maxPixels);
+  return new LabelMap(data);
+}
+
+/**
+ * @param {Uint8Array} bytes
+ * @param {number} maxPixels
+ * @param {AbortSignal | undefined} signal
+ * @returns {Promise<import('./container.js').MapData>}
+ */
+async function readInWorker(bytes, maxPixels, signal) {
+  signal?.throwIfAborted();
+  check(typeof Worker === 'function', 'WORKER_FAILED', 'there are no Web Workers here');
+  const worker = new Worker(new URL('./worker.js', import.meta.url), { type: 'module' });
+  try {
+    return await new Promise((resolve, reject) => {
+      signal?.addEventListener('abort', () => reject(signal.reason), { once: true });
+      worker.onmessage = ({ data }) => {
+        if ('error' in data) reject(new SuperpixelMapError(data.error.code, data.error.message));
+        else resolve(data.map);
+      };
+      worker.onerror = (event) => {
+        reject(
+          new SuperpixelMapError('WORKER_FAILED', `the worker failed: ${event.message ?? 'not loaded'}`),
+        );
+      };
+      worker.postMessage({ bytes, maxPixels });
+    });
+  } finally {
+    worker.terminate();
+  }
+}

@@ -1,0 +1,233 @@
+// Masks to polygons. service/superpixel_service/client/outlines.py does the same, ring for ring.
+
+/**
+ * A 4-connected piece of one class.
+ *
+ * @typedef {object} Piece
+ * @property {number} id 1, 2, ... by first pixel, row by row
+ * @property {number} value the class
+ * @property {number} area pixels
+ * @property {number[]} box x0, y0, x1, y1; x1 and y1 lie one past it
+ */
+
+/**
+ * Ids of pieces by pixel, with a frame of zeros one pixel wide.
+ *
+ * @typedef {object} Pieces
+ * @property {Int32Array} ids (height + 2) * stride; 0 for nothing
+ * @property {number} stride width + 2
+ * @property {Piece[]} pieces
+ */
+
+/**
+ * @param {import('./selection.js').Annotation} annotation
+ * @returns {Pieces}
+ */
+export function findPieces({ mask, width, height }) {
+  const stride = width + 2;
+  const ids = new Int32Array(stride * (height + 2));
+  /** @type {number[]} */
+  const parent = [0];
+  /** @type {(i: number) => number} */
+  const root = (i) => {
+    while (parent[i] !== i) {
+      parent[i] = parent[parent[i]];
+      i = parent[i];
+    }
+    return i;
+  };
+  for (let y = 0, i = 0; y < height; y++) {
+    for (let x = 0, at = stride * (y + 1) + 1; x < width; x++, i++, at++) {
+      const value = mask[i];
+      if (value === 0) continue;
+      const left = x > 0 && mask[i - 1] === value ? root(ids[at - 1]) : 0;
+      const above = y > 0 && mask[i - width] === value ? root(ids[at - stride]) : 0;
+      if (!left && !above) parent.push(parent.length);
+      else if (left && above) parent[Math.max(left, above)] = Math.min(left, above);
+      ids[at] = left && above ? Math.min(left, above) : left || above || parent.length - 1;
+    }
+  }
+  /** @type {Piece[]} */
+  const pieces = [];
+  const final = new Int32Array(parent.length);
+  for (let y = 0, i = 0; y < height; y++) {
+    for (let x = 0, at = stride * (y + 1) + 1; x < width; x++, i++, at++) {
+      if (ids[at] === 0) continue;
+      const top = root(ids[at]);
+      if (final[top] === 0) {
+        pieces.push({ id: pieces.length + 1, value: mask[i], area: 0, box: [x, y, x, y] });
+        final[top] = pieces.length;
+      }
+      ids[at] = final[top];
+      const piece = pieces[final[top] - 1];
+      piece.area++;
+      piece.box[0] = Math.min(piece.box[0], x);
+      piece.box[2] = Math.max(piece.box[2], x + 1);
+      piece.box[3] = y + 1;
+    }
+  }
+  return { ids, stride, pieces };
+}
+
+/**
+ * The outline of a piece runs along pixel edges, the piece on its right. Rings are corners x, y, x, y, ...; the first ring
+ * is the outer one and begins at the piece's first pixel, the others are holes and begin at theirs.
+ *
+ * @param {Pieces} found
+ * @param {boolean} simple where two pixels touch by a corner only: true: rings touch there, and none passes twice (the
+ *   rings of a valid polygon); false: a ring stays with its pixel, so that it can be moved inwards
+ * @returns {number[][][]} rings of each piece
+ */
+export function traceRings({ ids, stride, pieces }, simple) {
+  /** @type {number[][][]} */
+  const rings = pieces.map(() => []);
+  // Directions: right, down, left, up. The pixels ahead of a corner, seen from the pixel left above it.
+  const aheadLeft = [1, stride + 1, stride, 0];
+  const aheadRight = [stride + 1, stride, 0, 1];
+  // Edges above pixels that have been passed: 1 to the right, 2 to the left.
+  const passed = new Uint8Array(ids.length);
+  /** @type {(id: number, x: number, y: number, direction: number) => void} */
+  const trace = (id, startX, startY, start) => {
+    const ring = [startX, startY];
+    let [x, y, direction] = [startX, startY, start];
+    for (;;) {
+      if (direction === 0) passed[(y + 1) * stride + ++x] |= 1;
+      else if (direction === 2) passed[(y + 1) * stride + x--] |= 2;
+      else y += direction === 1 ? 1 : -1;
+      const corner = y * stride + x;
+      const left = ids[corner + aheadLeft[direction]] === id;
+      const right = ids[corner + aheadRight[direction]] === id;
+      let turned = direction;
+      if (left && (right || simple)) turned = (direction + 3) % 4;
+      else if (!right) turned = (direction + 1) % 4;
+      if (x === startX && y === startY && turned === start) break;
+      if (turned !== direction) ring.push(x, y);
+      direction = turned;
+    }
+    rings[id - 1].push(ring);
+  };
+  for (let at = stride; at < ids.length; at++) {
+    const id = ids[at];
+    const above = ids[at - stride];
+    if (id === above) continue;
+    const x = (at % stride) - 1;
+    const y = Math.floor(at / stride) - 1;
+    if (above && !(passed[at] & 2)) trace(above, x, y, 1);
+    if (id && !(passed[at] & 1)) trace(id, x, y, 0);
+  }
+  return rings;
+}
+
+/**
+ * Each piece's rings as one, for formats that know no holes: a bridge leads left from each hole to the next ring, and back
+ * the same way.
+ *
+ * @param {Pieces} found
+ * @param {boolean} inside false: along pixel edges; true: through the centres of the outermost pixels, bridges too
+ * @returns {number[][]} corners x, y, x, y, ... of each piece, in half pixels
+ */
+export function joinRings(found, inside) {
+  const { ids, stride } = found;
+  return traceRings(found, false).map((rings, piece) => {
+    const id = piece + 1;
+    // For each hole where its bridge ends: the left edge of a pixel of the piece, in the row above the hole.
+    /** @type {Map<number, { row: number, hole: number }[]>} by x */
+    const bridges = new Map();
+    for (let hole = 1; hole < rings.length; hole++) {
+      const [holeX, holeY] = rings[hole];
+      let x = holeX - 1;
+      while (ids[holeY * stride + x] === id) x--;
+      const ends = bridges.get(x) ?? [];
+      ends.push({ row: holeY - 1, hole });
+      bridges.set(x, ends);
+    }
+    const attached = rings.map((ring) => edgesWithBridges(ring, bridges));
+    return emit(
+      rings.map((ring) => (inside ? movedInside(ring) : ring.map((value) => 2 * value))),
+      attached,
+      inside ? 1 : 0,
+    );
+  });
+}
+
+/** @typedef {{ edge: number, x: number, row: number, hole: number }} Bridge */
+
+/**
+ * @param {number[]} ring
+ * @param {Map<number, { row: number, hole: number }[]>} bridges
+ * @returns {Bridge[]} those that end on this ring, in its order
+ */
+function edgesWithBridges(ring, bridges) {
+  /** @type {Bridge[]} */
+  const found = [];
+  for (let edge = 0; 2 * edge < ring.length; edge++) {
+    const [x, y] = [ring[2 * edge], ring[2 * edge + 1]];
+    const nextY = ring[(2 * edge + 3) % ring.length];
+    if (nextY >= y) continue; // only upwards the piece lies to the right
+    for (const { row, hole } of bridges.get(x) ?? []) {
+      if (nextY <= row && row < y) found.push({ edge, x, row, hole });
+    }
+  }
+  return found.sort((a, b) => a.edge - b.edge || b.row - a.row || a.hole - b.hole);
+}
+
+/**
+ * Each corner moved by half a pixel on both axes, into the piece.
+ *
+ * @param {number[]} ring
+ * @returns {number[]} in half pixels: centres of pixels
+ */
+function movedInside(ring) {
+  const size = ring.length;
+  return ring.map((value, i) => {
+    // Along x by the direction of the vertical edge at this corner, along y by that of the horizontal one.
+    const isX = i % 2 === 0;
+    const other = isX ? i + 1 : i - 1;
+    const before = ring[other] - ring[(other + size - 2) % size];
+    const after = ring[(other + 2) % size] - ring[other];
+    return 2 * value + Math.sign(before || after) * (isX ? -1 : 1);
+  });
+}
+
+/**
+ * @param {number[][]} rings in half pixels
+ * @param {Bridge[][]} attached
+ * @param {number} inside half pixels that bridges lie inside
+ * @returns {number[]}
+ */
+function emit(rings, attached, inside) {
+  /** @type {number[]} */
+  const out = [];
+  /** @type {(x: number, y: number) => void} */
+  const add = (x, y) => {
+    if (x !== out[out.length - 2] || y !== out[out.length - 1]) out.push(x, y);
+  };
+  // Holes may hang on holes as deep as there are holes: no recursion.
+  const stack = [{ ring: 0, corner: 0, bridge: 0, x: 0, y: 0 }];
+  while (stack.length) {
+    const top = stack[stack.length - 1];
+    const ring = rings[top.ring];
+    if (2 * top.corner < ring.length) {
+      const bridge = attached[top.ring][top.bridge];
+      if (bridge?.edge !== top.corner - 1) {
+        add(ring[2 * top.corner], ring[2 * top.corner + 1]);
+        top.corner++;
+        continue;
+      }
+    }
+    const bridge = attached[top.ring][top.bridge];
+    if (bridge) {
+      top.bridge++;
+      const [x, y] = [2 * bridge.x + inside, 2 * (bridge.row + 1) - inside];
+      add(x, y);
+      stack.push({ ring: bridge.hole, corner: 0, bridge: 0, x, y });
+      continue;
+    }
+    stack.pop();
+    if (!stack.length) break;
+    add(ring[0], ring[1]);
+    add(top.x, top.y);
+  }
+  if (out.length > 2 && out[0] === out[out.length - 2] && out[1] === out[out.length - 1]) out.length -= 2;
+  return out;
+}

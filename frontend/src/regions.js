@@ -1,0 +1,98 @@
+// Arithmetic on regions: grouping, adjacency, colour.
+
+/**
+ * Values by key, each once and ascending: those of key k are `items[offsets[k] .. offsets[k + 1]]`.
+ *
+ * @param {Int32Array} keys 0..count-1
+ * @param {number} count
+ * @param {Int32Array} [values] beside the keys; without them the keys' own places
+ * @returns {{ offsets: Int32Array, items: Int32Array }}
+ */
+export function groups(keys, count, values) {
+  const starts = new Int32Array(count + 1);
+  for (let i = 0; i < keys.length; i++) starts[keys[i] + 1]++;
+  for (let key = 0; key < count; key++) starts[key + 1] += starts[key];
+  const items = new Int32Array(keys.length);
+  const at = starts.slice();
+  for (let i = 0; i < keys.length; i++) items[at[keys[i]]++] = values ? values[i] : i;
+  if (!values) return { offsets: starts, items };
+  const offsets = new Int32Array(count + 1);
+  let kept = 0;
+  for (let key = 0; key < count; key++) {
+    const group = items.subarray(starts[key], starts[key + 1]).sort();
+    let previous = -1;
+    for (const value of group) {
+      if (value !== previous) items[kept++] = value;
+      previous = value;
+    }
+    offsets[key + 1] = kept;
+  }
+  return { offsets, items: items.subarray(0, kept) };
+}
+
+/**
+ * @param {import('./map.js').LabelMap} map
+ * @returns {Int32Array} pairs of finest regions that touch along a pixel's edge, each at least once
+ */
+export function pairsOf(map) {
+  const { labels, width, height } = map;
+  const larger = new Int32Array(map.count).fill(-1); // the last pair found of each label: most come in runs
+  /** @type {number[]} */
+  const pairs = [];
+  /** @type {(a: number, b: number) => void} */
+  const add = (a, b) => {
+    const [low, high] = a < b ? [a, b] : [b, a];
+    if (larger[low] === high) return;
+    larger[low] = high;
+    pairs.push(low, high);
+  };
+  for (let y = 0, i = 0; y < height; y++) {
+    for (let x = 0; x < width; x++, i++) {
+      const label = labels[i];
+      if (x + 1 < width && labels[i + 1] !== label) add(label, labels[i + 1]);
+      if (y + 1 < height && labels[i + width] !== label) add(label, labels[i + width]);
+    }
+  }
+  return Int32Array.from(pairs);
+}
+
+/** @param {number} byte of sRGB (IEC 61966-2-1) */
+function linear(byte) {
+  const value = byte / 255;
+  return value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4;
+}
+
+/** @param {number} t CIE 15: the function of L*, a*, b* */
+function lightness(t) {
+  return t > 216 / 24389 ? Math.cbrt(t) : (t * 24389) / 27 / 116 + 16 / 116;
+}
+
+/**
+ * @param {Float64Array} sums R, G, B of each region
+ * @param {Uint32Array} areas
+ * @returns {Float64Array} L*, a*, b* of each, for the white D65
+ */
+export function toLab(sums, areas) {
+  const lab = new Float64Array(sums.length);
+  for (let i = 0; i < areas.length; i++) {
+    const [r, g, b] = [0, 1, 2].map((channel) => linear(sums[3 * i + channel] / areas[i]));
+    const x = lightness((0.4124 * r + 0.3576 * g + 0.1805 * b) / 0.9505);
+    const y = lightness(0.2126 * r + 0.7152 * g + 0.0722 * b);
+    const z = lightness((0.0193 * r + 0.1192 * g + 0.9505 * b) / 1.089);
+    lab.set([116 * y - 16, 500 * (x - y), 200 * (y - z)], 3 * i);
+  }
+  return lab;
+}
+
+/**
+ * @param {Float64Array} lab
+ * @param {number} a
+ * @param {number} b
+ */
+export function labDistance(lab, a, b) {
+  return Math.hypot(
+    lab[3 * a] - lab[3 * b],
+    lab[3 * a + 1] - lab[3 * b + 1],
+    lab[3 * a + 2] - lab[3 * b + 2],
+  );
+}

@@ -1,0 +1,343 @@
+// The payloads of a container's sections (docs/label-map.md).
+
+import { check, SuperpixelMapError } from './errors.js';
+
+/**
+ * The merges above the map. Entry b - 1 is label b.
+ *
+ * @typedef {object} Tree
+ * @property {Int32Array} into the label below b, of the component that b's is merged into
+ * @property {Int32Array} order the rank of that merge, 0..count-2
+ */
+
+/**
+ * Chosen coarser levels. Entry b - 1 is label b.
+ *
+ * @typedef {object} Levels
+ * @property {number[]} counts strictly falling
+ * @property {Int32Array} into as in `Tree`
+ * @property {Int32Array} level the first level in which b is no longer the smallest label of its component
+ */
+
+/**
+ * The writer's measurements of each label.
+ *
+ * @typedef {object} Regions
+ * @property {Uint32Array} area pixels
+ * @property {Uint32Array} box x0, y0, x1, y1 of each; x1 and y1 lie one past the region
+ * @property {Uint32Array} centroid x, y of each, in 1/16 pixel
+ * @property {Uint8Array} meanColor R, G, B of each
+ * @property {Uint32Array} neighborOffsets count + 1: where each label's larger neighbours begin
+ * @property {Int32Array} neighbors
+ */
+
+/**
+ * @param {number} count
+ * @returns {number} bytes that a label needs
+ */
+export function planeCount(count) {
+  return Math.ceil((32 - Math.clz32(count - 1)) / 8);
+}
+
+/**
+ * @param {Uint8Array} bytes
+ * @param {number} start
+ * @param {number} size values
+ * @param {number} planes
+ * @returns {Uint32Array}
+ */
+function fromPlanes(bytes, start, size, planes) {
+  const values = new Uint32Array(size);
+  for (let plane = 0; plane < planes; plane++) {
+    const at = start + plane * size;
+    for (let i = 0; i < size; i++) values[i] |= bytes[at + i] << (8 * plane);
+  }
+  return values;
+}
+
+/** Reads varints from the front. */
+class Varints {
+  /**
+   * @param {string} name
+   * @param {Uint8Array} bytes
+   * @param {number} at
+   */
+  constructor(name, bytes, at) {
+    this.name = name;
+    this.bytes = bytes;
+    this.at = at;
+  }
+
+  /** @returns {number} */
+  next() {
+    const { bytes } = this;
+    const first = bytes[this.at];
+    if (first < 128) {
+      this.at++;
+      return first;
+    }
+    let value = 0;
+    for (let i = 0; i < 5; i++) {
+      check(this.at < bytes.length, 'MALFORMED', `${this.name}: ends inside its variable-length integers`);
+      const byte = bytes[this.at++];
+      value += (byte & 127) * 2 ** (7 * i);
+      if (byte >= 128) continue;
+      if (value < 2 ** 32) return value;
+      break;
+    }
+    throw new SuperpixelMapError('MALFORMED', `${this.name}: an integer of 2^32 or more, or over 5 bytes`);
+  }
+
+  end() {
+    const left = this.bytes.length - this.at;
+    check(left === 0, 'MALFORMED', `${this.name}: ${left} bytes are left over at its end`);
+  }
+}
+
+/**
+ * @param {Uint8Array} bytes
+ * @param {number} width
+ * @param {number} height
+ * @param {number} count
+ * @returns {Int32Array}
+ */
+export function parseLabels(bytes, width, height, count) {
+  const tokens = new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true);
+  check(tokens <= bytes.length - 4, 'MALFORMED', 'LABL: ends inside its tokens');
+  const tokensEnd = 4 + tokens;
+  const varints = new Varints('LABL', bytes, tokensEnd);
+  const labels = new Int32Array(width * height);
+  // The cuts of the row above: each x > 0 where its label is not that of x - 1.
+  const cuts = new Int32Array(width);
+  let cutCount = 0;
+  let token = 4;
+  let seen = 0;
+
+  for (let y = 0; y < height; y++) {
+    const row = y * width;
+    const above = row - width;
+    /** @type {(what: string) => never} */
+    const refuse = (what) => {
+      throw new SuperpixelMapError('MALFORMED', `LABL: row ${y}: ${what}`);
+    };
+    if (y > 0) labels.copyWithin(row, above, row);
+    let end = 0;
+    let nextCut = 0; // the first cut right of `end`
+    let changed = false;
+    for (;;) {
+      if (token === tokensEnd) refuse('the tokens end inside it');
+      const value = bytes[token++];
+      if (value === 0) break;
+      changed = true;
+      let start, length, label;
+      if (value <= 2) {
+        start = end + varints.next();
+        length = varints.next() + 1;
+        if (y === 0 && start !== end) refuse('a gap, where no row above fills it');
+        if (value === 1) {
+          if (seen === count) refuse(`more labels than the header's count of ${count}`);
+          label = seen++;
+        } else {
+          label = seen - 1 - varints.next();
+          if (label < 0) refuse('a span of a label not seen yet');
+        }
+      } else {
+        let k, fromRight;
+        if (value >= 16) {
+          const code = value - 16;
+          fromRight = code & 1;
+          length = ((code >> 1) & 7) + 1;
+          k = code >> 4;
+        } else {
+          if (value > 4) refuse(`unknown token ${value}`);
+          fromRight = value === 4;
+          k = varints.next();
+          length = varints.next() + 1;
+        }
+        while (nextCut < cutCount && cuts[nextCut] <= end) nextCut++;
+        if (nextCut + k >= cutCount) refuse('a cut that the row above does not have');
+        const cut = cuts[nextCut + k];
+        if (fromRight) {
+          start = cut - length;
+          if (start < end) refuse('a span starts before the end of the previous one');
+          label = labels[above + cut];
+        } else {
+          start = cut;
+          label = labels[above + cut - 1];
+        }
+      }
+      if (start + length > width) refuse('a span ends right of the map');
+      end = start + length;
+      for (let i = row + start, stop = row + end; i < stop; i++) labels[i] = label;
+    }
+    if (y === 0 && end !== width) refuse('not covered to its end');
+    if (!changed) continue;
+    cutCount = 0;
+    let previous = labels[row];
+    for (let x = 1; x < width; x++) {
+      const label = labels[row + x];
+      if (label !== previous) {
+        cuts[cutCount++] = x;
+        previous = label;
+      }
+    }
+  }
+  check(
+    token === tokensEnd,
+    'MALFORMED',
+    `LABL: ${tokensEnd - token} tokens are left over after the last row`,
+  );
+  varints.end();
+  check(seen === count, 'MALFORMED', `LABL: holds ${seen} labels, but the header's count is ${count}`);
+  return labels;
+}
+
+/**
+ * @param {string} name
+ * @param {Uint8Array} bytes
+ * @param {number} start
+ * @param {number} count
+ * @returns {Int32Array}
+ */
+function parseInto(name, bytes, start, count) {
+  const into = fromPlanes(bytes, start, count - 1, planeCount(count));
+  for (let i = 0; i < into.length; i++) {
+    check(
+      into[i] <= i,
+      'MALFORMED',
+      `${name}: into: label ${i + 1} goes into ${into[i]}, which is not below it`,
+    );
+  }
+  return new Int32Array(into.buffer);
+}
+
+/**
+ * @param {Uint8Array} bytes
+ * @param {number} count
+ * @returns {Tree}
+ */
+export function parseTree(bytes, count) {
+  const into = parseInto('TREE', bytes, 0, count);
+  const order = fromPlanes(bytes, bytes.length / 2, count - 1, planeCount(count));
+  const seen = new Uint8Array(count);
+  for (const rank of order) {
+    const fresh = rank < count - 1 && seen[rank] === 0;
+    check(fresh, 'MALFORMED', `TREE: order does not hold each of 0..${count - 2} once`);
+    seen[rank] = 1;
+  }
+  return { into, order: new Int32Array(order.buffer) };
+}
+
+/**
+ * @param {Uint8Array} bytes
+ * @param {number} count
+ * @returns {Levels}
+ */
+export function parseLevels(bytes, count) {
+  const number = bytes[0];
+  check(number >= 1 && number <= 32, 'MALFORMED', `LVLS: ${number} levels, must be 1 to 32`);
+  const fields = 1 + 4 * number;
+  const expected = fields + (planeCount(count) + 1) * (count - 1);
+  check(
+    bytes.length === expected,
+    'MALFORMED',
+    `LVLS: ${bytes.length} bytes, ${number} levels take ${expected}`,
+  );
+  const view = new DataView(bytes.buffer, bytes.byteOffset);
+  const counts = Array.from({ length: number }, (_, i) => view.getUint32(1 + 4 * i, true));
+  const falling = counts.every((value, i) => value >= 1 && value < (i ? counts[i - 1] : count));
+  check(
+    falling,
+    'MALFORMED',
+    `LVLS: counts ${counts} do not fall strictly from below ${count} to at least 1`,
+  );
+  const into = parseInto('LVLS', bytes, fields, count);
+  const level = Int32Array.from(bytes.subarray(expected - (count - 1)));
+  const merged = new Uint32Array(number + 1);
+  for (const value of level) {
+    check(value <= number, 'MALFORMED', `LVLS: a label's level is above ${number}`);
+    merged[value]++;
+  }
+  let left = count;
+  counts.forEach((value, i) => {
+    left -= merged[i];
+    check(left === value, 'MALFORMED', `LVLS: level ${i} yields ${left} regions, not ${value}`);
+  });
+  return { counts, into, level };
+}
+
+/**
+ * @param {Uint8Array} bytes
+ * @param {number} count
+ * @returns {Float32Array}
+ */
+export function parseHeights(bytes, count) {
+  const varints = new Varints('hght', bytes, 0);
+  const bits = new Uint32Array(count - 1);
+  let value = 0;
+  for (let i = 0; i < bits.length; i++) {
+    const zigzag = varints.next();
+    value += zigzag % 2 ? -(zigzag + 1) / 2 : zigzag / 2;
+    check(value >= 0 && value <= 0xffff, 'MALFORMED', 'hght: a value leaves 0..65535');
+    bits[i] = value << 16;
+  }
+  varints.end();
+  return new Float32Array(bits.buffer);
+}
+
+/**
+ * @param {Uint8Array} bytes
+ * @param {number} count
+ * @returns {Regions}
+ */
+export function parseRegions(bytes, count) {
+  /** @type {(first: number, fields: number, size: number) => Uint32Array} */
+  const interleaved = (first, fields, size) => {
+    const values = new Uint32Array(count * fields);
+    for (let field = 0; field < fields; field++) {
+      const column = fromPlanes(bytes, first + field * size * count, count, size);
+      for (let i = 0; i < count; i++) values[i * fields + field] = column[i];
+    }
+    return values;
+  };
+  const fixed = 31 * count;
+  const pairs = new DataView(bytes.buffer, bytes.byteOffset).getUint32(fixed, true);
+  const varints = new Varints('regn', bytes, fixed + 4);
+  // Each takes a byte at least, so that the array below is no larger than what has been read.
+  const most = bytes.length - varints.at;
+  check(
+    count + pairs <= most,
+    'MALFORMED',
+    `regn: ${pairs} pairs of neighbours announced, its ${most} bytes hold fewer`,
+  );
+  const neighborOffsets = new Uint32Array(count + 1);
+  const neighbors = new Int32Array(pairs);
+  let at = 0;
+  for (let a = 0; a < count; a++) {
+    const larger = varints.next();
+    check(larger <= pairs - at, 'MALFORMED', `regn: label ${a}: more pairs than announced`);
+    let previous = a;
+    for (let i = 0; i < larger; i++) {
+      const b = a + varints.next();
+      check(
+        b > previous,
+        'MALFORMED',
+        `regn: label ${a}: a neighbour not larger than its label, or not ascending`,
+      );
+      check(b < count, 'MALFORMED', `regn: label ${a}: a label that the map does not have`);
+      neighbors[at++] = b;
+      previous = b;
+    }
+    neighborOffsets[a + 1] = at;
+  }
+  check(at === pairs, 'MALFORMED', 'regn: fewer pairs of neighbours than announced');
+  varints.end();
+  return {
+    area: interleaved(0, 1, 4),
+    box: interleaved(4 * count, 4, 4),
+    centroid: interleaved(20 * count, 2, 4),
+    meanColor: Uint8Array.from(interleaved(28 * count, 3, 1)),
+    neighborOffsets,
+    neighbors,
+  };
+}

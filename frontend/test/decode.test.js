@@ -1,0 +1,150 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { gzipSync } from 'node:zlib';
+import { decode, SuperpixelMapError } from 'superpixel-map';
+import { fromBase64, MAPS, read, readJSON } from './fixtures.js';
+
+const CODES = ['NOT_A_LABEL_MAP', 'UNSUPPORTED', 'TOO_LARGE', 'TRUNCATED', 'DAMAGED', 'MALFORMED'];
+
+/** @param {import('superpixel-map').LabelMap} map the same as tests/kernels/codec_tools.py: as_reference */
+function asReference(map) {
+  const rows = Array.from({ length: map.height }, (_, y) =>
+    Array.from(map.labels.subarray(y * map.width, (y + 1) * map.width)),
+  );
+  /** @type {Record<string, unknown>} */
+  const result = {
+    count: map.count,
+    connected: map.connected,
+    algorithm_version: map.algorithmVersion,
+    labels: rows,
+  };
+  const { tree, levels, heights, regions } = map;
+  if (tree) result.tree = [[...tree.into], [...tree.order]];
+  if (levels) result.levels = [levels.counts, [...levels.into], [...levels.level]];
+  if (heights) result.heights = [...new Uint32Array(heights.buffer)].map((bits) => bits >>> 16);
+  if (regions) {
+    const { area, box, centroid, meanColor, neighborOffsets, neighbors } = regions;
+    const fields = [
+      [area, 1],
+      [box, 4],
+      [centroid, 2],
+      [meanColor, 3],
+    ].flatMap(([values, size]) =>
+      Array.from({ length: /** @type {number} */ (size) }, (_, field) =>
+        Array.from({ length: map.count }, (_, i) => /** @type {any} */ (values)[i * Number(size) + field]),
+      ),
+    );
+    const lists = Array.from({ length: map.count }, (_, a) => [
+      ...neighbors.subarray(neighborOffsets[a], neighborOffsets[a + 1]),
+    ]);
+    result.regions = [fields, lists];
+  }
+  return result;
+}
+
+test('what Python reads is read alike, what Python refuses is refused', async () => {
+  const { maxPixels, cases } = readJSON('containers.json');
+  const tally = { read: 0, refused: 0 };
+  for (const { name, data, decoded } of cases) {
+    const bytes = fromBase64(data);
+    const before = bytes.slice();
+    let map;
+    try {
+      map = await decode(bytes, { maxPixels });
+    } catch (error) {
+      assert(error instanceof SuperpixelMapError, `${name}: ${error}`);
+      assert(CODES.includes(error.code), `${name}: ${error.code}`);
+      assert(error.message.length > 10, name);
+      assert.equal(decoded, null, `${name} is refused, but Python reads it: ${error.message}`);
+      tally.refused++;
+    }
+    if (map) {
+      assert.notEqual(decoded, null, `${name} is read, but Python refuses it`);
+      assert.deepEqual(asReference(map), decoded, name);
+      tally.read++;
+    }
+    assert.deepEqual(bytes, before, `${name}: the bytes were changed`);
+  }
+  assert(tally.read > 200 && tally.refused > 2000, JSON.stringify(tally));
+});
+
+for (const name of MAPS) {
+  test(`${name}: labels and cuts are the engine's, bit for bit`, async () => {
+    const map = await decode(read(`maps/${name}.spx`));
+    const facts = readJSON(`maps/${name}.json`);
+    assert.deepEqual([map.width, map.height, map.count], [facts.width, facts.height, facts.count]);
+    assert.deepEqual(new Uint8Array(map.labels.buffer), read(`maps/${name}.labels`));
+    for (const [count, lut] of Object.entries(facts.cuts)) {
+      const level = map.cut(Number(count));
+      assert.equal(level.count, Number(count));
+      assert.deepEqual([...level.lut], lut, `count ${count}`);
+    }
+    if (facts.heights) assert.deepEqual([...(map.heights ?? [])], facts.heights);
+  });
+}
+
+/** @param {string} name @param {string | null} code */
+async function codeOf(name, code) {
+  const { cases } = readJSON('containers.json');
+  const { data } = cases.find((/** @type {any} */ one) => one.name === name);
+  await assert.rejects(decode(fromBase64(data)), { name: 'SuperpixelMapError', code }, name);
+}
+
+test('each kind of error has its code', async () => {
+  await codeOf('container: empty', 'TRUNCATED');
+  await codeOf('container: magic', 'NOT_A_LABEL_MAP');
+  await codeOf('container: version 2', 'UNSUPPORTED');
+  await codeOf('container: flag bit 7', 'UNSUPPORTED');
+  await codeOf('container: unknown section', 'UNSUPPORTED');
+  await codeOf('container: width 0', 'MALFORMED');
+  await codeOf('container: stored bytes 2^32 - 1', 'TRUNCATED');
+  await codeOf('container: checksum', 'DAMAGED');
+  await codeOf('container: a second member', 'DAMAGED');
+  await codeOf('LABL: token 7', 'MALFORMED');
+  await assert.rejects(decode(read('maps/photo.spx'), { maxPixels: 512 * 512 - 1 }), { code: 'TOO_LARGE' });
+  await assert.rejects(decode(read('maps/photo.spx'), { maxPixels: 0 }), { code: 'INVALID_ARGUMENT' });
+  await assert.rejects(decode(/** @type {any} */ ('SPXL')), { code: 'INVALID_ARGUMENT' });
+});
+
+test('an ArrayBuffer, and bytes in the middle of one, are read', async () => {
+  const bytes = read('maps/noise.spx');
+  const larger = new Uint8Array(bytes.length + 7);
+  larger.set(bytes, 3);
+  const [a, b] = await Promise.all([
+    decode(bytes.slice().buffer),
+    decode(larger.subarray(3, 3 + bytes.length)),
+  ]);
+  assert.deepEqual(a.labels, b.labels);
+});
+
+/** @param {number} width @param {number} height @param {Uint8Array} member @param {number} rawBytes */
+function container(width, height, member, rawBytes) {
+  const bytes = new Uint8Array(20 + 12 + member.length + 12);
+  const view = new DataView(bytes.buffer);
+  bytes.set(new TextEncoder().encode('SPXL\x01\x01\x01\0'));
+  [width, height, 1].forEach((value, i) => view.setUint32(8 + 4 * i, value, true));
+  bytes.set(new TextEncoder().encode('LABL'), 20);
+  view.setUint32(24, member.length, true);
+  view.setUint32(28, rawBytes, true);
+  bytes.set(member, 32);
+  bytes.set(new TextEncoder().encode('END\0'), 32 + member.length);
+  return bytes;
+}
+
+test('a bomb is put down after one slice of it', async () => {
+  const bomb = new Uint8Array(gzipSync(new Uint8Array(400_000_000), { level: 9 }));
+  const started = process.memoryUsage();
+  const size = 4 + 17 * 8 + 2;
+  await assert.rejects(decode(container(4, 2, bomb, size)), { code: 'DAMAGED' });
+  await assert.rejects(decode(container(4, 2, bomb, 400_000_000)), { code: 'MALFORMED' });
+  const { arrayBuffers, heapUsed } = process.memoryUsage();
+  assert(arrayBuffers - started.arrayBuffers < 40_000_000, `${arrayBuffers - started.arrayBuffers} bytes`);
+  assert(heapUsed - started.heapUsed < 40_000_000);
+});
+
+test('of 4 GB that are said, only the 20 bytes that are there are made', async () => {
+  const member = new Uint8Array(gzipSync('short'));
+  const started = process.memoryUsage().arrayBuffers;
+  await assert.rejects(decode(container(2 ** 14, 2 ** 14, member, 2 ** 32 - 1)), { code: 'DAMAGED' });
+  assert(process.memoryUsage().arrayBuffers - started < 10_000_000);
+});

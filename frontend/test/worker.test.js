@@ -1,0 +1,96 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Worker as Thread } from 'node:worker_threads';
+import { decode } from 'superpixel-map';
+import { MAPS, read } from './fixtures.js';
+
+// Node has no Web Worker: a thread that looks like one from both sides.
+const INSIDE = `
+  const { parentPort, workerData } = require('node:worker_threads');
+  globalThis.self = globalThis;
+  globalThis.postMessage = (message, transfer) => parentPort.postMessage(message, transfer);
+  import(workerData).then(() => parentPort.on('message', (data) => globalThis.onmessage({ data })));
+`;
+let running = 0;
+
+class WebWorker {
+  /** @param {URL} url @param {{ type: string }} options */
+  constructor(url, { type }) {
+    assert.equal(type, 'module');
+    running++;
+    this.thread = new Thread(INSIDE, { eval: true, workerData: url.href });
+    this.thread.on('message', (data) => this.onmessage?.({ data }));
+    this.thread.on('error', (error) => this.onerror?.(error));
+  }
+  /** @type {((event: { data: unknown }) => void) | undefined} */
+  onmessage;
+  /** @type {((event: Error) => void) | undefined} */
+  onerror;
+  /** @param {unknown} message */
+  postMessage(message) {
+    this.thread.postMessage(message);
+  }
+  terminate() {
+    running--;
+    this.thread.terminate();
+  }
+}
+
+/** @param {any} worker @param {() => Promise<void>} run */
+async function withWorker(worker, run) {
+  const before = globalThis.Worker;
+  globalThis.Worker = worker;
+  try {
+    await run();
+  } finally {
+    globalThis.Worker = before;
+  }
+}
+
+test('a worker reads the same', () =>
+  withWorker(WebWorker, async () => {
+    for (const name of MAPS) {
+      const bytes = read(`maps/${name}.spx`);
+      const [here, there] = await Promise.all([decode(bytes), decode(bytes, { worker: true })]);
+      assert.deepEqual(there, here);
+    }
+    assert.equal(running, 0);
+  }));
+
+test('a worker refuses the same, and is not left behind', () =>
+  withWorker(WebWorker, async () => {
+    const bytes = read('maps/photo.spx');
+    await assert.rejects(decode(bytes.subarray(0, 1000), { worker: true }), {
+      name: 'SuperpixelMapError',
+      code: 'TRUNCATED',
+    });
+    await assert.rejects(decode(bytes, { worker: true, maxPixels: 5 }), { code: 'TOO_LARGE' });
+    assert.equal(running, 0);
+  }));
+
+test('reading in a worker is given up by a signal', () =>
+  withWorker(WebWorker, async () => {
+    const abort = new AbortController();
+    const reading = decode(read('maps/photo.spx'), { worker: true, signal: abort.signal });
+    abort.abort(new Error('enough'));
+    await assert.rejects(reading, { message: 'enough' });
+    await assert.rejects(decode(read('maps/photo.spx'), { worker: true, signal: abort.signal }), {
+      message: 'enough',
+    });
+    assert.equal(running, 0);
+  }));
+
+test('a worker that dies, or is not there, is an error', async () => {
+  class Broken extends WebWorker {
+    /** @param {unknown} _message */
+    postMessage(_message) {
+      setTimeout(() => this.onerror?.(new Error('out of memory')));
+    }
+  }
+  await withWorker(Broken, () =>
+    assert.rejects(decode(read('maps/single.spx'), { worker: true }), { code: 'WORKER_FAILED' }),
+  );
+  await withWorker(undefined, () =>
+    assert.rejects(decode(read('maps/single.spx'), { worker: true }), { code: 'WORKER_FAILED' }),
+  );
+});

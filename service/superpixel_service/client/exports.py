@@ -1,0 +1,341 @@
+"""What has been chosen, in the formats that others read; frontend/src/exports.js makes the same of the same.
+
+```
+chosen = {Class("cat", "#e6194b"): [17, 18], Class("dog", "#3cb44b"): [40]}
+annotation = Annotation.of_regions(result, 400, chosen)
+Path("mask.png").write_bytes(to_indexed_png(annotation))
+Path("labels.txt").write_text(to_yolo(annotation))
+```
+"""
+
+import io
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from superpixel_kernels import Hierarchy, codec
+from superpixel_kernels.errors import InvalidParameter
+from superpixel_service.client.outlines import Piece, Ring, find_pieces, join_rings, trace_rings
+from superpixel_service.client.segmentation import Segmentation
+
+MAX_CLASSES = 254
+
+
+@dataclass(frozen=True, slots=True)
+class Class:
+    """What regions and pixels are chosen as.
+
+    Attributes:
+        name: what people call it.
+        color: `#rrggbb`.
+    """
+
+    name: str
+    color: str
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"#[0-9a-fA-F]{6}", self.color):
+            raise InvalidParameter("color", f"must be #rrggbb, got {self.color!r}")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Annotation:
+    """A class for each pixel.
+
+    Attributes:
+        mask: (height, width) uint8: 0 for nothing, else 1 + the place of the class in `classes`.
+        classes: at most 254.
+    """
+
+    mask: NDArray[np.uint8]
+    classes: tuple[Class, ...]
+
+    def __post_init__(self) -> None:
+        if self.mask.ndim != 2 or self.mask.dtype != np.uint8 or self.mask.size == 0:
+            raise InvalidParameter(
+                "mask", f"must be (height, width) uint8, got {self.mask.shape} {self.mask.dtype}"
+            )
+        if len(self.classes) > MAX_CLASSES or self.mask.max() > len(self.classes):
+            raise InvalidParameter("classes", f"{len(self.classes)} do not cover the mask, or are over 254")
+
+    @classmethod
+    def of_regions(
+        cls,
+        source: Hierarchy | codec.LabelMap | Segmentation,
+        count: int,
+        chosen: Mapping[Class, Iterable[int]],
+    ) -> Self:
+        """Chosen regions of one level.
+
+        Args:
+            source: what holds that level.
+            count: how many superpixels the level has.
+            chosen: regions of the level, 0 to count - 1, for each class.
+
+        Raises:
+            InvalidParameter: the source does not hold the level, a region is not one of it, or is of two
+                classes.
+        """
+        labels = source.cut(count) if isinstance(source, Hierarchy) else source.labels_at(count)
+        value_of = np.zeros(count, np.uint8)
+        for value, (one, regions) in enumerate(chosen.items(), 1):
+            for region in regions:
+                if not 0 <= region < count:
+                    raise InvalidParameter(
+                        "chosen", f"{one.name}: region {region}, must be from 0 to {count - 1}"
+                    )
+                if value_of[region] not in (0, value):
+                    raise InvalidParameter("chosen", f"{one.name}: region {region} is of another class, too")
+                value_of[region] = value
+        return cls(value_of[labels], tuple(chosen))
+
+    @classmethod
+    def of_selection(cls, label_map: codec.LabelMap, data: Mapping[str, Any]) -> Self:
+        """A selection as the front-end keeps it.
+
+        Args:
+            label_map: the map that it was made on.
+            data: the JSON of `Selection.toJSON` in frontend/.
+
+        Raises:
+            InvalidParameter: it is damaged, or was made on another map.
+        """
+        if data.get("format") != "superpixel-selection" or data.get("version") != 1:
+            raise InvalidParameter("selection", "must be a superpixel-selection of version 1")
+        height, width = label_map.labels.shape
+        made_on = tuple(data.get(name) for name in ("width", "height", "count", "map"))
+        if made_on != (width, height, label_map.count, fingerprint(label_map.labels)):
+            raise InvalidParameter("selection", "was made on another map")
+        try:
+            classes = tuple(Class(str(one["name"]), str(one["color"])) for one in data["classes"])
+            mask = _from_runs(data["regions"], label_map.count, len(classes))[label_map.labels]
+            if data["pixels"]:
+                painted = _from_runs(data["pixels"], mask.size, len(classes) + 1).reshape(mask.shape)
+                mask = np.where(painted > 0, painted - (painted > 0), mask).astype(np.uint8)
+        except (KeyError, OverflowError, TypeError, ValueError) as error:
+            raise InvalidParameter("selection", "is damaged") from error
+        return cls(mask, classes)
+
+
+def fingerprint(labels: NDArray[np.int32]) -> str:
+    """The same for label maps, (height, width), with the same labels: eight hexadecimal digits."""
+    flat = labels.ravel().astype(np.uint32)
+    place = np.arange(flat.size, dtype=np.uint32) * np.uint32(0x9E3779B1) | np.uint32(1)
+    return f"{int(((flat + np.uint32(1)) * place).sum(dtype=np.uint64)) % 2**32:08x}"
+
+
+def _from_runs(runs: list[int], size: int, most: int) -> NDArray[np.uint8]:
+    values, lengths = np.array(runs, np.int64).reshape(-1, 2).T
+    if np.any((values < 0) | (values > most)) or np.any(lengths < 1) or lengths.sum() != size:
+        raise ValueError
+    return np.repeat(values.astype(np.uint8), lengths)
+
+
+def to_indexed_png(annotation: Annotation) -> bytes:
+    """An indexed PNG of 8 bits: each pixel's value is its class; the palette has the classes' colours."""
+    image = Image.fromarray(annotation.mask).convert("L")
+    image.putpalette(
+        [0, 0, 0, *(byte for one in annotation.classes for byte in bytes.fromhex(one.color[1:]))]
+    )
+    out = io.BytesIO()
+    image.save(out, "PNG")
+    return out.getvalue()
+
+
+def to_coco(
+    annotation: Annotation,
+    *,
+    file_name: str = "image",
+    image_id: int = 1,
+    rle: bool = False,
+    split: bool = True,
+) -> dict[str, Any]:
+    """A COCO data set of one image, ready for JSON.
+
+    Polygons are corners of pixels, and exact under pycocotools; a hole is joined to its outer ring by a
+    bridge of no width, for COCO has no holes.
+
+    Args:
+        annotation: what is chosen.
+        file_name: of the image.
+        image_id: of the image.
+        rle: masks as compressed run lengths instead of polygons.
+        split: an annotation for each connected piece, or one for each class.
+    """
+    mask = annotation.mask
+    height, width = mask.shape
+    ids, pieces = find_pieces(mask)
+    polygons: list[Ring] = []
+    if not rle:
+        polygons = [[value // 2 for value in ring] for ring in join_rings(ids, len(pieces), inside=False)]
+    groups = [[piece] for piece in pieces] if split else _by_class(pieces)
+    annotations = []
+    for number, group in enumerate(groups, 1):
+        first = group[0]
+        boxes = np.array([piece.box for piece in group])
+        x0, y0 = boxes[:, :2].min(axis=0).tolist()
+        x1, y1 = boxes[:, 2:].max(axis=0).tolist()
+        segmentation: Any = [polygons[piece.id - 1] for piece in group] if not rle else None
+        if rle:
+            part = (slice(y0, y1), slice(x0, x1))
+            inside = ids[1:-1, 1:-1][part] == first.id if split else mask[part] == first.value
+            runs = _column_runs(inside, x0, y0, width, height)
+            segmentation = {"size": [height, width], "counts": _compressed(runs)}
+        annotations.append(
+            {
+                "id": number,
+                "image_id": image_id,
+                "category_id": first.value,
+                "segmentation": segmentation,
+                "area": sum(piece.area for piece in group),
+                "bbox": [x0, y0, x1 - x0, y1 - y0],
+                "iscrowd": 0,
+            }
+        )
+    return {
+        "images": [{"id": image_id, "file_name": file_name, "width": width, "height": height}],
+        "categories": [{"id": number, "name": one.name} for number, one in enumerate(annotation.classes, 1)],
+        "annotations": annotations,
+    }
+
+
+def _by_class(pieces: list[Piece]) -> list[list[Piece]]:
+    groups: dict[int, list[Piece]] = {}
+    for piece in pieces:
+        groups.setdefault(piece.value, []).append(piece)
+    return [groups[value] for value in sorted(groups)]
+
+
+def _column_runs(inside: NDArray[np.bool_], x0: int, y0: int, width: int, height: int) -> list[int]:
+    """COCO's runs: down the columns from the left, outside and inside by turns."""
+    columns = np.zeros((inside.shape[1], height), bool)
+    columns[:, y0 : y0 + inside.shape[0]] = inside.T
+    flat = columns.ravel()
+    changes = np.flatnonzero(np.diff(flat, prepend=False, append=False)) + x0 * height
+    runs: list[int] = np.diff(changes, prepend=0, append=width * height).tolist()
+    return runs if runs[-1] else runs[:-1]
+
+
+def _compressed(runs: list[int]) -> str:
+    """COCO's run lengths as text: differences to the run before the last, five bits a character."""
+    out = []
+    for i, run in enumerate(runs):
+        value = run - runs[i - 2] if i > 2 else run
+        more = True
+        while more:
+            bits = value & 31
+            value >>= 5
+            more = value != (-1 if bits & 16 else 0)
+            out.append(chr(48 + bits + (32 if more else 0)))
+    return "".join(out)
+
+
+def to_label_studio(
+    annotation: Annotation, *, from_name: str = "tag", to_name: str = "image"
+) -> list[dict[str, Any]]:
+    """Results of a Label Studio annotation or prediction: one brush mask for each class.
+
+    Args:
+        annotation: what is chosen.
+        from_name: name of the BrushLabels tag.
+        to_name: name of the Image tag.
+    """
+    height, width = annotation.mask.shape
+    used = set(np.unique(annotation.mask).tolist())
+    return [
+        {
+            "id": f"class-{value}",
+            "type": "brushlabels",
+            "from_name": from_name,
+            "to_name": to_name,
+            "original_width": width,
+            "original_height": height,
+            "image_rotation": 0,
+            "value": {
+                "format": "rle",
+                "rle": _brush_rle(annotation.mask.ravel() == value),
+                "brushlabels": [one.name],
+            },
+        }
+        for value, one in enumerate(annotation.classes, 1)
+        if value in used
+    ]
+
+
+def _brush_rle(inside: NDArray[np.bool_]) -> list[int]:
+    """Label Studio's run lengths (of thi.ng/rle-pack), of a picture of four equal channels, 255 inside."""
+    sizes = (3, 4, 8, 16)  # bits of a run's length
+    bits = [f"{4 * inside.size:032b}", f"{7:05b}", *(f"{size - 1:04b}" for size in sizes)]
+    starts = np.flatnonzero(np.diff(inside, prepend=~inside[:1]))
+    lengths = np.diff(starts, append=inside.size)
+    for start, length in zip(starts.tolist(), lengths.tolist(), strict=True):
+        left = 4 * length
+        word = "11111111" if inside[start] else "00000000"
+        while left > 0:
+            run = min(left, 1 << 16)
+            index = next(i for i, size in enumerate(sizes) if run <= 1 << size)
+            bits.append(f"1{index:02b}{run - 1:0{sizes[index]}b}{word}")
+            left -= run
+    text = "".join(bits)
+    # A whole byte of zeros where nothing is left to fill: label-studio-sdk writes the same bytes.
+    text += "0" * (8 - len(text) % 8)
+    return np.packbits(np.frombuffer(text.encode(), np.uint8) - ord("0")).tolist()
+
+
+def to_geojson(annotation: Annotation) -> dict[str, Any]:
+    """GeoJSON: for each class its polygons with holes, along pixel edges.
+
+    (0, 0) is the image's top left corner, and y goes down.
+    """
+    ids, pieces = find_pieces(annotation.mask)
+    rings = trace_rings(ids, len(pieces), simple=True)
+    features = []
+    for group in _by_class(pieces):
+        value = group[0].value
+        one = annotation.classes[value - 1]
+        polygons = [[_closed(ring) for ring in rings[piece.id - 1]] for piece in group]
+        area = sum(piece.area for piece in group)
+        features.append(
+            {
+                "type": "Feature",
+                "id": value,
+                "properties": {"class": one.name, "color": one.color, "area": area},
+                "geometry": {"type": "MultiPolygon", "coordinates": polygons},
+            }
+        )
+    return {"type": "FeatureCollection", "features": features}
+
+
+def _closed(ring: Ring) -> list[list[int]]:
+    points = [list(point) for point in zip(ring[::2], ring[1::2], strict=True)]
+    return [*points, points[0]]
+
+
+def to_yolo(annotation: Annotation) -> str:
+    """Labels for YOLO segmentation: a line for each connected piece.
+
+    A piece's class is counted from 0; its outline goes through the centres of its outermost pixels, as shares
+    of width and height. Exact where a polygon's own pixels are drawn with it, as cv2.fillPoly does in
+    Ultralytics.
+    """
+    height, width = annotation.mask.shape
+    ids, pieces = find_pieces(annotation.mask)
+    lines = []
+    for piece, ring in zip(pieces, join_rings(ids, len(pieces), inside=True), strict=True):
+        # A line needs three points.
+        while len(ring) < 6:
+            ring += ring[-2:]
+        shares = [_share(value, height if at % 2 else width) for at, value in enumerate(ring)]
+        lines.append(f"{piece.value - 1} {' '.join(shares)}\n")
+    return "".join(lines)
+
+
+def _share(half_pixels: int, size: int) -> str:
+    """half_pixels / (2 * size) to six places, rounded half up."""
+    millionths = (half_pixels * 10**6 + size) // (2 * size)
+    return f"{millionths // 10**6}.{millionths % 10**6:06d}"

@@ -1,0 +1,229 @@
+"""Masks to polygons. frontend/src/outlines.js does the same, ring for ring."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ring = list[int]
+"""Corners x, y, x, y, ...; the last one is joined to the first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A 4-connected piece of one class.
+
+    Attributes:
+        id: 1, 2, ... by first pixel, row by row.
+        value: the class.
+        area: pixels.
+        box: x0, y0, x1, y1 in pixels; x1 and y1 lie one past the piece.
+    """
+
+    id: int
+    value: int
+    area: int
+    box: tuple[int, int, int, int]
+
+
+def find_pieces(mask: NDArray[np.uint8]) -> tuple[NDArray[np.int32], list[Piece]]:
+    """The pieces of all classes.
+
+    Args:
+        mask: (height, width), 0 for nothing.
+
+    Returns:
+        (height + 2, width + 2) int32: ids of pieces inside a frame of zeros; and the pieces.
+    """
+    height, width = mask.shape
+    # Runs of one class within a row, in raster order; those that touch a run of their class above are united.
+    starts = np.ones((height, width), bool)
+    starts[:, 1:] = mask[:, 1:] != mask[:, :-1]
+    run_of = (np.cumsum(starts) - 1).reshape(height, width)
+    y, x0 = np.nonzero(starts)
+    x1 = np.append(np.where(y[1:] == y[:-1], x0[1:], width), width)
+    values = mask[y, x0]
+    touching = (mask[1:] == mask[:-1]) & (mask[1:] != 0)
+    pairs = np.unique(run_of[:-1][touching] * values.size + run_of[1:][touching])
+    parent = list(range(values.size))
+
+    def root(run: int) -> int:
+        while parent[run] != run:
+            parent[run] = parent[parent[run]]
+            run = parent[run]
+        return run
+
+    for pair in pairs.tolist():
+        a, b = root(pair // values.size), root(pair % values.size)
+        parent[max(a, b)] = min(a, b)
+    chosen = np.flatnonzero(values)
+    roots = np.fromiter((root(run) for run in chosen.tolist()), np.int64, chosen.size)
+    firsts, piece = np.unique(roots, return_inverse=True)
+    ids_of_runs = np.zeros(values.size, np.int32)
+    ids_of_runs[chosen] = piece + 1
+    ids = np.zeros((height + 2, width + 2), np.int32)
+    ids[1:-1, 1:-1] = ids_of_runs[run_of]
+
+    area = np.bincount(piece, x1[chosen] - x0[chosen], firsts.size).astype(np.int64)
+    low = np.full((firsts.size, 2), max(height, width))
+    high = np.zeros((firsts.size, 2), np.int64)
+    np.minimum.at(low, piece, np.stack([x0[chosen], y[chosen]], axis=1))
+    np.maximum.at(high, piece, np.stack([x1[chosen], y[chosen] + 1], axis=1))
+    boxes = np.concatenate([low, high], axis=1).tolist()
+    return ids, [
+        Piece(id=number, value=value, area=pixels, box=(box[0], box[1], box[2], box[3]))
+        for number, (value, pixels, box) in enumerate(
+            zip(values[firsts].tolist(), area.tolist(), boxes, strict=True), 1
+        )
+    ]
+
+
+def trace_rings(ids: NDArray[np.int32], number: int, *, simple: bool) -> list[list[Ring]]:
+    """The outlines of all pieces, along pixel edges, each piece on its outline's right.
+
+    Args:
+        ids: as `find_pieces` gives them.
+        number: how many pieces there are.
+        simple: where two pixels touch by a corner only: True: rings touch there, and none passes twice (the
+            rings of a valid polygon); False: a ring stays with its pixel, so that it can be moved inwards.
+
+    Returns:
+        Rings of each piece: first the outer one, from the piece's first pixel; then holes, from theirs.
+    """
+    stride = ids.shape[1]
+    flat: list[int] = ids.ravel().tolist()
+    rings: list[list[Ring]] = [[] for _ in range(number)]
+    # Directions: right, down, left, up. The pixels ahead of a corner, seen from the pixel left above it.
+    ahead_left = (1, stride + 1, stride, 0)
+    ahead_right = (stride + 1, stride, 0, 1)
+    # Edges above pixels that have been passed, to the right and to the left.
+    passed = (bytearray(len(flat)), bytearray(len(flat)))
+
+    def trace(piece: int, start_x: int, start_y: int, start: int) -> None:
+        ring = [start_x, start_y]
+        x, y, direction = start_x, start_y, start
+        while True:
+            if direction == 0:
+                x += 1
+                passed[0][(y + 1) * stride + x] = 1
+            elif direction == 2:
+                passed[1][(y + 1) * stride + x] = 1
+                x -= 1
+            else:
+                y += 1 if direction == 1 else -1
+            corner = y * stride + x
+            turned = direction
+            if flat[corner + ahead_left[direction]] == piece:
+                if simple or flat[corner + ahead_right[direction]] == piece:
+                    turned = (direction + 3) % 4
+                else:
+                    turned = (direction + 1) % 4
+            elif flat[corner + ahead_right[direction]] != piece:
+                turned = (direction + 1) % 4
+            if x == start_x and y == start_y and turned == start:
+                break
+            if turned != direction:
+                ring += (x, y)
+            direction = turned
+        rings[piece - 1].append(ring)
+
+    for at in (np.flatnonzero(ids[1:] != ids[:-1]) + stride).tolist():
+        piece, above = flat[at], flat[at - stride]
+        x, y = at % stride - 1, at // stride - 1
+        if above and not passed[1][at]:
+            trace(above, x, y, 1)
+        if piece and not passed[0][at]:
+            trace(piece, x, y, 0)
+    return rings
+
+
+@dataclass(frozen=True, slots=True)
+class _Bridge:
+    edge: int
+    x: int
+    row: int
+    hole: int
+
+
+def join_rings(ids: NDArray[np.int32], number: int, *, inside: bool) -> list[Ring]:
+    """Each piece's rings as one, for formats that know no holes.
+
+    A bridge leads left from each hole to the next ring, and back the same way.
+
+    Args:
+        ids: as `find_pieces` gives them.
+        number: how many pieces there are.
+        inside: False: along pixel edges; True: through the centres of the outermost pixels, bridges too.
+
+    Returns:
+        A ring for each piece, in half pixels.
+    """
+    joined = []
+    for piece, rings in enumerate(trace_rings(ids, number, simple=False), 1):
+        # For each hole where its bridge ends: the left edge of a pixel of the piece, in the row above it.
+        bridges: dict[int, list[tuple[int, int]]] = {}
+        for hole, ring in enumerate(rings[1:], 1):
+            hole_x, hole_y = ring[:2]
+            x = int(np.flatnonzero(ids[hole_y, :hole_x] != piece)[-1])
+            bridges.setdefault(x, []).append((hole_y - 1, hole))
+        attached = [_bridges_on(ring, bridges) for ring in rings]
+        moved = [_moved_inside(ring) if inside else [2 * value for value in ring] for ring in rings]
+        joined.append(_emit(moved, attached, int(inside)))
+    return joined
+
+
+def _bridges_on(ring: Ring, bridges: dict[int, list[tuple[int, int]]]) -> list[_Bridge]:
+    found = []
+    for edge, (x, y) in enumerate(zip(ring[::2], ring[1::2], strict=True)):
+        next_y = ring[(2 * edge + 3) % len(ring)]
+        # Only upwards the piece lies to the right.
+        if next_y < y:
+            found += [_Bridge(edge, x, row, hole) for row, hole in bridges.get(x, ()) if next_y <= row < y]
+    return sorted(found, key=lambda bridge: (bridge.edge, -bridge.row, bridge.hole))
+
+
+def _moved_inside(ring: Ring) -> Ring:
+    """Each corner moved by half a pixel on both axes, into the piece; in half pixels."""
+    size = len(ring)
+    moved = []
+    for i, value in enumerate(ring):
+        # Along x by the direction of the vertical edge at this corner, along y by that of the horizontal one.
+        other = i + 1 if i % 2 == 0 else i - 1
+        before = ring[other] - ring[(other - 2) % size]
+        after = ring[(other + 2) % size] - ring[other]
+        forward = (before or after) > 0
+        moved.append(2 * value + (1 if forward == (i % 2 == 1) else -1))
+    return moved
+
+
+def _emit(rings: list[Ring], attached: list[list[_Bridge]], inside: int) -> Ring:
+    out: Ring = []
+
+    def add(x: int, y: int) -> None:
+        if out[-2:] != [x, y]:
+            out.extend((x, y))
+
+    # Ring, its next corner, its next bridge, where to go back to. Holes may hang on holes as deep as there
+    # are holes: no recursion.
+    stack = [[0, 0, 0, 0, 0]]
+    while stack:
+        top = stack[-1]
+        number, corner, next_bridge, back_x, back_y = top
+        ring, on_ring = rings[number], attached[number]
+        bridge = on_ring[next_bridge] if next_bridge < len(on_ring) else None
+        if 2 * corner < len(ring) and (bridge is None or bridge.edge != corner - 1):
+            add(ring[2 * corner], ring[2 * corner + 1])
+            top[1] += 1
+        elif bridge is not None:
+            top[2] += 1
+            x, y = 2 * bridge.x + inside, 2 * (bridge.row + 1) - inside
+            add(x, y)
+            stack.append([bridge.hole, 0, 0, x, y])
+        else:
+            stack.pop()
+            if stack:
+                add(ring[0], ring[1])
+                add(back_x, back_y)
+    if len(out) > 2 and out[:2] == out[-2:]:
+        del out[-2:]
+    return out

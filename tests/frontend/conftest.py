@@ -1,0 +1,35 @@
+"""What the tests of the front-end share."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.frontend import fixtures as made
+
+ROOT = Path(__file__).parents[2]
+FRONTEND = ROOT / "frontend"
+
+
+@pytest.fixture(scope="session")
+def fixtures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What Python knows and JavaScript must agree with."""
+    folder = tmp_path_factory.mktemp("fixtures")
+    made.write(folder)
+    return folder
+
+
+def node(fixtures: Path, *arguments: str | Path, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    """Run Node in frontend/."""
+    assert (FRONTEND / "node_modules").is_dir(), (
+        "frontend/node_modules is missing: run `make frontend-install`"
+    )
+    return subprocess.run(
+        ["node", *map(str, arguments)],
+        cwd=FRONTEND,
+        env={**os.environ, "SUPERPIXEL_FIXTURES": str(fixtures)},
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )

@@ -1,0 +1,60 @@
+"""The cases of export_cases.json in Python."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from superpixel_kernels import codec
+from superpixel_service.client import exports
+from superpixel_service.client.exports import Annotation, Class
+
+TABLE = json.loads((Path(__file__).parent / "export_cases.json").read_text())
+CLASSES = tuple(Class(one["name"], one["color"]) for one in TABLE["classes"])
+
+
+def annotations(fixtures: Path) -> Iterator[tuple[str, Annotation]]:
+    for case in TABLE["masks"]:
+        rows = [[0 if pixel == "." else int(pixel) for pixel in row] for row in case["rows"]]
+        yield case["name"], Annotation(np.array(rows, np.uint8), CLASSES)
+    for case in TABLE["formulas"]:
+        yield case["name"], Annotation(by_formula(**{k: v for k, v in case.items() if k != "name"}), CLASSES)
+    for case in TABLE["regions"]:
+        label_map = codec.decode((fixtures / "maps" / f"{case['map']}.spx").read_bytes())
+        count = case["count"] or label_map.count
+        chosen = {one: range(value, count, case["every"]) for value, one in enumerate(CLASSES)}
+        if case["every"] < len(CLASSES):  # no region is of the last class
+            chosen[CLASSES[-1]] = range(0)
+        yield case["name"], Annotation.of_regions(label_map, count, chosen)
+
+
+def by_formula(
+    *, width: int, height: int, classes: int, seed: int, of256: int, cell: int
+) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    y, x = (np.arange(size, dtype=np.uint32) // cell for size in (height, width))
+    number = (x * 73856093)[None] ^ (y * 19349663)[:, None] ^ np.uint32(seed * 83492791 % 2**32)
+    number = (number ^ (number >> 15)) * np.uint32(0x2C1B3C6D)
+    number = (number ^ (number >> 12)) * np.uint32(0x297A2D39)
+    number ^= number >> 15
+    return np.where((number & 255) < of256, 1 + (number >> 8 & 255) % classes, 0).astype(np.uint8)
+
+
+def compact(value: Any) -> bytes:
+    """JSON as JavaScript writes it."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def exported(annotation: Annotation) -> dict[str, bytes]:
+    """All exports, by the file names of frontend/test/export-cases.js; the PNG's bytes may differ."""
+    return {
+        "polygons.json": compact(exports.to_coco(annotation, file_name="a.jpg", image_id=7)),
+        "classes.json": compact(exports.to_coco(annotation, split=False)),
+        "rle.json": compact(exports.to_coco(annotation, rle=True)),
+        "class-rle.json": compact(exports.to_coco(annotation, rle=True, split=False)),
+        "label-studio.json": compact(exports.to_label_studio(annotation)),
+        "geo.json": compact(exports.to_geojson(annotation)),
+        "yolo.txt": exports.to_yolo(annotation).encode(),
+        "mask.png": exports.to_indexed_png(annotation),
+    }

@@ -1,0 +1,173 @@
+"""What Python knows and the JavaScript must agree with, written as files for the tests in frontend/test.
+
+`python -m tests.frontend.fixtures FOLDER` writes:
+    containers.json   label maps, sound, malformed and mutated, each with what the Python decoder makes of it
+    maps/NAME.spx     maps of the engine; NAME.labels its labels (int32), NAME.json its cuts, regions, heights
+"""
+
+import base64
+import json
+import random
+import struct
+import sys
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from superpixel_kernels import SegmentParams, codec, segment
+from superpixel_kernels.errors import InvalidLabelMap
+from tests.kernels import test_codec_refusals as refusals
+from tests.kernels.codec_tools import END, as_reference, section
+from tests.kernels.fuzz_codec import MAX_PIXELS, mutate, samples
+
+ROOT = Path(__file__).parents[2]
+PHOTOS = ROOT / "examples" / "photos"
+MUTATIONS = 3000
+
+
+def containers() -> Iterator[tuple[str, bytes]]:
+    """Every malformed container of the codec's own tests, and more of the kind."""
+    for name, (data, _) in refusals.CONTAINERS.items():
+        yield f"container: {name}", data
+    for name, (payload, _) in refusals.LABELS.items():
+        yield f"LABL: {name}", refusals.HEADER + section(b"LABL", payload) + END
+    for name, (kind, payload, _) in refusals.MALFORMED.items():
+        yield name, refusals.SIX + section(kind, payload) + END
+    tree = section(b"TREE", refusals.INTO + bytes([0, 1, 2, 3, 4]))
+    for name, (payload, _) in refusals.HEIGHTS.items():
+        yield f"hght: {name}", refusals.SIX + tree + section(b"hght", payload) + END
+    for number, (data, _) in enumerate(odd_members()):
+        yield f"gzip member {number}", data
+    for kind, data in zip(("TREE", "LVLS"), refusals.everything(), strict=True):
+        yield f"{kind}: whole", data
+        for size in range(len(data)):
+            yield f"{kind}: cut to {size} bytes", data[:size]
+
+
+def odd_members() -> Iterator[tuple[bytes, str]]:
+    """Payloads whose gzip framing is unusual: some are sound, most are not."""
+    raw = refusals.LABL_PAYLOAD
+    member = refusals.MEMBER
+    body, trailer = member[10:-8], member[-8:]
+    fields = b"\x03\x00abc" + b"name\0" + b"comment\0"
+    long_header = b"\x1f\x8b\x08\x1e" + bytes(6) + fields
+    checked = long_header + struct.pack("<H", zlib.crc32(long_header) & 0xFFFF)
+    stored = zlib.compress(raw, 0, 31)
+    empty = zlib.compress(b"", 1, 31)
+    for number, changed in enumerate(
+        [
+            stored,
+            checked + body + trailer,
+            long_header + b"\0\0" + body + trailer,
+            member[:3] + b"\x20" + member[4:],
+            member[:3] + b"\x80" + member[4:],
+            member[:3] + b"\x08" + member[4:10] + b"no end",
+            member[:3] + b"\x04" + member[4:10] + b"\xff\xff",
+            member[:2] + b"\x07" + member[3:],
+            member + trailer,
+            member[:-8] + b"\0" + trailer,
+            member[:-8] + bytes(8) + trailer,
+            empty + member,
+            member + empty,
+            member[:10],
+            member[:17],
+            member[:18],
+            member[:10] + b"\x07" + body[1:] + trailer,
+        ]
+    ):
+        yield refusals.HEADER + section(b"LABL", raw, stored=changed) + END, str(number)
+
+
+def verdict(data: bytes) -> dict[str, Any] | None:
+    """The decoded map as lists; None where it is refused."""
+    try:
+        return as_reference(codec.decode(data, max_pixels=MAX_PIXELS))
+    except InvalidLabelMap:
+        return None
+
+
+def write_containers(folder: Path) -> None:
+    """containers.json."""
+    rng = random.Random(20)
+    sound = samples()
+    cases = list(containers())
+    cases += [(f"mutation {i}", mutate(rng, rng.choice(sound), sound)) for i in range(MUTATIONS)]
+    rows = [
+        {"name": name, "data": base64.b64encode(data).decode(), "decoded": verdict(data)}
+        for name, data in cases
+    ]
+    (folder / "containers.json").write_text(json.dumps({"maxPixels": MAX_PIXELS, "cases": rows}))
+
+
+def write_map(
+    folder: Path,
+    name: str,
+    image: np.ndarray,
+    count: int | None,
+    levels: tuple[int, ...] = (),
+    compactness: float = 10.0,
+) -> None:
+    """One map of the engine with everything there is to know about it."""
+    hierarchy = segment(image, SegmentParams(compactness=compactness))
+    count = hierarchy.base_count if count is None else count
+    spx = hierarchy.encode(count, include_hierarchy=not levels, include_regions=True, levels=levels)
+    (folder / f"{name}.spx").write_bytes(spx)
+    label_map = codec.decode(spx)
+    (folder / f"{name}.labels").write_bytes(label_map.labels.astype("<i4").tobytes())
+    rgb = np.broadcast_to(image.reshape(*image.shape[:2], -1)[..., :3], (*image.shape[:2], 3))
+    rgba = np.concatenate([rgb, np.full((*image.shape[:2], 1), 255, np.uint8)], axis=2)
+    (folder / f"{name}.rgba").write_bytes(rgba.tobytes())
+    counts = levels or sorted({max(1, round(count ** (i / 49))) for i in range(50)} | {count - 1 or 1})
+    assert label_map.regions is not None
+    facts: dict[str, Any] = {
+        "width": label_map.width,
+        "height": label_map.height,
+        "count": count,
+        "cuts": {str(c): label_map.cut(c).tolist() for c in counts},
+        "heights": None if label_map.heights is None else label_map.heights.tolist(),
+        "areas": label_map.regions.area.tolist(),
+        "boxes": label_map.regions.box.tolist(),
+        "neighbors": neighbors_of(label_map),
+    }
+    (folder / f"{name}.json").write_text(json.dumps(facts))
+
+
+def neighbors_of(label_map: codec.LabelMap) -> dict[str, list[list[int]]]:
+    """By count, the neighbours of each region, found anew on the pixels."""
+    result = {}
+    for count in {label_map.count, *(c for c in (2, 17, 100) if label_map.tree and c < label_map.count)}:
+        labels = label_map.labels_at(count)
+        found: list[set[int]] = [set() for _ in range(count)]
+        for first, second in ((labels[:, :-1], labels[:, 1:]), (labels[:-1], labels[1:])):
+            for a, b in np.unique(np.stack([first, second], -1).reshape(-1, 2), axis=0).tolist():
+                if a != b:
+                    found[a].add(b)
+                    found[b].add(a)
+        result[str(count)] = [sorted(touching) for touching in found]
+    return result
+
+
+def write(folder: Path) -> None:
+    """All fixtures."""
+    (folder / "maps").mkdir(parents=True, exist_ok=True)
+    write_containers(folder)
+    photo = np.asarray(Image.open(PHOTOS / "astronaut.jpg"))
+    rng = np.random.default_rng(5)
+    for name, image, count, levels in [
+        ("photo", photo, None, ()),
+        ("levels", photo[100:220, 150:300], 200, (150, 50, 7)),
+        ("pixels", photo[:40, :60], 40 * 60, ()),
+        ("noise", rng.integers(0, 256, (37, 53, 3), np.uint8), None, ()),
+        ("single", np.zeros((1, 1, 3), np.uint8), 1, ()),
+        ("line", rng.integers(0, 256, (1, 300, 3), np.uint8), 300, ()),
+    ]:
+        write_map(folder / "maps", name, np.ascontiguousarray(image), count, levels)
+    write_map(folder / "maps", "other", photo, None, compactness=40.0)
+
+
+if __name__ == "__main__":
+    write(Path(sys.argv[1]))
