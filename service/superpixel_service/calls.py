@@ -53,6 +53,7 @@ class Call:
     Attributes:
         images, refused: answers sent in a stream, and how many of them were errors; None and 0 for a call
             that is not a stream.
+        caller: the name of the caller's token; empty where there is none.
     """
 
     service: str
@@ -65,6 +66,7 @@ class Call:
     error: ServiceError | None = None
     images: int | None = None
     refused: int = 0
+    caller: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,7 @@ class CallEvent:
     error: ServiceError | None = None
     images: int | None = None
     refused: int = 0
+    caller: str = ""
 
     @classmethod
     def of(cls, call: Call) -> Self:
@@ -96,6 +99,7 @@ class CallEvent:
             error=call.error,
             images=call.images,
             refused=call.refused,
+            caller=call.caller,
         )
 
 

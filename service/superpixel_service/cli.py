@@ -12,6 +12,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from superpixel_kernels.params import DEFAULT_COMPACTNESS, MAX_COMPACTNESS
 from superpixel_service import __version__
@@ -20,6 +21,7 @@ from superpixel_service.config import ENVIRONMENT_PREFIX, Settings, flag, split_
 from superpixel_service.orders import MAX_TARGETS
 
 _SHELLS = ("bash", "zsh")
+_SCOPES = ("segment", "stream", "info")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -78,6 +80,7 @@ def parser() -> argparse.ArgumentParser:
     _add_inspect(commands)
     _add_info(commands)
     _add_health(commands)
+    _add_token(commands)
     _add_completion(commands)
     return top
 
@@ -204,6 +207,26 @@ def _add_health(commands: "_Commands[argparse.ArgumentParser]") -> None:
     )
 
 
+def _add_token(commands: "_Commands[argparse.ArgumentParser]") -> None:
+    token = commands.add_parser(
+        "token",
+        help="make a token for callers of a server",
+        description="Make a token. The line that lets it in goes to standard output: add it to the server's "
+        "--token-file, which holds no token but their SHA-256. The token itself is told on standard error, "
+        "this once.",
+    )
+    actions = token.add_subparsers(dest="action", required=True, metavar="ACTION")
+    new = actions.add_parser("new", help="make one", description=token.description)
+    new.add_argument("name", metavar="NAME", help="whose it is; the server's log tells it with each call")
+    new.add_argument(
+        "--scope",
+        choices=_SCOPES,
+        action="append",
+        required=True,
+        help="a right: segment (Segment), stream (SegmentStream), info (GetServerInfo); once for each",
+    )
+
+
 def _add_completion(commands: "_Commands[argparse.ArgumentParser]") -> None:
     completion = commands.add_parser(
         "completion",
@@ -216,12 +239,15 @@ def _add_completion(commands: "_Commands[argparse.ArgumentParser]") -> None:
 
 def _add_settings(command: argparse.ArgumentParser) -> None:
     for name, setting in Settings.model_fields.items():
+        yes_or_no: dict[str, Any] = {"nargs": "?", "const": "true"} if setting.annotation is bool else {}
+        default = "none" if setting.default is None else str(setting.default).lower()
         command.add_argument(
             flag(name),
             dest=name,
             default=argparse.SUPPRESS,  # not given: the environment's turn, then the default's
             metavar="VALUE",
-            help=f"{setting.description} (default {setting.default})",
+            help=f"{setting.description} (default {default})",
+            **yes_or_no,
         )
 
 

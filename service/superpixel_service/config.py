@@ -6,10 +6,12 @@ Every setting has one name: `max_image_bytes` here, `SUPERPIXEL_MAX_IMAGE_BYTES`
 "superpixel", so no setting may be called `port` or `service_...`, and unknown variables are not an error.
 """
 
+import ipaddress
 import re
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ENVIRONMENT_PREFIX = "SUPERPIXEL_"
@@ -34,7 +36,17 @@ def _checked_address(address: str) -> str:
     return address
 
 
+def is_loopback(host: str) -> bool:
+    """Whether what is sent there stays on this machine; names other than localhost are not looked up."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.lower().rstrip(".") == "localhost"
+
+
 Address = Annotated[str, AfterValidator(_checked_address)]
+File = Annotated[Path | None, BeforeValidator(lambda value: None if value == "" else value)]
+"""Empty as in SUPERPIXEL_TOKEN_FILE= is none."""
 
 
 class Settings(BaseSettings):
@@ -51,6 +63,24 @@ class Settings(BaseSettings):
     )
     metrics_listen: Address = Field(
         default="127.0.0.1:9464", description="where Prometheus finds /metrics, over HTTP (HOST:PORT)"
+    )
+    tls_cert_file: File = Field(
+        default=None,
+        description="the server's certificate with those that signed it (PEM); turns TLS on; read again when "
+        "it changes",
+    )
+    tls_key_file: File = Field(default=None, description="its key (PEM, not encrypted)")
+    tls_client_ca_file: File = Field(
+        default=None,
+        description="callers must show a certificate that one of these authorities signed (PEM)",
+    )
+    token_file: File = Field(
+        default=None,
+        description="callers must send a token of this file (`superpixel token new`); read again when it "
+        "changes",
+    )
+    allow_plaintext: bool = Field(
+        default=False, description="listen without TLS beyond this machine, too: true or false"
     )
     backend: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="engine: auto, cpu or cuda")
     workers: int = Field(
@@ -108,6 +138,28 @@ class Settings(BaseSettings):
     log_format: Literal["auto", "json", "console"] = Field(
         default="auto", description="json, console, or auto: console on a terminal"
     )
+
+    @model_validator(mode="after")
+    def _callers_are_protected(self) -> Self:
+        if (self.tls_cert_file is None) != (self.tls_key_file is None):
+            raise ValueError("tls_cert_file and tls_key_file go together: set both or none")
+        if self.tls_cert_file is not None:
+            return self
+        if self.tls_client_ca_file is not None:
+            raise ValueError("tls_client_ca_file needs tls_cert_file and tls_key_file")
+        if is_loopback(split_address(self.listen)[0]):
+            return self
+        if self.token_file is not None:
+            raise ValueError(
+                f"token_file on listen {self.listen} would have callers send tokens in plaintext: set "
+                "tls_cert_file and tls_key_file, or listen on 127.0.0.1"
+            )
+        if not self.allow_plaintext:
+            raise ValueError(
+                f"listen {self.listen} would be plaintext on a network: set tls_cert_file and tls_key_file, "
+                "or allow_plaintext"
+            )
+        return self
 
     @model_validator(mode="after")
     def _budgets_fit_an_image(self) -> Self:

@@ -54,6 +54,8 @@ def call_ended(event: CallEvent) -> None:
         "request_id": event.request_id,
         "milliseconds": _milliseconds(event.seconds),
     }
+    if event.caller:
+        fields["caller"] = event.caller
     if event.images is not None:
         fields |= {"images": event.images, "refused": event.refused}
     log.info("call", **fields, **_outcome(event))

@@ -1,5 +1,7 @@
 """Settings: their names, their sources, and what is said of wrong ones."""
 
+from pathlib import Path
+
 import pytest
 from pydantic import ValidationError
 
@@ -75,3 +77,40 @@ def test_a_budget_has_room_for_the_largest_image(unit: str) -> None:
 )
 def test_addresses(address: str, parts: tuple[str, int]) -> None:
     assert split_address(address) == parts
+
+
+TLS = {"tls_cert_file": "chain.pem", "tls_key_file": "key.pem"}
+
+
+@pytest.mark.parametrize(
+    "listen", ["127.0.0.1:0", "127.8.9.10:1", "[::1]:50051", "localhost:1", "LocalHost.:1"]
+)
+def test_this_machine_may_do_without_tls(listen: str) -> None:
+    assert Settings(listen=listen, token_file="tokens").listen == listen
+
+
+@pytest.mark.parametrize(
+    "listen", ["0.0.0.0:1", "[::]:1", "10.0.0.1:1", "localhost.example:1", "[::ffff:1.2.3.4]:1"]
+)
+def test_plaintext_beyond_this_machine_is_to_be_asked_for(listen: str) -> None:
+    (line,) = wrong(listen=listen)
+    assert line.startswith(f"listen {listen} would be plaintext on a network: ")
+    assert Settings(listen=listen, allow_plaintext="true").allow_plaintext
+    assert Settings(listen=listen, token_file="tokens", **TLS).tls_key_file == Path("key.pem")
+    (line,) = wrong(listen=listen, allow_plaintext=True, token_file="tokens")
+    assert line.startswith(f"token_file on listen {listen} would have callers send tokens in plaintext: ")
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"tls_cert_file": "x"}, {"tls_key_file": "x"}, {"tls_client_ca_file": "x"}],
+)
+def test_files_of_tls_go_together(values: dict[str, str]) -> None:
+    (line,) = wrong(**values)
+    assert "tls_cert_file" in line
+    assert "tls_key_file" in line
+
+
+def test_an_empty_name_is_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SUPERPIXEL_TOKEN_FILE", "")
+    assert Settings().token_file is None

@@ -12,6 +12,7 @@ from superpixel_service import __version__, logs
 from superpixel_service.commands.config import read_settings
 from superpixel_service.commands.output import EXIT_FAILED, EXIT_OK, CommandFailed
 from superpixel_service.server import CannotListen, Server
+from superpixel_service.watched import UnusableFile
 
 log = structlog.get_logger()
 
@@ -25,10 +26,10 @@ def run(**given: str) -> int:
     settings = read_settings(given)
     logs.configure(settings.log_level, settings.log_format)
     stop = _StopSignals()
-    server = Server(settings)
     try:
+        server = Server(settings)
         addresses = server.start()
-    except CannotListen as error:
+    except (CannotListen, UnusableFile) as error:
         raise CommandFailed(str(error)) from None
     except Exception:
         log.exception("cannot_start")
@@ -38,6 +39,8 @@ def run(**given: str) -> int:
         listen=addresses.listen,
         health=addresses.health,
         metrics=addresses.metrics,
+        tls=settings.tls_cert_file is not None,
+        tokens=settings.token_file is not None,
         pid=os.getpid(),
         version=__version__,
     )
