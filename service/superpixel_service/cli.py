@@ -93,7 +93,8 @@ def _add_serve(commands: "_Commands[argparse.ArgumentParser]") -> None:
         "serve",
         help="run the gRPC server",
         description="Run the gRPC server until SIGTERM or SIGINT; a second one ends it at once. Every flag "
-        f"can be set in the environment instead: --max-image-bytes as {ENVIRONMENT_PREFIX}MAX_IMAGE_BYTES.",
+        f"can be set in the environment instead, --max-image-bytes as {ENVIRONMENT_PREFIX}MAX_IMAGE_BYTES, "
+        "or in a TOML file, as max_image_bytes.",
     )
     _add_settings(serve)
 
@@ -103,7 +104,7 @@ def _add_config(commands: "_Commands[argparse.ArgumentParser]") -> None:
         "config",
         help="print the settings that serve would run with",
         description="Print every setting of the server as it is in effect, and where it comes from: a flag "
-        "(all flags of `superpixel serve` are taken), the environment, or the default.",
+        "(all flags of `superpixel serve` are taken), the environment, a file, or the default.",
     )
     _add_json(config)
     _add_settings(config)
@@ -238,6 +239,13 @@ def _add_completion(commands: "_Commands[argparse.ArgumentParser]") -> None:
 
 
 def _add_settings(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="TOML file of settings, by their names with _ (default: the one that SUPERPIXEL_CONFIG names); "
+        "flags and the environment go before it",
+    )
     for name, setting in Settings.model_fields.items():
         yes_or_no: dict[str, Any] = {"nargs": "?", "const": "true"} if setting.annotation is bool else {}
         default = "none" if setting.default is None else str(setting.default).lower()

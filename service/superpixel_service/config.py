@@ -1,20 +1,32 @@
 """The server's settings: one frozen object, checked before anything starts.
 
-Every setting has one name: `max_image_bytes` here, `SUPERPIXEL_MAX_IMAGE_BYTES` in the environment and
-`--max-image-bytes` on the command line, which wins. Units are in the names. Kubernetes puts variables like
-`SUPERPIXEL_PORT` and `SUPERPIXEL_SERVICE_HOST` into the environment of pods beside a service named
-"superpixel", so no setting may be called `port` or `service_...`, and unknown variables are not an error.
+Every setting has one name: `max_image_bytes` here and in a TOML file, `SUPERPIXEL_MAX_IMAGE_BYTES` in the
+environment and `--max-image-bytes` on the command line. A flag goes before the environment, that before the
+file, and that before the default. Units are in the names. No setting is a secret: certificates, keys and
+tokens are in files, which settings name.
+
+Kubernetes puts variables like `SUPERPIXEL_PORT` and `SUPERPIXEL_SERVICE_HOST` into the environment of pods
+beside a service named "superpixel", so no setting may be called `port` or `service_...`, and unknown
+variables are not an error. Unknown names in the file are.
 """
 
+import difflib
 import ipaddress
+import os
 import re
+import tomllib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 
 ENVIRONMENT_PREFIX = "SUPERPIXEL_"
+FILE_VARIABLE = "SUPERPIXEL_CONFIG"
+"""Names the TOML file where no flag does."""
 
 _ADDRESS = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^\[\]:\s/]+):(?P<port>\d{1,5})")
 
@@ -178,8 +190,104 @@ def flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def explain(error: ValidationError) -> list[str]:
-    """One line for each wrong setting: its names, and what would be right."""
+class Origin(StrEnum):
+    """Where a setting's value comes from."""
+
+    DEFAULT = "default"
+    FILE = "file"
+    ENVIRONMENT = "environment"
+    FLAG = "flag"
+
+
+class WrongSettings(Exception):
+    """The server cannot be set up so.
+
+    Attributes:
+        lines: one for each thing that is wrong.
+    """
+
+    def __init__(self, *lines: str) -> None:
+        super().__init__(*lines)
+        self.lines = lines
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Settings, and where each comes from.
+
+    Attributes:
+        file: the TOML file that was read; None: none.
+    """
+
+    settings: Settings
+    origins: Mapping[str, Origin]
+    file: Path | None
+
+
+def load(flags: Mapping[str, str], file: Path | None = None) -> Loaded:
+    """The settings by flags, environment, file and defaults, the first of them that has a value.
+
+    Args:
+        flags: values given on the command line, by the settings' names.
+        file: the TOML file; None: the one that `SUPERPIXEL_CONFIG` names, if any.
+
+    Raises:
+        WrongSettings: something is wrong with them, or with the file.
+    """
+    if file is None and os.environ.get(FILE_VARIABLE):
+        file = Path(os.environ[FILE_VARIABLE])
+    layers = {
+        Origin.FILE: {} if file is None else _read_file(file),
+        Origin.ENVIRONMENT: EnvSettingsSource(Settings)(),
+        Origin.FLAG: flags,
+    }
+    origins = dict.fromkeys(Settings.model_fields, Origin.DEFAULT)
+    values: dict[str, object] = {}
+    for origin, layer in layers.items():
+        values |= layer
+        origins |= dict.fromkeys(layer, origin)
+    try:
+        return Loaded(Settings(**values), origins, file)  # type: ignore[arg-type]
+    except ValidationError as error:
+        from_file = {name for name, origin in origins.items() if origin is Origin.FILE}
+        raise WrongSettings(*explain(error, from_file, file)) from None
+
+
+def _read_file(path: Path) -> dict[str, object]:
+    try:
+        values = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise WrongSettings(f"{path}: {(error.strerror or 'cannot be read').lower()}") from None
+    except UnicodeDecodeError:
+        raise WrongSettings(f"{path}: must be TOML, in UTF-8") from None
+    except tomllib.TOMLDecodeError as error:
+        raise WrongSettings(f"{path}: must be TOML: {error}") from None
+    problems = [_problem(path, name, value) for name, value in values.items()]
+    lines = [problem for problem in problems if problem is not None]
+    if lines:
+        raise WrongSettings(*lines)
+    return values
+
+
+def _problem(path: Path, name: str, value: object) -> str | None:
+    field = Settings.model_fields.get(name)
+    if field is None:
+        close = difflib.get_close_matches(name.lower().replace("-", "_"), Settings.model_fields, n=1)
+        meant = f"; did you mean {close[0]}?" if close else ""
+        return f"{path}: there is no setting {name!r}{meant}"
+    if isinstance(value, bool) and field.annotation is not bool:  # which would pass for 0 or 1
+        return f"{name} in {path}: must not be true or false"
+    return None
+
+
+def explain(error: ValidationError, from_file: Collection[str] = (), file: Path | None = None) -> list[str]:
+    """One line for each wrong setting: its names, and what would be right.
+
+    Args:
+        error: what is wrong.
+        from_file: names of the settings whose values come from `file`.
+        file: the settings' file.
+    """
     lines = []
     for problem in error.errors(include_url=False):
         text = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
@@ -187,5 +295,8 @@ def explain(error: ValidationError) -> list[str]:
             lines.append(text)
             continue
         name = str(problem["loc"][0])
-        lines.append(f"{flag(name)} ({ENVIRONMENT_PREFIX}{name.upper()}): {text}; got {problem['input']!r}")
+        names = (
+            f"{name} in {file}" if name in from_file else f"{flag(name)} ({ENVIRONMENT_PREFIX}{name.upper()})"
+        )
+        lines.append(f"{names}: {text}; got {problem['input']!r}")
     return lines

@@ -12,6 +12,7 @@ _PATHS = {
     "file": shtab.FILE,
     "folder": shtab.DIRECTORY,
     "out": shtab.DIRECTORY,
+    "config": shtab.FILE,
 }
 """What to complete arguments with, by their names in the parser."""
 

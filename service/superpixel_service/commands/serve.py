@@ -5,6 +5,7 @@ import signal
 import socket
 import sys
 import threading
+from pathlib import Path
 
 import structlog
 
@@ -17,13 +18,14 @@ from superpixel_service.watched import UnusableFile
 log = structlog.get_logger()
 
 
-def run(**given: str) -> int:
+def run(*, config: Path | None, **given: str) -> int:
     """Run the server until a signal ends it.
 
     Args:
+        config: the settings' file.
         given: the settings named on the command line.
     """
-    settings = read_settings(given)
+    settings = read_settings(given, config).settings
     logs.configure(settings.log_level, settings.log_format)
     stop = _StopSignals()
     try:
