@@ -17,6 +17,7 @@ from typing import Any
 from superpixel_kernels.params import DEFAULT_COMPACTNESS, MAX_COMPACTNESS
 from superpixel_service import __version__
 from superpixel_service.commands.output import EXIT_FAILED, CommandFailed, reason, say
+from superpixel_service.commands.target import Target
 from superpixel_service.config import ENVIRONMENT_PREFIX, Settings, flag, split_address
 from superpixel_service.orders import MAX_TARGETS
 
@@ -45,7 +46,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
-    given = vars(parser().parse_args(arguments))
+    arguments_parser = parser()
+    given = vars(arguments_parser.parse_args(arguments))
+    if "server" in given:
+        given["server"] = _target(arguments_parser, given)
     # Only the command that runs is loaded: a health check does not wait for what a server needs.
     command = importlib.import_module(f"superpixel_service.commands.{given.pop('command')}")
     try:
@@ -272,6 +276,39 @@ def _add_compactness(command: argparse.ArgumentParser) -> None:
 
 def _add_server(command: argparse.ArgumentParser, text: str) -> None:
     command.add_argument("--server", type=_address, metavar="HOST:PORT", help=text)
+    command.add_argument(
+        "--tls", action="store_true", help="reach the server over TLS; --ca and --cert imply it"
+    )
+    command.add_argument(
+        "--ca", type=Path, metavar="FILE", help="PEM file of authorities to trust in (default: gRPC's own)"
+    )
+    command.add_argument(
+        "--cert",
+        type=Path,
+        metavar="FILE",
+        help="PEM file of our own certificate, if the server wants one",
+    )
+    command.add_argument("--key", type=Path, metavar="FILE", help="PEM file of its key")
+    command.add_argument(
+        "--token-file",
+        type=Path,
+        metavar="FILE",
+        help="file that holds our token, if the server wants one",
+    )
+
+
+def _target(top: argparse.ArgumentParser, given: dict[str, Any]) -> Target | None:
+    """The server that is named in the arguments, with what belongs to it, all of which is taken out."""
+    address = given.pop("server")
+    how = {name: given.pop(name) for name in ("tls", "ca", "cert", "key", "token_file")}
+    if (how["cert"] is None) != (how["key"] is None):
+        top.error("--cert and --key go together: give both or none")
+    if address is None:
+        if any(how.values()):
+            top.error("--tls, --ca, --cert, --key and --token-file are for a --server")
+        return None
+    how["tls"] = bool(how["tls"] or how["ca"] or how["cert"])
+    return Target(address, **how)
 
 
 def _add_json(command: argparse.ArgumentParser) -> None:

@@ -77,6 +77,7 @@ def test_who_trusts_the_authority_is_served(secret: SecretFolder) -> None:
                 pb_grpc.SuperpixelServiceStub(plain).GetServerInfo(pb.GetServerInfoRequest(), timeout=20)
             assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
         assert server.wait_for_line("ready")["tls"] is True
+        assert all(line.startswith("{") for line in server.raw_lines), server.raw_lines
         # Probes and Prometheus need no certificate.
         assert server.health_status() == "SERVING"
         expiry = server.metric("superpixel_certificate_expiry_timestamp_seconds")
@@ -128,7 +129,7 @@ BROKEN = {
     "half a certificate": ({"chain": GOOD.chain[:300]}, "tls_cert_file must be a PEM certificate"),
     "another's key": ({"key": OTHER.issue(*HERE).key}, "is not the key of the certificate"),
     "expired": (vars(AUTHORITY.issue(*HERE, end=-1)), "certificate has expired"),
-    "not yet valid": (vars(AUTHORITY.issue(*HERE, start=60)), "certificate is not yet valid"),
+    "not yet valid": (vars(AUTHORITY.issue(*HERE, start=3600, end=7200)), "certificate is not yet valid"),
     "no authorities": ({"clients": b"nonsense"}, "tls_client_ca_file must hold PEM certificates"),
 }
 
