@@ -144,6 +144,10 @@ class Settings(BaseSettings):
         allow_inf_nan=False,
         description="how long a stopping server may take to finish admitted work",
     )
+    traces: Literal["off", "otlp"] = Field(
+        default="off",
+        description="off, or otlp: send OpenTelemetry spans, where and how many by the variables OTEL_*",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="debug, info, warning or error"
     )

@@ -9,7 +9,7 @@ from typing import Any, cast
 import grpc
 from google.protobuf.message import DecodeError, Message
 
-from superpixel_service import calls
+from superpixel_service import calls, traces
 from superpixel_service.auth import SCOPES, Tokens
 from superpixel_service.calls import Call, CallEvent, Deadline, OpenCalls
 from superpixel_service.errors import (
@@ -110,6 +110,7 @@ class CallInterceptor(grpc.ServerInterceptor):
         self._open_calls.add(context)
         self._on_start(service, method)
         call = Call(service, method, calls.request_id(context), Deadline.after(context.time_remaining()))
+        call.trace = traces.read(context.invocation_metadata() or ())
         calls.CURRENT.set(call)  # gRPC gives each call a context of its own
         return call
 

@@ -11,7 +11,7 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc  # type: ign
 from superpixel_service import health, interceptors, logs
 from superpixel_service.admission import AdmissionQueue
 from superpixel_service.auth import Tokens
-from superpixel_service.calls import CallEvent, ImageEvent, OpenCalls
+from superpixel_service.calls import Call, CallEvent, ImageEvent, OpenCalls
 from superpixel_service.config import Settings, flag, split_address
 from superpixel_service.decode import ignore_library_warnings
 from superpixel_service.engine import Engine, Job
@@ -21,6 +21,7 @@ from superpixel_service.pools import answered_by
 from superpixel_service.servicer import SuperpixelServicer
 from superpixel_service.streams import Streams
 from superpixel_service.tls import ServerTls
+from superpixel_service.traces import Traces
 from superpixel_service.warmup import sample_task
 
 # Threads beyond one for each call in flight: they read messages, answer GetServerInfo and refuse what is too
@@ -68,6 +69,7 @@ class Server:
 
     Raises:
         UnusableFile: the certificate or the tokens that the settings name cannot be used.
+        CannotTrace: traces are asked for and cannot be made.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -76,6 +78,7 @@ class Server:
         self._queue: AdmissionQueue[Job] = AdmissionQueue(settings)
         self._engine = Engine(settings, self._queue)
         self._streams = Streams(self._engine, settings)
+        self._traces = Traces.of(settings)
         self._tls = ServerTls.of(settings)
         self._tokens = None if settings.token_file is None else Tokens(settings.token_file)
         self._metrics = Metrics(self._queue.lanes, self._streams.state, self._tls, self._tokens)
@@ -110,10 +113,13 @@ class Server:
 
     def _call_ended(self, event: CallEvent) -> None:
         self._metrics.call_ended(event)
-        logs.call_ended(event)
+        trace_id = event.trace.id if self._traces is None else self._traces.call_ended(event)
+        logs.call_ended(event, trace_id)
 
-    def _image_ended(self, event: ImageEvent) -> None:
+    def _image_ended(self, call: Call, event: ImageEvent) -> None:
         self._metrics.image_ended(event)
+        if self._traces is not None:
+            self._traces.image_ended(call, event)
         logs.image_ended(event)
 
     def start(self) -> Addresses:
@@ -158,6 +164,9 @@ class Server:
         self._main.stop(None).wait()
         self._health_server.stop(None).wait()
         self._metrics_server.shutdown()
+        self._metrics_server.server_close()
+        if self._traces is not None:
+            self._traces.close()
         if finished:
             self._engine.stop()
         return finished

@@ -13,6 +13,7 @@ from superpixel_service import __version__, logs
 from superpixel_service.commands.config import read_settings
 from superpixel_service.commands.output import EXIT_FAILED, EXIT_OK, CommandFailed
 from superpixel_service.server import CannotListen, Server
+from superpixel_service.traces import CannotTrace
 from superpixel_service.watched import UnusableFile
 
 log = structlog.get_logger()
@@ -31,7 +32,7 @@ def run(*, config: Path | None, **given: str) -> int:
     try:
         server = Server(settings)
         addresses = server.start()
-    except (CannotListen, UnusableFile) as error:
+    except (CannotListen, CannotTrace, UnusableFile) as error:
         raise CommandFailed(str(error)) from None
     except Exception:
         log.exception("cannot_start")
