@@ -88,6 +88,12 @@ test-sanitize: install ## The kernel tests under AddressSanitizer and UBSan
 	  $(BIN)/python -m pytest tests/kernels --ignore tests/kernels/test_reference.py \
 	  -m "not slow_under_sanitizer" --timeout 600 -p no:cacheprovider
 
+FUZZ_SECONDS ?= 600
+
+.PHONY: fuzz
+fuzz: install ## Hostile files, messages and HTTP/2 frames at a real server, for FUZZ_SECONDS (600)
+	$(BIN)/python -m tests.service.fuzz_service --seconds $(FUZZ_SECONDS)
+
 # ---- benchmarks -----------------------------------------------------------------------------------------------------
 
 BENCH := .venv-bench

@@ -118,7 +118,7 @@ class Traces:
         own = {"service.version": __version__}
         if "OTEL_SERVICE_NAME" not in os.environ:
             own["service.name"] = "superpixel"
-        provider = TracerProvider(resource=Resource.create(own))
+        provider = TracerProvider(resource=Resource.create(own), shutdown_on_exit=False)
         provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
         return cls(provider)
 
