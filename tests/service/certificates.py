@@ -7,6 +7,9 @@ from pathlib import Path
 import grpc
 import trustme
 
+DAY = 86_400.0
+"""Seconds: longer than any run of the tests, which make some certificates as they are loaded."""
+
 ALONE = ("grpc.use_local_subchannel_pool", 1)
 """A channel with a connection of its own: a new channel is a new handshake."""
 
@@ -26,7 +29,7 @@ class Authority:
         self._ca = trustme.CA()
         self.pem = self._ca.cert_pem.bytes()
 
-    def issue(self, *names: str, start: float = -60, end: float = 3600) -> Pair:
+    def issue(self, *names: str, start: float = -60, end: float = DAY) -> Pair:
         """A certificate for the names, from `start` to `end` seconds from now."""
         leaf = self._ca.issue_cert(*names, not_before=from_now(start), not_after=from_now(end))
         return Pair(b"".join(pem.bytes() for pem in leaf.cert_chain_pems), leaf.private_key_pem.bytes())
