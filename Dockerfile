@@ -1,7 +1,9 @@
 # The service on a CPU. Two stages: the wheel is built where the compiler is; the image that runs has neither compiler nor
 # sources.
 #   docker build -t superpixel-service .
-#   docker run --read-only -p 50051:50051 -p 50052:50052 -p 9090:9090 superpixel-service
+#   docker run --read-only -p 50051:50051 -p 50052:50052 -p 9090:9090 superpixel-service --allow-plaintext
+# In a container the server listens beyond loopback, so it wants TLS (SUPERPIXEL_TLS_CERT_FILE, SUPERPIXEL_TLS_KEY_FILE) or to
+# be told to do without.
 ARG BASE=python:3.11-slim-bookworm
 
 FROM ${BASE} AS build

@@ -135,6 +135,12 @@ test-gpu: ## The CUDA engine's tests on this machine's GPU (needs an extra cuda1
 bench-gpu: ## The CUDA engine's figures on this machine's GPU
 	$(GPU_PYTHON) -m benchmarks.gpu
 
+FUZZ_SECONDS ?= 600
+
+.PHONY: fuzz
+fuzz: install ## Hostile files, messages and HTTP/2 frames at a real server, for FUZZ_SECONDS (600)
+	$(BIN)/python -m tests.service.fuzz_service --seconds $(FUZZ_SECONDS)
+
 # ---- benchmarks -----------------------------------------------------------------------------------------------------
 
 BENCH := .venv-bench

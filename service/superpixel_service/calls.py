@@ -12,6 +12,7 @@ import grpc
 
 from superpixel_service.errors import REQUEST_ID_KEY, ServiceError
 from superpixel_service.orders import Answer, TaskSummary
+from superpixel_service.traces import Trace
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 
@@ -53,6 +54,9 @@ class Call:
     Attributes:
         images, refused: answers sent in a stream, and how many of them were errors; None and 0 for a call
             that is not a stream.
+        caller: the name of the caller's token; empty where there is none.
+        answered: when `answer` was there, on the monotonic clock.
+        trace: where the call belongs.
     """
 
     service: str
@@ -65,6 +69,9 @@ class Call:
     error: ServiceError | None = None
     images: int | None = None
     refused: int = 0
+    caller: str = ""
+    answered: float = 0.0
+    trace: Trace = field(default_factory=Trace)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +88,10 @@ class CallEvent:
     error: ServiceError | None = None
     images: int | None = None
     refused: int = 0
+    caller: str = ""
+    answered: float = 0.0
+    trace: Trace = field(default_factory=Trace)
+    ended: float = field(default_factory=time.monotonic)
 
     @classmethod
     def of(cls, call: Call) -> Self:
@@ -96,6 +107,9 @@ class CallEvent:
             error=call.error,
             images=call.images,
             refused=call.refused,
+            caller=call.caller,
+            answered=call.answered,
+            trace=call.trace,
         )
 
 
@@ -115,6 +129,7 @@ class ImageEvent:
     task: TaskSummary | None = None
     answer: Answer | None = None
     error: ServiceError | None = None
+    ended: float = field(default_factory=time.monotonic)
 
 
 class OpenCalls:

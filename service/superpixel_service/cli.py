@@ -12,14 +12,17 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from superpixel_kernels.params import DEFAULT_COMPACTNESS, MAX_COMPACTNESS
 from superpixel_service import __version__
 from superpixel_service.commands.output import EXIT_FAILED, CommandFailed, reason, say
+from superpixel_service.commands.target import Target
 from superpixel_service.config import ENVIRONMENT_PREFIX, Settings, flag, split_address
 from superpixel_service.orders import MAX_TARGETS
 
 _SHELLS = ("bash", "zsh")
+_SCOPES = ("segment", "stream", "info")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,7 +46,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
-    given = vars(parser().parse_args(arguments))
+    arguments_parser = parser()
+    given = vars(arguments_parser.parse_args(arguments))
+    if "server" in given:
+        given["server"] = _target(arguments_parser, given)
     # Only the command that runs is loaded: a health check does not wait for what a server needs.
     command = importlib.import_module(f"superpixel_service.commands.{given.pop('command')}")
     try:
@@ -78,6 +84,7 @@ def parser() -> argparse.ArgumentParser:
     _add_inspect(commands)
     _add_info(commands)
     _add_health(commands)
+    _add_token(commands)
     _add_completion(commands)
     return top
 
@@ -90,7 +97,8 @@ def _add_serve(commands: "_Commands[argparse.ArgumentParser]") -> None:
         "serve",
         help="run the gRPC server",
         description="Run the gRPC server until SIGTERM or SIGINT; a second one ends it at once. Every flag "
-        f"can be set in the environment instead: --max-image-bytes as {ENVIRONMENT_PREFIX}MAX_IMAGE_BYTES.",
+        f"can be set in the environment instead, --max-image-bytes as {ENVIRONMENT_PREFIX}MAX_IMAGE_BYTES, "
+        "or in a TOML file, as max_image_bytes.",
     )
     _add_settings(serve)
 
@@ -100,7 +108,7 @@ def _add_config(commands: "_Commands[argparse.ArgumentParser]") -> None:
         "config",
         help="print the settings that serve would run with",
         description="Print every setting of the server as it is in effect, and where it comes from: a flag "
-        "(all flags of `superpixel serve` are taken), the environment, or the default.",
+        "(all flags of `superpixel serve` are taken), the environment, a file, or the default.",
     )
     _add_json(config)
     _add_settings(config)
@@ -204,6 +212,26 @@ def _add_health(commands: "_Commands[argparse.ArgumentParser]") -> None:
     )
 
 
+def _add_token(commands: "_Commands[argparse.ArgumentParser]") -> None:
+    token = commands.add_parser(
+        "token",
+        help="make a token for callers of a server",
+        description="Make a token. The line that lets it in goes to standard output: add it to the server's "
+        "--token-file, which holds no token but their SHA-256. The token itself is told on standard error, "
+        "this once.",
+    )
+    actions = token.add_subparsers(dest="action", required=True, metavar="ACTION")
+    new = actions.add_parser("new", help="make one", description=token.description)
+    new.add_argument("name", metavar="NAME", help="whose it is; the server's log tells it with each call")
+    new.add_argument(
+        "--scope",
+        choices=_SCOPES,
+        action="append",
+        required=True,
+        help="a right: segment (Segment), stream (SegmentStream), info (GetServerInfo); once for each",
+    )
+
+
 def _add_completion(commands: "_Commands[argparse.ArgumentParser]") -> None:
     completion = commands.add_parser(
         "completion",
@@ -215,13 +243,23 @@ def _add_completion(commands: "_Commands[argparse.ArgumentParser]") -> None:
 
 
 def _add_settings(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="TOML file of settings, by their names with _ (default: the one that SUPERPIXEL_CONFIG names); "
+        "flags and the environment go before it",
+    )
     for name, setting in Settings.model_fields.items():
+        yes_or_no: dict[str, Any] = {"nargs": "?", "const": "true"} if setting.annotation is bool else {}
+        default = "none" if setting.default is None else str(setting.default).lower()
         command.add_argument(
             flag(name),
             dest=name,
             default=argparse.SUPPRESS,  # not given: the environment's turn, then the default's
             metavar="VALUE",
-            help=f"{setting.description} (default {setting.default})",
+            help=f"{setting.description} (default {default})",
+            **yes_or_no,
         )
 
 
@@ -238,6 +276,39 @@ def _add_compactness(command: argparse.ArgumentParser) -> None:
 
 def _add_server(command: argparse.ArgumentParser, text: str) -> None:
     command.add_argument("--server", type=_address, metavar="HOST:PORT", help=text)
+    command.add_argument(
+        "--tls", action="store_true", help="reach the server over TLS; --ca and --cert imply it"
+    )
+    command.add_argument(
+        "--ca", type=Path, metavar="FILE", help="PEM file of authorities to trust in (default: gRPC's own)"
+    )
+    command.add_argument(
+        "--cert",
+        type=Path,
+        metavar="FILE",
+        help="PEM file of our own certificate, if the server wants one",
+    )
+    command.add_argument("--key", type=Path, metavar="FILE", help="PEM file of its key")
+    command.add_argument(
+        "--token-file",
+        type=Path,
+        metavar="FILE",
+        help="file that holds our token, if the server wants one",
+    )
+
+
+def _target(top: argparse.ArgumentParser, given: dict[str, Any]) -> Target | None:
+    """The server that is named in the arguments, with what belongs to it, all of which is taken out."""
+    address = given.pop("server")
+    how = {name: given.pop(name) for name in ("tls", "ca", "cert", "key", "token_file")}
+    if (how["cert"] is None) != (how["key"] is None):
+        top.error("--cert and --key go together: give both or none")
+    if address is None:
+        if any(how.values()):
+            top.error("--tls, --ca, --cert, --key and --token-file are for a --server")
+        return None
+    how["tls"] = bool(how["tls"] or how["ca"] or how["cert"])
+    return Target(address, **how)
 
 
 def _add_json(command: argparse.ArgumentParser) -> None:

@@ -8,6 +8,8 @@ ServiceError           code, stable reason, text
 ├── DeadlinePassed     DEADLINE_EXCEEDED
 ├── CallCancelled      CANCELLED
 ├── Draining           UNAVAILABLE          try again, elsewhere
+├── TokenInvalid       UNAUTHENTICATED
+├── ScopeMissing       PERMISSION_DENIED
 └── InternalError      INTERNAL             a bug: the request id finds the log line
 ```
 
@@ -65,6 +67,8 @@ class Reason(StrEnum):
     DEADLINE_PASSED = "DEADLINE_PASSED"
     CALL_CANCELLED = "CALL_CANCELLED"
     DRAINING = "DRAINING"
+    TOKEN_INVALID = "TOKEN_INVALID"  # noqa: S105 (the reason's name)
+    SCOPE_MISSING = "SCOPE_MISSING"
     INTERNAL_ERROR = "INTERNAL_ERROR"
 
 
@@ -152,6 +156,31 @@ class Draining(ServiceError):
 
     def __init__(self) -> None:
         super().__init__(Reason.DRAINING, "this server is about to stop; try another one", retry_seconds=0.0)
+
+
+class TokenInvalid(ServiceError):
+    """The call carries no token, or none that this server knows."""
+
+    code = grpc.StatusCode.UNAUTHENTICATED
+
+    def __init__(self) -> None:
+        super().__init__(
+            Reason.TOKEN_INVALID,
+            "this server wants a token it knows: send it once, as metadata authorization: Bearer TOKEN",
+        )
+
+
+class ScopeMissing(ServiceError):
+    """The token is known and has not the right to this method."""
+
+    code = grpc.StatusCode.PERMISSION_DENIED
+
+    def __init__(self, scope: str) -> None:
+        super().__init__(
+            Reason.SCOPE_MISSING,
+            f"this token does not have the scope {scope}, which the method wants",
+            metadata={"scope": scope},
+        )
 
 
 class InternalError(ServiceError):

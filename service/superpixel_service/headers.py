@@ -5,6 +5,7 @@ header was accepted here, and nothing here allocates by what the file says. Form
 (W3C, third edition), WebP (RFC 9649), EXIF orientation (CIPA DC-008).
 """
 
+import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,13 +15,20 @@ from superpixel_service.orders import ImageFormat
 MAX_BLOCKS = 20_000
 """Most chunks or segments that are looked at: a file of millions of empty ones is hostile."""
 
+MAX_SCANS = 64
+"""Most scans of a progressive JPEG; encoders write about ten. Each one has the decoder pass over the whole
+picture, however few bytes it has: a megabyte of them would keep a worker busy for hours."""
+
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _JPEG_SIGNATURE = b"\xff\xd8\xff"
 _EXIF_PREFIX = b"Exif\0\0"
 _ORIENTATION_TAG = 0x0112
 _JPEG_FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_BARE_MARKERS = frozenset({0x01, *range(0xD0, 0xD9)})
+_JPEG_PROGRESSIVE_MARKERS = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
 _JPEG_START_OF_SCAN = 0xDA
+_JPEG_END_OF_IMAGE = 0xD9
+_JPEG_MARKER_IN_SCAN = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]", re.DOTALL)
 _JPEG_APP1 = 0xE1
 
 
@@ -76,14 +84,15 @@ def read_header(data: bytes, image_format: ImageFormat) -> Header:
 
 
 def _read_jpeg(data: bytes) -> Header:
-    size, orientation = None, 1
+    size, orientation, progressive, end = None, 1, False, 2
     for marker, start, end in _jpeg_segments(data):
+        progressive |= marker in _JPEG_PROGRESSIVE_MARKERS
         if marker in _JPEG_FRAME_MARKERS and size is None:
             height, width = struct.unpack_from(">HH", data, start + 1)
             size = width, height
         elif marker == _JPEG_APP1 and data.startswith(_EXIF_PREFIX, start):
             orientation = exif_orientation(data[start:end])
-    if size is None:
+    if size is None or (progressive and _jpeg_scans(data, end) > MAX_SCANS):
         raise DamagedHeader
     return Header(ImageFormat.JPEG, *size, orientation=orientation)
 
@@ -107,6 +116,20 @@ def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
         (length,) = struct.unpack_from(">H", data, position)
         yield marker, position + 2, position + length
         position += max(2, length)
+    raise DamagedHeader
+
+
+def _jpeg_scans(data: bytes, position: int) -> int:
+    """How many scans there are from `position` to the end of the image; one more than allowed is enough."""
+    scans = 0
+    for _ in range(MAX_BLOCKS):
+        found = _JPEG_MARKER_IN_SCAN.search(data, position)
+        if found is None or found[0][1] == _JPEG_END_OF_IMAGE or scans > MAX_SCANS:
+            return scans
+        scans += found[0][1] == _JPEG_START_OF_SCAN
+        position = found.end()
+        if found[0][1] not in _JPEG_BARE_MARKERS and position + 2 <= len(data):
+            position += max(2, struct.unpack_from(">H", data, position)[0])
     raise DamagedHeader
 
 

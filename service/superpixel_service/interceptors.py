@@ -3,24 +3,27 @@
 from __future__ import annotations  # gRPC's handler type is generic in its stubs only
 
 import functools
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, cast
 
 import grpc
 from google.protobuf.message import DecodeError, Message
 
-from superpixel_service import calls
+from superpixel_service import calls, traces
+from superpixel_service.auth import SCOPES, Tokens
 from superpixel_service.calls import Call, CallEvent, Deadline, OpenCalls
 from superpixel_service.errors import (
     CallCancelled,
     DeadlinePassed,
     InvalidRequest,
     Reason,
+    ServiceError,
     as_service_error,
     to_status,
 )
 
 SERVICE = "superpixel.v1.SuperpixelService"
+_HEALTH = "grpc.health.v1.Health"
 
 Behaviour = Callable[[Any, grpc.ServicerContext], Any]
 Deserializer = Callable[[bytes], Message]
@@ -28,7 +31,10 @@ Around = Callable[[Behaviour, Any, grpc.ServicerContext], Any]
 
 
 def build(
-    open_calls: OpenCalls, on_start: Callable[[str, str], None], on_end: Callable[[CallEvent], None]
+    open_calls: OpenCalls,
+    on_start: Callable[[str, str], None],
+    on_end: Callable[[CallEvent], None],
+    tokens: Tokens | None = None,
 ) -> list[grpc.ServerInterceptor]:
     """All of them, outermost first.
 
@@ -36,14 +42,20 @@ def build(
         open_calls: counts the calls of our service.
         on_start: told service and method of every call that begins.
         on_end: told of every call that has ended.
+        tokens: who may call; None: everybody.
     """
-    return [
+    stack: list[grpc.ServerInterceptor] = [
         # Identity and deadline, made once at the door; tells of the call's end. Sees every error by its final
         # name.
         CallInterceptor(open_calls, on_start, on_end),
         # Reads the message and puts whatever is raised further in on the wire.
         ErrorInterceptor(),
     ]
+    if tokens is not None:
+        # Innermost, so that the others tell of a refusal as of any; and yet the first to act: it looks at a
+        # call before the call's message is asked for.
+        stack.append(AuthInterceptor(tokens))
+    return stack
 
 
 class CallInterceptor(grpc.ServerInterceptor):
@@ -98,6 +110,7 @@ class CallInterceptor(grpc.ServerInterceptor):
         self._open_calls.add(context)
         self._on_start(service, method)
         call = Call(service, method, calls.request_id(context), Deadline.after(context.time_remaining()))
+        call.trace = traces.read(context.invocation_metadata() or ())
         calls.CURRENT.set(call)  # gRPC gives each call a context of its own
         return call
 
@@ -118,6 +131,56 @@ class ErrorInterceptor(grpc.ServerInterceptor):
         parse = functools.partial(_parse, handler.request_deserializer)
         guard = _guard_stream if handler.request_streaming else _guard
         return _rewrap(handler, functools.partial(guard, parse), parsed=False)
+
+
+class AuthInterceptor(grpc.ServerInterceptor):
+    """Refuses calls without a token that has the right to their method.
+
+    Health is for everybody: it carries no data, and clients' balancers ask it without a token. Reflection
+    wants a token, whatever its scopes.
+    """
+
+    def __init__(self, tokens: Tokens) -> None:
+        self._tokens = tokens
+
+    def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], grpc.RpcMethodHandler[Any, Any] | None],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Any:
+        """The method, or in its place one that refuses."""
+        handler = continuation(handler_call_details)
+        service, _, method = str(handler_call_details.method).lstrip("/").partition("/")
+        if handler is None or service == _HEALTH:
+            return handler
+        ours = service == SERVICE
+        metadata = cast("Iterable[tuple[str, str | bytes]]", handler_call_details.invocation_metadata or ())
+        try:
+            token = self._tokens.admit(metadata, SCOPES[method] if ours else None)
+        except ServiceError as error:
+            # As a stream, even in place of a method that is none: of a stream no message is read before it is
+            # asked for, so nobody can have this server hold megabytes for the sake of a refusal.
+            return grpc.stream_stream_rpc_method_handler(
+                functools.partial(_refuse if ours else _refuse_other, error),
+                request_deserializer=handler.request_deserializer,
+                response_serializer=handler.response_serializer,
+            )
+        return _rewrap(handler, functools.partial(_under_name, token.name)) if ours else handler
+
+
+def _refuse(error: ServiceError, _requests: object, _context: grpc.ServicerContext) -> Iterator[Any]:
+    raise error
+
+
+def _refuse_other(error: ServiceError, _requests: object, context: grpc.ServicerContext) -> Iterator[Any]:
+    """For services that do not pass through the other interceptors."""
+    context.abort_with_status(to_status(error, calls.request_id(context)))
+    yield from ()
+
+
+def _under_name(name: str, behaviour: Behaviour, request: Any, context: grpc.ServicerContext) -> Any:
+    calls.CURRENT.get().caller = name
+    return behaviour(request, context)
 
 
 def _guard(

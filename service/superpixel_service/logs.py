@@ -46,14 +46,18 @@ class _Forward(logging.Handler):
         write("library", logger=record.name, message=record.getMessage(), exc_info=record.exc_info)
 
 
-def call_ended(event: CallEvent) -> None:
-    """Log one line for a call."""
+def call_ended(event: CallEvent, trace_id: str) -> None:
+    """Log one line for a call; `trace_id` where it has one."""
     fields: dict[str, object] = {
         "method": event.method,
         "code": event.code.name,
         "request_id": event.request_id,
         "milliseconds": _milliseconds(event.seconds),
     }
+    if trace_id:
+        fields["trace_id"] = trace_id
+    if event.caller:
+        fields["caller"] = event.caller
     if event.images is not None:
         fields |= {"images": event.images, "refused": event.refused}
     log.info("call", **fields, **_outcome(event))

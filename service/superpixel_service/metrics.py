@@ -11,17 +11,19 @@ from prometheus_client import (
     ProcessCollector,
     start_http_server,
 )
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from superpixel_service import __version__
 from superpixel_service.admission import LaneState
+from superpixel_service.auth import Tokens
 from superpixel_service.calls import CallEvent, ImageEvent
 from superpixel_service.config import split_address
 from superpixel_service.engine import ALGORITHM_VERSION, ENGINE_STAGES
 from superpixel_service.orders import Answer, Lane
 from superpixel_service.streams import StreamsState
+from superpixel_service.tls import ServerTls
 
 # Steps of 1, 2, 5: a percentile read off a histogram is at most a bucket's width wrong.
 _CALL_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60)
@@ -52,7 +54,11 @@ class Metrics:
     """All metrics of one server."""
 
     def __init__(
-        self, lanes: Callable[[], dict[Lane, LaneState]], streams: Callable[[], StreamsState]
+        self,
+        lanes: Callable[[], dict[Lane, LaneState]],
+        streams: Callable[[], StreamsState],
+        tls: ServerTls | None = None,
+        tokens: Tokens | None = None,
     ) -> None:
         """`lanes` and `streams` tell how queue and streams stand, at the moment Prometheus asks."""
         self.registry = registry = CollectorRegistry()
@@ -110,6 +116,7 @@ class Metrics:
         )
         self._ready = Gauge("superpixel_ready", "1 while the server takes on work.", registry=registry)
         registry.register(_Collector(lanes, streams))
+        registry.register(_FilesCollector(tls, tokens))
         ProcessCollector(registry=registry)
 
     def serve(self, address: str) -> WSGIServer:
@@ -193,3 +200,31 @@ class _Collector(Collector):
             "superpixel_stream_images", "Images of streams, taken in and not yet answered.", state.unanswered
         )
         return depth, pixels, held, streams, unanswered
+
+
+class _FilesCollector(Collector):
+    """Looks at the files too: what is wrong with a new certificate shows before anybody connects."""
+
+    def __init__(self, tls: ServerTls | None, tokens: Tokens | None) -> None:
+        self._tls = tls
+        self._tokens = tokens
+
+    def collect(self) -> Iterable[Metric]:
+        reloads = CounterMetricFamily(
+            "superpixel_file_reloads",
+            "Times that a changed file was read again; failed: the old one is still used.",
+            labels=["file", "result"],
+        )
+        expires = GaugeMetricFamily(
+            "superpixel_certificate_expiry_timestamp_seconds",
+            "When the certificate in use ends, in seconds since 1970.",
+        )
+        if self._tls is not None:
+            expires.add_metric([], self._tls.files.value().expires)
+            for result, count in self._tls.files.reloads.items():
+                reloads.add_metric([self._tls.files.name, result], count)
+        if self._tokens is not None:
+            self._tokens.file.value()
+            for result, count in self._tokens.file.reloads.items():
+                reloads.add_metric([self._tokens.file.name, result], count)
+        return reloads, expires

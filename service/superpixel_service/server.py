@@ -10,7 +10,8 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc  # type: ign
 
 from superpixel_service import health, interceptors, logs
 from superpixel_service.admission import AdmissionQueue
-from superpixel_service.calls import CallEvent, ImageEvent, OpenCalls
+from superpixel_service.auth import Tokens
+from superpixel_service.calls import Call, CallEvent, ImageEvent, OpenCalls
 from superpixel_service.config import Settings, flag, split_address
 from superpixel_service.decode import ignore_library_warnings
 from superpixel_service.engine import Engine, Job
@@ -19,6 +20,8 @@ from superpixel_service.pb.superpixel.v1 import superpixel_pb2_grpc as pb_grpc
 from superpixel_service.pools import answered_by
 from superpixel_service.servicer import SuperpixelServicer
 from superpixel_service.streams import Streams
+from superpixel_service.tls import ServerTls
+from superpixel_service.traces import Traces
 from superpixel_service.warmup import sample_task
 
 # Threads beyond one for each call in flight: they read messages, answer GetServerInfo and refuse what is too
@@ -62,7 +65,11 @@ class Addresses:
 class Server:
     """One server. `start`, then at the end `drain`; both once.
 
-    Plaintext only: the default addresses are loopback, and it is the operator who sets others.
+    Health and metrics are plaintext and for everybody: they carry no data.
+
+    Raises:
+        UnusableFile: the certificate or the tokens that the settings name cannot be used.
+        CannotTrace: traces are asked for and cannot be made.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -71,7 +78,10 @@ class Server:
         self._queue: AdmissionQueue[Job] = AdmissionQueue(settings)
         self._engine = Engine(settings, self._queue)
         self._streams = Streams(self._engine, settings)
-        self._metrics = Metrics(self._queue.lanes, self._streams.state)
+        self._traces = Traces.of(settings)
+        self._tls = ServerTls.of(settings)
+        self._tokens = None if settings.token_file is None else Tokens(settings.token_file)
+        self._metrics = Metrics(self._queue.lanes, self._streams.state, self._tls, self._tokens)
         self._open_calls = OpenCalls()
         self._health = health.Health()
         self._health_server = grpc.server(self._health.pool, options=_SHARED_OPTIONS)
@@ -84,7 +94,9 @@ class Server:
             ThreadPoolExecutor(
                 settings.max_inflight_calls + settings.max_streams + _SPARE_THREADS, thread_name_prefix="call"
             ),
-            interceptors=interceptors.build(self._open_calls, self._metrics.call_started, self._call_ended),
+            interceptors=interceptors.build(
+                self._open_calls, self._metrics.call_started, self._call_ended, self._tokens
+            ),
             options=[
                 *_SHARED_OPTIONS,
                 ("grpc.max_receive_message_length", settings.max_image_bytes + _MESSAGE_SLACK_BYTES),
@@ -101,10 +113,13 @@ class Server:
 
     def _call_ended(self, event: CallEvent) -> None:
         self._metrics.call_ended(event)
-        logs.call_ended(event)
+        trace_id = event.trace.id if self._traces is None else self._traces.call_ended(event)
+        logs.call_ended(event, trace_id)
 
-    def _image_ended(self, event: ImageEvent) -> None:
+    def _image_ended(self, call: Call, event: ImageEvent) -> None:
         self._metrics.image_ended(event)
+        if self._traces is not None:
+            self._traces.image_ended(call, event)
         logs.image_ended(event)
 
     def start(self) -> Addresses:
@@ -116,7 +131,8 @@ class Server:
             CannotListen: an address cannot be had.
             Exception: the engine cannot run; the server cannot serve.
         """
-        listen = _bind(self._main, "listen", self._settings.listen)
+        credentials = None if self._tls is None else self._tls.credentials()
+        listen = _bind(self._main, "listen", self._settings.listen, credentials)
         health_listen = _bind(self._health_server, "health_listen", self._settings.health_listen)
         try:
             self._metrics_server = self._metrics.serve(self._settings.metrics_listen)
@@ -148,15 +164,22 @@ class Server:
         self._main.stop(None).wait()
         self._health_server.stop(None).wait()
         self._metrics_server.shutdown()
+        self._metrics_server.server_close()
+        if self._traces is not None:
+            self._traces.close()
         if finished:
             self._engine.stop()
         return finished
 
 
-def _bind(server: grpc.Server, setting: str, address: str) -> str:
+def _bind(
+    server: grpc.Server, setting: str, address: str, credentials: grpc.ServerCredentials | None = None
+) -> str:
     """Have the server listen on `address`; HOST:PORT as it came out."""
     try:
-        port = server.add_insecure_port(address)
+        port = (
+            server.add_secure_port(address, credentials) if credentials else server.add_insecure_port(address)
+        )
     except RuntimeError as error:
         raise CannotListen(setting, address) from error
     return _join(split_address(address)[0], port)

@@ -1,6 +1,7 @@
 """The methods of `superpixel.v1.SuperpixelService`: message in, domain call, message out."""
 
 import functools
+import time
 from collections.abc import Callable, Iterator
 
 import grpc
@@ -27,9 +28,9 @@ class SuperpixelServicer(pb_grpc.SuperpixelServiceServicer):
         settings: Settings,
         engine: Engine,
         streams: Streams,
-        on_image: Callable[[ImageEvent], None],
+        on_image: Callable[[calls.Call, ImageEvent], None],
     ) -> None:
-        """`on_image` is told of every image of a stream when it is answered."""
+        """`on_image` is told of every image of a stream, and of its call, when it is answered."""
         self._settings = settings
         self._engine = engine
         self._streams = streams
@@ -41,6 +42,7 @@ class SuperpixelServicer(pb_grpc.SuperpixelServiceServicer):
         task = self._accept(request, Lane.INTERACTIVE)
         call.task = task.summary()
         call.answer = self._engine.run(task, call.deadline, context.add_callback)
+        call.answered = time.monotonic()
         timings = convert.write_timings_trailer(call.answer.stages)
         context.set_trailing_metadata(((REQUEST_ID_KEY, call.request_id), (TIMINGS_KEY, timings)))
         return convert.write_segment_response(call.answer)
@@ -73,7 +75,7 @@ class SuperpixelServicer(pb_grpc.SuperpixelServiceServicer):
     def _answer_image(self, call: calls.Call, event: ImageEvent) -> pb.SegmentStreamResponse:
         call.images = (call.images or 0) + 1
         call.refused += event.error is not None
-        self._on_image(event)
+        self._on_image(call, event)
         return convert.write_stream_response(event)
 
     def GetServerInfo(  # noqa: N802

@@ -376,6 +376,22 @@ def test_config_tells_values_and_origins() -> None:
     assert ["log_level", "debug", "environment", "SUPERPIXEL_LOG_LEVEL"] in map(str.split, lines)
 
 
+def test_config_tells_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "superpixel.toml"
+    path.write_text("workers = 3\nallow_plaintext = true\n")
+    lines = superpixel("config", "--config", path).stdout.splitlines()
+    assert ["workers", "3", "file", str(path)] in map(str.split, lines)
+    assert ["allow_plaintext", "true", "file", str(path)] in map(str.split, lines)
+    assert ["token_file", "none", "default"] in map(str.split, lines)
+    told = json.loads(superpixel("config", "--json", SUPERPIXEL_CONFIG=str(path)).stdout)
+    assert told["workers"] == {"value": 3, "origin": "file"}
+    path.write_text("worker = 3\n")
+    said = [superpixel(command, "--config", path) for command in ("config", "serve")]
+    assert [run.returncode for run in said] == [2, 2]
+    assert said[0].stderr == said[1].stderr
+    assert messages(said[0]) == [f"{path}: there is no setting 'worker'; did you mean workers?"]
+
+
 def test_config_refuses_what_serve_refuses() -> None:
     said = [superpixel(command, "--workers=two", "--listen=x") for command in ("config", "serve")]
     assert [run.returncode for run in said] == [2, 2]

@@ -6,6 +6,7 @@ import pickle
 import signal
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ from superpixel_service.client import (
     wire,
 )
 from superpixel_service.client.errors import from_call, from_status
-from superpixel_service.errors import Draining, OutOfMemory, Reason, ServiceError
+from superpixel_service.errors import CallCancelled, Draining, OutOfMemory, Reason, ServiceError
 from superpixel_service.errors import InternalError as ServerInternalError
 from superpixel_service.errors import InvalidRequest as ServerInvalidRequest
 from superpixel_service.errors import Overloaded as ServerOverloaded
@@ -348,7 +349,7 @@ FINAL: dict[str, tuple[UnaryScript, type[SegmentError]]] = {
     "no token": (plainly(grpc.StatusCode.UNAUTHENTICATED), NotAllowed),
     "no right": (plainly(grpc.StatusCode.PERMISSION_DENIED), NotAllowed),
     "too late": (plainly(grpc.StatusCode.DEADLINE_EXCEEDED), DeadlineExceeded),
-    "given up": (plainly(grpc.StatusCode.CANCELLED), Cancelled),
+    "given up": (refuses(CallCancelled()), Cancelled),
     "unknown": (plainly(grpc.StatusCode.UNKNOWN), ServerError),
     "aborted": (plainly(grpc.StatusCode.ABORTED), ServerError),
 }
@@ -368,6 +369,31 @@ def test_a_pushback_without_details_is_enough(caller: Caller) -> None:
     with serving(Scripted(unary=[script])) as server:
         caller.segment(server.address, image(0), counts=COUNT)
     assert server.calls[1] - server.calls[0] >= 0.15
+
+
+def test_a_call_that_an_ending_server_cut_off_is_made_again(caller: Caller) -> None:
+    """Nobody here gave up: gRPC's forced end of a server reaches callers as CANCELLED."""
+    with serving(Scripted(unary=[plainly(grpc.StatusCode.CANCELLED)])) as server:
+        assert caller.segment(server.address, image(0), counts=COUNT).count == COUNT
+    assert len(server.calls) == 2
+
+
+def test_a_client_that_is_closed_ends_its_calls() -> None:
+    begun, over = threading.Event(), threading.Event()
+
+    def waits(context: grpc.ServicerContext) -> None:
+        context.add_callback(over.set)
+        begun.set()
+        over.wait(PATIENCE_SECONDS)
+
+    with serving(Scripted(unary=[waits])) as server:
+        client = Client(server.address)
+        with ThreadPoolExecutor(1) as pool:
+            call = pool.submit(client.segment, image(0), counts=COUNT)
+            assert begun.wait(PATIENCE_SECONDS)
+            client.close()
+            assert isinstance(call.exception(PATIENCE_SECONDS), Cancelled)
+    assert len(server.calls) == 1
 
 
 def test_attempts_end(caller: Caller) -> None:

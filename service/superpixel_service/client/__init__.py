@@ -32,6 +32,7 @@ from superpixel_service.client.errors import (
     Unavailable,
 )
 from superpixel_service.client.retry import RetryPolicy
+from superpixel_service.client.security import tls_credentials
 from superpixel_service.client.segmentation import Notice, Segmentation, ServerInfo
 from superpixel_service.client.sync import Client
 from superpixel_service.client.wire import ImageSource, Wanted
@@ -56,4 +57,5 @@ __all__ = [
     "ServerInfo",
     "Unavailable",
     "Wanted",
+    "tls_credentials",
 ]

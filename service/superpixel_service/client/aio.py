@@ -13,6 +13,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-un
 from superpixel_service.client import wire
 from superpixel_service.client.errors import SegmentError
 from superpixel_service.client.retry import RetryPolicy
+from superpixel_service.client.security import call_metadata
 from superpixel_service.client.segmentation import Segmentation, ServerInfo
 from superpixel_service.client.stream import Key, StreamBook
 from superpixel_service.client.streamcall import Event, StreamCall, error_of
@@ -52,20 +53,22 @@ class AsyncClient:
         timeout: float = 30.0,
         retry: RetryPolicy | None = None,
         credentials: grpc.ChannelCredentials | None = None,
+        token: str | None = None,
         metadata: Sequence[tuple[str, str]] = (),
     ) -> None:
         self._address = address
         self._timeout = wire.checked_timeout(timeout, timeout)
+        self._closed = False  # by us: what ends then is not tried again
         self._retry = retry or RetryPolicy()
         self._credentials = credentials
-        self._metadata = tuple(metadata)
+        self._metadata = call_metadata(address, credentials, token, metadata)
         self._channel = self._open(wire.channel_options())
         self._stub: Any = pb_grpc.SuperpixelServiceStub(self._channel)
         self._streams: grpc.Channel | None = None  # from the first `segment_many` on
 
     def _open(self, options: Sequence[tuple[str, Any]]) -> grpc.aio.Channel:
         if self._credentials is None:
-            return grpc.aio.insecure_channel(self._address, options)
+            return grpc.aio.insecure_channel(self._address, wire.plaintext_options(self._address, options))
         return grpc.aio.secure_channel(self._address, self._credentials, options)
 
     async def __aenter__(self) -> Self:
@@ -78,6 +81,7 @@ class AsyncClient:
 
     async def close(self) -> None:
         """End the connection; calls under way end as `Cancelled`."""
+        self._closed = True
         await self._channel.close()
         if self._streams is not None:
             self._streams.close()
@@ -157,6 +161,8 @@ class AsyncClient:
                 else:
                     stream.close()
                     stream = None
+                    if self._closed and event is not None:
+                        raise event
                     for given_up in book.ended(event, time.monotonic()):
                         yield given_up
             if stream is not None:
@@ -207,7 +213,7 @@ class AsyncClient:
                 return await self._try(method, request, deadline - time.monotonic(), request_id)
             except SegmentError as error:
                 wait = self._retry.wait_seconds(error, attempts, deadline - time.monotonic())
-                if wait is None:
+                if wait is None or self._closed:
                     raise
             await asyncio.sleep(wait)
 

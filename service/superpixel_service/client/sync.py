@@ -13,6 +13,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-un
 from superpixel_service.client import wire
 from superpixel_service.client.errors import SegmentError
 from superpixel_service.client.retry import RetryPolicy
+from superpixel_service.client.security import call_metadata
 from superpixel_service.client.segmentation import Segmentation, ServerInfo
 from superpixel_service.client.stream import Key, StreamBook
 from superpixel_service.client.streamcall import Event, StreamCall, error_of
@@ -43,11 +44,12 @@ class Client:
             servers, calls take turns among those that are healthy.
         timeout: deadline of a call, in seconds, all of its retries included.
         retry: how often and how patiently calls are tried again.
-        credentials: TLS, as from `grpc.ssl_channel_credentials()`; None: plaintext.
-        metadata: sent with every call, such as `[("authorization", "Bearer ...")]`.
+        credentials: TLS, as from `tls_credentials("ca.pem")`; None: plaintext.
+        token: for servers that want one; sent with every call.
+        metadata: also sent with every call.
 
     Raises:
-        ValueError: `timeout` is not above 0.
+        ValueError: `timeout` is not above 0, or a token would be sent to another machine in plaintext.
     """
 
     def __init__(
@@ -57,13 +59,15 @@ class Client:
         timeout: float = 30.0,
         retry: RetryPolicy | None = None,
         credentials: grpc.ChannelCredentials | None = None,
+        token: str | None = None,
         metadata: Sequence[tuple[str, str]] = (),
     ) -> None:
         self._address = address
         self._timeout = wire.checked_timeout(timeout, timeout)
+        self._closed = False  # by us: what ends then is not tried again
         self._retry = retry or RetryPolicy()
         self._credentials = credentials
-        self._metadata = tuple(metadata)
+        self._metadata = call_metadata(address, credentials, token, metadata)
         self._channel = wire.open_channel(address, credentials, wire.channel_options())
         self._stub = pb_grpc.SuperpixelServiceStub(self._channel)
 
@@ -77,6 +81,7 @@ class Client:
 
     def close(self) -> None:
         """End the connection; calls under way end as `Cancelled`."""
+        self._closed = True
         self._channel.close()
 
     def segment(
@@ -191,6 +196,8 @@ class Client:
                 else:
                     stream.close()
                     stream = None
+                    if self._closed and event is not None:
+                        raise event
                     yield from book.ended(event, time.monotonic())
             if stream is not None:
                 stream.finish()
@@ -228,7 +235,7 @@ class Client:
                 return self._try(method, request, deadline - time.monotonic(), request_id)
             except SegmentError as error:
                 wait = self._retry.wait_seconds(error, attempts, deadline - time.monotonic())
-                if wait is None:
+                if wait is None or self._closed:
                     raise
             time.sleep(wait)
 

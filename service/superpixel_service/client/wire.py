@@ -1,5 +1,6 @@
 """What both clients put on the wire and read from it; protobuf goes no further than this and `stream.py`."""
 
+import importlib.resources
 import io
 import json
 import operator
@@ -16,6 +17,7 @@ from PIL import Image
 
 from superpixel_service import __version__
 from superpixel_service.client.errors import InvalidImage, InvalidRequest
+from superpixel_service.client.security import stays_here
 from superpixel_service.client.segmentation import Notice, Segmentation, ServerInfo
 from superpixel_service.errors import REQUEST_ID_KEY, Reason
 from superpixel_service.orders import StageSeconds
@@ -31,7 +33,6 @@ local network does. Larger images are sent as PNG, which keeps them within the s
 MAX_ANSWER_BYTES = 256 << 20
 """Largest answer taken; gRPC's own default is 4 MB."""
 
-_SERVICE = pb.DESCRIPTOR.services_by_name["SuperpixelService"].full_name
 _UINT32_MAX = 2**32 - 1
 _PRIORITIES = {"interactive": pb.PRIORITY_INTERACTIVE, "bulk": pb.PRIORITY_BULK}
 
@@ -68,16 +69,11 @@ class Wanted(TypedDict, total=False):
 
 def channel_options() -> list[tuple[str, Any]]:
     """How the client's connections behave."""
-    service_config = {
-        # Every server behind the name takes its turn, and one that says it is not healthy is left out.
-        "loadBalancingConfig": [{"round_robin": {}}],
-        "healthCheckConfig": {"serviceName": _SERVICE},
-    }
     return [
         ("grpc.primary_user_agent", f"superpixel-client/{__version__}"),
         ("grpc.max_receive_message_length", MAX_ANSWER_BYTES),
         ("grpc.max_send_message_length", -1),  # the server's limit is the one that counts
-        ("grpc.service_config", json.dumps(service_config)),
+        ("grpc.service_config", service_config()),
         # Asks, during a call, whether the other end is still there. Servers that keep gRPC's defaults hang up
         # on whoever asks much more often.
         ("grpc.keepalive_time_ms", 60_000),
@@ -86,7 +82,21 @@ def channel_options() -> list[tuple[str, Any]]:
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.min_reconnect_backoff_ms", 1_000),
         ("grpc.max_reconnect_backoff_ms", 5_000),
+        # Servers that are replaced have new addresses: by default a name is looked up every 30 s at most.
+        ("grpc.dns_min_time_between_resolutions_ms", 2_000),
     ]
+
+
+def service_config() -> str:
+    """The service config that this package brings along, for our own calls (JSON).
+
+    Every server behind the name takes its turn, and one that says it is not healthy is left out. The retries
+    that the file names are for clients that have none of their own. Ours are left to `RetryPolicy`, which
+    knows the deadline and what the server asks for: both together would try a call 30 times.
+    """
+    config = json.loads(importlib.resources.files(__package__).joinpath("service_config.json").read_text())
+    del config["methodConfig"]
+    return json.dumps(config)
 
 
 def open_channel(
@@ -94,8 +104,13 @@ def open_channel(
 ) -> grpc.Channel:
     """A channel for ordinary, blocking code; without `credentials` in plaintext."""
     if credentials is None:
-        return grpc.insecure_channel(address, options)
+        return grpc.insecure_channel(address, plaintext_options(address, options))
     return grpc.secure_channel(address, credentials, options)
+
+
+def plaintext_options(address: str, options: Sequence[tuple[str, Any]]) -> Sequence[tuple[str, Any]]:
+    """The options of a channel without TLS: what stays on this machine goes through no proxy."""
+    return [*options, ("grpc.enable_http_proxy", 0)] if stays_here(address) else options
 
 
 def new_request_id() -> str:

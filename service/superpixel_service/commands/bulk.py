@@ -25,6 +25,7 @@ from superpixel_service.commands.output import (
     write,
 )
 from superpixel_service.commands.progress import Progress
+from superpixel_service.commands.target import Target
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 RECORD = "superpixel-bulk.json"
@@ -40,7 +41,7 @@ def run(
     counts: Sequence[int],
     compactness: float,
     hierarchy: bool,
-    server: str | None,
+    server: Target | None,
     jobs: int,
 ) -> int:
     """Write OUT/a/b.jpg.spx for every FOLDER/a/b.jpg that has none yet."""

@@ -12,6 +12,11 @@ _PATHS = {
     "file": shtab.FILE,
     "folder": shtab.DIRECTORY,
     "out": shtab.DIRECTORY,
+    "config": shtab.FILE,
+    "ca": shtab.FILE,
+    "cert": shtab.FILE,
+    "key": shtab.FILE,
+    "token_file": shtab.FILE,
 }
 """What to complete arguments with, by their names in the parser."""
 

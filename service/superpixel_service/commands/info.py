@@ -7,9 +7,10 @@ import platform
 import superpixel_kernels as kernels
 from superpixel_service import __version__
 from superpixel_service.commands.output import EXIT_OK, write_facts, write_json
+from superpixel_service.commands.target import Target
 
 
-def run(*, server: str | None, json: bool) -> int:
+def run(*, server: Target | None, json: bool) -> int:
     """Print it."""
     facts = _local() if server is None else _of_server(server)
     if json:
@@ -34,10 +35,10 @@ def _local() -> dict[str, object]:
     }
 
 
-def _of_server(address: str) -> dict[str, object]:
+def _of_server(server: Target) -> dict[str, object]:
     # Not needed, and so not loaded, for the local half.
-    from superpixel_service.client import Client, RetryPolicy
-    from superpixel_service.commands.remote import ask_info
+    from superpixel_service.client import RetryPolicy
+    from superpixel_service.commands.remote import ask_info, connect
 
-    with Client(address, timeout=10.0, retry=RetryPolicy(max_attempts=1)) as client:
-        return dataclasses.asdict(ask_info(client, address))
+    with connect(server, timeout=10.0, retry=RetryPolicy(max_attempts=1)) as client:
+        return dataclasses.asdict(ask_info(client, server.address))

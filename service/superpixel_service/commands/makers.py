@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from superpixel_service.commands.target import Target
+
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
@@ -60,12 +62,12 @@ class Maker(Protocol):
         """
 
 
-def choose(parameters: Parameters, server: str | None, jobs: int = 0) -> Maker:
+def choose(parameters: Parameters, server: Target | None, jobs: int = 0) -> Maker:
     """The maker to use.
 
     Args:
         parameters: what is wanted of every image.
-        server: its address; None: this process.
+        server: which one; None: this process.
         jobs: images worked on at the same time; 0: what is best.
     """
     # Either brings in much that the other does not need.

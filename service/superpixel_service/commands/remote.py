@@ -10,14 +10,18 @@ from superpixel_service.client import (
     MessageTooLarge,
     NotServed,
     Overloaded,
+    RetryPolicy,
     Segmentation,
     SegmentError,
     ServerInfo,
     Unavailable,
+    tls_credentials,
 )
+from superpixel_service.client.security import read_token, stays_here
 from superpixel_service.commands.local import refusal
 from superpixel_service.commands.makers import Made, Parameters, Refused
-from superpixel_service.commands.output import CommandFailed, reason
+from superpixel_service.commands.output import EXIT_USAGE, CommandFailed, reason
+from superpixel_service.commands.target import Target
 
 _IN_FLIGHT = 8
 """Images sent and not answered: enough for the server's workers never to wait for the network."""
@@ -36,13 +40,13 @@ _WORDS: tuple[tuple[type[SegmentError], str], ...] = (
 
 
 class OnServer:
-    """Has label maps made by the server at `address`, of `jobs` images at the same time; 0: a few."""
+    """Has label maps made by `server`, of `jobs` images at the same time; 0: a few."""
 
-    def __init__(self, parameters: Parameters, address: str, jobs: int) -> None:
+    def __init__(self, parameters: Parameters, server: Target, jobs: int) -> None:
         self._parameters = parameters
-        self._address = address
+        self._address = server.address
         self._jobs = jobs or _IN_FLIGHT
-        self._client = Client(address, timeout=_TIMEOUT_SECONDS)
+        self._client = connect(server, timeout=_TIMEOUT_SECONDS)
 
     def algorithm_version(self) -> int:
         """That of the server."""
@@ -83,6 +87,28 @@ class OnServer:
             raise failure(self._address, error) from None
 
 
+def connect(server: Target, *, timeout: float, retry: RetryPolicy | None = None) -> Client:
+    """A client of that server.
+
+    Raises:
+        CommandFailed: certificates or token are not to be had from their files, or the token is not for
+            plaintext.
+    """
+    try:
+        credentials = tls_credentials(server.ca, server.cert, server.key) if server.tls else None
+        token = None if server.token_file is None else read_token(server.token_file)
+    except OSError as error:
+        raise CommandFailed(reason(error)) from None
+    except ValueError as error:
+        raise CommandFailed(str(error)) from None
+    if token is not None and credentials is None and not stays_here(server.address):
+        raise CommandFailed(
+            f"{server.address}: a token is not sent there in plaintext; use --tls, or --ca FILE",
+            status=EXIT_USAGE,
+        )
+    return Client(server.address, timeout=timeout, retry=retry, credentials=credentials, token=token)
+
+
 def ask_info(client: Client, address: str) -> ServerInfo:
     """What the server says about itself.
 
@@ -113,5 +139,7 @@ def _refused(image: Path, error: SegmentError) -> Refused:
 def _text(error: SegmentError) -> str:
     if error.reason or isinstance(error, InvalidRequest):
         return error.message.removeprefix(f"{error.field}: ")
+    if isinstance(error, Unavailable) and "handshake" in error.message.lower():
+        return "the TLS handshake failed: one side does not trust the other's certificate, or has none"
     own = next((words for kind, words in _WORDS if isinstance(error, kind)), None)
     return own or f"the call failed with {error.code.name}"

@@ -21,13 +21,14 @@ from superpixel_service.commands.output import (
     write_facts,
     write_table,
 )
+from superpixel_service.commands.target import Target
 from superpixel_service.overlay import draw
 
 _ENLARGED_PIXELS = 1 << 20
 """Photographs up to so many pixels are drawn at twice their size: lines need room."""
 
 
-def run(*, photo: Path, counts: Sequence[int], out: Path, compactness: float, server: str | None) -> int:
+def run(*, photo: Path, counts: Sequence[int], out: Path, compactness: float, server: Target | None) -> int:
     """Write the label map, and for each count an overlay and a mask; print a table of them."""
     try:
         pixels = read_photo(photo)

@@ -5,6 +5,7 @@ import signal
 import socket
 import sys
 import threading
+from pathlib import Path
 
 import structlog
 
@@ -12,23 +13,26 @@ from superpixel_service import __version__, logs
 from superpixel_service.commands.config import read_settings
 from superpixel_service.commands.output import EXIT_FAILED, EXIT_OK, CommandFailed
 from superpixel_service.server import CannotListen, Server
+from superpixel_service.traces import CannotTrace
+from superpixel_service.watched import UnusableFile
 
 log = structlog.get_logger()
 
 
-def run(**given: str) -> int:
+def run(*, config: Path | None, **given: str) -> int:
     """Run the server until a signal ends it.
 
     Args:
+        config: the settings' file.
         given: the settings named on the command line.
     """
-    settings = read_settings(given)
+    settings = read_settings(given, config).settings
     logs.configure(settings.log_level, settings.log_format)
     stop = _StopSignals()
-    server = Server(settings)
     try:
+        server = Server(settings)
         addresses = server.start()
-    except CannotListen as error:
+    except (CannotListen, CannotTrace, UnusableFile) as error:
         raise CommandFailed(str(error)) from None
     except Exception:
         log.exception("cannot_start")
@@ -38,6 +42,8 @@ def run(**given: str) -> int:
         listen=addresses.listen,
         health=addresses.health,
         metrics=addresses.metrics,
+        tls=settings.tls_cert_file is not None,
+        tokens=settings.token_file is not None,
         pid=os.getpid(),
         version=__version__,
     )

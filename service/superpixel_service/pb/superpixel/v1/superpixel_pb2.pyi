@@ -54,7 +54,7 @@ UNAVAILABLE (retry, elsewhere):
   DEVICE_LOST                this server's accelerator failed; the server restarts
 UNAUTHENTICATED, PERMISSION_DENIED (do not retry):
   TOKEN_INVALID              no token, or not one this server knows
-  SCOPE_MISSING              the token does not carry the right to this method
+  SCOPE_MISSING              the token does not carry the right to this method; metadata: scope
 INTERNAL (do not retry):
   INTERNAL_ERROR             a bug; metadata: request_id, which finds the server's log line
 

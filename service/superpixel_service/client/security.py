@@ -1,0 +1,98 @@
+"""TLS and tokens, on the caller's side; and that no token leaves the machine in plaintext."""
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import grpc
+
+from superpixel_service.auth import AUTHORIZATION_KEY
+from superpixel_service.config import is_loopback
+from superpixel_service.tls import check_authorities, check_pair
+from superpixel_service.watched import UnusableFile
+
+_SCHEME = re.compile(r"(unix|unix-abstract|ipv4|ipv6|dns):(?:///)?(.*)")
+_TOKEN = re.compile(r"[\x21-\x7e]+")
+
+
+def tls_credentials(
+    ca: str | os.PathLike[str] | None = None,
+    cert: str | os.PathLike[str] | None = None,
+    key: str | os.PathLike[str] | None = None,
+) -> grpc.ChannelCredentials:
+    """TLS for `Client(credentials=...)`.
+
+    Args:
+        ca: PEM file of the authorities to trust in; None: those that gRPC brings along.
+        cert: PEM file of our own certificate, with those that signed it, for servers that want one.
+        key: PEM file of its key, not encrypted.
+
+    Raises:
+        ValueError: a file does not hold what it should, or `cert` and `key` are not both given.
+        OSError: a file cannot be read.
+    """
+    if (cert is None) != (key is None):
+        raise ValueError("cert and key go together: give both or none")
+    authorities = None if ca is None else Path(ca).read_bytes()
+    own_chain = None if cert is None else Path(cert).read_bytes()
+    own_key = None if key is None else Path(key).read_bytes()
+    try:
+        if authorities is not None:
+            check_authorities(authorities, f"{ca}")
+        if own_chain is not None and own_key is not None:
+            check_pair(own_chain, own_key, f"{cert} and {key}")
+    except UnusableFile as error:
+        raise ValueError(str(error)) from None
+    return grpc.ssl_channel_credentials(authorities, own_key, own_chain)
+
+
+def read_token(file: str | os.PathLike[str]) -> str:
+    """The token that is all of the file.
+
+    Raises:
+        ValueError: it holds something else; nothing of that is told.
+        OSError: it cannot be read.
+    """
+    token = Path(file).read_text("ascii", "replace").strip()
+    if not _TOKEN.fullmatch(token):
+        raise ValueError(f"{os.fspath(file)} must hold one token and nothing else")
+    return token
+
+
+def call_metadata(
+    address: str,
+    credentials: grpc.ChannelCredentials | None,
+    token: str | None,
+    metadata: Sequence[tuple[str, str]],
+) -> tuple[tuple[str, str], ...]:
+    """What is sent with every call.
+
+    Raises:
+        ValueError: a token would be sent in plaintext to another machine, or is none.
+    """
+    sent = tuple(metadata)
+    if token is not None:
+        if not _TOKEN.fullmatch(token):
+            raise ValueError("token must be printable ASCII without spaces")
+        sent += ((AUTHORIZATION_KEY, f"Bearer {token}"),)
+    has_token = any(key.lower() == AUTHORIZATION_KEY for key, _ in sent)
+    if has_token and credentials is None and not stays_here(address):
+        raise ValueError(f"a token is not sent to {address} in plaintext: pass credentials=tls_credentials()")
+    return sent
+
+
+def stays_here(address: str) -> bool:
+    """Whether all that gRPC connects to by this name is on this machine, as far as the name tells."""
+    match = _SCHEME.fullmatch(address)
+    scheme, rest = (match[1], match[2]) if match else ("dns", address)
+    if scheme.startswith("unix"):
+        return True
+    hosts = rest.split(",") if scheme.startswith("ip") else [rest]
+    return all(is_loopback(_without_port(host)) for host in hosts)
+
+
+def _without_port(host: str) -> str:
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.partition(":")[0] if host.count(":") == 1 else host

@@ -1,0 +1,18 @@
+"""`superpixel token new`: a token for a caller, and the line that lets it in."""
+
+from collections.abc import Sequence
+
+from superpixel_service.auth import line_of, new_token
+from superpixel_service.commands.output import EXIT_OK, EXIT_USAGE, CommandFailed, say, write
+
+
+def run(*, action: str, name: str, scope: Sequence[str]) -> int:  # noqa: ARG001 (there is one action)
+    """Print the line for the server's file; tell the token, once."""
+    token = new_token()
+    try:
+        line = line_of(name, scope, token)
+    except ValueError as error:
+        raise CommandFailed(f"NAME {error}", status=EXIT_USAGE) from None
+    write(line)
+    say(f"the token, told this once and kept nowhere: {token}")
+    return EXIT_OK

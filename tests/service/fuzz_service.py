@@ -1,0 +1,207 @@
+"""Fuzzing of a real server: image files, protobuf messages, metadata, and bytes that are no HTTP/2.
+
+`python -m tests.service.fuzz_service --seconds 600 --seed 1`: the server runs under a memory limit; every
+code must be one that the contract allows, no text may be a library's, and in the end the server must be
+sound.
+"""
+
+import argparse
+import contextlib
+import random
+import resource
+import socket
+import struct
+import time
+from collections import Counter
+
+import grpc
+import numpy as np
+from PIL import Image
+
+from superpixel_service.interceptors import SERVICE
+from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
+from tests.service.harness import RunningServer, request, running_server
+from tests.service.images import encoded, saved, scene
+from tests.service.test_refusals import LEAKS
+
+MEMORY_LIMIT_BYTES = 3 << 30
+"""Of addresses; a thread's stack and allocator take more of these than of memory."""
+
+_MOST_RESIDENT_BYTES = 512 << 20
+_ALLOWED = {"OK", "INVALID_ARGUMENT"}
+_BYTES_THAT_MATTER = (0, 1, 0x7F, 0x80, 0xC0, 0xC2, 0xDA, 0xD9, 0xE1, 0xFE, 0xFF)
+_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+
+_PIXELS = scene(48, 40)
+_FRAMES = [Image.fromarray(scene(32, 32, seed)) for seed in range(3)]
+_EXIF = Image.Exif()
+_EXIF[0x0112] = 6
+_FILES = [
+    encoded(_PIXELS),
+    saved(Image.fromarray(_PIXELS).quantize(8)),
+    encoded(np.arange(48 * 40, dtype=np.uint16).reshape(40, 48)),
+    saved(_FRAMES[0], "PNG", save_all=True, append_images=_FRAMES[1:]),
+    encoded(_PIXELS, exif=_EXIF.tobytes(), icc_profile=bytes(300)),
+    encoded(_PIXELS, "JPEG"),
+    encoded(_PIXELS, "JPEG", progressive=True, exif=_EXIF.tobytes(), icc_profile=bytes(300)),
+    saved(Image.fromarray(_PIXELS).convert("CMYK"), "JPEG"),
+    encoded(_PIXELS, "WEBP"),
+    encoded(_PIXELS, "WEBP", lossless=True, exif=_EXIF.tobytes()),
+    saved(_FRAMES[0], "WEBP", save_all=True, append_images=_FRAMES[1:]),
+]
+
+
+def mutated(chance: random.Random, data: bytes) -> bytes:
+    """A few changes: bytes, numbers, pieces left out, doubled, moved; or its end cut off."""
+    out = bytearray(data)
+    for _ in range(chance.choice((0, 1, 1, 2, 4, 8))):
+        if not out:
+            break
+        # Headers lie in front; half of the changes are there.
+        place = chance.randrange(min(len(out), chance.choice((64, len(out)))))
+        length = chance.randrange(1, 40)
+        change = chance.randrange(7)
+        if change == 0:
+            out[place] = chance.randrange(256)
+        elif change == 1:
+            out[place] = chance.choice(_BYTES_THAT_MATTER)
+        elif change == 2:
+            number = chance.choice((0, 1, 0xFFFF, 2**31, 2**32 - 1))
+            out[place : place + 4] = struct.pack(chance.choice("<>") + "I", number)
+        elif change == 3:
+            del out[place : place + length]
+        elif change == 4:
+            out[place:place] = out[place : place + length] * chance.choice((1, 2, 50))
+        elif change == 5:
+            out[place:place] = chance.randbytes(length)
+        else:
+            del out[place:]
+    return bytes(out)
+
+
+def an_image(chance: random.Random) -> pb.SegmentRequest:
+    message = request(mutated(chance, chance.choice(_FILES)), chance.choice((1, 5, 100)))
+    message.first_frame_only = chance.random() < 0.5
+    message.include_regions = chance.random() < 0.2
+    message.label_encoding = chance.choice((0, 1, 2, 3))
+    if chance.random() < 0.2:
+        x, y, height = chance.randrange(40), chance.randrange(40), chance.choice((0, 9))
+        message.region_of_interest.CopyFrom(pb.Rectangle(x=x, y=y, width=9, height=height))
+    return message
+
+
+def a_message(chance: random.Random) -> bytes:
+    """Mostly not of our type."""
+    if chance.random() < 0.3:
+        return chance.randbytes(chance.randrange(200))
+    raw = pb.RawImage(width=8, height=8, channels=3, data=bytes(192))
+    message = request(raw, 5, compactness=7.0, target_areas=[9.0], include_hierarchy=True)
+    return mutated(chance, message.SerializeToString())
+
+
+def some_metadata(chance: random.Random) -> list[tuple[str, str | bytes]]:
+    keys = ("x-request-id", "traceparent", "tracestate", "authorization", "x-y-bin", "grpc-tags-bin")
+    found: list[tuple[str, str | bytes]] = []
+    for _ in range(chance.randrange(6)):
+        key, length = chance.choice(keys), chance.choice((0, 1, 55, 500))
+        text = "".join(chr(chance.randrange(0x20, 0x7F)) for _ in range(length))
+        found.append((key, chance.randbytes(length) if key.endswith("-bin") else text))
+    return found
+
+
+def not_http2(chance: random.Random) -> bytes:
+    """Frames of any kind, or anything."""
+    if chance.random() < 0.2:
+        return chance.randbytes(chance.randrange(500))
+    out = _PREFACE
+    for _ in range(chance.randrange(1, 60)):
+        payload = chance.randbytes(chance.choice((0, 4, 5, 8, 8, 60)))
+        length = len(payload) if chance.random() < 0.95 else chance.randrange(1 << 24)
+        kind, flags = (
+            chance.choice((0, 1, 2, 3, 4, 5, 6, 6, 7, 8, 9, 200)),
+            chance.choice((0, 0, 1, 4, 5, 255)),
+        )
+        stream = chance.choice((0, 0, 1, 3, 5, 2, 2**31 - 1))
+        out += struct.pack(">I", length)[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + payload
+    return out
+
+
+def one(server: RunningServer, chance: random.Random) -> str:
+    """One attempt; what came of it."""
+    kind = chance.randrange(10)
+    if kind == 0:
+        host, port = server.listen.split(":")
+        with contextlib.suppress(OSError), socket.create_connection((host, int(port)), 5) as connection:
+            connection.sendall(not_http2(chance))
+            connection.settimeout(0.01)
+            connection.recv(1 << 16)
+        return "HTTP2"
+    try:
+        if kind == 1:
+            server.channel.unary_unary(f"/{SERVICE}/{chance.choice(('Segment', 'GetServerInfo'))}")(
+                a_message(chance), timeout=30
+            )
+        elif kind == 2:
+            stream = server.channel.stream_stream(f"/{SERVICE}/SegmentStream")
+            messages = [
+                pb.SegmentStreamRequest(request_id=str(index), request=an_image(chance))
+                for index in range(chance.randrange(4))
+            ]
+            frames = [mutated(chance, message.SerializeToString()) for message in messages]
+            for answer in stream(iter(frames), timeout=30):
+                error = pb.SegmentStreamResponse.FromString(answer).error
+                if error.code not in (0, grpc.StatusCode.INVALID_ARGUMENT.value[0]):
+                    raise AssertionError(error)
+                if LEAKS.search(error.message):
+                    raise AssertionError(error)
+        else:
+            server.stub.Segment(an_image(chance), timeout=30, metadata=some_metadata(chance))
+    except grpc.RpcError as error:
+        name, text = error.code().name, error.details() or ""
+        if name not in _ALLOWED or LEAKS.search(text):
+            raise AssertionError(f"{name}: {text}") from None
+        return name
+    return "OK"
+
+
+def fuzz(count: int, seed: int, seconds: float = float("inf")) -> Counter[str]:
+    """So many attempts, or as many as fit in the time; how often each outcome came.
+
+    Raises:
+        AssertionError: an outcome that must not be, or a server that is not sound at the end.
+    """
+    tally: Counter[str] = Counter()
+    end = time.monotonic() + seconds
+    with running_server("--max-image-bytes=1000000", "--max-image-pixels=1000000") as server:
+        resource.prlimit(server.process.pid, resource.RLIMIT_AS, (MEMORY_LIMIT_BYTES, MEMORY_LIMIT_BYTES))
+        for attempt in range(count):
+            if time.monotonic() > end:
+                break
+            # Each attempt by a seed of its own, so that a bad one can be made again alone.
+            try:
+                tally[one(server, random.Random(f"{seed}/{attempt}"))] += 1
+            except AssertionError as error:
+                raise AssertionError(f"seed {seed}, attempt {attempt}: {error}") from error
+        assert server.stub.Segment(request(_FILES[0], 5)).label_map.count == 5
+        for address in (server.health, server.listen):
+            assert server.health_status(address=address) == "SERVING"
+        assert server.metric("superpixel_inflight_bytes") == 0
+        assert server.peak_resident_bytes() < _MOST_RESIDENT_BYTES, server.peak_resident_bytes()
+        assert all(line.startswith("{") for line in server.raw_lines), server.raw_lines
+        bad = [line for line in server.lines if line["level"] in {"error", "critical"}]
+        assert not bad, bad
+        tally["peak MiB"] = server.peak_resident_bytes() >> 20
+    return tally
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=600)
+    parser.add_argument("--seed", type=int, default=int(time.time()))
+    arguments = parser.parse_args()
+    print(f"seed {arguments.seed}", flush=True)
+    print(dict(fuzz(1 << 40, arguments.seed, arguments.seconds)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,298 @@
+"""Clients over several servers behind one name: turns, health, drain, death, return; and no call is lost."""
+
+import asyncio
+import importlib.resources
+import json
+import signal
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from typing import Self
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import HealthServicer
+
+from superpixel_service.client import AsyncClient, Client, RetryPolicy, SegmentError, wire
+from superpixel_service.interceptors import SERVICE
+from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
+from superpixel_service.pb.superpixel.v1 import superpixel_pb2_grpc as pb_grpc
+from tests.service.harness import PATIENCE_SECONDS, RunningServer, running_server
+from tests.service.images import encoded, scene
+
+PNG = encoded(scene())
+FLAGS = ("--workers=1", "--threads-per-image=1")
+
+
+def handled(server: RunningServer) -> float:
+    return server.metric("grpc_server_handled_total", grpc_method="Segment", grpc_code="OK")
+
+
+def name_of(*servers: RunningServer) -> str:
+    return "ipv4:" + ",".join(server.listen for server in servers)
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < end, "it never came to that"
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def three() -> Iterator[list[RunningServer]]:
+    with ExitStack() as stack:
+        yield [stack.enter_context(running_server(*FLAGS)) for _ in range(3)]
+
+
+class Callers:
+    """Threads that call and call; every answer counts, and every error."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._call) for _ in range(4)]
+        self.answers = 0
+        self.errors: list[Exception] = []
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(PATIENCE_SECONDS)
+        assert not any(thread.is_alive() for thread in self._threads)
+
+    def _call(self) -> None:
+        while not self._stop.is_set():
+            try:
+                assert self._client.segment(PNG, counts=5).count == 5
+            except Exception as error:  # noqa: BLE001 (none is to be missed)
+                self.errors.append(error)
+            self.answers += 1
+
+    def make(self, calls: int) -> None:
+        """Until so many more are made."""
+        goal = self.answers + calls
+        wait_until(lambda: self.answers >= goal)
+
+
+def call_until_all_have_served(client: Client, servers: list[RunningServer]) -> None:
+    def call() -> bool:
+        client.segment(PNG, counts=5)
+        return all(handled(server) > 0 for server in servers)
+
+    wait_until(call)
+
+
+def test_servers_take_turns(three: list[RunningServer]) -> None:
+    with Client(name_of(*three)) as client:
+        call_until_all_have_served(client, three)
+        before = [handled(server) for server in three]
+        for _ in range(30):
+            client.segment(PNG, counts=5)
+        shares = [handled(server) - first for server, first in zip(three, before, strict=True)]
+    assert sum(shares) == 30
+    assert all(9 <= share <= 11 for share in shares), shares
+
+
+def test_servers_take_turns_for_the_asyncio_client(three: list[RunningServer]) -> None:
+    async def run() -> None:
+        async with AsyncClient(name_of(*three)) as client:
+            while not all(handled(server) > 0 for server in three):
+                await client.segment(PNG, counts=5)
+            before = [handled(server) for server in three]
+            await asyncio.gather(*(client.segment(PNG, counts=5) for _ in range(30)))
+            shares = [handled(server) - first for server, first in zip(three, before, strict=True)]
+            assert all(9 <= share <= 11 for share in shares), shares
+
+    asyncio.run(asyncio.wait_for(run(), PATIENCE_SECONDS))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_no_call_is_lost_when_a_server_goes_and_it_serves_again_when_it_is_back(
+    three: list[RunningServer], number: signal.Signals
+) -> None:
+    first, second, third = three
+    with Client(name_of(*three)) as client:
+        call_until_all_have_served(client, three)
+        with Callers(client) as callers:
+            callers.make(40)
+            first.signal(number)
+            assert first.exit_code() == (0 if number is signal.SIGTERM else -number)
+            callers.make(20)
+            before = handled(second), handled(third)
+            callers.make(40)
+            assert handled(second) > before[0]
+            assert handled(third) > before[1]
+            with running_server(*FLAGS, f"--listen={first.listen}") as back:
+                wait_until(lambda: handled(back) > 10)
+        assert callers.errors == []
+
+
+def test_a_rolling_restart_loses_no_call(three: list[RunningServer]) -> None:
+    with ExitStack() as stack, Client(name_of(*three)) as client:
+        call_until_all_have_served(client, three)
+        with Callers(client) as callers:
+            for server in three:
+                server.signal(signal.SIGTERM)
+                assert server.exit_code() == 0
+                back = stack.enter_context(running_server(*FLAGS, f"--listen={server.listen}"))
+                wait_until(lambda back=back: handled(back) > 10)
+        assert callers.errors == []
+
+
+# ---- what only a server on command can show ----------------------------------------------------------------
+
+
+class Counting(pb_grpc.SuperpixelServiceServicer):
+    def __init__(self) -> None:
+        self.calls = 0
+        self.code: grpc.StatusCode | None = None
+
+    def GetServerInfo(self, request, context):  # noqa: N802, ARG002
+        self.calls += 1
+        if self.code is not None:
+            context.abort(self.code, "as told")
+        return pb.GetServerInfoResponse(version="1")
+
+
+@contextmanager
+def on_command() -> Iterator[tuple[str, Counting, HealthServicer]]:
+    """A server that answers whatever its health says."""
+    server = grpc.server(ThreadPoolExecutor(8))
+    servicer, health = Counting(), HealthServicer()
+    pb_grpc.add_SuperpixelServiceServicer_to_server(servicer, server)
+    health_pb2_grpc.add_HealthServicer_to_server(health, server)
+    health.set(SERVICE, health_pb2.HealthCheckResponse.SERVING)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        yield f"127.0.0.1:{port}", servicer, health
+    finally:
+        server.stop(None).wait()
+
+
+def test_a_server_that_is_not_healthy_gets_no_calls() -> None:
+    with ExitStack() as stack:
+        address, servicer, health = stack.enter_context(on_command())
+        other_address, other, _ = stack.enter_context(on_command())
+        client = stack.enter_context(Client(f"ipv4:{address},{other_address}"))
+
+        def both() -> bool:
+            client.server_info()
+            return servicer.calls > 0 and other.calls > 0
+
+        wait_until(both)
+        health.set(SERVICE, health_pb2.HealthCheckResponse.NOT_SERVING)
+
+        def left_alone() -> bool:
+            before = servicer.calls
+            for _ in range(10):
+                client.server_info()
+            return servicer.calls == before
+
+        wait_until(left_alone)
+        before = servicer.calls
+        for _ in range(50):
+            client.server_info()
+        assert servicer.calls == before
+        health.set(SERVICE, health_pb2.HealthCheckResponse.SERVING)
+        wait_until(lambda: bool(client.server_info()) and servicer.calls > before)
+
+
+@pytest.mark.parametrize("code", [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.INVALID_ARGUMENT])
+def test_a_call_is_tried_as_often_as_the_policy_says_and_no_more(code: grpc.StatusCode) -> None:
+    """gRPC's own retries would multiply ours."""
+    with on_command() as (address, servicer, _):
+        servicer.code = code
+        policy = RetryPolicy(max_attempts=3, first_backoff_seconds=0.01)
+        with Client(address, retry=policy) as client, pytest.raises(SegmentError):
+            client.server_info()
+        assert servicer.calls == (3 if code is grpc.StatusCode.UNAVAILABLE else 1)
+
+
+def test_the_service_config_for_clients_without_retries_of_their_own() -> None:
+    """As it is shipped, in a plain gRPC client: it is valid, takes turns, and tries again."""
+    shipped = importlib.resources.files("superpixel_service.client") / "service_config.json"
+    text = shipped.read_text()
+    assert json.loads(text)["healthCheckConfig"]["serviceName"] == SERVICE
+    assert {
+        **json.loads(wire.service_config()),
+        "methodConfig": json.loads(text)["methodConfig"],
+    } == json.loads(text)
+    methods = {method.name for method in pb.DESCRIPTOR.services_by_name["SuperpixelService"].methods}
+    named = json.loads(text)["methodConfig"][0]["name"]
+    assert {name["method"] for name in named} == methods - {"SegmentStream"}
+    with on_command() as (address, servicer, _):
+        servicer.code = grpc.StatusCode.UNAVAILABLE
+        options = [("grpc.service_config", text)]
+        with grpc.insecure_channel(address, options) as channel, pytest.raises(grpc.RpcError):
+            pb_grpc.SuperpixelServiceStub(channel).GetServerInfo(
+                pb.GetServerInfoRequest(), timeout=PATIENCE_SECONDS
+            )
+        assert servicer.calls == 5
+
+
+# ---- a headless service: one name, an address for each pod -------------------------------------------------
+
+
+class Names:
+    """A DNS server for one name, whose addresses may change."""
+
+    def __init__(self) -> None:
+        self.addresses: list[str] = []
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.bind(("127.0.0.1", 0))
+        self.port = self._socket.getsockname()[1]
+        self._thread = threading.Thread(target=self._serve)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.sendto(b"", self._socket.getsockname())
+        self._thread.join(PATIENCE_SECONDS)
+        self._socket.close()
+
+    def _serve(self) -> None:
+        while True:
+            question, sender = self._socket.recvfrom(4096)
+            if not question:
+                return
+            end = question.index(b"\0", 12) + 5
+            (kind,) = struct.unpack_from(">H", question, end - 4)
+            addresses = self.addresses if kind == 1 else []
+            answer = question[:2] + struct.pack(">5H", 0x8180, 1, len(addresses), 0, 0) + question[12:end]
+            for address in addresses:
+                answer += struct.pack(">HHHIH", 0xC00C, 1, 1, 0, 4) + socket.inet_aton(address)
+            self._socket.sendto(answer, sender)
+
+
+def test_a_headless_services_new_pods_are_found() -> None:
+    with Names() as names, ExitStack() as stack:
+        first = stack.enter_context(running_server(*FLAGS))
+        port = first.listen.rpartition(":")[2]
+        second, third = (
+            stack.enter_context(running_server(*FLAGS, f"--listen=127.0.0.{host}:{port}")) for host in (2, 3)
+        )
+        names.addresses = ["127.0.0.1", "127.0.0.2"]
+        client = stack.enter_context(Client(f"dns://127.0.0.1:{names.port}/superpixel.test:{port}"))
+        call_until_all_have_served(client, [first, second])
+        assert handled(third) == 0
+        with Callers(client) as callers:
+            callers.make(20)
+            names.addresses = ["127.0.0.2", "127.0.0.3"]
+            first.signal(signal.SIGTERM)
+            assert first.exit_code() == 0
+            wait_until(lambda: handled(third) > 10)
+        assert callers.errors == []
