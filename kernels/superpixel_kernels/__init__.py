@@ -62,9 +62,11 @@ def segment(
             uint8, any strides; 1 to `MAX_PIXELS` pixels. It is copied: later changes to it do not matter.
         params: compactness; the default is `SegmentParams()`.
         backend: "auto" for the fastest that can run here, "cpu", or "cuda".
-        threads: threads within this image; 0 for all cores. The result does not depend on it.
-        cancel: a token; once it is cancelled, the call stops at the next stage or merge round.
-        workspace: scratch memory and threads to reuse (then `threads` must be 0); one call at a time each.
+        threads: threads within this image; 0 for all cores, or all that `workspace` has. The result does not
+            depend on it.
+        cancel: a token; once it is cancelled, the call stops at the next stage or merge round; while it is
+            held, the call stands still there.
+        workspace: scratch memory and threads to reuse; one call at a time each.
 
     Raises:
         InvalidImage: wrong dtype, shape or size.
@@ -79,19 +81,19 @@ def segment(
         raise InvalidParameter("threads", f"must be an integer from 0 to {MAX_THREADS}, got {threads!r}")
     if cancel is not None and not isinstance(cancel, CancelToken):
         raise InvalidParameter("cancel", f"must be a CancelToken, got {type(cancel).__name__}")
-    if workspace is not None and threads != 0:
-        raise InvalidParameter("threads", "is the workspace's own where one is given; leave it 0")
+    if workspace is not None and threads > workspace.threads:
+        raise InvalidParameter("threads", f"must be at most the workspace's {workspace.threads}, got {threads}")
     chosen = choose_backend(backend)
     pixels = as_pixels(image)
     if workspace is None:
         workspace = Workspace(threads=threads)
-    _, labels, rows, seconds = _engine.segment(pixels, params.compactness, workspace, cancel)
+    _, labels, rows, seconds = _engine.segment(pixels, params.compactness, workspace, cancel, threads)
     return Hierarchy(
         pixels,
         labels,
         as_merges(rows),
         params,
         backend=chosen,
-        threads=workspace.threads,
+        threads=threads or workspace.threads,
         timings=seconds,
     )
