@@ -82,7 +82,9 @@ def segment(
     if cancel is not None and not isinstance(cancel, CancelToken):
         raise InvalidParameter("cancel", f"must be a CancelToken, got {type(cancel).__name__}")
     if workspace is not None and threads > workspace.threads:
-        raise InvalidParameter("threads", f"must be at most the workspace's {workspace.threads}, got {threads}")
+        raise InvalidParameter(
+            "threads", f"must be at most the workspace's {workspace.threads}, got {threads}"
+        )
     chosen = choose_backend(backend)
     pixels = as_pixels(image)
     if workspace is None:

@@ -52,10 +52,16 @@ class Metrics:
     """All metrics of one server."""
 
     def __init__(
-        self, lanes: Callable[[], dict[Lane, LaneState]], streams: Callable[[], StreamsState]
+        self,
+        lanes: Callable[[], dict[Lane, LaneState]],
+        streams: Callable[[], StreamsState],
+        before_reading: Callable[[], None] = lambda: None,
     ) -> None:
-        """`lanes` and `streams` tell how queue and streams stand, at the moment Prometheus asks."""
-        self.registry = registry = CollectorRegistry()
+        """`lanes` and `streams` tell how queue and streams stand, at the moment Prometheus asks.
+
+        `before_reading` is called at that moment, to count what has ended and is not yet counted.
+        """
+        self.registry = registry = _Registry(before_reading)
         method = ("grpc_service", "grpc_method")
         self._started = Counter("grpc_server_started", "Calls begun.", method, registry=registry)
         self._handled = Counter(
@@ -162,6 +168,18 @@ class Metrics:
         for name in ENGINE_STAGES:
             self._engine_stage.labels(name, answer.backend).observe(answer.engine_seconds[name])
         self._response_bytes.labels(answer.label_map.encoding.value).observe(len(answer.label_map.data))
+
+
+class _Registry(CollectorRegistry):
+    """Has everything counted before it is read."""
+
+    def __init__(self, before_reading: Callable[[], None]) -> None:
+        super().__init__()
+        self._before_reading = before_reading
+
+    def collect(self) -> Iterable[Metric]:
+        self._before_reading()
+        return super().collect()
 
 
 class _Collector(Collector):

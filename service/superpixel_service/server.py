@@ -19,6 +19,7 @@ from superpixel_service.pb.superpixel.v1 import superpixel_pb2_grpc as pb_grpc
 from superpixel_service.pools import answered_by
 from superpixel_service.servicer import SuperpixelServicer
 from superpixel_service.streams import Streams
+from superpixel_service.telling import Teller
 from superpixel_service.warmup import sample_task
 
 # Threads beyond one for each call in flight: they read messages, answer GetServerInfo and refuse what is too
@@ -34,6 +35,9 @@ _KEEPALIVE_TIMEOUT_SECONDS = 20
 # Room in a message for everything beside the image, so that an image that is a little too large meets our own
 # limit, which explains itself, and not gRPC's.
 _MESSAGE_SLACK_BYTES = 1 << 20
+
+# The last lines of the log wait for their reader no longer.
+_FLUSH_SECONDS = 1.0
 
 # A second server on the same port is a mistake to be told of, not a load balancer.
 _SHARED_OPTIONS = (("grpc.so_reuseport", 0),)
@@ -71,7 +75,8 @@ class Server:
         self._queue: AdmissionQueue[Job] = AdmissionQueue(settings)
         self._engine = Engine(settings, self._queue)
         self._streams = Streams(self._engine, settings)
-        self._metrics = Metrics(self._queue.lanes, self._streams.state)
+        self._teller: Teller[CallEvent | ImageEvent] = Teller(self._tell)
+        self._metrics = Metrics(self._queue.lanes, self._streams.state, self._teller.flush)
         self._open_calls = OpenCalls()
         self._health = health.Health()
         self._health_server = grpc.server(self._health.pool, options=_SHARED_OPTIONS)
@@ -84,7 +89,7 @@ class Server:
             ThreadPoolExecutor(
                 settings.max_inflight_calls + settings.max_streams + _SPARE_THREADS, thread_name_prefix="call"
             ),
-            interceptors=interceptors.build(self._open_calls, self._metrics.call_started, self._call_ended),
+            interceptors=interceptors.build(self._open_calls, self._metrics.call_started, self._teller.put),
             options=[
                 *_SHARED_OPTIONS,
                 ("grpc.max_receive_message_length", settings.max_image_bytes + _MESSAGE_SLACK_BYTES),
@@ -93,19 +98,19 @@ class Server:
                 ("grpc.keepalive_timeout_ms", 1000 * _KEEPALIVE_TIMEOUT_SECONDS),
             ],
         )
-        servicer = SuperpixelServicer(settings, self._engine, self._streams, self._image_ended)
+        servicer = SuperpixelServicer(settings, self._engine, self._streams, self._teller.put)
         pb_grpc.add_SuperpixelServiceServicer_to_server(servicer, server)
         self._health.add_to(server)
         _add_reflection(server)
         return server
 
-    def _call_ended(self, event: CallEvent) -> None:
-        self._metrics.call_ended(event)
-        logs.call_ended(event)
-
-    def _image_ended(self, event: ImageEvent) -> None:
-        self._metrics.image_ended(event)
-        logs.image_ended(event)
+    def _tell(self, event: CallEvent | ImageEvent) -> None:
+        if isinstance(event, CallEvent):
+            self._metrics.call_ended(event)
+            logs.call_ended(event)
+        else:
+            self._metrics.image_ended(event)
+            logs.image_ended(event)
 
     def start(self) -> Addresses:
         """Take the ports, warm up, and take on work.
@@ -148,6 +153,7 @@ class Server:
         self._main.stop(None).wait()
         self._health_server.stop(None).wait()
         self._metrics_server.shutdown()
+        self._teller.flush(_FLUSH_SECONDS)
         if finished:
             self._engine.stop()
         return finished

@@ -379,7 +379,7 @@ def test_cancelling_while_it_runs(threads):
 
 @pytest.mark.parametrize("threads", THREADS)
 def test_a_held_call_begins_no_further_step(threads):
-    """Held again and again, wherever it is; released, it goes on; the result is that of an undisturbed call."""
+    """Held again and again, wherever it is; released, it goes on; the result is as if never held."""
     image = images.noise(300, 200)
     workspace = Workspace(threads=threads)
     counting = CancelToken()
@@ -429,7 +429,7 @@ def test_patience_lets_a_held_call_through_step_by_step():
 
 @pytest.mark.parametrize("patience", [-1.0, float("nan"), 1e9])
 def test_patience_out_of_range(patience):
-    with pytest.raises(ValueError, match="^patience: "):
+    with pytest.raises(ValueError, match=r"^patience: "):
         CancelToken().hold(patience)
 
 

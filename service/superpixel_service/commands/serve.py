@@ -1,5 +1,6 @@
 """`superpixel serve`: run the gRPC server."""
 
+import gc
 import os
 import signal
 import socket
@@ -33,6 +34,9 @@ def run(**given: str) -> int:
     except Exception:
         log.exception("cannot_start")
         raise CommandFailed("the server could not start; the log says why") from None
+    # What is there by now stays: the collector need not look through it again and again.
+    gc.collect()
+    gc.freeze()
     log.info(
         "ready",
         listen=addresses.listen,
