@@ -39,6 +39,14 @@ void CancelToken::begin_step() {
     ++steps_;
 }
 
+bool CancelToken::try_begin_step() {
+    const std::lock_guard lock(mutex_);
+    if (cancelled()) throw Cancelled();
+    if (held_) return false;
+    ++steps_;
+    return true;
+}
+
 i64 CancelToken::steps() {
     const std::lock_guard lock(mutex_);
     return steps_;

@@ -85,6 +85,8 @@ class CancelToken {
 
     // The next step begins, now or when nothing holds it any more. Throws Cancelled instead.
     void begin_step();
+    // Likewise, but where it is held nothing happens, and the answer is no.
+    bool try_begin_step();
 
     // Steps begun so far; whether a call stands still at a boundary; how long calls have stood still.
     i64 steps();

@@ -273,9 +273,15 @@ NB_MODULE(_engine, m) {
             "Let no further step begin once this returns, but one every `patience` seconds.")
         .def("release", &CancelToken::release, nb::call_guard<nb::gil_scoped_release>(),
              "Let steps begin again.")
-        .def("begin_step", &CancelToken::begin_step, nb::call_guard<nb::gil_scoped_release>(),
-             "For work outside the engine that is to be stopped and held likewise: wait while held. Raises\n"
-             "Cancelled.")
+        .def(
+            "begin_step",
+            [](CancelToken& token) {
+                if (token.try_begin_step()) return;
+                const nb::gil_scoped_release release;
+                token.begin_step();
+            },
+            "For work outside the engine that is to be stopped and held likewise: wait while held. Raises\n"
+            "Cancelled.")
         .def_prop_ro("steps", &CancelToken::steps, "Steps begun so far.")
         .def_prop_ro("waiting", &CancelToken::waiting, "Whether a call stands still, held.")
         .def_prop_ro("held_seconds", &CancelToken::held_seconds, "How long calls have stood still.");

@@ -11,8 +11,11 @@ import structlog
 
 from superpixel_service import __version__, logs
 from superpixel_service.commands.config import read_settings
-from superpixel_service.commands.output import EXIT_FAILED, EXIT_OK, CommandFailed
+from superpixel_service.commands.output import EXIT_ENGINE_DEAD, EXIT_FAILED, EXIT_OK, CommandFailed
 from superpixel_service.server import CannotListen, Server
+
+_ALARM = 0
+"""Not a signal: the engine is dead."""
 
 log = structlog.get_logger()
 
@@ -26,7 +29,7 @@ def run(**given: str) -> int:
     settings = read_settings(given)
     logs.configure(settings.log_level, settings.log_format)
     stop = _StopSignals()
-    server = Server(settings)
+    server = Server(settings, on_dead=stop.raise_alarm)
     try:
         addresses = server.start()
     except CannotListen as error:
@@ -45,7 +48,10 @@ def run(**given: str) -> int:
         pid=os.getpid(),
         version=__version__,
     )
-    stop.wait()
+    if stop.wait() == _ALARM:
+        server.abort()
+        sys.stderr.flush()
+        os._exit(EXIT_ENGINE_DEAD)
     threading.Thread(target=_end_at_once, args=(stop,), name="second-signal", daemon=True).start()
     log.info("draining", grace_seconds=settings.grace_seconds)
     finished = server.drain()
@@ -71,6 +77,10 @@ class _StopSignals:
         signal.set_wakeup_fd(self._sender.fileno())
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda _number, _frame: None)
+
+    def raise_alarm(self) -> None:
+        """End what waits for a signal, as `_ALARM`."""
+        self._sender.send(bytes([_ALARM]))
 
     def wait(self) -> int:
         """Until the next signal; its number."""
