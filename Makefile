@@ -14,6 +14,7 @@ PY_TYPED := kernels service examples benchmarks protos/generate.py
 SOURCES := pyproject.toml CMakeLists.txt README.md LICENSE \
            $(shell find kernels service -type f -not -path '*/__pycache__/*')
 SANITIZED := build/sanitize
+SOAK_SECONDS := 1200
 
 .PHONY: help
 help: ## This list
@@ -54,6 +55,10 @@ test: lint test-python test-sanitize ## All checks
 .PHONY: test-python
 test-python: install system-packages ## The test suite, against the installed package
 	$(BIN)/python -m pytest tests
+
+.PHONY: soak
+soak: install ## Mixed callers against a real server for SOAK_SECONDS (twenty minutes)
+	$(BIN)/python -m tests.service.soak --seconds $(SOAK_SECONDS)
 
 .PHONY: lint
 lint: install ## Formatting, lint, types, the contract and its generated code

@@ -276,7 +276,7 @@ class Engine:
             if answer is not None:
                 return answer
             other = self._findable.get((job.key, job.lane))
-            if other is not None and other.callers > 0:
+            if other is not None:  # somebody waits for it: who leaves last makes it not findable
                 other.callers += 1
                 other.deadline = max(other.deadline, deadline, key=lambda each: each.at)
                 return other, True

@@ -54,7 +54,19 @@ def hang() -> None:
     kernels.segment = never
 
 
-ORDERS = {order.__name__: order for order in (end_a_worker, lose_the_device, fail_now_and_then, hang)}
+def leak() -> None:
+    """From now on something of every image stays for ever."""
+    whole = kernels.segment
+    kept: list[bytes] = []
+
+    def keep(*arguments: object, **named: object) -> kernels.Hierarchy:
+        kept.append(os.urandom(1_000_000))
+        return whole(*arguments, **named)  # type: ignore[arg-type]
+
+    kernels.segment = keep  # type: ignore[assignment]
+
+
+ORDERS = {order.__name__: order for order in (end_a_worker, lose_the_device, fail_now_and_then, hang, leak)}
 
 
 def obey(file: Path) -> None:

@@ -221,6 +221,25 @@ def test_large_bulk_images_run_alone() -> None:
     until(lambda: last in [*waiting, *also])
 
 
+def test_beside_interactive_work_bulk_work_is_begun_only_when_it_stood_still_for_long() -> None:
+    for patience, begins in ((3600.0, False), (0.05, True)):
+        queue: AdmissionQueue[Piece] = AdmissionQueue(Settings(bulk_patience_seconds=patience))
+        interactive, first, second = Piece(1, Lane.INTERACTIVE), Piece(1, Lane.BULK), Piece(1, Lane.BULK)
+        for piece in (interactive, first, second):
+            queue.put(piece)
+        taken = [taken_soon(queue, Lane.BULK) for _ in range(2)]
+        if begins:
+            until(lambda taken=taken: any(taken))  # type: ignore[misc]
+            assert first.held == ["hold"]
+        time.sleep(0.2)
+        assert [*taken[0], *taken[1]] == ([first] if begins else [])  # never two at a time
+        assert queue.take(Lane.INTERACTIVE) is interactive
+        queue.finish(interactive)
+        until(lambda taken=taken: len([*taken[0], *taken[1]]) == 2)  # type: ignore[misc]
+        assert first.held[1:] == (["release"] if begins else [])
+        assert second.held == []
+
+
 def test_people_overtake_a_bulk_stream() -> None:
     """On a real server: bulk images run and wait; calls go first."""
     file, count = slow_image()
