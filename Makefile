@@ -14,6 +14,7 @@ PY_TYPED := kernels service examples benchmarks protos/generate.py
 SOURCES := pyproject.toml CMakeLists.txt README.md LICENSE \
            $(shell find kernels service -type f -not -path '*/__pycache__/*')
 SANITIZED := build/sanitize
+SOAK_SECONDS := 1200
 
 .PHONY: help
 help: ## This list
@@ -78,6 +79,10 @@ test-cuda-sim: install ## The CUDA kernels without a GPU: run on the CPU under C
 .PHONY: test-frontend
 test-frontend: install frontend-install ## The front-end package and the exports in both languages; a part of test-python
 	$(BIN)/python -m pytest tests/frontend
+
+.PHONY: soak
+soak: install ## Mixed callers against a real server for SOAK_SECONDS (twenty minutes)
+	$(BIN)/python -m tests.service.soak --seconds $(SOAK_SECONDS)
 
 .PHONY: lint
 lint: install frontend-install ## Formatting, lint, types, the contract and its generated code

@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     add_data_arguments(parser)
     parser.add_argument("--large", type=int, default=40, help="photographs at 1080p (default: %(default)s)")
     options = parser.parse_args(arguments)
-    with running_server() as address, echo_server() as echo_address:
+    with running_server("--cache-bytes=0") as address, echo_server() as echo_address:
         rows = [
             measure("481x321", small_files(options.data), address, echo_address),
             measure("1920x1080", large_files(options.data, options.large), address, echo_address),

@@ -65,10 +65,10 @@ def main() -> int:
 
 
 @contextlib.contextmanager
-def running_server() -> Iterator[str]:
+def running_server(*flags: str) -> Iterator[str]:
     """A server process of its own on free ports; yields its address, and stops it as Kubernetes would."""
     ports = [f"--{name}=127.0.0.1:0" for name in ("listen", "health-listen", "metrics-listen")]
-    command = [sys.executable, "-m", "superpixel_service", "serve", *ports, "--log-format=json"]
+    command = [sys.executable, "-m", "superpixel_service", "serve", *ports, "--log-format=json", *flags]
     server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert server.stderr is not None
     try:

@@ -72,11 +72,12 @@ def segment(
             With backend "cuda" also an object with `__cuda_array_interface__`.
         params: compactness; the default is `SegmentParams()`.
         backend: "auto" for the fastest that can run here, "cpu", or "cuda".
-        threads: threads within this image, of backend "cpu"; 0 for all cores. The result does not depend on
-            it.
-        cancel: a token; once it is cancelled, the call stops at the next stage or merge round.
+        threads: threads within this image, of backend "cpu"; 0 for all cores, or all of the workspace. The
+            result does not depend on it.
+        cancel: a token; once it is cancelled, the call stops at the next stage or merge round; while it is
+            held, the call stands still there.
         workspace: what to reuse from call to call, one call at a time: a `Workspace` of backend "cpu" (its
-            memory and threads; then `threads` must be 0), or a `CudaWorkspace`.
+            memory and threads), or a `CudaWorkspace`.
 
     Raises:
         InvalidImage: wrong dtype, shape or size.
@@ -93,8 +94,6 @@ def segment(
         raise InvalidParameter("threads", f"must be an integer from 0 to {MAX_THREADS}, got {threads!r}")
     if cancel is not None and not isinstance(cancel, CancelToken):
         raise InvalidParameter("cancel", f"must be a CancelToken, got {type(cancel).__name__}")
-    if workspace is not None and threads != 0:
-        raise InvalidParameter("threads", "is the workspace's own where one is given; leave it 0")
     if workspace is None:
         chosen = choose_backend(backend)
         workspace = CudaWorkspace() if chosen == "cuda" else Workspace(threads=threads)
@@ -102,4 +101,8 @@ def segment(
         raise InvalidParameter("workspace", f"is of another backend than {backend!r}")
     if isinstance(workspace, CudaWorkspace):
         return workspace.segment(image, params, cancel)
-    return segment_on_cpu(image, params, workspace, cancel)
+    if threads > workspace.threads:
+        raise InvalidParameter(
+            "threads", f"must be at most the workspace's {workspace.threads}, got {threads}"
+        )
+    return segment_on_cpu(image, params, workspace, cancel, threads)

@@ -44,16 +44,20 @@ def choose_backend(wanted: Backend) -> str:
 
 
 def segment_on_cpu(
-    image: ArrayLike, params: SegmentParams, workspace: _engine.Workspace, cancel: _engine.CancelToken | None
+    image: ArrayLike,
+    params: SegmentParams,
+    workspace: _engine.Workspace,
+    cancel: _engine.CancelToken | None,
+    threads: int,
 ) -> Hierarchy:
     """Segment with the C++ engine; see `superpixel_kernels.segment`."""
     pixels = as_pixels(image)
-    compactness, threads = params.compactness, workspace.threads
-    _, labels, rows, seconds = _engine.segment(pixels, compactness, workspace, cancel)
+    compactness = params.compactness
+    _, labels, rows, seconds = _engine.segment(pixels, compactness, workspace, cancel, threads)
 
     def make_pixel_merges(cancel: _engine.CancelToken | None) -> NDArray[np.int32]:
         # With memory of its own: the workspace may be busy by then, and would hold on to it.
-        own = _engine.Workspace(threads=threads, kept_bytes=0)
+        own = _engine.Workspace(threads=threads or workspace.threads, kept_bytes=0)
         return _engine.pixel_merges(pixels, labels, compactness, own, cancel)
 
     return Hierarchy(

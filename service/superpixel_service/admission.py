@@ -1,25 +1,33 @@
-"""The bounded queue between the door and the workers.
+"""The bounded queue between the door and the workers: two lanes, and whose turn it is.
 
 What is bounded is the work in flight (waiting and being worked on): its pixels, its bytes, and the number of
 calls, each of which holds a thread. Beyond a bound a call is refused at once, so a caller learns in a
 millisecond to go elsewhere, and memory never grows with the number of callers. An image of a stream waits
 instead, which holds its sender back; streams fill each bound to half at most, so that however many there are,
 whoever waits for a single image finds room.
+
+Interactive work goes before bulk work: while any is in flight, no bulk work begins, and what runs of it is
+held at its next step, so it is in the way for that one step at most. So that bulk work is not held up for
+ever by people who never pause, it goes on by one step after each `bulk_patience_seconds` that it stood still.
+Of bulk work, large images run alone.
 """
 
+import dataclasses
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from superpixel_service.config import Settings
-from superpixel_service.errors import Draining, Overloaded, Reason
+from superpixel_service.errors import DeadlineUnreachable, Draining, Overloaded, Reason, ServiceError
 from superpixel_service.orders import Lane
+from superpixel_service.speed import Speed, retry_seconds
 
 
 class Load(Protocol):
-    """What a piece of work weighs."""
+    """What a piece of work weighs, and what can be done to it while it is worked on."""
 
     @property
     def pixels(self) -> int:
@@ -33,6 +41,16 @@ class Load(Protocol):
     def lane(self) -> Lane:
         """Whose turn it is."""
 
+    @property
+    def seconds_left(self) -> float | None:
+        """Until its deadline; None: it has none."""
+
+    def hold(self, patience: float) -> None:
+        """Let no further step of it begin, but one every `patience` seconds."""
+
+    def release(self) -> None:
+        """Let it go on."""
+
 
 Work = TypeVar("Work", bound=Load)
 
@@ -45,42 +63,54 @@ class LaneState:
         depth: pieces of work that wait.
         queue_pixels: their pixels.
         inflight_bytes: bytes of what waits and of what is being worked on.
+        running: pieces of work that are being worked on, held ones too.
     """
 
     depth: int = 0
     queue_pixels: int = 0
     inflight_bytes: int = 0
+    running: int = 0
 
 
 class AdmissionQueue(Generic[Work]):
-    """First in, first out, bounded; all methods may be called from any thread."""
+    """In each lane first in, first out; bounded; all methods may be called from any thread."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, speed: Speed | None = None) -> None:
         self._settings = settings
+        self._speed = speed or Speed()
         self._lock = threading.Lock()
-        self._filled = threading.Condition(self._lock)  # something waits, or never will
+        # Of each lane: something may be taken, or never will be.
+        self._takeable = {lane: threading.Condition(self._lock) for lane in Lane}
         self._emptied = threading.Condition(self._lock)  # nothing is in flight
         self._roomier = threading.Condition(self._lock)  # more fits, or never will, or less is wanted
         self._at_the_door: deque[Work] = deque()  # waits for room, first come, first in
-        self._waiting: deque[Work] = deque()
+        self._waiting: dict[Lane, deque[Work]] = {lane: deque() for lane in Lane}
+        self._running: dict[Work, float] = {}  # since when
         self._calls = 0
         self._pixels = 0
         self._lanes = {lane: LaneState() for lane in Lane}
-        self._closed = False
+        self._held_since = 0.0  # when interactive work came in last, or a piece of bulk work began beside it
+        self._closed: Callable[[], ServiceError] | None = None  # what to refuse with
 
     def put(self, work: Work) -> None:
         """Take on `work`.
 
         Raises:
-            Draining: the queue is closed.
+            Draining, DeviceLost: the queue is closed.
             Overloaded: a bound would be passed.
+            DeadlineUnreachable: at this server's speed its deadline would pass before it is done.
         """
         with self._lock:
-            if self._closed:
-                raise Draining
+            self._check_open()
             lacking = self._lacking(work, share=1)
             if lacking is not None:
-                raise lacking
+                reason, text = lacking
+                raise Overloaded(reason, text, retry_seconds(self._seconds_before(Lane.BULK)))
+            left = work.seconds_left
+            if left is not None and left < self._seconds_before(work.lane) + self._speed.seconds(
+                1, work.pixels
+            ):
+                raise DeadlineUnreachable
             self._add(work)
 
     def put_when_room(self, work: Work, wanted: Callable[[], bool]) -> bool:
@@ -94,14 +124,13 @@ class AdmissionQueue(Generic[Work]):
             Whether it was taken on; if not, it was no longer wanted.
 
         Raises:
-            Draining: the queue is closed.
+            Draining, DeviceLost: the queue is closed.
         """
         with self._lock:
             self._at_the_door.append(work)
             try:
                 self._roomier.wait_for(lambda: self._closed or not wanted() or self._may_enter(work))
-                if self._closed:
-                    raise Draining
+                self._check_open()
                 if not wanted():
                     return False
                 self._add(work)
@@ -110,24 +139,50 @@ class AdmissionQueue(Generic[Work]):
                 self._at_the_door.remove(work)
                 self._roomier.notify_all()  # the next one's turn
 
+    def check_open(self) -> None:
+        """Raise what further work is refused with, if it is."""
+        with self._lock:
+            self._check_open()
+
+    def _check_open(self) -> None:
+        if self._closed is not None:
+            raise self._closed()
+
     def _may_enter(self, work: Work) -> bool:
         first = self._at_the_door[0] is work
         return first and (self._calls == 0 or self._lacking(work, share=2) is None)
 
-    def _lacking(self, work: Work, share: int) -> Overloaded | None:
+    def _lacking(self, work: Work, share: int) -> tuple[Reason, str] | None:
         """What there is no room for in the bounds divided by `share`; None: there is room for `work`."""
         limits = self._settings
         if (
             self._calls + 1 > limits.max_inflight_calls / share
             or self._pixels + work.pixels > limits.max_inflight_pixels / share
         ):
-            return Overloaded(Reason.QUEUE_FULL, "the queue is full; try again a little later")
+            return Reason.QUEUE_FULL, "the queue is full; try again a little later"
         inflight = sum(lane.inflight_bytes for lane in self._lanes.values())
         if inflight + work.byte_count > limits.max_inflight_bytes / share:
-            return Overloaded(
-                Reason.BYTES_IN_FLIGHT, "too many bytes of images are in flight; try again a little later"
+            return (
+                Reason.BYTES_IN_FLIGHT,
+                "too many bytes of images are in flight; try again a little later",
             )
         return None
+
+    def _seconds_before(self, lane: Lane) -> float:
+        """How long what goes before new work of `lane` will take."""
+        if self._calls == 0:
+            return 0.0
+        now = time.monotonic()
+        before = {lane, Lane.INTERACTIVE}
+        running = {work: since for work, since in self._running.items() if work.lane in before}
+        states = [self._lanes[each] for each in before]
+        seconds = self._speed.seconds(
+            sum(state.depth for state in states), sum(state.queue_pixels for state in states)
+        )
+        for work, since in running.items():
+            done = (now - since) / len(running)
+            seconds += max(0.0, self._speed.seconds(1, work.pixels) - done)
+        return seconds
 
     def _add(self, work: Work) -> None:
         self._calls += 1
@@ -136,38 +191,98 @@ class AdmissionQueue(Generic[Work]):
         lane.depth += 1
         lane.queue_pixels += work.pixels
         lane.inflight_bytes += work.byte_count
-        self._waiting.append(work)
-        self._filled.notify()
+        self._waiting[work.lane].append(work)
+        if work.lane is Lane.INTERACTIVE and self._interactive() == 1:
+            self._held_since = time.monotonic()
+            for running in self._running:
+                if running.lane is Lane.BULK:
+                    running.hold(self._settings.bulk_patience_seconds)
+        self._takeable[work.lane].notify()
 
-    def take(self) -> Work | None:
-        """Wait for the next piece of work; it is then being worked on until `finish`.
+    def _interactive(self) -> int:
+        """Pieces of interactive work in flight."""
+        lane = self._lanes[Lane.INTERACTIVE]
+        return lane.depth + lane.running
+
+    def take(self, lane: Lane) -> Work | None:
+        """Wait for the next piece of work of `lane`; it is then being worked on until `finish`.
 
         Returns:
             The work; None: the queue is closed and nothing waits in it.
         """
+        waiting, takeable = self._waiting[lane], self._takeable[lane]
         with self._lock:
-            self._filled.wait_for(lambda: self._waiting or self._closed)
-            if not self._waiting:
-                return None
-            work = self._waiting.popleft()
+            while not (waiting and self._has_turn(waiting[0])):
+                if self._closed is not None and not waiting:
+                    return None
+                takeable.wait(
+                    self._settings.bulk_patience_seconds if waiting and self._interactive() else None
+                )
+            work = waiting.popleft()
             self._leave_queue(work)
+            self._lanes[lane].running += 1
+            self._running[work] = time.monotonic()
+            if lane is Lane.BULK and self._interactive():
+                self._held_since = time.monotonic()
+                work.hold(self._settings.bulk_patience_seconds)
+            if waiting:
+                takeable.notify()  # the next one may have its turn, too
             return work
+
+    def _has_turn(self, work: Work) -> bool:
+        if work.lane is Lane.INTERACTIVE:
+            return True
+        running = [other for other in self._running if other.lane is Lane.BULK]
+        if running and (self._is_large(work) or self._is_large(running[0])):
+            return False
+        if not self._interactive():
+            return True
+        stood_still = time.monotonic() - self._held_since
+        return not running and stood_still >= self._settings.bulk_patience_seconds
+
+    def _is_large(self, work: Work) -> bool:
+        return work.pixels > self._settings.bulk_alone_pixels
+
+    def side_by_side(self) -> int:
+        """Pieces of work that are being worked on and not held, and those that could be in a moment."""
+        with self._lock:
+            if self._interactive():
+                return self._interactive()
+            bulk = self._lanes[Lane.BULK]
+            if any(self._is_large(work) for work in self._running):
+                return bulk.running
+            return bulk.running + bulk.depth
 
     def withdraw(self, work: Work) -> bool:
         """Take back `work` if it still waits for a worker; whether it did."""
         with self._lock:
             self._roomier.notify_all()
-            if work not in self._waiting:
+            waiting = self._waiting[work.lane]
+            if work not in waiting:
                 return False
-            self._waiting.remove(work)
+            waiting.remove(work)
             self._leave_queue(work)
             self._release(work)
             return True
 
-    def finish(self, work: Work) -> None:
-        """Say that `work`, taken before, is done with."""
+    def withdraw_all(self) -> list[Work]:
+        """Take back everything that waits for a worker."""
         with self._lock:
+            everything = [work for waiting in self._waiting.values() for work in waiting]
+        return [work for work in everything if self.withdraw(work)]
+
+    def finish(self, work: Work) -> int:
+        """Say that `work`, taken before, is done with.
+
+        Returns:
+            How many pieces of work, with this one, were being worked on and not held.
+        """
+        with self._lock:
+            at_work = self._lanes[Lane.INTERACTIVE].running or self._lanes[Lane.BULK].running
+            del self._running[work]
+            self._lanes[work.lane].running -= 1
             self._release(work)
+            return at_work
 
     def _leave_queue(self, work: Work) -> None:
         lane = self._lanes[work.lane]
@@ -178,15 +293,21 @@ class AdmissionQueue(Generic[Work]):
         self._calls -= 1
         self._pixels -= work.pixels
         self._lanes[work.lane].inflight_bytes -= work.byte_count
+        if not self._interactive():
+            for running in self._running:
+                running.release()
+        if self._waiting[Lane.BULK]:
+            self._takeable[Lane.BULK].notify()
         self._roomier.notify_all()
         if self._calls == 0:
             self._emptied.notify_all()
 
-    def close(self) -> None:
-        """Refuse all further work; what was taken on is still handed out."""
+    def close(self, refusal: Callable[[], ServiceError] = Draining) -> None:
+        """Refuse all further work with `refusal`; what was taken on is still handed out."""
         with self._lock:
-            self._closed = True
-            self._filled.notify_all()
+            self._closed = refusal
+            for takeable in self._takeable.values():
+                takeable.notify_all()
             self._roomier.notify_all()
 
     def wait_until_idle(self, seconds: float) -> bool:
@@ -197,7 +318,4 @@ class AdmissionQueue(Generic[Work]):
     def lanes(self) -> dict[Lane, LaneState]:
         """How the lanes stand."""
         with self._lock:
-            return {
-                lane: LaneState(state.depth, state.queue_pixels, state.inflight_bytes)
-                for lane, state in self._lanes.items()
-            }
+            return {lane: dataclasses.replace(state) for lane, state in self._lanes.items()}

@@ -96,13 +96,25 @@ class Settings(BaseSettings):
     )
     backend: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="engine: auto, cpu or cuda")
     workers: int = Field(
-        default=0, ge=0, le=256, description="images worked on at the same time; 0: one a core"
+        default=0,
+        ge=0,
+        le=256,
+        description="images of one lane worked on at the same time; 0: one a core",
     )
     threads_per_image: int = Field(
         default=0,
         ge=0,
         le=256,
-        description="threads for one image; 0: one a core",
+        description="threads for an image that is worked on alone; 0: one a core",
+    )
+    bulk_alone_pixels: int = Field(
+        default=8_000_000, ge=0, description="larger bulk images run alone, on all threads"
+    )
+    bulk_patience_seconds: float = Field(
+        default=2.0,
+        gt=0,
+        le=3600,
+        description="bulk work held up so long by interactive work goes on by one stage",
     )
     max_image_bytes: int = Field(
         default=64 << 20, ge=1 << 10, le=1 << 30, description="largest image, as sent"
@@ -136,6 +148,23 @@ class Settings(BaseSettings):
         ge=1,
         le=1024,
         description="images of one stream taken in and not yet answered; beyond that its sender is held back",
+    )
+    cache_bytes: int = Field(
+        default=64 << 20,
+        ge=0,
+        description="memory for answers that may be asked for again; 0: none is kept",
+    )
+    max_connection_age_seconds: float = Field(
+        default=600.0,
+        ge=1,
+        le=1e6,
+        description="a connection or a stream this old is ended, so that clients spread over new servers",
+    )
+    step_limit_seconds: float = Field(
+        default=60.0,
+        ge=1,
+        le=3600,
+        description="an engine that takes longer over one step is dead, and the server ends",
     )
     grace_seconds: float = Field(
         default=25.0,

@@ -1,19 +1,21 @@
 """Worker threads that make superpixels: the only place that knows the kernels.
 
-Each worker has a workspace of its own (scratch memory, reused from image to image) and takes whole tasks from
-the admission queue: decode, segment, encode.
+Each worker has a workspace of its own (scratch memory, reused from image to image) and takes whole tasks of
+its lane from the admission queue: decode, segment, encode. Before each of these, and within segment before
+each step of the kernels, it looks whether the job is held or given up.
 """
 
-import functools
+import contextlib
 import os
 import threading
 import time
 import traceback
 from collections.abc import Callable
-from concurrent.futures import Future
-from dataclasses import dataclass, field
+from concurrent.futures import Future, InvalidStateError
+from dataclasses import dataclass, field, replace
 
 import numpy as np
+import structlog
 from numpy.typing import NDArray
 
 import superpixel_kernels as kernels
@@ -21,6 +23,7 @@ from superpixel_kernels.codec import Regions as MeasuredRegions
 from superpixel_kernels.errors import Cancelled
 from superpixel_kernels.params import DEFAULT_COMPACTNESS, MAX_COMPACTNESS
 from superpixel_service.admission import AdmissionQueue
+from superpixel_service.cache import AnswerCache, Key, key_of
 from superpixel_service.calls import Deadline
 from superpixel_service.config import Settings
 from superpixel_service.decode import decode
@@ -28,12 +31,15 @@ from superpixel_service.encodings import to_png, to_raw_gzip
 from superpixel_service.errors import (
     CallCancelled,
     DeadlinePassed,
+    DeadlineUnreachable,
+    DeviceLost,
     InvalidRequest,
     Reason,
     ServiceError,
 )
 from superpixel_service.orders import (
     Answer,
+    CacheUse,
     LabelEncoding,
     Lane,
     MergeTree,
@@ -43,6 +49,9 @@ from superpixel_service.orders import (
     WrittenMap,
     check_encoding,
 )
+from superpixel_service.speed import Speed
+
+log = structlog.get_logger()
 
 ALGORITHM_VERSION = kernels.ALGORITHM_VERSION
 COMPACTNESS_DEFAULT = DEFAULT_COMPACTNESS
@@ -51,15 +60,33 @@ ENGINE_STAGES = ("color", "smooth", "assign", "update", "components", "graph", "
 """The engine's stages, by the names they have everywhere in the project."""
 
 
+STAGES = ("decode", "segment", "encode")
+"""What a worker does with an image, in this order."""
+
+# Threads wait for each other at the end of every step, which a small image has not enough pixels for.
+_PIXELS_A_THREAD = 1 << 15
+
+# So many bugs in a row, each with another image perhaps, and the engine has to prove that it still works.
+_FAILURES_OF_A_SUSPECT = 3
+
+
 @dataclass(eq=False, slots=True)
 class Job:
-    """A task in flight."""
+    """A task in flight.
+
+    Attributes:
+        callers: how many wait for it.
+        deadline: when the last of them stops waiting.
+        key: what it is found by, by others who ask for the same; None: it is not to be found.
+    """
 
     task: Task
     deadline: Deadline
     token: kernels.CancelToken = field(default_factory=kernels.CancelToken)
     future: Future[Answer] = field(default_factory=Future)
     admitted: float = field(default_factory=time.monotonic)
+    callers: int = 1
+    key: Key | None = None
 
     @property
     def pixels(self) -> int:
@@ -76,11 +103,78 @@ class Job:
         """Whose turn it is."""
         return self.task.lane
 
+    @property
+    def seconds_left(self) -> float | None:
+        """Until its deadline; None: it has none."""
+        return self.deadline.remaining()
+
+    def hold(self, patience: float) -> None:
+        """Let no further step of it begin, but one every `patience` seconds."""
+        self.token.hold(patience)
+
+    def release(self) -> None:
+        """Let it go on."""
+        self.token.release()
+
     def given_up(self) -> ServiceError | None:
         """Why nobody waits for this job any more; None: somebody does."""
         if self.deadline.passed():
             return DeadlinePassed()
         return CallCancelled() if self.token.cancelled else None
+
+    def settle(self, answer: Answer | None, error: BaseException | None = None) -> None:
+        """Tell whoever waits; what comes first counts."""
+        _settle(self.future, answer, error)
+
+
+class _Seat:
+    """One caller's place at a job that others may wait for, too.
+
+    Attributes:
+        future: what comes of it for this caller.
+    """
+
+    def __init__(self, engine: "Engine", job: Job, deadline: Deadline) -> None:
+        self._engine = engine
+        self._job: Job | None = job
+        self._once = threading.Lock()
+        self._deadline = deadline
+        self.future = job.future
+        if job.key is not None:  # others may wait for it, and are not to be told when this one leaves
+            self.future = Future()
+            job.future.add_done_callback(self._arrive)
+
+    def leave(self) -> None:
+        """Wait no longer. The last to leave stops the work."""
+        with self._once:
+            job, self._job = self._job, None
+        if job is not None:
+            self._engine.give_up(job)
+            _settle(self.future, None, DeadlinePassed() if self._deadline.passed() else CallCancelled())
+
+    def _arrive(self, done: Future[Answer]) -> None:
+        with self._once:
+            self._job = None
+        error = done.exception()
+        _settle(self.future, None if error else done.result(), error)
+
+
+@dataclass(eq=False, slots=True)
+class _Worker:
+    """A thread that does the work of one lane, and what it has done.
+
+    Attributes:
+        begun: stages begun so far, by name; those of the server's own sample do not count.
+        steps: steps begun in jobs that are over, likewise.
+        died: an error ended the thread.
+    """
+
+    lane: Lane
+    thread: threading.Thread | None = None
+    job: Job | None = None
+    begun: dict[str, int] = field(default_factory=lambda: dict.fromkeys(STAGES, 0))
+    steps: int = 0
+    died: bool = False
 
 
 class Engine:
@@ -90,13 +184,20 @@ class Engine:
         backend: the engine in use, "cpu" or "cuda"; known after `start`.
     """
 
-    def __init__(self, settings: Settings, queue: AdmissionQueue[Job]) -> None:
+    def __init__(self, settings: Settings, queue: AdmissionQueue[Job], speed: Speed | None = None) -> None:
         self._settings = settings
         self._queue = queue
-        self._workers = settings.workers or len(os.sched_getaffinity(0))
+        self._speed = speed or Speed()
+        workers = settings.workers or len(os.sched_getaffinity(0))
+        self._workers = [_Worker(lane) for lane in Lane for _ in range(workers)]
         workspace = kernels.Workspace(threads=settings.threads_per_image)
         self._device = f"{workspace.threads} threads, {workspace.instruction_set}"
-        self._threads: list[threading.Thread] = []
+        self._cache = AnswerCache(settings.cache_bytes)
+        self._lock = threading.Lock()  # over what follows, and over the callers of jobs
+        self._findable: dict[tuple[Key, Lane], Job] = {}
+        self._answers = 0
+        self._failures = 0  # bugs since the last answer
+        self._sample: Task | None = None
         self.backend = ""
 
     def start(self, sample: Task) -> None:
@@ -105,12 +206,12 @@ class Engine:
         Raises:
             Exception: whatever kept a worker from doing it; the server cannot serve.
         """
-        warm: list[Future[Answer]] = [Future() for _ in range(self._workers)]
-        for index, first in enumerate(warm):
+        self._sample = sample
+        warm: list[Future[Answer]] = [Future() for _ in self._workers]
+        for index, (worker, first) in enumerate(zip(self._workers, warm, strict=True)):
             name = f"engine-{index}"
-            worker = threading.Thread(target=self._work, args=(sample, first), name=name, daemon=True)
-            self._threads.append(worker)
-            worker.start()
+            worker.thread = threading.Thread(target=self._work, args=(worker, first), name=name, daemon=True)
+            worker.thread.start()
         failures = [failure for first in warm if (failure := first.exception()) is not None]
         if failures:
             self._queue.close()
@@ -122,8 +223,9 @@ class Engine:
 
     def stop(self) -> None:
         """Wait for the workers to end, which they do when the queue is closed and what was in it is done."""
-        for worker in self._threads:
-            worker.join()
+        for worker in self._workers:
+            if worker.thread is not None:
+                worker.thread.join()
 
     def backends(self) -> dict[str, str]:
         """What each backend that can run here runs on, by its name; the one in use comes first."""
@@ -131,7 +233,7 @@ class Engine:
         return dict.fromkeys((self.backend, *others), self._device)
 
     def run(self, task: Task, deadline: Deadline, when_over: Callable[[Callable[[], None]], bool]) -> Answer:
-        """Have `task` done and wait for it.
+        """Have `task` done and wait for it, or find it done or under way.
 
         Args:
             task: what to do.
@@ -143,78 +245,241 @@ class Engine:
         """
         if deadline.passed():
             raise DeadlinePassed
-        job = Job(task, deadline)
-        self._queue.put(job)
+        started = time.monotonic()
+        found = self._find_or_put(task, deadline)
+        if isinstance(found, Answer):
+            return found
+        job, shared = found
         # Not a closure: this frame must be able to let go of the job, or an error's traceback would keep it.
-        give_up = functools.partial(self.give_up, job)
+        seat = _Seat(self, job, deadline)
+        del job, found
         try:
-            if not when_over(give_up):
-                give_up()
-            return job.future.result(deadline.remaining())
+            if not when_over(seat.leave):
+                seat.leave()
+            answer = seat.future.result(deadline.remaining())
         except TimeoutError:
-            give_up()
+            seat.leave()
             raise DeadlinePassed from None
         finally:
-            del job, give_up
+            del seat
+        return _made_for_another(answer, CacheUse.SHARED, time.monotonic() - started) if shared else answer
+
+    def _find_or_put(self, task: Task, deadline: Deadline) -> Answer | tuple[Job, bool]:
+        """The answer, or a job of this or another caller (True: of another) that it will come from."""
+        job = Job(task, deadline)
+        if not self._settings.cache_bytes:
+            self._queue.put(job)
+            return job, False
+        job.key = key_of(task)
+        with self._lock:
+            answer = self._cached(job.key)
+            if answer is not None:
+                return answer
+            other = self._findable.get((job.key, job.lane))
+            if other is not None:  # somebody waits for it: who leaves last makes it not findable
+                other.callers += 1
+                other.deadline = max(other.deadline, deadline, key=lambda each: each.at)
+                return other, True
+            self._queue.put(job)
+            self._findable[job.key, job.lane] = job
+        return job, False
+
+    def _cached(self, key: Key) -> Answer | None:
+        self._queue.check_open()
+        answer = self._cache.get(key)
+        return None if answer is None else _made_for_another(answer, CacheUse.HIT, 0.0)
 
     def admit(self, job: Job) -> None:
         """Have `job` done, for whoever waits on its future; beforehand wait for room in the queue.
 
+        An answer made before serves here, too. What is made for bulk work is not kept: a data set that passes
+        through once would push out what people come back to.
+
         Raises:
             ServiceError: it was given up, or the server is about to stop; its future is never settled.
         """
+        if self._settings.cache_bytes:
+            job.key = key_of(job.task)
+            answer = self._cached(job.key)
+            if answer is not None:
+                job.settle(answer)
+                return
         if not self._queue.put_when_room(job, wanted=lambda: job.given_up() is None):
             raise job.given_up() or CallCancelled()
 
     def give_up(self, job: Job) -> None:
-        """Nobody waits for the job any more: take it out of the queue, or stop it before its next stage."""
+        """One caller less waits for the job.
+
+        After the last it is taken out of the queue, or stops before its next step.
+        """
+        with self._lock:
+            job.callers -= 1
+            if job.callers > 0:
+                return
+            self._forget(job)
         job.token.cancel()
         if self._queue.withdraw(job):
-            job.future.set_exception(job.given_up() or CallCancelled())
+            job.settle(None, job.given_up() or CallCancelled())
 
-    def _work(self, sample: Task, warm: Future[Answer]) -> None:
+    def _forget(self, job: Job) -> None:
+        """Let nobody find the job any more."""
+        if job.key is not None and self._findable.get((job.key, job.lane)) is job:
+            del self._findable[job.key, job.lane]
+
+    # Of its life
+
+    def begun(self) -> dict[tuple[str, Lane], int]:
+        """Stages begun, by their name and lane."""
+        total = {(stage, lane): 0 for stage in STAGES for lane in Lane}
+        for worker in self._workers:
+            for stage, count in worker.begun.items():
+                total[stage, worker.lane] += count
+        return total
+
+    def steps(self) -> int:
+        """Steps begun: stages of ours and, within segment and encode, those of the kernels."""
+        return sum(worker.steps for worker in self._workers)
+
+    def held(self) -> int:
+        """Pieces of bulk work that stand still."""
+        jobs = [worker.job for worker in self._workers]
+        return sum(1 for job in jobs if job is not None and job.token.waiting)
+
+    @property
+    def cache_bytes(self) -> int:
+        """Bytes of the answers kept."""
+        return self._cache.bytes_held
+
+    def dead_workers(self) -> int:
+        """Workers that an error ended."""
+        return sum(1 for worker in self._workers if worker.died)
+
+    def suspect(self) -> bool:
+        """Whether there were so many bugs in a row that the engine should prove that it works."""
+        return self._failures >= _FAILURES_OF_A_SUSPECT
+
+    def progress(self) -> object:
+        """Unequal whenever a step was begun since; None: nothing is to be done.
+
+        Work that is held is not to be done.
+        """
+        jobs = [worker.job for worker in self._workers]
+        at = [(id(job), job.token.steps) for job in jobs if job is not None and not job.token.waiting]
+        if not at and not any(jobs):
+            # What waits and is not taken is a queue that got stuck.
+            at = [(0, state.depth) for state in self._queue.lanes().values() if state.depth]
+        return at or None
+
+    def prove(self, seconds: float) -> bool:
+        """Have the sample done, as a caller would; whether that came to an answer in time.
+
+        Where there is no room for it, or others get their answers meanwhile, nothing is left to be proven.
+        """
+        assert self._sample is not None  # noqa: S101 (called after `start`)
+        job = Job(self._sample, Deadline.after(seconds))
+        answers = self._answers
+        try:
+            self._queue.put(job)
+        except ServiceError:
+            return True
+        try:
+            job.future.result(seconds)
+        except Exception:  # noqa: BLE001 (whatever it is, it is no answer)
+            self.give_up(job)
+        return self._answers > answers
+
+    def abort(self) -> None:
+        """The engine is dead: tell all who wait."""
+        waiting = self._queue.withdraw_all()
+        running = [worker.job for worker in self._workers if worker.job is not None]
+        for job in running:
+            job.token.cancel()
+        for job in (*waiting, *running):
+            job.settle(None, DeviceLost())
+
+    # On a worker's thread
+
+    def _work(self, worker: _Worker, warm: Future[Answer]) -> None:
+        try:
+            self._work_on(worker, warm)
+        except BaseException as error:
+            worker.died = True
+            log.critical("worker_died", exc_info=error)
+            if worker.job is not None:
+                worker.job.settle(None, DeviceLost())
+
+    def _work_on(self, worker: _Worker, warm: Future[Answer]) -> None:
+        assert self._sample is not None  # noqa: S101 (set before the threads start)
         workspace = kernels.Workspace(threads=self._settings.threads_per_image)
         try:
-            warm.set_result(self._answer(Job(sample, Deadline.after(None)), workspace))
+            warm.set_result(self._run_stages(Job(self._sample, Deadline.after(None)), worker, workspace))
         except Exception as error:  # noqa: BLE001 (the starting thread raises it)
             warm.set_exception(error)
             return
-        while (job := self._queue.take()) is not None:
-            self._do(job, workspace)
+        while (job := self._queue.take(worker.lane)) is not None:
+            worker.job = job
+            self._do(job, worker, workspace)
+            worker.steps += job.token.steps if job.task is not self._sample else 0
+            worker.job = None
             del job  # while it waits for the next one, a worker holds no image
 
-    def _do(self, job: Job, workspace: kernels.Workspace) -> None:
+    def _do(self, job: Job, worker: _Worker, workspace: kernels.Workspace) -> None:
         """Do the job and settle its future; before that, its caller finds room in the queue for more."""
         try:
-            answer = self._answer(job, workspace)
+            answer = self._answer(job, worker, workspace)
         except Exception as error:  # noqa: BLE001 (the call's own thread raises it)
             # The traceback's frames hold pixels and hierarchies; its text needs none of them.
             traceback.clear_frames(error.__traceback__)
+            if not isinstance(error, ServiceError | MemoryError):
+                self._failures += 1
+            self._land(job, None)
             self._queue.finish(job)
-            job.future.set_exception(error)
+            job.settle(None, error)
         else:
-            self._queue.finish(job)
-            job.future.set_result(answer)
+            self._failures = 0
+            self._answers += 1
+            self._land(job, answer)
+            stages = answer.stages
+            # Merging pixels costs many times what everything else does, and only those who ask for it.
+            usual = max(answer.counts) <= answer.base_count
+            worked = stages.decode + stages.segment + stages.encode
+            at_work = self._queue.finish(job)
+            job.settle(answer)
+            if usual:
+                self._speed.learn(job.pixels, worked, at_work)
 
-    def _answer(self, job: Job, workspace: kernels.Workspace) -> Answer:
+    def _land(self, job: Job, answer: Answer | None) -> None:
+        """The job is over: let nobody find it any more, but its answer, if there is one."""
+        if job.key is None:
+            return
+        with self._lock:
+            self._forget(job)
+            if answer is not None and job.lane is Lane.INTERACTIVE:
+                self._cache.put(job.key, answer)
+
+    def _answer(self, job: Job, worker: _Worker, workspace: kernels.Workspace) -> Answer:
         try:
-            return self._run_stages(job, workspace)
+            left = job.seconds_left
+            if left is not None and 0 < left < self._speed.seconds(1, job.pixels):
+                raise DeadlineUnreachable
+            return self._run_stages(job, worker, workspace)
         except Cancelled:
             raise job.given_up() or CallCancelled() from None
 
-    def _run_stages(self, job: Job, workspace: kernels.Workspace) -> Answer:
+    def _run_stages(self, job: Job, worker: _Worker, workspace: kernels.Workspace) -> Answer:
         task = job.task
-        taken = _begin_stage(job)
+        taken = self._begin_stage(job, worker, "decode")
         pixels, notices = decode(task.image, task.region)
-        decoded = _begin_stage(job)
+        decoded = self._begin_stage(job, worker, "segment")
         hierarchy = kernels.segment(
             pixels,
             kernels.SegmentParams() if task.compactness is None else kernels.SegmentParams(task.compactness),
             backend=self._settings.backend,
+            threads=self._threads(pixels.shape[0] * pixels.shape[1], workspace),
             cancel=job.token,
             workspace=workspace,
         )
-        segmented = _begin_stage(job)
+        segmented = self._begin_stage(job, worker, "encode")
         counts = task.counts or (hierarchy.base_count,)
         height, width = hierarchy.shape
         self._check_refinement(counts[0], hierarchy.base_count, width * height)
@@ -230,15 +495,38 @@ class Engine:
             whole_base=not task.counts,
             notices=notices,
             stages=StageSeconds(
-                queue=taken - job.admitted,
+                queue=taken - job.admitted + job.token.held_seconds,
                 decode=decoded - taken,
                 segment=segmented - decoded,
-                encode=time.monotonic() - segmented,
+                encode=_working_time(job) - segmented,
             ),
             engine_seconds=dict(hierarchy.timings),
             backend=hierarchy.backend,
             algorithm_version=ALGORITHM_VERSION,
+            cache=CacheUse.OFF if job.key is None else CacheUse.MISS,
         )
+
+    def _begin_stage(self, job: Job, worker: _Worker, stage: str) -> float:
+        """The time, in seconds that the job was not held, at which the stage begins.
+
+        Raises:
+            ServiceError, Cancelled: it does not begin, as nobody waits for it any more.
+        """
+        job.token.begin_step()
+        over = job.given_up()
+        if over is not None:
+            raise over
+        if job.task is not self._sample:
+            worker.begun[stage] += 1
+        return _working_time(job)
+
+    def _threads(self, pixels: int, workspace: kernels.Workspace) -> int:
+        """How many for an image: all where it is alone, one where many are at work.
+
+        They share the cores either way, and a thread that waits for no other is faster.
+        """
+        share = workspace.threads // max(1, self._queue.side_by_side())
+        return max(1, min(share, pixels // _PIXELS_A_THREAD))
 
     def _check_refinement(self, count: int, base_count: int, pixels: int) -> None:
         if count > base_count and pixels > self._settings.refinement_max_pixels:
@@ -295,13 +583,21 @@ def _as_columns(measured: MeasuredRegions) -> Regions:
     )
 
 
-def _begin_stage(job: Job) -> float:
-    """The time, in seconds, at which the job's next stage begins.
+def _settle(future: Future[Answer], answer: Answer | None, error: BaseException | None) -> None:
+    """Give a future its answer or its error; what comes first counts."""
+    with contextlib.suppress(InvalidStateError):
+        if answer is None:
+            future.set_exception(error)
+        else:
+            future.set_result(answer)
 
-    Raises:
-        ServiceError: it does not begin, as nobody waits for it any more.
-    """
-    over = job.given_up()
-    if over is not None:
-        raise over
-    return time.monotonic()
+
+def _working_time(job: Job) -> float:
+    """The monotonic clock, in seconds, without the time that the job was held."""
+    return time.monotonic() - job.token.held_seconds
+
+
+def _made_for_another(answer: Answer, use: CacheUse, waited: float) -> Answer:
+    """The answer for a caller who did not have it made; waiting was all that it took."""
+    stages = StageSeconds(queue=waited, decode=0.0, segment=0.0, encode=0.0)
+    return replace(answer, stages=stages, engine_seconds={}, cache=use)

@@ -6,10 +6,12 @@ ServiceError           code, stable reason, text
 ├── Overloaded         RESOURCE_EXHAUSTED   the queue is full: try again after `retry_seconds`
 ├── OutOfMemory        RESOURCE_EXHAUSTED   likewise
 ├── DeadlinePassed     DEADLINE_EXCEEDED
+├── DeadlineUnreachable DEADLINE_EXCEEDED   refused before work is spent
 ├── CallCancelled      CANCELLED
 ├── Draining           UNAVAILABLE          try again, elsewhere
 ├── TokenInvalid       UNAUTHENTICATED
 ├── ScopeMissing       PERMISSION_DENIED
+├── DeviceLost         UNAVAILABLE          likewise; this server ends
 └── InternalError      INTERNAL             a bug: the request id finds the log line
 ```
 
@@ -29,14 +31,13 @@ from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo  # typ
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 from grpc_status import rpc_status  # type: ignore[import-untyped]
 
+from superpixel_service.speed import UNKNOWN_RETRY_SECONDS
+
 ERROR_DOMAIN = "superpixel.v1"
 REQUEST_ID_KEY = "x-request-id"
 PUSHBACK_KEY = "grpc-retry-pushback-ms"
 
 log = structlog.get_logger()
-
-RETRY_SECONDS = 0.2
-"""How long a caller is asked to wait when there is no room: a few images' worth."""
 
 
 class Reason(StrEnum):
@@ -65,10 +66,12 @@ class Reason(StrEnum):
     TOO_MANY_STREAMS = "TOO_MANY_STREAMS"
     OUT_OF_MEMORY = "OUT_OF_MEMORY"
     DEADLINE_PASSED = "DEADLINE_PASSED"
+    DEADLINE_UNREACHABLE = "DEADLINE_UNREACHABLE"
     CALL_CANCELLED = "CALL_CANCELLED"
     DRAINING = "DRAINING"
     TOKEN_INVALID = "TOKEN_INVALID"  # noqa: S105 (the reason's name)
     SCOPE_MISSING = "SCOPE_MISSING"
+    DEVICE_LOST = "DEVICE_LOST"
     INTERNAL_ERROR = "INTERNAL_ERROR"
 
 
@@ -118,8 +121,8 @@ class Overloaded(ServiceError):
     code = grpc.StatusCode.RESOURCE_EXHAUSTED
     push_back = True
 
-    def __init__(self, reason: Reason, text: str) -> None:
-        super().__init__(reason, text, retry_seconds=RETRY_SECONDS)
+    def __init__(self, reason: Reason, text: str, retry_seconds: float = UNKNOWN_RETRY_SECONDS) -> None:
+        super().__init__(reason, text, retry_seconds=retry_seconds)
 
 
 class OutOfMemory(Overloaded):
@@ -140,6 +143,18 @@ class DeadlinePassed(ServiceError):
         super().__init__(Reason.DEADLINE_PASSED, "the deadline passed before the answer was ready")
 
 
+class DeadlineUnreachable(ServiceError):
+    """By this server's measured speed the deadline would pass before the answer is ready."""
+
+    code = grpc.StatusCode.DEADLINE_EXCEEDED
+
+    def __init__(self) -> None:
+        super().__init__(
+            Reason.DEADLINE_UNREACHABLE,
+            "the deadline would pass before the answer is ready, so the work was not begun",
+        )
+
+
 class CallCancelled(ServiceError):
     """The caller gave up."""
 
@@ -154,8 +169,19 @@ class Draining(ServiceError):
 
     code = grpc.StatusCode.UNAVAILABLE
 
+    def __init__(self, text: str = "this server is about to stop; try another one") -> None:
+        super().__init__(Reason.DRAINING, text, retry_seconds=0.0)
+
+
+class DeviceLost(ServiceError):
+    """The engine does not work any more; this server ends, another one will answer."""
+
+    code = grpc.StatusCode.UNAVAILABLE
+
     def __init__(self) -> None:
-        super().__init__(Reason.DRAINING, "this server is about to stop; try another one", retry_seconds=0.0)
+        super().__init__(
+            Reason.DEVICE_LOST, "this server's engine failed; try another one", retry_seconds=0.0
+        )
 
 
 class TokenInvalid(ServiceError):

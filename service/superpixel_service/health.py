@@ -1,5 +1,6 @@
 """The standard health service, on threads that no amount of work can take away from it."""
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
@@ -33,9 +34,11 @@ class Health:
         """Answer on `server` too."""
         health_pb2_grpc.add_HealthServicer_to_server(self._servicer, server)
 
-    def serving(self) -> None:
-        """The server takes on work."""
-        self._set(health_pb2.HealthCheckResponse.SERVING)
+    def set(self, checks: Mapping[str, bool]) -> None:
+        """Serving if all checks are well. While it drains, the server is not serving whatever they say."""
+        well = all(checks.values())
+        status = health_pb2.HealthCheckResponse
+        self._set(status.SERVING if well else status.NOT_SERVING)
 
     def drain(self) -> None:
         """The server is about to stop; nothing makes it healthy again."""

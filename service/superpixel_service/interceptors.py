@@ -67,6 +67,7 @@ class CallInterceptor(grpc.ServerInterceptor):
         self._open_calls = open_calls
         self._on_start = on_start
         self._on_end = on_end
+        self._wrapped = _Wrapped()
 
     def intercept_service(
         self,
@@ -83,7 +84,7 @@ class CallInterceptor(grpc.ServerInterceptor):
         if service != SERVICE:
             return handler  # health and reflection: carry no work, and keep their own threads
         serve = self._serve_stream if handler.request_streaming else self._serve
-        return _rewrap(handler, functools.partial(serve, service, method))
+        return self._wrapped.get(handler, lambda: _rewrap(handler, functools.partial(serve, service, method)))
 
     def _serve(
         self, service: str, method: str, behaviour: Behaviour, request: Any, context: grpc.ServicerContext
@@ -118,6 +119,9 @@ class CallInterceptor(grpc.ServerInterceptor):
 class ErrorInterceptor(grpc.ServerInterceptor):
     """Reads the request's message and maps errors to codes and details."""
 
+    def __init__(self) -> None:
+        self._wrapped = _Wrapped()
+
     def intercept_service(
         self,
         continuation: Callable[[grpc.HandlerCallDetails], grpc.RpcMethodHandler[Any, Any] | None],
@@ -127,6 +131,9 @@ class ErrorInterceptor(grpc.ServerInterceptor):
         handler = continuation(handler_call_details)
         if handler is None or not str(handler_call_details.method).startswith(f"/{SERVICE}/"):
             return handler
+        return self._wrapped.get(handler, lambda: self._guarded(handler))
+
+    def _guarded(self, handler: grpc.RpcMethodHandler[Any, Any]) -> Any:
         # gRPC itself would answer bytes that are no message with INTERNAL, and log a traceback.
         parse = functools.partial(_parse, handler.request_deserializer)
         guard = _guard_stream if handler.request_streaming else _guard
@@ -220,6 +227,20 @@ def _parse(deserializer: Deserializer | None, data: bytes) -> Message:
         raise InvalidRequest(
             Reason.MALFORMED_MESSAGE, "the request is not a message of this method's type"
         ) from error
+
+
+class _Wrapped:
+    """Handlers by those they wrap: gRPC has the same few wrapped again for each call."""
+
+    def __init__(self) -> None:
+        self._made: dict[int, tuple[Any, Any]] = {}  # by identity, which holds as long as we hold the handler
+
+    def get(self, handler: Any, make: Callable[[], Any]) -> Any:
+        """The wrapper of `handler`, made now or before."""
+        found = self._made.get(id(handler))
+        if found is None or found[0] is not handler:
+            found = self._made[id(handler)] = handler, make()
+        return found[1]
 
 
 def _rewrap(handler: grpc.RpcMethodHandler[Any, Any], around: Around, *, parsed: bool = True) -> Any:

@@ -1,6 +1,6 @@
 """What Prometheus sees, from a registry of our own. Every label value comes from a closed set."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import (
@@ -20,8 +20,8 @@ from superpixel_service.admission import LaneState
 from superpixel_service.auth import Tokens
 from superpixel_service.calls import CallEvent, ImageEvent
 from superpixel_service.config import split_address
-from superpixel_service.engine import ALGORITHM_VERSION, ENGINE_STAGES
-from superpixel_service.orders import Answer, Lane
+from superpixel_service.engine import ALGORITHM_VERSION, ENGINE_STAGES, Engine
+from superpixel_service.orders import Answer, CacheUse, Lane
 from superpixel_service.streams import StreamsState
 from superpixel_service.tls import ServerTls
 
@@ -57,11 +57,16 @@ class Metrics:
         self,
         lanes: Callable[[], dict[Lane, LaneState]],
         streams: Callable[[], StreamsState],
+        engine: Engine,
+        before_reading: Callable[[], None] = lambda: None,
         tls: ServerTls | None = None,
         tokens: Tokens | None = None,
     ) -> None:
-        """`lanes` and `streams` tell how queue and streams stand, at the moment Prometheus asks."""
-        self.registry = registry = CollectorRegistry()
+        """`lanes`, `streams` and `engine` tell how these stand, at the moment Prometheus asks.
+
+        `before_reading` is called at that moment, to count what has ended and is not yet counted.
+        """
+        self.registry = registry = _Registry(before_reading)
         method = ("grpc_service", "grpc_method")
         self._started = Counter("grpc_server_started", "Calls begun.", method, registry=registry)
         self._handled = Counter(
@@ -114,8 +119,19 @@ class Metrics:
             ("version", "algorithm_version", "backend"),
             registry=registry,
         )
-        self._ready = Gauge("superpixel_ready", "1 while the server takes on work.", registry=registry)
-        registry.register(_Collector(lanes, streams))
+        self._ready = Gauge(
+            "superpixel_ready", "1 while the server is healthy and takes on work.", registry=registry
+        )
+        self._checks = Gauge(
+            "superpixel_health_check", "1 while a check of health is well.", ("check",), registry=registry
+        )
+        self._cache = Counter(
+            "superpixel_cache_requests",
+            "Answers, by where they came from: made before, shared with another caller, made now.",
+            ("result",),
+            registry=registry,
+        )
+        registry.register(_Collector(lanes, streams, engine))
         registry.register(_FilesCollector(tls, tokens))
         ProcessCollector(registry=registry)
 
@@ -133,9 +149,11 @@ class Metrics:
         """The engine runs on `backend`."""
         self._build.labels(__version__, str(ALGORITHM_VERSION), backend).set(1)
 
-    def set_ready(self, ready: bool) -> None:
-        """Whether the server takes on work."""
-        self._ready.set(ready)
+    def set_health(self, checks: Mapping[str, bool]) -> None:
+        """How the checks of health stand; the server is ready if all are well."""
+        for name, well in checks.items():
+            self._checks.labels(name).set(well)
+        self._ready.set(all(checks.values()))
 
     def call_started(self, service: str, method: str) -> None:
         """A call began."""
@@ -158,6 +176,11 @@ class Metrics:
             self._answered(event.answer)
 
     def _answered(self, answer: Answer) -> None:
+        self._response_bytes.labels(answer.label_map.encoding.value).observe(len(answer.label_map.data))
+        if answer.cache is not CacheUse.OFF:
+            self._cache.labels(answer.cache.value).inc()
+        if not answer.engine_seconds:
+            return  # nothing was done for it
         stages = answer.stages
         for name, seconds in (
             ("queue", stages.queue),
@@ -168,17 +191,32 @@ class Metrics:
             self._stage.labels(name, answer.backend).observe(seconds)
         for name in ENGINE_STAGES:
             self._engine_stage.labels(name, answer.backend).observe(answer.engine_seconds[name])
-        self._response_bytes.labels(answer.label_map.encoding.value).observe(len(answer.label_map.data))
+
+
+class _Registry(CollectorRegistry):
+    """Has everything counted before it is read."""
+
+    def __init__(self, before_reading: Callable[[], None]) -> None:
+        super().__init__()
+        self._before_reading = before_reading
+
+    def collect(self) -> Iterable[Metric]:
+        self._before_reading()
+        return super().collect()
 
 
 class _Collector(Collector):
-    """Looks at queue and streams when Prometheus asks, instead of counting along at every change."""
+    """Looks at queue, streams and engine when Prometheus asks, instead of counting along at every change."""
 
     def __init__(
-        self, lanes: Callable[[], dict[Lane, LaneState]], streams: Callable[[], StreamsState]
+        self,
+        lanes: Callable[[], dict[Lane, LaneState]],
+        streams: Callable[[], StreamsState],
+        engine: Engine,
     ) -> None:
         self._lanes = lanes
         self._streams = streams
+        self._engine = engine
 
     def collect(self) -> Iterable[Metric]:
         depth = GaugeMetricFamily("superpixel_queue_depth", "Images that wait for a worker.", labels=["lane"])
@@ -199,7 +237,30 @@ class _Collector(Collector):
         unanswered = GaugeMetricFamily(
             "superpixel_stream_images", "Images of streams, taken in and not yet answered.", state.unanswered
         )
-        return depth, pixels, held, streams, unanswered
+        return depth, pixels, held, streams, unanswered, *self._of_engine()
+
+    def _of_engine(self) -> Iterator[Metric]:
+        stages = CounterMetricFamily(
+            "superpixel_stages_begun",
+            "Stages begun, of images that came to an answer or not.",
+            labels=["stage", "lane"],
+        )
+        for (stage, lane), count in self._engine.begun().items():
+            stages.add_metric([stage, lane.value], count)
+        yield stages
+        yield CounterMetricFamily(
+            "superpixel_steps_begun",
+            "Stages begun, those of the kernels and the rounds of the merge too, of images that are over.",
+            self._engine.steps(),
+        )
+        yield GaugeMetricFamily(
+            "superpixel_bulk_held",
+            "Bulk images that stand still, begun and held up by interactive work.",
+            self._engine.held(),
+        )
+        yield GaugeMetricFamily(
+            "superpixel_cache_bytes", "Bytes of the answers kept.", self._engine.cache_bytes
+        )
 
 
 class _FilesCollector(Collector):

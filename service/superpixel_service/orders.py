@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, StrEnum
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,9 @@ from superpixel_service.errors import InvalidRequest, Reason
 
 MAX_TARGETS = 32
 """Most target counts and areas of one request, together: as many levels as the label map can carry."""
+
+_ANSWER_OVERHEAD_BYTES = 2_000
+"""The objects that an answer is made of."""
 
 MAX_PNG_LABELS = 1 << 24
 """As many labels as three bytes can tell apart."""
@@ -39,6 +43,15 @@ class ImageFormat(StrEnum):
     PNG = "png"
     WEBP = "webp"
     RAW = "raw"
+
+
+class CacheUse(StrEnum):
+    """Where an answer came from."""
+
+    HIT = "hit"  # made before
+    SHARED = "shared"  # made for another caller who asked for the same a moment before
+    MISS = "miss"  # made for this caller
+    OFF = "off"  # likewise; there is no cache
 
 
 class NoticeCode(Enum):
@@ -244,7 +257,8 @@ class Answer:
         counts: the levels, distinct and falling; the first is the map's own.
         whole_base: no level was asked for; the map is the base partition.
         stages: where the time went.
-        engine_seconds: the engine's own stages, by name.
+        engine_seconds: the engine's own stages, by name; empty where it did nothing for this caller.
+        cache: where the answer came from.
     """
 
     width: int
@@ -258,6 +272,20 @@ class Answer:
     engine_seconds: Mapping[str, float]
     backend: str
     algorithm_version: int
+    cache: CacheUse = CacheUse.OFF
+
+    @property
+    def byte_count(self) -> int:
+        """Bytes of memory that the answer takes, about."""
+        written = self.label_map
+        arrays: list[NDArray[Any]] = list(written.luts)
+        if written.hierarchy is not None:
+            tree = written.hierarchy
+            arrays += [tree.into, tree.order, tree.heights]
+        if written.regions is not None:
+            regions = written.regions
+            arrays += [regions.area, regions.box, regions.centroid, regions.mean_rgb, regions.adjacent]
+        return len(written.data) + sum(array.nbytes for array in arrays) + _ANSWER_OVERHEAD_BYTES
 
 
 def accept(order: Order, image: OpenedImage) -> Task:

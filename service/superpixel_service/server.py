@@ -1,6 +1,8 @@
 """A server's life: built, started, drained."""
 
+import functools
 import time
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -15,18 +17,28 @@ from superpixel_service.calls import Call, CallEvent, ImageEvent, OpenCalls
 from superpixel_service.config import Settings, flag, split_address
 from superpixel_service.decode import ignore_library_warnings
 from superpixel_service.engine import Engine, Job
+from superpixel_service.errors import DeviceLost
 from superpixel_service.metrics import Metrics
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2_grpc as pb_grpc
 from superpixel_service.pools import answered_by
 from superpixel_service.servicer import SuperpixelServicer
+from superpixel_service.speed import Speed
 from superpixel_service.streams import Streams
+from superpixel_service.telling import Teller
 from superpixel_service.tls import ServerTls
 from superpixel_service.traces import Traces
+from superpixel_service.vitals import Vitals
 from superpixel_service.warmup import sample_task
 
 # Threads beyond one for each call in flight: they read messages, answer GetServerInfo and refuse what is too
 # much.
 _SPARE_THREADS = 16
+
+# Calls that wait for a thread, or that need none of these, as those who watch health. A waiting one holds no
+# more than a window of HTTP/2. Beyond, gRPC itself refuses.
+_CALLS_WITHOUT_A_THREAD = 256
+
+_UNASKED_BYTES = 1 << 20
 
 _REFLECTION_THREADS = 2
 
@@ -37,6 +49,9 @@ _KEEPALIVE_TIMEOUT_SECONDS = 20
 # Room in a message for everything beside the image, so that an image that is a little too large meets our own
 # limit, which explains itself, and not gRPC's.
 _MESSAGE_SLACK_BYTES = 1 << 20
+
+# What is still to be said when a server ends waits for its listeners no longer.
+_LAST_WORDS_SECONDS = 1.0
 
 # A second server on the same port is a mistake to be told of, not a load balancer.
 _SHARED_OPTIONS = (("grpc.so_reuseport", 0),)
@@ -72,40 +87,68 @@ class Server:
         CannotTrace: traces are asked for and cannot be made.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, on_dead: Callable[[], None] = lambda: None) -> None:
+        """`on_dead` is told, once, when the engine does not work any more: `abort`, and end the process."""
         ignore_library_warnings()
         self._settings = settings
-        self._queue: AdmissionQueue[Job] = AdmissionQueue(settings)
-        self._engine = Engine(settings, self._queue)
+        speed = Speed()
+        self._queue: AdmissionQueue[Job] = AdmissionQueue(settings, speed)
+        self._engine = Engine(settings, self._queue, speed)
         self._streams = Streams(self._engine, settings)
         self._traces = Traces.of(settings)
         self._tls = ServerTls.of(settings)
         self._tokens = None if settings.token_file is None else Tokens(settings.token_file)
-        self._metrics = Metrics(self._queue.lanes, self._streams.state, self._tls, self._tokens)
+        self._teller: Teller[Callable[[], None]] = Teller(lambda tell: tell())
+        self._metrics = Metrics(
+            self._queue.lanes,
+            self._streams.state,
+            self._engine,
+            self._teller.flush,
+            self._tls,
+            self._tokens,
+        )
         self._open_calls = OpenCalls()
         self._health = health.Health()
+        self._vitals = Vitals(
+            self._engine,
+            settings.step_limit_seconds,
+            on_change=self._health_changed,
+            on_dead=self._engine_died,
+            on_look=self._streams.end_old,
+        )
+        self._on_dead = on_dead
         self._health_server = grpc.server(self._health.pool, options=_SHARED_OPTIONS)
         self._health.add_to(self._health_server)
         self._main = self._build_main()
 
     def _build_main(self) -> grpc.Server:
         settings = self._settings
+        threads = settings.max_inflight_calls + settings.max_streams + _SPARE_THREADS
         server = grpc.server(
-            ThreadPoolExecutor(
-                settings.max_inflight_calls + settings.max_streams + _SPARE_THREADS, thread_name_prefix="call"
-            ),
+            ThreadPoolExecutor(threads, thread_name_prefix="call"),
             interceptors=interceptors.build(
-                self._open_calls, self._metrics.call_started, self._call_ended, self._tokens
+                self._open_calls, self._metrics.call_started, self._tell_of_call, self._tokens
             ),
             options=[
                 *_SHARED_OPTIONS,
                 ("grpc.max_receive_message_length", settings.max_image_bytes + _MESSAGE_SLACK_BYTES),
                 ("grpc.max_send_message_length", -1),  # our own answers: their size is bounded by the pixels
+                # What may be under way of messages nobody has asked for yet: gRPC's guess at what the network
+                # needs came to hundreds of megabytes a stream.
+                ("grpc.http2.bdp_probe", 0),
+                ("grpc.http2.lookahead_bytes", _UNASKED_BYTES),
+                ("grpc.max_connection_age_ms", round(1000 * settings.max_connection_age_seconds)),
+                # A stream that began just before ends itself as it comes of that age, all being answered.
+                (
+                    "grpc.max_connection_age_grace_ms",
+                    round(1000 * (settings.max_connection_age_seconds + settings.grace_seconds)),
+                ),
                 ("grpc.keepalive_time_ms", 1000 * _KEEPALIVE_SECONDS),
                 ("grpc.keepalive_timeout_ms", 1000 * _KEEPALIVE_TIMEOUT_SECONDS),
             ],
+            maximum_concurrent_rpcs=threads + _CALLS_WITHOUT_A_THREAD,
         )
-        servicer = SuperpixelServicer(settings, self._engine, self._streams, self._image_ended)
+        servicer = SuperpixelServicer(settings, self._engine, self._streams, self._tell_of_image)
         pb_grpc.add_SuperpixelServiceServicer_to_server(servicer, server)
         self._health.add_to(server)
         _add_reflection(server)
@@ -121,6 +164,12 @@ class Server:
         if self._traces is not None:
             self._traces.image_ended(call, event)
         logs.image_ended(event)
+
+    def _tell_of_call(self, event: CallEvent) -> None:
+        self._teller.put(functools.partial(self._call_ended, event))
+
+    def _tell_of_image(self, call: Call, event: ImageEvent) -> None:
+        self._teller.put(functools.partial(self._image_ended, call, event))
 
     def start(self) -> Addresses:
         """Take the ports, warm up, and take on work.
@@ -142,18 +191,34 @@ class Server:
         self._engine.start(sample_task(self._settings))
         self._metrics.engine_started(self._engine.backend)
         self._main.start()
-        self._health.serving()
-        self._metrics.set_ready(True)
+        self._vitals.start()
         host, port = self._metrics_server.server_address[:2]
         return Addresses(listen, health_listen, _join(str(host), port))
+
+    def _health_changed(self, checks: Mapping[str, bool]) -> None:
+        self._health.set(checks)
+        self._metrics.set_health(checks)
+
+    def _engine_died(self, check: str) -> None:
+        log.critical("engine_dead", check=check)
+        self._queue.close(DeviceLost)
+        self._engine.abort()
+        self._on_dead()
+
+    def abort(self) -> None:
+        """After the engine's death: let the refusals reach their callers, and stop."""
+        self._open_calls.wait_until_none(_LAST_WORDS_SECONDS)
+        self._main.stop(None).wait(_LAST_WORDS_SECONDS)
+        self._health_server.stop(None).wait(_LAST_WORDS_SECONDS)
+        self._teller.flush(_LAST_WORDS_SECONDS)
 
     def drain(self) -> bool:
         """Refuse new work, finish what was admitted, stop; whether that was done within the grace time."""
         end = time.monotonic() + self._settings.grace_seconds
         self._queue.close()
         self._streams.drain()
+        self._vitals.drain()
         self._health.drain()
-        self._metrics.set_ready(False)
         # Until the queue is empty new calls still come in, to be told to go elsewhere; after that they find
         # no server.
         finished = self._queue.wait_until_idle(end - time.monotonic())
@@ -164,6 +229,7 @@ class Server:
         self._main.stop(None).wait()
         self._health_server.stop(None).wait()
         self._metrics_server.shutdown()
+        self._teller.flush(_LAST_WORDS_SECONDS)
         self._metrics_server.server_close()
         if self._traces is not None:
             self._traces.close()

@@ -18,6 +18,7 @@ from superpixel_service.pb.superpixel.v1 import superpixel_pb2_grpc as pb_grpc
 from superpixel_service.streams import Image, Streams
 
 TIMINGS_KEY = "x-superpixel-timings"
+CACHE_KEY = "x-superpixel-cache"
 
 
 class SuperpixelServicer(pb_grpc.SuperpixelServiceServicer):
@@ -44,7 +45,9 @@ class SuperpixelServicer(pb_grpc.SuperpixelServiceServicer):
         call.answer = self._engine.run(task, call.deadline, context.add_callback)
         call.answered = time.monotonic()
         timings = convert.write_timings_trailer(call.answer.stages)
-        context.set_trailing_metadata(((REQUEST_ID_KEY, call.request_id), (TIMINGS_KEY, timings)))
+        context.set_trailing_metadata(
+            ((REQUEST_ID_KEY, call.request_id), (TIMINGS_KEY, timings), (CACHE_KEY, call.answer.cache.value))
+        )
         return convert.write_segment_response(call.answer)
 
     def SegmentStream(  # noqa: N802

@@ -23,6 +23,7 @@ from superpixel_service.engine import Engine, Job
 from superpixel_service.errors import (
     CallCancelled,
     DeadlinePassed,
+    DeviceLost,
     Draining,
     Overloaded,
     Reason,
@@ -48,8 +49,9 @@ class Stream:
         self._next_job = 0
         self._input_ended = False
         self._failure: Exception | None = None  # why no more can be read
-        self._draining = False
+        self._draining: Draining | None = None  # what the stream is to end with, all being answered
         self._abandoned = False
+        self.opened = time.monotonic()
 
     @property
     def unanswered(self) -> int:
@@ -80,10 +82,10 @@ class Stream:
                 self._unanswered -= 1
                 self._changed.notify_all()
 
-    def drain(self) -> None:
-        """Take in no more; end when all is answered."""
+    def drain(self, ending: Draining) -> None:
+        """Take in no more; end with `ending` when all is answered."""
         with self._changed:
-            self._draining = True
+            self._draining = self._draining or ending
             self._changed.notify_all()
 
     def abandon(self) -> None:
@@ -104,12 +106,16 @@ class Stream:
                 return self._finished.popleft()
             if self._failure is not None:
                 raise self._failure
-            if not self._input_ended:
-                raise Draining
+            if not self._input_ended and self._draining is not None:
+                raise self._draining
             return None
 
     def _complete(self) -> bool:
-        return self._unanswered == 0 and (self._input_ended or self._draining)
+        return self._unanswered == 0 and (self._input_ended or self._draining is not None)
+
+    def _ends(self) -> bool:
+        """Whether no more is to be taken in."""
+        return self._draining is not None or self._abandoned
 
     def _read(self, images: Iterator[Image]) -> None:
         failure = None
@@ -132,10 +138,8 @@ class Stream:
     def _wait_for_turn(self) -> bool:
         """Until one more image may be taken in; False: none ever may."""
         with self._changed:
-            self._changed.wait_for(
-                lambda: self._unanswered < self._max_inflight or self._draining or self._abandoned
-            )
-            return not (self._draining or self._abandoned)
+            self._changed.wait_for(lambda: self._unanswered < self._max_inflight or self._ends())
+            return not self._ends()
 
     def _take_in_next(self, images: Iterator[Image]) -> bool:
         """Read an image and hand it to the engine; False: the stream ends, and the image gets no answer.
@@ -147,7 +151,7 @@ class Stream:
         image_id, accept = next(images)
         started = time.monotonic()
         with self._changed:
-            if self._draining or self._abandoned:
+            if self._ends():
                 return False
             self._unanswered += 1
         summary = None
@@ -155,7 +159,7 @@ class Stream:
             task = accept()
             summary = task.summary()
             self._hand_over(Job(task, self._call.deadline), image_id, summary, started)
-        except (Draining, CallCancelled, DeadlinePassed):
+        except (Draining, DeviceLost, CallCancelled, DeadlinePassed):
             with self._changed:
                 self._unanswered -= 1
                 self._changed.notify_all()
@@ -260,7 +264,17 @@ class Streams:
             self._draining = True
             streams = list(self._open)
         for stream in streams:
-            stream.drain()
+            stream.drain(Draining())
+
+    def end_old(self) -> None:
+        """End streams that are open for longer than a connection may be, likewise."""
+        oldest = time.monotonic() - self._settings.max_connection_age_seconds
+        with self._lock:
+            old = [stream for stream in self._open if stream.opened <= oldest]
+        for stream in old:
+            stream.drain(
+                Draining("this stream was open for long enough; send the unanswered images over another")
+            )
 
     def state(self) -> StreamsState:
         """How the streams stand."""

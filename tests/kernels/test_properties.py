@@ -377,6 +377,71 @@ def test_cancelling_while_it_runs(threads):
         np.testing.assert_array_equal(segment(image, workspace=workspace).merges, expected)
 
 
+@pytest.mark.parametrize("threads", THREADS)
+def test_a_held_call_begins_no_further_step(threads):
+    """Held again and again, wherever it is; released, it goes on; the result is as if never held."""
+    image = images.noise(300, 200)
+    workspace = Workspace(threads=threads)
+    counting = CancelToken()
+    expected = results(segment(image, cancel=counting, workspace=workspace))
+    assert counting.steps > 20
+    token = CancelToken()
+    token.hold()
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(segment, image, cancel=token, workspace=workspace)
+        for _ in range(200):
+            begun = token.steps
+            while not (token.waiting or running.done()):
+                time.sleep(0.0005)
+            if running.done():
+                break
+            assert token.steps == begun
+            time.sleep(0.002)
+            assert token.steps == begun
+            token.release()
+            token.hold()
+        token.release()
+        assert results(running.result()) == expected
+    assert token.steps == counting.steps
+    assert token.held_seconds > 0
+
+
+def test_a_held_call_can_be_cancelled():
+    token = CancelToken()
+    token.hold()
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(segment, images.noise(60, 40), cancel=token)
+        while not token.waiting:
+            time.sleep(0.001)
+        token.cancel()
+        with pytest.raises(Cancelled):
+            running.result(timeout=60)
+    assert token.steps == 0
+
+
+def test_patience_lets_a_held_call_through_step_by_step():
+    token = CancelToken()
+    token.hold(0.0)
+    image = images.noise(60, 40)
+    assert results(segment(image, cancel=token)) == results(segment(image))
+    assert token.steps > 10
+
+
+@pytest.mark.parametrize("patience", [-1.0, float("nan"), 1e9])
+def test_patience_out_of_range(patience):
+    with pytest.raises(ValueError, match=r"^patience: "):
+        CancelToken().hold(patience)
+
+
+@pytest.mark.parametrize("threads", THREADS)
+def test_some_of_a_workspaces_threads(threads):
+    image = images.noise(257, 203)
+    workspace = Workspace(threads=7)
+    for use in (threads, 0, threads):
+        hierarchy = segment(image, threads=use, workspace=workspace)
+        assert results(hierarchy) == results(segment(image, threads=1))
+
+
 # --- hostile images -----------------------------------------------------------------------------------------
 
 
@@ -509,9 +574,9 @@ def test_bad_threads(threads):
     assert raised.value.parameter == "threads"
 
 
-def test_threads_beside_a_workspace():
-    with pytest.raises(InvalidParameter, match=r"^threads: "):
-        segment(images.golden(13, 17), threads=2, workspace=Workspace(threads=2))
+def test_more_threads_than_the_workspace_has():
+    with pytest.raises(InvalidParameter, match=r"^threads: must be at most the workspace's 2, got 3$"):
+        segment(images.golden(13, 17), threads=3, workspace=Workspace(threads=2))
 
 
 @pytest.mark.parametrize(("name", "value"), [("params", 10.0), ("cancel", object())])

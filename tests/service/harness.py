@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -126,11 +126,17 @@ class RunningServer:
 
 
 @contextmanager
-def running_server(*flags: str, environment: Mapping[str, str] | None = None) -> Iterator[RunningServer]:
-    """Start `superpixel serve` on free ports; end it, by force if it is still there."""
+def running_server(
+    *flags: str,
+    environment: Mapping[str, str] | None = None,
+    program: Sequence[str] = ("-m", "superpixel_service"),
+) -> Iterator[RunningServer]:
+    """Start `superpixel serve` on free ports, without a cache; end it, by force if it is still there."""
     ports = [f"--{name}=127.0.0.1:0" for name in ("listen", "health-listen", "metrics-listen")]
+    # Most tests look at work being done, and send one image again and again.
+    usual = ["--log-format=json", "--cache-bytes=0"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "superpixel_service", "serve", *ports, "--log-format=json", *flags],
+        [sys.executable, *program, "serve", *ports, *usual, *flags],
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, **(environment or {})},

@@ -1,8 +1,11 @@
 """What the people who run the server see: health, reflection, metrics, logs."""
 
+import bisect
+import math
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import pytest
@@ -152,6 +155,33 @@ def test_stages_are_observed_once_a_call(server: RunningServer) -> None:
     for _ in range(3):
         server.stub.Segment(request(PNG, 5))
     assert [after - first for after, first in zip(counts(), before, strict=True)] == [3] * len(before)
+
+
+def test_percentiles_of_the_histogram_are_those_that_callers_see() -> None:
+    """A quantile of the buckets lies in the callers' bucket, or in the one below: the way is not in it."""
+    pictures = [request(raw(scene(width, width, seed)), 5) for seed, width in enumerate((40, 150, 300, 500))]
+    seconds: list[float] = []
+
+    def call(number: int) -> None:
+        started = time.perf_counter()
+        server.stub.Segment(pictures[number % 4])
+        seconds.append(time.perf_counter() - started)
+
+    with running_server() as server:
+        with ThreadPoolExecutor(6) as callers:
+            list(callers.map(call, range(400)))
+        families = {family.name: family for family in text_string_to_metric_families(server.metrics_text())}
+    counts = {
+        float(sample.labels["le"]): sample.value
+        for sample in families["grpc_server_handling_seconds"].samples
+        if sample.name.endswith("_bucket")
+    }
+    bounds = sorted(counts)
+    assert counts[bounds[-1]] == 400
+    for share in (0.5, 0.9, 0.99):
+        of_server = next(index for index, bound in enumerate(bounds) if counts[bound] >= share * 400)
+        of_callers = bisect.bisect_left(bounds, sorted(seconds)[math.ceil(share * 400) - 1])
+        assert of_callers - 1 <= of_server <= of_callers, share
 
 
 def test_one_line_a_call_under_the_callers_own_request_id(server: RunningServer) -> None:

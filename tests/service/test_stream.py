@@ -275,7 +275,8 @@ def test_what_is_not_read_is_not_taken_in() -> None:
         assert server.metric("superpixel_inflight_bytes") == 0
         assert server.metric("superpixel_streams") == 1
         assert answered < 40
-        assert held < 200
+        # Its windows hold a megabyte, and what gRPC has on the sender's side.
+        assert held < 60
         for _ in range(int(answered) + 5):
             assert next(stream).response.label_map.count
         server.wait_until(lambda: done() >= answered + 5)
@@ -309,7 +310,8 @@ def test_a_full_queue_holds_a_stream_back_and_leaves_room_for_callers() -> None:
         with open_stream(server, *(named("slow", slow) for _ in range(6))) as stream:
             server.wait_until_working(waiting=1)  # half of four
             assert server.metric("superpixel_stream_images") == 3  # one more waits for room
-            waiting = [server.stub.Segment.future(SMALL) for _ in range(2)]
+            bulk = request(raw(scene()), 5, priority=pb.PRIORITY_BULK)
+            waiting = [server.stub.Segment.future(bulk) for _ in range(2)]
             server.wait_until_working(waiting=3)
             with pytest.raises(grpc.RpcError) as caught:
                 server.stub.Segment(SMALL)
@@ -336,7 +338,7 @@ def test_images_of_a_stream_are_bulk_work_unless_they_say_otherwise() -> None:
     interactive = pb.SegmentRequest()
     interactive.CopyFrom(slow)
     interactive.priority = pb.PRIORITY_INTERACTIVE
-    messages = [named("bulk", slow), named("bulk", slow), named("urgent", interactive)]
+    messages = [named(name, slow) for name in ("bulk", "bulk")] + [named("urgent", interactive)] * 2
     with running_server(*SLOW) as server, open_stream(server, *messages):
         server.wait_until_working(waiting=2)
         assert server.metric("superpixel_queue_depth", lane="bulk") == 1

@@ -3,7 +3,9 @@
 
 #include <atomic>
 #include <chrono>
+#include <condition_variable>
 #include <cstdlib>
+#include <mutex>
 #include <new>
 #include <stdexcept>
 #include <utility>
@@ -64,12 +66,42 @@ class Buffer {
     i64 capacity_ = 0;
 };
 
-struct CancelToken {
-    std::atomic<bool> cancelled{false};
-};
-
 struct Cancelled : std::runtime_error {
     Cancelled() : std::runtime_error("cancelled") {}
+};
+
+// What other threads do to a running call: stop it for good, or hold it for a while. Either takes effect at
+// the call's next boundary, which lies before each stage and each merge round.
+class CancelToken {
+  public:
+    using Seconds = std::chrono::duration<double>;
+
+    void cancel();
+    bool cancelled() const { return cancelled_.load(std::memory_order_relaxed); }
+
+    // From when this returns no further step is begun, but one every `patience`.
+    void hold(Seconds patience);
+    void release();
+
+    // The next step begins, now or when nothing holds it any more. Throws Cancelled instead.
+    void begin_step();
+    // Likewise, but where it is held nothing happens, and the answer is no.
+    bool try_begin_step();
+
+    // Steps begun so far; whether a call stands still at a boundary; how long calls have stood still.
+    i64 steps();
+    bool waiting();
+    double held_seconds();
+
+  private:
+    std::atomic<bool> cancelled_{false};
+    std::mutex mutex_;
+    std::condition_variable changed_;
+    bool held_ = false;
+    Seconds patience_{};
+    i64 steps_ = 0;
+    int waiting_ = 0;
+    Seconds held_for_{};
 };
 
 // Sums over a region's pixels, as doubles: integers below 2^53, so additions are exact.
@@ -201,13 +233,14 @@ struct Settings {
 // One call's context: what to check between stages, and where the time goes.
 class Run {
   public:
-    Run(Workspace& scratch, const CancelToken* token) : workspace(scratch), token_(token) {}
-    void check() const {
-        if (token_ != nullptr && token_->cancelled.load(std::memory_order_relaxed)) throw Cancelled();
+    Run(Workspace& scratch, CancelToken* token) : workspace(scratch), token_(token) {}
+    // Before each stage and each merge round: other threads may stop the call here, or hold it.
+    void begin_step() const {
+        if (token_ != nullptr) token_->begin_step();
     }
     template <class F>
     void stage(Stage which, F&& body) {
-        check();
+        begin_step();
         const auto start = std::chrono::steady_clock::now();
         body();
         seconds[which] += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -217,7 +250,7 @@ class Run {
     double seconds[kStageCount] = {};
 
   private:
-    const CancelToken* token_;
+    CancelToken* token_;
 };
 
 struct Segmentation {

@@ -140,7 +140,7 @@ class Merger {
             };
             while (true) {
                 phase([&] {
-                    if (rank == 0) run_.check();
+                    if (rank == 0) run_.begin_step();
                     choose(range(rank));
                 });
                 phase([&] { choose_crossing(range(rank)); });

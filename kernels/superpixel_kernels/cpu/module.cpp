@@ -24,6 +24,8 @@ using LabelMap = nb::ndarray<const int32_t, nb::ndim<2>, nb::c_contig, nb::devic
 using Labels = nb::ndarray<const int32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using MergeRows = nb::ndarray<const int32_t, nb::shape<-1, 4>, nb::c_contig, nb::device::cpu>;
 
+constexpr double kLongestPatience = 1e6;  // seconds
+
 struct Free {
     void operator()(void* memory) const { std::free(memory); }
 };
@@ -117,8 +119,9 @@ nb::object merge_rows(const std::vector<MergeRecord>& merges) {
 }
 
 nb::tuple segment_image(const PixelArray& pixels, double compactness, Workspace& workspace,
-                        const CancelToken* token) {
+                        CancelToken* token, int threads) {
     const Claim claim(workspace);
+    workspace.pool.use(threads);
     const Image image = image_of(pixels);
     Result<int32_t> labels({pixels.shape(0), pixels.shape(1)});
     Run run(workspace, token);
@@ -131,8 +134,9 @@ nb::tuple segment_image(const PixelArray& pixels, double compactness, Workspace&
 }
 
 nb::object pixel_merges(const PixelArray& pixels, const LabelMap& base, double compactness,
-                        Workspace& workspace, const CancelToken* token) {
+                        Workspace& workspace, CancelToken* token) {
     const Claim claim(workspace);
+    workspace.pool.use(0);
     Run run(workspace, token);
     std::vector<MergeRecord> merges;
     {
@@ -144,6 +148,7 @@ nb::object pixel_merges(const PixelArray& pixels, const LabelMap& base, double c
 
 nb::dict trace_image(const PixelArray& pixels, double compactness, Workspace& workspace) {
     const Claim claim(workspace);
+    workspace.pool.use(0);
     const Image image = image_of(pixels);
     const size_t height = pixels.shape(0), width = pixels.shape(1);
     Result<int32_t> labels({height, width});
@@ -251,14 +256,35 @@ NB_MODULE(_engine, m) {
 
     nb::class_<CancelToken>(
         m, "CancelToken",
-        "Stops a running call from another thread: pass it as `cancel`, then call cancel().")
+        "Stops a running call from another thread, or holds it for a while: pass it as `cancel`.\n\n"
+        "A call looks at it before each step: a stage, or a round of the merge.")
         .def(nb::init<>())
+        .def("cancel", &CancelToken::cancel, nb::call_guard<nb::gil_scoped_release>(),
+             "Ask for the stop; seen before the next step. Cannot be undone.")
+        .def_prop_ro("cancelled", &CancelToken::cancelled, "Whether cancel() was called.")
         .def(
-            "cancel", [](CancelToken& token) { token.cancelled = true; },
-            "Ask for the stop; seen at the next stage or merge round. Cannot be undone.")
-        .def_prop_ro(
-            "cancelled", [](const CancelToken& token) { return token.cancelled.load(); },
-            "Whether cancel() was called.");
+            "hold",
+            [](CancelToken& token, double patience) {
+                if (!(patience >= 0 && patience <= kLongestPatience))
+                    throw std::invalid_argument("patience: must be from 0 to 1e6 seconds");
+                token.hold(CancelToken::Seconds(patience));
+            },
+            "patience"_a = kLongestPatience, nb::call_guard<nb::gil_scoped_release>(),
+            "Let no further step begin once this returns, but one every `patience` seconds.")
+        .def("release", &CancelToken::release, nb::call_guard<nb::gil_scoped_release>(),
+             "Let steps begin again.")
+        .def(
+            "begin_step",
+            [](CancelToken& token) {
+                if (token.try_begin_step()) return;
+                const nb::gil_scoped_release release;
+                token.begin_step();
+            },
+            "For work outside the engine that is to be stopped and held likewise: wait while held. Raises\n"
+            "Cancelled.")
+        .def_prop_ro("steps", &CancelToken::steps, "Steps begun so far.")
+        .def_prop_ro("waiting", &CancelToken::waiting, "Whether a call stands still, held.")
+        .def_prop_ro("held_seconds", &CancelToken::held_seconds, "How long calls have stood still.");
 
     nb::class_<Workspace>(
         m, "Workspace",
@@ -274,7 +300,7 @@ NB_MODULE(_engine, m) {
             },
             "threads"_a = 0, "instruction_set"_a = "auto", "kept_bytes"_a = int64_t{256} << 20)
         .def_prop_ro(
-            "threads", [](const Workspace& self) { return self.pool.size(); }, "Threads of one call.")
+            "threads", [](const Workspace& self) { return self.pool.most(); }, "Most threads of one call.")
         .def_prop_ro(
             "instruction_set", [](const Workspace& self) { return self.simd.name; },
             "The instruction set in use.")
@@ -282,7 +308,8 @@ NB_MODULE(_engine, m) {
             "bytes", [](const Workspace& self) { return self.bytes(); }, "Scratch memory held, in bytes.");
 
     m.def("available_instruction_sets", &instruction_sets);
-    m.def("segment", &segment_image, "pixels"_a, "compactness"_a, "workspace"_a, "cancel"_a.none());
+    m.def("segment", &segment_image, "pixels"_a, "compactness"_a, "workspace"_a, "cancel"_a.none(),
+          "threads"_a = 0);
     m.def("pixel_merges", &pixel_merges, "pixels"_a, "base"_a, "compactness"_a, "workspace"_a,
           "cancel"_a.none());
     m.def("trace", &trace_image, "pixels"_a, "compactness"_a, "workspace"_a);

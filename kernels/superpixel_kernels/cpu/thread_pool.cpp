@@ -18,7 +18,7 @@ int usable_cores() {
 
 }  // namespace
 
-ThreadPool::ThreadPool(int threads) : size_(threads > 0 ? threads : usable_cores()) {}
+ThreadPool::ThreadPool(int threads) : most_(threads > 0 ? threads : usable_cores()) {}
 
 ThreadPool::~ThreadPool() {
     if (state_->process != 0 && state_->process != getpid()) {

@@ -21,7 +21,12 @@ class ThreadPool {
     ThreadPool(const ThreadPool&) = delete;
     ThreadPool& operator=(const ThreadPool&) = delete;
 
+    // Threads that work at the same time now, and at most.
     int size() const { return size_; }
+    int most() const { return most_; }
+
+    // Have only so many of the threads work from here on; 0 or too many: all.
+    void use(int threads) { size_ = threads > 0 && threads < most_ ? threads : most_; }
 
     // Runs body(rank) for ranks 0..members-1 at the same time, each on a thread of its own (the caller is
     // rank 0), and waits. The first exception of any of them is thrown here. members <= size().
@@ -48,7 +53,8 @@ class ThreadPool {
     void start();
     static void work(State& state, int rank);
 
-    const int size_;
+    const int most_;
+    int size_ = most_;
     std::unique_ptr<State> state_ = std::make_unique<State>();
 };
 

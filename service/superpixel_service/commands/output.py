@@ -10,6 +10,8 @@ from pathlib import Path
 EXIT_OK = 0
 EXIT_FAILED = 1
 EXIT_USAGE = 2
+EXIT_ENGINE_DEAD = 70
+"""A server that is to be started anew: the engine does not work any more (BSD's EX_SOFTWARE)."""
 
 
 class CommandFailed(Exception):

@@ -1,5 +1,6 @@
 """`superpixel serve`: run the gRPC server."""
 
+import gc
 import os
 import signal
 import socket
@@ -11,10 +12,13 @@ import structlog
 
 from superpixel_service import __version__, logs
 from superpixel_service.commands.config import read_settings
-from superpixel_service.commands.output import EXIT_FAILED, EXIT_OK, CommandFailed
+from superpixel_service.commands.output import EXIT_ENGINE_DEAD, EXIT_FAILED, EXIT_OK, CommandFailed
 from superpixel_service.server import CannotListen, Server
 from superpixel_service.traces import CannotTrace
 from superpixel_service.watched import UnusableFile
+
+_ALARM = 0
+"""Not a signal: the engine is dead."""
 
 log = structlog.get_logger()
 
@@ -30,13 +34,16 @@ def run(*, config: Path | None, **given: str) -> int:
     logs.configure(settings.log_level, settings.log_format)
     stop = _StopSignals()
     try:
-        server = Server(settings)
+        server = Server(settings, on_dead=stop.raise_alarm)
         addresses = server.start()
     except (CannotListen, CannotTrace, UnusableFile) as error:
         raise CommandFailed(str(error)) from None
     except Exception:
         log.exception("cannot_start")
         raise CommandFailed("the server could not start; the log says why") from None
+    # What is there by now stays: the collector need not look through it again and again.
+    gc.collect()
+    gc.freeze()
     log.info(
         "ready",
         listen=addresses.listen,
@@ -47,7 +54,10 @@ def run(*, config: Path | None, **given: str) -> int:
         pid=os.getpid(),
         version=__version__,
     )
-    stop.wait()
+    if stop.wait() == _ALARM:
+        server.abort()
+        sys.stderr.flush()
+        os._exit(EXIT_ENGINE_DEAD)
     threading.Thread(target=_end_at_once, args=(stop,), name="second-signal", daemon=True).start()
     log.info("draining", grace_seconds=settings.grace_seconds)
     finished = server.drain()
@@ -73,6 +83,10 @@ class _StopSignals:
         signal.set_wakeup_fd(self._sender.fileno())
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda _number, _frame: None)
+
+    def raise_alarm(self) -> None:
+        """End what waits for a signal, as `_ALARM`."""
+        self._sender.send(bytes([_ALARM]))
 
     def wait(self) -> int:
         """Until the next signal; its number."""

@@ -61,6 +61,10 @@ class SuperpixelServiceServicer(object):
 
         The trailer "x-superpixel-timings" carries the stage timings in the form of the HTTP header Server-Timing
         (milliseconds): "queue;dur=0.041, decode;dur=6.120, segment;dur=98.700, encode;dur=3.310".
+
+        The same image with the same wishes may be answered from memory; its timings are then 0, but for
+        waiting. The trailer "x-superpixel-cache" tells: "hit" (made before), "shared" (being made for another caller),
+        "miss", or "off" where nothing is kept.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

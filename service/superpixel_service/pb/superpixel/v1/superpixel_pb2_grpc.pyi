@@ -46,12 +46,13 @@ RESOURCE_EXHAUSTED (retry, after RetryInfo and the trailer "grpc-retry-pushback-
   OUT_OF_MEMORY              the memory for this image could not be had just now
 DEADLINE_EXCEEDED (the caller decides):
   DEADLINE_PASSED            the call's deadline passed before the answer was ready
-  DEADLINE_UNREACHABLE       the deadline would pass in the queue, so no work was spent on the call
+  DEADLINE_UNREACHABLE       at this server's speed the deadline would pass before the answer is ready, so no work was
+                             spent on the call
 CANCELLED:
   CALL_CANCELLED             the caller gave up
 UNAVAILABLE (retry, elsewhere):
-  DRAINING                   this server is about to stop
-  DEVICE_LOST                this server's accelerator failed; the server restarts
+  DRAINING                   this server is about to stop, or ends a stream that was open for as long as it allows
+  DEVICE_LOST                this server's engine or accelerator failed; the server restarts
 UNAUTHENTICATED, PERMISSION_DENIED (do not retry):
   TOKEN_INVALID              no token, or not one this server knows
   SCOPE_MISSING              the token does not carry the right to this method; metadata: scope
@@ -172,6 +173,10 @@ class SuperpixelServiceStub(typing.Generic[_SuperpixelServiceSegmentType, _Super
 
     The trailer "x-superpixel-timings" carries the stage timings in the form of the HTTP header Server-Timing
     (milliseconds): "queue;dur=0.041, decode;dur=6.120, segment;dur=98.700, encode;dur=3.310".
+
+    The same image with the same wishes may be answered from memory; its timings are then 0, but for
+    waiting. The trailer "x-superpixel-cache" tells: "hit" (made before), "shared" (being made for another caller),
+    "miss", or "off" where nothing is kept.
     """
 
     SegmentStream: _SuperpixelServiceSegmentStreamType
@@ -220,6 +225,10 @@ class SuperpixelServiceServicer(metaclass=abc.ABCMeta):
 
         The trailer "x-superpixel-timings" carries the stage timings in the form of the HTTP header Server-Timing
         (milliseconds): "queue;dur=0.041, decode;dur=6.120, segment;dur=98.700, encode;dur=3.310".
+
+        The same image with the same wishes may be answered from memory; its timings are then 0, but for
+        waiting. The trailer "x-superpixel-cache" tells: "hit" (made before), "shared" (being made for another caller),
+        "miss", or "off" where nothing is kept.
         """
 
     @abc.abstractmethod

@@ -1,0 +1,80 @@
+"""`superpixel serve`, and on command a fault that no test can bring about from outside the process.
+
+The commands are read from the file that MORTAL_ORDERS names, once it is there.
+"""
+
+import ctypes
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import NoReturn
+
+import superpixel_kernels as kernels
+from superpixel_service.cli import main
+
+
+def end_a_worker() -> None:
+    """End the thread that does interactive work, as an interpreter that runs out of memory can."""
+    worker = next(thread for thread in threading.enumerate() if thread.name == "engine-0")
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(
+        ctypes.c_ulong(worker.ident or 0), ctypes.py_object(SystemExit)
+    )
+
+
+def lose_the_device() -> None:
+    """From now on every image is a failure of the kernels, as after the loss of a device."""
+
+    def fail(*_: object, **__: object) -> NoReturn:
+        raise RuntimeError("the device is lost, says a library")
+
+    kernels.segment = fail
+
+
+def fail_now_and_then() -> None:
+    """From now on large images are a failure of the kernels, as a bug would make them."""
+    whole = kernels.segment
+
+    def fail(image: object, *arguments: object, **named: object) -> kernels.Hierarchy:
+        if image.shape[0] > 64:  # type: ignore[attr-defined]
+            raise RuntimeError("a bug")
+        return whole(image, *arguments, **named)  # type: ignore[arg-type]
+
+    kernels.segment = fail  # type: ignore[assignment]
+
+
+def hang() -> None:
+    """From now on the kernels never come back, as where a driver hangs."""
+
+    def never(*_: object, **__: object) -> NoReturn:
+        while True:
+            time.sleep(1)
+
+    kernels.segment = never
+
+
+def leak() -> None:
+    """From now on something of every image stays for ever."""
+    whole = kernels.segment
+    kept: list[bytes] = []
+
+    def keep(*arguments: object, **named: object) -> kernels.Hierarchy:
+        kept.append(os.urandom(1_000_000))
+        return whole(*arguments, **named)  # type: ignore[arg-type]
+
+    kernels.segment = keep  # type: ignore[assignment]
+
+
+ORDERS = {order.__name__: order for order in (end_a_worker, lose_the_device, fail_now_and_then, hang, leak)}
+
+
+def obey(file: Path) -> None:
+    while not file.exists():
+        time.sleep(0.01)
+    ORDERS[file.read_text()]()
+    file.with_suffix(".done").touch()
+
+
+threading.Thread(target=obey, args=(Path(os.environ["MORTAL_ORDERS"]),), daemon=True).start()
+sys.exit(main())

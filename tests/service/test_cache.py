@@ -1,0 +1,242 @@
+"""Answers that are asked for again, and callers who ask for the same at the same time."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+
+from superpixel_service.cache import AnswerCache
+from superpixel_service.config import Settings
+from superpixel_service.orders import Answer, LabelEncoding, MergeTree, StageSeconds, WrittenMap
+from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
+from tests.service.harness import RunningServer, refused, request, running_server
+from tests.service.images import encoded, raw, scene, slow_image
+
+PNG = encoded(scene())
+SLOW = ("--workers=1", "--refinement-max-pixels=2000000", "--cache-bytes=50000000")
+
+
+@pytest.fixture(scope="module")
+def caching() -> Iterator[RunningServer]:
+    with running_server("--cache-bytes=5000000") as server:
+        yield server
+
+
+def call(server: RunningServer, message: pb.SegmentRequest) -> tuple[pb.SegmentResponse, str]:
+    """The answer, and where it came from."""
+    response, done = server.stub.Segment.with_call(message)
+    return response, dict(done.trailing_metadata())["x-superpixel-cache"]
+
+
+def begun(server: RunningServer, stage: str = "decode") -> float:
+    return server.metric("superpixel_stages_begun_total", stage=stage)
+
+
+def counted(server: RunningServer, result: str) -> float:
+    return server.metric("superpixel_cache_requests_total", result=result)
+
+
+def without_timings(response: pb.SegmentResponse) -> pb.SegmentResponse:
+    response.ClearField("timings")
+    return response
+
+
+def test_it_is_on_by_default_and_of_modest_size() -> None:
+    assert 10_000_000 <= Settings().cache_bytes <= 100_000_000
+
+
+@pytest.mark.parametrize("encoding", [pb.LABEL_ENCODING_SPX, pb.LABEL_ENCODING_PNG])
+def test_the_same_call_again_costs_no_stage(caching: RunningServer, encoding: Any) -> None:
+    message = request(
+        encoded(scene(seed=41)), 30, 7, label_encoding=encoding, include_hierarchy=True, include_regions=True
+    )
+    hits = counted(caching, "hit")
+    first, origin = call(caching, message)
+    assert origin == "miss"
+    before = begun(caching)
+    again, origin = call(caching, message)
+    assert origin == "hit"
+    assert begun(caching) == before
+    assert again.timings == pb.StageTimings()
+    assert first.timings.segment_microseconds > 0
+    assert without_timings(again) == without_timings(first)
+    assert counted(caching, "hit") == hits + 1
+    assert caching.metric("superpixel_cache_bytes") > len(first.label_map.data)
+
+
+def test_what_differs_is_made_anew(caching: RunningServer) -> None:
+    pixels = scene(40, 30, seed=42)
+    gray = pixels[:, :, 0].copy()
+    messages = [
+        request(raw(pixels), 30),
+        request(raw(pixels), 31),
+        request(raw(pixels), 30, 31),
+        request(raw(pixels), 30, compactness=9.0),
+        request(raw(pixels), 30, include_hierarchy=True),
+        request(raw(pixels), 30, include_regions=True),
+        request(raw(pixels), 30, label_encoding=pb.LABEL_ENCODING_RAW_GZIP),
+        request(raw(pixels), 30, region_of_interest=pb.Rectangle(x=0, y=0, width=40, height=29)),
+        request(pb.RawImage(width=30, height=40, channels=3, data=pixels.tobytes()), 30),
+        request(pb.RawImage(width=90, height=40, channels=1, data=pixels.tobytes()), 30),
+        request(raw(gray), 30),
+        request(encoded(pixels), 30),
+        request(encoded(pixels, exif=_exif(6), file_format="JPEG"), 30),
+        request(encoded(pixels, exif=_exif(6), file_format="JPEG"), 30, apply_exif_orientation=False),
+    ]
+    assert [call(caching, message)[1] for message in messages] == ["miss"] * len(messages)
+    assert [call(caching, message)[1] for message in messages] == ["hit"] * len(messages)
+    # Said in other words.
+    assert call(caching, request(raw(pixels), 30, compactness=10.0))[1] == "hit"
+    assert call(caching, request(raw(pixels), 31, 30, 30))[1] == "hit"
+    assert call(caching, request(raw(pixels), target_areas=[40.0]))[1] == "hit"
+
+
+def _exif(orientation: int) -> bytes:
+    return b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0" + bytes([orientation]) + bytes(7)
+
+
+def test_errors_are_not_kept(caching: RunningServer) -> None:
+    damaged = encoded(scene(300, 200, seed=43))[:-3000]
+    before = begun(caching)
+    for _ in range(2):
+        assert refused(lambda: caching.stub.Segment(request(damaged, 5))).reason == "IMAGE_UNDECODABLE"
+    assert begun(caching) == before + 2
+
+
+def test_bulk_work_finds_answers_and_leaves_none(caching: RunningServer) -> None:
+    known, new = request(raw(scene(seed=44)), 5), request(raw(scene(seed=45)), 5)
+    call(caching, known)
+    before = begun(caching)
+    messages = [pb.SegmentStreamRequest(request=message) for message in (known, new, new)]
+    answers = [answer.response for answer in caching.stub.SegmentStream(iter(messages))]
+    assert [answer.label_map.count for answer in answers] == [5, 5, 5]
+    assert begun(caching) == before + 2
+    assert call(caching, new)[1] == "miss"
+
+
+def test_without_a_cache_nothing_is_kept_or_told() -> None:
+    with running_server() as server:
+        assert [call(server, request(PNG, 5))[1] for _ in range(2)] == ["off", "off"]
+        assert begun(server) == 2
+        assert "superpixel_cache_requests_total{" not in server.metrics_text()
+
+
+def answer(size: int) -> Answer:
+    nothing = np.zeros(0, np.int32)
+    return Answer(
+        width=1,
+        height=1,
+        base_count=1,
+        label_map=WrittenMap(
+            LabelEncoding.PNG,
+            bytes(size),
+            hierarchy=MergeTree(nothing, nothing, np.zeros(250, np.float32)),
+        ),
+        counts=(1,),
+        whole_base=False,
+        notices=(),
+        stages=StageSeconds(0, 0, 0, 0),
+        engine_seconds={},
+        backend="cpu",
+        algorithm_version=1,
+    )
+
+
+def test_the_longest_unused_go_first_and_the_bytes_are_bounded() -> None:
+    one = answer(7_000)
+    assert one.byte_count == 10_000  # with a kilobyte of heights, and what objects take
+    cache = AnswerCache(35_000)
+    for name in "abc":
+        cache.put((name,), one)
+    assert cache.bytes_held == 30_000
+    assert cache.get(("a",)) is one
+    cache.put(("d",), one)
+    assert [cache.get((name,)) is one for name in "abcd"] == [True, False, True, True]
+    cache.put(("d",), replace(one, width=2))  # in its own place
+    assert cache.bytes_held == 30_000
+    cache.put(("e",), answer(40_000))  # larger than all of it: not at the others' cost
+    assert cache.get(("e",)) is None
+    assert cache.bytes_held == 30_000
+    cache.put(("f",), answer(30_000))
+    assert [cache.get((name,)) is None for name in "acdf"] == [True, True, True, False]
+    assert cache.bytes_held == 33_000
+
+
+# The same, at the same time
+
+
+def test_callers_of_the_same_share_the_work() -> None:
+    slow, count = slow_image()
+    with running_server(*SLOW) as server:
+        blocking = server.stub.Segment.future(request(slow, count))
+        server.wait_until_working()
+        same = [server.stub.Segment.future(request(PNG, 5)) for _ in range(10)]
+        server.wait_until_working(waiting=1)
+        server.wait_until(lambda: server.metric("grpc_server_started_total", grpc_method="Segment") == 11)
+        blocking.cancel()
+        responses = [without_timings(call.result()) for call in same]
+        assert all(response == responses[0] for response in responses)
+        origins = sorted(dict(call.trailing_metadata())["x-superpixel-cache"] for call in same)
+        assert origins == ["miss"] + ["shared"] * 9
+        assert begun(server) == 2
+        assert (counted(server, "miss"), counted(server, "shared")) == (1, 9)
+        assert server.metric("superpixel_inflight_bytes") == 0
+
+
+@pytest.mark.parametrize("leaver", ["cancels", "runs out of time"])
+@pytest.mark.parametrize("first_leaves", [True, False])
+def test_one_who_leaves_does_not_take_the_work_from_the_others(leaver: str, first_leaves: bool) -> None:
+    slow, count = slow_image()
+    with running_server(*SLOW) as server:
+        blocking = server.stub.Segment.future(request(slow, count))
+        server.wait_until_working()
+        timeout = 0.5 if leaver == "runs out of time" else None
+        timeouts = [timeout, None] if first_leaves else [None, timeout]
+        calls = []
+        for seconds in timeouts:
+            calls.append(server.stub.Segment.future(request(PNG, 5), timeout=seconds))
+            server.wait_until(
+                lambda: server.metric("grpc_server_started_total", grpc_method="Segment") == 1 + len(calls)
+            )
+        gone, stays = calls if first_leaves else calls[::-1]
+        if leaver == "cancels":
+            gone.cancel()
+        assert gone.code() in {grpc.StatusCode.CANCELLED, grpc.StatusCode.DEADLINE_EXCEEDED}
+        code = gone.code().name
+        server.wait_until(lambda: server.metric("grpc_server_handled_total", grpc_code=code) == 1)
+        assert server.metric("superpixel_queue_depth") == 1
+        blocking.cancel()
+        assert stays.result().label_map.count == 5
+
+
+def test_when_all_have_left_the_work_is_dropped() -> None:
+    slow, count = slow_image()
+    with running_server(*SLOW) as server:
+        blocking = server.stub.Segment.future(request(slow, count))
+        server.wait_until_working()
+        calls = [server.stub.Segment.future(request(PNG, 5)) for _ in range(2)]
+        server.wait_until_working(waiting=1)
+        server.wait_until(lambda: server.metric("grpc_server_started_total", grpc_method="Segment") == 3)
+        for each in calls:
+            each.cancel()
+        server.wait_until_working(waiting=0)
+        blocking.cancel()
+        assert call(server, request(PNG, 5))[1] == "miss"
+        assert begun(server) == 2
+
+
+def test_the_same_bad_image_is_refused_to_all_who_sent_it() -> None:
+    slow, count = slow_image()
+    with running_server(*SLOW) as server:
+        blocking = server.stub.Segment.future(request(slow, count))
+        server.wait_until_working()
+        damaged = encoded(scene(300, 200, seed=43))[:-3000]
+        calls = [server.stub.Segment.future(request(damaged, 5)) for _ in range(3)]
+        server.wait_until(lambda: server.metric("grpc_server_started_total", grpc_method="Segment") == 4)
+        server.wait_until_working(waiting=1)
+        blocking.cancel()
+        assert [refused(each.result).reason for each in calls] == ["IMAGE_UNDECODABLE"] * 3
+        assert begun(server) == 2

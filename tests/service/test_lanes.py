@@ -1,0 +1,404 @@
+"""Whose turn it is: two lanes, deadlines that cannot be met, refusals that say when to come back.
+
+What ran when is counted by the kernels (steps begun of each image), not by the clock.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+import grpc
+import numpy as np
+import pytest
+
+import superpixel_kernels as kernels
+from superpixel_kernels import codec
+from superpixel_service import speed as speed_module
+from superpixel_service.admission import AdmissionQueue
+from superpixel_service.calls import Deadline
+from superpixel_service.config import Settings
+from superpixel_service.decode import open_image
+from superpixel_service.engine import Engine, Job
+from superpixel_service.errors import CallCancelled, DeadlineUnreachable, Overloaded
+from superpixel_service.orders import EncodedImage, LabelEncoding, Lane, Order, Task, accept
+from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
+from superpixel_service.speed import Speed
+from superpixel_service.warmup import sample_task
+from tests.service.harness import PATIENCE_SECONDS, RunningServer, refusal_of, request, running_server
+from tests.service.images import encoded, raw, scene, slow_image
+
+SMALL = request(raw(scene()), 5)
+
+
+def until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < end, "it never came to that"
+        time.sleep(0.001)
+
+
+def task(source: bytes, count: int, lane: Lane) -> Task:
+    order = Order(
+        source=EncodedImage(source),
+        target_counts=(count,),
+        target_areas=(),
+        compactness=None,
+        encoding=LabelEncoding.SPX,
+        include_hierarchy=False,
+        include_regions=False,
+        region=None,
+        lane=lane,
+        apply_orientation=True,
+        first_frame_only=False,
+    )
+    return accept(order, open_image(order, Settings()))
+
+
+@dataclass
+class Bench:
+    """An engine in this process: its jobs can be looked into."""
+
+    queue: AdmissionQueue[Job]
+    engine: Engine
+
+    def put(self, work: Task, deadline: float | None = None) -> Job:
+        job = Job(work, Deadline.after(deadline))
+        self.queue.put(job)
+        return job
+
+
+@contextmanager
+def bench(**settings: float) -> Iterator[Bench]:
+    chosen = Settings(
+        **{"workers": 1, "refinement_max_pixels": 2_000_000, "cache_bytes": 0, **settings}  # type: ignore[arg-type]
+    )
+    queue: AdmissionQueue[Job] = AdmissionQueue(chosen)
+    engine = Engine(chosen, queue)
+    engine.start(sample_task(chosen))
+    try:
+        yield Bench(queue, engine)
+    finally:
+        queue.close()
+        engine.abort()
+        engine.stop()
+
+
+def slow_task(lane: Lane) -> Task:
+    """About two seconds, in hundreds of steps."""
+    file, count = slow_image()
+    return task(file, count, lane)
+
+
+# Lanes
+
+
+def test_while_interactive_work_is_in_flight_no_step_of_bulk_work_begins() -> None:
+    slow, count = slow_image()
+    small = task(encoded(scene(400, 300)), 50, Lane.INTERACTIVE)
+    with bench(bulk_patience_seconds=3600) as on:
+        bulk = on.put(task(slow, count, Lane.BULK))
+        steps: list[tuple[int, int]] = []
+        for at_least in (3, 12, 20, 40):
+            until(lambda least=at_least: bulk.token.steps >= least)  # type: ignore[misc]
+            first, second = on.put(small), on.put(small)
+            begun = bulk.token.steps
+            ended: list[int] = []
+            first.future.add_done_callback(lambda _, ended=ended: ended.append(bulk.token.steps))  # type: ignore[misc]
+            second.future.result(PATIENCE_SECONDS)
+            steps.append((begun, *ended))  # type: ignore[arg-type]
+            assert not bulk.future.done()
+        answer = bulk.future.result(PATIENCE_SECONDS)
+    assert [before for before, _ in steps] == [after for _, after in steps]
+    assert len({before for before, _ in steps}) == 4  # it went on in between
+    assert codec.decode(answer.label_map.data).count == count
+    assert answer.stages.queue > 0
+
+
+def test_held_bulk_work_gives_the_same_answer_and_its_waiting_is_told_as_such() -> None:
+    source = encoded(scene(500, 400))
+    with bench(bulk_patience_seconds=3600, workers=2) as on:
+        alone = on.put(task(source, 60, Lane.BULK)).future.result(PATIENCE_SECONDS)
+        blocking = on.put(slow_task(Lane.INTERACTIVE))
+        bulk = on.put(task(source, 60, Lane.BULK))
+        until(lambda: blocking.token.steps > 10)
+        assert bulk.token.steps == 0  # it is not begun
+        blocking.token.cancel()
+        held = bulk.future.result(PATIENCE_SECONDS)
+    assert held.label_map.data == alone.label_map.data
+    assert held.stages.queue > held.stages.segment
+
+
+def test_bulk_work_is_not_held_up_for_ever() -> None:
+    """It goes on step by step while interactive work never pauses, and new bulk work is begun."""
+    with bench(bulk_patience_seconds=0.02) as on:
+        bulk = on.put(slow_task(Lane.BULK))
+        until(lambda: bulk.token.steps >= 3)
+        blocking = on.put(slow_task(Lane.INTERACTIVE))
+        begun = bulk.token.steps
+        until(lambda: bulk.token.steps >= begun + 3)
+        assert not blocking.future.done()
+        bulk.token.cancel()
+        late = on.put(slow_task(Lane.BULK))
+        until(lambda: late.token.steps >= 3)
+        assert not blocking.future.done()
+
+
+def test_held_bulk_work_that_is_given_up_begins_no_further_step() -> None:
+    with bench(bulk_patience_seconds=3600) as on:
+        bulk = on.put(slow_task(Lane.BULK))
+        until(lambda: bulk.token.steps >= 5)
+        blocking = on.put(slow_task(Lane.INTERACTIVE))
+        begun = bulk.token.steps
+        until(lambda: bulk.token.waiting)
+        on.engine.give_up(bulk)
+        with pytest.raises(CallCancelled):
+            bulk.future.result(PATIENCE_SECONDS)
+        assert bulk.token.steps == begun
+        assert not blocking.future.done()
+
+
+def test_a_running_job_that_is_given_up_begins_no_further_step() -> None:
+    with bench() as on:
+        whole = on.put(slow_task(Lane.INTERACTIVE))
+        whole.future.result(PATIENCE_SECONDS)
+        job = on.put(slow_task(Lane.INTERACTIVE))
+        until(lambda: job.token.steps >= 20)
+        on.engine.give_up(job)
+        begun = job.token.steps
+        with pytest.raises(CallCancelled):
+            job.future.result(PATIENCE_SECONDS)
+        assert job.token.steps == begun < whole.token.steps
+
+
+@dataclass(eq=False)
+class Piece:
+    """Work without an engine, for the queue's own rules."""
+
+    pixels: int
+    lane: Lane
+    byte_count: int = 1
+    seconds_left: float | None = None
+    held: list[str] = field(default_factory=list)
+
+    def hold(self, patience: float) -> None:  # noqa: ARG002
+        self.held.append("hold")
+
+    def release(self) -> None:
+        self.held.append("release")
+
+
+def taken_soon(queue: AdmissionQueue[Piece], lane: Lane) -> "list[Piece | None]":
+    """What a worker takes, once it does."""
+    taken: list[Piece | None] = []
+    threading.Thread(target=lambda: taken.append(queue.take(lane)), daemon=True).start()
+    return taken
+
+
+def test_large_bulk_images_run_alone() -> None:
+    queue: AdmissionQueue[Piece] = AdmissionQueue(Settings(bulk_alone_pixels=1000))
+    small, large, last = Piece(10, Lane.BULK), Piece(1001, Lane.BULK), Piece(10, Lane.BULK)
+    for piece in (small, large, last):
+        queue.put(piece)
+    assert queue.take(Lane.BULK) is small
+    waiting = taken_soon(queue, Lane.BULK)
+    also = taken_soon(queue, Lane.BULK)
+    interactive = Piece(2000, Lane.INTERACTIVE)
+    queue.put(interactive)
+    assert queue.take(Lane.INTERACTIVE) is interactive  # large or not
+    assert small.held == ["hold"]
+    queue.finish(interactive)
+    assert small.held == ["hold", "release"]
+    time.sleep(0.05)
+    assert waiting == also == []
+    queue.finish(small)
+    until(lambda: [*waiting, *also] == [large])
+    time.sleep(0.05)
+    assert [*waiting, *also] == [large]
+    queue.finish(large)
+    until(lambda: last in [*waiting, *also])
+
+
+def test_beside_interactive_work_bulk_work_is_begun_only_when_it_stood_still_for_long() -> None:
+    for patience, begins in ((3600.0, False), (0.05, True)):
+        queue: AdmissionQueue[Piece] = AdmissionQueue(Settings(bulk_patience_seconds=patience))
+        interactive, first, second = Piece(1, Lane.INTERACTIVE), Piece(1, Lane.BULK), Piece(1, Lane.BULK)
+        for piece in (interactive, first, second):
+            queue.put(piece)
+        taken = [taken_soon(queue, Lane.BULK) for _ in range(2)]
+        if begins:
+            until(lambda taken=taken: any(taken))  # type: ignore[misc]
+            assert first.held == ["hold"]
+        time.sleep(0.2)
+        assert [*taken[0], *taken[1]] == ([first] if begins else [])  # never two at a time
+        assert queue.take(Lane.INTERACTIVE) is interactive
+        queue.finish(interactive)
+        until(lambda taken=taken: len([*taken[0], *taken[1]]) == 2)  # type: ignore[misc]
+        assert first.held[1:] == (["release"] if begins else [])
+        assert second.held == []
+
+
+def test_people_overtake_a_bulk_stream() -> None:
+    """On a real server: bulk images run and wait; calls go first."""
+    file, count = slow_image()
+    slow = pb.SegmentStreamRequest(request=request(file, count))
+    flags = ("--workers=1", "--refinement-max-pixels=2000000", "--bulk-patience-seconds=3600")
+    with running_server(*flags) as server:
+        stream = server.stub.SegmentStream(iter([slow, slow]))
+        server.wait_until(lambda: begun(server, "segment", "bulk") == 1)
+        blocking = server.stub.Segment.future(request(file, count))
+        server.wait_until(lambda: server.metric("superpixel_bulk_held") == 1)
+        assert begun(server, "decode", "bulk") == 1
+        assert not blocking.done()
+        blocking.cancel()
+        assert server.stub.Segment(SMALL).label_map.count == 5
+        assert [answer.response.label_map.count for answer in stream] == [count, count]
+        assert server.metric("superpixel_bulk_held") == 0
+
+
+def begun(server: RunningServer, stage: str, lane: str = "interactive") -> float:
+    return server.metric("superpixel_stages_begun_total", stage=stage, lane=lane)
+
+
+# Speed, deadlines, refusals
+
+
+def learned(seconds_a_megapixel: float, images: int = 20) -> Speed:
+    speed = Speed()
+    for _ in range(images):
+        # Thirty thousand pixels are what an image costs beside its own.
+        speed.learn(970_000, seconds_a_megapixel, 1)
+    return speed
+
+
+def test_speed_is_that_of_the_whole_server_and_rather_too_high() -> None:
+    assert learned(2.0, images=7).seconds(1, 970_000) == 0  # too few to know
+    assert learned(2.0).seconds(1, 970_000) == pytest.approx(2.0)
+    assert learned(2.0).seconds(10, 9_700_000) == pytest.approx(20.0)
+    speed = learned(2.0)
+    for _ in range(20):
+        speed.learn(970_000, 4.0, 4)  # four at once, each four seconds: one a second
+    assert speed.seconds(1, 970_000) == pytest.approx(1.0)
+
+
+def test_what_was_slow_a_minute_ago_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    speed = learned(2.0)
+    assert speed.seconds(1, 970_000) > 0
+    now = time.monotonic()
+    monkeypatch.setattr(speed_module.time, "monotonic", lambda: now + 61)
+    assert speed.seconds(1, 970_000) == 0
+
+
+def test_a_deadline_that_cannot_be_met_is_refused_before_work_is_spent() -> None:
+    queue: AdmissionQueue[Piece] = AdmissionQueue(Settings(), learned(1.0))
+    image = Piece(970_000, Lane.INTERACTIVE)
+    queue.put(replace(image, seconds_left=1.1))
+    with pytest.raises(DeadlineUnreachable):
+        queue.put(replace(image, seconds_left=1.9))  # one second of it waits already
+    queue.put(replace(image, seconds_left=2.1))
+    with pytest.raises(DeadlineUnreachable):
+        queue.put(replace(image, seconds_left=2.9))
+    with pytest.raises(DeadlineUnreachable):
+        queue.put(replace(image, lane=Lane.BULK, seconds_left=2.9))
+    queue.put(replace(image, lane=Lane.BULK, seconds_left=3.1))
+    queue.put(replace(image, seconds_left=3.1))  # bulk work does not go before it
+    queue.put(image)  # without a deadline there is none to miss
+    assert queue.lanes()[Lane.INTERACTIVE].depth == 4
+
+
+def test_what_cannot_be_done_in_time_any_more_is_not_begun() -> None:
+    """Its turn comes, but what is left is too little."""
+    speed = learned(100.0)
+    queue: AdmissionQueue[Job] = AdmissionQueue(Settings(), speed)
+    engine = Engine(Settings(workers=1, cache_bytes=0), queue, speed)
+    engine.start(sample_task(Settings()))
+    job = Job(task(encoded(scene(1000, 970)), 50, Lane.INTERACTIVE), Deadline.after(30))
+    assert queue.put_when_room(job, wanted=lambda: True)  # as an image of a stream, which waits for room
+    with pytest.raises(DeadlineUnreachable):
+        job.future.result(PATIENCE_SECONDS)
+    assert engine.begun()["decode", Lane.INTERACTIVE] == 0
+    queue.close()
+    engine.stop()
+
+
+def test_refusals_tell_when_there_will_be_room() -> None:
+    queue: AdmissionQueue[Piece] = AdmissionQueue(Settings(max_inflight_calls=4), learned(1.0))
+    for lane in (Lane.BULK, Lane.INTERACTIVE) * 2:
+        queue.put(Piece(970_000, lane))
+    waits = []
+    for _ in range(50):
+        with pytest.raises(Overloaded) as caught:
+            queue.put(Piece(1, Lane.INTERACTIVE))
+        waits.append(caught.value.retry_seconds)
+    assert 2.0 <= min(waits) < 2.5  # half of the four seconds of work, and all of it, at random
+    assert 3.5 < max(waits) <= 4.0
+
+
+def test_a_deadline_that_the_queue_will_not_meet_on_a_real_server() -> None:
+    """The work saved is counted: stages begun, and images that came to no stage."""
+    picture = encoded(scene(1400, 1000), "JPEG")
+    with running_server("--workers=1") as server:
+        for _ in range(10):
+            server.stub.Segment(request(picture, 50))
+        queued = [server.stub.Segment.future(request(picture, 50)) for _ in range(40)]
+        server.wait_until(lambda: server.metric("superpixel_queue_depth") >= 30)
+        hurried = server.stub.Segment.future(request(picture, 50), timeout=0.4)
+        assert hurried.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        server.wait_until(
+            lambda: server.metric("superpixel_requests_rejected_total", reason="DEADLINE_UNREACHABLE") == 1
+        )
+        patient = server.stub.Segment.future(request(picture, 50), timeout=600)
+        assert patient.result().label_map.count == 50
+        assert all(call.result().label_map.count == 50 for call in queued)
+        assert begun(server, "decode") == begun(server, "encode") == 51
+
+
+def test_a_full_server_tells_the_time_its_queue_needs() -> None:
+    picture = encoded(scene(1400, 1000), "JPEG")
+    with running_server("--workers=1", "--max-inflight-calls=40") as server:
+        for _ in range(10):
+            server.stub.Segment(request(picture, 50))
+        with ThreadPoolExecutor(80) as pool:
+
+            def call() -> float:
+                try:
+                    server.stub.Segment(request(picture, 50))
+                except grpc.RpcError as error:
+                    return refusal_of(error).retry_seconds or 0.0
+                return 0.0
+
+            waits = [wait for wait in pool.map(lambda _: call(), range(80)) if wait]
+    assert waits
+    # Forty images of 1.4 megapixels take longer than the 0.2 s that an idle server would have said.
+    assert max(waits) > 0.3
+    assert len(set(waits)) > 1
+
+
+# Threads
+
+
+def test_threads_of_an_image() -> None:
+    """All for one that is alone; one each where many are at work, and for the smallest."""
+    used: list[int] = []
+    whole = kernels.segment
+
+    def watched(*arguments: object, threads: int, **named: object) -> kernels.Hierarchy:
+        used.append(threads)
+        return whole(*arguments, threads=threads, **named)  # type: ignore[arg-type]
+
+    large, tiny = encoded(scene(600, 500)), encoded(scene(60, 50))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kernels, "segment", watched)
+        with bench(workers=2, threads_per_image=2) as on:
+            used.clear()
+            on.put(task(large, 50, Lane.INTERACTIVE)).future.result(PATIENCE_SECONDS)
+            on.put(task(large, 50, Lane.BULK)).future.result(PATIENCE_SECONDS)
+            on.put(task(tiny, 50, Lane.INTERACTIVE)).future.result(PATIENCE_SECONDS)
+            assert used == [2, 2, 1]
+            used.clear()
+            many = [on.put(task(large, 50, Lane.INTERACTIVE)) for _ in range(6)]
+            answers = [job.future.result(PATIENCE_SECONDS).label_map.data for job in many]
+            assert used.count(1) >= 4
+            assert np.unique(answers).size == 1

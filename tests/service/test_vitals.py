@@ -1,0 +1,194 @@
+"""What a server does when its engine dies, and how it lets go of old connections."""
+
+import contextlib
+import itertools
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import grpc
+import pytest
+
+from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
+from superpixel_service.vitals import CHECKS, Vitals
+from tests.service.harness import (
+    PATIENCE_SECONDS,
+    RunningServer,
+    refusal_of,
+    refused,
+    request,
+    running_server,
+)
+from tests.service.images import encoded, raw, scene, slow_image
+
+PNG = encoded(scene())
+SMALL = request(PNG, 5)
+EXIT_ENGINE_DEAD = 70
+
+
+class Mortal:
+    def __init__(self, server: RunningServer, orders: Path) -> None:
+        self.server = server
+        self._orders = orders
+
+    def order(self, name: str) -> None:
+        half_written = self._orders.with_suffix(".new")
+        half_written.write_text(name)
+        half_written.rename(self._orders)
+        self.server.wait_until(self._orders.with_suffix(".done").exists)
+
+
+@contextmanager
+def mortal_server(folder: Path, *flags: str) -> Iterator[Mortal]:
+    orders = folder / "orders"
+    program = ("-m", "tests.service.mortal_server")
+    with running_server(*flags, program=program, environment={"MORTAL_ORDERS": str(orders)}) as server:
+        yield Mortal(server, orders)
+
+
+def watched_health(server: RunningServer) -> list[str]:
+    """What one who watches health is told, from now on."""
+    from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+    told: list[str] = []
+
+    def watch() -> None:
+        with grpc.insecure_channel(server.health) as channel:
+            watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+            with contextlib.suppress(grpc.RpcError):
+                told.extend(map(health_pb2.HealthCheckResponse.ServingStatus.Name, (a.status for a in watch)))
+
+    threading.Thread(target=watch, daemon=True).start()
+    server.wait_until(lambda: told == ["SERVING"])
+    return told
+
+
+def test_a_sound_server_says_so_check_by_check() -> None:
+    with running_server() as server:
+        assert [server.metric("superpixel_health_check", check=check) for check in CHECKS] == [1, 1, 1]
+        assert server.metric("superpixel_ready") == 1
+
+
+@pytest.mark.parametrize("fault", ["end_a_worker", "lose_the_device", "hang"])
+def test_a_dead_engine_ends_the_server_for_a_restart(fault: str, tmp_path: Path) -> None:
+    """Health says so first; who waits is sent elsewhere; the exit status asks for a restart."""
+    with mortal_server(tmp_path, "--workers=1", "--step-limit-seconds=2") as mortal:
+        server = mortal.server
+        told = watched_health(server)
+        assert server.stub.Segment(SMALL).label_map.count == 5
+        mortal.order(fault)
+        codes = set()
+        if fault == "lose_the_device":
+            for _ in range(3):
+                refusal = refused(lambda: server.stub.Segment(SMALL))
+                codes.add((refusal.code, refusal.reason))
+                assert "device" not in refusal.text
+            assert codes <= {
+                (grpc.StatusCode.INTERNAL, "INTERNAL_ERROR"),
+                (grpc.StatusCode.UNAVAILABLE, "DEVICE_LOST"),
+            }
+        else:
+            calls = [server.stub.Segment.future(SMALL) for _ in range(4)]
+            for call in calls:
+                refusal = refusal_of(call.exception())
+                assert (refusal.code, refusal.reason) == (grpc.StatusCode.UNAVAILABLE, "DEVICE_LOST")
+                assert refusal.retry_seconds == 0
+        assert server.exit_code() == EXIT_ENGINE_DEAD
+        server.join_reader()
+        assert server.wait_for_line("engine_dead")["check"] == ("queue" if fault == "hang" else "engine")
+        health = [line for line in server.lines if line["event"] == "health"]
+        assert health[-1]["queue" if fault == "hang" else "engine"] is False
+        assert told[:2] == ["SERVING", "NOT_SERVING"]
+
+
+def test_an_idle_engine_that_is_dead_is_found_out(tmp_path: Path) -> None:
+    """Nobody calls; the server looks at its engine by itself."""
+    with mortal_server(tmp_path, "--step-limit-seconds=1") as mortal:
+        mortal.order("lose_the_device")
+        assert mortal.server.exit_code() == EXIT_ENGINE_DEAD
+
+
+def test_bugs_with_some_images_do_not_end_the_server(tmp_path: Path) -> None:
+    with mortal_server(tmp_path, "--workers=1") as mortal:
+        mortal.order("fail_now_and_then")
+        for _ in range(5):
+            refusal = refused(lambda: mortal.server.stub.Segment(SMALL))
+            assert (refusal.code, refusal.reason) == (grpc.StatusCode.INTERNAL, "INTERNAL_ERROR")
+        time.sleep(2.5)  # two looks at least
+        assert mortal.server.health_status() == "SERVING"
+        small = request(raw(scene(60, 50)), 5)
+        assert mortal.server.stub.Segment(small).label_map.count == 5
+
+
+class Slow:
+    """An engine that is at work on one step for as long as the test says."""
+
+    def __init__(self) -> None:
+        self.step = 0
+        self.busy = True
+
+    def dead_workers(self) -> int:
+        return 0
+
+    def suspect(self) -> bool:
+        return False
+
+    def progress(self) -> object:
+        return self.step if self.busy else None
+
+    def prove(self, seconds: float) -> bool:  # noqa: ARG002
+        return True
+
+
+def test_long_work_that_moves_on_is_not_stuck(monkeypatch: pytest.MonkeyPatch) -> None:
+    from superpixel_service import vitals
+
+    monkeypatch.setattr(vitals, "_LOOK_SECONDS", 0.01)
+    engine, dead = Slow(), threading.Event()
+    watched = Vitals(engine, 0.5, lambda _checks: None, lambda _check: dead.set())
+    watched.start()
+    for engine.step in itertools.count(1):
+        time.sleep(0.02)
+        if engine.step == 50:
+            break
+    assert not dead.is_set()
+    engine.busy = False
+    time.sleep(0.8)
+    assert not dead.is_set()
+    engine.busy = True
+    assert dead.wait(PATIENCE_SECONDS)
+
+
+# Old connections
+
+
+def test_connections_are_ended_at_their_age_and_no_call_is_lost() -> None:
+    with running_server("--max-connection-age-seconds=1") as server:
+        end = time.monotonic() + 4
+        while time.monotonic() < end:
+            assert server.stub.Segment(SMALL).label_map.count == 5
+
+
+def test_an_old_stream_ends_when_what_it_took_in_is_answered() -> None:
+    slow, count = slow_image()
+    flags = ("--workers=1", "--max-connection-age-seconds=1", "--refinement-max-pixels=2000000")
+    hold = threading.Event()
+
+    def messages() -> Iterator[pb.SegmentStreamRequest]:
+        yield pb.SegmentStreamRequest(request_id="slow", request=request(slow, count))
+        yield pb.SegmentStreamRequest(request_id="small", request=SMALL)
+        hold.wait(PATIENCE_SECONDS)
+
+    with running_server(*flags) as server:
+        stream = server.stub.SegmentStream(messages())
+        answers = {next(stream).request_id, next(stream).request_id}
+        with pytest.raises(grpc.RpcError) as caught:
+            next(stream)
+        hold.set()
+        assert answers == {"slow", "small"}
+        refusal = refusal_of(caught.value)
+        assert (refusal.code, refusal.reason) == (grpc.StatusCode.UNAVAILABLE, "DRAINING")
+        assert "another" in refusal.text
+        assert server.metric("superpixel_ready") == 1
