@@ -82,9 +82,9 @@ def segment(
     if workspace is not None and threads != 0:
         raise InvalidParameter("threads", "is the workspace's own where one is given; leave it 0")
     chosen = choose_backend(backend)
-    pixels = as_pixels(image)
     if workspace is None:
         workspace = Workspace(threads=threads)
+    pixels = as_pixels(image, workspace)
     _, labels, rows, seconds = _engine.segment(pixels, params.compactness, workspace, cancel)
     return Hierarchy(
         pixels,

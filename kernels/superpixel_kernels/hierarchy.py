@@ -94,7 +94,7 @@ class Hierarchy:
         if nodes.is_pixels:
             labels = nodes.labels.reshape(self.shape)
         else:
-            labels = _engine.lookup(nodes.labels, self.base_labels)
+            labels = _engine.lookup(nodes.labels, self.base_labels, self._threads)
         self.timings["cut"] += time.perf_counter() - start
         return labels
 

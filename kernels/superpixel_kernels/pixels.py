@@ -10,11 +10,12 @@ from superpixel_kernels.params import MAX_PIXELS
 CHANNELS = (1, 3, 4)
 
 
-def as_pixels(image: ArrayLike) -> NDArray[np.uint8]:
+def as_pixels(image: ArrayLike, workspace: _engine.Workspace | None = None) -> NDArray[np.uint8]:
     """A private copy of an image, as the engines take it.
 
     Args:
         image: uint8, any strides: (H, W) or (H, W, 1) gray, (H, W, 3) RGB, (H, W, 4) RGBA (straight alpha).
+        workspace: whose threads do the copying; without one, it is done by the caller's alone.
 
     Returns:
         (H, W, 1 or 3) uint8, C order, read-only, alpha composited on white; never the caller's own memory.
@@ -36,10 +37,10 @@ def as_pixels(image: ArrayLike) -> NDArray[np.uint8]:
     height, width, channels = array.shape
     if not 1 <= height * width <= MAX_PIXELS:
         raise InvalidImage(f"image: must have from 1 to {MAX_PIXELS} pixels, got {height} x {width}")
-    pixels: NDArray[np.uint8]
-    if channels == 4:
-        pixels = _engine.composite(np.ascontiguousarray(array))
+    contiguous = np.ascontiguousarray(array)
+    if channels != 4 and not np.may_share_memory(contiguous, array):
+        pixels = contiguous  # a copy already
     else:
-        pixels = np.array(array, order="C", copy=True)
+        pixels = _engine.copy_pixels(contiguous, workspace or _engine.Workspace(threads=1))
     pixels.flags.writeable = False
     return pixels
