@@ -343,6 +343,13 @@ def test_memory_above_what_a_workspace_keeps_is_lent_to_the_system():
     assert results(segment(small, workspace=lending)) == results(segment(small))
 
 
+def test_small_memory_above_what_a_workspace_keeps_is_given_back():
+    image = images.noise(64, 48)
+    workspace = Workspace(threads=2, kept_bytes=0)
+    assert results(segment(image, workspace=workspace)) == results(segment(image))
+    assert workspace.bytes == 0
+
+
 def lent_bytes():
     lines = Path("/proc/self/smaps").read_text().splitlines()
     return 1024 * sum(int(line.split()[1]) for line in lines if line.startswith("LazyFree:"))
