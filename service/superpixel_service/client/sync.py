@@ -47,7 +47,7 @@ class Client:
         metadata: sent with every call, such as `[("authorization", "Bearer ...")]`.
 
     Raises:
-        ValueError: `timeout` is not above 0.
+        ValueError: `timeout` is not above 0, or above a million seconds.
     """
 
     def __init__(
@@ -158,9 +158,11 @@ class Client:
             SegmentError: no server answers any more, or none serves streams. What was yielded stands.
         """
         book: StreamBook[Key] = StreamBook(
-            self._retry, max_inflight, wire.checked_timeout(timeout, 4 * self._timeout)
+            self._retry,
+            max_inflight,
+            wire.checked_timeout(timeout, min(4 * self._timeout, wire.LONGEST_SECONDS)),
         )
-        return self._segment_many(iter(images), book, wanted)
+        return self._segment_many(iter(images), book, wire.for_many(wanted))
 
     def _segment_many(
         self, images: Iterator[tuple[Key, ImageSource]], book: StreamBook[Key], wanted: Wanted
@@ -191,7 +193,11 @@ class Client:
                 else:
                     stream.close()
                     stream = None
-                    yield from book.ended(event, time.monotonic())
+                    given_up = book.ended(event, time.monotonic())
+                    if book.in_doubt:
+                        self.server_info()
+                        book.server_answered()
+                    yield from given_up
             if stream is not None:
                 stream.finish()
         finally:
