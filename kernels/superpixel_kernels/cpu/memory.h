@@ -1,4 +1,4 @@
-// Memory for scratch and results.
+// Memory for scratch.
 #pragma once
 
 #include <cstddef>

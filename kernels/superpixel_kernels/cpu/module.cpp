@@ -36,7 +36,10 @@ class Result {
     explicit Result(std::vector<size_t> shape) : shape_(std::move(shape)) {
         size_t bytes = sizeof(T);
         for (const size_t side : shape_) bytes *= side;
-        memory_.reset(allocate(bytes));
+        // Not in huge pages: results come and go with each call, and where a virtual machine's host takes
+        // freed pages back, each new one costs milliseconds.
+        memory_.reset(std::malloc(bytes > 0 ? bytes : 1));
+        if (!memory_) throw std::bad_alloc();
     }
     T* data() { return static_cast<T*>(memory_.get()); }
     nb::ndarray<nb::numpy, T> release() {
