@@ -7,6 +7,8 @@ packages=(g++-aarch64-linux-gnu qemu-user chromium)
 
 # Any Node will do, from wherever it came.
 command -v npm >/dev/null || packages+=(nodejs npm)
+# A command of docs/clients.md reads JSON with it.
+command -v jq >/dev/null || packages+=(jq)
 
 missing=()
 for package in "${packages[@]}"; do

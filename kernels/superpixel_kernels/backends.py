@@ -51,13 +51,14 @@ def segment_on_cpu(
     threads: int,
 ) -> Hierarchy:
     """Segment with the C++ engine; see `superpixel_kernels.segment`."""
-    pixels = as_pixels(image)
+    pixels = as_pixels(image, workspace)
     compactness = params.compactness
+    threads_used = threads or workspace.threads
     _, labels, rows, seconds = _engine.segment(pixels, compactness, workspace, cancel, threads)
 
     def make_pixel_merges(cancel: _engine.CancelToken | None) -> NDArray[np.int32]:
         # With memory of its own: the workspace may be busy by then, and would hold on to it.
-        own = _engine.Workspace(threads=threads or workspace.threads, kept_bytes=0)
+        own = _engine.Workspace(threads=threads_used, kept_bytes=0)
         return _engine.pixel_merges(pixels, labels, compactness, own, cancel)
 
     return Hierarchy(
@@ -66,6 +67,7 @@ def segment_on_cpu(
         as_merges(rows),
         params,
         backend="cpu",
+        threads=threads_used,
         timings=seconds,
         make_pixel_merges=make_pixel_merges,
     )

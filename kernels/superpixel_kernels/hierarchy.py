@@ -53,6 +53,7 @@ class Hierarchy:
         params: SegmentParams,
         *,
         backend: str,
+        threads: int,
         timings: dict[str, float],
         make_pixel_merges: Callable[[_engine.CancelToken | None], NDArray[np.int32]],
     ) -> None:
@@ -67,6 +68,7 @@ class Hierarchy:
         self.algorithm_version = ALGORITHM_VERSION
         self.timings = {**timings, "cut": 0.0}
         self._pixels = pixels
+        self._threads = threads
         self._make_pixel_merges = make_pixel_merges
         self._pixel_merges: NDArray[np.void] | None = None
         self._lock = threading.Lock()
@@ -94,7 +96,7 @@ class Hierarchy:
         if nodes.is_pixels:
             labels = nodes.labels.reshape(self.shape)
         else:
-            labels = _engine.lookup(nodes.labels, self.base_labels)
+            labels = _engine.lookup(nodes.labels, self.base_labels, self._threads)
         self.timings["cut"] += time.perf_counter() - start
         return labels
 

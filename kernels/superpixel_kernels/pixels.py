@@ -36,13 +36,16 @@ def checked_shape(array: Any) -> tuple[int, int, int]:
 
 
 def as_pixels(
-    image: ArrayLike, new_array: Callable[[tuple[int, ...], DTypeLike], NDArray[Any]] = np.empty
+    image: ArrayLike,
+    workspace: _engine.Workspace | None = None,
+    new_array: Callable[[tuple[int, ...], DTypeLike], NDArray[Any]] | None = None,
 ) -> NDArray[np.uint8]:
     """A private copy of an image, as the engines take it.
 
     Args:
         image: uint8, any strides: (H, W) or (H, W, 1) gray, (H, W, 3) RGB, (H, W, 4) RGBA (straight alpha).
-        new_array: makes the array to copy to.
+        workspace: whose threads do the copying; without one, it is done by the caller's alone.
+        new_array: makes the array to copy to, where that matters.
 
     Returns:
         (H, W, 1 or 3) uint8, C order, read-only, alpha composited on white; never the caller's own memory.
@@ -56,11 +59,16 @@ def as_pixels(
         array = np.asarray(image)
     except ValueError as error:
         raise InvalidImage("image: must be an array, its rows of equal length") from error
-    height, width, channels = checked_shape(array)
-    if channels == 4:
-        pixels: NDArray[np.uint8] = _engine.composite(np.ascontiguousarray(array))
+    shape = checked_shape(array)
+    array = array.reshape(shape)
+    pixels: NDArray[np.uint8]
+    if new_array is not None and shape[2] != 4:
+        pixels = new_array(shape, np.uint8)
+        np.copyto(pixels, array)
+    elif shape[2] != 4 and not np.may_share_memory(contiguous := np.ascontiguousarray(array), array):
+        pixels = contiguous  # a copy already
     else:
-        pixels = new_array((height, width, channels), np.uint8)
-        np.copyto(pixels, array.reshape(height, width, channels))
+        contiguous = np.ascontiguousarray(array)
+        pixels = _engine.copy_pixels(contiguous, workspace or _engine.Workspace(threads=1))
     pixels.flags.writeable = False
     return pixels

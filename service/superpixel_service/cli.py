@@ -27,6 +27,7 @@ _SCOPES = ("segment", "stream", "info")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
+    _open_closed()
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Names of files are bytes to the system and need not be text; they are written as they are.
         sys.stdout.reconfigure(errors="surrogateescape")
@@ -59,7 +60,20 @@ def _run(arguments: Sequence[str] | None) -> int:
         return failure.status
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
+    except MemoryError:
+        say("there is not enough memory")
+        return EXIT_FAILED
     return status
+
+
+def _open_closed() -> None:
+    """Where a standard stream was closed by whoever started the command, what it would carry goes nowhere.
+
+    Else the next file or socket would get its number, and messages meant for one stream go to another.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode, errors="replace"))
 
 
 def _forget_output() -> None:

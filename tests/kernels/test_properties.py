@@ -6,6 +6,7 @@ import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -306,6 +307,52 @@ def test_one_workspace_for_images_of_all_sizes(threads):
     for name in ("noise", "fewer rows than threads", "photo", "flat", "dots", "noise"):
         image = THREADED[name]()
         assert results(segment(image, workspace=workspace)) == results(segment(image, threads=1))
+
+
+@pytest.mark.parametrize("threads", THREADS)
+def test_whole_pixels_are_copied_and_looked_up_by_any_number_of_threads(threads):
+    """On maps large enough to be shared among threads, with a part left over at the end."""
+    height, width = 1543, 1361
+    workspace = Workspace(threads=threads)
+    random = np.random.default_rng(5)
+    for channels in (1, 3):
+        pixels = random.integers(0, 256, (height, width, channels), np.uint8)
+        np.testing.assert_array_equal(_engine.copy_pixels(pixels, workspace), pixels)
+    rgba = random.integers(0, 256, (height, width, 4), np.uint8)
+    alpha = rgba[..., 3:].astype(np.int32)
+    on_white = (rgba[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255
+    np.testing.assert_array_equal(_engine.copy_pixels(rgba, workspace), on_white)
+    table = random.integers(0, 2**31, 5000, np.int32)
+    index = random.integers(0, 5000, (height, width), np.int32)
+    np.testing.assert_array_equal(_engine.lookup(table, index, threads), table[index])
+
+
+@pytest.mark.slow_under_sanitizer
+def test_memory_above_what_a_workspace_keeps_is_lent_to_the_system():
+    image = images.photo(1500, 1400)
+    keeping, lending = Workspace(threads=2), Workspace(threads=2, kept_bytes=8 << 20)
+    expected = results(segment(image, workspace=keeping))
+    assert keeping.bytes > 40e6
+    before = lent_bytes()
+    assert results(segment(image, workspace=lending)) == expected
+    # Where the system knows no lending, it is given back at once.
+    assert lending.bytes == 0 or lent_bytes() - before > 0.5 * lending.bytes
+    # What is not taken meanwhile is used again; what is reads as zeros.
+    assert results(segment(image, workspace=lending)) == expected
+    small = images.noise(64, 48)
+    assert results(segment(small, workspace=lending)) == results(segment(small))
+
+
+def test_small_memory_above_what_a_workspace_keeps_is_given_back():
+    image = images.noise(64, 48)
+    workspace = Workspace(threads=2, kept_bytes=0)
+    assert results(segment(image, workspace=workspace)) == results(segment(image))
+    assert workspace.bytes == 0
+
+
+def lent_bytes():
+    lines = Path("/proc/self/smaps").read_text().splitlines()
+    return 1024 * sum(int(line.split()[1]) for line in lines if line.startswith("LazyFree:"))
 
 
 def test_segments_run_side_by_side():

@@ -21,6 +21,7 @@ from PIL import Image
 
 from superpixel_kernels import SegmentParams, codec, segment
 from superpixel_service import __version__, cli, overlay
+from superpixel_service.commands.output import save
 from superpixel_service.config import Settings
 from tests.service.command import COMMAND, called, messages, started, superpixel
 from tests.service.harness import RunningServer
@@ -54,6 +55,39 @@ def unused_address() -> str:
 def test_version() -> None:
     run = superpixel("--version")
     assert (run.returncode, run.stdout, run.stderr) == (0, f"superpixel {__version__}\n", "")
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_outputs_are_no_error_and_not_mistaken_for_others(
+    photo: Path, tmp_path: Path, closed: str
+) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "a.png").write_bytes(photo.read_bytes())
+    (folder / "b.png").write_bytes(b"not an image")
+    for arguments, status in (
+        ("info", 0),
+        (f"bulk {folder} --out {tmp_path / 'out'}", 1),
+        ("inspect none", 1),
+    ):
+        command = f"{shlex.join(COMMAND)} {arguments} {closed}"
+        run = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60)
+        assert run.returncode == status, run.stderr
+        assert "Traceback" not in run.stderr
+        assert "superpixel: " not in run.stdout
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png.spx", "superpixel-bulk.json"]
+
+
+def test_a_write_that_is_interrupted_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        save(tmp_path / "a.spx", b"data")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_help_names_every_command_and_each_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,15 +8,20 @@ import re
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
 import pytest
 
 from superpixel_kernels import SegmentParams, codec, segment
+from superpixel_service.commands.output import part_of
+from superpixel_service.errors import Draining
+from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 from tests.service.command import COMMAND, called, messages, started, superpixel
 from tests.service.harness import RunningServer, running_server
 from tests.service.images import Pixels, encoded, scene
+from tests.service.scripted import Scripted, ScriptedStream, answered, serving
 
 MANY = 40
 
@@ -126,6 +131,67 @@ def test_a_bad_file_is_told_at_the_end_and_the_others_are_done(tmp_path: Path) -
     assert same_files(before, label_maps(out))
 
 
+def test_names_and_places_that_one_image_cannot_have_do_not_stop_the_others(tmp_path: Path) -> None:
+    folder, out = tmp_path / "in", tmp_path / "out"
+    longest, too_long = "x" * 247 + ".png", "y" * 251 + ".png"  # a name has at most 255 bytes, with .spx
+    fill(folder, {name: scene() for name in ("a.png", "b.png", "c/d.png", "z.png", longest, too_long)})
+    (out / "a.png.spx" / "taken").mkdir(parents=True)
+    (out / "c").write_text("not a folder")
+    run = superpixel("bulk", folder, "--out", out)
+    assert (run.returncode, sorted(printed(run.stdout, out))) == (
+        1,
+        ["b.png.spx", f"{longest}.spx", "z.png.spx"],
+    )
+    *failed, tally = messages(run)
+    assert sorted(failed) == [
+        f"{out / 'a.png.spx'}: is a directory",
+        f"{out / 'c'}: file exists",
+        f"{out / too_long}.spx: file name too long",
+    ]
+    assert tally == "3 made, 0 already there, 3 failed"
+    assert not list(out.glob(".*"))
+
+
+def test_what_is_no_file_or_larger_than_any_image_holds_nothing_up(
+    tmp_path: Path, server: RunningServer
+) -> None:
+    folder = tmp_path / "in"
+    fill(folder, {"a.png": scene()})
+    os.mkfifo(folder / "pipe.png")  # whoever opens it to read waits for a writer
+    (folder / "gone.png").symlink_to(folder / "nothing")
+    with (folder / "endless.png").open("wb") as endless:
+        endless.truncate(1 << 40)
+    for place, flags in (("here", ()), ("there", ("--server", server.listen))):
+        out = tmp_path / place
+        run = superpixel("bulk", folder, "--out", out, *flags)
+        assert (run.returncode, printed(run.stdout, out)) == (1, ["a.png.spx"]), run.stderr
+        *failed, tally = messages(run)
+        assert tally == "1 made, 0 already there, 2 failed"
+        large, gone = sorted(failed)
+        assert large.startswith(f"{folder / 'endless.png'}: ")
+        assert "too large" in large
+        assert gone == f"{folder / 'gone.png'}: no such file or directory"
+
+
+def test_of_an_image_that_ends_servers_the_run_says_so_and_goes_on(tmp_path: Path) -> None:
+    folder, out = tmp_path / "in", tmp_path / "out"
+    fill(folder, {f"{name}.png": scene(seed=seed) for seed, name in enumerate("abc")})
+    deadly = (folder / "b.png").read_bytes()
+
+    def dies_of_b(stream: ScriptedStream) -> Iterator[pb.SegmentStreamResponse]:
+        for message in stream.messages:
+            if message.request.encoded_image == deadly:
+                stream.refuse(Draining())
+            yield answered(message)
+
+    with serving(Scripted(streams=[dies_of_b] * 99)) as server:
+        run = superpixel("bulk", folder, "--out", out, "--server", server.address, "--jobs", 1)
+    assert (run.returncode, sorted(printed(run.stdout, out))) == (1, ["a.png.spx", "c.png.spx"])
+    failed, tally = messages(run)
+    assert failed == f"{folder / 'b.png'}: each of the 6 times it was sent, the server went away"
+    assert tally == "2 made, 0 already there, 1 failed"
+
+
 def test_a_killed_run_goes_on_where_it_was(many: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     run = started("bulk", many, "--out", out, "--jobs", 2, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
@@ -137,7 +203,7 @@ def test_a_killed_run_goes_on_where_it_was(many: Path, tmp_path: Path) -> None:
     before = label_maps(out)
     assert {*printed("".join(seen), out)} <= before.keys()
     assert len(before) < MANY
-    (out / ".039.png.spx.part").write_bytes(b"SPXL")  # as if it had been writing
+    part_of(out / "039.png.spx").write_bytes(b"SPXL")  # as if it had been writing
     assert_goes_on(many, out, before)
 
 
@@ -197,6 +263,10 @@ def test_other_parameters_are_refused_and_change_nothing(tmp_path: Path) -> None
     (out / "superpixel-bulk.json").write_text("{")
     run = superpixel("bulk", folder, "--out", out, "--counts", 9)
     assert (run.returncode, run.stdout) == (1, "")
+    assert "superpixel-bulk.json: damaged" in run.stderr
+    (out / "superpixel-bulk.json").write_text("[]")
+    run = superpixel("bulk", tmp_path / "in", "--out", out)
+    assert run.returncode == 1
     assert "superpixel-bulk.json: damaged" in run.stderr
 
 

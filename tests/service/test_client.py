@@ -257,10 +257,29 @@ def test_half_a_superpixel_is_a_mistake(caller: Caller) -> None:
         caller.segment("127.0.0.1:1", PIXELS, number_of_superpixels=2)
 
 
-@pytest.mark.parametrize("timeout", [0, -1.0, float("nan")])
+@pytest.mark.parametrize("timeout", [0, -1.0, float("nan"), float("inf"), 1e12])
 def test_a_timeout_is_above_0(caller: Caller, timeout: float) -> None:
     with pytest.raises(ValueError, match="timeout"):
         caller.segment("127.0.0.1:1", PIXELS, counts=3, timeout=timeout)
+
+
+def test_numbers_may_be_those_of_numpy() -> None:
+    request = wire.build_request(
+        PIXELS,
+        counts=np.int64(3),
+        areas=np.float32(2.5),
+        compactness=np.float32(5),
+        region_of_interest=GRAY[0, :4],
+    )
+    assert (list(request.target_counts), list(request.target_areas)) == ([3], [2.5])
+    assert wire.build_request(PIXELS, areas=np.arange(1, 3)).target_areas == [1.0, 2.0]
+
+
+@pytest.mark.parametrize("pushback", ["9" * 400, "9" * 5000])
+def test_a_pushback_without_end_is_never_waited_for(pushback: str) -> None:
+    trailers = [("grpc-retry-pushback-ms", pushback)]
+    error = from_call(grpc.StatusCode.RESOURCE_EXHAUSTED, "full", trailers, "")
+    assert RetryPolicy().wait_seconds(error, 1, 1e9) is None
 
 
 def test_small_images_go_as_pixels_and_large_ones_as_png(monkeypatch: pytest.MonkeyPatch) -> None:

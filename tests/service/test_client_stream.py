@@ -4,10 +4,12 @@ import signal
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import grpc
 import numpy as np
 import pytest
+from PIL import Image
 
 import superpixel_kernels as kernels
 from superpixel_service.client import (
@@ -26,7 +28,7 @@ from superpixel_service.errors import InvalidRequest as ServerInvalidRequest
 from superpixel_service.errors import Overloaded as ServerOverloaded
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 from tests.service.harness import PATIENCE_SECONDS, RunningServer, running_server
-from tests.service.images import Pixels, scene
+from tests.service.images import Pixels, encoded, scene
 from tests.service.scripted import (
     COUNT,
     MAX_IMAGE_BYTES,
@@ -245,6 +247,50 @@ def test_an_image_that_ends_every_call_is_given_up(caller: Caller) -> None:
     assert server.received.count(2) == 3
 
 
+def test_an_image_that_ends_every_call_is_given_up_even_where_it_is_alone(caller: Caller) -> None:
+    def dies_of_1(stream: ScriptedStream) -> Answers:
+        while message := stream.read():
+            if number_of(message) == 1:
+                stream.refuse(Draining())
+            yield answered(message)
+
+    policy = RetryPolicy(max_attempts=3, first_backoff_seconds=0.02)
+    for most_inflight, count in ((1, 3), (8, 2)):
+        with serving(Scripted(streams=[dies_of_1] * 99)) as server:
+            outcomes = dict(
+                caller.segment_many(
+                    server.address, images(count), retry=policy, max_inflight=most_inflight, counts=COUNT
+                )
+            )
+        assert isinstance(outcomes.pop(1), Unavailable)
+        assert_answered(outcomes.items(), {*range(count)} - {1})
+
+
+def test_when_no_server_is_left_not_the_image_is_to_blame(caller: Caller) -> None:
+    def stops(stream: ScriptedStream) -> Answers:
+        threading.Thread(target=stream.server.stop).start()
+        stream.server.cancelled.wait(PATIENCE_SECONDS)
+        yield from ()
+
+    policy = RetryPolicy(max_attempts=3, first_backoff_seconds=0.02)
+    with serving(Scripted(streams=[stops])) as server, pytest.raises(Unavailable):
+        caller.segment_many(server.address, images(3), retry=policy, max_inflight=1, counts=COUNT)
+    assert server.received == []
+
+
+def test_counts_that_can_be_read_but_once_hold_for_every_image(caller: Caller) -> None:
+    asked: list[list[int]] = []
+
+    def noting(stream: ScriptedStream) -> Answers:
+        while message := stream.read():
+            asked.append(list(message.request.target_counts))
+            yield answered(message)
+
+    with serving(Scripted(streams=[noting])) as server:
+        caller.segment_many(server.address, images(3), max_inflight=1, counts=iter((9, COUNT)))
+    assert asked == [[9, COUNT]] * 3
+
+
 def test_when_no_server_answers_any_more_all_is_given_up(caller: Caller) -> None:
     def drains(stream: ScriptedStream) -> Answers:
         stream.refuse(Draining())
@@ -280,12 +326,20 @@ def test_a_server_that_falls_silent_is_given_up_in_time(caller: Caller) -> None:
         assert server.cancelled.wait(PATIENCE_SECONDS)
 
 
-def test_what_cannot_be_sent_is_its_own_error(caller: Caller) -> None:
+def test_what_cannot_be_sent_is_its_own_error(caller: Caller, tmp_path: Path) -> None:
     large = scene(300, 200)
     assert large.nbytes > MAX_IMAGE_BYTES
     pairs = [(0, "/nowhere/photo.jpg"), (1, image(1)), (2, large), (3, large.astype(float)), (4, image(4))]
-    with serving(Scripted()) as server:
+    (tmp_path / "cut.png").write_bytes(encoded(large)[:3000])
+    with (tmp_path / "endless.jpg").open("wb") as endless:
+        endless.truncate(1 << 40)
+    with serving(Scripted()) as server, Image.open(tmp_path / "cut.png") as cut:
+        pairs += [(5, "no\0name.jpg"), (6, cut), (7, tmp_path / "endless.jpg")]
         outcomes = dict(caller.segment_many(server.address, pairs, max_inflight=1, counts=COUNT))
+    for number, text in ((5, "cannot read"), (6, "cannot be decoded"), (7, "File too large")):
+        refused = outcomes.pop(number)
+        assert isinstance(refused, InvalidImage)
+        assert text in refused.message
     missing, too_large, no_image = outcomes.pop(0), outcomes.pop(2), outcomes.pop(3)
     assert isinstance(missing, InvalidImage)
     assert "/nowhere/photo.jpg: No such file" in missing.message

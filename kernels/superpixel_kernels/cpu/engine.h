@@ -5,12 +5,14 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdlib>
+#include <cstring>
 #include <mutex>
 #include <new>
 #include <stdexcept>
 #include <utility>
 #include <vector>
 
+#include "memory.h"
 #include "simd.h"
 #include "superpixel/common.h"
 #include "thread_pool.h"
@@ -37,29 +39,32 @@ class Buffer {
             std::free(data_);
             data_ = nullptr;
             capacity_ = 0;
-            allocate(count);
+            replace(count, 0);
         }
         return data_;
     }
     // Room for `count` values, contents kept; grows by half, so that appending is cheap.
     T* grow(i64 count) {
         if (count > capacity_)
-            allocate(count > capacity_ + capacity_ / 2 ? count : capacity_ + capacity_ / 2);
+            replace(count > capacity_ + capacity_ / 2 ? count : capacity_ + capacity_ / 2, capacity_);
         return data_;
     }
     T* data() { return data_; }
     T& operator[](i64 i) { return data_[i]; }
     i64 bytes() const { return capacity_ * static_cast<i64>(sizeof(T)); }
+    // Lets the system take the memory when it is short of it; contents lost. Returns how many bytes.
+    i64 lend() { return superpixel::lend(data_, static_cast<size_t>(bytes())) ? bytes() : 0; }
 
   private:
     void swap(Buffer& other) noexcept {
         std::swap(data_, other.data_);
         std::swap(capacity_, other.capacity_);
     }
-    void allocate(i64 count) {
-        void* const memory = std::realloc(static_cast<void*>(data_), static_cast<size_t>(count) * sizeof(T));
-        if (memory == nullptr) throw std::bad_alloc();
-        data_ = static_cast<T*>(memory);
+    void replace(i64 count, i64 kept) {
+        T* const memory = static_cast<T*>(allocate(static_cast<size_t>(count) * sizeof(T)));
+        if (kept > 0) std::memcpy(static_cast<void*>(memory), data_, static_cast<size_t>(kept) * sizeof(T));
+        std::free(data_);
+        data_ = memory;
         capacity_ = count;
     }
     T* data_ = nullptr;
@@ -172,11 +177,10 @@ struct MergeRange {
     };
     std::vector<Crossing> crossing;         // edges whose larger region lies in another range
     std::vector<std::vector<Edge>> outbox;  // [range]: edges that moved there in this round
-    Buffer<i64> bucket, marker;
-    Buffer<i32> pairs;
+    Buffer<i32> bucket, marker, pairs;
     std::vector<MergeRecord> records;
-    i64 merges = 0, roots = 0;
-    i32 new_begin = 0, new_end = 0;
+    i64 merges = 0;
+    i32 roots = 0, new_begin = 0, new_end = 0;
 };
 
 struct MergeScratch {
@@ -185,7 +189,7 @@ struct MergeScratch {
     Buffer<i32> identity[2];
     Buffer<float> height[2];
     Buffer<Best> best;
-    Buffer<i32> root, new_id;
+    Buffer<i32> root, rank, new_id;
     std::vector<MergeRange> ranges;
 };
 
@@ -207,9 +211,9 @@ class Workspace {
   public:
     Workspace(int threads, const Simd& instructions, i64 kept);
 
-    i64 bytes() const;
-    // Gives everything back if more than `kept_bytes` is held: one huge image must not pin its memory for
-    // ever.
+    i64 bytes();
+    // If more than `kept_bytes` is held, the system may have it: one huge image must not pin its memory for
+    // ever. Lent where the system knows that, so that the next huge image need not make it anew; else freed.
     void trim();
 
     ThreadPool pool;

@@ -16,6 +16,7 @@ namespace {
 constexpr u64 kNoWord = ~u64{0};
 // Below this many edges a round is too short to share.
 constexpr i64 kSharedEdges = 8192;
+constexpr i64 kNodesPerTask = 16384;
 
 // A live region is known by its rank among the live ones, so arrays stay dense; ranks and identities order
 // alike. Every round contracts into fresh arrays: range t owns regions [begin, end) and the edges whose
@@ -38,13 +39,17 @@ class Merger {
         means_ = scratch_.means.need(nodes);
         best_ = scratch_.best.need(nodes);
         root_ = scratch_.root.need(nodes);
+        rank_ = scratch_.rank.need(nodes);
         new_id_ = scratch_.new_id.need(nodes);
         records_.reserve(static_cast<size_t>(std::max<i64>(nodes - 1, 0)));
-        for (i64 i = 0; i < nodes; ++i) {
-            means_[i] = mean_of(sums_[0][i]);
-            identity_[0][i] = static_cast<i32>(i);
-            height_[0][i] = 0.0f;
-        }
+        pool_.each((nodes + kNodesPerTask - 1) / kNodesPerTask, [&](i64 task) {
+            const i64 end = std::min(nodes, (task + 1) * kNodesPerTask);
+            for (i64 i = task * kNodesPerTask; i < end; ++i) {
+                means_[i] = mean_of(sums_[0][i]);
+                identity_[0][i] = static_cast<i32>(i);
+                height_[0][i] = 0.0f;
+            }
+        });
     }
 
     std::vector<MergeRecord> merge() {
@@ -76,7 +81,6 @@ class Merger {
             MergeRange& part = range(t);
             part.outbox.resize(static_cast<size_t>(count));
             part.records.clear();  // of a call that was cancelled
-            std::fill_n(part.marker.need(live_), live_, 0);
             part.next_storage = 0;
             part.edges = edges + next;
             part.begin = t == 0 ? 0 : range(t - 1).end;
@@ -115,15 +119,22 @@ class Merger {
         first_round_ = round_;
     }
 
-    // Rounds until fewer than `enough` edges are left.
+    // Rounds until fewer than `enough` edges are left. Waiting for one another costs more than most of what
+    // is done in between, so a phase goes on for as long as it needs nothing of the others' same phase.
     void rounds(i64 enough) {
         if (edges_left_ < enough) return;
         std::atomic<bool> failed{false};
-        // Whether to stop is settled while all wait, so that nobody leaves a barrier the others still come
+        // What all must agree on is settled while all wait: so nobody leaves a barrier the others still come
         // to.
+        Phase phase_now = kChoose;
         bool stop = false;
-        std::barrier barrier(count_, [&]() noexcept { stop = failed.load(); });
+        std::barrier barrier(count_, [&]() noexcept {
+            finish(phase_now);
+            phase_now = phase_now == kChoose ? kChooseCrossing : static_cast<Phase>(phase_now + 1);
+            stop = failed.load() || edges_left_ < enough;
+        });
         pool_.team(count_, [&](int rank) {
+            MergeRange& part = range(rank);
             std::exception_ptr error;
             // A thread that fails must not leave the others waiting: it goes on to every barrier, and all
             // stop together.
@@ -138,34 +149,54 @@ class Merger {
                 }
                 barrier.arrive_and_wait();
             };
-            while (true) {
+            phase([&] {
+                std::fill_n(part.marker.need(live_), live_, 0);
+                choose(part);
+            });
+            while (!stop) {
+                phase([&] { choose_crossing(part); });
                 phase([&] {
                     if (rank == 0) run_.begin_step();
-                    choose(range(rank));
-                });
-                phase([&] { choose_crossing(range(rank)); });
-                const bool collective = collective_round(round_, merges_, live_before_);
-                // Nobody may go on to change what another still reads.
-                phase([&] {
-                    if (!collective) {
-                        unite_reciprocal(range(rank));
+                    if (!collective_round(round_, merges_, live_before_)) {
+                        unite_reciprocal(part);
                     } else if (rank == 0) {
                         unite_collective();
                     }
                 });
-                phase([&] { count_roots(range(rank)); });
-                phase([&] { renumber_roots(rank); });
-                phase([&] { renumber_rest(range(rank)); });
-                phase([&] { relabel(rank); });
-                phase([&] { contract(rank); });
+                phase([&] { renumber(rank); });
+                phase([&] { relabel(part); });
                 phase([&] {
-                    if (rank == 0) finish_round();
+                    contract(rank);
+                    choose(part);
                 });
-                if (stop || edges_left_ < enough) break;
             }
             if (error) std::rethrow_exception(error);
         });
         collect_records();
+    }
+
+    // The phases of a round; the last chooses for the next one.
+    enum Phase { kChooseCrossing, kUnite, kRenumber, kRelabel, kChoose };
+
+    // What is settled when all have done a phase.
+    void finish(Phase phase) {
+        if (phase == kUnite) {
+            merges_ = 0;
+            i32 next = 0;
+            for (i32 t = 0; t < count_; ++t) {
+                merges_ += range(t).merges;
+                range(t).new_begin = next;
+                next = range(t).new_end = next + range(t).roots;
+            }
+        } else if (phase == kRelabel) {
+            live_before_ = live_;
+            live_ -= merges_;
+            side_ = 1 - side_;
+            ++round_;
+        } else if (phase == kChoose) {
+            edges_left_ = 0;
+            for (i32 t = 0; t < count_; ++t) edges_left_ += range(t).edge_count;
+        }
     }
 
     // The key of the edge (node, other) beyond cost and hash: its ends, smaller first. Ranks order like
@@ -187,7 +218,6 @@ class Merger {
 
     void choose(MergeRange& part) {
         std::fill(best_ + part.begin, best_ + part.end, Best{kNoWord, 0});
-        for (i32 i = part.begin; i < part.end; ++i) root_[i] = i;
         part.crossing.clear();
         u64 words[kCostBlock];
         for (i64 begin = 0; begin < part.edge_count; begin += kCostBlock) {
@@ -232,15 +262,22 @@ class Merger {
         height_[side_][a] = std::max({height_[side_][a], height_[side_][b], height});
     }
 
+    // Whether two regions merge is for both to see, so each thread writes of its own regions only.
     void unite_reciprocal(MergeRange& part) {
         // Which regions merge is a coin toss: they are listed without a branch, then merged.
         i32* const pairs = part.pairs.need(part.end - part.begin + 1);
         i64 count = 0;
-        for (i32 a = part.begin; a < part.end; ++a) {
-            const i32 b = best_[a].other;
-            pairs[count] = a;
-            // A region without edges "chose" region 0; so may another, but not both.
-            count += static_cast<i64>(b > a) & static_cast<i64>(best_[b].other == a);
+        i32 rank = 0;
+        for (i32 i = part.begin; i < part.end; ++i) {
+            const i32 other = best_[i].other;
+            // A region without edges "chose" region 0; so may another, but not both, and region 0 not itself.
+            const bool mutual = best_[other].other == i && other != i;
+            pairs[count] = i;
+            count += static_cast<i64>(mutual && other > i);
+            const bool absorbed = mutual && other < i;
+            root_[i] = absorbed ? other : i;
+            rank_[i] = rank;
+            rank += absorbed ? 0 : 1;
         }
         for (i64 i = 0; i < count; ++i) {
             const i32 a = pairs[i];
@@ -248,12 +285,13 @@ class Merger {
             const MergeRecord record = record_of(best_[a], a, b);
             part.records.push_back(record);
             absorb(a, b, record.height);
-            root_[b] = a;
         }
         part.merges = count;
+        part.roots = rank;
     }
 
     void unite_collective() {
+        for (i32 i = 0; i < live_; ++i) root_[i] = i;
         std::vector<MergeRecord>& records = range(0).records;
         const auto first = static_cast<std::ptrdiff_t>(records.size());
         std::vector<std::pair<i32, i32>> pairs;
@@ -277,48 +315,47 @@ class Merger {
             absorb(a, b, records[static_cast<size_t>(first) + i].height);
             root_[b] = a;
         }
-        for (i32 i = 0; i < live_; ++i) root_[i] = root_[root_[i]];
         std::sort(records.begin() + first, records.end(), [](const MergeRecord& p, const MergeRecord& q) {
             return p.a != q.a ? p.a < q.a : p.b < q.b;
         });
-        for (i32 t = 0; t < count_; ++t) range(t).merges = 0;
-        range(0).merges = static_cast<i64>(pairs.size());
+        for (i32 t = 0; t < count_; ++t) {
+            MergeRange& part = range(t);
+            part.merges = t == 0 ? static_cast<i64>(pairs.size()) : 0;
+            part.roots = 0;
+            for (i32 i = part.begin; i < part.end; ++i) {
+                root_[i] = root_[root_[i]];  // of smaller ones, theirs is found
+                rank_[i] = part.roots;
+                part.roots += root_[i] == i ? 1 : 0;
+            }
+        }
     }
 
-    void count_roots(MergeRange& part) {
-        part.roots = 0;
-        for (i32 i = part.begin; i < part.end; ++i) part.roots += root_[i] == i ? 1 : 0;
-    }
-
-    void renumber_roots(i32 rank) {
+    // Gives the regions that are left their new numbers and places, and the others the numbers of theirs.
+    void renumber(i32 rank) {
         MergeRange& part = range(rank);
-        i32 next = 0;
-        for (i32 t = 0; t < rank; ++t) next += static_cast<i32>(range(t).roots);
-        part.new_begin = next;
         const int side = 1 - side_;
+        i32 next = part.new_begin;
         for (i32 i = part.begin; i < part.end; ++i) {
-            if (root_[i] != i) continue;
+            const i32 root = root_[i];
+            if (root != i) {
+                i32 owner = rank;  // roots are smaller than what they took in
+                while (root < range(owner).begin) --owner;
+                new_id_[i] = range(owner).new_begin + rank_[root];
+                continue;
+            }
             sums_[side][next] = sums_[side_][i];
             means_[next] = mean_of(sums_[side_][i]);
             identity_[side][next] = identity_[side_][i];
             height_[side][next] = height_[side_][i];
             new_id_[i] = next++;
         }
-        part.new_end = next;
-    }
-
-    void renumber_rest(const MergeRange& part) {
-        for (i32 i = part.begin; i < part.end; ++i) {
-            if (root_[i] != i) new_id_[i] = new_id_[root_[i]];
-        }
     }
 
     // Gives the edges their new ends; drops those inside a region, and hands over those whose smaller end is
     // another range's.
-    void relabel(i32 rank) {
-        MergeRange& part = range(rank);
+    void relabel(MergeRange& part) {
         for (std::vector<Edge>& box : part.outbox) box.clear();
-        i64* const bucket = part.bucket.need(part.new_end - part.new_begin + 1);
+        i32* const bucket = part.bucket.need(part.new_end - part.new_begin + 1);
         std::fill(bucket, bucket + (part.new_end - part.new_begin + 1), 0);
         i64 kept = 0;
         for (i64 i = 0; i < part.edge_count; ++i) {
@@ -344,7 +381,7 @@ class Merger {
     void contract(i32 rank) {
         MergeRange& part = range(rank);
         const i32 nodes = part.new_end - part.new_begin;
-        i64* const bucket = part.bucket.data();
+        i32* const bucket = part.bucket.data();
         i64 total = part.edge_count;
         const auto each_received = [&](auto&& body) {
             for (i32 t = 0; t < count_; ++t) {
@@ -355,7 +392,7 @@ class Merger {
             ++bucket[edge.a - part.new_begin];
             ++total;
         });
-        i64 begin = 0;
+        i32 begin = 0;
         for (i32 i = 0; i <= nodes; ++i) begin += std::exchange(bucket[i], begin);
         Edge* const out = part.storage[part.next_storage].need(total);
         part.next_storage = 1 - part.next_storage;
@@ -365,14 +402,14 @@ class Merger {
 
         // bucket[i] is now the end of bucket i. marker[b]: where b's edge of this bucket went; anything else
         // it may hold, left from other buckets, is seen through.
-        i64* const marker = part.marker.data();
-        i64 count = 0;
-        i64 from = 0;
+        i32* const marker = part.marker.data();
+        i32 count = 0;
+        i32 from = 0;
         for (i32 i = 0; i < nodes; ++i) {
-            const i64 first = count;
+            const i32 first = count;
             for (; from < bucket[i]; ++from) {
                 const Edge edge = out[from];
-                const i64 at = marker[edge.b];
+                const i32 at = marker[edge.b];
                 if (at >= first && at < count && out[at].b == edge.b) {
                     out[at].len += edge.len;
                     out[at].cs += edge.cs;
@@ -386,19 +423,6 @@ class Merger {
         part.edge_count = count;
         part.begin = part.new_begin;
         part.end = part.new_end;
-    }
-
-    void finish_round() {
-        merges_ = 0;
-        edges_left_ = 0;
-        for (i32 t = 0; t < count_; ++t) {
-            merges_ += range(t).merges;
-            edges_left_ += range(t).edge_count;
-        }
-        live_before_ = live_;
-        live_ -= merges_;
-        side_ = 1 - side_;
-        ++round_;
     }
 
     // Records come in the order of (round, a, b); a stable radix sort by height keeps it among equals.
@@ -436,6 +460,7 @@ class Merger {
     float* height_[2];
     Best* best_;
     i32* root_;
+    i32* rank_;  // of a root, among its range's
     i32* new_id_;
     std::vector<MergeRecord> records_;
 };

@@ -5,6 +5,7 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
@@ -37,6 +38,8 @@ class Result {
     explicit Result(std::vector<size_t> shape) : shape_(std::move(shape)) {
         size_t bytes = sizeof(T);
         for (const size_t side : shape_) bytes *= side;
+        // Not in huge pages: results come and go with each call, and where a virtual machine's host takes
+        // freed pages back, each new one costs milliseconds.
         memory_.reset(std::malloc(bytes > 0 ? bytes : 1));
         if (!memory_) throw std::bad_alloc();
     }
@@ -186,16 +189,38 @@ nb::dict trace_image(const PixelArray& pixels, double compactness, Workspace& wo
     return out;
 }
 
-nb::object composite(const PixelArray& rgba) {
-    const size_t pixels = rgba.shape(0) * rgba.shape(1);
-    Result<uint8_t> result({rgba.shape(0), rgba.shape(1), 3});
+// Below this many pixels a copy is too short to share.
+constexpr i64 kPixelsPerTask = i64{1} << 18;
+
+// Calls body(first pixel, end) for parts of the pixels, on all threads of the pool.
+template <class F>
+void pixel_tasks(ThreadPool& pool, i64 pixels, F&& body) {
+    pool.each((pixels + kPixelsPerTask - 1) / kPixelsPerTask,
+              [&](i64 task) { body(task * kPixelsPerTask, std::min(pixels, (task + 1) * kPixelsPerTask)); });
+}
+
+nb::object copy_pixels(const PixelArray& pixels, Workspace& workspace) {
+    const Claim claim(workspace);
+    const size_t channels = pixels.shape(2);
+    const size_t kept = channels == 4 ? 3 : channels;
+    Result<uint8_t> result({pixels.shape(0), pixels.shape(1), kept});
     {
         const nb::gil_scoped_release release;
-        const uint8_t* from = rgba.data();
-        uint8_t* to = result.data();
-        for (size_t i = 0; i < pixels; ++i, from += 4, to += 3) {
-            for (int c = 0; c < 3; ++c) to[c] = static_cast<uint8_t>(composite_on_white(from[c], from[3]));
-        }
+        pixel_tasks(workspace.pool, static_cast<i64>(pixels.shape(0) * pixels.shape(1)),
+                    [&](i64 at, i64 end) {
+                        const size_t first = static_cast<size_t>(at);
+                        const size_t count = static_cast<size_t>(end - at);
+                        const uint8_t* from = pixels.data() + first * channels;
+                        uint8_t* to = result.data() + first * kept;
+                        if (channels != 4) {
+                            std::memcpy(to, from, count * channels);
+                            return;
+                        }
+                        for (size_t i = 0; i < count; ++i, from += 4, to += 3) {
+                            for (int c = 0; c < 3; ++c)
+                                to[c] = static_cast<uint8_t>(composite_on_white(from[c], from[3]));
+                        }
+                    });
     }
     return nb::cast(result.release());
 }
@@ -218,12 +243,18 @@ nb::object label_nodes_array(int64_t nodes, const MergeRows& merges, int64_t cou
     return nb::cast(labels.release());
 }
 
-nb::object lookup(const Labels& table, const LabelMap& index) {
+// Maps outlive the workspace they were made in, so the threads are their own: started here, where the map is
+// large enough for that to pay.
+nb::object lookup(const Labels& table, const LabelMap& index, int threads) {
     static const Simd& simd = simd_named("auto");
     Result<int32_t> result({index.shape(0), index.shape(1)});
     {
         const nb::gil_scoped_release release;
-        simd.lookup(table.data(), index.data(), static_cast<i64>(index.size()), result.data());
+        const i64 pixels = static_cast<i64>(index.size());
+        ThreadPool pool(static_cast<int>(std::clamp<i64>(pixels / (2 * kPixelsPerTask), 1, threads)));
+        pixel_tasks(pool, pixels, [&](i64 at, i64 end) {
+            simd.lookup(table.data(), index.data() + at, end - at, result.data() + at);
+        });
     }
     return nb::cast(result.release());
 }
@@ -290,7 +321,9 @@ NB_MODULE(_engine, m) {
         m, "Workspace",
         "Threads and scratch memory for one call at a time, reused from call to call.\n\n"
         "threads: 0 for all cores this process may use. instruction_set: 'auto', 'plain' or 'avx2'; all\n"
-        "give the same bits. kept_bytes: scratch memory above this is given back after each call.")
+        "give the same bits. kept_bytes: where a call leaves more scratch memory than this, the system may "
+        "take\n"
+        "it when it is short of memory; until it does, it counts as this process's.")
         .def(
             "__init__",
             [](Workspace* self, int threads, const std::string& instruction_set, int64_t kept_bytes) {
@@ -305,7 +338,8 @@ NB_MODULE(_engine, m) {
             "instruction_set", [](const Workspace& self) { return self.simd.name; },
             "The instruction set in use.")
         .def_prop_ro(
-            "bytes", [](const Workspace& self) { return self.bytes(); }, "Scratch memory held, in bytes.");
+            "bytes", [](Workspace& self) { return self.bytes(); },
+            "Scratch memory held or lent to the system, in bytes.");
 
     m.def("available_instruction_sets", &instruction_sets);
     m.def("segment", &segment_image, "pixels"_a, "compactness"_a, "workspace"_a, "cancel"_a.none(),
@@ -313,9 +347,9 @@ NB_MODULE(_engine, m) {
     m.def("pixel_merges", &pixel_merges, "pixels"_a, "base"_a, "compactness"_a, "workspace"_a,
           "cancel"_a.none());
     m.def("trace", &trace_image, "pixels"_a, "compactness"_a, "workspace"_a);
-    m.def("composite", &composite, "rgba"_a);
+    m.def("copy_pixels", &copy_pixels, "pixels"_a, "workspace"_a);
     m.def("label_nodes", &label_nodes_array, "nodes"_a, "merges"_a, "count"_a);
-    m.def("lookup", &lookup, "table"_a, "index"_a);
+    m.def("lookup", &lookup, "table"_a, "index"_a, "threads"_a);
     m.def("tree", &tree, "a"_a, "b"_a);
     m.def("tables", &tables);
 }

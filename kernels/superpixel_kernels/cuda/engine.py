@@ -84,7 +84,7 @@ class CudaWorkspace:
                 given = DeviceImage(array, (row, column, channel), shape[2])
                 pixels = as_pixels(device.host_copy(array))
             else:
-                given = pixels = as_pixels(image, device.host_array)
+                given = pixels = as_pixels(image, new_array=device.host_array)
             result = self._pipeline.segment(given, (pixels.shape[0], pixels.shape[1]), settings, cancel)
 
         def make_pixel_merges(cancel: CancelToken | None) -> NDArray[np.int32]:
@@ -99,6 +99,7 @@ class CudaWorkspace:
             as_merges(result.records),
             params,
             backend="cuda",
+            threads=0,
             timings=result.seconds,
             make_pixel_merges=make_pixel_merges,
         )

@@ -128,9 +128,11 @@ class AsyncClient:
         early, close it: `async with contextlib.aclosing(client.segment_many(...)) as answers`.
         """
         book: StreamBook[Key] = StreamBook(
-            self._retry, max_inflight, wire.checked_timeout(timeout, 4 * self._timeout)
+            self._retry,
+            max_inflight,
+            wire.checked_timeout(timeout, min(4 * self._timeout, wire.LONGEST_SECONDS)),
         )
-        return self._segment_many(_asynchronous(images), book, wanted)
+        return self._segment_many(_asynchronous(images), book, wire.for_many(wanted))
 
     async def _segment_many(
         self, images: AsyncIterator[tuple[Key, ImageSource]], book: StreamBook[Key], wanted: Wanted
@@ -163,8 +165,12 @@ class AsyncClient:
                     stream = None
                     if self._closed and event is not None:
                         raise event
-                    for given_up in book.ended(event, time.monotonic()):
-                        yield given_up
+                    given_up = book.ended(event, time.monotonic())
+                    if book.in_doubt:
+                        await self.server_info()
+                        book.server_answered()
+                    for key, error in given_up:
+                        yield key, error
             if stream is not None:
                 await asyncio.to_thread(stream.finish)
         finally:

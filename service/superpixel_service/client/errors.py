@@ -181,7 +181,7 @@ def _error(
             retry_seconds = retry.retry_delay.ToMilliseconds() / 1000
     if pushback is not None:
         # As gRPC has it (proposal A6): milliseconds to wait; anything else means not to try again.
-        retry_seconds = max(retry_seconds or 0.0, int(pushback) / 1000) if pushback.isdecimal() else None
+        retry_seconds = max(retry_seconds or 0.0, float(pushback) / 1000) if pushback.isdecimal() else None
     kind = _KINDS.get(code, ServerError)
     if kind is Overloaded and retry_seconds is None and not info.reason:
         kind = MessageTooLarge  # by gRPC itself, which gives no details

@@ -13,7 +13,7 @@ import grpc
 
 from superpixel_service.client import errors, wire
 from superpixel_service.client.errors import DeadlineExceeded, InvalidRequest, SegmentError, Unavailable
-from superpixel_service.client.retry import RetryPolicy
+from superpixel_service.client.retry import RetryPolicy, is_transient
 from superpixel_service.client.segmentation import Segmentation
 from superpixel_service.client.wire import ImageSource, Wanted
 from superpixel_service.errors import Reason
@@ -47,12 +47,14 @@ class StreamBook(Generic[Key]):
     again in the next one. Every call begins with a single image, one of those that were sent least often;
     once that is answered the images of the last call follow one by one, and then the others, together. So an
     image that brings servers down takes the others with it once only, and after `max_attempts` such ends it
-    is given up. When as many calls in a row end without a single answer, everything is.
+    is given up. When as many calls in a row end without a single answer, everything is; but where they were
+    one image's alone, it may be to blame, and whether there is a server is in doubt until that is asked.
 
     Attributes:
         request_id: the id of the calls; those of the images begin with it.
         patience_seconds: longest wait for an answer.
         max_image_bytes: largest image that the server takes, as it says; set it before any is taken in.
+        in_doubt: whether to ask if there still is a server, and to say so by `server_answered`.
 
     Raises:
         ValueError: `max_inflight` is below 1.
@@ -64,6 +66,7 @@ class StreamBook(Generic[Key]):
         self.request_id = wire.new_request_id()
         self.patience_seconds = patience_seconds
         self.max_image_bytes = 0
+        self.in_doubt = False
         self._policy = policy
         self._max_inflight = max_inflight
         self._numbers = itertools.count()
@@ -164,22 +167,32 @@ class StreamBook(Generic[Key]):
             )
         self._ended_calls += 1
         self._proven = False
+        on_the_way = {name: image for name, image in self._unanswered.items() if image.on_the_way}
+        often = [name for name, image in on_the_way.items() if image.sent >= self._policy.max_attempts]
         wait = self._policy.wait_seconds(error, self._ended_calls, self.patience_seconds)
         if wait is None:
-            raise error
+            self.in_doubt = (
+                is_transient(error) and self._ended_calls >= self._policy.max_attempts and bool(often)
+            )
+            if not self.in_doubt:
+                raise error
+            wait = 0.0
         self._open_at = now + wait
         given_up = []
-        for request_id, image in list(self._unanswered.items()):
-            if not image.on_the_way:
-                continue
-            if image.sent >= self._policy.max_attempts:
+        for request_id, image in on_the_way.items():
+            if request_id in often:
                 del self._unanswered[request_id]
-                given_up.append((image.key, error))
+                given_up.append((image.key, _given_up(error, image.sent, request_id)))
             else:
                 image.on_the_way = False
                 image.suspect = True
                 image.send_at = -math.inf
         return given_up
+
+    def server_answered(self) -> None:
+        """There is a server: the images that were given up were to blame, and others have their chance."""
+        self.in_doubt = False
+        self._ended_calls = 0
 
     def stalled(self) -> DeadlineExceeded:
         """The error for a server that has said nothing for as long as the caller is ready to wait."""
@@ -188,3 +201,16 @@ class StreamBook(Generic[Key]):
             f"no answer for {self.patience_seconds:g} s, with {len(self._unanswered)} images unanswered",
             request_id=self.request_id,
         )
+
+
+def _given_up(error: SegmentError, sent: int, request_id: str) -> SegmentError:
+    """The error of an image that calls ended over, `error` being what the last one ended with."""
+    if not isinstance(error, Unavailable):
+        return error
+    return Unavailable(
+        error.code,
+        f"each of the {sent} times it was sent, the server went away",
+        reason=error.reason,
+        metadata=error.metadata,
+        request_id=request_id,
+    )

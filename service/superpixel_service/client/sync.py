@@ -49,7 +49,8 @@ class Client:
         metadata: also sent with every call.
 
     Raises:
-        ValueError: `timeout` is not above 0, or a token would be sent to another machine in plaintext.
+        ValueError: `timeout` is not above 0 or above a million seconds, or a token would be sent to another
+            machine in plaintext.
     """
 
     def __init__(
@@ -163,9 +164,11 @@ class Client:
             SegmentError: no server answers any more, or none serves streams. What was yielded stands.
         """
         book: StreamBook[Key] = StreamBook(
-            self._retry, max_inflight, wire.checked_timeout(timeout, 4 * self._timeout)
+            self._retry,
+            max_inflight,
+            wire.checked_timeout(timeout, min(4 * self._timeout, wire.LONGEST_SECONDS)),
         )
-        return self._segment_many(iter(images), book, wanted)
+        return self._segment_many(iter(images), book, wire.for_many(wanted))
 
     def _segment_many(
         self, images: Iterator[tuple[Key, ImageSource]], book: StreamBook[Key], wanted: Wanted
@@ -198,7 +201,11 @@ class Client:
                     stream = None
                     if self._closed and event is not None:
                         raise event
-                    yield from book.ended(event, time.monotonic())
+                    given_up = book.ended(event, time.monotonic())
+                    if book.in_doubt:
+                        self.server_info()
+                        book.server_answered()
+                    yield from given_up
             if stream is not None:
                 stream.finish()
         finally:

@@ -1,5 +1,6 @@
 """What both clients put on the wire and read from it; protobuf goes no further than this and `stream.py`."""
 
+import errno
 import importlib.resources
 import io
 import json
@@ -8,7 +9,7 @@ import os
 import uuid
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, TypedDict
+from typing import Any, Literal, TypeAlias, TypedDict, cast
 
 import grpc
 import numpy as np
@@ -32,6 +33,12 @@ local network does. Larger images are sent as PNG, which keeps them within the s
 
 MAX_ANSWER_BYTES = 256 << 20
 """Largest answer taken; gRPC's own default is 4 MB."""
+
+LONGEST_SECONDS = 1e6
+"""Longest deadline; clocks and locks take no such thing as an endless one."""
+
+_MAX_FILE_BYTES = 2**31 - 1
+"""No protobuf message is larger."""
 
 _UINT32_MAX = 2**32 - 1
 _PRIORITIES = {"interactive": pb.PRIORITY_INTERACTIVE, "bulk": pb.PRIORITY_BULK}
@@ -127,12 +134,24 @@ def checked_timeout(timeout: float | None, default: float) -> float:
     """`timeout`, or `default` where it is None, in seconds.
 
     Raises:
-        ValueError: it is not above 0.
+        ValueError: it is not above 0, or above `LONGEST_SECONDS`.
     """
     seconds = default if timeout is None else timeout
-    if not seconds > 0:
-        raise ValueError(f"timeout must be a number of seconds above 0, got {seconds}")
+    if not 0 < seconds <= LONGEST_SECONDS:
+        raise ValueError(
+            f"timeout must be a number of seconds above 0, at most {LONGEST_SECONDS:.0f}, got {seconds}"
+        )
     return seconds
+
+
+def for_many(wanted: Wanted) -> Wanted:
+    """The same, to be read once for each of many images: an iterator could be read but once."""
+    listed = ("counts", "areas", "region_of_interest")
+    held: Any = {
+        name: tuple(value) if name in listed and isinstance(value, Iterable) else value
+        for name, value in wanted.items()
+    }
+    return cast(Wanted, held)
 
 
 def build_request(
@@ -157,8 +176,8 @@ def build_request(
     return pb.SegmentRequest(
         **_source(image),
         target_counts=_counts(counts),
-        target_areas=[areas] if isinstance(areas, int | float) else areas,
-        compactness=compactness,
+        target_areas=map(float, areas if isinstance(areas, Iterable) else [areas]),
+        compactness=None if compactness is None else float(compactness),
         label_encoding=pb.LABEL_ENCODING_SPX,
         include_hierarchy=include_hierarchy,
         include_regions=include_regions,
@@ -179,9 +198,11 @@ def _source(image: ImageSource) -> dict[str, Any]:
         return {"encoded_image": bytes(image)}
     if isinstance(image, str | os.PathLike):
         try:
-            return {"encoded_image": Path(image).read_bytes()}
+            return {"encoded_image": read_image_file(Path(image))}
         except OSError as error:
             raise InvalidImage(f"cannot read {os.fspath(image)}: {error.strerror or error}") from error
+        except ValueError as error:  # a zero byte in the name
+            raise InvalidImage(f"cannot read {os.fspath(image)!r}: {error}") from error
     if isinstance(image, Image.Image):
         return _pixels(*_from_pillow(image))
     if isinstance(image, np.ndarray):
@@ -192,8 +213,26 @@ def _source(image: ImageSource) -> dict[str, Any]:
     )
 
 
+def read_image_file(path: Path) -> bytes:
+    """The file's bytes.
+
+    Raises:
+        OSError: it cannot be read, or is too large to be sent at all.
+    """
+    with path.open("rb") as file:
+        if os.fstat(file.fileno()).st_size > _MAX_FILE_BYTES:
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
+        return file.read()
+
+
 def _from_pillow(picture: Image.Image) -> tuple[NDArray[Any], bool]:
     """Its pixels as uint8, or 16-bit gray, and whether they are the latter."""
+    try:
+        picture.load()  # of a file, it may be read only now
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise InvalidImage("the Pillow image cannot be decoded: damaged, cut off, or closed") from error
     if picture.mode.startswith("I;16"):
         return np.asarray(picture), True
     if picture.mode in {"I", "F"}:

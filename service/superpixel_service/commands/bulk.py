@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import signal
+import stat
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from superpixel_service.commands.output import (
     EXIT_FAILED,
     EXIT_OK,
     EXIT_USAGE,
+    CannotPlace,
     CommandFailed,
     make_folder,
     read_file,
@@ -94,12 +96,16 @@ def _make(maker: Maker, todo: Iterable[Path], folder: Path, out: Path, tally: Ta
                 tally.failed.append(str(result))
             else:
                 output = _output_of(image, folder, out)
-                make_folder(output.parent)
-                save(output, result.spx)
-                tally.made += 1
-                if not quiet:
-                    write(str(output))
-                    sys.stdout.flush()
+                try:
+                    make_folder(output.parent)
+                    save(output, result.spx)
+                except CannotPlace as error:
+                    tally.failed += error.lines
+                else:
+                    tally.made += 1
+                    if not quiet:
+                        write(str(output))
+                        sys.stdout.flush()
             progress.show(tally.made, len(tally.failed))
 
 
@@ -149,7 +155,15 @@ def _find_images(folder: Path) -> list[Path]:
             for name in names
             if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES
         ]
-    return sorted(found)
+    return sorted(filter(_may_be_read, found))
+
+
+def _may_be_read(path: Path) -> bool:
+    """Not of pipes, sockets and devices: whoever opens one may wait for ever. What is gone is told later."""
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except OSError:
+        return True
 
 
 def _output_of(image: Path, folder: Path, out: Path) -> Path:
@@ -177,10 +191,13 @@ def _lock(out: Path) -> Iterator[None]:
     except OSError as error:
         raise CommandFailed(reason(error, out)) from None
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise CommandFailed(f"{out}: another run is writing there") from None
+        except OSError as error:  # not every network's file system has locks
+            raise CommandFailed(f"cannot be locked: {reason(error, out)}") from None
         yield
-    except BlockingIOError:
-        raise CommandFailed(f"{out}: another run is writing there") from None
     finally:
         os.close(descriptor)
 
@@ -194,12 +211,14 @@ def _check_record(out: Path, parameters: dict[str, object]) -> None:
     try:
         recorded = json.loads(read_file(path))
     except ValueError:
-        raise CommandFailed(f"{path}: damaged; choose another --out, or remove this folder") from None
+        recorded = None
+    if not isinstance(recorded, dict):
+        raise CommandFailed(f"{path}: damaged; choose another --out, or remove this folder")
     if recorded != parameters:
         differing = ", ".join(
-            f"{name} {recorded.get(name)} there, {value} now"
-            for name, value in parameters.items()
-            if recorded.get(name) != value
+            f"{name} {recorded.get(name)} there, {parameters.get(name)} now"
+            for name in (*parameters, *sorted(recorded.keys() - parameters.keys()))
+            if recorded.get(name) != parameters.get(name)
         )
         raise CommandFailed(
             f"{out}: holds label maps made with other parameters ({differing}); choose another --out",

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 import superpixel_kernels as kernels
 from superpixel_kernels.pixels import as_pixels
 from superpixel_service import convert
-from superpixel_service.client.wire import build_request
+from superpixel_service.client.wire import build_request, read_image_file
 from superpixel_service.commands.makers import Made, Parameters, Refused
 from superpixel_service.commands.output import reason
 from superpixel_service.config import Settings
@@ -122,7 +122,7 @@ def _accepted(image: Path, parameters: Parameters) -> Task:
     try:
         # As a client would send it and a server would read it.
         request = build_request(
-            image.read_bytes(),
+            read_image_file(image),
             counts=parameters.counts,
             compactness=parameters.compactness,
             include_hierarchy=parameters.hierarchy,

@@ -1,6 +1,8 @@
 """How commands talk: data on standard output, messages on standard error, files all at once or not at all."""
 
 import contextlib
+import errno
+import hashlib
 import json
 import os
 import sys
@@ -21,6 +23,13 @@ class CommandFailed(Exception):
         super().__init__(*lines)
         self.lines = lines
         self.status = status
+
+
+class CannotPlace(CommandFailed):
+    """A file cannot have that name or place; others can."""
+
+
+_OF_THE_PLACE = frozenset({errno.ENAMETOOLONG, errno.EISDIR, errno.ENOTDIR, errno.EEXIST})
 
 
 def say(*lines: str) -> None:
@@ -83,29 +92,46 @@ def make_folder(path: Path) -> None:
     """Make the folder and those above it, if they are not there.
 
     Raises:
+        CannotPlace: something else is in its place.
         CommandFailed: it cannot be made.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise CommandFailed(reason(error, path)) from None
+        raise _not_written(error, path) from None
 
 
 def save(path: Path, data: bytes) -> None:
     """Write a file so that it is there whole or not at all, whenever the process ends.
 
     Raises:
+        CannotPlace: not under that name; others may be.
         CommandFailed: it cannot be written.
     """
-    # A fixed name: what a killed process left behind is written over by the next one.
-    part = path.with_name(f".{path.name}.part")
+    part = part_of(path)
     try:
         part.write_bytes(data)
         part.replace(path)
     except OSError as error:
+        raise _not_written(error, path) from None
+    finally:
         with contextlib.suppress(OSError):
-            part.unlink()
-        raise CommandFailed(reason(error, path)) from None
+            part.unlink(missing_ok=True)
+
+
+def part_of(path: Path) -> Path:
+    """Where a file is while it is written.
+
+    Always the same, so that what a killed process left behind is written over by the next one; and short, so
+    that whatever name a file can have, its part can, too.
+    """
+    digest = hashlib.blake2b(os.fsencode(path.name), digest_size=8).hexdigest()
+    return path.with_name(f".{digest}.part")
+
+
+def _not_written(error: OSError, path: Path) -> CommandFailed:
+    kind = CannotPlace if error.errno in _OF_THE_PLACE else CommandFailed
+    return kind(reason(error, path))
 
 
 def reason(error: OSError, path: Path | str | None = None) -> str:

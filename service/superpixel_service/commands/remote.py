@@ -133,7 +133,9 @@ def _made(answer: Segmentation) -> Made:
 def _refused(image: Path, error: SegmentError) -> Refused:
     if isinstance(error.__cause__, OSError):  # nothing was sent: the file could not be read
         return Refused(reason(error.__cause__, image))
-    return refusal(image, error.field, _text(error))
+    # Of one image, it does not mean that there is no server.
+    text = error.message if isinstance(error, Unavailable) else _text(error)
+    return refusal(image, error.field, text)
 
 
 def _text(error: SegmentError) -> str:

@@ -1,0 +1,36 @@
+#include "memory.h"
+
+#include <sys/mman.h>
+
+#include <cstdlib>
+#include <new>
+
+namespace superpixel {
+namespace {
+
+constexpr size_t kHugePage = size_t{2} << 20;
+constexpr size_t kLarge = 2 * kHugePage;
+
+// Large blocks begin with a huge page and are whole ones, so that advice about one touches nothing else.
+size_t whole_pages(size_t bytes) { return (bytes + kHugePage - 1) / kHugePage * kHugePage; }
+
+}  // namespace
+
+void* allocate(size_t bytes) {
+    void* memory = nullptr;
+    if (bytes < kLarge) {
+        memory = std::malloc(bytes > 0 ? bytes : 1);
+    } else {
+        memory = std::aligned_alloc(kHugePage, whole_pages(bytes));
+        // A wish: where the system has no huge pages, or gives them unasked, nothing changes.
+        if (memory != nullptr) static_cast<void>(madvise(memory, whole_pages(bytes), MADV_HUGEPAGE));
+    }
+    if (memory == nullptr) throw std::bad_alloc();
+    return memory;
+}
+
+bool lend(void* memory, size_t bytes) {
+    return bytes >= kLarge && madvise(memory, whole_pages(bytes), MADV_FREE) == 0;
+}
+
+}  // namespace superpixel

@@ -1,0 +1,196 @@
+"""Every shell command that the documents show is run as it stands there, or named here with the reason."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import superpixel_kernels as kernels
+from superpixel_kernels import codec
+from tests.service.harness import RunningServer, running_server
+
+ROOT = Path(__file__).parents[2]
+PHOTO = ROOT / "examples" / "photos" / "astronaut.jpg"
+
+# What a document's commands begin with, be they a block or a word in a sentence.
+PROGRAMS = "superpixel|make|pip|python|docker|kubectl|helm|npm|node|npx|go|protoc|grpcurl"
+BLOCK = re.compile(r"^```(?:sh|bash|shell|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+WORDS = re.compile(rf"`((?:{PROGRAMS}) [^`]+)`")
+
+NOT_RUN_DOCUMENTS = {
+    "benchmarks/README.md": "needs the peers' environment and photographs; tests/benchmarks runs the parts",
+    "deploy/README.md": "needs a container engine",
+    "tests/README.md": "how to run these tests",
+}
+NOT_RUN = {
+    "pip install superpixel-service": "needs an index that has it; test_wheel.py installs what is built",
+    "superpixel COMMAND --help": "COMMAND stands for any; test_cli.py asks each for help",
+    "superpixel segment --server 127.0.0.1:50051": "a part of a command; the whole is in README.md",
+    # The Go program of that page was compiled and run by hand (see tests/README.md).
+    "protoc -I protos -I examples/node --go_out=. --go-grpc_out=. \\": "needs Go, above 500 MB",
+}
+RUNS_ON = ("superpixel serve",)
+"""These serve until they are stopped."""
+
+WRITES = {
+    "superpixel segment examples/photos/astronaut.jpg": {"pictures/astronaut.spx": (1600, 400, 100)},
+    "superpixel bulk examples/photos": {"label-maps/astronaut.jpg.spx": (5000, 77)},
+    "superpixel bulk photos": {"maps/astronaut.jpg.spx": (400,)},
+    "superpixel bulk PHOTOS": {"MAPS/astronaut.jpg.spx": (5000, 77)},
+    "superpixel segment photo.jpg": {"DIR/photo.spx": (400, 100)},
+    "grpcurl": {"astronaut.spx": (1600, 400, 100)},
+    "node segment.mjs": {"examples/node/astronaut.spx": (1600, 400, 100)},
+}
+"""Label maps that a command leaves, with counts at which they must be right."""
+
+
+@dataclass(frozen=True)
+class Command:
+    document: str
+    text: str
+
+    @property
+    def first_line(self) -> str:
+        return self.text.splitlines()[0]
+
+
+def commands() -> list[Command]:
+    found = []
+    for document in documents():
+        text = (ROOT / document).read_text()
+        matches = [*BLOCK.finditer(text), *WORDS.finditer(BLOCK.sub("", text))]
+        found += [Command(document, match[1].strip()) for match in matches]
+    return list(dict.fromkeys(found))
+
+
+def documents() -> list[str]:
+    folders = ("docs", "benchmarks", "deploy", "tests", "kernels", "examples", "service", "protos")
+    pages = [*ROOT.glob("*.md"), *(page for folder in folders for page in (ROOT / folder).rglob("*.md"))]
+    return sorted(str(page.relative_to(ROOT)) for page in pages if "node_modules" not in page.parts)
+
+
+RUN = [
+    command
+    for command in commands()
+    if command.document not in NOT_RUN_DOCUMENTS and command.first_line not in NOT_RUN
+]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[RunningServer]:
+    with running_server() as running:
+        yield running
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Where commands run: what they name lies in it, and stand-ins for what cannot be here come first."""
+    shutil.copytree(ROOT / "examples", tmp_path / "examples", ignore=shutil.ignore_patterns("node_modules"))
+    shutil.copytree(ROOT / "protos", tmp_path / "protos")
+    shutil.copy(PHOTO, tmp_path / "photo.jpg")
+    (tmp_path / "photo.spx").write_bytes(kernels.segment(photo()).encode(50))
+    for name in ("photos", "PHOTOS"):
+        (tmp_path / name).mkdir()
+        shutil.copy(PHOTO, tmp_path / name)
+    stand_ins = tmp_path / "bin"
+    stand_ins.mkdir()
+    # Whether the target is there and what it would run; these tests are within one of them.
+    write_program(
+        stand_ins / "make", f'exec {shutil.which("make")} -C {ROOT} --dry-run -o .venv/.package "$@"'
+    )
+    write_program(
+        stand_ins / "grpcurl", f'exec {sys.executable} {Path(__file__).with_name("grpcurl.py")} "$@"'
+    )
+    return tmp_path
+
+
+def write_program(path: Path, script: str) -> None:
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+
+
+def photo() -> np.ndarray:
+    return np.asarray(Image.open(PHOTO))
+
+
+@pytest.mark.parametrize("command", RUN, ids=lambda command: f"{command.document}: {command.first_line[:50]}")
+def test_a_command_of_the_documents(command: Command, server: RunningServer, folder: Path) -> None:
+    script = command.text.replace("127.0.0.1:50051", server.listen).replace("127.0.0.1:50052", server.health)
+    environment = {
+        **os.environ,
+        "PATH": os.pathsep.join((str(folder / "bin"), str(Path(sys.executable).parent), os.environ["PATH"])),
+    }
+    if command.text.startswith(RUNS_ON):
+        serves(re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:0", command.text), environment)
+        return
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    hierarchy = kernels.segment(photo())
+    for part, written in WRITES.items():
+        for path, counts in written.items() if part in command.text else ():
+            label_map = codec.decode((folder / path).read_bytes())
+            for count in counts:
+                expected = hierarchy.cut(min(count, hierarchy.base_count))
+                actual = label_map.labels_at(min(count, hierarchy.base_count))
+                assert np.array_equal(actual, expected), (path, count)
+
+
+def serves(script: str, environment: dict[str, str]) -> None:
+    """The command starts a server, which ends as it should."""
+    process = subprocess.Popen(
+        ["bash", "-c", f"exec {script}"],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**environment, "SUPERPIXEL_LOG_FORMAT": "json", **free_ports(script)},
+    )
+    try:
+        server = RunningServer(process)
+        with server.channel:
+            assert server.health_status() == "SERVING"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+    finally:
+        process.kill()
+        process.wait()
+        process.stderr.close()
+
+
+def free_ports(script: str) -> dict[str, str]:
+    """Free ports for what the command leaves at its default, which may be in use on this machine."""
+    names = ("listen", "health-listen", "metrics-listen")
+    return {
+        f"SUPERPIXEL_{name.upper().replace('-', '_')}": "127.0.0.1:0"
+        for name in names
+        if f"--{name} " not in script
+    }
+
+
+def test_every_label_map_that_is_looked_at_is_some_commands() -> None:
+    texts = [command.text for command in RUN]
+    assert [part for part in WRITES if not any(part in text for text in texts)] == []
+
+
+def test_what_is_not_run_is_still_in_the_documents() -> None:
+    first_lines = {command.first_line for command in commands()}
+    assert set(NOT_RUN) - first_lines == set()
+    assert set(NOT_RUN_DOCUMENTS) - set(documents()) == set()
+
+
+def test_the_documents_for_users_are_run() -> None:
+    assert {"README.md", "docs/clients.md", "docs/command-line.md"} <= {command.document for command in RUN}
