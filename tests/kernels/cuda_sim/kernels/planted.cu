@@ -73,8 +73,12 @@ PLANTED(plain_add_of_blocks)
 // One thread reads what one of another block writes, in either order.
 BODY read_beside_a_write ARGUMENTS {
     int seen = 0;
-    if (threadIdx.x == 7 && blockIdx.x == 0)
-        seen = static_cast<int>(kMended ? *static_cast<volatile unsigned*>(word) : *word);
+    if (threadIdx.x == 7 && blockIdx.x == 0) {
+        if (kMended)
+            seen = static_cast<int>(*static_cast<volatile unsigned*>(word));
+        else
+            seen = static_cast<int>(*word);
+    }
     if (threadIdx.x == 7 && blockIdx.x == 1) *static_cast<volatile unsigned*>(word) = 0;
     out[global_index()] = in[global_index()] + seen;
 }
