@@ -53,7 +53,7 @@ RESULTS = {
 LINE = r"planted\.cu:\d+"
 THREAD = r"thread \d+ of block \d"
 AT = f"{THREAD} at {LINE}"
-RACE = rf"race on .*: (read|write) by \d+ of block \d at {LINE}.*, not ordered after the .* at {LINE}"
+RACE = rf"race on .*: (\w+ )*(read|write) by \d+ of block \d at {LINE}.*, not ordered after the .* at {LINE}"
 PLANTED = [
     ("missing_barrier", "race", rf"race on the shared variable `tile`.*{LINE}"),
     ("missing_barrier", "result", ""),
@@ -62,6 +62,9 @@ PLANTED = [
     ("plain_add", "race", RACE),
     ("plain_add", "race", "the array of `word`"),
     ("plain_add_of_blocks", "race", RACE),
+    ("read_beside_a_write", "race", RACE),
+    ("write_beside_a_read", "race", RACE),
+    ("plain_pair", "race", RACE),
     ("static_overrun", "plain", r"beside the shared variable `tile`, by block \d"),
     ("static_overrun", "race", rf"out of bounds, the shared variable `tile`.*{AT}"),
     ("static_overrun", "asan", rf"{THREAD}[^$]*{LINE}.*index 64 out of bounds"),
@@ -91,7 +94,7 @@ PLANTED = [
     (name, mode, message)
     for mode in MODES
     for name, message in (
-        ("left_before_the_barrier", rf"divergent barrier: {THREAD}.* at {LINE}, but thread 5 .* has left"),
+        ("left_before_the_barrier", rf"divergent barrier: {THREAD}.* at {LINE}, but {THREAD} has left"),
         ("two_barriers", rf"divergent barrier: {THREAD} waits .* at {LINE}, {THREAD} at .* {LINE}"),
         ("waits_for_a_block", rf"deadlock[^$]*block \d.*spinning at {LINE}[^$]* of 3 blocks have not begun"),
         ("lock_kept", rf"deadlock[^$]*spinning at {LINE}"),

@@ -70,6 +70,43 @@ BODY plain_add_of_blocks ARGUMENTS {
 }
 PLANTED(plain_add_of_blocks)
 
+// One thread reads what one of another block writes, in either order.
+BODY read_beside_a_write ARGUMENTS {
+    int seen = 0;
+    if (threadIdx.x == 7 && blockIdx.x == 0) {
+        if (kMended)
+            seen = static_cast<int>(*static_cast<volatile unsigned*>(word));
+        else
+            seen = static_cast<int>(*word);
+    }
+    if (threadIdx.x == 7 && blockIdx.x == 1) *static_cast<volatile unsigned*>(word) = 0;
+    out[global_index()] = in[global_index()] + seen;
+}
+PLANTED(read_beside_a_write)
+
+BODY write_beside_a_read ARGUMENTS {
+    int seen = 0;
+    if (threadIdx.x == 7 && blockIdx.x == 0) seen = static_cast<int>(*static_cast<volatile unsigned*>(word));
+    if (threadIdx.x == 7 && blockIdx.x == 1) {
+        if (kMended)
+            *static_cast<volatile unsigned*>(word) = 0;
+        else
+            *word = 0;
+    }
+    out[global_index()] = in[global_index()] + seen;
+}
+PLANTED(write_beside_a_read)
+
+// One thread, then another of its block, with nothing between.
+BODY plain_pair ARGUMENTS {
+    int seen = 0;
+    if (threadIdx.x == 40 && blockIdx.x == 0) seen = static_cast<int>(*word);
+    if (kMended) __syncthreads();
+    if (threadIdx.x == 3 && blockIdx.x == 0) *word = 0;
+    out[global_index()] = in[global_index()] + seen;
+}
+PLANTED(plain_pair)
+
 BODY static_overrun ARGUMENTS {
     __shared__ int tile[64];
     const int t = static_cast<int>(threadIdx.x);
@@ -111,7 +148,7 @@ PLANTED(local_overrun)
 
 BODY left_before_the_barrier ARGUMENTS {
     const int i = global_index();
-    if (!kMended && threadIdx.x == 5) return;
+    if (!kMended && threadIdx.x < 32) return;
     __syncthreads();
     out[i] = in[i];
 }

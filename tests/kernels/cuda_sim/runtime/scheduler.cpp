@@ -375,9 +375,10 @@ Warp* choose_warp() {
     for (u32 i = 0; i < count; ++i) {
         Block& block = *resident[(first + i) % count];
         if (block.ready_warps == 0) continue;
-        const u32 turn = scheduling.below(32);
-        const u32 turned = block.ready_warps >> turn | block.ready_warps << (32 - turn) % 32;
-        return &block.warps[(static_cast<u32>(__builtin_ctz(turned)) + turn) % 32];
+        u32 ready = block.ready_warps;
+        for (u32 skip = scheduling.below(static_cast<u32>(__builtin_popcount(ready))); skip > 0; --skip)
+            ready &= ready - 1;
+        return &block.warps[static_cast<u32>(__builtin_ctz(ready))];
     }
     return nullptr;
 }
