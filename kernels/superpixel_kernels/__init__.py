@@ -47,6 +47,7 @@ __all__ = [
     "Workspace",
     "available_backends",
     "available_instruction_sets",
+    "choose_backend",
     "errors",
     "segment",
     "why_no_cuda",

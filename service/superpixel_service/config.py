@@ -94,7 +94,15 @@ class Settings(BaseSettings):
     allow_plaintext: bool = Field(
         default=False, description="listen without TLS beyond this machine, too: true or false"
     )
-    backend: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="engine: auto, cpu or cuda")
+    backend: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto", description="engine: cuda, cpu, or auto: cuda where there is a GPU"
+    )
+    device: int = Field(default=0, ge=0, le=255, description="index of the GPU, with backend cuda")
+    max_device_bytes: int = Field(
+        default=0,
+        ge=0,
+        description="GPU memory for one image, of each worker; 0: what the GPU has",
+    )
     workers: int = Field(
         default=0,
         ge=0,

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 import superpixel_kernels as kernels
 from superpixel_kernels.codec import Regions as MeasuredRegions
 from superpixel_kernels.errors import Cancelled
+from superpixel_kernels.errors import DeviceLost as KernelsDeviceLost
 from superpixel_kernels.params import DEFAULT_COMPACTNESS, MAX_COMPACTNESS
 from superpixel_service.admission import AdmissionQueue
 from superpixel_service.cache import AnswerCache, Key, key_of
@@ -68,6 +69,9 @@ _PIXELS_A_THREAD = 1 << 15
 
 # So many bugs in a row, each with another image perhaps, and the engine has to prove that it still works.
 _FAILURES_OF_A_SUSPECT = 3
+
+
+Workspace = kernels.Workspace | kernels.CudaWorkspace
 
 
 @dataclass(eq=False, slots=True)
@@ -166,7 +170,8 @@ class _Worker:
     Attributes:
         begun: stages begun so far, by name; those of the server's own sample do not count.
         steps: steps begun in jobs that are over, likewise.
-        died: an error ended the thread.
+        died: an error ended the thread, or its device is lost.
+        workspace: what it works in, once it is warm.
     """
 
     lane: Lane
@@ -175,30 +180,34 @@ class _Worker:
     begun: dict[str, int] = field(default_factory=lambda: dict.fromkeys(STAGES, 0))
     steps: int = 0
     died: bool = False
+    workspace: Workspace | None = None
 
 
 class Engine:
     """Does tasks, a number of them at the same time.
 
     Attributes:
-        backend: the engine in use, "cpu" or "cuda"; known after `start`.
+        backend: the engine in use, "cpu" or "cuda".
+
+    Raises:
+        BackendUnavailable: the engine that the settings name cannot run here.
     """
 
     def __init__(self, settings: Settings, queue: AdmissionQueue[Job], speed: Speed | None = None) -> None:
         self._settings = settings
         self._queue = queue
         self._speed = speed or Speed()
-        workers = settings.workers or len(os.sched_getaffinity(0))
-        self._workers = [_Worker(lane) for lane in Lane for _ in range(workers)]
-        workspace = kernels.Workspace(threads=settings.threads_per_image)
-        self._device = f"{workspace.threads} threads, {workspace.instruction_set}"
+        cores = len(os.sched_getaffinity(0))
+        self._workers = [_Worker(lane) for lane in Lane for _ in range(settings.workers or cores)]
+        self.backend = kernels.choose_backend(settings.backend)
+        threads = settings.threads_per_image or cores
+        self._devices = {"cpu": f"{threads} threads, {kernels.available_instruction_sets()[-1]}"}
         self._cache = AnswerCache(settings.cache_bytes)
         self._lock = threading.Lock()  # over what follows, and over the callers of jobs
         self._findable: dict[tuple[Key, Lane], Job] = {}
         self._answers = 0
         self._failures = 0  # bugs since the last answer
         self._sample: Task | None = None
-        self.backend = ""
 
     def start(self, sample: Task) -> None:
         """Start the workers. When this returns, each has done `sample` all the way and is warm.
@@ -219,7 +228,12 @@ class Engine:
             for failure in failures:
                 traceback.clear_frames(failure.__traceback__)
             raise failures[0]
-        self.backend = warm[0].result().backend
+        log.info(
+            "engine",
+            backend=self.backend,
+            device=self._devices[self.backend],
+            **({"no_cuda": why} if self.backend == "cpu" and (why := kernels.why_no_cuda()) else {}),
+        )
 
     def stop(self) -> None:
         """Wait for the workers to end, which they do when the queue is closed and what was in it is done."""
@@ -229,8 +243,7 @@ class Engine:
 
     def backends(self) -> dict[str, str]:
         """What each backend that can run here runs on, by its name; the one in use comes first."""
-        others = (name for name in kernels.available_backends() if name != self.backend)
-        return dict.fromkeys((self.backend, *others), self._device)
+        return {name: self._devices[name] for name in (self.backend, "cpu")}
 
     def run(self, task: Task, deadline: Deadline, when_over: Callable[[Callable[[], None]], bool]) -> Answer:
         """Have `task` done and wait for it, or find it done or under way.
@@ -345,6 +358,16 @@ class Engine:
         jobs = [worker.job for worker in self._workers]
         return sum(1 for job in jobs if job is not None and job.token.waiting)
 
+    def gpu_used_bytes(self) -> dict[str, int]:
+        """Bytes in use of the memory of each GPU that this engine runs on, by the GPU's name."""
+        workspaces = [worker.workspace for worker in self._workers]
+        used = {
+            workspace.device_name: workspace
+            for workspace in workspaces
+            if isinstance(workspace, kernels.CudaWorkspace)
+        }
+        return {name: workspace.device_used_bytes for name, workspace in used.items()}
+
     @property
     def cache_bytes(self) -> int:
         """Bytes of the answers kept."""
@@ -410,8 +433,8 @@ class Engine:
 
     def _work_on(self, worker: _Worker, warm: Future[Answer]) -> None:
         assert self._sample is not None  # noqa: S101 (set before the threads start)
-        workspace = kernels.Workspace(threads=self._settings.threads_per_image)
         try:
+            worker.workspace = workspace = self._new_workspace()
             warm.set_result(self._run_stages(Job(self._sample, Deadline.after(None)), worker, workspace))
         except Exception as error:  # noqa: BLE001 (the starting thread raises it)
             warm.set_exception(error)
@@ -423,13 +446,25 @@ class Engine:
             worker.job = None
             del job  # while it waits for the next one, a worker holds no image
 
-    def _do(self, job: Job, worker: _Worker, workspace: kernels.Workspace) -> None:
+    def _new_workspace(self) -> Workspace:
+        if self.backend == "cpu":
+            return kernels.Workspace(threads=self._settings.threads_per_image)
+        limit = self._settings.max_device_bytes or None
+        workspace = kernels.CudaWorkspace(self._settings.device, limit_bytes=limit)
+        self._devices["cuda"] = workspace.device_name
+        return workspace
+
+    def _do(self, job: Job, worker: _Worker, workspace: Workspace) -> None:
         """Do the job and settle its future; before that, its caller finds room in the queue for more."""
         try:
             answer = self._answer(job, worker, workspace)
-        except Exception as error:  # noqa: BLE001 (the call's own thread raises it)
+        except Exception as error:
             # The traceback's frames hold pixels and hierarchies; its text needs none of them.
             traceback.clear_frames(error.__traceback__)
+            if isinstance(error, KernelsDeviceLost):
+                log.critical("device_lost", exc_info=error)
+                worker.died = True
+                error = DeviceLost()
             if not isinstance(error, ServiceError | MemoryError):
                 self._failures += 1
             self._land(job, None)
@@ -457,7 +492,7 @@ class Engine:
             if answer is not None and job.lane is Lane.INTERACTIVE:
                 self._cache.put(job.key, answer)
 
-    def _answer(self, job: Job, worker: _Worker, workspace: kernels.Workspace) -> Answer:
+    def _answer(self, job: Job, worker: _Worker, workspace: Workspace) -> Answer:
         try:
             left = job.seconds_left
             if left is not None and 0 < left < self._speed.seconds(1, job.pixels):
@@ -466,7 +501,7 @@ class Engine:
         except Cancelled:
             raise job.given_up() or CallCancelled() from None
 
-    def _run_stages(self, job: Job, worker: _Worker, workspace: kernels.Workspace) -> Answer:
+    def _run_stages(self, job: Job, worker: _Worker, workspace: Workspace) -> Answer:
         task = job.task
         taken = self._begin_stage(job, worker, "decode")
         pixels, notices = decode(task.image, task.region)
@@ -474,7 +509,6 @@ class Engine:
         hierarchy = kernels.segment(
             pixels,
             kernels.SegmentParams() if task.compactness is None else kernels.SegmentParams(task.compactness),
-            backend=self._settings.backend,
             threads=self._threads(pixels.shape[0] * pixels.shape[1], workspace),
             cancel=job.token,
             workspace=workspace,
@@ -520,11 +554,13 @@ class Engine:
             worker.begun[stage] += 1
         return _working_time(job)
 
-    def _threads(self, pixels: int, workspace: kernels.Workspace) -> int:
+    def _threads(self, pixels: int, workspace: Workspace) -> int:
         """How many for an image: all where it is alone, one where many are at work.
 
         They share the cores either way, and a thread that waits for no other is faster.
         """
+        if isinstance(workspace, kernels.CudaWorkspace):
+            return 0
         share = workspace.threads // max(1, self._queue.side_by_side())
         return max(1, min(share, pixels // _PIXELS_A_THREAD))
 

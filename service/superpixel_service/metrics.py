@@ -258,6 +258,14 @@ class _Collector(Collector):
             "Bulk images that stand still, begun and held up by interactive work.",
             self._engine.held(),
         )
+        memory = GaugeMetricFamily(
+            "superpixel_gpu_memory_used_bytes",
+            "Bytes of a GPU's memory in use, by anyone.",
+            labels=["device"],
+        )
+        for device, used in self._engine.gpu_used_bytes().items():
+            memory.add_metric([device], used)
+        yield memory
         yield GaugeMetricFamily(
             "superpixel_cache_bytes", "Bytes of the answers kept.", self._engine.cache_bytes
         )

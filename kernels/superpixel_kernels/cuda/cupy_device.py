@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from superpixel_kernels.cuda.device import Argument, DeviceArray
-from superpixel_kernels.cuda.source import OPTIONS, file_of, source
+from superpixel_kernels.cuda.source import OPTIONS, file_of, files, source
 from superpixel_kernels.errors import BackendUnavailable, DeviceLost, InvalidImage, OutOfMemory
 
 INSTALL_HINT = (
@@ -45,6 +45,8 @@ def _error_name(error: Exception) -> str:
 class CupyDevice:
     """One GPU and one stream of it. Used by one thread at a time.
 
+    The first of a process compiles all kernels, which takes seconds, or finds them on disk.
+
     Args:
         index: which GPU.
 
@@ -66,6 +68,9 @@ class CupyDevice:
             self._stream = cupy.cuda.Stream(non_blocking=True)
         self.name: str = cupy.cuda.runtime.getDeviceProperties(index)["name"].decode()
         self._kernels: dict[str, Any] = {}
+        with self._device:
+            for file in files():
+                _module(cupy, file, index)
 
     @contextmanager
     def active(self) -> Iterator[None]:
@@ -173,7 +178,7 @@ class CupyDevice:
         return milliseconds / 1e3
 
     def used_bytes(self) -> int:
-        """Bytes of the GPU's memory in use, by anyone."""
+        """See `Device`."""
         with self._device:
             free, total = self._cupy.cuda.runtime.memGetInfo()
         return int(total - free)
@@ -193,4 +198,6 @@ def _dimensions(size: int | tuple[int, int]) -> tuple[int, ...]:
 def _module(cupy: Any, file: str, index: int) -> Any:
     """The compiled kernels of one file, for the GPU of this index, which is the current one."""
     del index  # modules belong to a device: one of them each
-    return cupy.RawModule(code=source(file), options=OPTIONS)
+    module = cupy.RawModule(code=source(file), options=OPTIONS)
+    module.compile()
+    return module

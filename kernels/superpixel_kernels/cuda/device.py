@@ -87,5 +87,8 @@ class Device(Protocol):
     def seconds_between(self, start: Any, end: Any) -> float:
         """Seconds the device spent between two marks; after a download, so that both are reached."""
 
+    def used_bytes(self) -> int:
+        """Bytes of the device's memory in use, by anyone; may be asked from any thread."""
+
     def resident_blocks(self, kernel: str, block: int, *, shared_bytes: int = 0) -> int:
         """How many blocks of `block` threads the device can hold at the same time."""

@@ -59,6 +59,11 @@ class CudaWorkspace:
         """Device memory held, in bytes."""
         return self._pipeline.workspace.bytes
 
+    @property
+    def device_used_bytes(self) -> int:
+        """Bytes of the device's memory in use, by anyone."""
+        return self._pipeline.device.used_bytes()
+
     def segment(self, image: Any, params: SegmentParams, cancel: CancelToken | None = None) -> Hierarchy:
         """Segment an image; see `superpixel_kernels.segment`.
 

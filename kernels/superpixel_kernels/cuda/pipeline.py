@@ -22,7 +22,6 @@ from superpixel_kernels.cuda.workspace import (
     graph_layout,
     image_layout,
 )
-from superpixel_kernels.errors import Cancelled
 
 Observer = Callable[[str, Stage], None]
 """Told of every stage that was launched, while its results are in the workspace."""
@@ -78,7 +77,7 @@ class OnDevice:
 
 
 class _Clock:
-    """Where the device's time goes; also where a cancelled call stops."""
+    """Where the device's time goes; also where a call is stopped or held."""
 
     def __init__(self, device: Device, cancel: CancelToken | None, observe: Observer | None) -> None:
         self._device = device
@@ -91,13 +90,20 @@ class _Clock:
         """Whether someone looks at the stages."""
         return self._observe is not None
 
+    def begin_step(self) -> None:
+        """Another stage is about to be launched.
+
+        Raises:
+            Cancelled: it is not.
+        """
+        if self._cancel is not None:
+            self._cancel.begin_step()
+
     def done(self, name: str, stage: Stage) -> None:
         """Stage `name` is launched."""
         self._marks.append((name, self._device.mark()))
         if self._observe is not None:
             self._observe(name, stage)
-        if self._cancel is not None and self._cancel.cancelled:
-            raise Cancelled("cancelled")
 
     def seconds(self) -> dict[str, float]:
         """Seconds by stage; after a download."""
@@ -153,8 +159,10 @@ class Pipeline:
             stage = self._stage(grid, image, nodes, EDGES_PER_REGION)
             clock = _Clock(self.device, cancel, observe)
             self._base(stage, clock, image, settings)
+            clock.begin_step()
             graph.build(stage)
             clock.done("graph", stage)
+            clock.begin_step()
             records = merge.merge(
                 stage, edges_per_node=EDGES_PER_REGION, k4=settings.k4, cell_area=float(grid.step**2)
             )
@@ -207,8 +215,10 @@ class Pipeline:
         self.device.upload(
             np.ascontiguousarray(base_labels).reshape(-1), self.workspace["labels"][: grid.pixels]
         )
+        clock.begin_step()
         graph.build_pixels(stage)
         clock.done("graph", stage)
+        clock.begin_step()
         records = merge.merge(stage, edges_per_node=EDGES_PER_PIXEL, k4=settings.k4, cell_area=1.0)
         return self._download(records, int(self._counters()[Counter.RECORDS]))
 
@@ -257,8 +267,10 @@ class Pipeline:
             self.device.upload(image.reshape(-1), data)
             channels = image.shape[2]
             image = DeviceImage(data, (channels * stage.grid.width, channels, 1), channels)
+        clock.begin_step()
         color.convert(stage, image, self._tables)
         clock.done("color", stage)
+        clock.begin_step()
         smooth.smooth(stage)
         clock.done("smooth", stage)
 
@@ -266,13 +278,17 @@ class Pipeline:
         self, stage: Stage, clock: _Clock, image: NDArray[np.uint8] | DeviceImage, settings: Settings
     ) -> None:
         self._smoothed(stage, clock, image)
+        clock.begin_step()
         slic.sum_cells(stage)
         for iteration in range(slic.ITERATIONS):
+            clock.begin_step()
             slic.update(stage)
             clock.done("update", stage)
+            clock.begin_step()
             last = iteration + 1 == slic.ITERATIONS
             slic.assign(stage, settings.m2, with_sums=not last, with_labels=last or clock.observed)
             clock.done("assign", stage)
+        clock.begin_step()
         components.label(stage)
         clock.done("components", stage)
 

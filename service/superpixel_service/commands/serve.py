@@ -10,6 +10,7 @@ from pathlib import Path
 
 import structlog
 
+from superpixel_kernels.errors import BackendUnavailable
 from superpixel_service import __version__, logs
 from superpixel_service.commands.config import read_settings
 from superpixel_service.commands.output import EXIT_ENGINE_DEAD, EXIT_FAILED, EXIT_OK, CommandFailed
@@ -36,7 +37,7 @@ def run(*, config: Path | None, **given: str) -> int:
     try:
         server = Server(settings, on_dead=stop.raise_alarm)
         addresses = server.start()
-    except (CannotListen, CannotTrace, UnusableFile) as error:
+    except (BackendUnavailable, CannotListen, CannotTrace, UnusableFile) as error:
         raise CommandFailed(str(error)) from None
     except Exception:
         log.exception("cannot_start")

@@ -153,6 +153,9 @@ class SimDevice:
     def seconds_between(self, start: float, end: float) -> float:
         return end - start
 
+    def used_bytes(self) -> int:
+        return self._used
+
     def host_array(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
         return np.empty(shape, dtype)
 
