@@ -1,6 +1,7 @@
 """The CUDA engine against the C++ engine: every stage, `==`."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -39,7 +40,10 @@ from tests.kernels.devices import (
 )
 from tests.kernels.test_engine import assert_same
 
-pytestmark = pytest.mark.slow_under_sanitizer  # builds and starts other programs
+pytestmark = [
+    pytest.mark.cuda_sim,
+    pytest.mark.slow_under_sanitizer,  # builds and starts other programs
+]
 
 IMAGES = images.SMALL | images.LARGE
 GOLDEN = golden.ROWS if ON_GPU else [row for row in golden.ROWS if row.width * row.height < 20_000]
@@ -342,6 +346,22 @@ def test_a_workspace_serves_one_call_at_a_time():
     assert_same_hierarchy(
         segment(images.photo(8, 8), workspace=busy), segment(images.photo(8, 8), backend="cpu")
     )
+
+
+def test_threads_with_a_workspace_each():
+    """At the same time, each going through the images in another order."""
+    names = ("photo-80x60", "golden-60x40", "noise-37x41", "rgba-45x35")
+    expected = {name: segment(IMAGES[name](), backend="cpu") for name in names}
+    start = threading.Barrier(len(names))
+
+    def work(rank):
+        own = open_workspace(seed=rank)
+        start.wait()
+        for name in (*names[rank:], *names[:rank]):
+            assert_same_hierarchy(segment(IMAGES[name](), workspace=own), expected[name])
+
+    with ThreadPoolExecutor(len(names)) as pool:
+        list(pool.map(work, range(len(names))))
 
 
 def test_workspace_of_another_backend(workspace):
