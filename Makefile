@@ -14,6 +14,8 @@ PY_TYPED := kernels service examples benchmarks protos/generate.py
 SOURCES := pyproject.toml CMakeLists.txt README.md LICENSE \
            $(shell find kernels service -type f -not -path '*/__pycache__/*')
 SANITIZED := build/sanitize
+# Files of tests go side by side: much of their time is waiting.
+PARALLEL := --numprocesses 2 --dist loadfile
 SOAK_SECONDS := 1200
 
 .PHONY: help
@@ -70,11 +72,11 @@ test: lint test-python test-sanitize ## All checks
 
 .PHONY: test-python
 test-python: install system-packages frontend-install ## The test suite, against the installed package
-	$(BIN)/python -m pytest tests
+	$(BIN)/python -m pytest tests $(PARALLEL)
 
 .PHONY: test-cuda-sim
 test-cuda-sim: install ## The CUDA kernels without a GPU: run on the CPU under CUDA's rules, and compiled
-	$(BIN)/python -m pytest -m cuda_sim tests/kernels
+	$(BIN)/python -m pytest -m cuda_sim tests/kernels $(PARALLEL)
 
 .PHONY: test-frontend
 test-frontend: install frontend-install ## The front-end package and the exports in both languages; a part of test-python
@@ -117,7 +119,7 @@ test-sanitize: install ## The kernel tests under AddressSanitizer and UBSan
 	  LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libstdc++.so)" \
 	  ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
 	  $(BIN)/python -m pytest tests/kernels --ignore tests/kernels/test_reference.py \
-	  -m "not slow_under_sanitizer" --timeout 600 -p no:cacheprovider
+	  -m "not slow_under_sanitizer" --timeout 600 -p no:cacheprovider $(PARALLEL)
 
 # ---- on a GPU -------------------------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from tests.kernels.devices import open_device
 def test_every_figure_is_made(tmp_path, capsys):
     path = tmp_path / "gpu.json"
     sizes = ["--sizes", "60x40", "48x32", "--small", "30x20", "--copy", "1000"]
-    effort = ["--rounds", "2", "--threads", "2", "--seconds", "0.1"]
+    effort = ["--rounds", "2", "--threads", "2", "--seconds", "3"]
     gpu.main([*sizes, *effort, "--json", str(path)], open_device)
     figures = json.loads(path.read_text())
     assert [whole["size"] for whole in figures["whole"]] == [[60, 40], [48, 32]]

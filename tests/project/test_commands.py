@@ -33,6 +33,8 @@ NOT_RUN_DOCUMENTS = {
 }
 NOT_RUN = {
     "pip install superpixel-service": "needs an index that has it; test_wheel.py installs what is built",
+    "pip install 'superpixel-service[cuda12]'": "likewise, and would put CuPy into the tests' environment",
+    "pip install 'superpixel-service[otel]'": "likewise; the tests' environment has what it brings",
     "superpixel COMMAND --help": "COMMAND stands for any; test_cli.py asks each for help",
     "superpixel segment --server 127.0.0.1:50051": "a part of a command; the whole is in README.md",
     # The Go program of that page was compiled and run by hand (see tests/README.md).

@@ -1,6 +1,8 @@
 """A GPU, through CuPy: the only module that imports it."""
 
 import functools
+import importlib
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -20,7 +22,7 @@ INSTALL_HINT = (
 def why_unavailable(index: int = 0) -> str | None:
     """What is missing for kernels to run on the GPU of this index; None: nothing is."""
     try:
-        import cupy
+        cupy = _import("cupy")
     except ImportError:
         return f"CuPy is not installed ({INSTALL_HINT})"
     try:
@@ -36,6 +38,13 @@ def why_unavailable(index: int = 0) -> str | None:
     except (ImportError, RuntimeError, OSError):
         return f"NVRTC, the run-time compiler, is not installed ({INSTALL_HINT})"
     return None
+
+
+def _import(name: str) -> Any:
+    # CuPy warns where it finds no CUDA toolkit, as there is none beside the packages that it needs.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return importlib.import_module(name)
 
 
 def _error_name(error: Exception) -> str:
@@ -58,11 +67,8 @@ class CupyDevice:
         missing = why_unavailable(index)
         if missing is not None:
             raise BackendUnavailable(f"backend 'cuda': {missing}")
-        import cupy
-        import cupyx
-
-        self._cupy = cupy
-        self._empty_pinned = cupyx.empty_pinned
+        self._cupy = cupy = _import("cupy")
+        self._empty_pinned = _import("cupyx").empty_pinned
         self._device = cupy.cuda.Device(index)
         with self._device:
             self._stream = cupy.cuda.Stream(non_blocking=True)
