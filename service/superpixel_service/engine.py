@@ -430,6 +430,8 @@ class Engine:
             log.critical("worker_died", exc_info=error)
             if worker.job is not None:
                 worker.job.settle(None, DeviceLost())
+        finally:
+            worker.workspace = None
 
     def _work_on(self, worker: _Worker, warm: Future[Answer]) -> None:
         assert self._sample is not None  # noqa: S101 (set before the threads start)
