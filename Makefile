@@ -133,7 +133,7 @@ test-gpu: ## The CUDA engine's tests on this machine's GPU (needs an extra cuda1
 	@command -v compute-sanitizer > /dev/null || { echo "make: no compute-sanitizer here: its checks were left out"; exit 0; }; \
 	for tool in memcheck racecheck synccheck initcheck; do \
 	  echo "compute-sanitizer --tool $$tool"; \
-	  SUPERPIXEL_TEST_GPU=1 compute-sanitizer --tool $$tool --error-exitcode 1 \
+	  SUPERPIXEL_TEST_GPU=1 SUPERPIXEL_TEST_SANITIZER=1 compute-sanitizer --tool $$tool --error-exitcode 1 \
 	    $(GPU_PYTHON) -m pytest tests/kernels/test_cuda.py -q -p no:cacheprovider --timeout 1200 \
 	    -k "golden-60x40 or noise-37x41 or dots-64x48 or golden-101x1"; \
 	done

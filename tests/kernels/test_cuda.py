@@ -145,8 +145,8 @@ def merge_by_hand(line, regions, pairs):
     fill("edge_key", [a << 32 | b for a, b in pairs])
     fill("edge_len", np.full(len(pairs), 7))
     fill("edge_cs", np.full(len(pairs), 40))
-    records = merge.merge(stage, edges_per_node=EDGES_PER_REGION, k4=4.0, cell_area=64.0)
-    return line._download(records, 2)
+    merge.merge(stage, edges_per_node=EDGES_PER_REGION, k4=4.0, cell_area=64.0)
+    return line._download(merge.sorted_records(stage, 2), 2)
 
 
 @pytest.mark.parametrize("compactness", [0.0, 3.7, 100.0])
@@ -404,6 +404,32 @@ def test_the_cap_is_checked_before_anything_is_allocated():
     assert capped.bytes == 0
     assert_same_hierarchy(segment(small, workspace=capped), segment(small, backend="cpu"))
     assert capped.bytes == cap
+
+
+def test_memory_above_what_is_kept_is_given_back():
+    line = open_workspace(kept_bytes=bytes_needed(40, 30, tuning=TUNING))
+    small, large = images.photo(40, 30), images.photo(80, 60)
+    for image, held in ((small, bytes_needed(40, 30, tuning=TUNING)), (large, 0), (small, None)):
+        assert_same_hierarchy(segment(image, workspace=line), segment(image, backend="cpu"))
+        assert held is None or line.bytes == held
+
+
+def test_noise_finds_room_that_was_made_before():
+    line = open_pipeline()
+    stages = []
+    with line.device.active():
+        for passes in (2, 1):
+            stages.clear()
+            image, settings = images.noise(80, 60), Settings(10.0)
+            line.segment(image, (60, 80), settings, observe=lambda name, _: stages.append(name))
+            assert stages.count("graph") == passes
+
+
+@pytest.mark.parametrize(("width", "height"), [(1, 10**8), (10**8, 1), (3, 30_000_000)])
+def test_thin_images_ask_for_little_more_than_square_ones(width, height):
+    """They have up to eight times the cells, each at least one region."""
+    side = int((width * height) ** 0.5)
+    assert bytes_needed(width, height) < 2 * bytes_needed(side, side)
 
 
 def test_memory_of_another_shape_makes_way():

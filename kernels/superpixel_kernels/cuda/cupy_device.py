@@ -2,6 +2,8 @@
 
 import functools
 import importlib
+import math
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +16,14 @@ from superpixel_kernels.cuda.device import Argument, DeviceArray
 from superpixel_kernels.cuda.source import OPTIONS, file_of, files, source
 from superpixel_kernels.errors import BackendUnavailable, DeviceLost, InvalidImage, OutOfMemory
 
+_OUT_OF_MEMORY = 2
+"""cudaErrorMemoryAllocation, and CUDA_ERROR_OUT_OF_MEMORY."""
+
+_MOST_PINNED_BYTES = 64 << 20
+"""CuPy rounds page-locked memory up to a power of two, and keeps it."""
+
+_COMPILING = threading.Lock()
+
 INSTALL_HINT = (
     "pip install 'superpixel-service[cuda12]' or 'superpixel-service[cuda13]', as the driver allows"
 )
@@ -25,6 +35,10 @@ def why_unavailable(index: int = 0) -> str | None:
         cupy = _import("cupy")
     except ImportError:
         return f"CuPy is not installed ({INSTALL_HINT})"
+    except OSError:
+        return (
+            "CuPy cannot make the folder of its kernel cache: set CUPY_CACHE_DIR to one that can be written"
+        )
     try:
         count = cupy.cuda.runtime.getDeviceCount()
     except cupy.cuda.runtime.CUDARuntimeError as error:
@@ -33,6 +47,8 @@ def why_unavailable(index: int = 0) -> str | None:
         return "no NVIDIA GPU"
     if not 0 <= index < count:
         return f"no GPU of index {index}: this machine has {count}"
+    if not cupy.cuda.Device(index).attributes["CooperativeLaunch"]:
+        return f"GPU {index} has no cooperative launches"
     try:
         cupy.cuda.nvrtc.getVersion()
     except (ImportError, RuntimeError, OSError):
@@ -74,9 +90,15 @@ class CupyDevice:
             self._stream = cupy.cuda.Stream(non_blocking=True)
         self.name: str = cupy.cuda.runtime.getDeviceProperties(index)["name"].decode()
         self._kernels: dict[str, Any] = {}
-        with self._device:
-            for file in files():
-                _module(cupy, file, index)
+        try:
+            with self._device:
+                for file in files():
+                    _module(cupy, file, index)
+        except (cupy.cuda.compiler.CompileException, cupy.cuda.driver.CUDADriverError) as error:
+            raise BackendUnavailable(
+                f"backend 'cuda': the kernels cannot be compiled for this GPU; newer packages may do "
+                f"({INSTALL_HINT})"
+            ) from error
 
     @contextmanager
     def active(self) -> Iterator[None]:
@@ -86,20 +108,35 @@ class CupyDevice:
             OutOfMemory: the device has no room.
             DeviceLost: the device failed, for good.
         """
+        cuda = self._cupy.cuda
+        self._callers_stream = cuda.get_current_stream(self._device.id)
         try:
             with self._device, self._stream:
-                yield
-        except self._cupy.cuda.memory.OutOfMemoryError as error:
-            # Blocks that are kept for later, by any thread, may be what is missing next time.
-            self._cupy.get_default_memory_pool().free_all_blocks()
-            raise OutOfMemory("the GPU has not enough free memory for this image") from error
-        except (
-            self._cupy.cuda.runtime.CUDARuntimeError,
-            self._cupy.cuda.driver.CUDADriverError,
-        ) as error:
+                try:
+                    yield
+                except BaseException:
+                    # Kernels that are still running read memory that is the caller's.
+                    self._stream.synchronize()
+                    raise
+        except cuda.memory.OutOfMemoryError as error:
+            raise self._out_of_memory() from error
+        except (cuda.runtime.CUDARuntimeError, cuda.driver.CUDADriverError) as error:
+            if error.status == _OUT_OF_MEMORY:
+                raise self._out_of_memory() from error
             if self._is_lost():
                 raise DeviceLost(f"the GPU failed: {_error_name(error)}") from error
             raise
+
+    def _out_of_memory(self) -> OutOfMemory:
+        # Blocks that are kept for later, by any thread, may be what is missing next time.
+        self.give_back()
+        return OutOfMemory("the GPU has not enough free memory for this image")
+
+    def give_back(self) -> None:
+        """See `Device`."""
+        with self._device:
+            self._cupy.get_default_memory_pool().free_all_blocks()
+        self._cupy.get_default_pinned_memory_pool().free_all_blocks()
 
     def _is_lost(self) -> bool:
         # After a fault in a kernel every further call fails, until the process ends.
@@ -115,20 +152,31 @@ class CupyDevice:
         try:
             return self._cupy.empty(count, dtype)
         except self._cupy.cuda.memory.OutOfMemoryError as error:
-            self._cupy.get_default_memory_pool().free_all_blocks()
-            raise OutOfMemory("the GPU has not enough free memory for this image") from error
+            raise self._out_of_memory() from error
 
     def host_array(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
-        """See `Device`: page-locked memory, from CuPy's pool."""
+        """See `Device`: page-locked memory from CuPy's pool, but for what is very large."""
+        if math.prod(shape) * np.dtype(dtype).itemsize > _MOST_PINNED_BYTES:
+            return np.empty(shape, dtype)
         array: NDArray[Any] = self._empty_pinned(shape, dtype)
         return array
 
     def adopt(self, image: Any) -> DeviceArray:
-        """See `Device`."""
-        array = self._cupy.asarray(image)
-        if array.device.id != self._device.id:
-            raise InvalidImage(f"image: is on GPU {array.device.id}, must be on GPU {self._device.id}")
-        return array
+        """See `Device`.
+
+        What the default stream and the caller's CuPy stream were given before is waited for. Work of other
+        streams is not known here: it must be done.
+        """
+        pointer = image.__cuda_array_interface__["data"][0]
+        home = self._cupy.cuda.runtime.pointerGetAttributes(pointer).device if pointer else self._device.id
+        if home != self._device.id:
+            raise InvalidImage(f"image: is on GPU {home}, must be on GPU {self._device.id}")
+        for stream in (self._cupy.cuda.Stream.null, self._callers_stream):
+            if stream.ptr != self._stream.ptr:
+                event = self._cupy.cuda.Event(disable_timing=True)
+                event.record(stream)
+                self._stream.wait_event(event)
+        return self._cupy.asarray(image)
 
     def host_copy(self, array: DeviceArray) -> NDArray[Any]:
         """See `Device`."""
@@ -142,7 +190,6 @@ class CupyDevice:
     def download(self, source: DeviceArray, to: NDArray[np.generic]) -> None:
         """See `Device`."""
         source.get(stream=self._stream, out=to)
-        self._stream.synchronize()
 
     def launch(
         self,
@@ -200,9 +247,14 @@ def _dimensions(size: int | tuple[int, int]) -> tuple[int, ...]:
     return (size,) if isinstance(size, int) else size
 
 
-@functools.cache
 def _module(cupy: Any, file: str, index: int) -> Any:
     """The compiled kernels of one file, for the GPU of this index, which is the current one."""
+    with _COMPILING:  # or every thread that starts would compile them
+        return _compiled(cupy, file, index)
+
+
+@functools.cache
+def _compiled(cupy: Any, file: str, index: int) -> Any:
     del index  # modules belong to a device: one of them each
     module = cupy.RawModule(code=source(file), options=OPTIONS)
     module.compile()

@@ -20,8 +20,12 @@ enum Counter {
     kRegions,  // base regions (nodes of the merge)
     kEdges,    // edges of the first round, and of every second one after it; the other half:
     kEdgesOther,
-    kRecords,  // merge records
-    kRounds,   // rounds made
+    kRecords,    // merge records
+    kRounds,     // rounds made
+    kTailRound,  // where the tail of the merge goes on: its round, and what it must know of those before
+    kTailRecords,
+    kTailMerges,
+    kTailLive,
     kArrived,  // arrivals at the grid barrier
     kCounters,
 };
@@ -97,6 +101,19 @@ SUPERPIXEL_DEVICE u32 append(u32* count, bool wanted) {
     if (lane() == 0 && mask != 0) base = atomicAdd(count, static_cast<u32>(__popc(mask)));
     base = __shfl_sync(kFullWarp, base, 0);
     return base + static_cast<u32>(__popc(mask & ((1u << lane()) - 1u)));
+}
+
+// Likewise for `wanted` places side by side.
+SUPERPIXEL_DEVICE u32 append_several(u32* count, u32 wanted) {
+    u32 sum = wanted;
+    for (i32 step = 1; step < kWarp; step *= 2) {
+        const u32 before = __shfl_up_sync(kFullWarp, sum, static_cast<u32>(step));
+        if (lane() >= step) sum += before;
+    }
+    u32 base = 0;
+    if (lane() == kWarp - 1 && sum != 0) base = atomicAdd(count, sum);
+    base = __shfl_sync(kFullWarp, base, kWarp - 1);
+    return base + sum - wanted;
 }
 
 // Union-find in which parents are never larger than their children, so a set's root is its least member

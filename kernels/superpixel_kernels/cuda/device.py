@@ -87,6 +87,9 @@ class Device(Protocol):
     def seconds_between(self, start: Any, end: Any) -> float:
         """Seconds the device spent between two marks; after a download, so that both are reached."""
 
+    def give_back(self) -> None:
+        """Give back what is kept for later arrays."""
+
     def used_bytes(self) -> int:
         """Bytes of the device's memory in use, by anyone; may be asked from any thread."""
 

@@ -39,17 +39,33 @@ SUPERPIXEL_DEVICE void add_edge(Edges table, u32 mask, u64 key, u32 len, u64 cs)
     atomicAdd(table.cs + slot, cs);
 }
 
-// Moves this thread's slot, if used, to the end of the list. All lanes of a warp take part.
-SUPERPIXEL_DEVICE void drain_slot(Edges table, u32 slot, bool inside, Edges list, u32* count) {
-    const u64 key = inside ? table.key[slot] : kNoKey;
-    const u32 at = append(count, key != kNoKey);
-    if (key == kNoKey) return;
-    list.key[at] = key;
-    list.len[at] = table.len[slot];
-    list.cs[at] = table.cs[slot];
-    table.key[slot] = kNoKey;
-    table.len[slot] = 0;
-    table.cs[slot] = 0;
+// Slots that a thread moves at a time: one atomic for those of a whole warp.
+constexpr u32 kSlotsAThread = 4;
+
+// Moves a thread's slots, those used, to the end of the list: of `stride` threads the one of this rank takes
+// the slots rank, rank + stride, ... . All lanes of a warp take part, with ranks side by side.
+SUPERPIXEL_DEVICE void drain_slots(Edges table, u32 slots, u32 rank, u32 stride, Edges list, u32* count) {
+    for (u32 first = rank; first < slots; first += kSlotsAThread * stride) {
+        u64 keys[kSlotsAThread];
+        u32 used = 0;
+        for (u32 i = 0; i < kSlotsAThread; ++i) {
+            const u32 slot = first + i * stride;
+            keys[i] = slot < slots ? table.key[slot] : kNoKey;
+            used += keys[i] != kNoKey ? 1 : 0;
+        }
+        u32 at = append_several(count, used);
+        for (u32 i = 0; i < kSlotsAThread; ++i) {
+            if (keys[i] == kNoKey) continue;
+            const u32 slot = first + i * stride;
+            list.key[at] = keys[i];
+            list.len[at] = table.len[slot];
+            list.cs[at] = table.cs[slot];
+            ++at;
+            table.key[slot] = kNoKey;
+            table.len[slot] = 0;
+            table.cs[slot] = 0;
+        }
+    }
 }
 
 }  // namespace superpixel

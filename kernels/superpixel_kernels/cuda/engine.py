@@ -26,6 +26,8 @@ class CudaWorkspace:
         device: the GPU's index.
         limit_bytes: cap on the device memory for one image; None: what the GPU has. `cuda.bytes_needed` tells
             what an image takes.
+        kept_bytes: device memory above this is given back after each call: one huge image must not keep it
+            from the other workspaces for ever.
         tuning: sizes of blocks; they never change results.
         open_device: makes the device of an index.
 
@@ -41,6 +43,7 @@ class CudaWorkspace:
         device: int = 0,
         *,
         limit_bytes: int | None = None,
+        kept_bytes: int = 1 << 29,
         tuning: Tuning | None = None,
         open_device: Callable[[int], Device] = CupyDevice,
     ) -> None:
@@ -51,6 +54,7 @@ class CudaWorkspace:
 
         self._open_pipeline = open_pipeline
         self._pipeline = open_pipeline()
+        self._kept_bytes = kept_bytes
         self._claim = threading.Lock()
         self.device_name = self._pipeline.device.name
 
@@ -95,8 +99,12 @@ class CudaWorkspace:
         def make_pixel_merges(cancel: CancelToken | None) -> NDArray[np.int32]:
             # With memory of its own: this workspace may be busy by then, and would hold on to it.
             pipeline = self._open_pipeline()
-            with pipeline.device.active():
-                return pipeline.pixel_merges(pixels, result.labels, settings, cancel)
+            try:
+                with pipeline.device.active():
+                    return pipeline.pixel_merges(pixels, result.labels, settings, cancel)
+            finally:
+                pipeline.workspace.clear()
+                pipeline.device.give_back()
 
         return Hierarchy(
             pixels,
@@ -117,4 +125,7 @@ class CudaWorkspace:
             with self._pipeline.device.active():
                 yield self._pipeline.device
         finally:
+            if self.bytes > self._kept_bytes:
+                self._pipeline.workspace.clear()
+                self._pipeline.device.give_back()
             self._claim.release()

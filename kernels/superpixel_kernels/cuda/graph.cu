@@ -117,10 +117,8 @@ extern "C" __global__ void graph_list(u32* counters, u32 capacity, u64* table_ke
     const Edges table{table_key, table_len, table_cs};
     const Edges list{edge_keys, edge_len, edge_cs};
     const u32 slots = region_slots(regions);
-    // slots and blockDim.x are multiples of kWarp: the lanes of a warp stay together.
-    for (i64 i = thread_rank(); i < slots; i += static_cast<i64>(gridDim.x) * blockDim.x) {
-        drain_slot(table, static_cast<u32>(i), true, list, counters + kEdges);
-    }
+    drain_slots(table, slots, static_cast<u32>(thread_rank()), gridDim.x * blockDim.x, list,
+                counters + kEdges);
 }
 
 // The pixel level: every pixel a node, and an edge for every side between pixels of one base region.

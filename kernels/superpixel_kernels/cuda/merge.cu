@@ -1,4 +1,4 @@
-// Stage merge: all rounds in one launch, and the records into their order.
+// Stage merge: all rounds in two launches, and the records into their order.
 //
 // A round has five phases, each over a list that was finished in the phase before:
 //   choose    edges     cost; the least word (cost and hash) at either end
@@ -8,7 +8,7 @@
 //             edges     get their new ends and go into the table, which joins equal pairs
 //   list      table     becomes the list of edges again, and is left empty
 // While there is much to do, all blocks of a cooperative launch go through the phases together; the tail is
-// one block's. Nothing is read back by the host in between.
+// one block's, in a second launch. Nothing is read back by the host in between.
 #include "edge_table.cuh"
 #include "superpixel/merge.h"
 
@@ -211,9 +211,7 @@ SUPERPIXEL_DEVICE void rounds(const Merge& m, Scope scope, RoundState& state, u3
         for (u32 i = state.records + scope.rank(); i < records; i += scope.size()) absorb(m, i);
         for (u32 i = scope.rank(); i < edges; i += scope.size()) relabel(m, i, slots - 1);
         scope.sync();
-        for (u32 i = scope.rank(); i < slots; i += scope.size()) {
-            drain_slot(m.table, i, true, m.edges, next_count);
-        }
+        drain_slots(m.table, slots, scope.rank(), scope.size(), m.edges, next_count);
         state.live_before = state.regions - state.records;
         state.merges_before = records - state.records;
         state.records = records;
@@ -226,7 +224,7 @@ SUPERPIXEL_DEVICE void rounds(const Merge& m, Scope scope, RoundState& state, u3
 }  // namespace
 
 // Cooperative. Expects the regions as graph_clear leaves them, with their sums, the edges as a list, and the
-// table empty. tail_edges: from so few edges on, one block goes on alone.
+// table empty. Ends when so few edges are left that one block goes on alone.
 extern "C" __global__ void __launch_bounds__(1024)
     merge_rounds(u32* counters, u32 capacity, u32* n, u64* sum_L, u64* sum_A, u64* sum_B, u32* height,
                  i32* parent, u64* best, u64* tie, u64* edge_keys, u32* edge_len, u64* edge_cs, u64* word,
@@ -245,8 +243,34 @@ extern "C" __global__ void __launch_bounds__(1024)
     RoundState state{0, regions, 0, 0, 0};
     const GridScope all{counters + kArrived};
     rounds(merge, all, state, tail_edges);
-    all.sync();  // everyone has read that it is over, before the tail counts on
-    if (blockIdx.x == 0) rounds(merge, BlockScope{}, state, 0);
+    if (all.rank() == 0) {
+        counters[kTailRound] = static_cast<u32>(state.round);
+        counters[kTailRecords] = state.records;
+        counters[kTailMerges] = state.merges_before;
+        counters[kTailLive] = state.live_before;
+    }
+}
+
+// One block: all rounds that are left. A kernel of its own, so that those of several streams run side by
+// side.
+extern "C" __global__ void __launch_bounds__(1024)
+    merge_tail(u32* counters, u32 capacity, u32* n, u64* sum_L, u64* sum_A, u64* sum_B, u32* height,
+               i32* parent, u64* best, u64* tie, u64* edge_keys, u32* edge_len, u64* edge_cs, u64* word,
+               u64* table_key, u32* table_len, u64* table_cs, int4* records, u32* choosers, double k4,
+               double cell_area) {
+    const u32 regions = counters[kRegions];
+    if (regions > capacity) return;
+    const Merge merge{counters,
+                      {n, sum_L, sum_A, sum_B, height, parent, best, tie},
+                      {edge_keys, edge_len, edge_cs},
+                      word,
+                      {table_key, table_len, table_cs},
+                      records,
+                      choosers,
+                      {k4, cell_area}};
+    RoundState state{static_cast<i32>(counters[kTailRound]), regions, counters[kTailRecords],
+                     counters[kTailMerges], counters[kTailLive]};
+    rounds(merge, BlockScope{}, state, 0);
 }
 
 namespace {
@@ -303,7 +327,7 @@ extern "C" __global__ void merge_sort_runs(const u32* counters, u32 capacity, u3
     if (counters[kRegions] > capacity) return;
     const i64 i = thread_rank();
     const i64 count = counters[kRecords];
-    if (i >= count) return;
+    if (i >= count || run >= count) return;
     const int4 record = from[i];
     const i64 own = i / run * run;
     const i64 pair = own / (2 * static_cast<i64>(run)) * (2 * static_cast<i64>(run));

@@ -10,49 +10,53 @@ SORT_TILE = 1024
 """Records that one block sorts; as in merge.cu."""
 
 
-def merge(stage: Stage, *, edges_per_node: int, k4: float, cell_area: float) -> DeviceArray:
-    """All rounds, from the state that stage graph leaves.
+def merge(stage: Stage, *, edges_per_node: int, k4: float, cell_area: float) -> None:
+    """All rounds, from the state that stage graph leaves, and the records into their order.
 
     Args:
         stage: the image.
         edges_per_node: at most so many edges there are for each node.
         k4: 0.4 * compactness.
         cell_area: the step's square; 1 on the pixel level.
-
-    Returns:
-        The records, four int32 each (height's bits, round, a, b), in their order.
     """
     device, workspace, tuning = stage.device, stage.workspace, stage.tuning
-    blocks = -(-edges_per_node * stage.node_capacity // tuning.merge_threads)
+    args = [
+        *stage.counters,
+        *arrays(stage, NODES, NODE_STATE, EDGES),
+        workspace["edge_word"],
+        *arrays(stage, TABLE),
+        workspace["records"],
+        workspace["choosers"],
+        np.float64(k4),
+        np.float64(cell_area),
+    ]
+    threads = tuning.merge_threads
+    blocks = -(-edges_per_node * stage.node_capacity // threads)
     device.launch(
         "merge_rounds",
-        min(blocks, device.resident_blocks("merge_rounds", tuning.merge_threads)),
-        tuning.merge_threads,
-        [
-            *stage.counters,
-            *arrays(stage, NODES, NODE_STATE, EDGES),
-            workspace["edge_word"],
-            *arrays(stage, TABLE),
-            workspace["records"],
-            workspace["choosers"],
-            np.float64(k4),
-            np.float64(cell_area),
-            np.uint32(tuning.tail_edges),
-        ],
+        min(blocks, device.resident_blocks("merge_rounds", threads)),
+        threads,
+        [*args, np.uint32(tuning.tail_edges)],
         cooperative=True,
     )
-    return _sort(stage)
+    device.launch("merge_tail", 1, threads, args)
+    _sort(stage)
 
 
-def _sort(stage: Stage) -> DeviceArray:
+def sorted_records(stage: Stage, count: int) -> DeviceArray:
+    """Where `merge` has left its `count` records: four int32 each (height's bits, round, a, b)."""
+    passes = max(0, -(-count // SORT_TILE) - 1).bit_length()
+    return stage.workspace["records_other" if passes % 2 else "records"]
+
+
+def _sort(stage: Stage) -> None:
     records, other = stage.workspace["records"], stage.workspace["records_other"]
     count = stage.node_capacity
     stage.device.launch(
         "merge_sort_tiles", -(-count // SORT_TILE), SORT_TILE // 2, [*stage.counters, records]
     )
     run = SORT_TILE
-    while run < count:
+    while run < count:  # of the records, which are fewer, perhaps: then the last passes have nothing to do
         stage.launch_each("merge_sort_runs", count, [*stage.counters, np.uint32(run), records, other])
         records, other = other, records
         run *= 2
-    return records

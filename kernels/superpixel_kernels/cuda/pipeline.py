@@ -154,7 +154,8 @@ class Pipeline:
         """
         height, width = size
         grid = Grid(width, height)
-        nodes = grid.regions_guess
+        # Where room has been made before, noise finds it at once.
+        nodes = max(grid.regions_guess, min(self.workspace.room("n"), grid.pixels // 3))
         while True:
             stage = self._stage(grid, image, nodes, EDGES_PER_REGION)
             clock = _Clock(self.device, cancel, observe)
@@ -163,12 +164,11 @@ class Pipeline:
             graph.build(stage)
             clock.done("graph", stage)
             clock.begin_step()
-            records = merge.merge(
-                stage, edges_per_node=EDGES_PER_REGION, k4=settings.k4, cell_area=float(grid.step**2)
-            )
+            merge.merge(stage, edges_per_node=EDGES_PER_REGION, k4=settings.k4, cell_area=float(grid.step**2))
             clock.done("merge", stage)
             regions = int(self._counters()[Counter.REGIONS])
             if regions <= stage.node_capacity:
+                records = merge.sorted_records(stage, regions - 1)
                 return OnDevice(self.workspace["labels"][: grid.pixels], records, regions, clock.seconds())
             nodes = regions  # more than was guessed: the kernels of graph and merge did nothing
 
@@ -219,8 +219,9 @@ class Pipeline:
         graph.build_pixels(stage)
         clock.done("graph", stage)
         clock.begin_step()
-        records = merge.merge(stage, edges_per_node=EDGES_PER_PIXEL, k4=settings.k4, cell_area=1.0)
-        return self._download(records, int(self._counters()[Counter.RECORDS]))
+        merge.merge(stage, edges_per_node=EDGES_PER_PIXEL, k4=settings.k4, cell_area=1.0)
+        count = int(self._counters()[Counter.RECORDS])
+        return self._download(merge.sorted_records(stage, count), count)
 
     def cut(
         self, base_labels: NDArray[np.int32], records: NDArray[np.int32], nodes: int, count: int

@@ -8,7 +8,7 @@ import numpy as np
 from superpixel_kernels.cuda.device import Device, DeviceArray
 from superpixel_kernels.errors import OutOfMemory
 
-CELLS_PER_REGION_GUESS = 4
+REGIONS_PER_CELL_GUESS = 4
 """Regions expected at most, for each cell of the SLIC grid: photographs have 1.0 to 3.6, noise up to 20."""
 
 EDGES_PER_REGION = 3
@@ -26,7 +26,11 @@ class Counter(enum.IntEnum):
     EDGES_OTHER = 2
     RECORDS = 3
     ROUNDS = 4
-    ARRIVED = 5
+    TAIL_ROUND = 5
+    TAIL_RECORDS = 6
+    TAIL_MERGES = 7
+    TAIL_LIVE = 8
+    ARRIVED = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +94,9 @@ class Grid:
     @property
     def regions_guess(self) -> int:
         """Base regions to make room for at first."""
-        return min(self.pixels, max(1024, CELLS_PER_REGION_GUESS * self.cells))
+        # The cells of an image that is thinner than a cell have few pixels, to shatter into few regions.
+        spare = (REGIONS_PER_CELL_GUESS - 1) * min(self.cells, self.pixels // self.step**2)
+        return min(self.pixels, max(1024, self.cells + spare))
 
 
 def image_layout(grid: Grid, image_bytes: int, tuning: Tuning) -> Layout:
@@ -178,6 +184,14 @@ class Workspace:
     def bytes(self) -> int:
         """Bytes of device memory held."""
         return sum(array.nbytes for array in self._arrays.values())
+
+    def room(self, name: str) -> int:
+        """How many elements the array of that name has; 0 if there is none."""
+        return self._arrays[name].size if name in self._arrays else 0
+
+    def clear(self) -> None:
+        """Give everything back."""
+        self._arrays.clear()
 
     def make_room(self, layout: Layout) -> None:
         """Make every array at least as long as the layout says; contents are lost.

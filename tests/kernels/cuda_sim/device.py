@@ -153,6 +153,9 @@ class SimDevice:
     def seconds_between(self, start: float, end: float) -> float:
         return end - start
 
+    def give_back(self) -> None:
+        """Nothing is kept."""
+
     def used_bytes(self) -> int:
         return self._used
 
