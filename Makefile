@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 CXX_FILES := $(shell find kernels -name '*.cpp' -o -name '*.h')
 PY_TYPED := kernels service examples benchmarks protos/generate.py
 SOURCES := pyproject.toml CMakeLists.txt README.md LICENSE \
-           $(shell find kernels service -type f -not -path '*/__pycache__/*')
+           $(shell find kernels service frontend/src frontend/page examples/photos -type f -not -path '*/__pycache__/*')
 SANITIZED := build/sanitize
 
 .PHONY: help
@@ -60,6 +60,10 @@ system-packages: ## Debian packages that the tests use beyond Python and g++
 .PHONY: demo
 demo: install ## Start a server, segment a photograph over gRPC, write pictures to demo-output/
 	$(BIN)/python examples/demo.py --out demo-output
+
+.PHONY: app
+app: install ## The annotation page, on http://127.0.0.1:8080 (APP_FLAGS='--listen HOST:PORT --server HOST:PORT')
+	$(BIN)/superpixel app $(APP_FLAGS)
 
 # ---- checks ---------------------------------------------------------------------------------------------------------
 
