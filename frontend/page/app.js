@@ -294,9 +294,14 @@ export class App {
     this._saveSoon();
   }
 
-  /** Another part of the image is seen, or larger. */
-  viewChanged() {
-    this.layers.redrawAll();
+  /**
+   * Another part of the image is seen, or larger.
+   *
+   * @param {boolean} [goesOn] as a part of a movement
+   */
+  viewChanged(goesOn = false) {
+    if (goesOn) this.layers.move();
+    else this.layers.redrawAll();
     const { scale } = this.camera;
     button('zoom-actual').textContent = this.work ? `${Math.round(scale * 100)} %` : '–';
     for (const id of ['zoom-in', 'zoom-out', 'zoom-fit', 'zoom-actual']) button(id).disabled = !this.work;

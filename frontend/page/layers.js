@@ -11,6 +11,10 @@ import { byId } from './dom.js';
  * @property {import('../src/shapes.js').Point[] | null} path closed
  */
 
+/** Milliseconds after which an image that moved counts as still. */
+const SETTLE_WAIT = 90;
+const IDLE_WAIT = 150;
+
 /** @param {string} color `#rrggbb` */
 export function rgba(color) {
   return [...[1, 3, 5].map((at) => parseInt(color.slice(at, at + 2), 16)), 255];
@@ -37,7 +41,11 @@ export class Layers {
     this.fillContext = context('fill');
     this.linesContext = context('lines');
     this.topContext = context('top');
-    this._stale = { all: true, lines: false, top: false };
+    this._stale = { all: true, moved: false, lines: false, top: false };
+    /** Where the camera was when fill and outlines were last drawn whole. */
+    this._drawn = { x: 0, y: 0, scale: 1 };
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    this._settled = undefined;
     /** @type {Box | null} */
     this._fill = null;
     this._frame = 0;
@@ -52,6 +60,18 @@ export class Layers {
   /** Everything has moved. */
   redrawAll() {
     this._stale.all = true;
+    this._request();
+  }
+
+  /**
+   * The image is being moved or zoomed. Until that ends, what is chosen and the outlines are not drawn anew: the browser
+   * moves them as they are.
+   */
+  move() {
+    this._stale.moved = true;
+    clearTimeout(this._settled);
+    clearTimeout(this._idle);
+    this._settled = setTimeout(() => this.redrawAll(), SETTLE_WAIT);
     this._request();
   }
 
@@ -88,21 +108,40 @@ export class Layers {
   draw() {
     cancelAnimationFrame(this._frame);
     this._frame = 0;
-    const { all, lines, top } = this._stale;
+    const { moved, lines, top } = this._stale;
     const fill = this._fill;
-    this._stale = { all: false, lines: false, top: false };
+    const { x, y, scale } = this.camera;
+    const away = x !== this._drawn.x || y !== this._drawn.y || scale !== this._drawn.scale;
+    const all = this._stale.all || (away && (lines || fill !== null));
+    this._stale = { all: false, moved: false, lines: false, top: false };
     this._fill = null;
-    if (all) this._size();
-    if (all) this._drawImage();
+    if (all) {
+      this._drawn = { x, y, scale };
+      this._size();
+    }
+    if (all || moved) {
+      this._drawImage();
+      this._place();
+    }
     if (all) this._drawFill(null);
     else if (fill) this._drawFill(fill);
     if (all || lines) this._drawLines();
-    if (all || lines || top) this._drawTop();
-    if (all) {
-      // A view that stays gets the outlines of all its levels, so that the size slider answers at once.
-      clearTimeout(this._idle);
-      this._idle = setTimeout(() => this._drawLines(), 150);
-    }
+    if (all || moved || lines || top) this._drawTop();
+    if (!all) return;
+    // A view that stays gets the outlines of all its levels, so that the size slider answers at once.
+    clearTimeout(this._settled);
+    clearTimeout(this._idle);
+    this._idle = setTimeout(() => this._drawLines(), IDLE_WAIT);
+  }
+
+  /** Put fill and outlines where they belong, without drawing them anew. */
+  _place() {
+    const { camera, _drawn: drawn } = this;
+    const { x, y, scale, ratio } = camera;
+    const [left, top] = [((drawn.x - x) * scale) / ratio, ((drawn.y - y) * scale) / ratio];
+    const inPlace = left === 0 && top === 0 && scale === drawn.scale;
+    const transform = inPlace ? '' : `translate(${left}px, ${top}px) scale(${scale / drawn.scale})`;
+    for (const { canvas } of [this.fillContext, this.linesContext]) canvas.style.transform = transform;
   }
 
   /** Pixels of the screen to one of the outlines: they are one pixel of CSS wide, whatever the screen. */

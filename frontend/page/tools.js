@@ -228,7 +228,7 @@ export class Stage {
       if (this._pan.id !== event.pointerId) return;
       app.camera.pan(at[0] - this._pan.at[0], at[1] - this._pan.at[1]);
       this._pan.at = at;
-      app.viewChanged();
+      app.viewChanged(true);
       return;
     }
     const events = event.getCoalescedEvents?.() ?? [];
@@ -255,7 +255,7 @@ export class Stage {
     camera.pan((after[0] - before[0]) / 2, (after[1] - before[1]) / 2);
     const middle = [(after[0] + other[0]) / 2, (after[1] + other[1]) / 2];
     camera.zoomTo((camera.scale * spread(after)) / spread(before), middle[0], middle[1]);
-    this.app.viewChanged();
+    this.app.viewChanged(true);
   }
 
   /**
@@ -300,13 +300,13 @@ export class Stage {
       app.stepSize(delta < 0 ? 1 : -1);
     } else if (event.shiftKey) {
       app.camera.pan(-delta * app.camera.ratio, 0);
-      app.viewChanged();
+      app.viewChanged(true);
     } else {
       // A touchpad's pinch comes as a wheel with Ctrl, in smaller numbers.
       const factor = Math.exp(-delta * (event.ctrlKey ? 0.01 : 0.0015));
       const [x, y] = this._at(event);
       app.camera.zoomTo(app.camera.scale * factor, x, y);
-      app.viewChanged();
+      app.viewChanged(true);
     }
   }
 
@@ -375,7 +375,7 @@ export class Stage {
     const [dx, dy] = [off(screenX, camera.width), off(screenY, camera.height)];
     if (!dx && !dy) return;
     camera.pan(dx, dy);
-    this.app.viewChanged();
+    this.app.viewChanged(true);
   }
 
   // ---- what is shown

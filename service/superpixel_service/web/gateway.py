@@ -89,7 +89,8 @@ async def _server(request: Request) -> Response:
 
 async def _segment(request: Request) -> Response:
     client = _client(request)
-    area = _number(request, "area") or DEFAULT_AREA
+    given_area = _number(request, "area")
+    area = DEFAULT_AREA if given_area is None else given_area
     compactness = _number(request, "compactness")
     async with request.state.uploads:
         image = await _image(request, (await client.server_info(timeout=10.0)).max_image_bytes)
