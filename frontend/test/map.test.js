@@ -225,6 +225,14 @@ test('CIELAB of colours that are known', async () => {
       [119, 119, 119],
       [50.03, 0, 0],
     ],
+    [
+      [5, 5, 5],
+      [1.37, 0, 0],
+    ],
+    [
+      [0, 0, 5],
+      [0.1, 0.7, -1.89],
+    ],
   ];
   for (const [color, lab] of known) {
     const mine = toLab(

@@ -372,6 +372,21 @@ test('a box tells all that has changed', () => {
   );
 });
 
+test('new work takes the place of what was undone', () => {
+  const { noise } = maps;
+  const selection = fresh(noise);
+  const level = noise.cut(9);
+  selection.choose(level, [1], 1);
+  selection.choose(level, [2], 1);
+  selection.undo();
+  assert.equal(selection.canRedo, true);
+  selection.choose(level, [3], 2);
+  const after = maskOf(selection);
+  assert.equal(selection.canRedo, false);
+  assert.equal(selection.redo(), null);
+  assert.deepEqual(maskOf(selection), after);
+});
+
 test('undo has no bound', () => {
   const { noise } = maps;
   const selection = fresh(noise);
@@ -411,6 +426,10 @@ test('what was kept is restored on its own map only, and not when damaged', () =
   const kept = JSON.parse(JSON.stringify(selection));
   assert(JSON.stringify(kept).length < 60_000);
   assert.throws(() => Selection.restore(noise, kept), { code: 'OTHER_MAP' });
+  const labels = photo.labels.slice();
+  labels[labels.length - 1] ^= 1;
+  const alike = new /** @type {any} */ (photo.constructor)({ ...photo, labels });
+  assert.throws(() => Selection.restore(alike, kept), { code: 'OTHER_MAP' });
   const damages = [
     null,
     {},
