@@ -37,6 +37,10 @@ const SAMPLES = [
   { file: 'chelsea.jpg', name: 'Cat' },
 ];
 
+/** CSS pixels across a superpixel from which on its outline has its full strength, and the least strength. */
+const LINES_FULL = 18;
+const LINES_FAINTEST = 0.4;
+
 const SAVE_WAIT = 400;
 const COMPACTNESS_WAIT = 250;
 
@@ -302,6 +306,7 @@ export class App {
   viewChanged(goesOn = false) {
     if (goesOn) this.layers.move();
     else this.layers.redrawAll();
+    this._showOpacity();
     const { scale } = this.camera;
     button('zoom-actual').textContent = this.work ? `${Math.round(scale * 100)} %` : '–';
     for (const id of ['zoom-in', 'zoom-out', 'zoom-fit', 'zoom-actual']) button(id).disabled = !this.work;
@@ -458,13 +463,22 @@ export class App {
     const fill = hidden.fill ? 0 : fillOpacity;
     const lines = hidden.lines ? 0 : lineOpacity;
     layers.fillContext.canvas.style.opacity = String(fill / 100);
-    layers.linesContext.canvas.style.opacity = String(lines / 100);
+    layers.linesContext.canvas.style.opacity = String((lines / 100) * this._lineStrength());
     any('fill-opacity-value').textContent = hidden.fill ? 'hidden (M)' : `${fill} %`;
     any('line-opacity-value').textContent = hidden.lines ? 'hidden (V)' : `${lines} %`;
     if (layers.lineColor !== lineColor) {
       layers.lineColor = lineColor;
       layers.redrawLines();
     }
+  }
+
+  /** Lines that lie close together are drawn fainter, for the image to be seen. */
+  _lineStrength() {
+    const { work, camera } = this;
+    if (!work) return 1;
+    const { map, level } = work;
+    const side = (Math.sqrt((map.width * map.height) / level.count) * camera.scale) / camera.ratio;
+    return Math.min(Math.max(side / LINES_FULL, LINES_FAINTEST), 1);
   }
 
   _showSize() {
@@ -481,6 +495,7 @@ export class App {
     any('size-count').textContent = superpixels;
     any('size-area').textContent = `≈ ${average}`;
     slider.setAttribute('aria-valuetext', `${superpixels}, ${average} on average`);
+    this._showOpacity();
   }
 
   _showCompactness() {
@@ -655,6 +670,10 @@ export class App {
         this._export(format);
       });
       any('export-menu').append(item);
+    }
+    for (const id of ['samples-menu', 'export-menu']) {
+      const first = any(id).querySelector('button');
+      if (first) first.autofocus = true; // where the keyboard goes when the menu opens
     }
 
     this._bindFiles();

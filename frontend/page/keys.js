@@ -1,4 +1,4 @@
-import { button, input, make } from './dom.js';
+import { any, input, make } from './dom.js';
 
 /** What the help sheet shows. */
 const HELP = [
@@ -107,7 +107,7 @@ export function listenForKeys(app) {
     'shift z': () => app.redo(),
     y: () => app.redo(),
     o: () => input('file-input').click(),
-    e: () => button('export-button').click(),
+    e: () => app.work && any('export-menu').showPopover(),
   };
   document.addEventListener('keydown', (event) => {
     const { target } = event;

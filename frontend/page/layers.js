@@ -171,7 +171,7 @@ export class Layers {
     if (!work) return;
     const { x, y, scale } = camera;
     // Pixels are to be seen as such, once they are large enough.
-    context.imageSmoothingEnabled = scale < 3;
+    context.imageSmoothingEnabled = scale < 3 * camera.ratio;
     context.imageSmoothingQuality = 'high';
     context.setTransform(scale, 0, 0, scale, -x * scale, -y * scale);
     context.drawImage(work.bitmap, 0, 0);
