@@ -60,6 +60,7 @@ system-packages: ## Debian packages that the tests use beyond Python and g++
 .PHONY: demo
 demo: install ## Start a server, segment a photograph over gRPC, write pictures to demo-output/
 	$(BIN)/python examples/demo.py --out demo-output
+	@echo "To try it by hand, \`make app\`: a page to annotate images on, http://127.0.0.1:8080"
 
 .PHONY: app
 app: install ## The annotation page, on http://127.0.0.1:8080 (APP_FLAGS='--listen HOST:PORT --server HOST:PORT')
@@ -113,6 +114,17 @@ test-sanitize: install ## The kernel tests under AddressSanitizer and UBSan
 	  $(BIN)/python -m pytest tests/kernels --ignore tests/kernels/test_reference.py \
 	  -m "not slow_under_sanitizer" --timeout 600 -p no:cacheprovider
 
+# Label Studio's package pins an old Flask: an environment of its own, with this project's wheel. Not a part of `make test`:
+# it installs for a minute or two.
+.PHONY: test-label-studio
+test-label-studio: install .venv-label-studio/.package ## The example backend for Label Studio, under the real label-studio-ml
+	$(BIN)/python -m pytest tests/examples/label_studio_backend.py
+
+.venv-label-studio/.package: $(VENV)/.package examples/label_studio/requirements.txt
+	$(PYTHON) -m venv .venv-label-studio
+	.venv-label-studio/bin/python -m pip --disable-pip-version-check --quiet install -r examples/label_studio/requirements.txt .
+	touch $@
+
 # ---- benchmarks -----------------------------------------------------------------------------------------------------
 
 BENCH := .venv-bench
@@ -132,6 +144,10 @@ $(BENCH)/.package: $(VENV)/.package benchmarks/requirements.txt benchmarks/requi
 bench: $(BENCH)/.package ## Quality, speed, bytes and effort beside the peers; figures and plots in build/bench
 	$(BENCH)/bin/python -m benchmarks --out build/bench
 
+.PHONY: bench-frontend
+bench-frontend: install system-packages frontend-install ## What a labeller waits for on the annotation page, measured in Chromium
+	$(BIN)/python -m benchmarks.page --json build/bench/page.json
+
 .PHONY: clean
 clean: ## Remove everything that was built
-	rm -rf $(VENV) $(BENCH) .venv-frontend frontend/node_modules frontend/dist build dist demo-output test-output
+	rm -rf $(VENV) $(BENCH) .venv-frontend .venv-label-studio frontend/node_modules frontend/dist build dist demo-output test-output
