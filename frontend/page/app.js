@@ -419,7 +419,7 @@ export class App {
       const [x, y] = point.map(Math.floor);
       text = `${chosen}${partly ? ' (superpixel partly chosen)' : ''} · ${count(level.area(region))} px · ${x}, ${y}`;
     }
-    any('hover').textContent = text;
+    any('hover').textContent = aloud ? '' : text;
     if (aloud) this.say(text);
   }
 

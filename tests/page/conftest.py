@@ -56,7 +56,7 @@ def address(server: RunningServer) -> Iterator[str]:
         yield page
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # Playwright holds this thread's event loop as long as it runs
 def browser() -> Iterator[Browser]:
     chromium = shutil.which("chromium")
     assert chromium is not None, "chromium is missing: run `make system-packages`"
