@@ -362,7 +362,16 @@ def test_touch(visit: Callable[..., Annotator]) -> None:
     fingers.lift()
     expect(annotator("#zoom-actual")).to_have_text("200 %")
     assert annotator.mask().max() == 0
-    expect(annotator("#undo")).to_be_disabled()
+    for button in ("#undo", "#redo"):
+        expect(annotator(button)).to_be_disabled()  # not done and undone, but never done
+    # A stroke that has begun is taken back.
+    fingers.put((x - 50, y))
+    for column in range(-50, 50, 10):
+        fingers.move((x + column, y))
+    annotator.page.wait_for_timeout(150)
+    fingers.put((x + 40, y), (x + 100, y))
+    fingers.lift()
+    assert annotator.mask().max() == 0
 
     # One finger brushes; a tap takes one place.
     annotator("#zoom-fit").click()
@@ -445,6 +454,12 @@ def test_flood_takes_what_looks_alike(annotator: Annotator, tmp_path: Path) -> N
     assert np.array_equal(annotator.mask(), expected)
     annotator.page.mouse.click(*at(120, 80), button="right")
     assert annotator.mask().max() == 0
+    # The pixels lie on the screen where the pointer takes them to be.
+    annotator.page.keyboard.press("v")
+    annotator.page.mouse.move(0, 0)
+    left, top = at(0, 0)
+    shot = annotator.page.screenshot(clip={"x": left, "y": top, "width": 240, "height": 160})
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(shot)).convert("RGB")), image)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

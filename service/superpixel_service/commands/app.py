@@ -1,6 +1,7 @@
 """`superpixel app`: the annotation page, and the gateway that serves it."""
 
 import contextlib
+import signal
 import socket
 import sys
 from collections.abc import Iterator
@@ -45,8 +46,12 @@ def run(*, listen: str, server: str | None) -> int:
         own = "" if server else " (its own; --server HOST:PORT takes another)"
         write(f"server: {address}{own}", f"page:   http://{_address_of(listener)}/")
         sys.stdout.flush()
-        with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises the signal again when it is done
-            uvicorn.Server(config).run(sockets=[listener])
+        # uvicorn heeds these while it runs, and raises them again when it is done.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda _number, _frame: None)
+        uvicorn.Server(config).run(sockets=[listener])
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
     return EXIT_OK
 
 
