@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 CXX_FILES := $(shell find kernels -name '*.cpp' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh')
 PY_TYPED := kernels service examples benchmarks protos/generate.py
 SOURCES := pyproject.toml CMakeLists.txt README.md LICENSE \
-           $(shell find kernels service -type f -not -path '*/__pycache__/*')
+           $(shell find kernels service frontend/src frontend/page examples/photos -type f -not -path '*/__pycache__/*')
 SANITIZED := build/sanitize
 # Files of tests go side by side: much of their time is waiting.
 PARALLEL := --numprocesses 2 --dist loadfile
@@ -64,6 +64,11 @@ system-packages: ## Debian packages that the tests use beyond Python and g++
 .PHONY: demo
 demo: install ## Start a server, segment a photograph over gRPC, write pictures to demo-output/
 	$(BIN)/python examples/demo.py --out demo-output
+	@echo "To try it by hand, \`make app\`: a page to annotate images on, http://127.0.0.1:8080"
+
+.PHONY: app
+app: install ## The annotation page, on http://127.0.0.1:8080 (APP_FLAGS='--listen HOST:PORT --server HOST:PORT')
+	$(BIN)/superpixel app $(APP_FLAGS)
 
 # ---- checks ---------------------------------------------------------------------------------------------------------
 
@@ -148,6 +153,17 @@ FUZZ_SECONDS ?= 600
 fuzz: install ## Hostile files, messages and HTTP/2 frames at a real server, for FUZZ_SECONDS (600)
 	$(BIN)/python -m tests.service.fuzz_service --seconds $(FUZZ_SECONDS)
 
+# Label Studio's package pins an old Flask: an environment of its own, with this project's wheel. Not a part of `make test`:
+# it installs for a minute or two.
+.PHONY: test-label-studio
+test-label-studio: install .venv-label-studio/.package ## The example backend for Label Studio, under the real label-studio-ml
+	$(BIN)/python -m pytest tests/examples/label_studio_backend.py
+
+.venv-label-studio/.package: $(VENV)/.package examples/label_studio/requirements.txt
+	$(PYTHON) -m venv .venv-label-studio
+	.venv-label-studio/bin/python -m pip --disable-pip-version-check --quiet install -r examples/label_studio/requirements.txt .
+	touch $@
+
 # ---- benchmarks -----------------------------------------------------------------------------------------------------
 
 BENCH := .venv-bench
@@ -167,6 +183,10 @@ $(BENCH)/.package: $(VENV)/.package benchmarks/requirements.txt benchmarks/requi
 bench: $(BENCH)/.package ## Quality, speed, bytes and effort beside the peers; figures and plots in build/bench
 	$(BENCH)/bin/python -m benchmarks --out build/bench
 
+.PHONY: bench-frontend
+bench-frontend: install system-packages frontend-install ## What a labeller waits for on the annotation page, measured in Chromium
+	$(BIN)/python -m benchmarks.page --json build/bench/page.json
+
 .PHONY: clean
 clean: ## Remove everything that was built
-	rm -rf $(VENV) $(BENCH) .venv-frontend frontend/node_modules frontend/dist build dist demo-output test-output
+	rm -rf $(VENV) $(BENCH) .venv-frontend .venv-label-studio frontend/node_modules frontend/dist build dist demo-output test-output

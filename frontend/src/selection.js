@@ -264,7 +264,8 @@ export class Selection {
     colors.forEach((color, i) => (palette[i + 1] = packed(color)));
     const { map, pixels } = this;
     const { labels } = map;
-    const ofRegion = Uint32Array.from(this.regions, (value) => palette[value]);
+    const ofRegion = new Uint32Array(map.count);
+    for (let i = 0; i < ofRegion.length; i++) ofRegion[i] = palette[this.regions[i]];
     const columns = sample(view.x, view.scale, view.width, map.width);
     const rows = sample(view.y, view.scale, view.height, map.height);
     for (let j = 0; j < view.height; j++) {

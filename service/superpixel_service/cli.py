@@ -93,6 +93,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_serve(commands)
     _add_config(commands)
+    _add_app(commands)
     _add_segment(commands)
     _add_bulk(commands)
     _add_inspect(commands)
@@ -126,6 +127,23 @@ def _add_config(commands: "_Commands[argparse.ArgumentParser]") -> None:
     )
     _add_json(config)
     _add_settings(config)
+
+
+def _add_app(commands: "_Commands[argparse.ArgumentParser]") -> None:
+    app = commands.add_parser(
+        "app",
+        help="serve the annotation page",
+        description="Serve a page to annotate images on, until SIGINT or SIGTERM: it needs nothing from "
+        "elsewhere, and hands images to the gRPC server. Needs the extra superpixel-service[web].",
+    )
+    app.add_argument(
+        "--listen",
+        type=_address,
+        default="127.0.0.1:8080",
+        metavar="HOST:PORT",
+        help="where the page is served, without a password (default 127.0.0.1:8080)",
+    )
+    _add_server(app, "the gRPC server to call (default: one is started for the page)")
 
 
 def _add_segment(commands: "_Commands[argparse.ArgumentParser]") -> None:

@@ -1,0 +1,114 @@
+"""The annotation page in Chromium: what a labeller waits for, measured on the page's own layers.
+
+Times are of the page's thread, from the event to the canvas's last call, at one pixel of the screen to one of
+the image; medians, with the quartiles beside them. On a machine that others use, look at the lower quartile,
+too.
+"""
+
+import functools
+import http.server
+import shutil
+import statistics
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from playwright.sync_api import sync_playwright
+
+from benchmarks.report import Goal, make_parser, say_goals, say_table, write_json
+from superpixel_kernels import segment
+
+ROOT = Path(__file__).parents[1]
+AREA = 64
+"""Pixels of the finest superpixels, as the gateway asks for."""
+
+SIZES = {"1080p": (1920, 1080), "4K": (3840, 2160)}
+LIMITS_MS = {
+    ("1080p", "decode"): 40.0,
+    ("1080p", "slider step"): 16.0,
+    ("4K", "slider step"): 40.0,
+    ("1080p", "brush move"): 4.0,
+    ("4K", "brush move"): 4.0,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, print, and write what was asked for."""
+    parser = make_parser("page", __doc__)
+    parser.add_argument(
+        "--chromium", default=shutil.which("chromium"), help="the browser (default: %(default)s)"
+    )
+    given = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for size, (width, height) in SIZES.items():
+            _write(folder, size, width, height)
+        with _site(folder) as address:
+            results = {size: _measure(address, size, given.chromium) for size in SIZES}
+    rows, goals = [], []
+    for size, result in results.items():
+        for what, times in result["rows"].items():
+            quarter, median, three_quarters = statistics.quantiles(times, n=4)
+            rows.append((what, size, median, quarter, three_quarters))
+            if (size, what) in LIMITS_MS:
+                goals.append(Goal.at_most(f"{what}, {size}", median, LIMITS_MS[size, what], " ms"))
+    say_table(
+        "milliseconds of the page's thread", ("", "map", "median", "lower quartile", "upper quartile"), rows
+    )
+    say_goals(goals)
+    if given.json:
+        write_json(given.json, {"results": results}, goals)
+
+
+def _write(folder: Path, name: str, width: int, height: int) -> None:
+    """A photograph of that size, and its label map as the gateway asks for it."""
+    with Image.open(ROOT / "examples" / "photos" / "astronaut.jpg") as file:
+        photo = np.asarray(file)
+    more = [(0, size - have) for size, have in zip((height, width), photo.shape, strict=False)]
+    image = np.pad(photo, (*more, (0, 0)), mode="symmetric")
+    Image.fromarray(image).save(folder / f"{name}.jpg", quality=92)
+    data = segment(image).encode(round(width * height / AREA), include_hierarchy=True)
+    (folder / f"{name}.spx").write_bytes(data)
+
+
+class _Files(http.server.SimpleHTTPRequestHandler):
+    """frontend/, and /data/ from a folder of its own."""
+
+    data = Path()
+
+    def translate_path(self, path: str) -> str:
+        if path.startswith("/data/"):
+            return str(self.data / Path(path).name)
+        return super().translate_path(path)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextmanager
+def _site(data: Path) -> Iterator[str]:
+    handler = functools.partial(type("Files", (_Files,), {"data": data}), directory=str(ROOT / "frontend"))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def _measure(address: str, name: str, chromium: str) -> dict[str, Any]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1920, "height": 1080})
+        page.set_default_timeout(300_000)
+        page.goto(f"{address}/bench/index.html?name={name}")
+        result: dict[str, Any] = page.evaluate("window.result")
+        browser.close()
+    return result
+
+
+if __name__ == "__main__":
+    main()

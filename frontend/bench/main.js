@@ -1,0 +1,117 @@
+// What a labeller waits for, on the page's own layers at one pixel of the screen to one of the image. The map and the image
+// are named by ?name=; window.result gets the milliseconds. benchmarks/page.py drives it.
+
+import { decode, Selection } from '../src/index.js';
+import { Camera } from '../page/camera.js';
+import { Layers } from '../page/layers.js';
+import { Work } from '../page/work.js';
+
+/** When what was drawn is on its way to the screen. */
+const shown = () =>
+  new Promise((resolve) =>
+    requestAnimationFrame(() => {
+      const { port1, port2 } = new MessageChannel();
+      port1.onmessage = resolve;
+      port2.postMessage(null);
+    }),
+  );
+
+/**
+ * @param {number} times
+ * @param {(i: number) => unknown} run
+ */
+async function spent(times, run) {
+  const milliseconds = [];
+  for (let i = 0; i < times + 2; i++) {
+    const start = performance.now();
+    const result = run(i);
+    if (result instanceof Promise) await result;
+    const took = performance.now() - start;
+    await shown();
+    if (i >= 2) milliseconds.push(took); // the first ones compile
+  }
+  return milliseconds;
+}
+
+async function measure() {
+  const name = new URLSearchParams(location.search).get('name');
+  const [spx, image] = await Promise.all(
+    ['spx', 'jpg'].map(async (ending) => (await fetch(`/data/${name}.${ending}`)).blob()),
+  );
+  const bytes = await spx.arrayBuffer();
+  const bitmap = await createImageBitmap(image);
+  const map = await decode(bytes);
+  const selection = new Selection(map, [
+    { name: 'one', color: '#e69f00' },
+    { name: 'two', color: '#56b4e9' },
+  ]);
+  const work = new Work({ key: '', name: '', blob: image, bitmap }, selection, {
+    spx: bytes,
+    compactness: 10,
+  });
+  const camera = new Camera();
+  camera.image = { width: map.width, height: map.height };
+  Object.assign(camera, { width: map.width, height: map.height });
+  const layers = new Layers(camera);
+  layers.work = work;
+  const view = () => {
+    layers.redrawAll();
+    layers.draw();
+  };
+  view();
+  view();
+  selection.rectangle(work.level, { x0: 0, y0: 0, x1: map.width / 2, y1: map.height / 2 }, 1);
+
+  const rows = {
+    decode: await spent(15, () => decode(bytes)),
+    'decode in a worker': await spent(15, () => decode(bytes, { worker: true })),
+    // There and back over all stops, as a slider is dragged.
+    'slider step': await spent(4 * work.stops.length, (i) => {
+      const at = i % (2 * work.stops.length);
+      work.setStop(at < work.stops.length ? at : 2 * work.stops.length - 1 - at);
+      layers.redrawLines();
+      layers.draw();
+    }),
+    'slider step, first in a view': await spent(15, (i) => {
+      camera.x = (i % 2) / 10;
+      work.setStop(work.stops.length - 5 - (i % 3));
+      layers.redrawLines();
+      layers.draw();
+    }),
+    'brush move': await (async () => {
+      work.setStop(work.stops.length - 10);
+      selection.begin();
+      const took = await spent(150, (i) => {
+        /** @type {(k: number) => [number, number]} */
+        const at = (k) => [map.width / 3 + 5 * (k % 100), map.height / 4 + 2 * (k % 100)];
+        layers.redrawFill(selection.brush(work.level, [at(i), at(i + 1)], 20, 2 - (Math.floor(i / 100) % 2)));
+        layers.draw();
+      });
+      selection.end();
+      return took;
+    })(),
+    'pixel brush move': await spent(100, (i) => {
+      layers.redrawFill(selection.paintPixels([[200 + i, 300], [203 + i, 300]], 20, 1 + (i % 2))); // prettier-ignore
+      layers.draw();
+    }),
+    'pan or zoom, while it moves': await spent(25, (i) => {
+      camera.x = i;
+      camera.scale = 1 + (i % 5) / 100;
+      layers.move();
+      layers.draw();
+    }),
+    'pan or zoom, once it is still': await spent(15, (i) => {
+      camera.x = i / 10;
+      camera.scale = 1;
+      view();
+    }),
+    'undo of a large rectangle': await spent(15, () => {
+      selection.rectangle(work.level, { x0: 0, y0: 0, x1: map.width, y1: map.height }, 2);
+      layers.redrawFill(selection.undo());
+      layers.draw();
+    }),
+  };
+  return { width: map.width, height: map.height, count: map.count, bytes: bytes.byteLength, rows };
+}
+
+/** @type {any} */ (window).result = measure();

@@ -1,0 +1,41 @@
+/**
+ * The element of this id.
+ *
+ * @template {HTMLElement} T
+ * @param {string} id
+ * @param {new () => T} kind
+ * @returns {T}
+ */
+export function byId(id, kind) {
+  const found = document.getElementById(id);
+  if (!(found instanceof kind)) throw new Error(`the page has no ${kind.name} #${id}`);
+  return found;
+}
+
+export const button = (/** @type {string} */ id) => byId(id, HTMLButtonElement);
+export const input = (/** @type {string} */ id) => byId(id, HTMLInputElement);
+export const any = (/** @type {string} */ id) => byId(id, HTMLElement);
+
+/**
+ * @template {keyof HTMLElementTagNameMap} K
+ * @param {K} tag
+ * @param {Partial<HTMLElementTagNameMap[K]>} [properties]
+ * @param {(Node | string)[]} children
+ * @returns {HTMLElementTagNameMap[K]}
+ */
+export function make(tag, properties = {}, ...children) {
+  const made = Object.assign(document.createElement(tag), properties);
+  made.append(...children);
+  return made;
+}
+
+const whole = new Intl.NumberFormat('en', { maximumFractionDigits: 0 });
+const short = new Intl.NumberFormat('en', { maximumFractionDigits: 1 });
+
+export const count = (/** @type {number} */ value) => whole.format(value);
+
+/** @param {number} bytes */
+export function fileSize(bytes) {
+  if (bytes < 1e6) return `${whole.format(Math.max(1, bytes / 1e3))} kB`;
+  return `${short.format(bytes / 1e6)} MB`;
+}

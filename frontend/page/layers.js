@@ -1,0 +1,289 @@
+import { byId } from './dom.js';
+
+/** @typedef {import('../src/selection.js').Box} Box */
+
+/**
+ * What lies above everything else: where the cursor is, and what is being drawn.
+ *
+ * @typedef {object} Top
+ * @property {{ level: import('../src/map.js').Level, region: number } | null} region
+ * @property {{ x: number, y: number, radius: number, cross: boolean } | null} cursor
+ * @property {import('../src/shapes.js').Point[] | null} path closed
+ */
+
+/** Milliseconds after which an image that moved counts as still. */
+const SETTLE_WAIT = 90;
+const IDLE_WAIT = 150;
+
+/** @param {string} color `#rrggbb` */
+export function rgba(color) {
+  return [...[1, 3, 5].map((at) => parseInt(color.slice(at, at + 2), 16)), 255];
+}
+
+/** The canvases: image, what is chosen, outlines, cursor. Each is drawn again only when it has changed. */
+export class Layers {
+  /**
+   * @param {import('./camera.js').Camera} camera
+   */
+  constructor(camera) {
+    this.camera = camera;
+    /** @type {import('./work.js').Work | null} */
+    this.work = null;
+    /** @type {Top} */
+    this.top = { region: null, cursor: null, path: null };
+    this.lineColor = '#ffffff';
+    const context = (/** @type {string} */ id) => {
+      const found = byId(`layer-${id}`, HTMLCanvasElement).getContext('2d');
+      if (!found) throw new Error('this browser has no canvas');
+      return found;
+    };
+    this.imageContext = context('image');
+    this.fillContext = context('fill');
+    this.linesContext = context('lines');
+    this.topContext = context('top');
+    this._stale = { all: true, moved: false, lines: false, top: false };
+    /** Where the camera was when fill and outlines were last drawn whole. */
+    this._drawn = { x: 0, y: 0, scale: 1 };
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    this._settled = undefined;
+    /** @type {Box | null} */
+    this._fill = null;
+    this._frame = 0;
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    this._idle = undefined;
+    /** @type {ImageData | null} */
+    this._lines = null;
+    /** @type {{ key: string, left: number, top: number, picture: ImageData } | null} */
+    this._glow = null;
+  }
+
+  /** Everything has moved. */
+  redrawAll() {
+    this._stale.all = true;
+    this._request();
+  }
+
+  /**
+   * The image is being moved or zoomed. Until that ends, what is chosen and the outlines are not drawn anew: the browser
+   * moves them as they are.
+   */
+  move() {
+    this._stale.moved = true;
+    clearTimeout(this._settled);
+    clearTimeout(this._idle);
+    this._settled = setTimeout(() => this.redrawAll(), SETTLE_WAIT);
+    this._request();
+  }
+
+  redrawLines() {
+    this._stale.lines = true;
+    this._request();
+  }
+
+  redrawTop() {
+    this._stale.top = true;
+    this._request();
+  }
+
+  /** @param {Box | null} box of the image in which what is chosen has changed */
+  redrawFill(box) {
+    if (!box) return;
+    const old = this._fill;
+    this._fill = old
+      ? {
+          x0: Math.min(old.x0, box.x0),
+          y0: Math.min(old.y0, box.y0),
+          x1: Math.max(old.x1, box.x1),
+          y1: Math.max(old.y1, box.y1),
+        }
+      : box;
+    this._request();
+  }
+
+  _request() {
+    this._frame ||= requestAnimationFrame(() => this.draw());
+  }
+
+  /** Draw what is stale, now. */
+  draw() {
+    cancelAnimationFrame(this._frame);
+    this._frame = 0;
+    const { moved, lines, top } = this._stale;
+    const fill = this._fill;
+    const { x, y, scale } = this.camera;
+    const away = x !== this._drawn.x || y !== this._drawn.y || scale !== this._drawn.scale;
+    const all = this._stale.all || (away && (lines || fill !== null));
+    this._stale = { all: false, moved: false, lines: false, top: false };
+    this._fill = null;
+    if (all) {
+      this._drawn = { x, y, scale };
+      this._size();
+    }
+    if (all || moved) {
+      this._drawImage();
+      this._place();
+    }
+    if (all) this._drawFill(null);
+    else if (fill) this._drawFill(fill);
+    if (all || lines) this._drawLines();
+    if (all || moved || lines || top) this._drawTop();
+    if (!all) return;
+    // A view that stays gets the outlines of all its levels, so that the size slider answers at once.
+    clearTimeout(this._settled);
+    clearTimeout(this._idle);
+    this._idle = setTimeout(() => this._drawLines(), IDLE_WAIT);
+  }
+
+  /** Put fill and outlines where they belong, without drawing them anew. */
+  _place() {
+    const { camera, _drawn: drawn } = this;
+    const { x, y, scale, ratio } = camera;
+    const [left, top] = [((drawn.x - x) * scale) / ratio, ((drawn.y - y) * scale) / ratio];
+    const inPlace = left === 0 && top === 0 && scale === drawn.scale;
+    const transform = inPlace ? '' : `translate(${left}px, ${top}px) scale(${scale / drawn.scale})`;
+    for (const { canvas } of [this.fillContext, this.linesContext]) canvas.style.transform = transform;
+  }
+
+  /** Pixels of the screen to one of the outlines: they are one pixel of CSS wide, whatever the screen. */
+  get _step() {
+    return Math.max(1, Math.floor(this.camera.ratio));
+  }
+
+  _size() {
+    const { width, height, ratio } = this.camera;
+    for (const context of [this.imageContext, this.fillContext, this.topContext, this.linesContext]) {
+      const step = context === this.linesContext ? this._step : 1;
+      const [wide, high] = [Math.ceil(width / step), Math.ceil(height / step)];
+      const { canvas } = context;
+      if (canvas.width !== wide || canvas.height !== high) {
+        canvas.width = wide;
+        canvas.height = high;
+      }
+      canvas.style.width = `${(wide * step) / ratio}px`;
+      canvas.style.height = `${(high * step) / ratio}px`;
+    }
+  }
+
+  _drawImage() {
+    const { camera, imageContext: context, work } = this;
+    context.setTransform(1, 0, 0, 1, 0, 0);
+    context.clearRect(0, 0, camera.width, camera.height);
+    if (!work) return;
+    const { x, y, scale } = camera;
+    // Pixels are to be seen as such, once they are large enough.
+    context.imageSmoothingEnabled = scale < 3 * camera.ratio;
+    context.imageSmoothingQuality = 'high';
+    context.setTransform(scale, 0, 0, scale, -x * scale, -y * scale);
+    context.drawImage(work.bitmap, 0, 0);
+  }
+
+  /** @param {Box | null} box null: all */
+  _drawFill(box) {
+    const { camera, fillContext: context, work } = this;
+    if (!box) context.clearRect(0, 0, camera.width, camera.height);
+    const seen = work && camera.seen(box ?? undefined);
+    if (!work || !seen) return;
+    const { left, top, view } = seen;
+    const picture = new ImageData(view.width, view.height);
+    work.selection.paint(
+      picture.data,
+      view,
+      work.selection.classes.map(({ color }) => rgba(color)),
+    );
+    context.putImageData(picture, left, top);
+  }
+
+  _drawLines() {
+    const { camera, linesContext: context, work } = this;
+    const seen = work && camera.seen(undefined, this._step);
+    const { canvas } = context;
+    if (!seen || seen.view.width < canvas.width || seen.view.height < canvas.height) {
+      context.clearRect(0, 0, canvas.width, canvas.height);
+    }
+    if (!work || !seen) return;
+    const { left, top, view } = seen;
+    if (this._lines?.width !== view.width || this._lines.height !== view.height) {
+      this._lines = new ImageData(view.width, view.height);
+    } else {
+      new Uint32Array(this._lines.data.buffer).fill(0);
+    }
+    work.level.boundaries().paint(this._lines.data, view, rgba(this.lineColor));
+    context.putImageData(this._lines, left, top);
+  }
+
+  _drawTop() {
+    const { camera, topContext: context, work } = this;
+    const { region, cursor, path } = this.top;
+    context.clearRect(0, 0, camera.width, camera.height);
+    if (!work) return;
+    if (region && region.level === work.level) {
+      const glow = this._glowOf(region.level, region.region);
+      if (glow) context.putImageData(glow.picture, glow.left, glow.top);
+    }
+    if (path) {
+      context.beginPath();
+      for (const [x, y] of path) context.lineTo(...camera.toScreen(x, y));
+      context.closePath();
+      context.fillStyle = 'rgb(255 255 255 / 12%)';
+      context.fill('evenodd');
+      this._twoTone();
+    }
+    if (cursor) {
+      const [x, y] = camera.toScreen(cursor.x, cursor.y);
+      context.beginPath();
+      if (cursor.radius * camera.scale > 2 * camera.ratio) {
+        context.arc(x, y, cursor.radius * camera.scale, 0, 2 * Math.PI);
+      }
+      if (cursor.cross) {
+        const arm = 9 * camera.ratio;
+        context.moveTo(x - arm, y);
+        context.lineTo(x + arm, y);
+        context.moveTo(x, y - arm);
+        context.lineTo(x, y + arm);
+      }
+      this._twoTone();
+    }
+  }
+
+  /** Stroke the path so that it is seen on any ground. */
+  _twoTone() {
+    const context = this.topContext;
+    context.lineWidth = 3 * this.camera.ratio;
+    context.strokeStyle = 'rgb(0 0 0 / 55%)';
+    context.stroke();
+    context.lineWidth = 1.25 * this.camera.ratio;
+    context.strokeStyle = '#fff';
+    context.stroke();
+  }
+
+  /**
+   * A region made brighter, as a picture.
+   *
+   * @param {import('../src/map.js').Level} level
+   * @param {number} region
+   */
+  _glowOf(level, region) {
+    const { camera } = this;
+    const { x, y, scale, width, height } = camera;
+    const key = [level.count, level.map.fingerprint, region, x, y, scale, width, height].join();
+    if (this._glow?.key === key) return this._glow;
+    const [x0, y0, x1, y1] = level.boxes.subarray(4 * region, 4 * region + 4);
+    const seen = camera.seen({ x0, y0, x1, y1 });
+    if (!seen) return null;
+    const { view } = seen;
+    const picture = new ImageData(view.width, view.height);
+    const pixels = new Uint32Array(picture.data.buffer);
+    const { labels, width: wide, height: high } = level.map;
+    for (let j = 0; j < view.height; j++) {
+      const row = Math.floor(view.y + (j + 0.5) / scale);
+      if (row < 0 || row >= high) continue;
+      for (let i = 0; i < view.width; i++) {
+        const column = Math.floor(view.x + (i + 0.5) / scale);
+        if (column < 0 || column >= wide) continue;
+        if (level.lut[labels[row * wide + column]] === region) pixels[j * view.width + i] = 0x40ffffff;
+      }
+    }
+    this._glow = { key, left: seen.left, top: seen.top, picture };
+    return this._glow;
+  }
+}

@@ -1,0 +1,125 @@
+// What survives a reload, in IndexedDB: images with their label maps, the work on them, the settings.
+
+const NAME = 'superpixel-app';
+const VERSION = 1;
+
+/** Images whose work is kept; of more, those opened longest ago are forgotten. */
+const KEPT = 20;
+
+/**
+ * @typedef {object} KeptImage
+ * @property {string} key
+ * @property {string} name
+ * @property {Blob} blob
+ * @property {ArrayBuffer} spx
+ * @property {number} compactness
+ * @property {number} opened milliseconds since 1970
+ */
+
+/**
+ * @typedef {object} KeptWork
+ * @property {string} key
+ * @property {import('../src/selection.js').SerialisedSelection} selection
+ * @property {number} count of the level
+ */
+
+/**
+ * The key of an image: the same for the same bytes. Two 32-bit hashes of the kind of MurmurHash; nothing rests on its being
+ * hard to forge.
+ *
+ * @param {ArrayBuffer} buffer
+ * @returns {string}
+ */
+export function keyOf(buffer) {
+  const bytes = new Uint8Array(buffer);
+  let [a, b] = [0xdeadbeef, 0x41c6ce57];
+  for (let i = 0; i < bytes.length; i++) {
+    a = Math.imul(a ^ bytes[i], 2654435761);
+    b = Math.imul(b ^ bytes[i], 1597334677);
+    a ^= a >>> 15;
+    b ^= b >>> 13;
+  }
+  return [bytes.length, a >>> 0, b >>> 0].map((part) => part.toString(16)).join('-');
+}
+
+/**
+ * @template T
+ * @param {IDBRequest<T>} request
+ * @returns {Promise<T>}
+ */
+function done(request) {
+  return new Promise((resolve, reject) => {
+    request.onsuccess = () => resolve(request.result);
+    request.onerror = () => reject(request.error);
+  });
+}
+
+export class Store {
+  /** @param {IDBDatabase} database */
+  constructor(database) {
+    this._database = database;
+  }
+
+  /** @returns {Promise<Store>} */
+  static async open() {
+    const request = indexedDB.open(NAME, VERSION);
+    request.onupgradeneeded = () => {
+      request.result.createObjectStore('images', { keyPath: 'key' });
+      request.result.createObjectStore('works', { keyPath: 'key' });
+      request.result.createObjectStore('settings');
+    };
+    return new Store(await done(request));
+  }
+
+  /**
+   * @param {string} key
+   * @returns {Promise<{ image: KeptImage, work: KeptWork } | null>}
+   */
+  async read(key) {
+    const transaction = this._database.transaction(['images', 'works']);
+    const [image, work] = await Promise.all([
+      done(transaction.objectStore('images').get(key)),
+      done(transaction.objectStore('works').get(key)),
+    ]);
+    return image && work ? { image, work } : null;
+  }
+
+  /**
+   * @param {KeptWork} work
+   * @param {KeptImage | null} image null: the one that is kept already
+   */
+  async write(work, image) {
+    const transaction = this._database.transaction(['images', 'works'], 'readwrite');
+    const finished = new Promise((resolve, reject) => {
+      transaction.oncomplete = resolve;
+      transaction.onabort = () => reject(transaction.error);
+    });
+    const images = transaction.objectStore('images');
+    transaction.objectStore('works').put(work);
+    if (image) {
+      images.put(image);
+      const kept = await done(images.getAllKeys());
+      if (kept.length > KEPT) {
+        /** @type {KeptImage[]} */
+        const all = await done(images.getAll());
+        all.sort((a, b) => a.opened - b.opened);
+        for (const { key } of all.slice(0, all.length - KEPT)) {
+          images.delete(key);
+          transaction.objectStore('works').delete(key);
+        }
+      }
+    }
+    await finished;
+  }
+
+  /** @returns {Promise<any>} */
+  readSettings() {
+    return done(this._database.transaction('settings').objectStore('settings').get('page'));
+  }
+
+  /** @param {object} settings */
+  async writeSettings(settings) {
+    const transaction = this._database.transaction('settings', 'readwrite');
+    await done(transaction.objectStore('settings').put(settings, 'page'));
+  }
+}

@@ -1,0 +1,94 @@
+import { Selection } from '../src/index.js';
+import { nearestStop, stopsOf } from './stops.js';
+
+/** @typedef {import('../src/index.js').LabelMap} LabelMap */
+
+/**
+ * What a label map came from.
+ *
+ * @typedef {object} Origin
+ * @property {ArrayBuffer} spx
+ * @property {number} compactness
+ */
+
+/** An image that is open, and all that is done on it. */
+export class Work {
+  /**
+   * @param {object} image
+   * @param {string} image.key the same for the same bytes
+   * @param {string} image.name of the file
+   * @param {Blob} image.blob
+   * @param {ImageBitmap} image.bitmap
+   * @param {Selection} selection
+   * @param {Origin} origin of the selection's map
+   * @param {number} [count] superpixels to begin with
+   */
+  constructor({ key, name, blob, bitmap }, selection, origin, count) {
+    this.key = key;
+    this.name = name;
+    this.blob = blob;
+    this.bitmap = bitmap;
+    this.selection = selection;
+    /** Of this map and those that undo may come back to. @type {WeakMap<LabelMap, Origin>} */
+    this._origins = new WeakMap([[selection.map, origin]]);
+    /** @type {WeakSet<LabelMap>} */
+    this._measured = new WeakSet();
+    /** Counts of the size slider, ascending. */
+    this.stops = stopsOf(selection.map.count);
+    this.stop = nearestStop(this.stops, count);
+    this.level = selection.map.cut(this.stops[this.stop]);
+  }
+
+  get map() {
+    return this.selection.map;
+  }
+
+  /** @returns {Origin} */
+  get origin() {
+    const found = this._origins.get(this.map);
+    if (!found) throw new Error('a map without an origin');
+    return found;
+  }
+
+  /** The name of the file without its ending. */
+  get stem() {
+    return this.name.replace(/\.[^.]*$/, '') || 'image';
+  }
+
+  /** @param {number} stop */
+  setStop(stop) {
+    this.stop = Math.min(Math.max(stop, 0), this.stops.length - 1);
+    this.level = this.map.cut(this.stops[this.stop]);
+  }
+
+  /**
+   * Go on with a map of another compactness: what is chosen stays as pixels.
+   *
+   * @param {LabelMap} map
+   * @param {Origin} origin
+   */
+  moveTo(map, origin) {
+    this._origins.set(map, origin);
+    const box = this.selection.moveTo(map);
+    this.mapChanged();
+    return box;
+  }
+
+  /** The selection has gone over to another map. */
+  mapChanged() {
+    const { count } = this.level;
+    this.stops = stopsOf(this.map.count);
+    this.setStop(nearestStop(this.stops, count));
+  }
+
+  /** The colours of the regions, when something first asks for them. */
+  measureColors() {
+    if (this._measured.has(this.map)) return;
+    const { width, height } = this.map;
+    const context = new OffscreenCanvas(width, height).getContext('2d', { willReadFrequently: true });
+    if (!context) throw new Error('this browser has no canvas');
+    context.drawImage(this.bitmap, 0, 0);
+    this.map.measureColors(context.getImageData(0, 0, width, height).data);
+    this._measured.add(this.map);
+  }
+}

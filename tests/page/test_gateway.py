@@ -1,0 +1,202 @@
+"""The gateway by HTTP alone: what it answers, and how it refuses."""
+
+import http.client
+import json
+import socket
+import time
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from superpixel_kernels import SegmentParams, codec, segment
+from superpixel_service.client import Client, SegmentError
+from tests.page.conftest import MAX_PIXELS, PHOTOS, running_app
+from tests.service.command import messages, superpixel
+from tests.service.harness import PATIENCE_SECONDS, RunningServer
+
+PHOTO = (PHOTOS / "chelsea.jpg").read_bytes()
+
+
+def call(
+    address: str, method: str, path: str, body: bytes | None = None, **headers: str
+) -> tuple[int, dict[str, str], bytes]:
+    connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=30)
+    connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
+    answer = connection.getresponse()
+    content = answer.read()
+    connection.close()
+    return answer.status, {name.lower(): value for name, value in answer.getheaders()}, content
+
+
+def problem(answer: tuple[int, dict[str, str], bytes]) -> dict[str, Any]:
+    status, headers, content = answer
+    assert headers["content-type"] == "application/problem+json"
+    told: dict[str, Any] = json.loads(content)
+    assert told["status"] == status
+    assert told["type"] == "about:blank"
+    assert told["title"]
+    assert told["detail"]
+    assert told["requestId"] == headers["x-request-id"]
+    assert headers["cache-control"] == "no-store"
+    return told
+
+
+def test_an_image_in_its_label_map_out(address: str) -> None:
+    status, headers, spx = call(address, "POST", "/api/segment?compactness=12.5", PHOTO)
+    assert status == 200
+    label_map = codec.decode(spx)
+    photo = np.asarray(Image.open(PHOTOS / "chelsea.jpg"))
+    hierarchy = segment(photo, SegmentParams(compactness=12.5))
+    finest = round(photo.shape[0] * photo.shape[1] / 64)
+    assert label_map.count == finest
+    for count in (finest, 400, 17):
+        assert np.array_equal(label_map.labels_at(count), hierarchy.cut(count))
+    facts = json.loads(headers["superpixel-facts"])
+    assert (facts["count"], facts["baseCount"]) == (finest, hierarchy.base_count)
+    assert "segment;dur=" in headers["server-timing"]
+    # No specks at the finest stop.
+    areas = np.bincount(label_map.labels.ravel())
+    assert np.mean(areas <= 4) < 0.02
+
+
+def test_where_there_are_not_so_many_superpixels_all_there_are_come(address: str) -> None:
+    status, headers, spx = call(address, "POST", "/api/segment?area=1", PHOTO)
+    assert status == 200
+    base = segment(np.asarray(Image.open(PHOTOS / "chelsea.jpg"))).base_count
+    assert codec.decode(spx).count == json.loads(headers["superpixel-facts"])["count"] == base
+
+
+def test_requests_have_ids(address: str, server: RunningServer) -> None:
+    _, headers, _ = call(address, "POST", "/api/segment", PHOTO, X_Request_Id="mine-1")
+    assert headers["x-request-id"] == "mine-1"
+    server.wait_for_line("call", request_id="mine-1")
+    for wrong in ("", "with blanks in it", "x" * 129):
+        _, headers, _ = call(address, "GET", "/", X_Request_Id=wrong)
+        assert len(headers["x-request-id"]) == 32
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "wanted"),
+    [
+        ("/api/segment", b"", {"field": "encoded_image"}),
+        ("/api/segment", b"no image", {"reason": "IMAGE_FORMAT_NOT_ALLOWED", "field": "encoded_image"}),
+        ("/api/segment", PHOTO[:5000], {"reason": "IMAGE_UNDECODABLE", "field": "encoded_image"}),
+        (
+            "/api/segment?compactness=101",
+            PHOTO,
+            {"reason": "COMPACTNESS_OUT_OF_RANGE", "field": "compactness"},
+        ),
+        ("/api/segment?area=0", PHOTO, {"reason": "AREA_OUT_OF_RANGE", "field": "target_areas[0]"}),
+        ("/api/segment", PHOTO + bytes(3_000_000), {"reason": "IMAGE_TOO_MANY_BYTES"}),
+    ],
+)
+def test_the_servers_refusals_are_told_in_its_own_words(
+    address: str, server: RunningServer, path: str, body: bytes, wanted: dict[str, str]
+) -> None:
+    told = problem(call(address, "POST", path, body))
+    assert told["status"] == 400
+    assert wanted.items() <= told.items()
+    query = dict(part.split("=") for part in urlsplit(path).query.split("&") if part)
+    numbers = {"areas": float(query.get("area", 64.0))} | (
+        {"compactness": float(query["compactness"])} if "compactness" in query else {}
+    )
+    with Client(server.listen) as client, pytest.raises(SegmentError) as refused:
+        client.segment(body, **numbers)  # type: ignore[arg-type]
+    assert told["detail"] == refused.value.message
+    assert told["reason"] == refused.value.reason
+
+
+def test_what_the_gateway_refuses_itself(address: str) -> None:
+    assert problem(call(address, "GET", "/nowhere"))["status"] == 404
+    assert problem(call(address, "GET", "/page/../gateway.py"))["status"] == 404
+    assert problem(call(address, "GET", "/src/%2e%2e/%2e%2e/gateway.py"))["status"] == 404
+    assert problem(call(address, "GET", "/api/segment"))["status"] == 405
+    for number in ("much", "nan", "1e999"):
+        told = problem(call(address, "POST", f"/api/segment?compactness={number}", PHOTO))
+        assert (told["status"], told["field"]) == (400, "compactness")
+
+
+def test_an_upload_is_refused_before_it_is_read(address: str) -> None:
+    with socket.create_connection(urlsplit(address).netloc.split(":"), timeout=10) as connection:
+        connection.sendall(b"POST /api/segment HTTP/1.1\r\nHost: x\r\nContent-Length: 5000000000\r\n\r\n")
+        assert connection.recv(100).startswith(b"HTTP/1.1 413 ")
+    # And where its length is not announced, as soon as it is known.
+    with socket.create_connection(urlsplit(address).netloc.split(":"), timeout=10) as connection:
+        connection.sendall(b"POST /api/segment HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for _ in range(5):
+            connection.sendall(b"%x\r\n" % 1_000_000 + bytes(1_000_000) + b"\r\n")
+        assert connection.recv(100).startswith(b"HTTP/1.1 413 ")
+
+
+def test_other_sites_cannot_use_it(address: str) -> None:
+    foreign = {"Sec_Fetch_Site": "cross-site", "Sec_Fetch_Mode": "no-cors"}
+    assert problem(call(address, "POST", "/api/segment", PHOTO, **foreign))["status"] == 403
+    assert call(address, "GET", "/", Sec_Fetch_Site="cross-site", Sec_Fetch_Mode="navigate")[0] == 200
+    assert call(address, "POST", "/api/segment", PHOTO, Sec_Fetch_Site="same-origin")[0] == 200
+
+
+@pytest.mark.parametrize("path", ["/", "/page/main.js", "/src/index.js", "/page/style.css", "/nowhere"])
+def test_every_answer_is_guarded(address: str, path: str) -> None:
+    _, headers, _ = call(address, "GET", path)
+    policy = dict(part.split(" ", 1) for part in headers["content-security-policy"].split("; "))
+    assert policy["default-src"] == "'none'"
+    assert policy["script-src"] == policy["style-src"] == policy["connect-src"] == "'self'"
+    assert policy["frame-ancestors"] == "'none'"
+    assert "unsafe" not in headers["content-security-policy"]
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == "no-referrer"
+
+
+def test_files_are_asked_for_again_and_not_sent_again(address: str) -> None:
+    status, headers, content = call(address, "GET", "/src/index.js")
+    assert (status, headers["cache-control"]) == (200, "no-cache")
+    assert content
+    assert call(address, "GET", "/src/index.js", If_None_Match=headers["etag"])[0::2] == (304, b"")
+
+
+def test_whoever_leaves_is_not_worked_for(address: str, server: RunningServer, tmp_path: Path) -> None:
+    rng = np.random.default_rng(7)
+    noise = rng.integers(0, 256, (MAX_PIXELS // 2000, 2000), np.uint8)
+    path = tmp_path / "large.webp"
+    Image.fromarray(noise).save(path, quality=20)
+    body = path.read_bytes()
+    with socket.create_connection(urlsplit(address).netloc.split(":"), timeout=10) as connection:
+        head = [
+            "POST /api/segment HTTP/1.1",
+            "Host: x",
+            "X-Request-Id: leaver",
+            f"Content-Length: {len(body)}",
+        ]
+        connection.sendall("\r\n".join([*head, "", ""]).encode() + body)
+        end = time.monotonic() + PATIENCE_SECONDS
+        while not server.metric("superpixel_inflight_bytes"):
+            assert time.monotonic() < end
+    server.wait_for_line("call", request_id="leaver", code="CANCELLED")
+
+
+def test_a_server_that_is_not_there(address: str) -> None:
+    del address
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        nobody = f"127.0.0.1:{taken.getsockname()[1]}"
+    with running_app("--server", nobody) as page:
+        told = problem(call(page, "GET", "/api/server"))
+        assert told["status"] == 503
+        assert "does not answer" in told["detail"]
+        assert call(page, "GET", "/")[0] == 200
+
+
+def test_app_starts_a_server_of_its_own() -> None:
+    with running_app() as page:
+        assert json.loads(call(page, "GET", "/api/server")[2])["image_formats"]
+        assert call(page, "POST", "/api/segment", PHOTO)[0] == 200
+
+
+def test_app_says_why_it_cannot_listen(address: str) -> None:
+    taken = urlsplit(address).netloc
+    run = superpixel("app", "--listen", taken)
+    assert run.returncode == 1
+    assert messages(run)[-1].startswith(f"--listen: cannot listen on {taken}")
