@@ -30,11 +30,13 @@ NOT_RUN_DOCUMENTS = {
     "benchmarks/README.md": "needs the peers' environment and photographs; tests/benchmarks runs the parts",
     "deploy/README.md": "needs a container engine",
     "tests/README.md": "how to run these tests",
+    "docs/app.md": "tests/page starts the command, and works on the page in a browser",
 }
 NOT_RUN = {
     "pip install superpixel-service": "needs an index that has it; test_wheel.py installs what is built",
     "pip install 'superpixel-service[cuda12]'": "likewise, and would put CuPy into the tests' environment",
     "pip install 'superpixel-service[otel]'": "likewise; the tests' environment has what it brings",
+    "superpixel app": "tests/page starts it, and works on the page in a browser",
     "superpixel COMMAND --help": "COMMAND stands for any; test_cli.py asks each for help",
     "superpixel segment --server 127.0.0.1:50051": "a part of a command; the whole is in README.md",
     # The Go program of that page was compiled and run by hand (see tests/README.md).

@@ -10,6 +10,8 @@ from superpixel_service import logs
 from superpixel_service.client import AsyncClient
 from superpixel_service.commands.config import read_settings
 from superpixel_service.commands.output import EXIT_OK, CommandFailed, write
+from superpixel_service.commands.remote import identity
+from superpixel_service.commands.target import Target
 from superpixel_service.config import split_address
 from superpixel_service.server import CannotListen, Server
 
@@ -18,12 +20,12 @@ _LEAVING_SECONDS = 3
 _TIMEOUT_SECONDS = 60.0
 
 
-def run(*, listen: str, server: str | None) -> int:
+def run(*, listen: str, server: Target | None) -> int:
     """Serve the page until a signal ends it.
 
     Args:
         listen: HOST:PORT of the page.
-        server: HOST:PORT of a gRPC server; None: one is started for the page.
+        server: a gRPC server; None: one is started for the page.
     """
     try:
         import uvicorn
@@ -34,8 +36,15 @@ def run(*, listen: str, server: str | None) -> int:
             f"the page needs {error.name}, which is not installed: pip install 'superpixel-service[web]'"
         ) from None
     logs.configure("warning", "auto")
-    with _listening(listen) as listener, _backend(server) as address:
-        app = gateway.build(lambda: AsyncClient(address, timeout=_TIMEOUT_SECONDS))
+    with _listening(listen) as listener, _backend(server) as backend:
+        credentials, token = identity(backend)
+
+        def open_client() -> AsyncClient:
+            return AsyncClient(
+                backend.address, timeout=_TIMEOUT_SECONDS, credentials=credentials, token=token
+            )
+
+        app = gateway.build(open_client)
         config = uvicorn.Config(
             app,
             log_config=None,
@@ -44,7 +53,7 @@ def run(*, listen: str, server: str | None) -> int:
             timeout_graceful_shutdown=_LEAVING_SECONDS,
         )
         own = "" if server else " (its own; --server HOST:PORT takes another)"
-        write(f"server: {address}{own}", f"page:   http://{_address_of(listener)}/")
+        write(f"server: {backend.address}{own}", f"page:   http://{_address_of(listener)}/")
         sys.stdout.flush()
         # uvicorn heeds these while it runs, and raises them again when it is done.
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -72,8 +81,8 @@ def _address_of(listener: socket.socket) -> str:
 
 
 @contextlib.contextmanager
-def _backend(server: str | None) -> Iterator[str]:
-    """The address of the server to call; of one in this process, on free ports, where none is given."""
+def _backend(server: Target | None) -> Iterator[Target]:
+    """The server to call; one in this process, on free ports, where none is given."""
     if server is not None:
         yield server
         return
@@ -85,6 +94,6 @@ def _backend(server: str | None) -> Iterator[str]:
     except CannotListen as error:
         raise CommandFailed(str(error)) from None
     try:
-        yield addresses.listen
+        yield Target(addresses.listen)
     finally:
         own.drain()

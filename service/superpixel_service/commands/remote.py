@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import grpc
+
 from superpixel_service.client import (
     Client,
     DeadlineExceeded,
@@ -91,6 +93,16 @@ def connect(server: Target, *, timeout: float, retry: RetryPolicy | None = None)
     """A client of that server.
 
     Raises:
+        CommandFailed: as `identity`.
+    """
+    credentials, token = identity(server)
+    return Client(server.address, timeout=timeout, retry=retry, credentials=credentials, token=token)
+
+
+def identity(server: Target) -> tuple[grpc.ChannelCredentials | None, str | None]:
+    """How to reach the server and who we are there: credentials for TLS, None for plaintext; our token.
+
+    Raises:
         CommandFailed: certificates or token are not to be had from their files, or the token is not for
             plaintext.
     """
@@ -106,7 +118,7 @@ def connect(server: Target, *, timeout: float, retry: RetryPolicy | None = None)
             f"{server.address}: a token is not sent there in plaintext; use --tls, or --ca FILE",
             status=EXIT_USAGE,
         )
-    return Client(server.address, timeout=timeout, retry=retry, credentials=credentials, token=token)
+    return credentials, token
 
 
 def ask_info(client: Client, address: str) -> ServerInfo:
