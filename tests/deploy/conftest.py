@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 TOOLS = ROOT / ".venv-deploy" / "bin"
 OVERLAYS = ("cpu", "nvidia", "mtls", "dev")
-OPTIONAL = ("podmonitor", "queue-autoscaling")
+OPTIONAL = ("podmonitor", "prometheus-rules", "queue-autoscaling", "grafana-dashboard")
 FULL = {"cpu-full": ("plaintext", *OPTIONAL), "nvidia-mtls-full": ("mtls", "nvidia", *OPTIONAL)}
 """Overlays of the tests alone: all that can be taken together."""
 
