@@ -287,6 +287,8 @@ def test_the_images_are_named_in_one_place(tmp_path: Path) -> None:
     copy = with_full_overlays(tmp_path)
     file = copy / "image" / "kustomization.yaml"
     named = yaml.safe_load(file.read_text())
+    for other in set(DEPLOY.rglob("kustomization.yaml")) - {DEPLOY / "image" / "kustomization.yaml"}:
+        assert "images" not in yaml.safe_load(other.read_text()), other
     for image in named["images"]:
         image |= {"newName": "registry.test/team/" + image["newName"], "newTag": image["newTag"] + "-x"}
     file.write_text(yaml.safe_dump(named))
