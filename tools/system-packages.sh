@@ -3,7 +3,7 @@
 # are missing. The service itself needs none of them.
 set -euo pipefail
 
-packages=(g++-aarch64-linux-gnu qemu-user chromium)
+packages=(g++-aarch64-linux-gnu qemu-user chromium prometheus)
 
 # Any Node will do, from wherever it came.
 command -v npm >/dev/null || packages+=(nodejs npm)

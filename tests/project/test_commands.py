@@ -28,9 +28,13 @@ WORDS = re.compile(rf"`((?:{PROGRAMS}) [^`]+)`")
 
 NOT_RUN_DOCUMENTS = {
     "benchmarks/README.md": "needs the peers' environment and photographs; tests/benchmarks runs the parts",
-    "deploy/README.md": "needs a container engine",
+    "deploy/README.md": "needs a container engine or a cluster",
     "tests/README.md": "how to run these tests",
     "docs/app.md": "tests/page starts the command, and works on the page in a browser",
+    **{
+        f"deploy/runbook/{page.name}": "needs a cluster"
+        for page in (ROOT / "deploy" / "runbook").glob("*.md")
+    },
 }
 NOT_RUN = {
     "pip install superpixel-service": "needs an index that has it; test_wheel.py installs what is built",

@@ -1,0 +1,88 @@
+"""What kustomize makes of deploy/, and what every test of it asks."""
+
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+DEPLOY = ROOT / "deploy"
+TOOLS = ROOT / ".venv-deploy" / "bin"
+OVERLAYS = ("cpu", "nvidia", "mtls", "dev")
+OPTIONAL = ("podmonitor", "prometheus-rules", "queue-autoscaling", "grafana-dashboard")
+FULL = {"cpu-full": ("plaintext", *OPTIONAL), "nvidia-mtls-full": ("mtls", "nvidia", *OPTIONAL)}
+"""Overlays of the tests alone: all that can be taken together."""
+
+
+def kustomize(folder: Path) -> str:
+    return subprocess.run(
+        [TOOLS / "kubectl", "kustomize", folder], check=True, capture_output=True, text=True, timeout=60
+    ).stdout
+
+
+def with_full_overlays(folder: Path) -> Path:
+    """A copy of deploy/ in `folder`, with the overlays FULL."""
+    copy = folder / "deploy"
+    shutil.copytree(DEPLOY, copy)
+    for name, components in FULL.items():
+        paths = [*(f"../../components/{component}" for component in components), "../../image"]
+        overlay = {
+            "apiVersion": "kustomize.config.k8s.io/v1beta1",
+            "kind": "Kustomization",
+            "resources": ["../../base"],
+            "components": paths,
+        }
+        (copy / "overlays" / name).mkdir()
+        (copy / "overlays" / name / "kustomization.yaml").write_text(yaml.safe_dump(overlay))
+    return copy
+
+
+@dataclass(frozen=True)
+class Rendered:
+    name: str
+    file: Path
+    documents: list[dict[str, Any]]
+
+    def all(self, kind: str) -> list[dict[str, Any]]:
+        return [document for document in self.documents if document["kind"] == kind]
+
+    def one(self, kind: str) -> dict[str, Any]:
+        (document,) = self.all(kind)
+        return document
+
+    def config_map(self, prefix: str) -> dict[str, str]:
+        (data,) = [m["data"] for m in self.all("ConfigMap") if m["metadata"]["name"].startswith(prefix)]
+        return data
+
+    @property
+    def pod(self) -> dict[str, Any]:
+        return self.one("Deployment")["spec"]["template"]
+
+    @property
+    def container(self) -> dict[str, Any]:
+        (container,) = self.pod["spec"]["containers"]
+        return container
+
+
+@pytest.fixture(scope="session")
+def everything(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Rendered]:
+    """All overlays, those of the tests too, by name."""
+    assert (TOOLS / "kubectl").exists(), "no kubectl: run `make deploy-install`"
+    folder = tmp_path_factory.mktemp("rendered")
+    copy = with_full_overlays(folder)
+    found = {}
+    for name in (*OVERLAYS, *FULL):
+        text = kustomize(copy / "overlays" / name)
+        file = folder / f"{name}.yaml"
+        file.write_text(text)
+        found[name] = Rendered(name, file, list(yaml.safe_load_all(text)))
+    return found
+
+
+@pytest.fixture(params=[*OVERLAYS, *FULL])
+def rendered(request: pytest.FixtureRequest, everything: dict[str, Rendered]) -> Rendered:
+    return everything[request.param]

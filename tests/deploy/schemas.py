@@ -1,0 +1,64 @@
+"""Run by .venv-deploy: `python schemas.py KUBERNETES_VERSION FILE...` prints what is wrong with the objects.
+
+Kubernetes' own kinds: its JSON schemas, in which no field may be unknown (kubernetes-validate). The
+Prometheus operator's kinds: models generated from its CRDs (cloudcoil); they drop unknown fields, so
+what they keep is compared with what was given.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import yaml
+from cloudcoil.models.prometheus_operator import v1 as prometheus_operator
+
+OPERATOR = "monitoring.coreos.com/v1"
+
+
+def unknown(given: Any, kept: Any, path: str) -> list[str]:
+    """Paths of the fields in `given` that `kept` has not."""
+    if isinstance(given, dict):
+        found = []
+        for name, value in given.items():
+            place = f"{path}.{name}"
+            found += unknown(value, kept[name], place) if name in kept else [f"{place}: no such field"]
+        return found
+    if isinstance(given, list):
+        pairs = enumerate(zip(given, kept, strict=True))
+        return [line for i, (a, b) in pairs for line in unknown(a, b, f"{path}[{i}]")]
+    return []
+
+
+def problems(document: dict[str, Any], version: str) -> list[str]:
+    if document["apiVersion"] == OPERATOR:
+        try:
+            model = getattr(prometheus_operator, document["kind"]).model_validate(document)
+        except ValueError as error:
+            return [str(error)]
+        return unknown(document, model.model_dump(mode="json", by_alias=True, exclude_unset=True), "")
+    try:
+        kubernetes_validate.validate(document, version, strict=True)
+    except (kubernetes_validate.ValidationError, kubernetes_validate.SchemaNotFoundError) as error:
+        return [str(error.message)]
+    return []
+
+
+def main() -> None:
+    version, *files = sys.argv[1:]
+    count, seen = 0, set()
+    for file in files:
+        for document in yaml.safe_load_all(Path(file).read_text()):
+            count += 1
+            text = json.dumps(document)
+            if text in seen:  # as most are, in several overlays
+                continue
+            seen.add(text)
+            for line in problems(document, version):
+                print(f"{Path(file).stem}: {document['kind']} {document['metadata']['name']}: {line}")
+    print(f"{count} objects")
+
+
+if __name__ == "__main__":
+    main()

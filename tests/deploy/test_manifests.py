@@ -1,0 +1,298 @@
+"""The manifests: valid, and everything that one part of them or of the code names in another is there."""
+
+import json
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from superpixel_service import config
+from superpixel_service.client.wire import service_config
+from superpixel_service.interceptors import SERVICE
+from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
+from tests.deploy.conftest import DEPLOY, FULL, OVERLAYS, ROOT, TOOLS, Rendered, kustomize, with_full_overlays
+
+NAMESPACE = "superpixel"
+KUBERNETES = ("1.30", "1.37")
+"""The oldest with all that the manifests use, and the newest whose schemas there are."""
+EXPLAINED = {"CKV_K8S_43", "CKV_K8S_15"}  # in annotations of deployment.yaml
+BYTES_A_PIXEL = 48  # of the largest images in flight; deploy/README.md, "Memory", has what was measured
+SERVER_BYTES = 300 << 20
+UNITS = {"Mi": 1 << 20, "Gi": 1 << 30, "m": 1e-3, "M": 1e6, "": 1}
+
+
+def quantity(text: str | int) -> float:
+    match = re.fullmatch(r"(\d+)(\D*)", str(text))
+    assert match, text
+    return int(match[1]) * UNITS[match[2]]
+
+
+def entrypoint_flags() -> dict[str, str]:
+    """The settings that the image itself gives."""
+    text = (ROOT / "Dockerfile").read_text()
+    words = json.loads(re.findall(r"^ENTRYPOINT (\[.*?\])", text.replace("\\\n", ""), re.MULTILINE)[-1])
+    assert words[:2] == ["superpixel", "serve"]
+    flags = words[2:]
+    return {name[2:].replace("-", "_"): value for name, value in zip(flags[::2], flags[1::2], strict=True)}
+
+
+@pytest.fixture
+def settings(rendered: Rendered, monkeypatch: pytest.MonkeyPatch) -> config.Settings:
+    """What a server started so is set to; it refuses what it would refuse there."""
+    return loaded(rendered, monkeypatch)
+
+
+def loaded(rendered: Rendered, monkeypatch: pytest.MonkeyPatch) -> config.Settings:
+    for name, value in rendered.config_map("superpixel-settings").items():
+        monkeypatch.setenv(name, value)
+    return config.load(entrypoint_flags()).settings
+
+
+def selects(selector: dict[str, Any], labels: dict[str, str]) -> bool:
+    assert set(selector) == {"matchLabels"}
+    return selector["matchLabels"].items() <= labels.items()
+
+
+# ---- each by itself ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("version", KUBERNETES)
+def test_every_object_has_the_fields_of_its_schema_and_no_other(
+    everything: dict[str, Rendered], version: str
+) -> None:
+    files = [str(rendered.file) for rendered in everything.values()]
+    told = subprocess.run(
+        [TOOLS / "python", Path(__file__).with_name("schemas.py"), version, *files],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    assert told == f"{sum(len(rendered.documents) for rendered in everything.values())} objects\n"
+
+
+def test_the_schemas_see_what_is_wrong(everything: dict[str, Rendered], tmp_path: Path) -> None:
+    wrong = []
+    for kind, key, value in (
+        ("Deployment", "replica", 3),
+        ("HorizontalPodAutoscaler", "minReplicas", "two"),
+        ("PodMonitor", "podMetricEndpoints", []),
+        ("PodMonitor", "selector", None),
+    ):
+        document = json.loads(json.dumps(everything["cpu-full"].one(kind)))
+        document["spec"][key] = value
+        wrong.append(document)
+    file = tmp_path / "wrong.yaml"
+    file.write_text(yaml.safe_dump_all(wrong))
+    command = [TOOLS / "python", Path(__file__).with_name("schemas.py"), KUBERNETES[-1], file]
+    lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    for document in wrong:
+        assert f"wrong: {document['kind']} " in lines
+    assert ".spec.podMetricEndpoints: no such field" in lines
+
+
+def test_checkov_finds_nothing_that_is_not_explained(everything: dict[str, Rendered]) -> None:
+    files = [str(rendered.file) for rendered in everything.values()]
+    options = ("--framework", "kubernetes", "--output", "json", "--skip-download", "--soft-fail")
+    told = subprocess.run(
+        [TOOLS / "checkov", "-f", *files, *options], check=True, capture_output=True, text=True
+    )
+    report = json.loads(told.stdout)
+    failed = {(c["check_id"], c["resource"], c["file_path"]) for c in report["results"]["failed_checks"]}
+    assert not failed
+    assert report["summary"]["passed"] > 60 * len(files)
+    assert {check["check_id"] for check in report["results"]["skipped_checks"]} == EXPLAINED
+    assert report["summary"]["parsing_errors"] == 0
+
+
+def test_the_pod_is_restricted_and_has_no_token(rendered: Rendered) -> None:
+    pod, container = rendered.pod["spec"], rendered.container
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert pod["automountServiceAccountToken"] is False
+    assert rendered.one("ServiceAccount")["automountServiceAccountToken"] is False
+    labels = rendered.one("Namespace")["metadata"]["labels"]
+    assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
+
+
+# ---- references --------------------------------------------------------------------------------------------
+
+
+def test_every_config_key_is_a_setting(rendered: Rendered) -> None:
+    known = {config.ENVIRONMENT_PREFIX + name.upper() for name in config.Settings.model_fields}
+    assert set(rendered.config_map("superpixel-settings")) <= known
+
+
+def test_the_server_takes_the_settings(rendered: Rendered, settings: config.Settings) -> None:
+    secured = "mtls" in rendered.name
+    assert settings.allow_plaintext is not secured
+    assert (settings.tls_client_ca_file is not None) is secured
+    assert (settings.token_file is not None) is secured
+    assert (settings.backend == "cuda") is ("nvidia" in rendered.name)
+
+
+def test_the_base_alone_leaves_the_choice_between_tls_and_plaintext(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    documents = list(yaml.safe_load_all(kustomize(DEPLOY / "base")))
+    with pytest.raises(config.WrongSettings) as refused:
+        loaded(Rendered("base", tmp_path, documents), monkeypatch)
+    assert "would be plaintext on a network" in refused.value.lines[0]
+
+
+def test_ports_are_those_that_the_server_listens_on(rendered: Rendered, settings: config.Settings) -> None:
+    listens = {
+        "grpc": config.split_address(settings.listen)[1],
+        "health": config.split_address(settings.health_listen)[1],
+        "metrics": config.split_address(settings.metrics_listen)[1],
+    }
+    ports = {port["name"]: port["containerPort"] for port in rendered.container["ports"]}
+    assert ports == listens
+    exposed = re.search(r"^EXPOSE (.*)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    assert exposed is not None
+    assert {int(port) for port in exposed[1].split()} == set(ports.values())
+    for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+        assert rendered.container[probe]["grpc"]["port"] == listens["health"]
+        assert rendered.container[probe]["grpc"].get("service", "") in ("", SERVICE)
+    (port,) = rendered.one("Service")["spec"]["ports"]
+    assert (ports[port["targetPort"]], port["port"]) == (listens["grpc"], listens["grpc"])
+    calls, scrapes = rendered.one("NetworkPolicy")["spec"]["ingress"]
+    assert [ports[port["port"]] for port in calls["ports"]] == [listens["grpc"]]
+    assert [ports[port["port"]] for port in scrapes["ports"]] == [listens["metrics"]]
+    for monitor in rendered.all("PodMonitor"):
+        (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+        assert ports[endpoint["port"]] == listens["metrics"]
+    check = re.search(r"^HEALTHCHECK .*CMD (.*)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    assert check is not None
+    assert f":{listens['health']}" in check[1]
+
+
+def test_selectors_find_the_pods_and_callers_are_others(rendered: Rendered) -> None:
+    labels = rendered.pod["metadata"]["labels"]
+    spec = rendered.one("NetworkPolicy")["spec"]
+    selectors = [rendered.one("Deployment")["spec"]["selector"], spec["podSelector"]]
+    selectors += [{"matchLabels": rendered.one("Service")["spec"]["selector"]}]
+    selectors += [
+        found["spec"]["selector"] for k in ("PodDisruptionBudget", "PodMonitor") for found in rendered.all(k)
+    ]
+    selectors += [spread["labelSelector"] for spread in rendered.pod["spec"]["topologySpreadConstraints"]]
+    for selector in selectors:
+        assert selector["matchLabels"], "selects every pod of the namespace"
+        assert selects(selector, labels)
+    # A backend's pod has the one label, and its own name.
+    for caller in spec["ingress"][0]["from"]:
+        assert selects(
+            caller["podSelector"], {"superpixel-client": "true", "app.kubernetes.io/name": "backend"}
+        )
+        assert not selects(caller["podSelector"], labels)
+    assert set(spec["policyTypes"]) == {"Ingress", "Egress"}
+    assert "egress" not in spec
+
+
+def test_names_that_objects_call_each_other_by_exist(rendered: Rendered) -> None:
+    pod, container = rendered.pod["spec"], rendered.container
+    maps = {found["metadata"]["name"] for found in rendered.all("ConfigMap")}
+    assert {source["configMapRef"]["name"] for source in container["envFrom"]} <= maps
+    assert pod["serviceAccountName"] == rendered.one("ServiceAccount")["metadata"]["name"]
+    volumes = {volume["name"] for volume in pod["volumes"]}
+    assert {mount["name"] for mount in container["volumeMounts"]} == volumes
+    deployment = rendered.one("Deployment")
+    for scaler in rendered.all("HorizontalPodAutoscaler"):
+        target = scaler["spec"]["scaleTargetRef"]
+        assert (target["apiVersion"], target["kind"]) == (deployment["apiVersion"], deployment["kind"])
+        assert target["name"] == deployment["metadata"]["name"]
+    for document in rendered.documents:
+        if document["kind"] == "Namespace":
+            assert document["metadata"]["name"] == NAMESPACE
+        else:
+            assert document["metadata"]["namespace"] == NAMESPACE
+    assert ("replicas" in deployment["spec"]) is not bool(rendered.all("HorizontalPodAutoscaler"))
+
+
+def test_files_that_settings_name_are_mounted(rendered: Rendered, settings: config.Settings) -> None:
+    pod, container = rendered.pod["spec"], rendered.container
+    volumes = {volume["name"]: volume for volume in pod["volumes"]}
+    files = set()
+    for mount in container["volumeMounts"]:
+        assert "subPath" not in mount, "would never be renewed"
+        for item in volumes[mount["name"]].get("secret", {}).get("items", ()):
+            files.add(Path(mount["mountPath"]) / item["path"])
+    named = {value for name, value in settings if name.endswith("_file") and value is not None}
+    assert named == files
+    writable = [mount["mountPath"] for mount in container["volumeMounts"] if not mount.get("readOnly")]
+    assert writable == ["/tmp"]
+    for variable in container.get("env", ()):
+        assert variable["value"].startswith("/tmp/")
+
+
+def test_the_service_config_is_the_packages(rendered: Rendered) -> None:
+    ours = rendered.config_map("superpixel-client")["service_config.json"]
+    source = ROOT / "service" / "superpixel_service" / "client" / "service_config.json"
+    assert ours == source.read_text()
+    told = json.loads(ours)
+    assert told["healthCheckConfig"]["serviceName"] == SERVICE
+    methods = pb.DESCRIPTOR.services_by_name[SERVICE.rpartition(".")[2]].methods_by_name
+    for entry in told["methodConfig"]:
+        for name in entry["name"]:
+            assert name["service"] == SERVICE
+            assert name["method"] in methods
+    assert json.loads(service_config())["healthCheckConfig"] == told["healthCheckConfig"]
+
+
+# ---- sizes -------------------------------------------------------------------------------------------------
+
+
+def test_a_pod_has_the_time_to_drain(rendered: Rendered, settings: config.Settings) -> None:
+    pause = rendered.container["lifecycle"]["preStop"]["sleep"]["seconds"]
+    assert rendered.pod["spec"]["terminationGracePeriodSeconds"] >= pause + settings.grace_seconds + 5
+
+
+def test_the_memory_limit_holds_the_budgets(rendered: Rendered, settings: config.Settings) -> None:
+    threads = settings.max_inflight_calls + settings.max_streams + 16
+    need = (
+        SERVER_BYTES
+        + BYTES_A_PIXEL * settings.max_inflight_pixels
+        + threads * (settings.max_image_bytes + (1 << 20))
+        + settings.cache_bytes
+    )
+    resources = rendered.container["resources"]
+    limit = quantity(resources["limits"]["memory"])
+    assert need <= limit <= 1.5 * need
+    assert resources["requests"]["memory"] == resources["limits"]["memory"]
+
+
+def test_workers_have_the_cores_that_they_are_set_to(rendered: Rendered, settings: config.Settings) -> None:
+    resources = rendered.container["resources"]
+    assert settings.workers >= 1
+    assert settings.workers == settings.threads_per_image
+    assert settings.workers <= quantity(resources["limits"]["cpu"])
+    assert rendered.name == "dev" or settings.workers == quantity(resources["requests"]["cpu"])
+
+
+def test_one_process_a_gpu(rendered: Rendered, settings: config.Settings) -> None:
+    gpus = quantity(rendered.container["resources"]["limits"].get("nvidia.com/gpu", 0))
+    assert gpus == (1 if settings.backend == "cuda" else 0)
+    assert settings.device == 0
+    assert ("-cuda" in rendered.container["image"]) is (gpus == 1)
+
+
+def test_the_images_are_named_in_one_place(tmp_path: Path) -> None:
+    copy = with_full_overlays(tmp_path)
+    file = copy / "image" / "kustomization.yaml"
+    named = yaml.safe_load(file.read_text())
+    for other in set(DEPLOY.rglob("kustomization.yaml")) - {DEPLOY / "image" / "kustomization.yaml"}:
+        assert "images" not in yaml.safe_load(other.read_text()), other
+    for image in named["images"]:
+        image |= {"newName": "registry.test/team/" + image["newName"], "newTag": image["newTag"] + "-x"}
+    file.write_text(yaml.safe_dump(named))
+    for name in (*OVERLAYS, *FULL):
+        documents = list(yaml.safe_load_all(kustomize(copy / "overlays" / name)))
+        image = Rendered(name, tmp_path, documents).container["image"]
+        assert re.fullmatch(r"registry\.test/team/superpixel-service:[\d.]+(-cuda)?-x", image)
