@@ -111,7 +111,7 @@ def test_an_engine_that_cannot_run_ends_the_start() -> None:
     ports = [f"--{name}=127.0.0.1:0" for name in ("listen", "health-listen", "metrics-listen")]
     done = run_command("serve", *ports, "--backend=cuda", "--log-format=json")
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].startswith("superpixel: the server could not start")
+    assert done.stderr.splitlines()[-1].startswith("superpixel: backend 'cuda': ")
 
 
 def test_wrong_settings_get_one_line_each() -> None:
