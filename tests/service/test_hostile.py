@@ -6,6 +6,8 @@ import zlib
 from collections.abc import Callable, Iterator
 
 import grpc
+import h2.config
+import h2.connection
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -15,7 +17,7 @@ from superpixel_service.headers import MAX_SCANS, DamagedHeader, read_header
 from superpixel_service.interceptors import SERVICE
 from superpixel_service.orders import ImageFormat
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
-from tests.service.fuzz_service import MEMORY_LIMIT_BYTES, fuzz
+from tests.service.fuzz_service import MEMORY_LIMIT_BYTES, answers_to, fuzz
 from tests.service.harness import (
     PATIENCE_SECONDS,
     RunningServer,
@@ -353,6 +355,20 @@ def test_any_values_of_the_fields_and_metadata_are_served_or_refused(
         counts = [level.count for level in answer.levels]
         assert set(message.target_counts) <= set(counts)
         assert answer.label_map.count == max(counts, default=answer.label_map.count)
+
+
+def test_metadata_that_is_no_text_makes_no_error_in_the_log() -> None:
+    with running_server() as server:
+        channel = h2.connection.H2Connection(h2.config.H2Configuration(validate_outbound_headers=False))
+        channel.initiate_connection()
+        head = {b":method": b"POST", b":scheme": b"http", b":authority": b"a", b"te": b"trailers"}
+        head |= {b":path": f"/{SERVICE}/GetServerInfo".encode(), b"content-type": b"application/grpc"}
+        head |= {b"x-request-id": b"\xba\xf2\xff"}
+        channel.send_headers(1, list(head.items()))
+        channel.send_data(1, bytes(5), end_stream=True)
+        assert "0" in answers_to(server, channel.data_to_send()).split()
+        assert all(line["level"] == "info" for line in server.lines), server.lines
+        assert all(line.startswith("{") for line in server.raw_lines), server.raw_lines
 
 
 def test_memory_stays_where_it_was(confined: RunningServer) -> None:
