@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 
 import grpc
 import numpy as np
+from grpc_status import rpc_status
 
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2_grpc as pb_grpc
 from tests.service.harness import PATIENCE_SECONDS, RunningServer, refusal_of, request, running_server
@@ -119,7 +120,9 @@ class Generator:
     def _ended(self, load: Load, call: grpc.Future, due: float) -> None:
         seconds = time.monotonic() - due
         reason, hint = "", True
-        if call.code() is not grpc.StatusCode.OK:
+        if call.code() is not grpc.StatusCode.OK and rpc_status.from_call(call) is None:
+            hint = False
+        elif call.code() is not grpc.StatusCode.OK:
             refusal = refusal_of(call)
             reason = refusal.reason
             hint = bool(refusal.retry_seconds) and "grpc-retry-pushback-ms" in refusal.trailers
