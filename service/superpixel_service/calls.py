@@ -1,12 +1,14 @@
 """One call, from its first byte to its last: identity, deadline, and what is told about it when it ends."""
 
+import functools
 import re
 import threading
 import time
 import uuid
+from concurrent.futures import Future
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Any, Self
 
 import grpc
 
@@ -133,29 +135,68 @@ class ImageEvent:
 
 
 class OpenCalls:
-    """Counts the calls that are not over: an answer is on its way until gRPC has sent it."""
+    """Counts the calls that have come and are not over, and which of them a stopping server must answer.
+
+    A call has come when gRPC hands it over: its message may not be there yet, and no thread be free for it.
+    It is over when gRPC has sent its answer.
+    """
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._count = 0
+        self._due = 0  # of these, what began before the drain: it may have been admitted
+        self._last_came = 0.0
+        self.draining = False
+
+    def came(self, handled: "Future[Any]") -> None:
+        """Count a call until it is `handled`."""
+        with self._changed:
+            self._last_came = time.monotonic()
+            self._count += 1
+        handled.add_done_callback(lambda _: self._over(0))
 
     def add(self, context: grpc.ServicerContext) -> None:
-        """Count the call of `context` until it is over."""
+        """Count the call of `context`, which is handled from now on, until its answer is sent."""
         with self._changed:
+            due = 0 if self.draining else 1
             self._count += 1
-        if not context.add_callback(self._over):
-            self._over()
+            self._due += due
+        over = functools.partial(self._over, due)
+        if not context.add_callback(over):
+            over()
 
-    def _over(self) -> None:
+    def _over(self, due: int) -> None:
         with self._changed:
             self._count -= 1
+            self._due -= due
             self._changed.notify_all()
 
-    def wait_until_none(self, seconds: float) -> bool:
-        """Wait until no call is open, at most so long; whether it came to that."""
+    def drain(self) -> None:
+        """From now on no call is admitted."""
         with self._changed:
-            return self._changed.wait_for(lambda: self._count == 0, timeout=seconds)
+            self.draining = True
 
+    def wait_until_answered(self, seconds: float) -> bool:
+        """Wait until all calls that began before the drain are over, at most so long; whether they are."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._due == 0, timeout=seconds)
+
+    def wait_until_quiet(self, quiet_seconds: float, seconds: float) -> None:
+        """Wait until no call is open and none has come for so long; at most `seconds`."""
+        end = time.monotonic() + seconds
+        with self._changed:
+            while (now := time.monotonic()) < end:
+                left = self._last_came + quiet_seconds - now
+                if self._count == 0 and left <= 0:
+                    return
+                self._changed.wait(min(end - now, left if left > 0 else quiet_seconds))
+
+
+CALLER: ContextVar[str] = ContextVar("superpixel_caller", default="")
+"""The name of the call's token; set at the door, in the context that gRPC gives each call."""
+
+REFUSAL: ContextVar[ServiceError] = ContextVar("superpixel_refusal")
+"""Why the call is refused at the door."""
 
 CURRENT: ContextVar[Call] = ContextVar("superpixel_call")
 """The call that this thread is serving."""

@@ -15,6 +15,7 @@ from superpixel_service.calls import Call, CallEvent, Deadline, OpenCalls
 from superpixel_service.errors import (
     CallCancelled,
     DeadlinePassed,
+    Draining,
     InvalidRequest,
     Reason,
     ServiceError,
@@ -23,6 +24,7 @@ from superpixel_service.errors import (
 )
 
 SERVICE = "superpixel.v1.SuperpixelService"
+_SEGMENT = f"/{SERVICE}/Segment"
 _HEALTH = "grpc.health.v1.Health"
 
 Behaviour = Callable[[Any, grpc.ServicerContext], Any]
@@ -51,10 +53,11 @@ def build(
         # Reads the message and puts whatever is raised further in on the wire.
         ErrorInterceptor(),
     ]
+    # Innermost, so that the others tell of a refusal as of any; and yet the first to act: these look at a
+    # call before its message is asked for.
     if tokens is not None:
-        # Innermost, so that the others tell of a refusal as of any; and yet the first to act: it looks at a
-        # call before the call's message is asked for.
         stack.append(AuthInterceptor(tokens))
+    stack.append(DrainInterceptor(open_calls))
     return stack
 
 
@@ -112,6 +115,7 @@ class CallInterceptor(grpc.ServerInterceptor):
         self._on_start(service, method)
         call = Call(service, method, calls.request_id(context), Deadline.after(context.time_remaining()))
         call.trace = traces.read(context.invocation_metadata() or ())
+        call.caller = calls.CALLER.get()
         calls.CURRENT.set(call)  # gRPC gives each call a context of its own
         return call
 
@@ -149,6 +153,7 @@ class AuthInterceptor(grpc.ServerInterceptor):
 
     def __init__(self, tokens: Tokens) -> None:
         self._tokens = tokens
+        self._refusing = _Wrapped()
 
     def intercept_service(
         self,
@@ -165,29 +170,54 @@ class AuthInterceptor(grpc.ServerInterceptor):
         try:
             token = self._tokens.admit(metadata, SCOPES[method] if ours else None)
         except ServiceError as error:
-            # As a stream, even in place of a method that is none: of a stream no message is read before it is
-            # asked for, so nobody can have this server hold megabytes for the sake of a refusal.
-            return grpc.stream_stream_rpc_method_handler(
-                functools.partial(_refuse if ours else _refuse_other, error),
-                request_deserializer=handler.request_deserializer,
-                response_serializer=handler.response_serializer,
-            )
-        return _rewrap(handler, functools.partial(_under_name, token.name)) if ours else handler
+            calls.REFUSAL.set(error)
+            refuse = _refuse if ours else _refuse_other
+            return self._refusing.get(handler, lambda: _refusing(handler, refuse))
+        calls.CALLER.set(token.name)
+        return handler
 
 
-def _refuse(error: ServiceError, _requests: object, _context: grpc.ServicerContext) -> Iterator[Any]:
-    raise error
+class DrainInterceptor(grpc.ServerInterceptor):
+    """Refuses new work once the server drains, whatever is still to come of the call's message."""
+
+    def __init__(self, open_calls: OpenCalls) -> None:
+        self._open_calls = open_calls
+        self._refusing = _Wrapped()
+
+    def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], grpc.RpcMethodHandler[Any, Any] | None],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Any:
+        """The method, or in its place one that refuses."""
+        handler = continuation(handler_call_details)
+        if handler is None or handler_call_details.method != _SEGMENT or not self._open_calls.draining:
+            return handler
+        calls.REFUSAL.set(Draining())
+        return self._refusing.get(handler, lambda: _refusing(handler, _refuse))
 
 
-def _refuse_other(error: ServiceError, _requests: object, context: grpc.ServicerContext) -> Iterator[Any]:
+def _refusing(
+    handler: grpc.RpcMethodHandler[Any, Any],
+    refuse: Callable[[Iterator[Any], grpc.ServicerContext], Iterator[Any]],
+) -> Any:
+    # As a stream, even in place of a method that is none: of a stream no message is read before it is asked
+    # for, so nobody can have this server hold megabytes for the sake of a refusal.
+    return grpc.stream_stream_rpc_method_handler(
+        refuse,
+        request_deserializer=handler.request_deserializer,
+        response_serializer=handler.response_serializer,
+    )
+
+
+def _refuse(_requests: object, _context: grpc.ServicerContext) -> Iterator[Any]:
+    raise calls.REFUSAL.get()
+
+
+def _refuse_other(_requests: object, context: grpc.ServicerContext) -> Iterator[Any]:
     """For services that do not pass through the other interceptors."""
-    context.abort_with_status(to_status(error, calls.request_id(context)))
+    context.abort_with_status(to_status(calls.REFUSAL.get(), calls.request_id(context)))
     yield from ()
-
-
-def _under_name(name: str, behaviour: Behaviour, request: Any, context: grpc.ServicerContext) -> Any:
-    calls.CURRENT.get().caller = name
-    return behaviour(request, context)
 
 
 def _guard(
@@ -230,7 +260,10 @@ def _parse(deserializer: Deserializer | None, data: bytes) -> Message:
 
 
 class _Wrapped:
-    """Handlers by those they wrap: gRPC has the same few wrapped again for each call."""
+    """Handlers by those they wrap: gRPC has the same few wrapped again for each call.
+
+    None is ever let go of, so what differs from call to call goes into the call's context, not into handlers.
+    """
 
     def __init__(self) -> None:
         self._made: dict[int, tuple[Any, Any]] = {}  # by identity, which holds as long as we hold the handler

@@ -14,6 +14,11 @@ _LONGEST_IMAGE_ID = 128
 """Characters of a caller's name for an image that are worth a place in the log."""
 
 
+_GRPC_NATIVE = "grpc._cython.cygrpc"
+_NOT_TEXT = "Invalid encoding on"
+"""So gRPC begins to tell, with a traceback, of metadata that is not UTF-8; it takes that for Latin-1."""
+
+
 def configure(level: str, log_format: Literal["auto", "json", "console"]) -> None:
     """Send all logging of this process, that of libraries too, to standard error in one form."""
     console = log_format == "console" or (log_format == "auto" and sys.stderr.isatty())
@@ -42,6 +47,9 @@ class _Forward(logging.Handler):
     """Hands a library's log record to our own log."""
 
     def emit(self, record: logging.LogRecord) -> None:
+        if record.name == _GRPC_NATIVE and record.getMessage().startswith(_NOT_TEXT):
+            log.debug("metadata_not_utf8")  # whoever likes can send such: no error, and none of their bytes
+            return
         write = getattr(log, record.levelname.lower(), log.error)
         write("library", logger=record.name, message=record.getMessage(), exc_info=record.exc_info)
 

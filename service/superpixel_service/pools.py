@@ -2,8 +2,29 @@
 
 import functools
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, ParamSpec, TypeVar
+
+from superpixel_service.calls import OpenCalls
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+
+class CallThreads(ThreadPoolExecutor):
+    """Threads that handle calls. Each call counts from the moment gRPC hands it over to them."""
+
+    def __init__(self, threads: int, open_calls: OpenCalls) -> None:
+        super().__init__(threads, thread_name_prefix="call")
+        self._open_calls = open_calls
+
+    def submit(
+        self, fn: Callable[Arguments, Result], /, *args: Arguments.args, **kwargs: Arguments.kwargs
+    ) -> Future[Result]:
+        """As in the base class."""
+        handled = super().submit(fn, *args, **kwargs)
+        self._open_calls.came(handled)
+        return handled
 
 
 def answered_by(pool: ThreadPoolExecutor, behaviour: Callable[..., Any]) -> Callable[..., Any]:

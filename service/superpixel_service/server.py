@@ -20,7 +20,7 @@ from superpixel_service.engine import Engine, Job
 from superpixel_service.errors import DeviceLost
 from superpixel_service.metrics import Metrics
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2_grpc as pb_grpc
-from superpixel_service.pools import answered_by
+from superpixel_service.pools import CallThreads, answered_by
 from superpixel_service.servicer import SuperpixelServicer
 from superpixel_service.speed import Speed
 from superpixel_service.streams import Streams
@@ -52,6 +52,11 @@ _MESSAGE_SLACK_BYTES = 1 << 20
 
 # What is still to be said when a server ends waits for its listeners no longer.
 _LAST_WORDS_SECONDS = 1.0
+
+# A draining server has been left when nobody called for this long: some round trips, as callers learn by one
+# that they are to go elsewhere. Those who call on nevertheless are told for so long, once all work is done.
+_QUIET_SECONDS = 0.25
+_FAREWELL_SECONDS = 2.0
 
 # A second server on the same port is a mistake to be told of, not a load balancer.
 _SHARED_OPTIONS = (("grpc.so_reuseport", 0),)
@@ -125,7 +130,7 @@ class Server:
         settings = self._settings
         threads = settings.max_inflight_calls + settings.max_streams + _SPARE_THREADS
         server = grpc.server(
-            ThreadPoolExecutor(threads, thread_name_prefix="call"),
+            CallThreads(threads, self._open_calls),
             interceptors=interceptors.build(
                 self._open_calls, self._metrics.call_started, self._tell_of_call, self._tokens
             ),
@@ -206,28 +211,28 @@ class Server:
         self._on_dead()
 
     def abort(self) -> None:
-        """After the engine's death: let the refusals reach their callers, and stop."""
-        self._open_calls.wait_until_none(_LAST_WORDS_SECONDS)
-        self._main.stop(None).wait(_LAST_WORDS_SECONDS)
-        self._health_server.stop(None).wait(_LAST_WORDS_SECONDS)
+        """After the engine's death: let the refusals reach their callers. The process must end then."""
+        self._open_calls.wait_until_quiet(_QUIET_SECONDS, _LAST_WORDS_SECONDS)
         self._teller.flush(_LAST_WORDS_SECONDS)
 
     def drain(self) -> bool:
-        """Refuse new work, finish what was admitted, stop; whether that was done within the grace time."""
+        """Refuse new work and finish what was admitted; whether that was done within the grace time.
+
+        The process must end then, and with it the connections: whoever calls at that moment sees the server
+        gone (UNAVAILABLE) and goes elsewhere. gRPC's own way to stop would end such calls as CANCELLED, as if
+        their callers had given up (grpc/grpc#41785).
+        """
         end = time.monotonic() + self._settings.grace_seconds
         self._queue.close()
+        self._open_calls.drain()
         self._streams.drain()
         self._vitals.drain()
         self._health.drain()
-        # Until the queue is empty new calls still come in, to be told to go elsewhere; after that they find
-        # no server.
         finished = self._queue.wait_until_idle(end - time.monotonic())
-        self._main.stop(max(0.0, end - time.monotonic()))
-        # gRPC would also wait for whoever watches health or holds a reflection stream open; we wait for our
-        # own calls.
-        finished &= self._open_calls.wait_until_none(end - time.monotonic())
-        self._main.stop(None).wait()
-        self._health_server.stop(None).wait()
+        finished &= self._open_calls.wait_until_answered(end - time.monotonic())
+        # Those who watch health are gone in a moment. Others are told to go elsewhere for a while, and then
+        # find no server.
+        self._open_calls.wait_until_quiet(_QUIET_SECONDS, min(_FAREWELL_SECONDS, end - time.monotonic()))
         self._metrics_server.shutdown()
         self._teller.flush(_LAST_WORDS_SECONDS)
         self._metrics_server.server_close()

@@ -148,6 +148,20 @@ def test_refusals_are_counted_and_logged_and_tokens_are_not(guarded: RunningServ
     assert not [token for token in (stranger, ALL, *TOKENS.values()) if token in text]
 
 
+@pytest.mark.parametrize("token", [ALL, "unknown"])
+def test_calls_with_and_without_a_token_leave_nothing_behind(guarded: RunningServer, token: str) -> None:
+    def make(calls: int) -> int:
+        for _ in range(calls):
+            try:
+                call(guarded, "GetServerInfo", bearer(token))
+            except grpc.RpcError as error:
+                assert error.code() is grpc.StatusCode.UNAUTHENTICATED  # noqa: PT017
+        return guarded.resident_bytes()
+
+    before = make(1000)
+    assert make(3000) - before < 3000 * 500  # what a handler made for each call would cost: 1,700 bytes
+
+
 def test_health_is_for_everybody_and_reflection_for_who_has_a_token(guarded: RunningServer) -> None:
     for address in (guarded.health, guarded.listen):
         assert guarded.health_status(SERVICE, address=address) == "SERVING"

@@ -3,6 +3,7 @@
 import asyncio
 import importlib.resources
 import json
+import os
 import signal
 import socket
 import struct
@@ -138,16 +139,53 @@ def test_no_call_is_lost_when_a_server_goes_and_it_serves_again_when_it_is_back(
         assert callers.errors == []
 
 
-def test_a_rolling_restart_loses_no_call(three: list[RunningServer]) -> None:
+def test_rolling_restarts_lose_no_call(three: list[RunningServer]) -> None:
+    """One after the other, again and again; `SUPERPIXEL_TEST_RESTARTS=10` for as many rounds."""
+    rounds = int(os.environ.get("SUPERPIXEL_TEST_RESTARTS", "2"))
     with ExitStack() as stack, Client(name_of(*three)) as client:
         call_until_all_have_served(client, three)
         with Callers(client) as callers:
-            for server in three:
-                server.signal(signal.SIGTERM)
-                assert server.exit_code() == 0
-                back = stack.enter_context(running_server(*FLAGS, f"--listen={server.listen}"))
-                wait_until(lambda back=back: handled(back) > 10)
+            servers = three
+            for _ in range(rounds):
+                servers = [restarted(stack, server) for server in servers]
         assert callers.errors == []
+        assert callers.answers > 10 * 3 * rounds
+
+
+def restarted(stack: ExitStack, server: RunningServer) -> RunningServer:
+    server.signal(signal.SIGTERM)
+    assert server.exit_code() == 0
+    back = stack.enter_context(running_server(*FLAGS, f"--listen={server.listen}"))
+    wait_until(lambda: handled(back) > 10)
+    return back
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_no_image_of_a_stream_is_lost_when_its_server_goes(
+    three: list[RunningServer], number: signal.Signals
+) -> None:
+    """Under the load of others. Two servers go, the one after the other, each while it has the stream."""
+    pictures = [encoded(scene(160, 120, seed)) for seed in range(12)]
+    goes = {40, 120}
+
+    def of_stream(server: RunningServer) -> float:
+        return server.metric("superpixel_streams")
+
+    with Client(name_of(*three)) as client, Callers(client) as callers:
+        call_until_all_have_served(client, three)
+        left, gone, got = list(three), [], []
+        images = ((index, pictures[index % 12]) for index in range(200))
+        for key, answer in client.segment_many(images, counts=7):
+            got.append((key, getattr(answer, "count", answer)))
+            if len(got) in goes:
+                holder = next(server for server in left if of_stream(server))
+                left.remove(holder)
+                gone.append(holder)
+                holder.signal(number)
+        assert sorted(got) == [(index, 7) for index in range(200)]
+        for server in gone:
+            assert server.exit_code() == (0 if number is signal.SIGTERM else -number)
+    assert callers.errors == []
 
 
 # ---- what only a server on command can show ----------------------------------------------------------------

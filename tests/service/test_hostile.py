@@ -6,15 +6,26 @@ import zlib
 from collections.abc import Callable, Iterator
 
 import grpc
+import h2.config
+import h2.connection
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from superpixel_service.headers import MAX_SCANS, DamagedHeader, read_header
 from superpixel_service.interceptors import SERVICE
 from superpixel_service.orders import ImageFormat
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
-from tests.service.fuzz_service import MEMORY_LIMIT_BYTES, fuzz
-from tests.service.harness import RunningServer, refused, request, running_server
+from tests.service.fuzz_service import MEMORY_LIMIT_BYTES, answers_to, fuzz
+from tests.service.harness import (
+    PATIENCE_SECONDS,
+    RunningServer,
+    refusal_of,
+    refused,
+    request,
+    running_server,
+)
 from tests.service.images import encoded, png, png_chunk, scene
 from tests.service.test_refusals import check_form
 
@@ -275,6 +286,91 @@ def test_floods_of_metadata_are_refused(confined: RunningServer, name: str) -> N
     assert confined.stub.Segment(request(PNG, 5)).label_map.count == 5
 
 
+def test_a_message_that_unpacks_to_hundreds_of_megabytes_is_refused(confined: RunningServer) -> None:
+    """gRPC itself does that, before it has unpacked it."""
+    before = confined.peak_resident_bytes()
+    with pytest.raises(grpc.RpcError) as caught:
+        confined.stub.Segment(request(bytes(300 * MEBIBYTE), 5), compression=grpc.Compression.Gzip)
+    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert confined.peak_resident_bytes() - before < 32 * MEBIBYTE
+
+
+NUMBERS = st.one_of(st.integers(0, 70), st.integers(0, 2**32 - 1))
+DOUBLES = st.one_of(st.floats(0, 50), st.floats(allow_nan=True, allow_infinity=True))
+RAW = st.builds(
+    lambda width, height, channels, more: pb.RawImage(
+        width=width,
+        height=height,
+        channels=channels,
+        data=bytes(max(0, min(6000, width * height * 3) + more)),
+    ),
+    st.one_of(st.integers(1, 40), NUMBERS),
+    st.one_of(st.integers(1, 40), NUMBERS),
+    st.sampled_from([3, 3, 3, 1, 4, 0, 2, 2**32 - 1]),
+    st.sampled_from([0, 0, 0, 1, -1]),
+)
+REGIONS = st.builds(pb.Rectangle, x=NUMBERS, y=NUMBERS, width=NUMBERS, height=NUMBERS)
+REQUESTS = st.builds(
+    lambda source, fields: pb.SegmentRequest(**source, **fields),
+    st.one_of(st.builds(lambda raw: {"raw_image": raw}, RAW), st.just({"encoded_image": PNG}), st.just({})),
+    st.fixed_dictionaries(
+        {"target_counts": st.lists(NUMBERS, max_size=4)},
+        optional={
+            "target_areas": st.lists(DOUBLES, max_size=3),
+            "compactness": DOUBLES,
+            "label_encoding": st.integers(0, 5),
+            "priority": st.integers(0, 4),
+            "include_hierarchy": st.booleans(),
+            "include_regions": st.booleans(),
+            "region_of_interest": REGIONS,
+            "apply_exif_orientation": st.booleans(),
+            "first_frame_only": st.booleans(),
+        },
+    ),
+)
+METADATA = st.lists(
+    st.one_of(
+        st.tuples(
+            st.sampled_from(["x-request-id", "traceparent", "tracestate", "authorization", "user-agent"]),
+            st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=60),
+        ),
+        st.tuples(st.sampled_from(["x-request-id-bin", "grpc-tags-bin"]), st.binary(max_size=60)),
+    ),
+    max_size=4,
+)
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(message=REQUESTS, metadata=METADATA)
+def test_any_values_of_the_fields_and_metadata_are_served_or_refused(
+    confined: RunningServer, message: pb.SegmentRequest, metadata: list[tuple[str, str | bytes]]
+) -> None:
+    try:
+        answer = confined.stub.Segment(message, metadata=metadata, timeout=PATIENCE_SECONDS)
+    except grpc.RpcError as error:
+        refusal = refusal_of(error)
+        check_form(refusal)
+        assert refusal.code is grpc.StatusCode.INVALID_ARGUMENT
+    else:
+        counts = [level.count for level in answer.levels]
+        assert set(message.target_counts) <= set(counts)
+        assert answer.label_map.count == max(counts, default=answer.label_map.count)
+
+
+def test_metadata_that_is_no_text_makes_no_error_in_the_log() -> None:
+    with running_server() as server:
+        channel = h2.connection.H2Connection(h2.config.H2Configuration(validate_outbound_headers=False))
+        channel.initiate_connection()
+        head = {b":method": b"POST", b":scheme": b"http", b":authority": b"a", b"te": b"trailers"}
+        head |= {b":path": f"/{SERVICE}/GetServerInfo".encode(), b"content-type": b"application/grpc"}
+        head |= {b"x-request-id": b"\xba\xf2\xff"}
+        channel.send_headers(1, list(head.items()))
+        channel.send_data(1, bytes(5), end_stream=True)
+        assert "0" in answers_to(server, channel.data_to_send()).split()
+        assert all(line["level"] == "info" for line in server.lines), server.lines
+        assert all(line.startswith("{") for line in server.raw_lines), server.raw_lines
+
+
 def test_memory_stays_where_it_was(confined: RunningServer) -> None:
     """The same refusals and answers, over and over."""
     files = [*UNDECODABLE.values(), *NOT_AN_IMAGE.values(), *SERVED.values(), *ANYTHING_BUT_HARM.values()]
@@ -305,3 +401,4 @@ def test_a_short_run_of_the_fuzzer(seed: int) -> None:
     # All outcomes are reached often enough for the rest to mean something.
     assert tally["OK"] > 60
     assert tally["INVALID_ARGUMENT"] > 200
+    assert sum(count for name, count in tally.items() if name.startswith("HTTP2 ")) > 30

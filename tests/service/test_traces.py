@@ -62,6 +62,11 @@ def traced(monkeypatch: pytest.MonkeyPatch) -> Iterator[Traced]:
     with running.channel:
         yield running
     running.server.drain()
+    for server in (
+        running.server._main,
+        running.server._health_server,
+    ):  # elsewhere they end with the process
+        server.stop(None).wait()
 
 
 def check_within(child: ReadableSpan, parent: ReadableSpan) -> None:

@@ -3,7 +3,7 @@
 import random
 from dataclasses import dataclass
 
-from superpixel_service.client.errors import Cancelled, Overloaded, SegmentError, Unavailable
+from superpixel_service.client.errors import Overloaded, SegmentError, Unavailable
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,9 +11,8 @@ class RetryPolicy:
     """How often, and how patiently, a call that was refused is tried again.
 
     Tried again is what a server refuses for lack of room and says when to come back (`RESOURCE_EXHAUSTED`
-    with `RetryInfo` or `grpc-retry-pushback-ms`), what no server could be reached for or a stopping one
-    refused (`UNAVAILABLE`), and what an ending server cut off (`CANCELLED`, without a reason, though nobody
-    here gave up). Nothing else is: the same request would meet the same end.
+    with `RetryInfo` or `grpc-retry-pushback-ms`), and what no server could be reached for, or a stopping one
+    refused or left behind (`UNAVAILABLE`). Nothing else is: the same request would meet the same end.
 
     Attributes:
         max_attempts: tries of one call or image, the first included; 1: never again.
@@ -52,6 +51,4 @@ def is_transient(error: SegmentError) -> bool:
     """Whether the contract says that the same request may be served a little later, or elsewhere."""
     if isinstance(error, Overloaded):
         return error.retry_seconds is not None
-    if isinstance(error, Cancelled):
-        return not error.reason
     return isinstance(error, Unavailable)

@@ -7,6 +7,7 @@ import socket
 import sys
 import threading
 from pathlib import Path
+from typing import NoReturn
 
 import structlog
 
@@ -24,7 +25,7 @@ _ALARM = 0
 log = structlog.get_logger()
 
 
-def run(*, config: Path | None, **given: str) -> int:
+def run(*, config: Path | None, **given: str) -> NoReturn:
     """Run the server until a signal ends it.
 
     Args:
@@ -63,11 +64,10 @@ def run(*, config: Path | None, **given: str) -> int:
     log.info("draining", grace_seconds=settings.grace_seconds)
     finished = server.drain()
     log.info("stopped", all_work_finished=finished)
-    if not finished:
-        # Threads may still be in the engine; they end with the process.
-        sys.stderr.flush()
-        os._exit(EXIT_FAILED)
-    return EXIT_OK
+    sys.stderr.flush()
+    # Not by return: Python would wait for threads that read from callers or are in the engine, and gRPC would
+    # cancel the calls that come just now.
+    os._exit(EXIT_OK if finished else EXIT_FAILED)
 
 
 class _StopSignals:

@@ -1,0 +1,194 @@
+"""Three times as many calls as a server can do: `python -m tests.service.overload --seconds 60`.
+
+First callers who wait for their answers keep it busy: that is its capacity. Then calls come by the clock,
+whatever becomes of those before them: at 80 % of capacity, and at three times. The server has one core and
+this process another. All images differ, and there is no cache.
+"""
+
+import argparse
+import itertools
+import os
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import grpc
+import numpy as np
+from grpc_status import rpc_status
+
+from superpixel_service.pb.superpixel.v1 import superpixel_pb2_grpc as pb_grpc
+from tests.service.harness import PATIENCE_SECONDS, RunningServer, refusal_of, request, running_server
+from tests.service.images import encoded, scene
+
+FLAGS = ("--workers=1", "--threads-per-image=1", "--max-inflight-calls=8")
+"""How long an admitted call waits is the operator's choice, by the bounds of the queue: here eight images."""
+
+SIZE = (481, 321)
+IMAGES = 120
+CHANNELS = 4
+PROBE_SECONDS = 0.05
+
+
+@dataclass
+class Load:
+    """What came of calls at some rate.
+
+    Attributes:
+        codes: how many calls ended with each code and reason.
+        without_hint: refusals that do not say when to come back, in both ways.
+        admitted, refused: seconds of calls that were answered, and of those that were not.
+        health: of the probes meanwhile, what each said and the seconds it took.
+        memory: bytes of the server, meanwhile.
+    """
+
+    seconds: float
+    codes: Counter[tuple[str, str]] = field(default_factory=Counter)
+    without_hint: int = 0
+    admitted: list[float] = field(default_factory=list)
+    refused: list[float] = field(default_factory=list)
+    health: list[tuple[str, float]] = field(default_factory=list)
+    memory: list[int] = field(default_factory=list)
+
+    @property
+    def goodput(self) -> float:
+        """Answers a second."""
+        return len(self.admitted) / self.seconds
+
+    def report(self, name: str) -> str:
+        """For people."""
+        codes = ", ".join(f"{code} {reason} {count}" for (code, reason), count in sorted(self.codes.items()))
+        return f"{name}: {self.goodput:.1f} images/s, p99 {p99_ms(self.admitted):.0f} ms; {codes}"
+
+
+def p99_ms(seconds: Sequence[float]) -> float:
+    return float(1e3 * np.percentile(seconds, 99)) if seconds else 0.0
+
+
+class Generator:
+    """Calls a server."""
+
+    def __init__(self, server: RunningServer) -> None:
+        self._server = server
+        pictures = [encoded(scene(*SIZE, seed), "JPEG") for seed in range(IMAGES)]
+        self._requests = itertools.cycle([request(picture, 400, 100) for picture in pictures])
+        channels = [server.open_channel(("grpc.use_local_subchannel_pool", 1)) for _ in range(CHANNELS)]
+        self._stubs = itertools.cycle([pb_grpc.SuperpixelServiceStub(channel) for channel in channels])
+        self._lock = threading.Lock()
+
+    def capacity(self, seconds: float) -> float:
+        """Images a second for three callers, each of whom waits for an answer before the next call."""
+        end = time.monotonic() + seconds
+        done: list[int] = []
+
+        def call() -> None:
+            count = 0
+            while time.monotonic() < end:
+                with self._lock:
+                    stub, message = next(self._stubs), next(self._requests)
+                stub.Segment(message)
+                count += 1
+            done.append(count)
+
+        threads = [threading.Thread(target=call) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return sum(done) / seconds
+
+    def offer(self, rate: float, seconds: float) -> Load:
+        """Calls by the clock, so many a second."""
+        load = Load(seconds)
+        with self._watching(load):
+            calls = []
+            start = time.monotonic()
+            for number in range(int(rate * seconds)):
+                due = start + number / rate
+                time.sleep(max(0.0, due - time.monotonic()))
+                call = next(self._stubs).Segment.future(next(self._requests), timeout=PATIENCE_SECONDS)
+                # From when it was due: a generator that comes late must not make the server look fast.
+                call.add_done_callback(lambda call, due=due: self._ended(load, call, due))
+                calls.append(call)
+            for call in calls:
+                call.code()
+            self._server.wait_until(lambda: sum(load.codes.values()) == len(calls))
+        return load
+
+    def _ended(self, load: Load, call: grpc.Future, due: float) -> None:
+        seconds = time.monotonic() - due
+        reason, hint = "", True
+        if call.code() is not grpc.StatusCode.OK and rpc_status.from_call(call) is None:
+            hint = False
+        elif call.code() is not grpc.StatusCode.OK:
+            refusal = refusal_of(call)
+            reason = refusal.reason
+            hint = bool(refusal.retry_seconds) and "grpc-retry-pushback-ms" in refusal.trailers
+        with self._lock:
+            load.codes[call.code().name, reason] += 1
+            load.without_hint += not hint
+            (load.admitted if call.code() is grpc.StatusCode.OK else load.refused).append(seconds)
+
+    @contextmanager
+    def _watching(self, load: Load) -> Iterator[None]:
+        stop = threading.Event()
+
+        def watch() -> None:
+            while not stop.wait(PROBE_SECONDS):
+                start = time.monotonic()
+                load.health.append((self._server.health_status(), time.monotonic() - start))
+                load.memory.append(self._server.resident_bytes())
+
+        thread = threading.Thread(target=watch)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+
+
+@contextmanager
+def apart() -> Iterator[RunningServer]:
+    """A server on one core; this process, from then on, on the others, where there are any."""
+    cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, cores[:1])
+    try:
+        with running_server(*FLAGS) as server:
+            os.sched_setaffinity(0, cores[1:] or cores)
+            yield server
+    finally:
+        os.sched_setaffinity(0, cores)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=60.0)
+    seconds = parser.parse_args().seconds
+    print(f"load average {os.getloadavg()[0]:.1f}")
+    with apart() as server:
+        generator = Generator(server)
+        generator.capacity(2)
+        peak = generator.capacity(seconds / 4)
+        some, much = generator.offer(0.8 * peak, seconds / 4), generator.offer(3 * peak, seconds)
+        grown = server.resident_bytes() - some.memory[-1]
+    print(f"capacity: {peak:.1f} images/s")
+    print(some.report("at 80 %"))
+    print(much.report("at 300 %"))
+    slowest = max(seconds for _, seconds in much.health)
+    for name, value, limit in (
+        ("goodput below capacity, share", 1 - much.goodput / peak, 0.1),
+        ("p99 of admitted calls, times that at 80 %", p99_ms(much.admitted) / p99_ms(some.admitted), 2.0),
+        ("p99 of refusals, ms", p99_ms(much.refused), 50.0),
+        ("slowest health probe, ms", 1e3 * slowest, 100.0),
+        ("probes that did not say SERVING", sum(said != "SERVING" for said, _ in much.health), 0),
+        ("refusals without a hint when to come back", much.without_hint, 0),
+        ("memory grown meanwhile, MB", grown / 1e6, 20.0),
+    ):
+        print(f"  {'reached' if value <= limit else 'MISSED'}  {name}: {value:.3g} (at most {limit:g})")
+
+
+if __name__ == "__main__":
+    main()
