@@ -148,7 +148,7 @@ def test_refusals_are_counted_and_logged_and_tokens_are_not(guarded: RunningServ
     assert not [token for token in (stranger, ALL, *TOKENS.values()) if token in text]
 
 
-@pytest.mark.parametrize("token", [ALL, "unknown"])
+@pytest.mark.parametrize("token", [ALL, "unknown"], ids=["known", "unknown"])
 def test_calls_with_and_without_a_token_leave_nothing_behind(guarded: RunningServer, token: str) -> None:
     def make(calls: int) -> int:
         for _ in range(calls):
