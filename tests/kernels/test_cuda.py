@@ -46,7 +46,6 @@ pytestmark = [
 ]
 
 IMAGES = images.SMALL | images.LARGE
-GOLDEN = golden.ROWS if ON_GPU else [row for row in golden.ROWS if row.width * row.height < 20_000]
 
 
 def run_trace(image, compactness, line):
@@ -154,7 +153,7 @@ def test_compactness(compactness):
     assert_equal_stages(images.photo(50, 40), compactness, seed=3)
 
 
-@pytest.mark.parametrize("row", GOLDEN, ids=str)
+@pytest.mark.parametrize("row", golden.ROWS, ids=str)
 def test_golden_row(row):
     result = run_trace(row.pixels(), row.compactness, open_pipeline())
     if row.smooth is not None:
