@@ -65,10 +65,11 @@ def as_pixels(
     if new_array is not None and shape[2] != 4:
         pixels = new_array(shape, np.uint8)
         np.copyto(pixels, array)
-    elif shape[2] != 4 and not np.may_share_memory(contiguous := np.ascontiguousarray(array), array):
-        pixels = contiguous  # a copy already
     else:
         contiguous = np.ascontiguousarray(array)
-        pixels = _engine.copy_pixels(contiguous, workspace or _engine.Workspace(threads=1))
+        if shape[2] != 4 and not np.may_share_memory(contiguous, array):
+            pixels = contiguous  # a copy already
+        else:
+            pixels = _engine.copy_pixels(contiguous, workspace or _engine.Workspace(threads=1))
     pixels.flags.writeable = False
     return pixels
