@@ -3,6 +3,7 @@
 import struct
 import zlib
 from dataclasses import replace
+from io import BytesIO
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
+from superpixel_service import decode as decode_module
 from superpixel_service.config import Settings
 from superpixel_service.decode import Pixels, decode, ignore_library_warnings, open_image
 from superpixel_service.errors import InvalidRequest, Reason
@@ -217,6 +219,37 @@ def test_interlaced_and_progressive_files() -> None:
     assert np.array_equal(pixels_of(whole), pixels_of(progressive))
 
 
+def by_pillow(data: bytes) -> Pixels:
+    """The usual JPEGs are not read by Pillow: it is who says what they show."""
+    with Image.open(BytesIO(data)) as picture:
+        return np.asarray(picture.convert("RGB"))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (8, 8), (37, 21), (130, 67)])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"subsampling": "4:4:4"},
+        {"subsampling": "4:2:2"},
+        {"subsampling": "4:2:0"},
+        {"quality": 5},
+        {"quality": 100},
+        {"progressive": True},
+        {"restart_marker_blocks": 1},
+        {"keep_rgb": True},
+        {"icc_profile": bytes(70_000)},
+    ],
+    ids=str,
+)
+def test_jpegs_in_colour_are_what_pillow_makes_of_them(
+    size: tuple[int, int], options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = encoded(scene(*size), "JPEG", **options)
+    expected = by_pillow(data)
+    monkeypatch.setattr(decode_module, "_READERS", {})  # and it is not asked
+    assert np.array_equal(pixels_of(data), expected)
+
+
 def test_icc_profiles_are_ignored() -> None:
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
     assert np.array_equal(pixels_of(encoded(PIXELS, icc_profile=profile)), PIXELS)
@@ -332,6 +365,26 @@ def test_changed_bytes_give_pixels_or_a_refusal(name: str, changes: list[tuple[i
             assert error.field == "encoded_image"  # noqa: PT017
 
 
+@settings(max_examples=400, deadline=None)
+@given(
+    st.sampled_from([name for name in sorted(WHOLE) if name.startswith("jpeg")]),
+    st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), max_size=3),
+    st.integers(0, 60),
+)
+def test_a_damaged_jpeg_is_what_pillow_makes_of_it(
+    name: str, changes: list[tuple[int, int]], missing: int
+) -> None:
+    data = bytearray(WHOLE[name][: len(WHOLE[name]) - missing])
+    for position, value in changes:
+        data[position % len(data)] = value
+    try:
+        pixels, _ = read(bytes(data), apply_orientation=False)
+    except InvalidRequest:
+        return
+    if pixels.ndim == 3:
+        assert np.array_equal(pixels, by_pillow(bytes(data)))
+
+
 def test_two_sizes_in_one_file_are_refused() -> None:
     """Ours is a JPEG's first frame header; whatever the library makes of a second one, they must agree."""
     data = WHOLE["jpeg"]
@@ -342,6 +395,13 @@ def test_two_sizes_in_one_file_are_refused() -> None:
     with pytest.raises(InvalidRequest) as caught:
         read(data[:frame] + data[frame : frame + 2 + length] + bytes(segment) + data[frame + 2 + length :])
     assert caught.value.reason is Reason.IMAGE_UNDECODABLE
+
+
+def test_another_size_than_was_accepted_is_refused() -> None:
+    for data in WHOLE.values():
+        opened = open_image(replace(ORDER, source=EncodedImage(data)), Settings())
+        with pytest.raises(InvalidRequest):
+            decode(replace(opened, width=opened.width + 1), None)
 
 
 def test_too_much_png_text_is_refused_or_ignored() -> None:
