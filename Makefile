@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 CXX_FILES := $(shell find kernels -name '*.cpp' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh')
-PY_TYPED := kernels service examples benchmarks protos/generate.py tools/docs
+PY_TYPED := kernels service examples benchmarks protos/generate.py
 SOURCES := pyproject.toml CMakeLists.txt README.md LICENSE \
            $(shell find kernels service frontend/src frontend/page examples/photos -type f -not -path '*/__pycache__/*')
 SANITIZED := build/sanitize
@@ -85,6 +85,8 @@ app: install ## The annotation page, on http://127.0.0.1:8080 (APP_FLAGS='--list
 
 # ---- documents ------------------------------------------------------------------------------------------------------
 
+PY_TYPED += tools/docs
+
 .PHONY: docs
 docs: install ## The documentation site, in site/
 	$(BIN)/python -m tools.docs --out site
@@ -93,6 +95,11 @@ docs: install ## The documentation site, in site/
 .PHONY: docs-serve
 docs-serve: docs ## The documentation site, on http://127.0.0.1:8000
 	$(BIN)/python -m http.server --bind 127.0.0.1 --directory site 8000
+
+.PHONY: clean-site
+clean-site:
+	rm -rf site
+clean: clean-site
 
 .PHONY: pictures
 pictures: install ## Draw the documents' pictures again
@@ -221,4 +228,4 @@ bench-frontend: install system-packages frontend-install ## What a labeller wait
 
 .PHONY: clean
 clean: ## Remove everything that was built
-	rm -rf $(VENV) $(BENCH) .venv-frontend .venv-deploy .venv-label-studio frontend/node_modules frontend/dist build dist site demo-output test-output
+	rm -rf $(VENV) $(BENCH) .venv-frontend .venv-deploy .venv-label-studio frontend/node_modules frontend/dist build dist demo-output test-output

@@ -17,6 +17,7 @@ from pathlib import Path
 from tools.docs import ROOT, contract, gather, reference
 
 CONFIG = ROOT / "mkdocs.yml"
+STYLE = Path(__file__).with_name("site.css")
 PAGES = ROOT / "build" / "docs"  # docs_dir of mkdocs.yml
 
 
@@ -38,7 +39,8 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=ROOT / "site", help="the site's folder (default: site)")
     arguments = parser.parse_args()
     try:
-        gather.gather(ROOT, PAGES, {**contract.pages(), **reference.pages()})
+        generated = {**contract.pages(), **reference.pages(), STYLE.name: STYLE.read_text()}
+        gather.gather(ROOT, PAGES, generated)
     except (gather.Broken, contract.Uncommented) as error:
         print(f"docs: {error}", file=sys.stderr)
         return 1

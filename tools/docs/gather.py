@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 
-PATTERNS = ("*.md", "docs/**/*.md", "deploy/runbook/*.md", "*/README.md")
+PATTERNS = ("*.md", "docs/**/*.md", "deploy/runbook/*.md", "*/README.md", "examples/*/README.md")
 """The pages."""
 
 STAND_FOR = {

@@ -69,8 +69,8 @@ def _settings() -> str:
             "Each is a flag of `superpixel serve`, an environment variable and a line of a TOML file; "
             "[which of them counts](../service.md#configuration). `superpixel config` prints them.",
             "",
-            "| in TOML | flag, variable | default | |",
-            "|---|---|---|---|",
+            "| in TOML, flag, variable | default | |",
+            "|---|---|---|",
             *_rows(),
             "",
         )
@@ -87,8 +87,8 @@ def _rows() -> Iterator[str]:
         ]
         bounded = f" ({', '.join(parts)})" if parts else ""
         default = "" if field.default is None else _number(name, field.default)
-        ways = f"`{flag(name)}`<br>`{ENVIRONMENT_PREFIX}{name.upper()}`"
-        yield f"| `{name}` | {ways} | {default} | {field.description}{bounded} |"
+        names = "<br>".join(f"`{it}`" for it in (name, flag(name), f"{ENVIRONMENT_PREFIX}{name.upper()}"))
+        yield f"| {names} | {default} | {field.description}{bounded} |"
 
 
 def _number(name: str, value: object) -> str:
