@@ -240,6 +240,7 @@ def test_the_build_is_strict(
 def reader(browser: Browser, address: str) -> Iterator[Page]:  # noqa: F811
     """A browser that reaches the site and nothing else, and whose console stays empty."""
     context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme="dark")
+    context.set_default_timeout(60_000)
     page = context.new_page()
     heard: list[str] = []
     page.on("console", lambda message: heard.append(message.text))
@@ -257,10 +258,11 @@ def reader(browser: Browser, address: str) -> Iterator[Page]:  # noqa: F811
 
 
 def test_search_needs_nobody(reader: Page) -> None:
+    reader.wait_for_function("'keyboard$' in window")  # the theme's scripts are ready
     reader.keyboard.press("/")
     reader.keyboard.type("undersegmentation", delay=20)
     results = reader.locator(".md-search-result__item")
-    results.first.wait_for(timeout=20_000)
+    results.first.wait_for(timeout=60_000)
     assert "algorithm" in "".join(results.locator("a").evaluate_all("links => links.map(link => link.href)"))
 
 
@@ -274,6 +276,7 @@ def test_the_scheme_is_the_readers(reader: Page) -> None:
 def test_no_page_is_wider_than_a_telephone(browser: Browser, address: str, site: Path) -> None:  # noqa: F811
     """Wide tables and programs scroll by themselves; also where scripts are off."""
     context = browser.new_context(viewport={"width": 360, "height": 740}, java_script_enabled=False)
+    context.set_default_timeout(60_000)
     page, wide = context.new_page(), []
     for path in sorted(site.rglob("index.html")):
         page.goto(f"{address}/{path.relative_to(site).parent}/")
