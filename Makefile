@@ -83,6 +83,28 @@ demo: install ## Start a server, segment a photograph over gRPC, write pictures 
 app: install ## The annotation page, on http://127.0.0.1:8080 (APP_FLAGS='--listen HOST:PORT --server HOST:PORT')
 	$(BIN)/superpixel app $(APP_FLAGS)
 
+# ---- documents ------------------------------------------------------------------------------------------------------
+
+PY_TYPED += tools/docs
+
+.PHONY: docs
+docs: install ## The documentation site, in site/
+	$(BIN)/python -m tools.docs --out site
+	@echo "To read it, \`make docs-serve\`: http://127.0.0.1:8000"
+
+.PHONY: docs-serve
+docs-serve: docs ## The documentation site, on http://127.0.0.1:8000
+	$(BIN)/python -m http.server --bind 127.0.0.1 --directory site 8000
+
+.PHONY: clean-site
+clean-site:
+	rm -rf site
+clean: clean-site
+
+.PHONY: pictures
+pictures: install ## Draw the documents' pictures again
+	$(BIN)/python -m tools.docs.pictures
+
 # ---- checks ---------------------------------------------------------------------------------------------------------
 
 .PHONY: test

@@ -14,6 +14,7 @@ from superpixel_kernels.params import SegmentParams
 from superpixel_kernels.pixels import as_pixels
 
 Backend = Literal["auto", "cpu", "cuda"]
+"""An engine; "auto" is the fastest that can run here."""
 
 
 @functools.cache

@@ -12,7 +12,10 @@ MAX_PIXELS = 2**27
 """Largest image, in pixels: sizes of two regions multiply to at most 2**52, exact in a double."""
 
 DEFAULT_COMPACTNESS = 10.0
+"""At least as compact as SLIC at its own default (docs/algorithm.md)."""
+
 MAX_COMPACTNESS = 100.0
+"""Largest compactness; the smallest is 0."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,14 +32,14 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def run(document: str, server: RunningServer) -> list[dict[str, Any]]:
-    """Run the document's programs, each by itself; the names that each leaves."""
+def run(document: str, server: RunningServer, *, together: bool = False) -> list[dict[str, Any]]:
+    """Run the document's programs, each by itself or all as one; the names that each leaves."""
     text = (ROOT / document).read_text()
-    namespaces = []
+    namespaces: list[dict[str, Any]] = []
     for match in PYTHON.finditer(text):
         line = text.count("\n", 0, match.start(1))
         source = "\n" * line + match[1].replace(ADDRESS, server.listen)
-        namespace: dict[str, Any] = {"__name__": "__main__"}
+        namespace = namespaces[-1] if together and namespaces else {"__name__": "__main__"}
         exec(compile(source, document, "exec"), namespace)
         namespaces.append(namespace)
     return namespaces
@@ -50,12 +50,40 @@ def photo() -> np.ndarray:
 
 
 @pytest.mark.usefixtures("folder")
-def test_readme(server: RunningServer) -> None:
-    by_server, in_process = run("README.md", server)
+def test_getting_started(server: RunningServer) -> None:
+    by_server, in_process = run("docs/getting-started.md", server)
     expected = kernels.segment(photo())
     assert np.array_equal(by_server["result"].labels, expected.cut(1600))
     assert np.array_equal(in_process["labels"], expected.cut(400))
     assert in_process["data"] == by_server["result"].spx
+
+
+@pytest.mark.usefixtures("folder")
+def test_concepts(server: RunningServer) -> None:
+    """Each program of that page goes on where the one before ended; what it says of the photograph holds."""
+    names = run("docs/concepts.md", server, together=True)[-1]
+    assert names["image"].shape == (400, 600, 3)
+    touching = {int(b) for a, b in zip(*_sides(names["hierarchy"].cut(60)), strict=True) if a == 0}
+    assert set(names["first"]) == touching
+    # "takes 15 kB here"
+    assert round(len(names["hierarchy"].encode(1600, include_hierarchy=True)) / 1000) == 15
+
+
+def _sides(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The labels on both sides of each side of a pixel, both ways round, where they differ."""
+    pairs = [(labels[:, :-1], labels[:, 1:]), (labels[:-1], labels[1:])]
+    a = np.concatenate([side.ravel() for first, second in pairs for side in (first, second)])
+    b = np.concatenate([side.ravel() for first, second in pairs for side in (second, first)])
+    return a[a != b], b[a != b]
+
+
+def test_every_document_with_python_is_run() -> None:
+    documents = {
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "README.md", *ROOT.glob("docs/**/*.md"))
+        if PYTHON.search(path.read_text())
+    }
+    assert documents == {"docs/clients.md", "docs/concepts.md", "docs/getting-started.md"}
 
 
 def test_clients(server: RunningServer, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,51 @@
+"""Build the documentation site, strictly: any warning fails it.
+
+    python -m tools.docs --out site         the whole site, from the working tree; no network
+
+The pages are the Markdown files of the project, gathered with what they link to into build/docs (`gather`),
+so that one text serves a code host and the site; the reference pages are made of the sources (`contract`,
+`reference`).
+Needs the packages of the `dev` dependency group.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tools.docs import ROOT, contract, gather, reference
+
+CONFIG = ROOT / "mkdocs.yml"
+STYLE = Path(__file__).with_name("site.css")
+PAGES = ROOT / "build" / "docs"  # docs_dir of mkdocs.yml
+
+
+def build(out: Path, *, config: Path = CONFIG) -> int:
+    """Write the site to `out`; returns mkdocs' exit status."""
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--config-file", str(config)]
+    # Not quietly: what is not said is not counted as a warning, either. Material's notice of its end is for
+    # whoever chooses the tools, not for each build.
+    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    command += ["--site-dir", str(out.resolve())]
+    return subprocess.run(command, check=False, env=environment).returncode  # noqa: S603
+
+
+def main() -> int:
+    """Run the command line; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--out", type=Path, default=ROOT / "site", help="the site's folder (default: site)")
+    arguments = parser.parse_args()
+    try:
+        generated = {**contract.pages(), **reference.pages(), STYLE.name: STYLE.read_text()}
+        gather.gather(ROOT, PAGES, generated)
+    except (gather.Broken, contract.Uncommented) as error:
+        print(f"docs: {error}", file=sys.stderr)
+        return 1
+    return build(arguments.out)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

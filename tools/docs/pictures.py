@@ -1,0 +1,143 @@
+"""The documents' pictures, drawn by the engine from the photographs in examples/photos.
+
+    python -m tools.docs.pictures           writes docs/images/NAME.webp (`make pictures`)
+
+tests/project/test_pictures.py draws them again and compares.
+"""
+
+import io
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+from tools.docs import ROOT
+
+from superpixel_kernels import SegmentParams, segment
+from superpixel_service.overlay import cracks, draw, grow
+
+PHOTOS = ROOT / "examples" / "photos"
+IMAGES = ROOT / "docs" / "images"
+
+Picture = NDArray[np.uint8]
+_GAP = 8
+_QUALITY = 70
+_PORTRAIT = np.s_[:352, 60:412]  # of the astronaut
+_BLUE, _YELLOW, _RED = (0, 90, 181), (255, 225, 40), (220, 50, 32)
+
+
+def photo(name: str, part: tuple[slice, slice] = (slice(None), slice(None))) -> Picture:
+    """A part of a photograph: (height, width, 3) uint8."""
+    return np.ascontiguousarray(np.asarray(Image.open(PHOTOS / f"{name}.jpg").convert("RGB"))[part])
+
+
+def overview() -> Picture:
+    """100, 400 and 1600 superpixels of one photograph."""
+    image = photo("astronaut")
+    hierarchy = segment(image)
+    return beside([draw(image, hierarchy.cut(count), scale=1)[_PORTRAIT] for count in (100, 400, 1600)])
+
+
+def nesting() -> Picture:
+    """Three levels in one another: the coarsest one's borders red, what the next adds yellow, then blue."""
+    image = photo("chelsea", np.s_[:, 40:420])
+    hierarchy = segment(image)
+    scale = 2
+    size = (image.shape[1] * scale, image.shape[0] * scale)
+    picture = np.array(Image.fromarray(image).resize(size, Image.Resampling.LANCZOS))
+    for count, width, color in ((480, 0, _BLUE), (120, 1, _YELLOW), (30, 2, _RED)):
+        labels = hierarchy.cut(count).repeat(scale, axis=0).repeat(scale, axis=1)
+        picture[grow(cracks(labels), width)] = color
+    return picture
+
+
+def levels() -> Picture:
+    """Each superpixel in its mean colour, at four counts."""
+    image = photo("chelsea", np.s_[:, 75:375])
+    hierarchy = segment(image)
+    counts = (30, 120, 480, 1920)
+    return beside([filled(hierarchy.cut(count), hierarchy.regions(count).mean_color) for count in counts])
+
+
+def compactness() -> Picture:
+    """150 superpixels at compactness 0, 10 and 60."""
+    image = photo("coffee", np.s_[60:360, 120:460])
+    panels = [segment(image, SegmentParams(compactness=value)).cut(150) for value in (0.0, 10.0, 60.0)]
+    return beside([draw(image, labels, scale=1) for labels in panels])
+
+
+def regions() -> Picture:
+    """Which of 60 superpixels touch: a line between their centroids."""
+    image = photo("chelsea", np.s_[:, 40:400])
+    hierarchy = segment(image)
+    measured = hierarchy.regions(60)
+    scale = 2
+    labels = hierarchy.cut(60).repeat(scale, axis=0).repeat(scale, axis=1)
+    picture = Image.fromarray(filled(labels, measured.mean_color))
+    centers = (measured.centroid / 16 + 0.5) * scale
+    pen = ImageDraw.Draw(picture)
+    firsts = np.repeat(np.arange(60), np.diff(measured.neighbor_offsets))
+    for a, b in zip(firsts, measured.neighbors, strict=True):
+        pen.line([*centers[a], *centers[b]], fill=(255, 255, 255), width=2)
+    for x, y in centers:
+        pen.ellipse([x - 4, y - 4, x + 4, y + 4], fill=_RED)
+    return np.asarray(picture)
+
+
+def brush() -> Picture:
+    """A stroke, and the superpixels that it takes."""
+    image = photo("astronaut", _PORTRAIT)
+    labels = segment(photo("astronaut")).cut(400)[_PORTRAIT]
+    stroke = Image.new("L", (image.shape[1], image.shape[0]))
+    ImageDraw.Draw(stroke).line(
+        [(60, 250), (110, 310), (190, 320), (270, 260)], fill=255, width=9, joint="curve"
+    )
+    touched = np.asarray(stroke) > 0
+    before, after = draw(image, labels, scale=1), draw(image, labels, scale=1)
+    before[touched] = _BLUE
+    chosen = np.isin(labels, np.unique(labels[touched]))
+    after[chosen] = (after[chosen] * 0.35 + np.array(_BLUE) * 0.65).round().astype(np.uint8)
+    return beside([before, after])
+
+
+PICTURES: Mapping[str, Callable[[], Picture]] = {
+    function.__name__: function for function in (overview, nesting, levels, compactness, regions, brush)
+}
+"""How each is drawn, by its name."""
+
+
+def beside(panels: list[Picture]) -> Picture:
+    """Panels of one height, from left to right, with white between them."""
+    padded = [np.pad(panel, ((0, 0), (0, _GAP), (0, 0)), constant_values=255) for panel in panels]
+    return np.hstack(padded)[:, :-_GAP]
+
+
+def filled(labels: NDArray[np.int32], colors: Picture) -> Picture:
+    """Every pixel in the colour of its label, of `colors` (labels, 3), with thin dark lines between."""
+    picture = colors[labels]
+    line = cracks(labels)
+    picture[line] = (picture[line] * 0.7).astype(np.uint8)
+    return picture
+
+
+def packed(picture: Picture) -> bytes:
+    """The picture as it is kept: WebP, lossy."""
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, "WEBP", quality=_QUALITY, method=6)
+    return file.getvalue()
+
+
+def path_of(name: str) -> Path:
+    """Where the picture is kept."""
+    return IMAGES / f"{name}.webp"
+
+
+def main() -> None:
+    """Write all of them."""
+    for name, function in PICTURES.items():
+        path_of(name).write_bytes(packed(function()))
+
+
+if __name__ == "__main__":
+    main()
