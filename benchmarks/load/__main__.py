@@ -29,6 +29,7 @@ from benchmarks.load.curve import (
     knee,
     measure,
 )
+from benchmarks.load.docs import IMAGES, markdown, renew, where_and_when
 from benchmarks.load.generator import (
     LATE_SECONDS,
     Outcome,
@@ -47,7 +48,6 @@ from superpixel_service.commands.output import CommandFailed
 from superpixel_service.commands.remote import identity
 from superpixel_service.commands.target import Target
 
-DOCS = Path(__file__).parents[2] / "docs" / "images"
 FIGURES = Path(__file__).parent / "measured.json"
 """What docs/capacity.md and the simulation take their figures from."""
 
@@ -163,6 +163,35 @@ def _seconds(options: argparse.Namespace) -> float:
     return options.seconds or default
 
 
+def _for_docs(
+    calibrations: dict[Size, Calibration],
+    pod: Pod,
+    points: Sequence[Point],
+    best: Point | None,
+    goals: Sequence[Goal],
+    lines: Sequence[str],
+    options: argparse.Namespace,
+) -> str:
+    knee_text = "none of the loads" if best is None else f"{best.offered:.1f} calls a second"
+    words = {True: "reached", False: "missed", None: "unclear"}
+    return "\n\n".join(
+        (
+            f"{where_and_when()}; the server on {pod.cores} core(s), images {options.mix}, {_seconds(options):g} s a"
+            " point.",
+            "An image, ms:",
+            markdown(IMAGE_HEADER, _image_rows(calibrations, pod)),
+            f"Fitted: {1e3 * pod.service.fixed:.2f} ms and {1e9 * pod.service.a_pixel:.1f} ms a megapixel.",
+            "Over offered load, times in ms:",
+            markdown(HEADER, [_cells(point) for point in points]),
+            f"Knee, p99 within {options.target_ms:g} ms: {knee_text}; at most"
+            f" {max(point.answered for point in points):.1f} were answered a second.",
+            "\n".join(f"- {goal.name}: {goal.measured}, {words[goal.reached]}" for goal in goals),
+            f"For a pod of {options.pod_cores} cores:",
+            "```\n" + "\n".join(lines) + "\n```",
+        )
+    )
+
+
 @contextmanager
 def _server(options: argparse.Namespace) -> Iterator[Ready]:
     if options.server is None:
@@ -245,7 +274,8 @@ def _sweep(options: argparse.Namespace, mix: Mix, files: Files, ready: Ready) ->
     (options.out / "load.html").write_text(text)
     if options.docs:
         write_json(FIGURES, figures, goals)
-        (DOCS / "load-curve.svg").write_text(curve)
+        (IMAGES / "load-curve.svg").write_text(curve)
+        renew("measured", _for_docs(calibrations, pod, points, best, goals, lines, options))
     say(f"\nwrote {options.out / 'load.json'} and {options.out / 'load.html'}")
 
 
@@ -329,8 +359,11 @@ def _say_knee(best: Point | None, target_ms: float, points: Sequence[Point]) -> 
     say(f"At most {max(point.answered for point in points):.1f} were answered a second.")
 
 
-def _say_calibrations(calibrations: dict[Size, Calibration], pod: Pod) -> None:
-    rows = []
+IMAGE_HEADER = ("size", "alone, p50", "core a call, busy", "processor time", "others, cores", "fitted")
+
+
+def _image_rows(calibrations: dict[Size, Calibration], pod: Pod) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = []
     for size, found in calibrations.items():
         rows.append(
             (
@@ -338,10 +371,11 @@ def _say_calibrations(calibrations: dict[Size, Calibration], pod: Pod) -> None:
                 f"{1e3 * found.alone[len(found.alone) // 2]:.1f}",
                 f"{1e3 * found.each:.1f}",
                 "-" if found.cpu is None else f"{1e3 * found.cpu:.1f}",
+                "-" if found.others is None else f"{found.others:.2f}",
                 f"{1e3 * pod.service.seconds(size):.1f}",
             )
         )
-    say_table("An image, ms", ("size", "alone, p50", "core a call, busy", "processor time", "fitted"), rows)
+    say_table("An image, ms", IMAGE_HEADER, _image_rows(calibrations, pod))
     say(f"  fitted: {1e3 * pod.service.fixed:.2f} ms and {1e9 * pod.service.a_pixel:.1f} ms a megapixel")
 
 

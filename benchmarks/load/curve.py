@@ -13,6 +13,7 @@ from benchmarks.load.arrivals import Mix, Phase, Size, Spacing, schedule
 from benchmarks.load.capacity import Pod, ServiceTime
 from benchmarks.load.generator import Outcome, Send, histogram, offer, percentile_ms
 from benchmarks.load.target import OwnServer, Vitals
+from benchmarks.timing import BUSY_CORES
 
 SHARES = (0.3, 0.5, 0.65, 0.75, 0.85, 0.95, 1.1, 1.4)
 """Of the rate at which all cores are busy."""
@@ -71,11 +72,23 @@ class Calibration:
         alone: seconds of a call with nothing else to do, at `ALONE_PERCENTILES`.
         each: seconds of one core for an image, by how many a busy server does.
         cpu: the same by its processor time; None where the server is not ours.
+        others: cores that others kept busy meanwhile; None likewise.
     """
 
     alone: tuple[float, ...]
     each: float
     cpu: float | None
+    others: float | None
+
+    @property
+    def service(self) -> float:
+        """Seconds of one core that belongs to the server alone.
+
+        By what a busy server does, which has all in it; but beside neighbours that take the core away, by
+        processor time.
+        """
+        noisy = self.others is not None and self.others > BUSY_CORES
+        return self.cpu if noisy and self.cpu is not None else self.each
 
 
 def calibrate(
@@ -92,6 +105,7 @@ def calibrate(
         alone=tuple(float(each) for each in np.percentile(alone, ALONE_PERCENTILES)),
         each=cores * took / len(busy),
         cpu=vitals.cpu_seconds / len(busy) if own else None,
+        others=vitals.other_seconds / vitals.seconds if own else None,
     )
 
 
@@ -99,7 +113,7 @@ def fit(pod_like: dict[str, int], calibrations: dict[Size, Calibration]) -> Pod:
     """The pod that was measured; `pod_like` has its `cores`, `max_calls` and `max_pixels`."""
     return Pod(
         **pod_like,
-        service=ServiceTime.fit({size: found.each for size, found in calibrations.items()}),
+        service=ServiceTime.fit({size: found.service for size, found in calibrations.items()}),
         alone={size: found.alone for size, found in calibrations.items()},
     )
 

@@ -23,6 +23,7 @@ import simpy
 from benchmarks.load import plots
 from benchmarks.load.arrivals import Mix, Phase, pixels
 from benchmarks.load.capacity import Pod, pods_needed
+from benchmarks.load.docs import IMAGES, markdown, renew
 from benchmarks.report import say, say_table
 from superpixel_service.client.retry import RetryPolicy
 
@@ -67,7 +68,7 @@ class Autoscaler:
 def desired_pods(current: int, metric: float, target: float, tolerance: float = 0.1) -> int:
     """ceil(current * metric / target), or `current` where the ratio is within the tolerance of 1."""
     ratio = metric / target
-    if abs(ratio - 1) <= tolerance:
+    if _near(ratio, tolerance):
         return current
     return math.ceil(round(current * ratio, 9))  # 1.1 * 10 is not above 11
 
@@ -94,14 +95,18 @@ def desired_of_pods(
     ratio = sum(values) / len(values) / target
     damped = unready if ratio > 1 else 0
     if not damped and not missing:
-        return current if abs(ratio - 1) <= tolerance else math.ceil(round(ratio * len(values), 9))
+        return current if _near(ratio, tolerance) else math.ceil(round(ratio * len(values), 9))
     counted = len(values) + missing + damped
     again = (sum(values) + (missing * target if ratio < 1 else 0.0)) / counted / target
-    if abs(again - 1) <= tolerance or (again > 1) is not (ratio > 1):
+    if _near(again, tolerance) or (again > 1) is not (ratio > 1):
         return current
     wanted = math.ceil(round(again * counted, 9))
     turned = (again < 1 and wanted > current) or (again > 1 and wanted < current)
     return current if turned else wanted
+
+
+def _near(ratio: float, tolerance: float) -> bool:
+    return 1 - tolerance <= ratio <= 1 + tolerance
 
 
 @dataclass
@@ -307,8 +312,10 @@ class Simulation:
 
     # Calls come in slices of time, in their order: an event of simpy for each would take most of the run.
     def _callers(self) -> Generator[simpy.Event, None, None]:
-        world, slice_seconds = self._world, 0.1
+        world = self._world
+        longest = 0.5 if world.scaling else 60.0  # what looks at the pods sees no further ahead
         for phase in world.phases:
+            slice_seconds = min(max(0.1, 100 / phase.rate), longest)
             until = self._env.now + phase.seconds
             while self._env.now < until - 1e-9:
                 begin = self._env.now
@@ -424,11 +431,12 @@ class Simulation:
 # ---- what docs/capacity.md shows ---------------------------------------------------------------------------
 
 MEASURED = Path(__file__).parent / "measured.json"
-IMAGES = Path(__file__).parents[2] / "docs" / "images"
 SIZES = (1, 2, 5, 10, 20, 50, 100, 200)
 BURST = 4.0
 BEFORE_SECONDS, BURST_SECONDS, AFTER_SECONDS = 120.0, 420.0, 120.0
 FROM_PODS = (2, 10, 50)
+STEADY_HEADER = ("pods", "calls", "p99 ms", "model p99 ms", "tries refused", "lost")
+BURST_HEADER = ("pods", "at most", "metrics", "needed", "enough after, s", "calls lost", "pod hours")
 
 
 @dataclass(frozen=True, slots=True)
@@ -450,6 +458,12 @@ class Row:
     lost: float
     pod_hours: float
 
+    def cells(self) -> tuple[object, ...]:
+        """Under `BURST_HEADER`."""
+        enough = "never" if self.enough_seconds is None else f"{self.enough_seconds:.0f}"
+        hours = f"{self.pod_hours:.2f}"
+        return self.pods, self.most, self.metrics, self.needed, enough, f"{self.lost:.2%}", hours
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Simulate, print, and draw."""
@@ -462,6 +476,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         help="of benchmarks.load (default: the docs')",
     )
     parser.add_argument("--out", type=Path, default=IMAGES, help="folder for the plot (default: %(default)s)")
+    parser.add_argument("--docs", action="store_true", help="also renew the tables of docs/capacity.md")
     parser.add_argument("--start-seconds", type=float, default=30.0, help="of a pod (default: %(default)g)")
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="pods at a steady load")
     parser.add_argument("--bursts", type=int, nargs="+", default=FROM_PODS, help="pods before a burst")
@@ -474,11 +489,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         max_calls=advice["max_calls"],
         max_pixels=advice["max_pixels"],
     )
-    say_table(
-        f"Steady, {advice['working']:.1f} calls a second and pod of {pod.cores} cores, taking turns",
-        ("pods", "calls", "p99 ms", "model p99 ms", "tries refused", "lost"),
-        [_steady_row(pods, pod, mix, advice["working"]) for pods in options.sizes],
+    steady_title = (
+        f"Steady, {advice['working']:.1f} calls a second and pod of {pod.cores} cores, taking turns"
     )
+    steady = [_steady_row(pods, pod, mix, advice["working"]) for pods in options.sizes]
+    say_table(steady_title, STEADY_HEADER, steady)
     metrics = {
         "cpu": {"cpu": advice["utilization"]},
         "queue and cpu": {"queue_pixels": advice["queue_target"], "cpu": advice["utilization"]},
@@ -492,22 +507,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
             rows.append(row)
             if name != "cpu":
                 drawn.append((f"{pods} pods, then {BURST:g} times the load", result))
-    say_table(
-        f"{BURST:g} times the load for {BURST_SECONDS:g} s; a pod serves after {options.start_seconds:g} s",
-        ("pods", "at most", "metrics", "needed", "enough after, s", "calls lost", "pod hours"),
-        [
-            (
-                row.pods,
-                row.most,
-                row.metrics,
-                row.needed,
-                "never" if row.enough_seconds is None else f"{row.enough_seconds:.0f}",
-                f"{row.lost:.2%}",
-                row.pod_hours,
-            )
-            for row in rows
-        ],
+    burst_title = (
+        f"{BURST:g} times the load for {BURST_SECONDS:g} s; a pod serves after {options.start_seconds:g} s"
     )
+    bursts = [row.cells() for row in rows]
+    say_table(burst_title, BURST_HEADER, bursts)
+    if options.docs:
+        tables = (steady_title + ":", markdown(STEADY_HEADER, steady))
+        renew("simulated", "\n\n".join((*tables, burst_title + ":", markdown(BURST_HEADER, bursts))))
     options.out.mkdir(parents=True, exist_ok=True)
     path = options.out / "load-autoscaling.svg"
     path.write_text(plots.draw_autoscaling(drawn))

@@ -125,8 +125,13 @@ def own_server(cores: int) -> Iterator[OwnServer]:
         )
     finally:
         os.sched_setaffinity(0, available[cores:] or available)
+    if process.stderr is None:
+        raise AssertionError("it is a pipe")
+    # Its log is read to the end, or a full pipe would stop it.
+    reader = threading.Thread(target=process.stderr.read, daemon=True)
     try:
         ready = _ready(process)
+        reader.start()
         yield OwnServer(process, ready["listen"], ready["metrics"], cores, settings)
     finally:
         process.terminate()
@@ -135,19 +140,19 @@ def own_server(cores: int) -> Iterator[OwnServer]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        if reader.is_alive():
+            reader.join()
+        process.stderr.close()
         os.sched_setaffinity(0, available)
 
 
 def _ready(process: subprocess.Popen[str]) -> dict[str, str]:
-    """What the server says when it is up; its log is read on, or a full pipe would stop it."""
-    if process.stderr is None:
-        raise AssertionError("it is a pipe")
+    """What the server says when it is up."""
     lines = []
-    for line in process.stderr:
+    for line in process.stderr or ():
         lines.append(line)
         event: dict[str, str] = json.loads(line) if line.startswith("{") else {}
         if event.get("event") == "ready":
-            threading.Thread(target=process.stderr.read, daemon=True).start()
             return event
     raise SystemExit(f"the server ended with status {process.wait()}:\n" + "".join(lines[-5:]))
 
