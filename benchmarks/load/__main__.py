@@ -176,8 +176,8 @@ def _for_docs(
     words = {True: "reached", False: "missed", None: "unclear"}
     return "\n\n".join(
         (
-            f"{where_and_when()}; the server on {pod.cores} core(s), images {options.mix}, {_seconds(options):g} s a"
-            " point.",
+            f"{where_and_when()}; the server on {pod.cores} core(s), images {options.mix}, "
+            f"{_seconds(options):g} s a point.",
             "An image, ms:",
             markdown(IMAGE_HEADER, _image_rows(calibrations, pod)),
             f"Fitted: {1e3 * pod.service.fixed:.2f} ms and {1e9 * pod.service.a_pixel:.1f} ms a megapixel.",
@@ -231,7 +231,8 @@ def _sweep(options: argparse.Namespace, mix: Mix, files: Files, ready: Ready) ->
         "max_pixels": int(settings["SUPERPIXEL_MAX_INFLIGHT_PIXELS"]),
     }
     pod = fit(limits, calibrations)
-    _say_calibrations(calibrations, pod)
+    say_table("An image, ms", IMAGE_HEADER, _image_rows(calibrations, pod))
+    say(f"  fitted: {1e3 * pod.service.fixed:.2f} ms and {1e9 * pod.service.a_pixel:.1f} ms a megapixel")
     points = []
     for number, share in enumerate(shares):
         rate, seed = share * pod.capacity(mix), options.seed + number
@@ -375,8 +376,7 @@ def _image_rows(calibrations: dict[Size, Calibration], pod: Pod) -> list[tuple[s
                 f"{1e3 * pod.service.seconds(size):.1f}",
             )
         )
-    say_table("An image, ms", IMAGE_HEADER, _image_rows(calibrations, pod))
-    say(f"  fitted: {1e3 * pod.service.fixed:.2f} ms and {1e9 * pod.service.a_pixel:.1f} ms a megapixel")
+    return rows
 
 
 def _advice_lines(advice: Advice | None, pod: Pod, mix: Mix, target_ms: float) -> list[str]:

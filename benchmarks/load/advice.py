@@ -71,8 +71,8 @@ def advise(measured: Pod, mix: Mix, target: float, cores: int, settings: Mapping
 
     The processor's metric keeps the pods at the working load; the queue's is for what comes suddenly, and
     tells sooner. Its target is the geometric mean of the queues at the working and at the highest load: at
-    the former's, chance alone would add pods (a minute's mean of a short queue scatters); at the latter's, they
-    would come late.
+    the former's, chance alone would add pods (a minute's mean of a short queue scatters); at the latter's,
+    they would come late.
 
     Args:
         measured: a pod of any number of cores.
