@@ -44,6 +44,7 @@ from benchmarks.load.images import Files
 from benchmarks.load.page import figure, listing, page, paragraph, table
 from benchmarks.load.target import OwnServer, own_server, pod_settings
 from benchmarks.report import Goal, say, say_goals, say_table, write_json
+from benchmarks.timing import BUSY_CORES
 from superpixel_service.commands.output import CommandFailed
 from superpixel_service.commands.remote import identity
 from superpixel_service.commands.target import Target
@@ -178,6 +179,7 @@ def _for_docs(
         (
             f"{where_and_when()}; the server on {pod.cores} core(s), images {options.mix}, "
             f"{_seconds(options):g} s a point.",
+            *_disturbance(points),
             "An image, ms:",
             markdown(IMAGE_HEADER, _image_rows(calibrations, pod)),
             f"Fitted: {1e3 * pod.service.fixed:.2f} ms and {1e9 * pod.service.a_pixel:.1f} ms a megapixel.",
@@ -190,6 +192,17 @@ def _for_docs(
             "```\n" + "\n".join(lines) + "\n```",
         )
     )
+
+
+def _disturbance(points: Sequence[Point]) -> list[str]:
+    """A warning, where it is due."""
+    others = max(point.other_cores or 0.0 for point in points)
+    if others <= BUSY_CORES and all(point.on_time for point in points):
+        return []
+    return [
+        f"**Not a quiet machine**: others kept up to {others:.2f} cores busy, so the times by the clock, and the "
+        "lateness, are theirs as much as the server's. The model goes by processor time; measure again."
+    ]
 
 
 @contextmanager

@@ -87,8 +87,16 @@ class Calibration:
         By what a busy server does, which has all in it; but beside neighbours that take the core away, by
         processor time.
         """
-        noisy = self.others is not None and self.others > BUSY_CORES
-        return self.cpu if noisy and self.cpu is not None else self.each
+        return self._beside_others or self.each
+
+    @property
+    def undisturbed(self) -> tuple[float, ...]:
+        """Seconds of a call with nothing else to do; beside neighbours likewise by processor time."""
+        return (self._beside_others,) if self._beside_others else self.alone
+
+    @property
+    def _beside_others(self) -> float | None:
+        return self.cpu if self.others is not None and self.others > BUSY_CORES else None
 
 
 def calibrate(
@@ -114,7 +122,7 @@ def fit(pod_like: dict[str, int], calibrations: dict[Size, Calibration]) -> Pod:
     return Pod(
         **pod_like,
         service=ServiceTime.fit({size: found.service for size, found in calibrations.items()}),
-        alone={size: found.alone for size, found in calibrations.items()},
+        alone={size: found.undisturbed for size, found in calibrations.items()},
     )
 
 

@@ -482,6 +482,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--bursts", type=int, nargs="+", default=FROM_PODS, help="pods before a burst")
     options = parser.parse_args(arguments)
     found = json.loads(options.measured.read_text())
+    if found["advice"] is None:
+        raise SystemExit(f"{options.measured}: no load was within the target, so there is no pod to simulate")
     advice, mix, target = found["advice"], Mix.parse(found["mix"]), found["target_ms"] / 1e3
     pod = replace(
         Pod.from_json(found["pod"]),

@@ -15,6 +15,7 @@ import pytest
 from benchmarks.load import arrivals
 from benchmarks.load.arrivals import Arrival, Mix, Phase, schedule
 from benchmarks.load.curve import Point, knee
+from benchmarks.load.docs import markdown, renew
 from benchmarks.load.generator import METHOD, Call, Outcome, histogram, offer, percentile_ms, senders
 from benchmarks.load.images import Files
 from PIL import Image
@@ -119,7 +120,7 @@ class Stub:
         self.stall_seconds = 0.0
         self.worked: list[float] = []
         self._lock = threading.Lock()
-        self._begun = 0
+        self._begun = self._at_once = self.most_at_once = 0
         self._threads = threads
 
     def _answer(self, message: bytes, _: grpc.ServicerContext) -> bytes:
@@ -127,9 +128,12 @@ class Stub:
         with self._lock:
             self._begun += 1
             stalls = self._begun == self.stall_at
+            self._at_once += 1
+            self.most_at_once = max(self.most_at_once, self._at_once)
         time.sleep(self.stall_seconds if stalls else self.seconds.get(message, 0.0))
         with self._lock:
             self.worked.append(time.monotonic() - start)
+            self._at_once -= 1
         return b""
 
     @contextmanager
@@ -168,6 +172,7 @@ def test_a_server_of_known_times_is_measured() -> None:
     assert outcome.offered == outcome.throughput == 50
     assert outcome.lost_share == 0
     times = histogram(call.seconds for call in outcome.answered)
+    assert stub.most_at_once >= 2  # nobody waits for an answer before the next call
     # Not below what the server really took; each size has its own.
     worked = np.sort(stub.worked)
     for percentile in (50, 89, 95, 99):
@@ -243,6 +248,20 @@ def test_refused_is_not_failed() -> None:
     )
     assert [len(each) for each in (outcome.answered, outcome.refused, outcome.failed)] == [1, 2, 2]
     assert outcome.lost_share == 0.8
+
+
+# ---- the page of the documents -----------------------------------------------------------------------------
+
+
+def test_a_run_renews_its_part_of_the_page(tmp_path: Path) -> None:
+    page = tmp_path / "capacity.md"
+    page.write_text("above\n<!-- measured -->\nold \\1\n<!-- /measured -->\nbelow\n")
+    for text in (r"new \g<0>", "newest"):
+        renew("measured", text, page)
+        assert page.read_text() == f"above\n<!-- measured -->\n\n{text}\n\n<!-- /measured -->\nbelow\n"
+    with pytest.raises(ValueError, match="<!-- simulated -->"):
+        renew("simulated", "x", page)
+    assert markdown(("a", "b"), [(1, 2.5)]) == "| a | b |\n| --- | --- |\n| 1 | 2.5 |"
 
 
 # ---- the knee ----------------------------------------------------------------------------------------------

@@ -93,6 +93,25 @@ def test_the_measured_server_is_set_as_a_pod_is() -> None:
         assert name in changed or settings[name] == value
 
 
+def test_the_manifests_have_what_a_pods_sizes_were_found_to_be() -> None:
+    """Rounded, and not so far from it that a new measurement would go unnoticed."""
+    advice = json.loads(simulate.MEASURED.read_text())["advice"]
+    settings = pod_settings(advice["cores"])
+    assert int(settings["SUPERPIXEL_MAX_INFLIGHT_CALLS"]) == pytest.approx(advice["max_calls"], rel=0.25)
+    assert int(settings["SUPERPIXEL_MAX_INFLIGHT_PIXELS"]) == advice["max_pixels"]
+    processor = yaml.safe_load((POD.parent / "hpa.yaml").read_text())["spec"]["metrics"][0]["resource"][
+        "target"
+    ]
+    assert processor["averageUtilization"] == pytest.approx(100 * advice["utilization"], abs=8)
+    component = POD.parents[1] / "components" / "queue-autoscaling" / "kustomization.yaml"
+    (patch,) = yaml.safe_load(component.read_text())["patches"]
+    target = yaml.safe_load(patch["patch"])[0]["value"]["pods"]["target"]["averageValue"]
+    assert target.endswith("M")
+    assert (
+        advice["queue_pixels"] < 1e6 * int(target[:-1]) < advice["queue_target"] ** 2 / advice["queue_pixels"]
+    )
+
+
 def test_a_replay_over_tls_with_a_token(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     authority, token = Authority(), new_token()
     pair = authority.issue("127.0.0.1")
