@@ -200,8 +200,8 @@ def _disturbance(points: Sequence[Point]) -> list[str]:
     if others <= BUSY_CORES and all(point.on_time for point in points):
         return []
     return [
-        f"**Not a quiet machine**: others kept up to {others:.2f} cores busy, so the times by the clock, and the "
-        "lateness, are theirs as much as the server's. The model goes by processor time; measure again."
+        f"**Not a quiet machine**: others kept up to {others:.2f} cores busy, so the times by the clock, and "
+        "the lateness, are theirs as much as the server's. The model goes by processor time; measure again."
     ]
 
 
