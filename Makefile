@@ -226,6 +226,16 @@ bench: $(BENCH)/.package ## Quality, speed, bytes and effort beside the peers; f
 bench-frontend: install system-packages frontend-install ## What a labeller waits for on the annotation page, measured in Chromium
 	$(BIN)/python -m benchmarks.page --json build/bench/page.json
 
+LOAD_FLAGS ?= --docs
+
+.PHONY: load
+load: install ## This machine's capacity: a server's curve, its knee, what a pod should be given (three minutes; LOAD_FLAGS)
+	$(BIN)/python -m benchmarks.load $(LOAD_FLAGS)
+
+.PHONY: simulate
+simulate: install ## An autoscaler before 1 to 200 such pods, simulated; renews docs/capacity.md
+	nice $(BIN)/python -m benchmarks.load.simulate --docs
+
 .PHONY: clean
 clean: ## Remove everything that was built
 	rm -rf $(VENV) $(BENCH) .venv-frontend .venv-deploy .venv-label-studio frontend/node_modules frontend/dist build dist demo-output test-output

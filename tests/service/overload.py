@@ -15,12 +15,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-import grpc
 import numpy as np
-from grpc_status import rpc_status
+from benchmarks.load.arrivals import Arrival
+from benchmarks.load.generator import offer as open_loop
+from benchmarks.load.generator import senders
 
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2_grpc as pb_grpc
-from tests.service.harness import PATIENCE_SECONDS, RunningServer, refusal_of, request, running_server
+from tests.service.harness import PATIENCE_SECONDS, RunningServer, request, running_server
 from tests.service.images import encoded, scene
 
 FLAGS = ("--workers=1", "--threads-per-image=1", "--max-inflight-calls=8")
@@ -73,7 +74,9 @@ class Generator:
     def __init__(self, server: RunningServer) -> None:
         self._server = server
         pictures = [encoded(scene(*SIZE, seed), "JPEG") for seed in range(IMAGES)]
-        self._requests = itertools.cycle([request(picture, 400, 100) for picture in pictures])
+        requests = [request(picture, 400, 100) for picture in pictures]
+        self._requests = itertools.cycle(requests)
+        self._messages = itertools.cycle([each.SerializeToString() for each in requests])
         channels = [server.open_channel(("grpc.use_local_subchannel_pool", 1)) for _ in range(CHANNELS)]
         self._stubs = itertools.cycle([pb_grpc.SuperpixelServiceStub(channel) for channel in channels])
         self._lock = threading.Lock()
@@ -102,34 +105,14 @@ class Generator:
     def offer(self, rate: float, seconds: float) -> Load:
         """Calls by the clock, so many a second."""
         load = Load(seconds)
-        with self._watching(load):
-            calls = []
-            start = time.monotonic()
-            for number in range(int(rate * seconds)):
-                due = start + number / rate
-                time.sleep(max(0.0, due - time.monotonic()))
-                call = next(self._stubs).Segment.future(next(self._requests), timeout=PATIENCE_SECONDS)
-                # From when it was due: a generator that comes late must not make the server look fast.
-                call.add_done_callback(lambda call, due=due: self._ended(load, call, due))
-                calls.append(call)
-            for call in calls:
-                call.code()
-            self._server.wait_until(lambda: sum(load.codes.values()) == len(calls))
+        due = [Arrival(number / rate, SIZE) for number in range(int(rate * seconds))]
+        with self._watching(load), senders(self._server.listen, deadline=PATIENCE_SECONDS) as ways:
+            outcome = open_loop(due, seconds, lambda _: next(self._messages), ways)
+        load.codes = outcome.codes
+        load.without_hint = sum(call.code != "OK" and not call.hinted for call in outcome.calls)
+        load.admitted = [call.seconds for call in outcome.answered]
+        load.refused = [call.seconds for call in outcome.calls if call.code != "OK"]
         return load
-
-    def _ended(self, load: Load, call: grpc.Future, due: float) -> None:
-        seconds = time.monotonic() - due
-        reason, hint = "", True
-        if call.code() is not grpc.StatusCode.OK and rpc_status.from_call(call) is None:
-            hint = False
-        elif call.code() is not grpc.StatusCode.OK:
-            refusal = refusal_of(call)
-            reason = refusal.reason
-            hint = bool(refusal.retry_seconds) and "grpc-retry-pushback-ms" in refusal.trailers
-        with self._lock:
-            load.codes[call.code().name, reason] += 1
-            load.without_hint += not hint
-            (load.admitted if call.code() is grpc.StatusCode.OK else load.refused).append(seconds)
 
     @contextmanager
     def _watching(self, load: Load) -> Iterator[None]:

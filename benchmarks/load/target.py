@@ -1,0 +1,164 @@
+"""The server that is measured: one of our own, with the settings and the cores of a pod, or any other."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+import yaml  # type: ignore[import-untyped]
+
+POD = Path(__file__).parents[2] / "deploy" / "base" / "kustomization.yaml"
+WATCH_SECONDS = 0.25
+QUEUE_METRIC = "superpixel_queue_pixels"
+
+
+@dataclass
+class Vitals:
+    """Of a server of ours during a run.
+
+    Attributes:
+        seconds: how long it was watched.
+        cpu_seconds: processor time that it took.
+        other_seconds: the same of all on this machine but it and this process.
+        peak_bytes: the most memory it had.
+        queue_pixels: what waited, each time somebody looked.
+    """
+
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    other_seconds: float = 0.0
+    peak_bytes: int = 0
+    queue_pixels: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class OwnServer:
+    """A process of ours that serves.
+
+    Attributes:
+        cores: how many it may use.
+        settings: how it was set, beyond the defaults.
+    """
+
+    process: subprocess.Popen[str]
+    address: str
+    metrics: str
+    cores: int
+    settings: Mapping[str, str]
+
+    @contextmanager
+    def watched(self) -> Iterator[Vitals]:
+        """Its vitals, complete when the block ends."""
+        seen, stop, about = Vitals(), threading.Event(), psutil.Process(self.process.pid)
+
+        def watch() -> None:
+            while not stop.wait(WATCH_SECONDS):
+                seen.peak_bytes = max(seen.peak_bytes, about.memory_info().rss)
+                seen.queue_pixels.append(self._queue_pixels())
+
+        start, before, before_all = time.monotonic(), _cpu_seconds(about), _all_but_idle()
+        own_before = time.process_time()
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        try:
+            yield seen
+        finally:
+            stop.set()
+            watcher.join()
+            seen.seconds = time.monotonic() - start
+            seen.cpu_seconds = _cpu_seconds(about) - before
+            own = time.process_time() - own_before
+            seen.other_seconds = max(0.0, _all_but_idle() - before_all - seen.cpu_seconds - own)
+
+    def _queue_pixels(self) -> float:
+        with urllib.request.urlopen(f"http://{self.metrics}/metrics", timeout=10) as page:
+            lines = page.read().decode().splitlines()
+        return sum(float(line.split()[-1]) for line in lines if line.startswith(QUEUE_METRIC + "{"))
+
+
+def _cpu_seconds(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
+def _all_but_idle() -> float:
+    """Processor seconds of everything since the machine's start."""
+    times = psutil.cpu_times()
+    return float(sum(times) - times.idle - times.iowait - times.guest - times.guest_nice)
+
+
+def pod_settings(cores: int) -> dict[str, str]:
+    """The settings that deploy/base gives a pod, but workers for the cores, no cache, and a quiet log."""
+    generators = yaml.safe_load(POD.read_text())["configMapGenerator"]
+    literals = next(found for found in generators if found["name"] == "superpixel-settings")["literals"]
+    settings = dict(line.split("=", 1) for line in literals)
+    return settings | {
+        "SUPERPIXEL_WORKERS": str(cores),
+        "SUPERPIXEL_THREADS_PER_IMAGE": str(cores),
+        "SUPERPIXEL_CACHE_BYTES": "0",
+    }
+
+
+@contextmanager
+def own_server(cores: int) -> Iterator[OwnServer]:
+    """A server on the first `cores` cores; this process, meanwhile, is on the others, where there are any."""
+    available = sorted(os.sched_getaffinity(0))
+    if not 1 <= cores <= len(available):
+        raise SystemExit(f"--server-cores: must be 1 to {len(available)} here, got {cores}")
+    settings = pod_settings(cores)
+    ports = [f"--{name}=127.0.0.1:0" for name in ("listen", "health-listen", "metrics-listen")]
+    os.sched_setaffinity(0, available[:cores])  # the child inherits it
+    try:
+        process = subprocess.Popen(  # noqa: S603 (our own)
+            [sys.executable, "-m", "superpixel_service", "serve", *ports],
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **settings},
+        )
+    finally:
+        os.sched_setaffinity(0, available[cores:] or available)
+    if process.stderr is None:
+        raise AssertionError("it is a pipe")
+    # Its log is read to the end, or a full pipe would stop it.
+    reader = threading.Thread(target=process.stderr.read, daemon=True)
+    try:
+        ready = _ready(process)
+        reader.start()
+        yield OwnServer(process, ready["listen"], ready["metrics"], cores, settings)
+    finally:
+        process.terminate()
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        if reader.is_alive():
+            reader.join()
+        process.stderr.close()
+        os.sched_setaffinity(0, available)
+
+
+def _ready(process: subprocess.Popen[str]) -> dict[str, str]:
+    """What the server says when it is up."""
+    lines = []
+    for line in process.stderr or ():
+        lines.append(line)
+        event: dict[str, str] = json.loads(line) if line.startswith("{") else {}
+        if event.get("event") == "ready":
+            return event
+    raise SystemExit(f"the server ended with status {process.wait()}:\n" + "".join(lines[-5:]))
+
+
+def startup_seconds(cores: int) -> float:
+    """From the start of a server to its first answer on health: what a new pod takes beside its image."""
+    start = time.monotonic()
+    with own_server(cores):
+        return time.monotonic() - start

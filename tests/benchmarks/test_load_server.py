@@ -1,0 +1,204 @@
+"""The load harness and the k6 script, before a real server."""
+
+import csv
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+import yaml
+from benchmarks.load import __main__ as load
+from benchmarks.load import simulate
+from benchmarks.load.arrivals import Mix
+from benchmarks.load.capacity import Pod
+from benchmarks.load.target import POD, pod_settings
+from google import rpc
+
+from superpixel_service.auth import line_of, new_token
+from tests.service.certificates import Authority
+from tests.service.harness import running_server
+
+ROOT = Path(__file__).parents[2]
+K6 = Path(sys.executable).with_name("k6")
+SMALL = "64x48:9,320x200:1"
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a quick run leaves."""
+    out = tmp_path_factory.mktemp("load")
+    load.main(["--quick", "--seconds=1.2", f"--mix={SMALL}", f"--out={out}"])
+    return out
+
+
+def test_a_sweep_goes_beyond_what_the_server_can_do(report: Path) -> None:
+    found = json.loads((report / "load.json").read_text())
+    points = found["points"]
+    offered = [point["offered"] for point in points]
+    assert offered == sorted(offered)
+    for point in points:
+        assert 0 < point["answered"] <= point["offered"]
+        assert point["failed"] == 0
+        assert 0 < point["p50"] <= point["p90"] <= point["p99"] <= point["p999"]
+        assert point["p99_low"] <= point["p99"] <= point["p99_high"]
+        assert 0 < point["busy_cores"] < 2
+        assert point["peak_bytes"] > 30e6
+        accounted = point["answered"] / point["offered"] + point["refused"] + point["failed"]
+        assert accounted == pytest.approx(1)
+    assert found["server"]["own"] is True
+    assert set(found["calibration"]) == {"64x48", "320x200"}
+    pod, mix = Pod.from_json(found["pod"]), Mix.parse(found["mix"])
+    assert pod.max_calls == int(pod_settings(1)["SUPERPIXEL_MAX_INFLIGHT_CALLS"])
+    # Far above and far below what the model says it can do.
+    assert offered[-1] > 1.2 * pod.capacity(mix)
+    assert offered[0] < 0.7 * pod.capacity(mix)
+    assert points[-1]["model_refused"] > 0.1
+    assert {"date", "machine", "versions", "goals", "advice", "knee"} <= set(found)
+
+
+def test_the_page_needs_nothing_else(report: Path) -> None:
+    text = (report / "load.html").read_text()
+    assert text.count("<svg") == 1
+    for outside in ("src=", "<link", "<script", "@import", "url(http"):
+        assert outside not in text
+    ElementTree.fromstring(text[text.index("<svg") : text.index("</svg>") + 6])
+    assert "SUPERPIXEL_MAX_INFLIGHT_CALLS=" in text
+
+
+def test_an_autoscaler_is_simulated_with_what_was_measured(
+    report: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = json.loads((report / "load.json").read_text())
+    found["pod"]["seconds_a_pixel"] *= 100  # fewer calls to simulate
+    found["advice"] |= {"working": found["advice"]["working"] / 50}
+    (tmp_path / "load.json").write_text(json.dumps(found))
+    arguments = ["--measured", str(tmp_path / "load.json"), "--out", str(tmp_path), "--sizes", "1", "3"]
+    simulate.main([*arguments, "--bursts", "2"])
+    told = capsys.readouterr().out
+    assert "queue and cpu" in told
+    ElementTree.parse(tmp_path / "load-autoscaling.svg")
+
+
+def test_the_measured_server_is_set_as_a_pod_is() -> None:
+    settings = pod_settings(3)
+    assert settings["SUPERPIXEL_WORKERS"] == settings["SUPERPIXEL_THREADS_PER_IMAGE"] == "3"
+    assert settings["SUPERPIXEL_CACHE_BYTES"] == "0"
+    literals = yaml.safe_load(POD.read_text())["configMapGenerator"][0]["literals"]
+    changed = {"SUPERPIXEL_WORKERS", "SUPERPIXEL_THREADS_PER_IMAGE", "SUPERPIXEL_CACHE_BYTES"}
+    for line in literals:
+        name, value = line.split("=", 1)
+        assert name in changed or settings[name] == value
+
+
+def test_the_manifests_have_what_a_pods_sizes_were_found_to_be() -> None:
+    """Rounded, and not so far from it that a new measurement would go unnoticed."""
+    advice = json.loads(simulate.MEASURED.read_text())["advice"]
+    settings = pod_settings(advice["cores"])
+    assert int(settings["SUPERPIXEL_MAX_INFLIGHT_CALLS"]) == pytest.approx(advice["max_calls"], rel=0.25)
+    assert int(settings["SUPERPIXEL_MAX_INFLIGHT_PIXELS"]) == advice["max_pixels"]
+    processor = yaml.safe_load((POD.parent / "hpa.yaml").read_text())["spec"]["metrics"][0]["resource"][
+        "target"
+    ]
+    assert processor["averageUtilization"] == pytest.approx(100 * advice["utilization"], abs=8)
+    component = POD.parents[1] / "components" / "queue-autoscaling" / "kustomization.yaml"
+    (patch,) = yaml.safe_load(component.read_text())["patches"]
+    target = yaml.safe_load(patch["patch"])[0]["value"]["pods"]["target"]["averageValue"]
+    assert target.endswith("M")
+    assert (
+        advice["queue_pixels"] < 1e6 * int(target[:-1]) < advice["queue_target"] ** 2 / advice["queue_pixels"]
+    )
+
+
+def test_a_replay_over_tls_with_a_token(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    authority, token = Authority(), new_token()
+    pair = authority.issue("127.0.0.1")
+    for name, data in (("ca", authority.pem), ("chain", pair.chain), ("key", pair.key)):
+        (tmp_path / name).write_bytes(data)
+    (tmp_path / "tokens").write_text(line_of("load", ["segment"], token) + "\n")
+    (tmp_path / "token").write_text(token)
+    with (tmp_path / "calls.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(
+            [("seconds", "width", "height"), (5, 64, 48), (5.2, 32, 32), (5.5, 64, 48)]
+        )
+    flags = [f"--tls-cert-file={tmp_path / 'chain'}", f"--tls-key-file={tmp_path / 'key'}"]
+    with running_server(*flags, f"--token-file={tmp_path / 'tokens'}") as server:
+        arguments = ["--server", server.listen, "--ca", str(tmp_path / "ca"), "--profile", "replay"]
+        arguments += ["--file", str(tmp_path / "calls.csv"), "--out", str(tmp_path)]
+        load.main([*arguments, "--token-file", str(tmp_path / "token")])
+        assert json.loads((tmp_path / "load.json").read_text())["codes"] == {"OK": 3}
+        assert server.metric("grpc_server_handled_total", grpc_method="Segment", grpc_code="OK") >= 4
+    assert "replay: 6.0 calls a second for 0 s" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--mix", "8by8"], "mix: must be as in"),
+        (["--profile", "steady"], "--rate: --profile steady needs one above 0"),
+        (["--profile", "replay"], "--file: --profile replay needs one"),
+        (["--profile", "replay", "--file", "/nowhere.csv"], "/nowhere.csv"),
+    ],
+)
+def test_what_cannot_be_done_is_told(
+    arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        load.main(arguments)
+    assert ended.value.code == 2
+    assert told in capsys.readouterr().err
+
+
+# ---- k6 ----------------------------------------------------------------------------------------------------
+
+
+def k6(tmp_path: Path, address: str, **variables: object) -> tuple[int, dict[str, dict[str, float]]]:
+    """Exit status and metrics of a run."""
+    given = [f"--env={name}={value}" for name, value in ({"SERVER": address} | variables).items()]
+    summary = tmp_path / "summary.json"
+    command = [K6, "run", "--quiet", "--no-usage-report", f"--summary-export={summary}", *given]
+    done = subprocess.run(
+        [*command, ROOT / "benchmarks" / "load" / "k6.js"], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode in (0, 99), done.stdout + done.stderr
+    return done.returncode, json.loads(summary.read_text())["metrics"]
+
+
+def test_k6_calls_a_server_by_the_contract_over_tls(tmp_path: Path) -> None:
+    authority = Authority()
+    pair = authority.issue("127.0.0.1")
+    for name, data in (("ca", authority.pem), ("chain", pair.chain), ("key", pair.key)):
+        (tmp_path / name).write_bytes(data)
+    protos = f"{ROOT / 'protos'},{Path(next(iter(rpc.__path__))).parents[1]}"
+    flags = [f"--tls-cert-file={tmp_path / 'chain'}", f"--tls-key-file={tmp_path / 'key'}"]
+    with running_server(*flags, "--cache-bytes=1000000") as server:
+        status, metrics = k6(
+            tmp_path, server.listen, RATE=5, SECONDS=2, TARGET_MS=60_000, VUS=20, TLS=1, CA=tmp_path / "ca",
+            PROTO_PATHS=protos,
+        )  # fmt: skip
+        calls = metrics["iterations"]["count"]
+        # Every image another one: no answer comes from the cache.
+        assert server.metric("superpixel_cache_requests_total", result="miss") == calls
+    assert status == 0
+    assert calls >= 9
+    assert metrics["checks"]["passes"] == calls
+    assert metrics["failed"]["passes"] == metrics["refused"]["passes"] == 0
+
+
+def test_k6_counts_refusals_and_a_missed_threshold_is_its_exit_status(tmp_path: Path) -> None:
+    with running_server("--workers=1", "--threads-per-image=1", "--max-inflight-calls=1") as server:
+        status, metrics = k6(tmp_path, server.listen, RATE=100, SECONDS=2, TARGET_MS=60_000)
+        refused = server.metric("superpixel_requests_rejected_total", reason="QUEUE_FULL")
+    assert status == 99
+    assert metrics["refused"]["passes"] == refused > 0
+    assert metrics["refused"]["thresholds"]["rate<=0.01"] is True  # k6's word for crossed
+    assert metrics["failed"]["passes"] == 0
+    assert metrics["checks"]["fails"] == 0
+
+
+def test_k6_is_the_one_that_is_pinned() -> None:
+    assert shutil.which(K6) is not None
+    told = subprocess.run([K6, "version"], capture_output=True, text=True, check=True).stdout
+    assert f'"k6=={told.split()[1][1:]}"' in (ROOT / "pyproject.toml").read_text()
