@@ -95,6 +95,8 @@ export class Selection {
      * @type {Uint8Array | null}
      */
     this.pixels = null;
+    /** 1 for each finest region that pixels may be painted in; null: not looked yet. @type {Uint8Array | null} */
+    this._spots = null;
     /** @type {Step[]} */
     this._done = [];
     /** @type {Step[]} */
@@ -151,19 +153,24 @@ export class Selection {
     const { labels, width } = map;
     const { boxes } = map.finest;
     const taken = new Uint8Array(map.count);
+    if (!this._spots) {
+      const spots = (this._spots = new Uint8Array(map.count));
+      pixels.forEach((value, i) => value && (spots[labels[i]] = 1));
+    }
     for (const member of members) {
       taken[member] = 1;
-      if (shape && value && regions[member] === value) continue;
+      if (!this._spots[member] || (shape && value && regions[member] === value)) continue;
+      this._spots[member] = 0;
       const [x0, y0, x1, y1] = boxes.subarray(4 * member, 4 * member + 4);
       for (let y = y0; y < y1; y++) {
         for (let at = y * width + x0, end = y * width + x1; at < end; at++) {
-          if (pixels[at] && labels[at] === member) runs.push(at, 1);
+          if (pixels[at] && labels[at] === member) add(runs, at);
         }
       }
     }
     for (let i = 0; shape && i < shape.length; i += 2) {
       for (let at = shape[i], end = at + shape[i + 1]; at < end; at++) {
-        if (pixels[at] && (!value || taken[labels[at]])) runs.push(at, 1);
+        if (pixels[at] && (!value || taken[labels[at]])) add(runs, at);
       }
     }
     return runs;
@@ -255,14 +262,12 @@ export class Selection {
     checkPoints(points);
     const { width, height } = this.map;
     const runs = stroke(points, radius, width, height);
+    this.pixels ??= new Uint8Array(width * height);
+    this._spots = null;
     return this._record({
       regions: [],
-      pixels: write(this._painted(), runs, value === null ? 0 : 1 + value),
+      pixels: write(this.pixels, runs, value === null ? 0 : 1 + value),
     });
-  }
-
-  _painted() {
-    return (this.pixels ??= new Uint8Array(this.map.labels.length));
   }
 
   // ---- classes
@@ -598,7 +603,8 @@ export class Selection {
     if (step.maps) this._set(back ? step.maps.from : step.maps.to);
     if (back) this._renumber(step, back);
     replay(this.regions, step.regions, back);
-    if (step.pixels.length) replay(this._painted(), step.pixels, back);
+    if (this.pixels) replay(this.pixels, step.pixels, back);
+    this._spots = null;
     if (!back) this._renumber(step, back);
   }
 
@@ -607,6 +613,7 @@ export class Selection {
     this.map = map;
     this.regions = regions;
     this.pixels = pixels;
+    this._spots = null;
   }
 
   /**
@@ -708,6 +715,16 @@ function replay(values, changes, back) {
 }
 
 /**
+ * @param {Runs} runs
+ * @param {number} at a place to be added at their end
+ */
+function add(runs, at) {
+  const last = runs.length - 2;
+  if (runs[last] + runs[last + 1] === at) runs[last + 1]++;
+  else runs.push(at, 1);
+}
+
+/**
  * @param {Uint8Array} values
  * @param {number} value
  * @returns {Runs} where it stands
@@ -715,7 +732,7 @@ function replay(values, changes, back) {
 function placesOf(values, value) {
   /** @type {Runs} */
   const runs = [];
-  values.forEach((one, i) => one === value && runs.push(i, 1));
+  values.forEach((one, i) => one === value && add(runs, i));
   return runs;
 }
 

@@ -303,6 +303,45 @@ test('an eraser takes painted pixels off regions that are not chosen', () => {
   );
 });
 
+test('what is painted in regions that a tool does not take stays', () => {
+  const { photo } = maps;
+  const level = photo.cut(9);
+  const selection = fresh(photo);
+  selection.paintPixels([[200, 200]], 10, 1);
+  const before = maskOf(selection);
+  assert.equal(selection.rectangle(level, { x0: 150, y0: 150, x1: 250, y1: 250 }, 2), null);
+  assert.deepEqual(maskOf(selection), before);
+});
+
+test('paint is lifted again where it was painted again', () => {
+  const { noise } = maps;
+  const selection = fresh(noise);
+  const level = noise.cut(1);
+  for (const value of [1, 2, 1]) {
+    selection.paintPixels([[20, 20]], 5, value);
+    selection.click(level, 5, 5, 0);
+    assert(maskOf(selection).every((one) => one === 0));
+    selection.undo();
+    assert.equal(selection.classAt(20, 20), value);
+    selection.click(level, 5, 5, 0);
+    assert(maskOf(selection).every((one) => one === 0));
+  }
+});
+
+test('paint is lifted on another map, too', () => {
+  const { noise } = maps;
+  const selection = fresh(noise);
+  selection.paintPixels([[20, 20]], 5, 1);
+  selection.click(noise.finest, 50, 2, 0);
+  selection.moveTo(blocks[0]);
+  selection.choose(blocks[0].finest, Array(blocks[0].count).keys(), 0);
+  assert(maskOf(selection).every((one) => one === 0));
+  selection.undo();
+  selection.undo();
+  selection.click(noise.cut(1), 5, 5, 2);
+  assert(maskOf(selection).every((one) => one === 2));
+});
+
 test('going along a corrected edge again keeps its correction, going over it does not', () => {
   const { photo } = maps;
   const level = photo.cut(60);
