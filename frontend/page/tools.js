@@ -103,7 +103,7 @@ export class Stage {
     this._pointers = new Map();
     /** @type {Stroke | null} */
     this.stroke = null;
-    /** @type {{ id: number, at: Point } | null} */
+    /** Where a movement of the image began. @type {{ id: number, at: Point, x: number, y: number } | null} */
     this._pan = null;
     /** @type {{ points: Point[], stroke: Stroke, start: Point, timer: ReturnType<typeof setTimeout> } | null} */
     this._touch = null;
@@ -170,7 +170,7 @@ export class Stage {
     const pans =
       event.button === 1 || this.spaceHeld || app.settings.tool === 'pan' || (isTouch && this._penSeen);
     if (pans) {
-      this._pan = { id: event.pointerId, at };
+      this._pan = { id: event.pointerId, at, x: app.camera.x, y: app.camera.y };
       this.showTool();
       return;
     }
@@ -216,8 +216,10 @@ export class Stage {
     }
     if (this._pan) {
       if (this._pan.id !== event.pointerId) return;
+      // From where it began: the camera keeps to whole pixels, and what that rounds off would add up.
+      app.camera.x = this._pan.x;
+      app.camera.y = this._pan.y;
       app.camera.pan(at[0] - this._pan.at[0], at[1] - this._pan.at[1]);
-      this._pan.at = at;
       app.viewChanged(true);
       return;
     }
@@ -286,6 +288,7 @@ export class Stage {
     if (!app.work) return;
     const lines = event.deltaMode === WheelEvent.DOM_DELTA_LINE ? 16 : 1;
     const delta = (event.deltaY || event.deltaX) * lines;
+    this._pan = null;
     if (event.altKey) {
       app.stepSize(delta < 0 ? 1 : -1);
     } else if (event.shiftKey) {

@@ -296,6 +296,8 @@ def test_an_image_that_comes_amid_a_stroke_waits_for_it(annotator: Annotator) ->
         annotator("#file-input").set_input_files(PHOTOS / "chelsea.jpg")
     answered.value.finished()
     page.wait_for_timeout(500)
+    expect(annotator("#progress")).to_be_visible()
+    expect(annotator("#status")).not_to_be_empty()
     page.mouse.move(*at(330, 150), steps=5)
     page.mouse.up()
     annotator.is_told("chelsea.jpg: ")
@@ -306,6 +308,40 @@ def test_an_image_that_comes_amid_a_stroke_waits_for_it(annotator: Annotator) ->
     shape, labels = (400, 600), labels_of(COFFEE, annotator.count())
     expected = brushed(np.zeros(shape, np.uint8), labels, swept(shape, (200, 150), (330, 150), 3), 1)
     assert np.array_equal(annotator.mask(), expected)
+
+
+def test_the_image_is_moved_and_zoomed_and_shown_through(annotator: Annotator) -> None:
+    page = annotator.page
+    annotator.open(COFFEE)
+    at = annotator.actual_size()
+
+    def there() -> tuple[int, ...]:
+        page.mouse.move(*at(300.5, 200.5))  # amid a pixel
+        return tuple(map(int, (annotator("#hover").text_content() or "").rsplit("· ", 1)[1].split(", ")))
+
+    assert there() == (300, 200)
+    page.keyboard.press("h")
+    annotator.drag(at(300, 200), at(340, 170))
+    assert there() == (260, 230)
+    # Space moves it with any tool, wherever the focus was left by the last setting.
+    page.keyboard.press("b")
+    annotator("#size").focus()
+    page.keyboard.down(" ")
+    annotator.drag(at(300, 200), at(260, 230))
+    page.keyboard.up(" ")
+    assert there() == (300, 200)
+    assert annotator.mask().max() == 0
+    there()
+    page.mouse.wheel(0, -400)
+    expect(annotator("#zoom-actual")).not_to_have_text("100 %")
+    assert there() == (300, 200)
+    opacity = "(canvas) => Number(getComputedStyle(canvas).opacity)"
+    annotator("#fill-opacity").fill("80")
+    assert annotator("#layer-fill").evaluate(opacity) == 0.8
+    annotator("#line-opacity").fill("0")
+    assert annotator("#layer-lines").evaluate(opacity) == 0
+    page.keyboard.press("m")
+    assert annotator("#layer-fill").evaluate(opacity) == 0
 
 
 def test_the_image_that_is_worked_on_is_not_forgotten(annotator: Annotator) -> None:
