@@ -40,7 +40,8 @@ $(VENV)/.package: $(VENV)/.tools $(SOURCES)
 	command -v nvcc > /dev/null || $(PIP) install --group nvcc
 	touch $@
 
-# The front-end's tools, and those that its exports are loaded with: an environment of its own, for they pin an older NumPy.
+# The front-end's tools, those that its exports are loaded with, and label-studio-ml: an environment of their own, for they pin
+# an older NumPy and an older Flask.
 # Of Ultralytics only the sources are used: what it depends on is 2 GB.
 .PHONY: frontend-install
 frontend-install: frontend/node_modules/.package-lock.json .venv-frontend/.tools ## Node packages and export readers for the front-end's tests
@@ -49,7 +50,7 @@ frontend/node_modules/.package-lock.json: frontend/package.json frontend/package
 	cd frontend && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error > /dev/null
 	touch $@
 
-.venv-frontend/.tools: tests/frontend/requirements.txt
+.venv-frontend/.tools: tests/frontend/requirements.txt examples/label_studio/requirements.txt
 	$(PYTHON) -m venv .venv-frontend
 	.venv-frontend/bin/python -m pip --disable-pip-version-check --quiet install -r $<
 	.venv-frontend/bin/python -m pip --disable-pip-version-check --quiet install --no-deps 'ultralytics>=8.3,<9'
@@ -192,17 +193,6 @@ FUZZ_SECONDS ?= 600
 fuzz: install ## Hostile files, messages and HTTP/2 frames at a real server, for FUZZ_SECONDS (600)
 	$(BIN)/python -m tests.service.fuzz_service --seconds $(FUZZ_SECONDS)
 
-# Label Studio's package pins an old Flask: an environment of its own, with this project's wheel. Not a part of `make test`:
-# it installs for a minute or two.
-.PHONY: test-label-studio
-test-label-studio: install .venv-label-studio/.package ## The example backend for Label Studio, under the real label-studio-ml
-	$(BIN)/python -m pytest tests/examples/label_studio_backend.py
-
-.venv-label-studio/.package: $(VENV)/.package examples/label_studio/requirements.txt
-	$(PYTHON) -m venv .venv-label-studio
-	.venv-label-studio/bin/python -m pip --disable-pip-version-check --quiet install -r examples/label_studio/requirements.txt .
-	touch $@
-
 # ---- benchmarks -----------------------------------------------------------------------------------------------------
 
 BENCH := .venv-bench
@@ -238,4 +228,4 @@ simulate: install ## An autoscaler before 1 to 200 such pods, simulated; renews 
 
 .PHONY: clean
 clean: ## Remove everything that was built
-	rm -rf $(VENV) $(BENCH) .venv-frontend .venv-deploy .venv-label-studio frontend/node_modules frontend/dist build dist demo-output test-output
+	rm -rf $(VENV) $(BENCH) .venv-frontend .venv-deploy frontend/node_modules frontend/dist build dist demo-output test-output

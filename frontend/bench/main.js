@@ -90,6 +90,18 @@ async function measure() {
       selection.end();
       return took;
     })(),
+    // The most work there is for one: large regions, all of them painted over.
+    'eraser move over painted pixels': await (async () => {
+      work.setStop(2);
+      selection.paintPixels([[map.width / 2, map.height / 2]], map.width, 2); // prettier-ignore
+      const took = await spent(60, (i) => {
+        const at = /** @type {[number, number]} */ ([map.width / 3 + 5 * i, map.height / 4 + 2 * i]);
+        layers.redrawFill(selection.brush(work.level, [at], 20, 0));
+        layers.draw();
+      });
+      work.setStop(work.stops.length - 10);
+      return took;
+    })(),
     'pixel brush move': await spent(100, (i) => {
       layers.redrawFill(selection.paintPixels([[200 + i, 300], [203 + i, 300]], 20, 1 + (i % 2))); // prettier-ignore
       layers.draw();

@@ -42,7 +42,42 @@ const LINES_FULL = 18;
 const LINES_FAINTEST = 0.4;
 
 const SAVE_WAIT = 400;
+
+/** Numbers that kept steps are made of, at most: some thousand strokes, a megabyte. */
+const KEPT_STEPS = 300_000;
+
+/** Larger images go to the server all the same, which says why it refuses them; as the gateway has it. */
+const SLACK_BYTES = 1 << 20;
 const COMPACTNESS_WAIT = 250;
+
+/**
+ * @param {number} value what the slider or the map says
+ * @returns {string}
+ */
+const superpixels = (value) => `${count(value)} superpixel${value === 1 ? '' : 's'}`;
+
+/**
+ * @param {readonly { color: string }[]} classes
+ * @returns {string} a colour that none of them has
+ */
+function unusedColor(classes) {
+  const used = new Set(classes.map(({ color }) => color));
+  const free = COLORS.find((color) => !used.has(color));
+  if (free) return free;
+  // Hues at the golden angle lie far from those before; lightness takes turns.
+  for (let n = classes.length; ; n++) {
+    const [hue, light] = [(n * 137.508) % 360, n % 2 ? 0.38 : 0.62];
+    const channel = (/** @type {number} */ at) => {
+      const k = (at + hue / 30) % 12;
+      const value = light - 0.7 * Math.min(light, 1 - light) * Math.max(-1, Math.min(k - 3, 9 - k, 1));
+      return Math.round(255 * value)
+        .toString(16)
+        .padStart(2, '0');
+    };
+    const color = `#${channel(0)}${channel(8)}${channel(4)}`;
+    if (!used.has(color)) return color;
+  }
+}
 
 /** The page: its parts, and what goes on between them. */
 export class App {
@@ -77,6 +112,8 @@ export class App {
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     this._compactnessTimer = undefined;
     this._steps = COMPACTNESS;
+    /** What the server takes, once it has told. */
+    this._maxBytes = Infinity;
     /** The image that was open last. @type {string | undefined} */
     this._lastKey = undefined;
   }
@@ -89,6 +126,7 @@ export class App {
     this._showSettings();
     serverInfo().then(
       (info) => {
+        this._maxBytes = info.max_image_bytes;
         const [least, most] = info.compactness_range;
         this._steps = COMPACTNESS.filter((step) => step >= least && step <= most);
         this._showCompactness();
@@ -97,6 +135,8 @@ export class App {
       },
       (error) => this.showProblem(error),
     );
+    // Starts the worker that reads label maps, while the first image is on its way.
+    decode(new Uint8Array(0), { worker: true }).catch(() => {});
     const key = sessionStorage.getItem('image') ?? this._lastKey;
     const kept = key ? await this.store?.read(key).catch(() => null) : null;
     if (kept) await this._guarded('Opening…', (signal) => this._restore(kept, signal));
@@ -114,6 +154,10 @@ export class App {
    */
   async open(file, name) {
     await this._guarded(`Making superpixels of ${name} (${fileSize(file.size)})…`, async (signal) => {
+      if (file.size > this._maxBytes + SLACK_BYTES) {
+        const text = `the image is too large: ${fileSize(file.size)}, at most ${fileSize(this._maxBytes)} are taken`;
+        throw new Problem('Too large', text, { reason: 'IMAGE_TOO_MANY_BYTES' });
+      }
       const bytes = await file.arrayBuffer();
       const blob = new Blob([bytes], { type: file.type });
       const key = keyOf(bytes);
@@ -131,7 +175,7 @@ export class App {
       this.say('Reading the label map…');
       const map = await decode(spx, { worker: true, signal });
       const bitmap = checkBitmap(await shown, map);
-      signal.throwIfAborted();
+      await this._calm(signal);
       const selection = new Selection(
         map,
         this.settings.classes.map((one) => ({ ...one })),
@@ -139,7 +183,7 @@ export class App {
       this._show(new Work({ key, name, blob, bitmap }, selection, { spx, compactness }));
       this._imageIsKept = false;
       this.workChanged();
-      this.say([`${name}: ${count(map.count)} superpixels at the finest`, ...facts.notices].join('. '));
+      this.say([`${name}: ${superpixels(map.count)} at the finest`, ...facts.notices].join('. '));
     });
   }
 
@@ -158,9 +202,24 @@ export class App {
     const { key, name, blob, spx, compactness } = image;
     const [map, shown] = await Promise.all([decode(spx, { worker: true, signal }), createImageBitmap(blob)]);
     const bitmap = checkBitmap(shown, map);
-    const selection = Selection.restore(map, work.selection);
+    const selection = Selection.restore(map, work.selection, work.steps);
+    await this._calm(signal);
     this._show(new Work({ key, name, blob, bitmap }, selection, { spx, compactness }, work.count));
-    this._imageIsKept = true;
+    this._imageIsKept = false; // so that it counts as opened now
+    this._saveSoon();
+  }
+
+  /**
+   * Wait until nothing is being drawn, and all that was is kept: then another image may come.
+   *
+   * @param {AbortSignal} signal
+   */
+  async _calm(signal) {
+    while (this.stage.busy || this._saving !== undefined) {
+      if (this.stage.busy) await new Promise((resolve) => setTimeout(resolve, 50));
+      else await this.save();
+    }
+    signal.throwIfAborted();
   }
 
   /** @param {Work} work */
@@ -214,7 +273,7 @@ export class App {
   /** @param {number} stop */
   setStop(stop) {
     const { work } = this;
-    if (!work || this.stage.busy) return;
+    if (!work) return;
     work.setStop(stop);
     this.layers.top.region = null;
     this.layers.redrawLines();
@@ -246,8 +305,7 @@ export class App {
     await this._guarded(`Making superpixels of compactness ${compactness}…`, async (signal) => {
       const { spx } = await segment(work.blob, compactness, signal);
       const map = await decode(spx, { worker: true, signal });
-      while (this.stage.busy) await new Promise((resolve) => setTimeout(resolve, 50));
-      signal.throwIfAborted();
+      await this._calm(signal);
       if (this.work !== work) return;
       work.moveTo(map, { spx, compactness });
       this._mapChanged();
@@ -280,9 +338,14 @@ export class App {
   _step(way) {
     const { work, stage } = this;
     if (!work || stage.busy) return;
-    const { map } = work;
-    const box = work.selection[way]();
+    const { map, selection } = work;
+    const { length } = selection.classes;
+    const box = selection[way]();
     if (!box) return;
+    if (selection.classes.length !== length) {
+      this.settings.value = Math.min(this.settings.value, selection.classes.length);
+      this._showClasses();
+    }
     if (work.map === map) {
       this.layers.redrawFill(box);
       this.workChanged();
@@ -326,8 +389,7 @@ export class App {
 
   /** @param {import('./tools.js').Tool} tool */
   setTool(tool) {
-    if (this.stage.busy) return;
-    this.settings.tool = tool;
+    if (!this.stage.busy) this.settings.tool = tool;
     this._showSettings();
     this._saveSoon();
   }
@@ -337,7 +399,9 @@ export class App {
     if (value < 1 || value > this.classes.length) return;
     this.settings.value = value;
     for (const radio of document.querySelectorAll('#classes input[type=radio]')) {
-      if (radio instanceof HTMLInputElement) radio.checked = radio.value === String(value);
+      if (!(radio instanceof HTMLInputElement)) continue;
+      radio.checked = radio.value === String(value);
+      if (radio.checked) radio.closest('li')?.scrollIntoView({ block: 'nearest' });
     }
     this._saveSoon();
   }
@@ -349,13 +413,31 @@ export class App {
   addClass() {
     const { classes } = this;
     if (classes.length >= MAX_CLASSES) return;
-    const n = classes.length;
-    classes.push({ name: `Class ${n + 1}`, color: COLORS[n % COLORS.length] });
-    this.settings.value = n + 1;
+    let n = classes.length + 1;
+    while (classes.some(({ name }) => name === `Class ${n}`)) n++;
+    classes.push({ name: `Class ${n}`, color: unusedColor(classes) });
+    this.settings.value = classes.length;
     this._showClasses();
     this._saveSoon();
     const name = any('classes').lastElementChild?.querySelector('input[type=text]');
-    if (name instanceof HTMLInputElement) name.select();
+    if (!(name instanceof HTMLInputElement)) return;
+    name.focus();
+    name.select();
+  }
+
+  /** @param {number} value the class */
+  removeClass(value) {
+    const { classes, settings, work, stage } = this;
+    if (classes.length < 2 || stage.busy) return;
+    const { name } = classes[value - 1];
+    if (work) this.layers.redrawFill(work.selection.removeClass(value));
+    else classes.splice(value - 1, 1);
+    if (settings.value > value || settings.value > classes.length) settings.value--;
+    this._showClasses();
+    this.workChanged();
+    this.say(work ? `${name} is removed; undo brings it back` : `${name} is removed`);
+    const chosen = document.querySelector('#classes input[type=radio]:checked');
+    if (chosen instanceof HTMLInputElement) chosen.focus();
   }
 
   /** @param {number} by */
@@ -490,11 +572,10 @@ export class App {
     slider.max = String(stops.length - 1);
     slider.value = String(stop);
     const area = (map.width * map.height) / level.count;
-    const superpixels = `${count(level.count)} superpixel${level.count === 1 ? '' : 's'}`;
     const average = `${area < 100 ? area.toFixed(1) : count(area)} px each`;
-    any('size-count').textContent = superpixels;
+    any('size-count').textContent = superpixels(level.count);
     any('size-area').textContent = `≈ ${average}`;
-    slider.setAttribute('aria-valuetext', `${superpixels}, ${average} on average`);
+    slider.setAttribute('aria-valuetext', `${superpixels(level.count)}, ${average} on average`);
     this._showOpacity();
   }
 
@@ -517,9 +598,8 @@ export class App {
         name: 'class',
         value: String(i + 1),
         checked: settings.value === i + 1,
-        ariaLabel: `Paint ${one.name}`,
       });
-      const color = make('input', { type: 'color', value: one.color, ariaLabel: `Colour of ${one.name}` });
+      const color = make('input', { type: 'color', value: one.color });
       const name = make('input', {
         type: 'text',
         value: one.name,
@@ -533,17 +613,34 @@ export class App {
         this._saveSoon();
       });
       name.addEventListener('change', () => {
-        one.name = name.value.trim() || `Class ${i + 1}`;
+        one.name = name.value.trim() || one.name;
         name.value = one.name;
+        tellName();
         this._saveSoon();
       });
       name.addEventListener('keydown', ({ key }) => {
         if (key === 'Enter') name.blur();
       });
       const key = i < 9 ? [make('kbd', { textContent: String(i + 1), ariaHidden: 'true' })] : [];
-      return make('li', {}, radio, color, name, ...key);
+      const remove = make('button', {
+        className: 'remove',
+        textContent: '\u00d7',
+        title: 'Remove this class (undo brings it back)',
+        disabled: classes.length < 2,
+      });
+      remove.addEventListener('click', () => this.removeClass(i + 1));
+      const tellName = () => {
+        radio.ariaLabel = `Paint ${one.name}`;
+        color.ariaLabel = `Colour of ${one.name}`;
+        remove.ariaLabel = `Remove ${one.name}`;
+      };
+      tellName();
+      return make('li', {}, radio, color, name, ...key, remove);
     });
-    any('classes').replaceChildren(...rows);
+    const list = any('classes');
+    const { scrollTop } = list;
+    list.replaceChildren(...rows);
+    list.scrollTop = scrollTop;
   }
 
   // ---- kept
@@ -556,6 +653,7 @@ export class App {
   /** Keep everything now. */
   async save() {
     clearTimeout(this._saving);
+    this._saving = undefined;
     const { store, work } = this;
     if (!store || this.stage.busy) return;
     try {
@@ -565,14 +663,22 @@ export class App {
         const { key, name, blob, origin } = work;
         const image = this._imageIsKept ? null : { key, name, blob, ...origin, opened: Date.now() };
         this._imageIsKept = true;
-        const selection = work.selection.toJSON();
-        writes.push(store.write({ key, selection, count: work.level.count }, image));
+        writes.push(store.write(this._kept(work), image));
       }
       await Promise.all(writes);
     } catch (error) {
       this._imageIsKept = false;
       this.say(`Your work cannot be kept for a reload: ${error instanceof Error ? error.message : error}`);
     }
+  }
+
+  /**
+   * @param {Work} work
+   * @returns {import('./store.js').KeptWork}
+   */
+  _kept({ key, selection, level }) {
+    const steps = selection.history(KEPT_STEPS);
+    return { key, selection: selection.toJSON(), steps, count: level.count };
   }
 
   async _readSettings() {
@@ -683,6 +789,9 @@ export class App {
     matchMedia(`(resolution: ${devicePixelRatio}dppx)`).addEventListener('change', () => this._resized());
     document.addEventListener('visibilitychange', () => {
       if (document.visibilityState === 'hidden') this.save();
+    });
+    addEventListener('pagehide', () => {
+      if (this._saving !== undefined && this.work) this.store?.writeAtOnce(this._kept(this.work));
     });
   }
 

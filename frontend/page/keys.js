@@ -115,7 +115,9 @@ export function listenForKeys(app) {
     if (writes || document.querySelector('dialog[open]')) return;
     const key = event.key.toLowerCase();
     const control = event.ctrlKey || event.metaKey;
-    if (key === ' ' && target === app.stage.element) {
+    // Elsewhere Space presses what has the focus.
+    const presses = target instanceof Element && target.closest('button, input:not([type=range])');
+    if (key === ' ' && !presses) {
       event.preventDefault();
       app.stage.spaceHeld = true;
       app.stage.showTool();

@@ -174,6 +174,8 @@ export class Layers {
     context.imageSmoothingEnabled = scale < 3 * camera.ratio;
     context.imageSmoothingQuality = 'high';
     context.setTransform(scale, 0, 0, scale, -x * scale, -y * scale);
+    context.fillStyle = '#fff'; // what is transparent is white to the server
+    context.fillRect(0, 0, work.map.width, work.map.height);
     context.drawImage(work.bitmap, 0, 0);
   }
 

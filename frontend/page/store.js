@@ -3,6 +3,9 @@
 const NAME = 'superpixel-app';
 const VERSION = 1;
 
+/** Where work lies that was done just before the page went: IndexedDB is too slow for that. */
+const LATE = `${NAME}/late`;
+
 /** Images whose work is kept; of more, those opened longest ago are forgotten. */
 const KEPT = 20;
 
@@ -20,6 +23,7 @@ const KEPT = 20;
  * @typedef {object} KeptWork
  * @property {string} key
  * @property {import('../src/selection.js').SerialisedSelection} selection
+ * @property {import('../src/selection.js').History} [steps] to undo and redo
  * @property {number} count of the level
  */
 
@@ -54,6 +58,15 @@ function done(request) {
   });
 }
 
+/**
+ * @param {string} key
+ * @returns {KeptWork | null}
+ */
+function lateWork(key) {
+  const late = JSON.parse(localStorage.getItem(LATE) ?? 'null');
+  return late?.key === key ? late : null;
+}
+
 export class Store {
   /** @param {IDBDatabase} database */
   constructor(database) {
@@ -81,7 +94,7 @@ export class Store {
       done(transaction.objectStore('images').get(key)),
       done(transaction.objectStore('works').get(key)),
     ]);
-    return image && work ? { image, work } : null;
+    return image && work ? { image, work: lateWork(key) ?? work } : null;
   }
 
   /**
@@ -110,6 +123,16 @@ export class Store {
       }
     }
     await finished;
+    if (lateWork(work.key)) localStorage.removeItem(LATE);
+  }
+
+  /** @param {KeptWork} work of an image that is kept, when the page goes: there is no time to wait */
+  writeAtOnce(work) {
+    try {
+      localStorage.setItem(LATE, JSON.stringify(work));
+    } catch {
+      // It is larger than the browser takes this way. Then the last stroke may be lost.
+    }
   }
 
   /** @returns {Promise<any>} */

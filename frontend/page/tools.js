@@ -1,7 +1,6 @@
 import { any } from './dom.js';
 
 /** @typedef {import('../src/shapes.js').Point} Point */
-/** @typedef {import('../src/selection.js').Box} Box */
 /** @typedef {'brush' | 'eraser' | 'rectangle' | 'lasso' | 'flood' | 'pixel' | 'pan'} Tool */
 
 /** Seconds for which a touch may still become a pinch, and CSS pixels that it may move in it. */
@@ -24,7 +23,6 @@ class Stroke {
     /** @type {Point[]} */
     this.path = [];
     this.isOpen = false;
-    this.hasChanged = false;
   }
 
   /** @param {Point[]} points */
@@ -38,7 +36,7 @@ class Stroke {
 
   /** @param {Point[]} points */
   _dab(points) {
-    const { work, settings } = this.stage.app;
+    const { work, layers, settings } = this.stage.app;
     if (!work) return;
     const { selection, level } = work;
     if (!this.isOpen) selection.begin();
@@ -46,18 +44,10 @@ class Stroke {
     if (this.tool === 'pixel') {
       const erase = this.value === 0 || settings.pixelMode === 'erase';
       const value = settings.pixelMode === 'restore' ? null : erase ? 0 : this.value;
-      this._changed(selection.paintPixels(points, settings.radius, value));
+      layers.redrawFill(selection.paintPixels(points, settings.radius, value));
       return;
     }
-    this._changed(selection.brush(level, points, settings.radius, this.value));
-    // Pixels painted by hand lie above the regions: the brush takes them off where it passes.
-    if (selection.pixels) this._changed(selection.paintPixels(points, settings.radius, null));
-  }
-
-  /** @param {Box | null} box */
-  _changed(box) {
-    this.hasChanged ||= box !== null;
-    this.stage.app.layers.redrawFill(box);
+    layers.redrawFill(selection.brush(level, points, settings.radius, this.value));
   }
 
   /** @returns {Point[]} */
@@ -80,8 +70,8 @@ class Stroke {
     if (!work) return;
     const { selection, level } = work;
     if (this.isOpen) {
-      selection.end();
-      if (!keep && this.hasChanged) layers.redrawFill(selection.undo());
+      if (keep) selection.end();
+      else layers.redrawFill(selection.cancel());
     } else if (keep && this.path.length) {
       const [x, y] = this.path[this.path.length - 1];
       const outline = this._outline();
@@ -113,7 +103,7 @@ export class Stage {
     this._pointers = new Map();
     /** @type {Stroke | null} */
     this.stroke = null;
-    /** @type {{ id: number, at: Point } | null} */
+    /** Where a movement of the image began. @type {{ id: number, at: Point, x: number, y: number } | null} */
     this._pan = null;
     /** @type {{ points: Point[], stroke: Stroke, start: Point, timer: ReturnType<typeof setTimeout> } | null} */
     this._touch = null;
@@ -180,7 +170,7 @@ export class Stage {
     const pans =
       event.button === 1 || this.spaceHeld || app.settings.tool === 'pan' || (isTouch && this._penSeen);
     if (pans) {
-      this._pan = { id: event.pointerId, at };
+      this._pan = { id: event.pointerId, at, x: app.camera.x, y: app.camera.y };
       this.showTool();
       return;
     }
@@ -226,8 +216,10 @@ export class Stage {
     }
     if (this._pan) {
       if (this._pan.id !== event.pointerId) return;
+      // From where it began: the camera keeps to whole pixels, and what that rounds off would add up.
+      app.camera.x = this._pan.x;
+      app.camera.y = this._pan.y;
       app.camera.pan(at[0] - this._pan.at[0], at[1] - this._pan.at[1]);
-      this._pan.at = at;
       app.viewChanged(true);
       return;
     }
@@ -296,6 +288,7 @@ export class Stage {
     if (!app.work) return;
     const lines = event.deltaMode === WheelEvent.DOM_DELTA_LINE ? 16 : 1;
     const delta = (event.deltaY || event.deltaX) * lines;
+    this._pan = null;
     if (event.altKey) {
       app.stepSize(delta < 0 ? 1 : -1);
     } else if (event.shiftKey) {

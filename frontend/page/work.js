@@ -87,6 +87,8 @@ export class Work {
     const { width, height } = this.map;
     const context = new OffscreenCanvas(width, height).getContext('2d', { willReadFrequently: true });
     if (!context) throw new Error('this browser has no canvas');
+    context.fillStyle = '#fff'; // as the server has it, where the image is transparent
+    context.fillRect(0, 0, width, height);
     context.drawImage(this.bitmap, 0, 0);
     this.map.measureColors(context.getImageData(0, 0, width, height).data);
     this._measured.add(this.map);

@@ -97,20 +97,8 @@ export class Boundaries {
     const right = Math.min(width, Math.ceil(x1));
     const bottom = Math.min(height, Math.ceil(y1));
     if (!(left < right && top < bottom)) return new Int32Array(0);
-    let out = new Int32Array(1 << 12);
-    let size = 0;
-    /** @type {(ax: number, ay: number, bx: number, by: number) => void} */
-    const add = (ax, ay, bx, by) => {
-      if (size + 4 > out.length) {
-        const larger = new Int32Array(2 * out.length);
-        larger.set(out);
-        out = larger;
-      }
-      out[size++] = ax;
-      out[size++] = ay;
-      out[size++] = bx;
-      out[size++] = by;
-    };
+    /** @type {number[]} */
+    const out = [];
     const columns = right - left;
     const open = new Int32Array(columns).fill(-1); // where the vertical line left of each column began
     let above = new Int32Array(columns);
@@ -125,22 +113,22 @@ export class Boundaries {
         if (c > 0 && region !== before) {
           if (open[c] < 0) open[c] = y;
         } else if (open[c] >= 0) {
-          add(left + c, open[c], left + c, y);
+          out.push(left + c, open[c], left + c, y);
           open[c] = -1;
         }
         before = region;
         if (y > top && above[c] !== region) {
           if (lineFrom < 0) lineFrom = c;
         } else if (lineFrom >= 0) {
-          add(left + lineFrom, y, left + c, y);
+          out.push(left + lineFrom, y, left + c, y);
           lineFrom = -1;
         }
       }
-      if (lineFrom >= 0) add(left + lineFrom, y, right, y);
+      if (lineFrom >= 0) out.push(left + lineFrom, y, right, y);
       [above, row] = [row, above];
     }
-    for (let c = 1; c < columns; c++) if (open[c] >= 0) add(left + c, open[c], left + c, bottom);
-    return out.slice(0, size);
+    for (let c = 1; c < columns; c++) if (open[c] >= 0) out.push(left + c, open[c], left + c, bottom);
+    return Int32Array.from(out);
   }
 
   /**

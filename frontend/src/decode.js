@@ -8,7 +8,7 @@ import { LabelMap } from './map.js';
  * @param {Uint8Array | ArrayBuffer} bytes the whole container and nothing else; not changed
  * @param {object} [options]
  * @param {number} [options.maxPixels] a larger map is refused before anything of its size is allocated; 2^28
- * @param {boolean} [options.worker] read in a Web Worker of its own, so that the page goes on meanwhile
+ * @param {boolean} [options.worker] read in a Web Worker, so that the page goes on meanwhile; one is kept for the next map
  * @param {AbortSignal} [options.signal] with `worker`: gives up, and rejects with the signal's reason
  * @returns {Promise<LabelMap>} rejects with a SuperpixelMapError
  */
@@ -21,6 +21,13 @@ export async function decode(bytes, { maxPixels = MAX_PIXELS, worker = false, si
 }
 
 /**
+ * A worker that has nothing to do, kept for the next map: to start one takes longer than most maps.
+ *
+ * @type {Worker[]}
+ */
+const idle = [];
+
+/**
  * @param {Uint8Array} bytes
  * @param {number} maxPixels
  * @param {AbortSignal | undefined} signal
@@ -29,11 +36,13 @@ export async function decode(bytes, { maxPixels = MAX_PIXELS, worker = false, si
 async function readInWorker(bytes, maxPixels, signal) {
   signal?.throwIfAborted();
   check(typeof Worker === 'function', 'WORKER_FAILED', 'there are no Web Workers here');
-  const worker = new Worker(new URL('./worker.js', import.meta.url), { type: 'module' });
+  const worker = idle.pop() ?? new Worker(new URL('./worker.js', import.meta.url), { type: 'module' });
+  let answered = false;
   try {
     return await new Promise((resolve, reject) => {
       signal?.addEventListener('abort', () => reject(signal.reason), { once: true });
       worker.onmessage = ({ data }) => {
+        answered = true;
         if ('error' in data) reject(new SuperpixelMapError(data.error.code, data.error.message));
         else resolve(data.map);
       };
@@ -45,6 +54,7 @@ async function readInWorker(bytes, maxPixels, signal) {
       worker.postMessage({ bytes, maxPixels });
     });
   } finally {
-    worker.terminate();
+    if (answered && !idle.length) idle.push(worker);
+    else worker.terminate();
   }
 }

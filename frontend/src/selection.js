@@ -41,7 +41,16 @@ import { checkPoints, polygon, rectangle, stroke } from './shapes.js';
  * @typedef {object} Step
  * @property {number[]} regions start, length, before, after of each run
  * @property {number[]} pixels
- * @property {{ from: State, to: State } | null} maps a change of the map: all there was, and all there is
+ * @property {{ from: State, to: State }} [maps] a change of the map: all there was, and all there is
+ * @property {{ at: number, class: Class }} [removed] a class, and its value until then: those above it count down by one
+ */
+
+/**
+ * Steps to undo and to redo, the next one last: plain data for JSON.
+ *
+ * @typedef {object} History
+ * @property {Step[]} done
+ * @property {Step[]} undone
  */
 
 /**
@@ -63,13 +72,16 @@ const FORMAT = 'superpixel-selection';
  * What has been chosen on a map, as classes 1, 2, ... of `classes`; class 0 erases.
  *
  * Tools for regions take a level and choose all of its finest regions that a region of the level is made of: at any other
- * level the same pixels stay chosen. Above them lie pixels that were painted or erased by hand. Each method that changes
- * something is one step to undo, and returns the box that has changed, or null.
+ * level the same pixels stay chosen. Above them lie pixels that were painted or erased by hand, until a tool for regions
+ * takes their region: then the region counts. Only where the region has the class already, what was painted in it stays but
+ * where the brush, the rectangle or the lasso itself passes: going along an edge again does not undo its correction.
+ *
+ * Each method that changes something is one step to undo, and returns the box that has changed, or null.
  */
 export class Selection {
   /**
    * @param {LabelMap} map
-   * @param {Class[]} [classes] may be appended to and renamed at any time; places must stay
+   * @param {Class[]} [classes] may be appended to and renamed at any time; `removeClass` takes one away
    */
   constructor(map, classes = []) {
     this.classes = classes;
@@ -83,6 +95,8 @@ export class Selection {
      * @type {Uint8Array | null}
      */
     this.pixels = null;
+    /** 1 for each finest region that pixels may be painted in; null: not looked yet. @type {Uint8Array | null} */
+    this._spots = null;
     /** @type {Step[]} */
     this._done = [];
     /** @type {Step[]} */
@@ -100,18 +114,66 @@ export class Selection {
    * @returns {Box | null}
    */
   choose(level, regions, value) {
+    return this._choose(level, regions, value);
+  }
+
+  /**
+   * @param {Level} level
+   * @param {Iterable<number>} regions
+   * @param {number} value
+   * @param {Runs} [shape] where the tool itself passes, if it has a shape
+   */
+  _choose(level, regions, value, shape) {
     this._check(level, value);
     const members = [];
     for (const region of regions) for (const member of level.members(region)) members.push(member);
     members.sort((a, b) => a - b);
+    const lifted = this._lifted(members, value, shape);
+    return this._record({
+      regions: write(
+        this.regions,
+        members.flatMap((member) => [member, 1]),
+        value,
+      ),
+      pixels: this.pixels ? write(this.pixels, lifted, 0) : [],
+    });
+  }
+
+  /**
+   * @param {number[]} members finest regions that are about to be chosen
+   * @param {number} value
+   * @param {Runs} [shape]
+   * @returns {Runs} painted pixels that make way for them
+   */
+  _lifted(members, value, shape) {
+    const { pixels, regions, map } = this;
     /** @type {Runs} */
     const runs = [];
-    for (const member of members) {
-      const end = runs.length;
-      if (end && runs[end - 2] + runs[end - 1] === member) runs[end - 1]++;
-      else if (!end || runs[end - 2] + runs[end - 1] < member) runs.push(member, 1);
+    if (!pixels) return runs;
+    const { labels, width } = map;
+    const { boxes } = map.finest;
+    const taken = new Uint8Array(map.count);
+    if (!this._spots) {
+      const spots = (this._spots = new Uint8Array(map.count));
+      pixels.forEach((value, i) => value && (spots[labels[i]] = 1));
     }
-    return this._record({ regions: write(this.regions, runs, value), pixels: [], maps: null });
+    for (const member of members) {
+      taken[member] = 1;
+      if (!this._spots[member] || (shape && value && regions[member] === value)) continue;
+      this._spots[member] = 0;
+      const [x0, y0, x1, y1] = boxes.subarray(4 * member, 4 * member + 4);
+      for (let y = y0; y < y1; y++) {
+        for (let at = y * width + x0, end = y * width + x1; at < end; at++) {
+          if (pixels[at] && labels[at] === member) add(runs, at);
+        }
+      }
+    }
+    for (let i = 0; shape && i < shape.length; i += 2) {
+      for (let at = shape[i], end = at + shape[i + 1]; at < end; at++) {
+        if (pixels[at] && (!value || taken[labels[at]])) add(runs, at);
+      }
+    }
+    return runs;
   }
 
   /**
@@ -137,7 +199,8 @@ export class Selection {
    */
   brush(level, points, radius, value) {
     const { width, height } = this.map;
-    return this.choose(level, this._touched(level, stroke(points, radius, width, height)).keys(), value);
+    const shape = stroke(points, radius, width, height);
+    return this._choose(level, this._touched(level, shape).keys(), value, shape);
   }
 
   /**
@@ -162,13 +225,12 @@ export class Selection {
    */
   lasso(level, points, value, share = 0.5) {
     check(share >= 0 && share <= 1, 'INVALID_ARGUMENT', `share: must be from 0 to 1, got ${share}`);
-    const inside = this._touched(level, polygon(points, this.map.width, this.map.height));
-    const chosen = [...inside].filter(([region, pixels]) => pixels >= share * level.areas[region]);
-    return this.choose(
-      level,
-      chosen.map(([region]) => region),
-      value,
+    const shape = polygon(points, this.map.width, this.map.height);
+    const inside = this._touched(level, shape);
+    const chosen = [...inside.keys()].filter(
+      (region) => (inside.get(region) ?? 0) >= share * level.areas[region],
     );
+    return this._choose(level, chosen, value, shape);
   }
 
   /**
@@ -198,14 +260,51 @@ export class Selection {
   paintPixels(points, radius, value) {
     if (value !== null) this._checkClass(value);
     checkPoints(points);
-    const { width, height, labels } = this.map;
-    this.pixels ??= new Uint8Array(labels.length);
+    const { width, height } = this.map;
     const runs = stroke(points, radius, width, height);
+    this.pixels ??= new Uint8Array(width * height);
+    this._spots = null;
     return this._record({
       regions: [],
       pixels: write(this.pixels, runs, value === null ? 0 : 1 + value),
-      maps: null,
     });
+  }
+
+  // ---- classes
+
+  /**
+   * Take a class away: what was chosen as it no longer is, and the classes behind it count one less.
+   *
+   * @param {number} value the class
+   * @returns {Box | null}
+   */
+  removeClass(value) {
+    this._checkClosed('removeClass');
+    checkInteger('class', value, 1, this.classes.length);
+    const { regions, pixels } = this;
+    /** @type {Step} */
+    const step = {
+      regions: write(regions, placesOf(regions, value), 0),
+      pixels: pixels ? write(pixels, placesOf(pixels, 1 + value), 1) : [],
+      removed: { at: value, class: this.classes[value - 1] },
+    };
+    this._renumber(step, false);
+    return this._record(step);
+  }
+
+  /**
+   * @param {Step} step
+   * @param {boolean} back
+   */
+  _renumber({ removed }, back) {
+    if (!removed) return;
+    const { at } = removed;
+    checkInteger('classes', this.classes.length, 0, MAX_CLASSES - Number(back));
+    this.classes.splice(at - 1, back ? 0 : 1, ...(back ? [removed.class] : []));
+    const by = back ? 1 : -1;
+    const { regions, pixels } = this;
+    regions.forEach((value, i) => value >= at && (regions[i] += by));
+    pixels?.forEach((value, i) => value > at && (pixels[i] += by));
   }
 
   // ---- what is chosen
@@ -219,15 +318,7 @@ export class Selection {
    */
   statesOf(level) {
     this._check(level, 0);
-    const states = new Uint8Array(level.count);
-    const seen = new Uint8Array(level.count);
-    for (let i = 0; i < this.regions.length; i++) {
-      const region = level.lut[i];
-      if (!seen[region]) states[region] = this.regions[i];
-      else if (states[region] !== this.regions[i]) states[region] = PARTLY;
-      seen[region] = 1;
-    }
-    return states;
+    return common(level.lut, this.regions, level.count);
   }
 
   /**
@@ -298,15 +389,24 @@ export class Selection {
 
   /** Until `end`, all changes are one step: a stroke while it is drawn. */
   begin() {
-    check(!this._open, 'INVALID_ARGUMENT', 'begin: a step has begun already');
-    this._open = { regions: [], pixels: [], maps: null };
+    this._checkClosed('begin');
+    this._open = { regions: [], pixels: [] };
   }
 
   end() {
-    const step = this._open;
-    check(step, 'INVALID_ARGUMENT', 'end: no step has begun');
-    this._open = null;
+    const step = this._close('end');
     if (step.regions.length || step.pixels.length) this._keep(step);
+  }
+
+  /**
+   * Give up all since `begin`, as if it had never been done: it cannot be redone, and what could be still can.
+   *
+   * @returns {Box | null}
+   */
+  cancel() {
+    const step = this._close('cancel');
+    this._apply(step, true);
+    return step.regions.length || step.pixels.length ? this._boxOf(step) : null;
   }
 
   /** @returns {Box | null} what has changed */
@@ -327,32 +427,16 @@ export class Selection {
    * @returns {Box | null}
    */
   moveTo(map) {
-    check(!this._open, 'INVALID_ARGUMENT', 'moveTo: a step has begun and not ended');
+    this._checkClosed('moveTo');
     const old = this.map;
     check(
       map.width === old.width && map.height === old.height,
       'OTHER_MAP',
       `map: must be of ${old.width} x ${old.height} pixels, got ${map.width} x ${map.height}`,
     );
-    const size = map.labels.length;
-    const MIXED = 255;
-    const regions = new Uint8Array(map.count);
-    const seen = new Uint8Array(map.count);
-    for (let i = 0; i < size; i++) {
-      const label = map.labels[i];
-      const value = this.regions[old.labels[i]];
-      if (!seen[label]) regions[label] = value;
-      else if (regions[label] !== value) regions[label] = MIXED;
-      seen[label] = 1;
-    }
-    regions.forEach((value, i) => {
-      if (value === MIXED) regions[i] = 0;
-    });
-    const pixels = this.pixels ? this.pixels.slice() : new Uint8Array(size);
-    for (let i = 0; i < size; i++) {
-      const value = this.regions[old.labels[i]];
-      if (!pixels[i] && value !== regions[map.labels[i]]) pixels[i] = 1 + value;
-    }
+    const { mask } = this.annotation();
+    const regions = common(map.labels, mask, map.count).map((value) => (value === PARTLY ? 0 : value));
+    const pixels = mask.map((value, i) => (value === regions[map.labels[i]] ? 0 : 1 + value));
     const to = { map, regions, pixels };
     const from = { map: old, regions: this.regions, pixels: this.pixels };
     this._set(to);
@@ -361,7 +445,28 @@ export class Selection {
 
   // ---- kept and restored
 
-  /** @returns {SerialisedSelection} plain data for JSON; without the steps done */
+  /**
+   * The steps to undo and redo, as plain data: the latest ones, and back to where the map was changed at the furthest.
+   *
+   * @param {number} [most] numbers that they are made of
+   * @returns {History}
+   */
+  history(most = 1e6) {
+    /** @param {Step[]} steps */
+    const latest = (steps) => {
+      let first = steps.length;
+      while (first > 0 && !steps[first - 1].maps) {
+        const { regions, pixels } = steps[first - 1];
+        most -= regions.length + pixels.length + 4;
+        if (most < 0) break;
+        first--;
+      }
+      return steps.slice(first);
+    };
+    return { done: latest(this._done), undone: latest(this._undone) };
+  }
+
+  /** @returns {SerialisedSelection} plain data for JSON; the steps are in `history` */
   toJSON() {
     const { map } = this;
     return {
@@ -380,9 +485,10 @@ export class Selection {
   /**
    * @param {LabelMap} map the map that it was made on, or one with the same labels
    * @param {SerialisedSelection} data from `toJSON`
+   * @param {History} [history] from `history`, at the same time
    * @returns {Selection}
    */
-  static restore(map, data) {
+  static restore(map, data, history) {
     const sound = data?.format === FORMAT && data.version === 1 && Array.isArray(data.classes);
     check(sound, 'INVALID_SELECTION', `selection: must be a ${FORMAT} of version 1`);
     const same = data.width === map.width && data.height === map.height && data.count === map.count;
@@ -395,10 +501,31 @@ export class Selection {
       selection.pixels = new Uint8Array(map.labels.length);
       fill('pixels', data.pixels, selection.pixels, classes.length + 1);
     }
+    if (history) {
+      const sizes = { regions: map.count, pixels: map.labels.length };
+      selection._done = soundSteps(history.done, sizes);
+      selection._undone = soundSteps(history.undone, sizes);
+    }
     return selection;
   }
 
   // ---- within
+
+  /** @param {string} method */
+  _checkClosed(method) {
+    check(!this._open, 'INVALID_ARGUMENT', `${method}: a step has begun and not ended`);
+  }
+
+  /**
+   * @param {string} method
+   * @returns {Step}
+   */
+  _close(method) {
+    const step = this._open;
+    check(step, 'INVALID_ARGUMENT', `${method}: no step has begun`);
+    this._open = null;
+    return step;
+  }
 
   /** @param {number} value */
   _checkClass(value) {
@@ -438,7 +565,7 @@ export class Selection {
    * @returns {Box | null}
    */
   _record(step) {
-    if (!step.regions.length && !step.pixels.length && !step.maps) return null;
+    if (!step.regions.length && !step.pixels.length && !step.maps && !step.removed) return null;
     if (this._open) {
       for (const run of step.regions) this._open.regions.push(run);
       for (const run of step.pixels) this._open.pixels.push(run);
@@ -460,14 +587,25 @@ export class Selection {
    * @param {boolean} back
    */
   _replay(from, to, back) {
-    check(!this._open, 'INVALID_ARGUMENT', 'undo, redo: a step has begun and not ended');
+    this._checkClosed('undo, redo');
     const step = from.pop();
     if (!step) return null;
     to.push(step);
+    this._apply(step, back);
+    return this._boxOf(step);
+  }
+
+  /**
+   * @param {Step} step
+   * @param {boolean} back
+   */
+  _apply(step, back) {
     if (step.maps) this._set(back ? step.maps.from : step.maps.to);
+    if (back) this._renumber(step, back);
     replay(this.regions, step.regions, back);
     if (this.pixels) replay(this.pixels, step.pixels, back);
-    return this._boxOf(step);
+    this._spots = null;
+    if (!back) this._renumber(step, back);
   }
 
   /** @param {State} state */
@@ -475,6 +613,7 @@ export class Selection {
     this.map = map;
     this.regions = regions;
     this.pixels = pixels;
+    this._spots = null;
   }
 
   /**
@@ -483,7 +622,7 @@ export class Selection {
    */
   _boxOf(step) {
     const { width, height } = this.map;
-    if (step.maps) return { x0: 0, y0: 0, x1: width, y1: height };
+    if (step.maps || step.removed) return { x0: 0, y0: 0, x1: width, y1: height };
     const box = { x0: width, y0: height, x1: 0, y1: 0 };
     /** @type {(x0: number, y0: number, x1: number, y1: number) => void} */
     const grow = (x0, y0, x1, y1) => {
@@ -521,19 +660,42 @@ export class Selection {
  */
 
 /**
+ * @param {Int32Array} keys
+ * @param {Uint8Array} values beside them
+ * @param {number} count
+ * @returns {Uint8Array} for each key the value of all its places, or PARTLY
+ */
+function common(keys, values, count) {
+  const found = new Uint8Array(count);
+  const seen = new Uint8Array(count);
+  for (let i = 0; i < keys.length; i++) {
+    const key = keys[i];
+    if (!seen[key]) found[key] = values[i];
+    else if (found[key] !== values[i]) found[key] = PARTLY;
+    seen[key] = 1;
+  }
+  return found;
+}
+
+/**
  * @param {Uint8Array} values
  * @param {Runs} runs
  * @param {number} value
  * @returns {number[]} what has changed: start, length, before, after of each run
  */
 function write(values, runs, value) {
+  /** @type {number[]} */
   const changes = [];
   for (let i = 0; i < runs.length; i += 2) {
     for (let at = runs[i], end = at + runs[i + 1]; at < end;) {
       const before = values[at];
       const start = at;
       while (at < end && values[at] === before) at++;
-      if (before !== value) changes.push(start, at - start, before, value);
+      const last = changes.length - 4;
+      if (before === value) continue;
+      if (changes[last] + changes[last + 1] === start && changes[last + 2] === before)
+        changes[last + 1] += at - start;
+      else changes.push(start, at - start, before, value);
     }
     values.fill(value, runs[i], runs[i] + runs[i + 1]);
   }
@@ -550,6 +712,46 @@ function replay(values, changes, back) {
     const at = back ? changes.length - 4 - i : i; // a step may have changed a place twice
     values.fill(changes[at + (back ? 2 : 3)], changes[at], changes[at] + changes[at + 1]);
   }
+}
+
+/**
+ * @param {Runs} runs
+ * @param {number} at a place to be added at their end
+ */
+function add(runs, at) {
+  const last = runs.length - 2;
+  if (runs[last] + runs[last + 1] === at) runs[last + 1]++;
+  else runs.push(at, 1);
+}
+
+/**
+ * @param {Uint8Array} values
+ * @param {number} value
+ * @returns {Runs} where it stands
+ */
+function placesOf(values, value) {
+  /** @type {Runs} */
+  const runs = [];
+  values.forEach((one, i) => one === value && add(runs, i));
+  return runs;
+}
+
+/**
+ * @param {Step[]} steps from outside
+ * @param {{ regions: number, pixels: number }} sizes
+ * @returns {Step[]}
+ */
+function soundSteps(steps, sizes) {
+  /** @type {(changes: number[], size: number) => boolean} */
+  const fit = (changes, size) =>
+    Array.isArray(changes) &&
+    changes.length % 4 === 0 &&
+    changes.every((value, i) => value >= 0 && value <= [size, size - changes[i - 1], PARTLY, PARTLY][i % 4]);
+  const sound =
+    Array.isArray(steps) &&
+    steps.every((step) => fit(step?.regions, sizes.regions) && fit(step.pixels, sizes.pixels) && !step.maps);
+  check(sound, 'INVALID_SELECTION', 'history: is damaged');
+  return steps.slice();
 }
 
 /**

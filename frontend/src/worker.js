@@ -7,17 +7,8 @@ import { SuperpixelMapError } from './errors.js';
 self.onmessage = async ({ data }) => {
   try {
     const map = await readContainer(data.bytes, data.maxPixels);
-    const parts = [
-      map.labels,
-      map.heights,
-      map.tree?.into,
-      map.tree?.order,
-      map.levels?.into,
-      map.levels?.level,
-    ];
-    const buffers = [...parts, ...Object.values(map.regions ?? {})].flatMap((part) =>
-      part ? [part.buffer] : [],
-    );
+    const parts = [map, map.tree, map.levels, map.regions].flatMap((part) => Object.values(part ?? {}));
+    const buffers = parts.flatMap((part) => (ArrayBuffer.isView(part) ? [part.buffer] : []));
     /** @type {any} */ (self).postMessage({ map }, [...new Set(buffers)]);
   } catch (error) {
     const known = error instanceof SuperpixelMapError;

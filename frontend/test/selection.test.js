@@ -20,7 +20,11 @@ const maps = {
 };
 
 /** @param {LabelMap} map */
-const fresh = (map) => new Selection(map, CLASSES);
+const fresh = (map) =>
+  new Selection(
+    map,
+    CLASSES.map((one) => ({ ...one })),
+  );
 
 /** @param {Selection} selection */
 const maskOf = (selection) => selection.annotation().mask;
@@ -199,10 +203,6 @@ test('pixels painted by hand lie above the regions and stay apart from them', ()
   selection.paintPixels([[30.5, 10.5]], 3, 0);
   assert.equal(selection.classAt(30, 10), 0);
   assert.deepEqual([...selection.statesOf(level)], [1, 1, 1, 1, 1]);
-  selection.choose(level, [0, 1, 2, 3, 4], 3);
-  assert.equal(selection.classAt(10, 10), 2);
-  assert.equal(selection.classAt(30, 10), 0);
-  assert.equal(selection.classAt(0, 0), 3);
   selection.paintPixels(
     [
       [10, 10],
@@ -211,7 +211,219 @@ test('pixels painted by hand lie above the regions and stay apart from them', ()
     9,
     null,
   );
-  assert(maskOf(selection).every((value) => value === 3));
+  assert(maskOf(selection).every((value) => value === 1));
+});
+
+/**
+ * Each tool for regions, used so that it takes all of one region.
+ *
+ * @type {Record<string, (selection: Selection, level: import('superpixel-map').Level, region: number, value: number) => any>}
+ */
+const tools = {
+  choose: (selection, level, region, value) => selection.choose(level, [region], value),
+  click: (selection, level, region, value) => selection.click(level, ...placeIn(level, region), value),
+  flood: (selection, level, region, value) => selection.flood(level, ...placeIn(level, region), 0, value),
+  brush: (selection, level, region, value) => selection.brush(level, [centreIn(level, region)], 0, value),
+  rectangle: (selection, level, region, value) => {
+    const [x0, y0, x1, y1] = level.boxes.subarray(4 * region, 4 * region + 4);
+    return selection.rectangle(level, { x0, y0, x1, y1 }, value);
+  },
+  lasso: (selection, level, region, value) => {
+    const [x0, y0, x1, y1] = level.boxes.subarray(4 * region, 4 * region + 4);
+    /** @type {Point[]} */
+    const points = [
+      [x0, y0],
+      [x1, y0],
+      [x1, y1],
+      [x0, y1],
+    ];
+    return selection.lasso(level, points, value);
+  },
+};
+
+/** @param {import('superpixel-map').Level} level @param {number} region @returns {Point} its first pixel */
+function placeIn(level, region) {
+  const at = level.map.labels.findIndex((label) => level.lut[label] === region);
+  return [at % level.map.width, Math.floor(at / level.map.width)];
+}
+
+/** @param {import('superpixel-map').Level} level @param {number} region @returns {Point} */
+function centreIn(level, region) {
+  const [x, y] = placeIn(level, region);
+  return [x + 0.5, y + 0.5];
+}
+
+for (const [name, tool] of Object.entries(tools)) {
+  test(`${name}: a region that is taken goes over what was painted in it`, () => {
+    const { noise } = maps;
+    const level = noise.cut(9);
+    for (const region of [0, 4, 8]) {
+      const inRegion = noise.labels.map((label) => Number(level.lut[label] === region));
+      /** @param {number} value */
+      const painted = (value) => {
+        const selection = fresh(noise);
+        selection.brush(level, [[26, 18]], 60, 2);
+        selection.paintPixels([[26, 18]], 60, value);
+        return selection;
+      };
+      // Another class, and the eraser: nothing of what was painted is left there, and all of it elsewhere.
+      for (const [before, value] of [
+        [1, 3],
+        [0, 3],
+        [1, 0],
+      ]) {
+        const selection = painted(before);
+        const there = maskOf(selection);
+        const box = tool(selection, level, region, value);
+        const isBox = name === 'rectangle' || name === 'lasso'; // it may take others, too
+        maskOf(selection).forEach((now, i) => {
+          if (inRegion[i]) assert.equal(now, value, `${i}`);
+          else if (!isBox) assert.equal(now, there[i], `${i}`);
+          if (now !== there[i]) assert(box.x0 <= i % 53 && i % 53 < box.x1);
+        });
+        const after = maskOf(selection);
+        selection.undo();
+        assert.deepEqual(maskOf(selection), there);
+        selection.redo();
+        assert.deepEqual(maskOf(selection), after);
+      }
+    }
+  });
+}
+
+test('an eraser takes painted pixels off regions that are not chosen', () => {
+  const { photo } = maps;
+  const level = photo.cut(9);
+  const selection = fresh(photo);
+  selection.paintPixels([[200, 200]], 10, 1);
+  selection.rectangle(level, { x0: 150, y0: 150, x1: 250, y1: 250 }, 0);
+  assert(
+    maskOf(selection).every((value) => value === 0),
+    'no region of that level lies in the rectangle by half',
+  );
+});
+
+test('what is painted in regions that a tool does not take stays', () => {
+  const { photo } = maps;
+  const level = photo.cut(9);
+  const selection = fresh(photo);
+  selection.paintPixels([[200, 200]], 10, 1);
+  const before = maskOf(selection);
+  assert.equal(selection.rectangle(level, { x0: 150, y0: 150, x1: 250, y1: 250 }, 2), null);
+  assert.deepEqual(maskOf(selection), before);
+});
+
+test('paint is lifted again where it was painted again', () => {
+  const { noise } = maps;
+  const selection = fresh(noise);
+  const level = noise.cut(1);
+  for (const value of [1, 2, 1]) {
+    selection.paintPixels([[20, 20]], 5, value);
+    selection.click(level, 5, 5, 0);
+    assert(maskOf(selection).every((one) => one === 0));
+    selection.undo();
+    assert.equal(selection.classAt(20, 20), value);
+    selection.click(level, 5, 5, 0);
+    assert(maskOf(selection).every((one) => one === 0));
+  }
+});
+
+test('paint is lifted on another map, too', () => {
+  const { noise } = maps;
+  const selection = fresh(noise);
+  selection.paintPixels([[20, 20]], 5, 1);
+  selection.click(noise.finest, 50, 2, 0);
+  selection.moveTo(blocks[0]);
+  selection.choose(blocks[0].finest, Array(blocks[0].count).keys(), 0);
+  assert(maskOf(selection).every((one) => one === 0));
+  selection.undo();
+  selection.undo();
+  selection.click(noise.cut(1), 5, 5, 2);
+  assert(maskOf(selection).every((one) => one === 2));
+});
+
+test('going along a corrected edge again keeps its correction, going over it does not', () => {
+  const { photo } = maps;
+  const level = photo.cut(60);
+  const selection = fresh(photo);
+  selection.click(level, 200, 200, 1);
+  const [x0, y0, x1, y1] = level.boxes.subarray(
+    4 * level.regionAt(200, 200),
+    4 * level.regionAt(200, 200) + 4,
+  );
+  assert(x1 - x0 > 20 && y1 - y0 > 20);
+  selection.paintPixels([[200, 200]], 4, 0);
+  const corrected = maskOf(selection);
+  const far = photo.labels.findIndex((label, i) => {
+    const [x, y] = [i % 512, Math.floor(i / 512)];
+    return level.lut[label] === level.regionAt(200, 200) && Math.hypot(x - 200, y - 200) > 12;
+  });
+  const beside = /** @type {Point} */ ([(far % 512) + 0.5, Math.floor(far / 512) + 0.5]);
+  assert.equal(selection.brush(level, [beside], 0, 1), null);
+  assert.deepEqual(maskOf(selection), corrected);
+  selection.brush(level, [[200, 200]], 6, 1);
+  assert.equal(selection.classAt(200, 200), 1);
+});
+
+test('what is given up was never done', () => {
+  const { noise } = maps;
+  const selection = fresh(noise);
+  const level = noise.cut(9);
+  selection.choose(level, [1], 1);
+  selection.choose(level, [2], 1);
+  const two = maskOf(selection);
+  selection.undo();
+  const one = maskOf(selection);
+  selection.begin();
+  selection.brush(level, [[20, 20]], 9, 2);
+  selection.paintPixels([[30, 20]], 9, 3);
+  const box = selection.cancel();
+  assert(box && box.x1 > box.x0);
+  assert.deepEqual(maskOf(selection), one);
+  assert.throws(() => selection.cancel(), { code: 'INVALID_ARGUMENT' });
+  selection.redo();
+  assert.deepEqual(maskOf(selection), two, 'what could be redone still can');
+  assert.equal(selection.canRedo, false);
+  selection.begin();
+  assert.equal(selection.cancel(), null);
+});
+
+test('a class that is removed leaves nothing behind, and comes back with all that was its', () => {
+  const { noise } = maps;
+  const selection = fresh(noise);
+  const level = noise.cut(9);
+  selection.choose(level, [0, 1], 1);
+  selection.choose(level, [2, 3], 2);
+  selection.choose(level, [4, 5], 3);
+  selection.paintPixels([placeIn(level, 0)], 2, 2);
+  selection.paintPixels([placeIn(level, 2)], 2, 3);
+  const before = maskOf(selection);
+  const names = () => selection.classes.map(({ name }) => name);
+  assert.throws(() => selection.removeClass(0), { code: 'INVALID_ARGUMENT' });
+  assert.throws(() => selection.removeClass(4), { code: 'INVALID_ARGUMENT' });
+  const { width: x1, height: y1 } = noise;
+  assert.deepEqual(selection.removeClass(2), { x0: 0, y0: 0, x1, y1 });
+  assert.deepEqual(names(), ['cat', 'sky']);
+  const after = before.map((value) => [0, 1, 0, 2][value]);
+  assert.deepEqual(maskOf(selection), after);
+  // Work goes on, and a class comes in between: the steps are those of their own time.
+  selection.classes.push({ name: 'sea', color: '#000000' });
+  selection.choose(level, [6], 3);
+  const later = maskOf(selection);
+  assert.throws(() => selection.choose(level, [6], 4), { code: 'INVALID_ARGUMENT' });
+  selection.undo();
+  selection.undo();
+  assert.deepEqual(names(), ['cat', 'dog', 'sky', 'sea']);
+  assert.deepEqual(maskOf(selection), before);
+  selection.redo();
+  assert.deepEqual(names(), ['cat', 'sky', 'sea']);
+  assert.deepEqual(maskOf(selection), after);
+  selection.redo();
+  assert.deepEqual(maskOf(selection), later);
+  const unused = fresh(noise);
+  unused.removeClass(1);
+  unused.undo();
+  assert.equal(unused.classes.length, 3);
 });
 
 test('classes and levels that cannot be meant are refused, and change nothing', () => {
@@ -267,7 +479,18 @@ test('between begin and end all is one step', () => {
 
 /** What a labeller may do, at random. */
 const action = fc.record({
-  kind: fc.constantFrom('click', 'brush', 'lasso', 'flood', 'pixels', 'lift', 'map', 'group'),
+  kind: fc.constantFrom(
+    'click',
+    'brush',
+    'lasso',
+    'flood',
+    'pixels',
+    'lift',
+    'map',
+    'group',
+    'cancel',
+    'remove',
+  ),
   count: fc.constantFrom(1, 3, 20, 90),
   at: path,
   radius: fc.double({ min: 0, max: 15, noNaN: true }),
@@ -290,7 +513,8 @@ function otherMap(map, step) {
 const blocks = [4, 9].map((step) => otherMap(maps.noise, step));
 
 /** @param {Selection} selection @param {any} todo */
-function act(selection, { kind, count, at, radius, value }) {
+function act(selection, { kind, count, at, radius, value: wanted }) {
+  const value = Math.min(wanted, selection.classes.length);
   const { map } = selection;
   const level = map.tree ? map.cut(Math.min(count, map.count)) : map.finest;
   const points = /** @type {Point[]} */ (at);
@@ -305,12 +529,14 @@ function act(selection, { kind, count, at, radius, value }) {
     selection.moveTo([maps.noise, ...blocks][count % 3]);
     assert.deepEqual(maskOf(selection), before, 'a new map keeps every pixel');
   }
-  if (kind !== 'group') return;
+  if (kind === 'remove' && value) selection.removeClass(value);
+  if (kind !== 'group' && kind !== 'cancel') return;
   selection.begin();
   selection.brush(level, points, radius, value);
-  selection.paintPixels(points.slice(0, 1), radius, 3 - value);
-  selection.brush(level, points.slice(-1), radius, 3 - value);
-  selection.end();
+  const other = selection.classes.length - value;
+  selection.paintPixels(points.slice(0, 1), radius, other);
+  selection.brush(level, points.slice(-1), radius, other);
+  selection[kind === 'cancel' ? 'cancel' : 'end']();
 }
 
 test('any work is undone step by step and redone, and survives being kept', () => {
@@ -328,10 +554,21 @@ test('any work is undone step by step and redone, and survives being kept', () =
           assert.deepEqual(maskOf(selection), states.at(-1), 'no step, no change');
         }
         const kept = JSON.parse(JSON.stringify(selection));
-        const restored = Selection.restore(selection.map, kept);
+        const history = JSON.parse(JSON.stringify(selection.history()));
+        const restored = Selection.restore(selection.map, kept, history);
         assert.deepEqual(restored.annotation(), selection.annotation());
         assert.deepEqual(restored.regions, selection.regions);
         assert.deepEqual(JSON.parse(JSON.stringify(restored)), kept);
+        // Back to where the map was changed, and forth again.
+        let state = states.length - 1;
+        while (restored.canUndo) {
+          restored.undo();
+          assert.deepEqual(maskOf(restored), states[--state], `restored, undo to ${state}`);
+        }
+        assert(state === 0 || actions.some(({ kind }) => kind === 'map'));
+        while (restored.canRedo) restored.redo();
+        assert.deepEqual(restored.annotation(), selection.annotation());
+        assert.deepEqual(restored.history(), history);
       }
       for (let i = states.length - 2; i >= 0; i--) {
         selection.undo();
@@ -416,6 +653,53 @@ test('on a new map, whole regions are regions again, and only the rest is pixels
   whole.forEach((inside, label) => assert.equal(selection.regions[label], inside ? 2 : 0));
   noise.labels.forEach((label, i) => assert.equal(painted[i], before[i] && !whole[label] ? 3 : 0));
   assert.throws(() => selection.moveTo(maps.photo), { code: 'OTHER_MAP' });
+});
+
+test('a map and back again: what was whole is whole again', () => {
+  const { noise } = maps;
+  const selection = fresh(noise);
+  selection.choose(noise.cut(9), [1, 2, 5], 2);
+  const { regions } = selection;
+  const before = regions.slice();
+  selection.moveTo(blocks[0]);
+  selection.moveTo(noise);
+  assert.deepEqual(selection.regions, before);
+  assert(selection.pixels?.every((value) => value === 0));
+});
+
+test('steps that are kept are bounded, and refused when damaged', () => {
+  const { photo, noise } = maps;
+  const selection = fresh(noise);
+  const level = noise.cut(50);
+  for (let i = 0; i < 40; i++) selection.choose(level, [i % 50], 1);
+  for (let i = 0; i < 10; i++) selection.undo();
+  const kept = JSON.parse(JSON.stringify(selection));
+  const all = selection.history();
+  assert.deepEqual([all.done.length, all.undone.length], [30, 10]);
+  const some = selection.history(200);
+  assert(some.done.length > 0 && some.done.length < 30);
+  assert.deepEqual(some.done, all.done.slice(-some.done.length), 'the latest ones');
+  const restored = Selection.restore(noise, kept, some);
+  restored.undo();
+  selection.undo();
+  assert.deepEqual(maskOf(restored), maskOf(selection));
+  const step = { regions: [0, 1, 0, 1], pixels: [] };
+  const damages = [
+    {},
+    { done: [], undone: [{}] },
+    { done: [null], undone: [] },
+    { done: [{ ...step, regions: [noise.count, 1, 0, 1] }], undone: [] },
+    { done: [{ ...step, regions: [1, noise.count, 0, 1] }], undone: [] },
+    { done: [{ ...step, regions: [0, 1, 0, 256] }], undone: [] },
+    { done: [{ ...step, regions: [0, 1, 0] }], undone: [] },
+    { done: [{ ...step, pixels: [-1, 1, 0, 1] }], undone: [] },
+    { done: [{ ...step, maps: {} }], undone: [] },
+  ];
+  for (const damaged of damages) {
+    const restore = () => Selection.restore(noise, kept, /** @type {any} */ (damaged));
+    assert.throws(restore, { code: 'INVALID_SELECTION' }, JSON.stringify(damaged));
+  }
+  assert.throws(() => Selection.restore(photo, kept, all), { code: 'OTHER_MAP' });
 });
 
 test('what was kept is restored on its own map only, and not when damaged', () => {

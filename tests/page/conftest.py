@@ -98,7 +98,7 @@ class Annotator:
         expect(self("#status")).to_contain_text(text)
         expect(self("#progress")).to_be_hidden()
 
-    def actual_size(self) -> Callable[[int, int], tuple[float, float]]:
+    def actual_size(self) -> Callable[[float, float], tuple[float, float]]:
         """One pixel of the image on one of the screen; where on the screen the corner x, y of a pixel is."""
         self("#zoom-actual").click()
         expect(self("#zoom-actual")).to_have_text("100 %")

@@ -4,6 +4,7 @@ import http.client
 import json
 import socket
 import time
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,9 +15,10 @@ from PIL import Image
 
 from superpixel_kernels import SegmentParams, codec, segment
 from superpixel_service.client import Client, SegmentError
+from superpixel_service.web.problems import Problem
 from tests.page.conftest import MAX_PIXELS, PHOTOS, running_app
 from tests.service.command import messages, superpixel
-from tests.service.harness import PATIENCE_SECONDS, RunningServer
+from tests.service.harness import PATIENCE_SECONDS, RunningServer, running_server
 
 PHOTO = (PHOTOS / "chelsea.jpg").read_bytes()
 
@@ -110,6 +112,65 @@ def test_the_servers_refusals_are_told_in_its_own_words(
     assert told["reason"] == refused.value.reason
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "status", "headers"),
+    [
+        ("GET", "/page", 404, {}),
+        ("GET", "/page/", 404, {}),
+        ("GET", "/page/%00", 404, {}),
+        ("GET", "/page/%ff%fe", 404, {}),
+        ("GET", "/page/" + 5000 * "a", 404, {}),
+        ("GET", "//elsewhere.example/", 404, {}),
+        ("POST", "/api/segment/", 404, {}),  # and no redirect to a Host of the caller's
+        ("POST", "/page/main.js", 405, {}),
+        ("PUT", "/api/segment", 405, {}),
+        ("OPTIONS", "/api/segment", 405, {}),
+        ("POST", "/api/segment", 415, {"Content_Type": "multipart/form-data; boundary=x"}),
+        ("POST", "/api/segment", 415, {"Content_Encoding": "gzip"}),
+    ],
+)
+def test_every_error_is_a_problem(
+    address: str, method: str, path: str, status: int, headers: dict[str, str]
+) -> None:
+    answer = call(address, method, path, PHOTO if method == "POST" else None, **headers)
+    assert problem(answer)["status"] == status
+    assert str(PHOTOS) not in answer[2].decode()
+    assert "superpixel_service" not in answer[2].decode()
+    assert ("allow" in answer[1]) == (status == 405)
+    assert "elsewhere" not in answer[1].get("location", "")
+
+
+def test_a_part_of_a_file_cannot_be_asked_for(address: str) -> None:
+    whole = call(address, "GET", "/src/index.js")[2]
+    for part in ("bytes=5-9", "bytes=999999999-", "much"):
+        assert call(address, "GET", "/src/index.js", Range=part)[0::2] == (200, whole)
+
+
+def test_uploads_that_are_broken_off_leave_room_for_others(address: str) -> None:
+    head = b"POST /api/segment HTTP/1.1\r\nHost: x\r\nContent-Length: 900000\r\n\r\n"
+    netloc = urlsplit(address).netloc.split(":")
+    connections = [socket.create_connection(netloc, timeout=10) for _ in range(20)]
+    for connection in connections:
+        connection.sendall(head + bytes(1000))
+        connection.close()
+    assert call(address, "POST", "/api/segment", PHOTO)[0] == 200
+
+
+def test_it_goes_on_when_the_server_is_started_again() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        listen = f"127.0.0.1:{taken.getsockname()[1]}"
+    with running_app("--server", listen) as page:
+        assert problem(call(page, "POST", "/api/segment", PHOTO))["status"] == 503
+        for _ in range(2):
+            with running_server(f"--listen={listen}"):
+                end = time.monotonic() + PATIENCE_SECONDS
+                while (answer := call(page, "POST", "/api/segment", PHOTO))[0] != 200:
+                    assert problem(answer)["status"] == 503
+                    assert time.monotonic() < end
+            told = problem(call(page, "POST", "/api/segment", PHOTO))
+            assert (told["status"], told["code"]) == (503, "UNAVAILABLE")
+
+
 def test_what_the_gateway_refuses_itself(address: str) -> None:
     assert problem(call(address, "GET", "/nowhere"))["status"] == 404
     assert problem(call(address, "GET", "/page/../gateway.py"))["status"] == 404
@@ -189,10 +250,41 @@ def test_a_server_that_is_not_there(address: str) -> None:
         assert call(page, "GET", "/")[0] == 200
 
 
+@pytest.mark.parametrize(("seconds", "header"), [(0.2, "1"), (1.0, "1"), (7.3, "8"), (None, None)])
+def test_callers_are_told_when_to_come_again(seconds: float | None, header: str | None) -> None:
+    answer = Problem(HTTPStatus.SERVICE_UNAVAILABLE, "full", retryAfterSeconds=seconds).response("id")
+    assert answer.headers.get("retry-after") == header
+    assert json.loads(answer.body).get("retryAfterSeconds") == seconds
+
+
 def test_app_starts_a_server_of_its_own() -> None:
     with running_app() as page:
         assert json.loads(call(page, "GET", "/api/server")[2])["image_formats"]
         assert call(page, "POST", "/api/segment", PHOTO)[0] == 200
+
+
+def test_its_own_server_is_plain_and_local_whatever_the_environment_says_of_servers(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    config = tmp_path / "server.toml"
+    config.write_text('listen = "0.0.0.0:50051"\nmax_image_pixels = 100_000\n')
+    for name, value in {
+        "SUPERPIXEL_CONFIG": str(config),
+        "SUPERPIXEL_LISTEN": "0.0.0.0:50051",
+        "SUPERPIXEL_METRICS_LISTEN": "0.0.0.0:9090",
+        "SUPERPIXEL_TLS_CERT_FILE": "/nowhere/cert.pem",
+        "SUPERPIXEL_TLS_KEY_FILE": "/nowhere/key.pem",
+        "SUPERPIXEL_TLS_CLIENT_CA_FILE": "/nowhere/ca.pem",
+        "SUPERPIXEL_TOKEN_FILE": "/nowhere/tokens",
+        "http_proxy": "http://127.0.0.1:9",
+        "https_proxy": "http://127.0.0.1:9",
+    }.items():
+        monkeypatch.setenv(name, value)
+    with running_app() as page:
+        # Other settings do hold.
+        told = problem(call(page, "POST", "/api/segment", PHOTO))
+        assert (told["status"], told["reason"]) == (400, "IMAGE_TOO_MANY_PIXELS")
+        assert json.loads(call(page, "GET", "/api/server")[2])["max_image_pixels"] == 100_000
 
 
 def test_app_says_why_it_cannot_listen(address: str) -> None:

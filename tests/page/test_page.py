@@ -130,7 +130,293 @@ def test_upload_slide_brush_undo_export_reload(annotator: Annotator) -> None:
     assert annotator.count() == finest
     assert np.array_equal(annotator.mask(), expected)
     assert annotator("input[name=tool]:checked").get_attribute("value") == "pixel"
+    # And so is the way back, to the very beginning.
+    page.keyboard.press("Control+z")
+    page.keyboard.press("Control+z")
+    page.keyboard.press("Control+z")
+    page.keyboard.press("Control+z")
+    assert np.array_equal(annotator.mask(), before_rectangle)
+    page.wait_for_timeout(600)
+    page.reload()
+    annotator("html[data-ready]").wait_for(state="attached")
+    for _ in range(4):
+        page.keyboard.press("Control+Shift+z")
+    assert np.array_equal(annotator.mask(), expected)
+    for _ in range(6):
+        page.keyboard.press("Control+z")
+    assert annotator.mask().max() == 0
     expect(annotator("#undo")).to_be_disabled()
+
+
+def test_whoever_leaves_at_once_loses_nothing(annotator: Annotator) -> None:
+    annotator.open(COFFEE)
+    annotator.page.wait_for_timeout(600)
+    at = annotator.actual_size()
+    annotator.drag(at(200, 150), at(330, 150))
+    annotator.page.reload()
+    annotator("html[data-ready]").wait_for(state="attached")
+    shape, labels = (400, 600), labels_of(COFFEE, annotator.count())
+    expected = brushed(np.zeros(shape, np.uint8), labels, swept(shape, (200, 150), (330, 150), 3), 1)
+    assert np.array_equal(annotator.mask(), expected)
+
+
+def test_tools_for_superpixels_go_over_painted_pixels(annotator: Annotator) -> None:
+    page = annotator.page
+    annotator.open(COFFEE)
+    at = annotator.actual_size()
+    page.keyboard.press("p")
+    annotator.drag(at(200, 150), at(260, 150))
+    painted = annotator.mask()
+    assert set(np.unique(painted)) == {0, 1}
+    box = (at(180, 130), at(280, 170))
+    for key, erase in {
+        "e": lambda: annotator.drag(at(200, 150), at(260, 150)),
+        "r": lambda: erase_along(page, *box),
+        "l": lambda: erase_along(page, box[0], (box[1][0], box[0][1]), box[1], (box[0][0], box[1][1])),
+    }.items():
+        page.keyboard.press(key)
+        erase()
+        assert annotator.mask().max() == 0, key
+        page.keyboard.press("Control+z")
+        assert np.array_equal(annotator.mask(), painted), key
+    page.keyboard.press("2")
+    labels = labels_of(COFFEE, annotator.count())
+    for key in "bfrl":
+        page.keyboard.press(key)
+        page.mouse.click(*at(230, 150))
+        mask = annotator.mask()
+        assert mask[150, 230] == 2, key
+        assert np.all(mask[labels == labels[150, 230]] == 2), key
+        page.keyboard.press("Control+z")
+        assert np.array_equal(annotator.mask(), painted), key
+
+
+def erase_along(page: Page, *points: tuple[float, float]) -> None:
+    page.mouse.move(*points[0])
+    page.mouse.down(button="right")
+    for point in points[1:]:
+        page.mouse.move(*point, steps=5)
+    page.mouse.up(button="right")
+
+
+def test_a_stroke_that_is_given_up_cannot_be_redone(annotator: Annotator) -> None:
+    page = annotator.page
+    annotator.open(COFFEE)
+    at = annotator.actual_size()
+    annotator.drag(at(100, 100), at(160, 100))
+    one = annotator.mask()
+    page.keyboard.press("Control+z")
+    page.mouse.move(*at(300, 200))
+    page.mouse.down()
+    page.mouse.move(*at(400, 250), steps=5)
+    page.keyboard.press("Escape")
+    page.mouse.up()
+    assert annotator.mask().max() == 0
+    expect(annotator("#undo")).to_be_disabled()
+    page.keyboard.press("Control+y")
+    assert np.array_equal(annotator.mask(), one)  # what had been undone before
+    expect(annotator("#redo")).to_be_disabled()
+
+
+def test_classes_are_added_named_coloured_and_removed(annotator: Annotator) -> None:
+    page = annotator.page
+    annotator.open(COFFEE)
+    at = annotator.actual_size()
+    for number in (1, 2, 3):
+        page.keyboard.press(str(number))
+        annotator.drag(at(100 * number, 100), at(100 * number + 60, 100))
+    page.keyboard.press("p")
+    page.keyboard.press("2")
+    annotator.drag(at(100, 300), at(160, 300))
+    before = annotator.mask()
+    assert set(np.unique(before)) == {0, 1, 2, 3}
+    annotator("#classes input[type=text]").nth(1).fill("Saucer")
+    annotator("#classes input[type=text]").nth(1).press("Enter")
+    annotator("#classes input[type=color]").nth(2).fill("#112233")
+    annotator("button[aria-label='Remove Saucer']").click()
+    expect(annotator("#classes li")).to_have_count(2)
+    after = np.array([0, 1, 0, 2], np.uint8)[before]
+    assert np.array_equal(annotator.mask(), after)
+    with Image.open(io.BytesIO(annotator.export("png")[1])) as image:
+        assert (image.getpalette() or [])[6:9] == [0x11, 0x22, 0x33]
+    annotator("#undo").click()
+    expect(annotator("#classes li")).to_have_count(3)
+    assert annotator("#classes input[type=text]").nth(1).input_value() == "Saucer"
+    assert np.array_equal(annotator.mask(), before)
+    annotator("#redo").click()
+    page.wait_for_timeout(600)
+    page.reload()
+    annotator("html[data-ready]").wait_for(state="attached")
+    assert np.array_equal(annotator.mask(), after)
+    annotator("#undo").click()
+    assert np.array_equal(annotator.mask(), before)
+    # Many classes: each in a colour of its own, and the size slider stays where it is.
+    slider = annotator("#size").bounding_box()
+    for _ in range(27):
+        annotator("#add-class").click()
+    colors = annotator("#classes input[type=color]").evaluate_all("(all) => all.map((one) => one.value)")
+    assert len(set(colors)) == len(colors) == 30
+    assert annotator("#size").bounding_box() == slider
+    expect(annotator("#classes li").last).to_be_in_viewport()
+    annotator.screenshot("classes")
+    for _ in range(29):
+        annotator("#classes .remove").last.click()
+    expect(annotator("#classes .remove")).to_be_disabled()
+
+
+def test_another_size_amid_a_stroke(annotator: Annotator) -> None:
+    page = annotator.page
+    annotator.open(COFFEE)
+    at = annotator.actual_size()
+    first = annotator.count()
+    page.mouse.move(*at(100, 100))
+    page.mouse.down()
+    page.mouse.move(*at(200, 100), steps=6)
+    for _ in range(5):
+        page.keyboard.press(".")
+    second = annotator.count()
+    assert second > 2 * first
+    page.mouse.move(*at(300, 100), steps=6)
+    page.mouse.up()
+    shape = (400, 600)
+    coarse, fine = swept(shape, (100, 100), (200, 100), 3), swept(shape, (200, 100), (300, 100), 3)
+    expected = brushed(np.zeros(shape, np.uint8), labels_of(COFFEE, first), coarse, 1)
+    assert np.array_equal(annotator.mask(), brushed(expected, labels_of(COFFEE, second), fine, 1))
+    page.keyboard.press("Control+z")
+    assert annotator.mask().max() == 0
+
+
+def test_an_image_that_comes_amid_a_stroke_waits_for_it(annotator: Annotator) -> None:
+    page = annotator.page
+    annotator.open(COFFEE)
+    at = annotator.actual_size()
+    page.mouse.move(*at(200, 150))
+    page.mouse.down()
+    with page.expect_response("**/api/segment*") as answered:
+        annotator("#file-input").set_input_files(PHOTOS / "chelsea.jpg")
+    answered.value.finished()
+    page.wait_for_timeout(500)
+    expect(annotator("#progress")).to_be_visible()
+    expect(annotator("#status")).not_to_be_empty()
+    page.mouse.move(*at(330, 150), steps=5)
+    page.mouse.up()
+    annotator.is_told("chelsea.jpg: ")
+    assert annotator.mask().shape == (300, 451)
+    # The first image: the stroke was kept.
+    annotator("#file-input").set_input_files(COFFEE)
+    annotator.is_told("opened before")
+    shape, labels = (400, 600), labels_of(COFFEE, annotator.count())
+    expected = brushed(np.zeros(shape, np.uint8), labels, swept(shape, (200, 150), (330, 150), 3), 1)
+    assert np.array_equal(annotator.mask(), expected)
+
+
+def test_the_image_is_moved_and_zoomed_and_shown_through(annotator: Annotator) -> None:
+    page = annotator.page
+    annotator.open(COFFEE)
+    at = annotator.actual_size()
+
+    def there() -> tuple[int, ...]:
+        page.mouse.move(*at(300.5, 200.5))  # amid a pixel
+        return tuple(map(int, (annotator("#hover").text_content() or "").rsplit("· ", 1)[1].split(", ")))
+
+    assert there() == (300, 200)
+    page.keyboard.press("h")
+    annotator.drag(at(300, 200), at(340, 170))
+    assert there() == (260, 230)
+    # Space moves it with any tool, wherever the focus was left by the last setting.
+    page.keyboard.press("b")
+    annotator("#size").focus()
+    page.keyboard.down(" ")
+    annotator.drag(at(300, 200), at(260, 230))
+    page.keyboard.up(" ")
+    assert there() == (300, 200)
+    assert annotator.mask().max() == 0
+    there()
+    page.mouse.wheel(0, -400)
+    expect(annotator("#zoom-actual")).not_to_have_text("100 %")
+    assert there() == (300, 200)
+    opacity = "(canvas) => Number(getComputedStyle(canvas).opacity)"
+    annotator("#fill-opacity").fill("80")
+    assert annotator("#layer-fill").evaluate(opacity) == 0.8
+    annotator("#line-opacity").fill("0")
+    assert annotator("#layer-lines").evaluate(opacity) == 0
+    page.keyboard.press("m")
+    assert annotator("#layer-fill").evaluate(opacity) == 0
+
+
+def test_the_image_that_is_worked_on_is_not_forgotten(annotator: Annotator) -> None:
+    page = annotator.page
+    others = """async (number) => {
+      const { Store } = await import('/page/store.js');
+      const store = await Store.open();
+      const blob = new Blob([]);
+      for (let i = 0; i < 12; i++) {
+        const key = `${number}-${i}`;
+        const image = { key, name: key, blob, spx: new ArrayBuffer(0), compactness: 10, opened: Date.now() };
+        await store.write({ key, selection: null, count: 1 }, image);
+      }
+    }"""
+    annotator.open(COFFEE)
+    at = annotator.actual_size()
+    annotator.drag(at(200, 150), at(330, 150))
+    mask = annotator.mask()
+    for number in (1, 2, 3):
+        page.wait_for_timeout(600)
+        page.evaluate(others, number)
+        page.reload()
+        annotator("html[data-ready]").wait_for(state="attached")
+        assert np.array_equal(annotator.mask(), mask)
+
+
+def test_a_file_too_large_is_not_read(annotator: Annotator, tmp_path: Path) -> None:
+    path = tmp_path / "film.png"
+    with path.open("wb") as file:
+        file.truncate(600_000_000)
+    requests: list[str] = []
+    annotator.page.on("request", lambda request: requests.append(request.url))
+    annotator("#file-input").set_input_files(path)
+    expect(annotator("#problem-detail")).to_have_text(
+        "the image is too large: 600 MB, at most 3 MB are taken"
+    )
+    expect(annotator("#problem-facts")).to_contain_text("IMAGE_TOO_MANY_BYTES")
+    assert requests == []
+
+
+def test_what_is_transparent_is_white_as_for_the_server(annotator: Annotator, tmp_path: Path) -> None:
+    image = np.full((160, 240, 4), 255, np.uint8)
+    image[:, 120:] = (200, 0, 0, 0)
+    image[60:100, 60:180] = (0, 0, 200, 255)
+    path = tmp_path / "alpha.png"
+    Image.fromarray(image).save(path)
+    annotator.open(path)
+    at = annotator.actual_size()
+    annotator.page.keyboard.press("f")
+    annotator.page.mouse.click(*at(20, 20))
+    expected = np.ones((160, 240), np.uint8)
+    expected[60:100, 60:180] = 0
+    assert np.array_equal(annotator.mask(), expected)
+    annotator.page.keyboard.press("v")
+    annotator.page.keyboard.press("m")
+    annotator.page.mouse.move(0, 0)
+    left, top = at(0, 0)
+    shot = annotator.page.screenshot(clip={"x": left, "y": top, "width": 240, "height": 160})
+    shown = np.where(expected[..., None] == 1, 255, image[..., :3])
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(shot)).convert("RGB")), shown)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (900, 1), (2, 7)])
+def test_very_small_images(annotator: Annotator, tmp_path: Path, size: tuple[int, int]) -> None:
+    path = tmp_path / "small.png"
+    Image.new("RGB", size, (10, 200, 30)).save(path)
+    annotator.open(path)
+    box = annotator("#stage").bounding_box()
+    assert box is not None
+    annotator.page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    mask = annotator.mask()
+    assert mask.shape == size[::-1]
+    assert mask.max() == 1
+    for kind in ("coco", "coco-rle", "label-studio", "geojson", "yolo"):
+        assert annotator.export(kind)[1]
 
 
 def test_the_size_slider(annotator: Annotator) -> None:

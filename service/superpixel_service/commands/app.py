@@ -50,6 +50,7 @@ def run(*, listen: str, server: Target | None) -> int:
             log_config=None,
             access_log=False,
             server_header=False,
+            ws="none",
             timeout_graceful_shutdown=_LEAVING_SECONDS,
         )
         own = "" if server else " (its own; --server HOST:PORT takes another)"
@@ -87,8 +88,10 @@ def _backend(server: Target | None) -> Iterator[Target]:
         yield server
         return
     anywhere = "127.0.0.1:0"
-    given = {"listen": anywhere, "health_listen": anywhere, "metrics_listen": anywhere}
-    own = Server(read_settings(given, None).settings)
+    # Whatever the environment says of servers on this machine: nobody but the page calls this one.
+    none = dict.fromkeys(("tls_cert_file", "tls_key_file", "tls_client_ca_file", "token_file"), "")
+    ports = dict.fromkeys(("listen", "health_listen", "metrics_listen"), anywhere)
+    own = Server(read_settings({**ports, **none}, None).settings)
     try:
         addresses = own.start()
     except CannotListen as error:

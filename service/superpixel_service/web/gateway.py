@@ -56,7 +56,7 @@ def build(open_client: Callable[[], AsyncClient]) -> Starlette:
         async with open_client() as client:
             yield {"client": client, "uploads": asyncio.Semaphore(_UPLOADS)}
 
-    return Starlette(
+    app = Starlette(
         routes=[
             Route("/", _page),
             Route("/favicon.ico", _icon),
@@ -72,6 +72,8 @@ def build(open_client: Callable[[], AsyncClient]) -> Starlette:
         },
         lifespan=lifespan,
     )
+    app.router.redirect_slashes = False  # it would send callers to whatever Host they named
+    return app
 
 
 async def _page(_request: Request) -> Response:
@@ -88,6 +90,7 @@ async def _server(request: Request) -> Response:
 
 
 async def _segment(request: Request) -> Response:
+    _check_content(request)
     client = _client(request)
     given_area = _number(request, "area")
     area = DEFAULT_AREA if given_area is None else given_area
@@ -125,6 +128,14 @@ async def _superpixels(
             raise
         # The whole base map is the finest there is of this image.
         return await client.segment(image, counts=int(error.metadata["base_count"]), **wanted)
+
+
+def _check_content(request: Request) -> None:
+    kind = request.headers.get("content-type", "")
+    if kind.startswith("multipart/") or request.headers.get("content-encoding", "identity") != "identity":
+        raise Problem(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "the body must be the bytes of an image file and nothing else"
+        )
 
 
 async def _image(request: Request, max_bytes: int) -> bytes:

@@ -1,5 +1,6 @@
 """Errors as problem details (RFC 9457)."""
 
+import math
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -37,13 +38,17 @@ class Problem(Exception):
     Attributes:
         status: HTTP's.
         detail: what went wrong this time, for people.
+        allow: the methods that the path has, where the method is the error.
         members: more about it, for programs; those without a value are left out.
     """
 
-    def __init__(self, status: HTTPStatus, detail: str, **members: object) -> None:
+    def __init__(
+        self, status: HTTPStatus, detail: str, *, allow: str | None = None, **members: object
+    ) -> None:
         super().__init__(detail)
         self.status = status
         self.detail = detail
+        self.allow = allow
         self.members = {name: value for name, value in members.items() if value not in ("", None, {})}
 
     def response(self, request_id: str) -> JSONResponse:
@@ -57,8 +62,11 @@ class Problem(Exception):
             "requestId": request_id,
         }
         headers = {"cache-control": "no-store"}
-        if "retryAfterSeconds" in self.members:
-            headers["retry-after"] = "1"  # whole seconds; the member has it exactly
+        wait = self.members.get("retryAfterSeconds")
+        if isinstance(wait, float):
+            headers["retry-after"] = str(max(1, math.ceil(wait)))  # whole seconds; the member has it exactly
+        if self.allow is not None:
+            headers["allow"] = self.allow
         return JSONResponse(body, self.status, headers, MEDIA_TYPE)
 
 
@@ -84,4 +92,5 @@ def of_server(error: SegmentError) -> Problem:
 def of_http(error: HTTPException) -> Problem:
     """What Starlette itself refuses: unknown paths, wrong methods."""
     status = HTTPStatus(error.status_code)
-    return Problem(status, status.description or status.phrase)
+    allow = (error.headers or {}).get("Allow", "GET, HEAD") if status == 405 else None  # of files: the latter
+    return Problem(status, status.description or status.phrase, allow=allow)

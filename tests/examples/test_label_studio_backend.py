@@ -1,6 +1,7 @@
 """The backend under the real label-studio-ml, before a real server, asked as Label Studio asks.
 
-Not collected by itself: `make test-label-studio` makes the environment that it needs, and runs it.
+label-studio-ml pins a Flask that is old: it is in the environment of the exports' readers, and takes this
+project's packages from the tests' own.
 """
 
 import http.client
@@ -18,12 +19,13 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+import superpixel_service
 from superpixel_kernels import segment
 from superpixel_service.client.exports import Annotation, Class, to_label_studio
 from tests.service.harness import running_server
 
 ROOT = Path(__file__).parents[2]
-PYTHON = ROOT / ".venv-label-studio" / "bin" / "python"
+PYTHON = ROOT / ".venv-frontend" / "bin" / "python"
 PHOTO = ROOT / "examples" / "photos" / "coffee.jpg"
 CONFIG = """
 <View>
@@ -38,12 +40,20 @@ CONFIG = """
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    assert PYTHON.exists(), f"{PYTHON} is missing: run `make test-label-studio`"
-    home = tmp_path_factory.mktemp("home")
+    assert PYTHON.exists(), f"{PYTHON} is missing: run `make frontend-install`"
+    home, site = tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("site")
+    for package in Path(superpixel_service.__file__).parents[1].glob("superpixel_*"):
+        (site / package.name).symlink_to(package)
     with running_server() as server:
         process = subprocess.Popen(
             [PYTHON, "-W", "ignore", ROOT / "examples" / "label_studio" / "backend.py"],
-            env={**os.environ, "SUPERPIXEL_SERVER": server.listen, "PORT": "0", "HOME": str(home)},
+            env={
+                **os.environ,
+                "SUPERPIXEL_SERVER": server.listen,
+                "PORT": "0",
+                "HOME": str(home),
+                "PYTHONPATH": str(site),
+            },
             stderr=subprocess.PIPE,
             text=True,
         )
