@@ -104,6 +104,21 @@ test-frontend: install frontend-install ## The front-end package and the exports
 deploy-check: install system-packages deploy-install ## Manifests, rules, alerts and dashboard of deploy/; a part of test-python
 	$(BIN)/python -m pytest tests/deploy
 
+# The image's packages, each with the hashes of its files. What is locked stays, unless LOCK_FLAGS=--upgrade.
+LOCK := .venv-deploy/bin/uv pip compile --quiet --generate-hashes --python-version 3.11 --python-platform linux \
+        --no-config --custom-compile-command 'make image-lock' $(LOCK_FLAGS)
+
+.PHONY: image-lock
+image-lock: deploy-install ## Write the image's locks again, deploy/image/*.txt (LOCK_FLAGS=--upgrade: newer versions)
+	$(LOCK) --group build --output-file deploy/image/build.txt
+	$(LOCK) pyproject.toml --extra otel --output-file deploy/image/cpu.txt
+	$(LOCK) pyproject.toml --extra otel --extra cuda12 --constraint deploy/image/cpu.txt --output-file deploy/image/cuda.txt
+
+# Not a part of `make test`: it takes minutes and room for several gigabytes.
+.PHONY: image-check
+image-check: install system-packages ## Build both images twice from a fresh Debian root, start them, segment a photograph (root)
+	$(BIN)/python deploy/image/check.py --out build/image
+
 .PHONY: soak
 soak: install ## Mixed callers against a real server for SOAK_SECONDS (twenty minutes)
 	$(BIN)/python -m tests.service.soak --seconds $(SOAK_SECONDS)
