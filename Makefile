@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 CXX_FILES := $(shell find kernels -name '*.cpp' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh')
-PY_TYPED := kernels service examples benchmarks protos/generate.py
+PY_TYPED := kernels service examples benchmarks protos/generate.py deploy/image/check.py
 SOURCES := pyproject.toml CMakeLists.txt README.md LICENSE \
            $(shell find kernels service frontend/src frontend/page examples/photos -type f -not -path '*/__pycache__/*')
 SANITIZED := build/sanitize
@@ -116,7 +116,8 @@ image-lock: deploy-install ## Write the image's locks again, deploy/image/*.txt 
 
 # Not a part of `make test`: it takes minutes and room for several gigabytes.
 .PHONY: image-check
-image-check: install system-packages ## Build both images twice from a fresh Debian root, start them, segment a photograph (root)
+image-check: install ## Both images built twice on a fresh Debian, started, a photograph segmented (minutes, root)
+	@tools/system-packages.sh buildah debootstrap iproute2
 	$(BIN)/python deploy/image/check.py --out build/image
 
 .PHONY: soak
