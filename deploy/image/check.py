@@ -66,13 +66,15 @@ BUILD_TOOLS = {
 }
 HEALTHY_SECONDS = 120
 
-# In the image, as its user: every kernel, and what CuPy's own kernels include, compiled with what is there.
+# In the image, as its user: every kernel, and what CuPy's own kernels include, compiled with what is there. CuPy's own
+# call wants a device; ADDED is what it adds to the options, of which NVRTC 12 needs the first for lambdas.
 COMPILE = """
 import sys
 import cupy
 from cupy._core.core import assemble_cupy_compiler_options
 from superpixel_kernels.cuda.source import OPTIONS, files, source
 
+ADDED = "--device-as-default-execution-space", "-ftz=true"
 own = "#include <cupy/complex.cuh>\\n#include <cupy/carray.cuh>\\n#include <cupy/atomics.cuh>\\n"
 own += 'extern "C" __global__ void own(CArray<float16, 1, true> a) { a[0] = a[1]; }'
 texts = {file: (source(file), OPTIONS) for file in files()}
@@ -81,7 +83,7 @@ for name, (text, options) in texts.items():
     for architecture in sys.argv[1:]:
         program = cupy.cuda.nvrtc.createProgram(text, name, [], [])
         try:
-            cupy.cuda.nvrtc.compileProgram(program, [*options, f"--gpu-architecture=sm_{architecture}"])
+            cupy.cuda.nvrtc.compileProgram(program, [*options, *ADDED, f"-arch=sm_{architecture}"])
         except cupy.cuda.nvrtc.NVRTCError:
             sys.exit(f"{name}, sm_{architecture}: " + cupy.cuda.nvrtc.getProgramLog(program))
         assert len(cupy.cuda.nvrtc.getCUBIN(program)) > 1000
@@ -182,7 +184,9 @@ class Store:
     def add_base(self, root: Path) -> None:
         """Make an image of a file system."""
         container = self.buildah("from", "scratch")
-        self.buildah("copy", "--quiet", container, root, "/")
+        # buildah's own copy would make root the owner of everything.
+        run("cp", "--archive", f"{root}/.", self.buildah("mount", container))
+        self.buildah("umount", container)
         self.buildah("commit", "--quiet", "--format", "docker", "--timestamp", "0", "--rm", container, BASE)
 
     def build(self, target: str, context: Path, log: Path) -> Image:
@@ -228,9 +232,8 @@ def other_context(folder: Path) -> Path:
 # ---- what is in an image ---------------------------------------------------------------------------------
 
 
-def look_at(image: Image, base: dict[str, tuple[Any, ...]]) -> None:
+def look_at(image: Image, entries: dict[str, tuple[Any, ...]], base: dict[str, tuple[Any, ...]]) -> None:
     """What an image is made of: slim, nobody's to write, and told apart."""
-    entries = tree(image.root)
     added = [path for path in differences(entries, base) if not path.startswith("opt/")]
     allowed = ACCOUNTS | MOUNTED
     check(set(added) <= allowed, f"{image.name}: differs from its base in {sorted(set(added) - allowed)}")
@@ -269,13 +272,8 @@ class Container:
 
     image: Image
     launcher: "subprocess.Popen[str]"
+    process: int
     log: Path
-
-    @property
-    def process(self) -> int:
-        """The server's process, as it is seen from here."""
-        pid = self.launcher.pid
-        return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
 
     def inside(self, *command: str, root: bool = False) -> "subprocess.CompletedProcess[str]":
         """Run a command of the image beside the server, as its user."""
@@ -339,7 +337,11 @@ def running(image: Image, log: Path, *arguments: str, secrets: Path | None = Non
             (*spaces, "sh", "-euc", "; ".join(steps), "sh", *program), stdout=file, stderr=file, text=True
         )
     try:
-        yield Container(image, launcher, log)
+        children = Path(f"/proc/{launcher.pid}/task/{launcher.pid}/children")
+        while not (found := children.read_text().split()):
+            check(launcher.poll() is None, f"{image.name}: no namespaces: {log.read_text()}")
+            time.sleep(0.01)
+        yield Container(image, launcher, int(found[0]), log)
     finally:
         if launcher.poll() is None:
             launcher.kill()
@@ -447,33 +449,33 @@ def check_images(out: Path) -> None:
     check(done.returncode == 0, f"debootstrap failed: {out / 'debootstrap.log'}")
     run("chroot", base, "apt-get", "clean")
 
+    bare = tree(base)
     with ExitStack() as stores:
-        built: list[dict[str, Image]] = []
-        contexts = (ROOT, other_context(out / "context"))
-        for number, context in enumerate(contexts, start=1):
+        contents: list[dict[str, dict[str, tuple[Any, ...]]]] = []
+        wheels: list[Path] = []
+        for number, context in enumerate((ROOT, other_context(out / "context")), start=1):
             store = Store(out / f"store{number}")
             stores.callback(store.remove)
             store.add_base(base)
             images = {}
             for target in (*TARGETS, "wheel"):
-                log_file = out / f"build{number}-{target}.log"
-                images[target] = store.build(target, context, log_file)
-                say(f"built, {number} of {len(contexts)}: {target}")
-            built.append(images)
-        first, second = built
-        (one,), (other,) = ([*images["wheel"].root.glob("wheels/*.whl")] for images in built)
+                images[target] = store.build(target, context, out / f"build{number}-{target}.log")
+                say(f"build {number}: {target}")
+            contents.append({target: tree(images[target].root) for target in TARGETS})
+            wheels += images["wheel"].root.glob("wheels/*.whl")
+            if number == 1:
+                for target in TARGETS:
+                    look_at(images[target], contents[0][target], bare)
+                    try_out(images[target], out)
+        one, other = wheels
         check(one.name == other.name, "wheels of different names")
         check(one.read_bytes() == other.read_bytes(), "two builds of the wheel differ")
         say(f"two builds, the same wheel: {one.name}, SHA-256 {hashlib.sha256(one.read_bytes()).hexdigest()}")
         for target in TARGETS:
-            entries, again = tree(first[target].root), tree(second[target].root)
+            entries, again = (content[target] for content in contents)
             differ = differences(entries, again)
             check(not differ, f"{target}: two builds differ in {len(differ)} paths: {differ[:20]}")
             say(f"{target}: two builds, the same {len(entries)} files: {digest(entries)}")
-        bare = tree(base)
-        for target in TARGETS:
-            look_at(first[target], bare)
-            try_out(first[target], out)
     shutil.rmtree(base)
     shutil.rmtree(out / "context")
     say("all as it should be")
