@@ -66,8 +66,8 @@ BUILD_TOOLS = {
 }
 HEALTHY_SECONDS = 120
 
-# In the image, as its user: every kernel, and what CuPy's own kernels include, compiled with what is there. CuPy's own
-# call wants a device; ADDED is what it adds to the options, of which NVRTC 12 needs the first for lambdas.
+# In the image, as its user: every kernel, and what CuPy's own kernels include, compiled with what is there.
+# CuPy's own call wants a device; ADDED is what it adds to the options. NVRTC 12 needs the first for lambdas.
 COMPILE = """
 import sys
 import cupy
