@@ -240,8 +240,13 @@ def look_at(image: Image, entries: dict[str, tuple[Any, ...]], base: dict[str, t
     check(
         {path.split("/")[1] for path in entries if path.startswith("opt/")} == {"superpixel"}, "more in /opt"
     )
-    names = {Path(path).name for path in entries}
-    check(not names & BUILD_TOOLS, f"{image.name}: has {names & BUILD_TOOLS}")
+    programs = {
+        path
+        for path, (mode, *_) in entries.items()
+        if not stat.S_ISDIR(mode) and (mode & 0o111 or "bin/" in path)
+    }
+    tools = sorted(path for path in programs if Path(path).name in BUILD_TOOLS)
+    check(not tools, f"{image.name}: has {tools}")
     packages = "opt/superpixel/lib/python3.11/site-packages"
     check(f"{packages}/pip" not in entries, f"{image.name}: has pip")
     check((f"{packages}/cupy" in entries) is (image.name == "cuda"), f"{image.name}: CuPy")
