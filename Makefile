@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 CXX_FILES := $(shell find kernels -name '*.cpp' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh')
-PY_TYPED := kernels service examples benchmarks protos/generate.py
+PY_TYPED := kernels service examples benchmarks protos/generate.py deploy/image/check.py
 SOURCES := pyproject.toml CMakeLists.txt README.md LICENSE \
            $(shell find kernels service frontend/src frontend/page examples/photos -type f -not -path '*/__pycache__/*')
 SANITIZED := build/sanitize
@@ -126,6 +126,22 @@ test-frontend: install frontend-install ## The front-end package and the exports
 .PHONY: deploy-check
 deploy-check: install system-packages deploy-install ## Manifests, rules, alerts and dashboard of deploy/; a part of test-python
 	$(BIN)/python -m pytest tests/deploy
+
+# The image's packages, each with the hashes of its files. What is locked stays, unless LOCK_FLAGS=--upgrade.
+LOCK := .venv-deploy/bin/uv pip compile --quiet --generate-hashes --python-version 3.11 --python-platform linux \
+        --no-config --custom-compile-command 'make image-lock' $(LOCK_FLAGS)
+
+.PHONY: image-lock
+image-lock: deploy-install ## Write the image's locks again, deploy/image/*.txt (LOCK_FLAGS=--upgrade: newer versions)
+	$(LOCK) --group build --output-file deploy/image/build.txt
+	$(LOCK) pyproject.toml --extra otel --output-file deploy/image/cpu.txt
+	$(LOCK) pyproject.toml --extra otel --extra cuda12 --constraint deploy/image/cpu.txt --output-file deploy/image/cuda.txt
+
+# Not a part of `make test`: it takes minutes and room for several gigabytes.
+.PHONY: image-check
+image-check: install ## Both images built twice on a fresh Debian, started, a photograph segmented (minutes, root)
+	@tools/system-packages.sh buildah debootstrap iproute2
+	$(BIN)/python deploy/image/check.py --out build/image
 
 .PHONY: soak
 soak: install ## Mixed callers against a real server for SOAK_SECONDS (twenty minutes)

@@ -1,14 +1,16 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that the tests use beyond Python and g++, where this is root on Debian; elsewhere says which
-# are missing. The service itself needs none of them.
+# are missing; with arguments, those packages instead. The service itself needs none of them.
 set -euo pipefail
 
-packages=(g++-aarch64-linux-gnu qemu-user chromium prometheus)
-
-# Any Node will do, from wherever it came.
-command -v npm >/dev/null || packages+=(nodejs npm)
-# A command of docs/clients.md reads JSON with it.
-command -v jq >/dev/null || packages+=(jq)
+packages=("$@")
+if [ $# -eq 0 ]; then
+    packages=(g++-aarch64-linux-gnu qemu-user chromium prometheus)
+    # Any Node will do, from wherever it came.
+    command -v npm >/dev/null || packages+=(nodejs npm)
+    # A command of docs/clients.md reads JSON with it.
+    command -v jq >/dev/null || packages+=(jq)
+fi
 
 missing=()
 for package in "${packages[@]}"; do
