@@ -28,7 +28,9 @@ def faulty_server(fault: BaseException) -> Iterator[tuple[pb_grpc.SuperpixelServ
     events: list[CallEvent] = []
     server = grpc.server(
         ThreadPoolExecutor(2),
-        interceptors=interceptors.build(OpenCalls(), lambda _service, _method: None, events.append),
+        interceptors=interceptors.build(
+            OpenCalls(), lambda: None, lambda _service, _method: None, events.append
+        ),
     )
     pb_grpc.add_SuperpixelServiceServicer_to_server(Faulty(fault), server)
     port = server.add_insecure_port("127.0.0.1:0")
