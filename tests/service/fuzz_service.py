@@ -52,7 +52,8 @@ _ALLOWED_BY_HAND = {
 """Odd calls may also be late by their own word, too large, or of a method or encoding that nobody serves."""
 
 _OF_GRPC_ITSELF = re.compile(
-    r"(Compression bit set but no encoding|Decompression failed|Failed parsing HTTP/2|Too many pings)"
+    r"(Compression bit set but no encoding|Decompression failed|Failed parsing HTTP/2|Too many pings"
+    r"|Error parsing 'grpc-[a-z-]+' metadata$)"
 )
 """What the library says of frames, as its protocol wants it, before any call is made of them."""
 
