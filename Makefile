@@ -167,8 +167,9 @@ bench-gpu: ## The CUDA engine's figures on this machine's GPU
 FUZZ_SECONDS ?= 600
 
 .PHONY: fuzz
-fuzz: install ## Hostile files, messages and HTTP/2 frames at a real server, for FUZZ_SECONDS (600)
+fuzz: install ## Hostile files, messages and HTTP/2 frames, each half for FUZZ_SECONDS (600)
 	$(BIN)/python -m tests.service.fuzz_service --seconds $(FUZZ_SECONDS)
+	$(BIN)/python -m tests.service.fuzz_coverage test-output/fuzz -max_total_time=$(FUZZ_SECONDS)
 
 # Label Studio's package pins an old Flask: an environment of its own, with this project's wheel. Not a part of `make test`:
 # it installs for a minute or two.
