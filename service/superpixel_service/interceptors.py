@@ -145,8 +145,8 @@ class ErrorInterceptor(grpc.ServerInterceptor):
     def _guarded(self, handler: grpc.RpcMethodHandler[Any, Any]) -> Any:
         # gRPC itself would answer bytes that are no message with INTERNAL, and log a traceback.
         parse = functools.partial(_parse, handler.request_deserializer)
-        guard = _guard_stream if handler.request_streaming else _guard
-        return _rewrap(handler, functools.partial(guard, parse), parsed=False)
+        guard, deserializer = (_guard_stream, None) if handler.request_streaming else (_guard, _Received)
+        return _rewrap(handler, functools.partial(guard, parse), deserializer)
 
 
 class AuthInterceptor(grpc.ServerInterceptor):
@@ -239,12 +239,26 @@ def _refuse_other(_requests: object, context: grpc.ServicerContext) -> Iterator[
     yield from ()
 
 
+class _Received:
+    """A message's bytes, for who takes them: gRPC holds on to what it hands over until the call is over."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def take(self) -> bytes:
+        data, self._data = self._data, b""
+        return data
+
+
 def _guard(
-    parse: Callable[[bytes], Message], behaviour: Behaviour, request: bytes, context: grpc.ServicerContext
+    parse: Callable[[bytes], Message],
+    behaviour: Behaviour,
+    received: _Received,
+    context: grpc.ServicerContext,
 ) -> Any:
     """Run the behaviour; end the call with the status of whatever it raises."""
     try:
-        return behaviour(parse(request), context)
+        return behaviour(parse(received.take()), context)
     except Exception as error:  # noqa: BLE001 (every error gets its status)
         return _end(context, error)
 
@@ -295,7 +309,10 @@ class _Wrapped:
         return found[1]
 
 
-def _rewrap(handler: grpc.RpcMethodHandler[Any, Any], around: Around, *, parsed: bool = True) -> Any:
+_SAME: Any = object()
+
+
+def _rewrap(handler: grpc.RpcMethodHandler[Any, Any], around: Around, deserializer: Any = _SAME) -> Any:
     """The same handler with `around` in place of its behaviour, which `around` gets as first argument."""
     make: Any
     behaviour: Any
@@ -306,6 +323,6 @@ def _rewrap(handler: grpc.RpcMethodHandler[Any, Any], around: Around, *, parsed:
     )
     return make(
         answered_by(pool_of(behaviour), functools.partial(around, behaviour)),
-        request_deserializer=handler.request_deserializer if parsed else None,
+        request_deserializer=handler.request_deserializer if deserializer is _SAME else deserializer,
         response_serializer=handler.response_serializer,
     )

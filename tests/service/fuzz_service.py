@@ -53,7 +53,7 @@ _ALLOWED_BY_HAND = {
 
 _OF_GRPC_ITSELF = re.compile(
     r"(Compression bit set but no encoding|Decompression failed|Failed parsing HTTP/2|Too many pings"
-    r"|Error parsing '[:a-z-]+' metadata$)"
+    r"|Error parsing '[:a-z-]+' metadata(: illegal base64 encoding)?$|Illegal header (key|value)\b)"
 )
 """What the library says of frames, as its protocol wants it, before any call is made of them."""
 
