@@ -135,7 +135,8 @@ class Generator:
         seconds = time.monotonic() - due
         reason, hint = "", True
         if call.code() is not grpc.StatusCode.OK and rpc_status.from_call(call) is None:
-            hint = False
+            # Who has waited in vain needs no hint; anything else that this server did not word lacks it.
+            hint = call.code() is grpc.StatusCode.DEADLINE_EXCEEDED
         elif call.code() is not grpc.StatusCode.OK:
             refusal = refusal_of(call)
             reason = refusal.reason
