@@ -206,8 +206,9 @@ bench-gpu: ## The CUDA engine's figures on this machine's GPU
 FUZZ_SECONDS ?= 600
 
 .PHONY: fuzz
-fuzz: install ## Hostile files, messages and HTTP/2 frames at a real server, for FUZZ_SECONDS (600)
+fuzz: install ## Hostile files, messages and HTTP/2 frames, each half for FUZZ_SECONDS (600)
 	$(BIN)/python -m tests.service.fuzz_service --seconds $(FUZZ_SECONDS)
+	$(BIN)/python -m tests.service.fuzz_coverage test-output/fuzz -max_total_time=$(FUZZ_SECONDS)
 
 # ---- benchmarks -----------------------------------------------------------------------------------------------------
 

@@ -6,6 +6,9 @@ millisecond to go elsewhere, and memory never grows with the number of callers. 
 instead, which holds its sender back; streams fill each bound to half at most, so that however many there are,
 whoever waits for a single image finds room.
 
+Nor does anybody wait long: beyond `max_wait_seconds` of interactive work ahead, by the server's measured
+speed, calls are refused too. A full queue answers no more calls than a short one, and all of them later.
+
 Interactive work goes before bulk work: while any is in flight, no bulk work begins, and what runs of it is
 held at its next step, so it is in the way for that one step at most. So that bulk work is not held up for
 ever by people who never pause, it goes on by one step after each `bulk_patience_seconds` that it stood still.
@@ -24,6 +27,11 @@ from superpixel_service.config import Settings
 from superpixel_service.errors import DeadlineUnreachable, Draining, Overloaded, Reason, ServiceError
 from superpixel_service.orders import Lane
 from superpixel_service.speed import Speed, retry_seconds
+
+_TEXTS = {
+    Reason.QUEUE_FULL: "the queue is full; try again a little later",
+    Reason.BYTES_IN_FLIGHT: "too many bytes of images are in flight; try again a little later",
+}
 
 
 class Load(Protocol):
@@ -102,10 +110,9 @@ class AdmissionQueue(Generic[Work]):
         """
         with self._lock:
             self._check_open()
-            lacking = self._lacking(work, share=1)
-            if lacking is not None:
-                reason, text = lacking
-                raise Overloaded(reason, text, retry_seconds(self._seconds_before(Lane.BULK)))
+            overloaded = self._overloaded(work.pixels, work.byte_count)
+            if overloaded is not None:
+                raise overloaded
             left = work.seconds_left
             if left is not None and left < self._seconds_before(work.lane) + self._speed.seconds(
                 1, work.pixels
@@ -139,6 +146,11 @@ class AdmissionQueue(Generic[Work]):
                 self._at_the_door.remove(work)
                 self._roomier.notify_all()  # the next one's turn
 
+    def overloaded(self) -> Overloaded | None:
+        """What every single call is refused with just now, however small its image; None: not every one."""
+        with self._lock:
+            return None if self._closed else self._overloaded(pixels=1, byte_count=1)
+
     def check_open(self) -> None:
         """Raise what further work is refused with, if it is."""
         with self._lock:
@@ -150,23 +162,32 @@ class AdmissionQueue(Generic[Work]):
 
     def _may_enter(self, work: Work) -> bool:
         first = self._at_the_door[0] is work
-        return first and (self._calls == 0 or self._lacking(work, share=2) is None)
+        return first and (self._calls == 0 or self._lacking(work.pixels, work.byte_count, share=2) is None)
 
-    def _lacking(self, work: Work, share: int) -> tuple[Reason, str] | None:
-        """What there is no room for in the bounds divided by `share`; None: there is room for `work`."""
+    def _overloaded(self, pixels: int, byte_count: int) -> Overloaded | None:
+        lacking = self._lacking(pixels, byte_count, share=1)
+        if lacking is None and self._waits_are_long():
+            lacking = Reason.QUEUE_FULL
+        if lacking is None:
+            return None
+        return Overloaded(lacking, _TEXTS[lacking], retry_seconds(self._seconds_before(Lane.BULK)))
+
+    def _lacking(self, pixels: int, byte_count: int, share: int) -> Reason | None:
+        """What an image would find no room in, of the bounds divided by `share`; None: it finds room."""
         limits = self._settings
         if (
             self._calls + 1 > limits.max_inflight_calls / share
-            or self._pixels + work.pixels > limits.max_inflight_pixels / share
+            or self._pixels + pixels > limits.max_inflight_pixels / share
         ):
-            return Reason.QUEUE_FULL, "the queue is full; try again a little later"
+            return Reason.QUEUE_FULL
         inflight = sum(lane.inflight_bytes for lane in self._lanes.values())
-        if inflight + work.byte_count > limits.max_inflight_bytes / share:
-            return (
-                Reason.BYTES_IN_FLIGHT,
-                "too many bytes of images are in flight; try again a little later",
-            )
-        return None
+        return Reason.BYTES_IN_FLIGHT if inflight + byte_count > limits.max_inflight_bytes / share else None
+
+    def _waits_are_long(self) -> bool:
+        # One may wait however long it takes: a worker that is done must find something to do.
+        if self._interactive() <= self._settings.lane_workers:
+            return False
+        return self._seconds_before(Lane.INTERACTIVE) > self._settings.max_wait_seconds
 
     def _seconds_before(self, lane: Lane) -> float:
         """How long what goes before new work of `lane` will take."""

@@ -148,6 +148,12 @@ class Settings(BaseSettings):
     max_inflight_bytes: int = Field(
         default=256 << 20, ge=1, description="bytes of the images waiting or being worked on"
     )
+    max_wait_seconds: float = Field(
+        default=5.0,
+        ge=0,
+        le=3600,
+        description="while interactive work waits longer, by the server's measured speed, calls are refused",
+    )
     max_streams: int = Field(
         default=16, ge=1, le=1024, description="streams served at the same time; each holds two threads"
     )
@@ -191,6 +197,11 @@ class Settings(BaseSettings):
     log_format: Literal["auto", "json", "console"] = Field(
         default="auto", description="json, console, or auto: console on a terminal"
     )
+
+    @property
+    def lane_workers(self) -> int:
+        """Images of one lane worked on at the same time, at least 1."""
+        return self.workers or len(os.sched_getaffinity(0))
 
     @model_validator(mode="after")
     def _callers_are_protected(self) -> Self:

@@ -35,6 +35,7 @@ from superpixel_service.errors import (
     DeadlineUnreachable,
     DeviceLost,
     InvalidRequest,
+    Overloaded,
     Reason,
     ServiceError,
 )
@@ -66,6 +67,9 @@ STAGES = ("decode", "segment", "encode")
 
 # Threads wait for each other at the end of every step, which a small image has not enough pixels for.
 _PIXELS_A_THREAD = 1 << 15
+
+# Where none of so many calls in a row found its answer made, the next one will hardly do.
+_LOOKUPS_IN_VAIN = 64
 
 # So many bugs in a row, each with another image perhaps, and the engine has to prove that it still works.
 _FAILURES_OF_A_SUSPECT = 3
@@ -198,13 +202,14 @@ class Engine:
         self._queue = queue
         self._speed = speed or Speed()
         cores = len(os.sched_getaffinity(0))
-        self._workers = [_Worker(lane) for lane in Lane for _ in range(settings.workers or cores)]
+        self._workers = [_Worker(lane) for lane in Lane for _ in range(settings.lane_workers)]
         self.backend = kernels.choose_backend(settings.backend)
         threads = settings.threads_per_image or cores
         self._devices = {"cpu": f"{threads} threads, {kernels.available_instruction_sets()[-1]}"}
         self._cache = AnswerCache(settings.cache_bytes)
         self._lock = threading.Lock()  # over what follows, and over the callers of jobs
         self._findable: dict[tuple[Key, Lane], Job] = {}
+        self._in_vain = 0  # calls in a row that found neither an answer nor a job to share
         self._answers = 0
         self._failures = 0  # bugs since the last answer
         self._sample: Task | None = None
@@ -285,17 +290,30 @@ class Engine:
             return job, False
         job.key = key_of(task)
         with self._lock:
+            self._in_vain += 1
             answer = self._cached(job.key)
             if answer is not None:
+                self._in_vain = 0
                 return answer
             other = self._findable.get((job.key, job.lane))
             if other is not None:  # somebody waits for it: who leaves last makes it not findable
+                self._in_vain = 0
                 other.callers += 1
                 other.deadline = max(other.deadline, deadline, key=lambda each: each.at)
                 return other, True
             self._queue.put(job)
             self._findable[job.key, job.lane] = job
         return job, False
+
+    def overloaded(self) -> Overloaded | None:
+        """What a single call is to be refused with before its message is read; None: read it.
+
+        To read a message and find no room costs twice what a refusal costs without, which a full server has
+        to spare for work. It is read all the same where its answer may well be made: that takes no room.
+        """
+        if self._settings.cache_bytes and self._in_vain < _LOOKUPS_IN_VAIN:
+            return None
+        return self._queue.overloaded()
 
     def _cached(self, key: Key) -> Answer | None:
         self._queue.check_open()

@@ -4,6 +4,7 @@ from __future__ import annotations  # gRPC's handler type is generic in its stub
 
 import functools
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
 
 import grpc
@@ -22,6 +23,7 @@ from superpixel_service.errors import (
     as_service_error,
     to_status,
 )
+from superpixel_service.pools import OnTheSpot, answered_by, pool_of
 
 SERVICE = "superpixel.v1.SuperpixelService"
 _SEGMENT = f"/{SERVICE}/Segment"
@@ -34,6 +36,7 @@ Around = Callable[[Behaviour, Any, grpc.ServicerContext], Any]
 
 def build(
     open_calls: OpenCalls,
+    overloaded: Callable[[], ServiceError | None],
     on_start: Callable[[str, str], None],
     on_end: Callable[[CallEvent], None],
     tokens: Tokens | None = None,
@@ -42,6 +45,7 @@ def build(
 
     Args:
         open_calls: counts the calls of our service.
+        overloaded: what a call of `Segment` is to be refused with before its message is read; None: nothing.
         on_start: told service and method of every call that begins.
         on_end: told of every call that has ended.
         tokens: who may call; None: everybody.
@@ -55,9 +59,10 @@ def build(
     ]
     # Innermost, so that the others tell of a refusal as of any; and yet the first to act: these look at a
     # call before its message is asked for.
+    on_the_spot = OnTheSpot(open_calls)
     if tokens is not None:
-        stack.append(AuthInterceptor(tokens))
-    stack.append(DrainInterceptor(open_calls))
+        stack.append(AuthInterceptor(tokens, on_the_spot))
+    stack.append(DoorInterceptor(open_calls, overloaded, on_the_spot))
     return stack
 
 
@@ -140,8 +145,8 @@ class ErrorInterceptor(grpc.ServerInterceptor):
     def _guarded(self, handler: grpc.RpcMethodHandler[Any, Any]) -> Any:
         # gRPC itself would answer bytes that are no message with INTERNAL, and log a traceback.
         parse = functools.partial(_parse, handler.request_deserializer)
-        guard = _guard_stream if handler.request_streaming else _guard
-        return _rewrap(handler, functools.partial(guard, parse), parsed=False)
+        guard, deserializer = (_guard_stream, None) if handler.request_streaming else (_guard, _Received)
+        return _rewrap(handler, functools.partial(guard, parse), deserializer)
 
 
 class AuthInterceptor(grpc.ServerInterceptor):
@@ -151,8 +156,10 @@ class AuthInterceptor(grpc.ServerInterceptor):
     wants a token, whatever its scopes.
     """
 
-    def __init__(self, tokens: Tokens) -> None:
+    def __init__(self, tokens: Tokens, pool: ThreadPoolExecutor) -> None:
+        """Refusals are made on `pool`."""
         self._tokens = tokens
+        self._pool = pool
         self._refusing = _Wrapped()
 
     def intercept_service(
@@ -172,16 +179,24 @@ class AuthInterceptor(grpc.ServerInterceptor):
         except ServiceError as error:
             calls.REFUSAL.set(error)
             refuse = _refuse if ours else _refuse_other
-            return self._refusing.get(handler, lambda: _refusing(handler, refuse))
+            return self._refusing.get(handler, lambda: _refusing(handler, refuse, self._pool))
         calls.CALLER.set(token.name)
         return handler
 
 
-class DrainInterceptor(grpc.ServerInterceptor):
-    """Refuses new work once the server drains, whatever is still to come of the call's message."""
+class DoorInterceptor(grpc.ServerInterceptor):
+    """Refuses new work while the server drains or is full, whatever is still to come of its message."""
 
-    def __init__(self, open_calls: OpenCalls) -> None:
+    def __init__(
+        self,
+        open_calls: OpenCalls,
+        overloaded: Callable[[], ServiceError | None],
+        pool: ThreadPoolExecutor,
+    ) -> None:
+        """Refusals are made on `pool`."""
         self._open_calls = open_calls
+        self._overloaded = overloaded
+        self._pool = pool
         self._refusing = _Wrapped()
 
     def intercept_service(
@@ -191,20 +206,24 @@ class DrainInterceptor(grpc.ServerInterceptor):
     ) -> Any:
         """The method, or in its place one that refuses."""
         handler = continuation(handler_call_details)
-        if handler is None or handler_call_details.method != _SEGMENT or not self._open_calls.draining:
+        if handler is None or handler_call_details.method != _SEGMENT:
             return handler
-        calls.REFUSAL.set(Draining())
-        return self._refusing.get(handler, lambda: _refusing(handler, _refuse))
+        refusal = Draining() if self._open_calls.draining else self._overloaded()
+        if refusal is None:
+            return handler
+        calls.REFUSAL.set(refusal)
+        return self._refusing.get(handler, lambda: _refusing(handler, _refuse, self._pool))
 
 
 def _refusing(
     handler: grpc.RpcMethodHandler[Any, Any],
     refuse: Callable[[Iterator[Any], grpc.ServicerContext], Iterator[Any]],
+    pool: ThreadPoolExecutor,
 ) -> Any:
     # As a stream, even in place of a method that is none: of a stream no message is read before it is asked
     # for, so nobody can have this server hold megabytes for the sake of a refusal.
     return grpc.stream_stream_rpc_method_handler(
-        refuse,
+        answered_by(pool, refuse),
         request_deserializer=handler.request_deserializer,
         response_serializer=handler.response_serializer,
     )
@@ -220,12 +239,26 @@ def _refuse_other(_requests: object, context: grpc.ServicerContext) -> Iterator[
     yield from ()
 
 
+class _Received:
+    """A message's bytes, for who takes them: gRPC holds on to what it hands over until the call is over."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def take(self) -> bytes:
+        data, self._data = self._data, b""
+        return data
+
+
 def _guard(
-    parse: Callable[[bytes], Message], behaviour: Behaviour, request: bytes, context: grpc.ServicerContext
+    parse: Callable[[bytes], Message],
+    behaviour: Behaviour,
+    received: _Received,
+    context: grpc.ServicerContext,
 ) -> Any:
     """Run the behaviour; end the call with the status of whatever it raises."""
     try:
-        return behaviour(parse(request), context)
+        return behaviour(parse(received.take()), context)
     except Exception as error:  # noqa: BLE001 (every error gets its status)
         return _end(context, error)
 
@@ -276,7 +309,10 @@ class _Wrapped:
         return found[1]
 
 
-def _rewrap(handler: grpc.RpcMethodHandler[Any, Any], around: Around, *, parsed: bool = True) -> Any:
+_SAME: Any = object()
+
+
+def _rewrap(handler: grpc.RpcMethodHandler[Any, Any], around: Around, deserializer: Any = _SAME) -> Any:
     """The same handler with `around` in place of its behaviour, which `around` gets as first argument."""
     make: Any
     behaviour: Any
@@ -286,7 +322,7 @@ def _rewrap(handler: grpc.RpcMethodHandler[Any, Any], around: Around, *, parsed:
         else (grpc.unary_unary_rpc_method_handler, handler.unary_unary)
     )
     return make(
-        functools.partial(around, behaviour),
-        request_deserializer=handler.request_deserializer if parsed else None,
+        answered_by(pool_of(behaviour), functools.partial(around, behaviour)),
+        request_deserializer=handler.request_deserializer if deserializer is _SAME else deserializer,
         response_serializer=handler.response_serializer,
     )

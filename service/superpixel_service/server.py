@@ -132,7 +132,11 @@ class Server:
         server = grpc.server(
             CallThreads(threads, self._open_calls),
             interceptors=interceptors.build(
-                self._open_calls, self._metrics.call_started, self._tell_of_call, self._tokens
+                self._open_calls,
+                self._engine.overloaded,
+                self._metrics.call_started,
+                self._tell_of_call,
+                self._tokens,
             ),
             options=[
                 *_SHARED_OPTIONS,

@@ -41,6 +41,7 @@ class SuperpixelServicer(pb_grpc.SuperpixelServiceServicer):
         """Segment one image."""
         call = calls.CURRENT.get()
         task = self._accept(request, Lane.INTERACTIVE)
+        del request  # while the task waits, its image is in memory once
         call.task = task.summary()
         call.answer = self._engine.run(task, call.deadline, context.add_callback)
         call.answered = time.monotonic()

@@ -14,8 +14,8 @@ from typing import Generic, TypeVar
 Event = TypeVar("Event")
 
 # The thread that tells wants the interpreter for itself, just when the answer is to be sent. It waits until
-# that is done; under load it then finds several events at once.
-_MOMENT_SECONDS = 0.002
+# that is done; under load it then finds many events at once, and is not woken for each.
+_MOMENT_SECONDS = 0.02
 
 
 class Teller(Generic[Event]):

@@ -52,7 +52,8 @@ _ALLOWED_BY_HAND = {
 """Odd calls may also be late by their own word, too large, or of a method or encoding that nobody serves."""
 
 _OF_GRPC_ITSELF = re.compile(
-    r"(Compression bit set but no encoding|Decompression failed|Failed parsing HTTP/2|Too many pings)"
+    r"(Compression bit set but no encoding|Decompression failed|Failed parsing HTTP/2|Too many pings"
+    r"|Error parsing '[:a-z-]+' metadata(: illegal base64 encoding)?$|Illegal header (key|value)\b)"
 )
 """What the library says of frames, as its protocol wants it, before any call is made of them."""
 
@@ -63,7 +64,7 @@ _PIXELS = scene(48, 40)
 _FRAMES = [Image.fromarray(scene(32, 32, seed)) for seed in range(3)]
 _EXIF = Image.Exif()
 _EXIF[0x0112] = 6
-_FILES = [
+FILES = [
     encoded(_PIXELS),
     saved(Image.fromarray(_PIXELS).quantize(8)),
     encoded(np.arange(48 * 40, dtype=np.uint16).reshape(40, 48)),
@@ -107,7 +108,7 @@ def mutated(chance: random.Random, data: bytes) -> bytes:
 
 
 def an_image(chance: random.Random) -> pb.SegmentRequest:
-    message = request(mutated(chance, chance.choice(_FILES)), chance.choice((1, 5, 100)))
+    message = request(mutated(chance, chance.choice(FILES)), chance.choice((1, 5, 100)))
     message.first_frame_only = chance.random() < 0.5
     message.include_regions = chance.random() < 0.2
     message.label_encoding = chance.choice((0, 1, 2, 3))
@@ -347,7 +348,7 @@ def fuzz(count: int, seed: int, seconds: float = float("inf")) -> Counter[str]:
                 tally[one(server, random.Random(f"{seed}/{attempt}"))] += 1
             except AssertionError as error:
                 raise AssertionError(f"seed {seed}, attempt {attempt}: {error}") from error
-        assert server.stub.Segment(request(_FILES[0], 5)).label_map.count == 5
+        assert server.stub.Segment(request(FILES[0], 5)).label_map.count == 5
         for address in (server.health, server.listen):
             assert server.health_status(address=address) == "SERVING"
         assert server.metric("superpixel_inflight_bytes") == 0

@@ -124,11 +124,14 @@ class Caller:
             self._random.choice(kinds)()
         self._channel.close()
 
-    def _ended(self, kind: str, code: grpc.StatusCode, *expected: grpc.StatusCode) -> None:
+    def _ended(
+        self, kind: str, code: grpc.StatusCode, *expected: grpc.StatusCode, call: grpc.Future | None = None
+    ) -> None:
+        said = "" if call is None or code in expected else f" {call.debug_error_string()}"
         with self._lock:
             self._outcome.codes[kind, code.name] += 1
             if code not in expected:
-                self._outcome.unexpected.append(f"{kind}: {code.name}")
+                self._outcome.unexpected.append(f"{kind}: {code.name}{said}")
 
     def _good(self, **fields: pb.Priority) -> pb.SegmentRequest:
         message = pb.SegmentRequest()
@@ -147,7 +150,7 @@ class Caller:
         if code is OK:
             with self._lock:
                 self._outcome.seconds.append(time.perf_counter() - start)
-        self._ended("good", code, OK, FULL)
+        self._ended("good", code, OK, FULL, call=call)
 
     def bulk(self) -> None:
         message = self._good(priority=pb.PRIORITY_BULK)

@@ -123,6 +123,21 @@ def test_a_refusal_does_not_wait_for_the_message(guarded: RunningServer, method:
     assert refusal.code is grpc.StatusCode.UNAUTHENTICATED
 
 
+def test_a_stranger_does_not_learn_that_the_server_is_full(tmp_path: Path) -> None:
+    write(tmp_path / "tokens", *lines())
+    slow, count = slow_image()
+    flags = ("--workers=1", "--max-inflight-calls=1", "--refinement-max-pixels=2000000")
+    with running_server(f"--token-file={tmp_path / 'tokens'}", *flags) as server:
+        running = server.stub.Segment.future(request(slow, count), metadata=bearer(ALL))
+        server.wait_until_working()
+        reasons = {
+            name: refused(lambda token=token: call(server, "Segment", bearer(token))).reason
+            for name, token in (("stranger", new_token()), ("info", TOKENS["info"]), ("all", ALL))
+        }
+        running.cancel()
+    assert reasons == {"stranger": "TOKEN_INVALID", "info": "SCOPE_MISSING", "all": "QUEUE_FULL"}
+
+
 def test_a_stranger_learns_nothing_of_a_bad_message(guarded: RunningServer) -> None:
     segment = guarded.channel.unary_unary(f"/{SERVICE}/Segment")
     assert refused(lambda: segment(b"\xff not protobuf")).reason == "TOKEN_INVALID"

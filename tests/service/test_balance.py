@@ -139,6 +139,36 @@ def test_no_call_is_lost_when_a_server_goes_and_it_serves_again_when_it_is_back(
         assert callers.errors == []
 
 
+@pytest.mark.parametrize("policy", [RetryPolicy(max_attempts=1), RetryPolicy()], ids=["once", "again"])
+def test_a_killed_server_takes_along_what_it_was_doing_and_nothing_else(
+    three: list[RunningServer], policy: RetryPolicy
+) -> None:
+    """Two calls are in flight on each; those of the killed one are lost, unless they are tried again."""
+    pixels = scene(700, 500)
+    slow, count = encoded(pixels), pixels.shape[0] * pixels.shape[1] - 1
+
+    def begun(server: RunningServer) -> float:
+        return server.metric("grpc_server_started_total", grpc_method="Segment")
+
+    def call(client: Client) -> SegmentError | None:
+        try:
+            assert client.segment(slow, counts=count).count == count
+        except SegmentError as error:
+            return error
+        return None
+
+    with Client(name_of(*three), retry=policy) as client, ThreadPoolExecutor(6) as pool:
+        call_until_all_have_served(client, three)
+        before = [begun(server) for server in three]
+        calls = [pool.submit(call, client) for _ in range(6)]
+        wait_until(lambda: [begun(server) for server in three] == [number + 2 for number in before])
+        three[0].signal(signal.SIGKILL)
+        lost = [error for error in (each.result(PATIENCE_SECONDS) for each in calls) if error is not None]
+    assert [error.code for error in lost] == [grpc.StatusCode.UNAVAILABLE] * (
+        2 if policy.max_attempts == 1 else 0
+    )
+
+
 def test_rolling_restarts_lose_no_call(three: list[RunningServer]) -> None:
     """One after the other, again and again; `SUPERPIXEL_TEST_RESTARTS=10` for as many rounds."""
     rounds = int(os.environ.get("SUPERPIXEL_TEST_RESTARTS", "2"))

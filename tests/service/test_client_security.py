@@ -1,6 +1,10 @@
 """Clients and command line over TLS and with tokens, against real servers; and what is never sent."""
 
 import asyncio
+import json
+import os
+import subprocess
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,8 +23,8 @@ from superpixel_service.client import (
 )
 from superpixel_service.client.security import read_token, stays_here
 from tests.service.certificates import Authority
-from tests.service.command import messages, superpixel
-from tests.service.harness import RunningServer, running_server
+from tests.service.command import messages, started, superpixel
+from tests.service.harness import PATIENCE_SECONDS, RunningServer, running_server
 from tests.service.images import encoded, scene
 
 PNG = encoded(scene())
@@ -232,6 +236,27 @@ def test_commands_over_tls_with_a_token(
     }[command]
     run = superpixel(*arguments, "--server", secured.listen, *secure_flags(files))
     assert run.returncode == 0, run.stderr
+
+
+def test_the_pages_own_server_needs_no_certificate(files: Files) -> None:
+    """Also where the environment is made for servers that others call."""
+    environment = {
+        "SUPERPIXEL_TLS_CERT_FILE": str(files["server"]),
+        "SUPERPIXEL_TLS_KEY_FILE": str(files["server_key"]),
+        "SUPERPIXEL_TLS_CLIENT_CA_FILE": str(files["ca"]),
+        "SUPERPIXEL_TOKEN_FILE": str(files["tokens"]),
+    }
+    app = started("app", "--listen=127.0.0.1:0", stdout=subprocess.PIPE, env={**os.environ, **environment})
+    try:
+        assert app.stdout is not None
+        page = next(line.split()[1] for line in app.stdout if line.startswith("page:"))
+        with urllib.request.urlopen(f"{page}api/server", timeout=PATIENCE_SECONDS) as answer:
+            assert json.load(answer)
+        app.terminate()
+        assert app.wait(PATIENCE_SECONDS) == 0
+        app.stdout.close()
+    finally:
+        app.kill()
 
 
 def test_commands_say_why_they_are_not_let_in(secured: RunningServer, files: Files) -> None:

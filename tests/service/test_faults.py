@@ -1,5 +1,6 @@
 """Faults that a sound server does not have: a faulty servicer on a real port, behind our interceptors."""
 
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -10,9 +11,12 @@ from structlog.testing import capture_logs
 
 from superpixel_service import interceptors
 from superpixel_service.calls import CallEvent, OpenCalls
+from superpixel_service.config import Settings
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2_grpc as pb_grpc
-from tests.service.harness import refused
+from superpixel_service.servicer import SuperpixelServicer
+from tests.service.harness import refused, request
+from tests.service.images import raw, scene
 
 
 class Faulty(pb_grpc.SuperpixelServiceServicer):
@@ -24,13 +28,17 @@ class Faulty(pb_grpc.SuperpixelServiceServicer):
 
 
 @contextmanager
-def faulty_server(fault: BaseException) -> Iterator[tuple[pb_grpc.SuperpixelServiceStub, list[CallEvent]]]:
+def faulty_server(
+    fault: BaseException, servicer: pb_grpc.SuperpixelServiceServicer | None = None
+) -> Iterator[tuple[pb_grpc.SuperpixelServiceStub, list[CallEvent]]]:
     events: list[CallEvent] = []
     server = grpc.server(
         ThreadPoolExecutor(2),
-        interceptors=interceptors.build(OpenCalls(), lambda _service, _method: None, events.append),
+        interceptors=interceptors.build(
+            OpenCalls(), lambda: None, lambda _service, _method: None, events.append
+        ),
     )
-    pb_grpc.add_SuperpixelServiceServicer_to_server(Faulty(fault), server)
+    pb_grpc.add_SuperpixelServiceServicer_to_server(servicer or Faulty(fault), server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     try:
@@ -54,6 +62,38 @@ def test_of_a_bug_the_caller_learns_the_request_id_and_the_log_the_rest() -> Non
     line = next(line for line in lines if line["event"] == "internal_error")
     assert line["request_id"] == "find-me-7"
     assert line["exc_info"]
+
+
+class Onlooker:
+    """In place of an engine: looks at what its callers hold on to while they wait."""
+
+    def __init__(self) -> None:
+        self.held: list[tuple[str, str]] = []
+
+    def run(self, task: Any, deadline: Any, when_over: Any) -> Any:  # noqa: ARG002
+        assert len(task.image.source.data) == len(RAW.data)
+        frame = sys._getframe(1)
+        while frame is not None:
+            for name, value in frame.f_locals.items():
+                bytes_there = getattr(value, "_data", value)
+                if isinstance(value, pb.SegmentRequest) or (
+                    isinstance(bytes_there, bytes) and len(bytes_there) >= len(RAW.data)
+                ):
+                    self.held.append((frame.f_code.co_name, name))
+            frame = frame.f_back
+        raise MemoryError
+
+
+RAW = raw(scene(60, 50))
+
+
+def test_a_call_that_waits_holds_its_image_once() -> None:
+    """Neither the message as it came nor as it was read: queued images would take three times their bytes."""
+    onlooker = Onlooker()
+    servicer = SuperpixelServicer(Settings(), onlooker, None, None)  # type: ignore[arg-type]
+    with faulty_server(MemoryError(), servicer) as (stub, _):
+        assert refused(lambda: stub.Segment(request(RAW, 5))).reason == "OUT_OF_MEMORY"
+    assert onlooker.held == []
 
 
 def test_memory_that_could_not_be_had_is_worth_a_retry() -> None:

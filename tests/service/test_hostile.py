@@ -2,8 +2,11 @@
 
 import resource
 import struct
+import subprocess
+import sys
 import zlib
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import grpc
 import h2.config
@@ -392,6 +395,14 @@ def ignoring_refusals(call: Callable[[], object]) -> None:
         call()
     except grpc.RpcError as error:
         assert error.code() is grpc.StatusCode.INVALID_ARGUMENT  # noqa: PT017
+
+
+def test_a_short_run_of_the_fuzzer_that_is_guided_by_coverage(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tests.service.fuzz_coverage", str(tmp_path), "-runs=20000", "-seed=1"]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "Done 20000 runs" in run.stderr
+    assert len(list(tmp_path.iterdir())) > 100  # it found branches behind those of the seeds
 
 
 @pytest.mark.parametrize("seed", [1, 2])

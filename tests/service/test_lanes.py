@@ -22,7 +22,7 @@ from superpixel_service.calls import Deadline
 from superpixel_service.config import Settings
 from superpixel_service.decode import open_image
 from superpixel_service.engine import Engine, Job
-from superpixel_service.errors import CallCancelled, DeadlineUnreachable, Overloaded
+from superpixel_service.errors import CallCancelled, DeadlineUnreachable, Overloaded, Reason
 from superpixel_service.orders import EncodedImage, LabelEncoding, Lane, Order, Task, accept
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 from superpixel_service.speed import Speed
@@ -334,6 +334,46 @@ def test_refusals_tell_when_there_will_be_room() -> None:
         waits.append(caught.value.retry_seconds)
     assert 2.0 <= min(waits) < 2.5  # half of the four seconds of work, and all of it, at random
     assert 3.5 < max(waits) <= 4.0
+
+
+def test_nobody_waits_longer_than_said() -> None:
+    queue: AdmissionQueue[Piece] = AdmissionQueue(Settings(workers=1, max_wait_seconds=2.5), learned(1.0))
+    image = Piece(970_000, Lane.INTERACTIVE)
+    for _ in range(3):
+        queue.put(replace(image, lane=Lane.BULK))  # does not go before interactive work
+    for _ in range(3):
+        assert queue.overloaded() is None
+        queue.put(replace(image))
+    for piece in (Piece(1, Lane.INTERACTIVE), Piece(1, Lane.BULK)):
+        with pytest.raises(Overloaded) as caught:
+            queue.put(piece)  # three seconds of work wait already
+        assert caught.value.reason is Reason.QUEUE_FULL
+        assert caught.value.retry_seconds is not None
+        assert 3.0 <= caught.value.retry_seconds <= 6.0  # as long as the six images take, or half of that
+    assert isinstance(queue.overloaded(), Overloaded)
+    assert queue.put_when_room(Piece(1, Lane.BULK), wanted=lambda: True)  # of a stream, which waits anyway
+    first = queue.take(Lane.INTERACTIVE)
+    assert first is not None
+    queue.finish(first)
+    assert queue.overloaded() is None
+    queue.put(replace(image))
+
+
+def test_one_may_wait_however_long_it_takes() -> None:
+    queue: AdmissionQueue[Piece] = AdmissionQueue(Settings(workers=2, max_wait_seconds=0), learned(1.0))
+    for taken in (0, 1, 2):  # whether the workers have come to what is theirs makes no difference
+        while queue.overloaded() is None:
+            queue.put(Piece(970_000, Lane.INTERACTIVE))
+        lane = queue.lanes()[Lane.INTERACTIVE]
+        assert (lane.running, lane.depth) == (taken, 3 - taken)
+        queue.take(Lane.INTERACTIVE)
+
+
+def test_of_a_server_whose_speed_is_not_known_nobody_knows_the_wait() -> None:
+    queue: AdmissionQueue[Piece] = AdmissionQueue(Settings(max_wait_seconds=0), learned(1.0, images=7))
+    for _ in range(10):
+        queue.put(Piece(970_000, Lane.INTERACTIVE))
+    assert queue.overloaded() is None
 
 
 def test_a_deadline_that_the_queue_will_not_meet_on_a_real_server() -> None:

@@ -1,6 +1,8 @@
 """Each row of the error table, by a real client."""
 
 import re
+import threading
+from collections.abc import Iterator
 from typing import Any
 
 import grpc
@@ -11,7 +13,14 @@ from PIL import Image
 import superpixel_kernels as kernels
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2_grpc as pb_grpc
-from tests.service.harness import Refusal, RunningServer, refused, request, running_server
+from tests.service.harness import (
+    PATIENCE_SECONDS,
+    Refusal,
+    RunningServer,
+    refused,
+    request,
+    running_server,
+)
 from tests.service.images import encoded, saved, scene, slow_image
 
 LEAKS = re.compile(
@@ -239,6 +248,51 @@ def test_a_full_server_refuses_at_once(limit: str) -> None:
             call.cancel()
         server.wait_until(lambda: server.metric("superpixel_inflight_bytes") == 0)
         assert server.stub.Segment(request(PNG, 5)).label_map.count == 5
+
+
+def without_message(server: RunningServer) -> Refusal:
+    """What becomes of a call whose message does not come."""
+    release = threading.Event()
+
+    def no_message() -> Iterator[bytes]:
+        release.wait(PATIENCE_SECONDS)
+        yield from ()
+
+    begin = server.channel.stream_stream("/superpixel.v1.SuperpixelService/Segment")
+    try:
+        return refused(lambda: next(begin(no_message(), timeout=PATIENCE_SECONDS)))
+    finally:
+        release.set()
+
+
+@pytest.mark.parametrize("cache_bytes", [0, 1_000_000])
+def test_a_full_server_refuses_before_it_reads(cache_bytes: int) -> None:
+    """Where there is a cache, once nobody finds anything in it."""
+    slow, count = slow_image()
+    flags = ("--workers=1", "--max-inflight-calls=1", "--refinement-max-pixels=2000000")
+    with running_server(*flags, f"--cache-bytes={cache_bytes}") as server:
+        known = [request(PNG, 5 + number) for number in range(3)]
+        for message in known:
+            server.stub.Segment(message)
+        running = server.stub.Segment.future(request(slow, count))
+        server.wait_until_working()
+        if cache_bytes:
+            for calls in (40, 40, 64):
+                assert all(server.stub.Segment(message).label_map.count for message in known)
+                in_vain = [server.stub.Segment.future(request(PNG, 100 + number)) for number in range(calls)]
+                assert {refused(call.result).reason for call in in_vain} == {"QUEUE_FULL"}
+        refusal = without_message(server)
+        check_form(refusal)
+        assert (refusal.code, refusal.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "QUEUE_FULL")
+        assert refusal.retry_seconds is not None
+        assert int(refusal.trailers["grpc-retry-pushback-ms"]) == round(refusal.retry_seconds * 1000)
+        line = server.wait_for_line("call", request_id=refusal.trailers["x-request-id"])
+        assert (line["code"], line["reason"]) == ("RESOURCE_EXHAUSTED", "QUEUE_FULL")
+        assert "width" not in line  # nobody has looked at its image
+        assert not running.done()
+        running.cancel()
+        server.wait_until(lambda: server.metric("superpixel_inflight_bytes") == 0)
+        assert server.stub.Segment(request(PNG, 7)).label_map.count == 7
 
 
 def test_whoever_has_an_answer_finds_the_room_it_took() -> None:

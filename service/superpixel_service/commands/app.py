@@ -15,6 +15,14 @@ from superpixel_service.commands.target import Target
 from superpixel_service.config import split_address
 from superpixel_service.server import CannotListen, Server
 
+_ANYWHERE = "127.0.0.1:0"
+_PRIVATE = {
+    **dict.fromkeys(("listen", "health_listen", "metrics_listen"), _ANYWHERE),
+    **dict.fromkeys(("tls_cert_file", "tls_key_file", "tls_client_ca_file", "token_file"), ""),
+}
+"""Of the page's own server, which is there for the page alone, whatever the environment says of servers that
+others call; all else it says holds."""
+
 _BACKLOG = 128
 _LEAVING_SECONDS = 3
 _TIMEOUT_SECONDS = 60.0
@@ -87,11 +95,7 @@ def _backend(server: Target | None) -> Iterator[Target]:
     if server is not None:
         yield server
         return
-    anywhere = "127.0.0.1:0"
-    # Whatever the environment says of servers on this machine: nobody but the page calls this one.
-    none = dict.fromkeys(("tls_cert_file", "tls_key_file", "tls_client_ca_file", "token_file"), "")
-    ports = dict.fromkeys(("listen", "health_listen", "metrics_listen"), anywhere)
-    own = Server(read_settings({**ports, **none}, None).settings)
+    own = Server(read_settings(_PRIVATE, None).settings)
     try:
         addresses = own.start()
     except CannotListen as error:

@@ -40,7 +40,8 @@ INVALID_ARGUMENT (do not retry):
   ENUM_VALUE_UNKNOWN         a number that its enumeration does not define
   REQUEST_ID_TOO_LONG        SegmentStreamRequest.request_id has more than 256 characters
 RESOURCE_EXHAUSTED (retry, after RetryInfo and the trailer "grpc-retry-pushback-ms"):
-  QUEUE_FULL                 as many calls, or pixels, as the server takes on are waiting or being worked on
+  QUEUE_FULL                 as many calls, or pixels, as the server takes on are waiting or being worked on,
+                             or what waits would take longer than the server lets anybody wait
   BYTES_IN_FLIGHT            as many bytes of images as the server takes on are waiting or being worked on
   TOO_MANY_STREAMS           as many calls of SegmentStream as the server serves at a time are open
   OUT_OF_MEMORY              the memory for this image could not be had just now
