@@ -75,8 +75,9 @@ from cupy._core.core import assemble_cupy_compiler_options
 from superpixel_kernels.cuda.source import OPTIONS, files, source
 
 ADDED = "--device-as-default-execution-space", "-ftz=true"
-own = "#include <cupy/complex.cuh>\\n#include <cupy/carray.cuh>\\n#include <cupy/atomics.cuh>\\n"
-own += 'extern "C" __global__ void own(CArray<float16, 1, true> a) { a[0] = a[1]; }'
+own = "#include <cuda_fp16.h>\\n#include <cupy/complex.cuh>\\n#include <cupy/carray.cuh>\\n"
+own += 'extern "C" __global__ void own(CArray<complex<float>, 1, true> a, __half* b)'
+own += "{ a[0] = __half2float(b[0]); }"
 texts = {file: (source(file), OPTIONS) for file in files()}
 texts["cupy"] = own, assemble_cupy_compiler_options(())
 for name, (text, options) in texts.items():
