@@ -87,8 +87,9 @@ class AdmissionQueue(Generic[Work]):
         self._settings = settings
         self._speed = speed or Speed()
         self._lock = threading.Lock()
-        # Of each lane: something may be taken, or never will be.
-        self._takeable = {lane: threading.Condition(self._lock) for lane in Lane}
+        # Of each lane, the workers that wait, each to be told that something may be taken, or never will be.
+        # The last to come is the first to go: its scratch memory is still in the processor's caches.
+        self._idle: dict[Lane, list[threading.Condition]] = {lane: [] for lane in Lane}
         self._emptied = threading.Condition(self._lock)  # nothing is in flight
         self._roomier = threading.Condition(self._lock)  # more fits, or never will, or less is wanted
         self._at_the_door: deque[Work] = deque()  # waits for room, first come, first in
@@ -218,7 +219,12 @@ class AdmissionQueue(Generic[Work]):
             for running in self._running:
                 if running.lane is Lane.BULK:
                     running.hold(self._settings.bulk_patience_seconds)
-        self._takeable[work.lane].notify()
+        self._wake(work.lane)
+
+    def _wake(self, lane: Lane) -> None:
+        """Have a worker that waits look whether there is something for it."""
+        if self._idle[lane]:
+            self._idle[lane].pop().notify()
 
     def _interactive(self) -> int:
         """Pieces of interactive work in flight."""
@@ -231,14 +237,18 @@ class AdmissionQueue(Generic[Work]):
         Returns:
             The work; None: the queue is closed and nothing waits in it.
         """
-        waiting, takeable = self._waiting[lane], self._takeable[lane]
+        waiting, idle = self._waiting[lane], self._idle[lane]
+        takeable = threading.Condition(self._lock)
         with self._lock:
             while not (waiting and self._has_turn(waiting[0])):
                 if self._closed is not None and not waiting:
                     return None
+                idle.append(takeable)
                 takeable.wait(
                     self._settings.bulk_patience_seconds if waiting and self._interactive() else None
                 )
+                if takeable in idle:
+                    idle.remove(takeable)
             work = waiting.popleft()
             self._leave_queue(work)
             self._lanes[lane].running += 1
@@ -247,7 +257,7 @@ class AdmissionQueue(Generic[Work]):
                 self._held_since = time.monotonic()
                 work.hold(self._settings.bulk_patience_seconds)
             if waiting:
-                takeable.notify()  # the next one may have its turn, too
+                self._wake(lane)  # the next one may have its turn, too
             return work
 
     def _has_turn(self, work: Work) -> bool:
@@ -318,7 +328,7 @@ class AdmissionQueue(Generic[Work]):
             for running in self._running:
                 running.release()
         if self._waiting[Lane.BULK]:
-            self._takeable[Lane.BULK].notify()
+            self._wake(Lane.BULK)
         self._roomier.notify_all()
         if self._calls == 0:
             self._emptied.notify_all()
@@ -327,8 +337,9 @@ class AdmissionQueue(Generic[Work]):
         """Refuse all further work with `refusal`; what was taken on is still handed out."""
         with self._lock:
             self._closed = refusal
-            for takeable in self._takeable.values():
-                takeable.notify_all()
+            for idle in self._idle.values():
+                for takeable in idle:
+                    takeable.notify()
             self._roomier.notify_all()
 
     def wait_until_idle(self, seconds: float) -> bool:

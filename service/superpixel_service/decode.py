@@ -192,12 +192,13 @@ def _decode_file(
     source: EncodedImage, opened: OpenedImage, region: Rectangle | None
 ) -> tuple[Pixels, tuple[NoticeCode, ...]]:
     picture: Image.Image = _READERS[opened.format](io.BytesIO(source.data))
+    accepted = opened.width, opened.height
+    if picture.size != (accepted if opened.orientation < _FIRST_SIDEWAYS else accepted[::-1]):
+        # The library found another size in the file than we did; what was accepted was ours.
+        raise ValueError("two sizes in one file")
     picture.load()
     if opened.orientation in _UPRIGHT:
         picture = picture.transpose(_UPRIGHT[opened.orientation])
-    if picture.size != (opened.width, opened.height):
-        # The library found another size in the file than we did; what was accepted was ours.
-        raise ValueError("two sizes in one file")
     if region is not None:
         picture = picture.crop((region.x, region.y, region.x + region.width, region.y + region.height))
     notices = [NoticeCode.FIRST_FRAME_ONLY] if opened.frames > 1 else []

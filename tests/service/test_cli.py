@@ -273,18 +273,6 @@ def test_an_output_folder_that_cannot_be(
     assert (run.returncode, messages(run)) == (1, [f"{tmp_path / 'taken'}: file exists"])
 
 
-def test_the_commands_of_the_readme(tmp_path: Path) -> None:
-    (tmp_path / "examples").symlink_to(ROOT / "examples")
-    text = (ROOT / "README.md").read_text()
-    commands = re.findall(r"^superpixel ((?:segment|bulk) .*)$", text, re.MULTILINE)
-    assert len(commands) == 2
-    for command in commands:
-        line = [*COMMAND, *shlex.split(command, comments=True)]
-        run = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=120)
-        assert run.returncode == 0, run.stderr
-        assert "astronaut" in run.stdout
-
-
 # ---- inspect -----------------------------------------------------------------------------------------------
 
 

@@ -397,11 +397,18 @@ def test_two_sizes_in_one_file_are_refused() -> None:
     assert caught.value.reason is Reason.IMAGE_UNDECODABLE
 
 
-def test_another_size_than_was_accepted_is_refused() -> None:
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_another_size_than_was_accepted_is_refused_before_memory_is_spent(
+    orientation: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[object] = []
+    for reader in decode_module._READERS.values():
+        monkeypatch.setattr(reader, "load", loaded.append)
     for data in WHOLE.values():
         opened = open_image(replace(ORDER, source=EncodedImage(data)), Settings())
         with pytest.raises(InvalidRequest):
-            decode(replace(opened, width=opened.width + 1), None)
+            decode(replace(opened, width=opened.width + 1, orientation=orientation), None)
+    assert not loaded
 
 
 def test_too_much_png_text_is_refused_or_ignored() -> None:

@@ -102,11 +102,11 @@ def test_while_interactive_work_is_in_flight_no_step_of_bulk_work_begins() -> No
         bulk = on.put(task(slow, count, Lane.BULK))
         steps: list[tuple[int, int]] = []
         for at_least in (3, 12, 20, 40):
-            until(lambda least=at_least: bulk.token.steps >= least)  # type: ignore[misc]
+            until(lambda least=at_least: bulk.token.steps >= least)
             first, second = on.put(small), on.put(small)
             begun = bulk.token.steps
             ended: list[int] = []
-            first.future.add_done_callback(lambda _, ended=ended: ended.append(bulk.token.steps))  # type: ignore[misc]
+            first.future.add_done_callback(lambda _, ended=ended: ended.append(bulk.token.steps))
             second.future.result(PATIENCE_SECONDS)
             steps.append((begun, *ended))  # type: ignore[arg-type]
             assert not bulk.future.done()
@@ -197,6 +197,29 @@ def taken_soon(queue: AdmissionQueue[Piece], lane: Lane) -> "list[Piece | None]"
     return taken
 
 
+def test_the_worker_that_worked_last_is_the_next_to_work() -> None:
+    queue: AdmissionQueue[Piece] = AdmissionQueue(Settings())
+    workers: list[str] = []
+
+    def work() -> None:
+        while (piece := queue.take(Lane.INTERACTIVE)) is not None:
+            workers.append(threading.current_thread().name)
+            queue.finish(piece)
+
+    def idle() -> int:
+        return len(queue._idle[Lane.INTERACTIVE])
+
+    with ThreadPoolExecutor(3) as pool:
+        for number in range(3):
+            pool.submit(work)
+            until(lambda number=number: idle() == number + 1)
+        for number in range(6):
+            queue.put(Piece(1, Lane.INTERACTIVE))
+            until(lambda number=number: len(workers) == number + 1 and idle() == 3)
+        queue.close()
+    assert len(set(workers)) == 1
+
+
 def test_large_bulk_images_run_alone() -> None:
     queue: AdmissionQueue[Piece] = AdmissionQueue(Settings(bulk_alone_pixels=1000))
     small, large, last = Piece(10, Lane.BULK), Piece(1001, Lane.BULK), Piece(10, Lane.BULK)
@@ -229,13 +252,13 @@ def test_beside_interactive_work_bulk_work_is_begun_only_when_it_stood_still_for
             queue.put(piece)
         taken = [taken_soon(queue, Lane.BULK) for _ in range(2)]
         if begins:
-            until(lambda taken=taken: any(taken))  # type: ignore[misc]
+            until(lambda taken=taken: any(taken))
             assert first.held == ["hold"]
         time.sleep(0.2)
         assert [*taken[0], *taken[1]] == ([first] if begins else [])  # never two at a time
         assert queue.take(Lane.INTERACTIVE) is interactive
         queue.finish(interactive)
-        until(lambda taken=taken: len([*taken[0], *taken[1]]) == 2)  # type: ignore[misc]
+        until(lambda taken=taken: len([*taken[0], *taken[1]]) == 2)
         assert first.held[1:] == (["release"] if begins else [])
         assert second.held == []
 
