@@ -1,7 +1,8 @@
 """The standard health service, on threads that no amount of work can take away from it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
@@ -15,6 +16,39 @@ SERVICE_NAME = "grpc.health.v1.Health"
 # A probe takes microseconds; a second thread is for a probe that comes while another one is being answered.
 _THREADS = 2
 
+# Each who watches holds a thread, made as it is needed. gRPC's bound on calls is lower.
+_WATCHERS = 1024
+
+
+class _Context:
+    """A call's context that tells of the call's end also where it has ended before anybody asked."""
+
+    def __init__(self, context: grpc.ServicerContext) -> None:
+        self._context = context
+
+    def add_callback(self, callback: Callable[[], None]) -> bool:
+        """Have `callback` called when the call is over."""
+        if not self._context.add_callback(callback):
+            callback()
+        return True
+
+
+class _Servicer(HealthServicer):  # type: ignore[misc]
+    """gRPC's own, on threads that may wait.
+
+    Without (`experimental_non_blocking`, its default) it sends while it holds its lock, and waits for that to
+    be done. gRPC's one thread that would tell asks for the lock as a watcher leaves: in that moment the whole
+    server would stand still for good.
+    """
+
+    def __init__(self) -> None:
+        watching = ThreadPoolExecutor(_WATCHERS, thread_name_prefix="watch")
+        super().__init__(experimental_non_blocking=False, experimental_thread_pool=watching)
+
+    def Watch(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        """Answer with each status in turn."""
+        return super().Watch(request, _Context(context))
+
 
 class Health:
     """What `grpc.health.v1.Health` answers, for the server ("") and for our service by name.
@@ -25,8 +59,7 @@ class Health:
 
     def __init__(self) -> None:
         self.pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="health")
-        # Watch pushes changes and holds no thread.
-        self._servicer = HealthServicer(experimental_non_blocking=True, experimental_thread_pool=self.pool)
+        self._servicer = _Servicer()
         self._servicer.Check = answered_by(self.pool, self._servicer.Check)
         self._set(health_pb2.HealthCheckResponse.NOT_SERVING)
 

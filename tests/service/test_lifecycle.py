@@ -5,11 +5,15 @@ import signal
 import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import grpc
+import psutil
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from tests.service.harness import refused, request, running_server
+from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
+from tests.service.harness import PATIENCE_SECONDS, refused, request, running_server
 from tests.service.images import encoded, scene, slow_image
 
 PNG = encoded(scene())
@@ -60,8 +64,6 @@ def test_a_stopping_server_finishes_its_work_and_refuses_more() -> None:
 
 
 def test_open_health_watches_do_not_hold_up_the_end() -> None:
-    from grpc_health.v1 import health_pb2, health_pb2_grpc
-
     with running_server("--grace-seconds=30") as server, grpc.insecure_channel(server.listen) as channel:
         watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
         assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
@@ -131,3 +133,23 @@ def test_version_and_usage() -> None:
     done = run_command("serve", "--help")
     assert done.returncode == 0
     assert "--max-image-bytes" in done.stdout
+
+
+def test_watchers_who_leave_at_once_do_not_stop_the_server() -> None:
+    """gRPC's health service, as it comes, locks the server up within some hundred of them."""
+    with running_server() as server:
+        process = psutil.Process(server.process.pid)
+        threads = process.num_threads()
+
+        def come_and_go() -> None:
+            for number in range(150):
+                with server.open_channel(("grpc.use_local_subchannel_pool", 1)) as channel:
+                    watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+                    if number % 2:
+                        next(watch)
+
+        with ThreadPoolExecutor(4) as pool:
+            for done in [pool.submit(come_and_go) for _ in range(4)]:
+                done.result(PATIENCE_SECONDS)
+        server.stub.GetServerInfo(pb.GetServerInfoRequest(), timeout=PATIENCE_SECONDS)
+        server.wait_until(lambda: process.num_threads() <= threads + 32)
