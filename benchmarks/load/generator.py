@@ -16,11 +16,11 @@ from functools import partial
 from typing import Any
 
 import grpc
-from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo  # type: ignore[import-untyped]
-from grpc_status import rpc_status  # type: ignore[import-untyped]
 from hdrh.histogram import HdrHistogram
 
 from benchmarks.load.arrivals import Arrival, Size
+from superpixel_service.client.errors import from_call
+from superpixel_service.errors import PUSHBACK_KEY
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 
 METHOD = "/superpixel.v1.SuperpixelService/Segment"
@@ -187,17 +187,10 @@ def told(call: Ended) -> tuple[str, str, bool]:
     code = call.code()
     if code is grpc.StatusCode.OK:
         return "OK", "", False
-    reason, retry = "", False
-    status = rpc_status.from_call(call)
-    for detail in status.details if status else ():
-        info, hint = ErrorInfo(), RetryInfo()
-        if detail.Is(ErrorInfo.DESCRIPTOR):
-            detail.Unpack(info)
-            reason = info.reason
-        elif detail.Unpack(hint):
-            retry = hint.retry_delay.ToMilliseconds() > 0
-    pushback = any(key == "grpc-retry-pushback-ms" for key, _ in call.trailing_metadata() or ())
-    return code.name, reason, retry and pushback
+    trailers = call.trailing_metadata() or ()
+    unpushed = [(key, value) for key, value in trailers if key != PUSHBACK_KEY]
+    error = from_call(code, call.details() or "", unpushed, request_id="")
+    return code.name, error.reason, bool(error.retry_seconds) and len(unpushed) < len(trailers)
 
 
 def message(file: bytes, counts: Sequence[int] = COUNTS) -> bytes:

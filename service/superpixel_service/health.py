@@ -1,7 +1,11 @@
 """The standard health service, on threads that no amount of work can take away from it."""
 
-from collections.abc import Callable, Mapping
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from queue import Queue
 from typing import Any
 
 import grpc
@@ -18,6 +22,8 @@ _THREADS = 2
 
 # Each who watches holds a thread, made as it is needed. gRPC's bound on calls is lower.
 _WATCHERS = 1024
+
+_POLL_SECONDS = 0.01
 
 
 class _Context:
@@ -44,10 +50,28 @@ class _Servicer(HealthServicer):  # type: ignore[misc]
     def __init__(self) -> None:
         watching = ThreadPoolExecutor(_WATCHERS, thread_name_prefix="watch")
         super().__init__(experimental_non_blocking=False, experimental_thread_pool=watching)
+        self._watchers: weakref.WeakSet[Queue[Any]] = weakref.WeakSet()
+        self._watchers_lock = threading.Lock()
 
-    def Watch(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+    def Watch(self, request: Any, context: grpc.ServicerContext) -> Iterator[Any]:  # noqa: N802
         """Answer with each status in turn."""
-        return super().Watch(request, _Context(context))
+        statuses: Queue[Any] = Queue()
+        with self._watchers_lock:
+            self._watchers.add(statuses)
+        super().Watch(request, _Context(context), statuses.put)
+        return _each(statuses)
+
+    def all_told(self) -> bool:
+        """Whether gRPC has taken over all that is to be sent."""
+        with self._watchers_lock:
+            return not any(statuses.unfinished_tasks for statuses in self._watchers)
+
+
+def _each(statuses: "Queue[Any]") -> Iterator[Any]:
+    for status in iter(statuses.get, None):
+        yield status
+        statuses.task_done()
+    statuses.task_done()
 
 
 class Health:
@@ -76,6 +100,12 @@ class Health:
     def drain(self) -> None:
         """The server is about to stop; nothing makes it healthy again."""
         self._servicer.enter_graceful_shutdown()
+
+    def wait_until_told(self, seconds: float) -> None:
+        """Wait until all who watch have been sent the newest status; at most so long."""
+        end = time.monotonic() + seconds
+        while not self._servicer.all_told() and time.monotonic() < end:
+            time.sleep(_POLL_SECONDS)
 
     def _set(self, status: int) -> None:
         for name in (OVERALL_HEALTH, SERVICE):

@@ -216,6 +216,7 @@ class Server:
 
     def abort(self) -> None:
         """After the engine's death: let the refusals reach their callers. The process must end then."""
+        self._health.wait_until_told(_LAST_WORDS_SECONDS)
         self._open_calls.wait_until_quiet(_QUIET_SECONDS, _LAST_WORDS_SECONDS)
         self._teller.flush(_LAST_WORDS_SECONDS)
 
@@ -236,6 +237,7 @@ class Server:
         finished &= self._open_calls.wait_until_answered(end - time.monotonic())
         # Those who watch health are gone in a moment. Others are told to go elsewhere for a while, and then
         # find no server.
+        self._health.wait_until_told(_LAST_WORDS_SECONDS)
         self._open_calls.wait_until_quiet(_QUIET_SECONDS, min(_FAREWELL_SECONDS, end - time.monotonic()))
         self._metrics_server.shutdown()
         self._teller.flush(_LAST_WORDS_SECONDS)

@@ -4,10 +4,7 @@ import http.client
 import io
 import json
 import os
-import re
-import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +14,7 @@ from PIL import Image
 
 from superpixel_kernels import codec
 from superpixel_service.client.exports import fingerprint
+from tests.examples.process import running_example
 from tests.service.harness import RunningServer, running_server
 
 ROOT = Path(__file__).parents[2]
@@ -33,20 +31,8 @@ def server() -> Iterator[RunningServer]:
 def address(server: RunningServer, tmp_path: Path) -> Iterator[str]:
     command = [sys.executable, ROOT / "examples" / "annotation_backend" / "app.py", tmp_path]
     environment = {**os.environ, "SUPERPIXEL_SERVER": server.listen, "PORT": "0"}
-    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
-    try:
-        assert process.stderr is not None
-        found = (re.search(r"http://(127\.0\.0\.1:\d+)", line) for line in process.stderr)
-        yield next(match[1] for match in found if match)
-        reader = threading.Thread(target=process.stderr.read)
-        reader.start()
-        process.terminate()
-        reader.join()
-    finally:
-        process.kill()
-        process.wait()
-        assert process.stderr is not None
-        process.stderr.close()
+    with running_example(command, environment) as listening:
+        yield listening
 
 
 def call(address: str, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:

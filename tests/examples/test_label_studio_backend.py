@@ -7,9 +7,6 @@ project's packages from the tests' own.
 import http.client
 import json
 import os
-import re
-import subprocess
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +19,7 @@ from PIL import Image
 import superpixel_service
 from superpixel_kernels import segment
 from superpixel_service.client.exports import Annotation, Class, to_label_studio
+from tests.examples.process import running_example
 from tests.service.harness import running_server
 
 ROOT = Path(__file__).parents[2]
@@ -45,37 +43,15 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     for package in Path(superpixel_service.__file__).parents[1].glob("superpixel_*"):
         (site / package.name).symlink_to(package)
     with running_server() as server:
-        process = subprocess.Popen(
-            [PYTHON, "-W", "ignore", ROOT / "examples" / "label_studio" / "backend.py"],
-            env={
-                **os.environ,
-                "SUPERPIXEL_SERVER": server.listen,
-                "PORT": "0",
-                "HOME": str(home),
-                "PYTHONPATH": str(site),
-            },
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        try:
-            assert process.stderr is not None
-            lines = []
-            for line in process.stderr:
-                lines.append(line)
-                if match := re.search(r"http://(127\.0\.0\.1:\d+)", line):
-                    break
-            else:
-                raise AssertionError("".join(lines))
-            reader = threading.Thread(target=process.stderr.read)
-            reader.start()
-            yield match[1]
-            process.terminate()
-            reader.join()
-        finally:
-            process.kill()
-            process.wait()
-            assert process.stderr is not None
-            process.stderr.close()
+        command = [PYTHON, "-W", "ignore", ROOT / "examples" / "label_studio" / "backend.py"]
+        environment = {
+            "SUPERPIXEL_SERVER": server.listen,
+            "PORT": "0",
+            "HOME": str(home),
+            "PYTHONPATH": str(site),
+        }
+        with running_example(command, {**os.environ, **environment}) as listening:
+            yield listening
 
 
 def post(address: str, path: str, body: dict[str, Any]) -> Any:

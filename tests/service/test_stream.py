@@ -309,13 +309,16 @@ def test_a_full_queue_holds_a_stream_back_and_leaves_room_for_callers() -> None:
     with running_server(*SLOW, "--max-inflight-calls=4") as server:
         with open_stream(server, *(named("slow", slow) for _ in range(6))) as stream:
             server.wait_until_working(waiting=1)  # half of four
-            assert server.metric("superpixel_stream_images") == 3  # one more waits for room
+            server.wait_until(
+                lambda: server.metric("superpixel_stream_images") == 3
+            )  # one more waits for room
             bulk = request(raw(scene()), 5, priority=pb.PRIORITY_BULK)
             waiting = [server.stub.Segment.future(bulk) for _ in range(2)]
             server.wait_until_working(waiting=3)
             with pytest.raises(grpc.RpcError) as caught:
                 server.stub.Segment(SMALL)
             assert refusal_of(caught.value).reason == "QUEUE_FULL"
+            assert server.metric("superpixel_stream_images") == 3  # none of the others came in meanwhile
             stream.cancel()
             assert [call.result().label_map.count for call in waiting] == [5, 5]
         assert server.metric("superpixel_requests_rejected_total", reason="QUEUE_FULL") == 1

@@ -48,20 +48,22 @@ def mortal_server(folder: Path, *flags: str) -> Iterator[Mortal]:
         yield Mortal(server, orders)
 
 
-def watched_health(server: RunningServer) -> list[str]:
-    """What one who watches health is told, from now on."""
+def watched_health(server: RunningServer, watchers: int = 1) -> list[list[str]]:
+    """What each who watches health is told, from now on."""
     from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-    told: list[str] = []
+    told: list[list[str]] = [[] for _ in range(watchers)]
+    channel = grpc.insecure_channel(server.health)
+    name_of = health_pb2.HealthCheckResponse.ServingStatus.Name
 
-    def watch() -> None:
-        with grpc.insecure_channel(server.health) as channel:
-            watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
-            with contextlib.suppress(grpc.RpcError):
-                told.extend(map(health_pb2.HealthCheckResponse.ServingStatus.Name, (a.status for a in watch)))
+    def watch(answers: list[str]) -> None:
+        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+        with contextlib.suppress(grpc.RpcError):
+            answers.extend(name_of(answer.status) for answer in watch)
 
-    threading.Thread(target=watch, daemon=True).start()
-    server.wait_until(lambda: told == ["SERVING"])
+    for answers in told:
+        threading.Thread(target=watch, args=(answers,), daemon=True).start()
+    server.wait_until(lambda: all(answers == ["SERVING"] for answers in told))
     return told
 
 
@@ -76,7 +78,7 @@ def test_a_dead_engine_ends_the_server_for_a_restart(fault: str, tmp_path: Path)
     """Health says so first; who waits is sent elsewhere; the exit status asks for a restart."""
     with mortal_server(tmp_path, "--workers=1", "--step-limit-seconds=2") as mortal:
         server = mortal.server
-        told = watched_health(server)
+        (told,) = watched_health(server)
         assert server.stub.Segment(SMALL).label_map.count == 5
         mortal.order(fault)
         codes = set()
@@ -101,6 +103,15 @@ def test_a_dead_engine_ends_the_server_for_a_restart(fault: str, tmp_path: Path)
         health = [line for line in server.lines if line["event"] == "health"]
         assert health[-1]["queue" if fault == "hang" else "engine"] is False
         assert told[:2] == ["SERVING", "NOT_SERVING"]
+
+
+def test_all_who_watch_health_are_told_before_a_dead_server_ends(tmp_path: Path) -> None:
+    with mortal_server(tmp_path, "--workers=1") as mortal:
+        told = watched_health(mortal.server, watchers=100)
+        mortal.order("lose_the_device")
+        refused(lambda: mortal.server.stub.Segment(SMALL))
+        assert mortal.server.exit_code() == EXIT_ENGINE_DEAD
+        mortal.server.wait_until(lambda: set(map(tuple, told)) == {("SERVING", "NOT_SERVING")})
 
 
 def test_an_idle_engine_that_is_dead_is_found_out(tmp_path: Path) -> None:
