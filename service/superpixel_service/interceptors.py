@@ -23,7 +23,7 @@ from superpixel_service.errors import (
     as_service_error,
     to_status,
 )
-from superpixel_service.pools import OnTheSpot, answered_by, pool_of
+from superpixel_service.pools import Refusals, answered_by, pool_of
 
 SERVICE = "superpixel.v1.SuperpixelService"
 _SEGMENT = f"/{SERVICE}/Segment"
@@ -59,10 +59,10 @@ def build(
     ]
     # Innermost, so that the others tell of a refusal as of any; and yet the first to act: these look at a
     # call before its message is asked for.
-    on_the_spot = OnTheSpot(open_calls)
+    refusals = Refusals(open_calls)
     if tokens is not None:
-        stack.append(AuthInterceptor(tokens, on_the_spot))
-    stack.append(DoorInterceptor(open_calls, overloaded, on_the_spot))
+        stack.append(AuthInterceptor(tokens, refusals))
+    stack.append(DoorInterceptor(open_calls, overloaded, refusals))
     return stack
 
 

@@ -6,6 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
 
 from superpixel_service.calls import OpenCalls
+from superpixel_service.telling import Teller
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -27,26 +28,32 @@ class CallThreads(ThreadPoolExecutor):
         return handled
 
 
-class OnTheSpot(ThreadPoolExecutor):
-    """No threads: calls are handled on the thread that gRPC hands them over on, which must not wait.
+class Refusals(ThreadPoolExecutor):
+    """One thread, on which calls are refused, many in a row.
 
-    For refusals: on a full server they are most of all calls, and waking a thread costs more than refusing.
+    On a full server refusals are most of all calls. One by one, each finds the processor's caches full of
+    images and takes twice as long.
     """
 
     def __init__(self, open_calls: OpenCalls) -> None:
-        super().__init__(1)  # none is started before the base class submits something
+        super().__init__(1)  # never started: the teller has a thread
         self._open_calls = open_calls
+        self._teller: Teller[Callable[[], None]] = Teller(lambda refuse: refuse())
 
     def submit(
         self, fn: Callable[Arguments, Result], /, *args: Arguments.args, **kwargs: Arguments.kwargs
     ) -> Future[Result]:
-        """Have it done before this returns."""
+        """Have it done in a moment, after those before."""
         handled: Future[Result] = Future()
         self._open_calls.came(handled)
-        try:
-            handled.set_result(fn(*args, **kwargs))
-        except Exception as error:  # noqa: BLE001 (as a thread of a pool would)
-            handled.set_exception(error)
+
+        def refuse() -> None:
+            try:
+                handled.set_result(fn(*args, **kwargs))
+            except Exception as error:  # noqa: BLE001 (as a thread of a pool would)
+                handled.set_exception(error)
+
+        self._teller.put(refuse)
         return handled
 
 

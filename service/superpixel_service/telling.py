@@ -1,4 +1,4 @@
-"""Log and metrics off the path of the call they tell of.
+"""Small things that can wait for a moment, done many in a row: log, metrics, refusals.
 
 To count a call and to write its line takes longer than everything else that the service adds to a small
 image: long enough to be seen by the caller if it came before the answer. So what has ended is put into a
