@@ -46,6 +46,10 @@ _REFLECTION_THREADS = 2
 _KEEPALIVE_SECONDS = 60
 _KEEPALIVE_TIMEOUT_SECONDS = 20
 
+# So often may a caller's keepalive ask whether this server is still there, with calls open or without. gRPC's
+# own bound is five minutes: our client's, once a minute, would be hung up on in the middle of a long silence.
+_PING_SECONDS = 5
+
 # Room in a message for everything beside the image, so that an image that is a little too large meets our own
 # limit, which explains itself, and not gRPC's.
 _MESSAGE_SLACK_BYTES = 1 << 20
@@ -58,8 +62,12 @@ _LAST_WORDS_SECONDS = 1.0
 _QUIET_SECONDS = 0.25
 _FAREWELL_SECONDS = 2.0
 
-# A second server on the same port is a mistake to be told of, not a load balancer.
-_SHARED_OPTIONS = (("grpc.so_reuseport", 0),)
+_SHARED_OPTIONS = (
+    # A second server on the same port is a mistake to be told of, not a load balancer.
+    ("grpc.so_reuseport", 0),
+    ("grpc.http2.min_ping_interval_without_data_ms", 1000 * _PING_SECONDS),
+    ("grpc.keepalive_permit_without_calls", 1),
+)
 
 log = structlog.get_logger()
 

@@ -2,13 +2,16 @@
 
 import contextlib
 import itertools
+import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import grpc
+import h2.connection
+import h2.events
 import pytest
 
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
@@ -172,7 +175,32 @@ def test_long_work_that_moves_on_is_not_stuck(monkeypatch: pytest.MonkeyPatch) -
     assert dead.wait(PATIENCE_SECONDS)
 
 
-# Old connections
+# Old connections, and silent ones
+
+
+@pytest.mark.parametrize("port", ["listen", "health"])
+def test_callers_may_ask_whether_the_server_is_still_there(port: str) -> None:
+    """By HTTP/2 pings, as gRPC's keepalive does, without a call or anything else on the connection.
+
+    Those of gRPC's own bound hang up on the fourth.
+    """
+    with running_server() as server, ExitStack() as stack:
+        host, _, number = getattr(server, port).rpartition(":")
+        connection = stack.enter_context(socket.create_connection((host, int(number)), PATIENCE_SECONDS))
+        caller = h2.connection.H2Connection()
+        caller.initiate_connection()
+        for ping in range(4):
+            caller.ping(ping.to_bytes(8))
+            connection.sendall(caller.data_to_send())
+            answered: list[bytes] = []
+            while ping.to_bytes(8) not in answered:
+                events = caller.receive_data(connection.recv(1 << 16))
+                assert not any(isinstance(event, h2.events.ConnectionTerminated) for event in events)
+                answered += [event.ping_data for event in events if isinstance(event, h2.events.PingAckReceived)]
+            time.sleep(5.1 if ping < 3 else 1.0)
+        connection.setblocking(False)
+        with pytest.raises(BlockingIOError):  # nothing was said to the last one but its answer
+            connection.recv(1)
 
 
 def test_connections_are_ended_at_their_age_and_no_call_is_lost() -> None:
