@@ -1,5 +1,6 @@
 """Many callers, callers that give up, and callers that are in a hurry."""
 
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -42,6 +43,24 @@ def test_32_clients_at_once_all_get_their_own_answer(server: RunningServer) -> N
         list(pool.map(client, range(32)))
     assert server.metric("superpixel_inflight_bytes") == 0
     assert server.metric("superpixel_queue_depth") == 0
+
+
+def test_small_and_large_images_take_turns() -> None:
+    """Callers who each wait for their answer get about as many, whatever the size of their images."""
+    messages = [request(raw(scene(width, width)), 5) for width in (40, 300) * 4]
+    answers = [0] * len(messages)
+    enough = threading.Event()
+
+    def client(number: int) -> None:
+        while not enough.is_set():
+            server.stub.Segment(messages[number])
+            answers[number] += 1
+            if sum(answers) >= 400:
+                enough.set()
+
+    with running_server("--workers=1") as server, ThreadPoolExecutor(len(messages)) as pool:
+        list(pool.map(client, range(len(messages))))
+    assert min(answers) > 0.6 * max(answers), answers
 
 
 def test_a_cancelled_call_frees_its_worker() -> None:
