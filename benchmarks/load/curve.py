@@ -38,8 +38,8 @@ class Point:
         busy_cores: seconds of processor time a second, of the server.
         other_cores: the same of all that is neither the server nor the generator.
         peak_bytes: the most memory of the server.
-        model_p50, model_p99, model_refused: the same by the model, at the offered rate and of the mix that was
-            asked for: by chance more or fewer large images came.
+        model_p50, model_p99, model_refused: the same by the model, at the offered rate and of the mix that
+            was asked for: by chance more or fewer large images came.
     """
 
     offered: float
