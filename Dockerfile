@@ -88,9 +88,11 @@ LABEL org.opencontainers.image.title="superpixel-service" \
 # ---- the images -----------------------------------------------------------------------------------------------------
 FROM runtime AS cuda
 # What is compiled on the node, for its GPU, is kept where a read-only image can write. The driver is the node's: NVIDIA's
-# container toolkit mounts of it what is named here.
+# container toolkit mounts of it what is named here; GKE's device plugin mounts it below /usr/local/nvidia, where the loader
+# does not look by itself.
 ENV CUPY_CACHE_DIR=/tmp/cupy \
     CUDA_CACHE_PATH=/tmp/cuda \
+    LD_LIBRARY_PATH=/usr/local/nvidia/lib:/usr/local/nvidia/lib64 \
     NVIDIA_VISIBLE_DEVICES=all \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility
 COPY --from=cuda-packages /opt/superpixel /opt/superpixel

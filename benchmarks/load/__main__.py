@@ -172,6 +172,7 @@ def _for_docs(
     goals: Sequence[Goal],
     lines: Sequence[str],
     options: argparse.Namespace,
+    own: OwnServer | None,
 ) -> str:
     knee_text = "none of the loads" if best is None else f"{best.offered:.1f} calls a second"
     words = {True: "reached", False: "missed", None: "unclear"}
@@ -179,6 +180,7 @@ def _for_docs(
         (
             f"{where_and_when()}; the server on {pod.cores} core(s), images {options.mix}, "
             f"{_seconds(options):g} s a point.",
+            *([f"It was ready after {own.ready_seconds:.1f} s."] if own else []),
             *_disturbance(points),
             "An image, ms:",
             markdown(IMAGE_HEADER, _image_rows(calibrations, pod)),
@@ -267,7 +269,11 @@ def _sweep(options: argparse.Namespace, mix: Mix, files: Files, ready: Ready) ->
         "target_ms": options.target_ms,
         "seconds_a_point": seconds,
         "spacing": options.spacing,
-        "server": {"own": ready.own is not None, "cores": ready.cores},
+        "server": {
+            "own": ready.own is not None,
+            "cores": ready.cores,
+            "ready_seconds": ready.own.ready_seconds if ready.own else None,
+        },
         "calibration": {name_of(size): asdict(found) for size, found in calibrations.items()},
         "pod": pod.to_json(),
         "points": [asdict(point) for point in points],
@@ -289,7 +295,7 @@ def _sweep(options: argparse.Namespace, mix: Mix, files: Files, ready: Ready) ->
     if options.docs:
         write_json(FIGURES, figures, goals)
         (IMAGES / "load-curve.svg").write_text(curve)
-        renew("measured", _for_docs(calibrations, pod, points, best, goals, lines, options))
+        renew("measured", _for_docs(calibrations, pod, points, best, goals, lines, options, ready.own))
     say(f"\nwrote {options.out / 'load.json'} and {options.out / 'load.html'}")
 
 
@@ -318,7 +324,6 @@ HEADER = (
     "p50",
     "p90",
     "p99",
-    "p99, 95 %",
     "model p50",
     "model p99",
     "model refused",
@@ -342,7 +347,6 @@ def _cells(point: Point) -> list[str]:
         ms(point.p50),
         ms(point.p90),
         ms(point.p99),
-        f"{ms(point.p99_low)} to {ms(point.p99_high)}",
         ms(point.model_p50),
         ms(point.model_p99),
         f"{point.model_refused:.1%}",
@@ -365,7 +369,7 @@ def _say_points(points: Sequence[Point]) -> None:
 
 
 def _say_knee(best: Point | None, target_ms: float, points: Sequence[Point]) -> None:
-    rule = f"p99 within {target_ms:g} ms, less than {LOST_SHARE:.0%} lost, here and at every lower load"
+    rule = f"p99 within {target_ms:g} ms, less than {LOST_SHARE:.0%} lost, neighbours that contradict pooled"
     if best is None:
         say(f"\nKnee: none of the loads is within it ({rule})")
         return

@@ -247,30 +247,6 @@ def pods_needed(load: float, pod: Pod, mix: Mix, target: float) -> int:
     return max(1, math.ceil(load / rate))
 
 
-def reaction(
-    pods: int, needed: int, growth: float, first_seconds: float, cycle_seconds: float
-) -> list[tuple[float, int]]:
-    """When an autoscaler has how many pods that serve, after a burst begins at 0.
-
-    Args:
-        pods: at the burst's start.
-        needed: for the burst; the autoscaler stops there.
-        growth: by which each decision multiplies: the most that the metric can say over its target (a metric
-            that is full says no more), or what the policy allows.
-        first_seconds: from the burst to the first new pods that serve: what the metric looks back, the
-            autoscaler's look, a pod's start.
-        cycle_seconds: from decision to decision.
-    """
-    if growth <= 1:
-        raise ValueError(f"growth: must be above 1, or it never grows, got {growth}")
-    found, seconds = [(0.0, pods)], first_seconds
-    while pods < needed:
-        pods = min(needed, math.ceil(pods * growth))
-        found.append((seconds, pods))
-        seconds += cycle_seconds
-    return found
-
-
 def _first(true_from: Callable[[float], bool], high: float, low: float = 0.0) -> float:
     """Where a condition that stays true once it is becomes true, between `low` and `high`, to 0.01 %."""
     while high - low > 1e-4 * high:

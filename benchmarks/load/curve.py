@@ -1,8 +1,8 @@
 """A server's curve: what becomes of calls at more and more of them a second, and the model beside it."""
 
+import math
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,14 +32,14 @@ class Point:
     Attributes:
         offered, answered: calls a second.
         refused, failed: of all calls, the shares that were.
-        p99_low, p99_high: between these p99 is with 95 % confidence, as far as chance goes.
         refusal_p99: how long a refused caller waited to learn it.
         late: share of the calls that the generator sent late.
         queue_pixels: that waited at the server, in the mean.
         busy_cores: seconds of processor time a second, of the server.
         other_cores: the same of all that is neither the server nor the generator.
         peak_bytes: the most memory of the server.
-        model_p50, model_p99, model_refused: the same by the model.
+        model_p50, model_p99, model_refused: the same by the model, at the offered rate and of the mix that
+            was asked for: by chance more or fewer large images came.
     """
 
     offered: float
@@ -49,8 +49,6 @@ class Point:
     p50: float | None
     p90: float | None
     p99: float | None
-    p99_low: float | None
-    p99_high: float | None
     p999: float | None
     refusal_p99: float | None
     late: float
@@ -141,16 +139,13 @@ def measure(
     arrivals = schedule([Phase(seconds, rate)], mix, spacing, seed)
     with _watching(own) as vitals:
         outcome = offer(arrivals, seconds, make, senders)
-    return summarize(outcome, pod, vitals if own else None)
+    return summarize(outcome, mix, pod, vitals if own else None)
 
 
-def summarize(outcome: Outcome, pod: Pod, vitals: Vitals | None) -> Point:
-    """The point of that outcome, and the model at the same rate and with the sizes that came."""
+def summarize(outcome: Outcome, mix: Mix, pod: Pod, vitals: Vitals | None) -> Point:
+    """The point of that outcome, and the model at the same rate."""
     times = histogram(call.seconds for call in outcome.answered)
-    came = Counter(call.size for call in outcome.calls)
-    total = sum(came.values())
-    mix = Mix(tuple(came), tuple(number / total for number in came.values()))
-    low, high = _confidence(times.total_count)
+    total = len(outcome.calls)
     return Point(
         offered=outcome.offered,
         answered=outcome.throughput,
@@ -159,8 +154,6 @@ def summarize(outcome: Outcome, pod: Pod, vitals: Vitals | None) -> Point:
         p50=percentile_ms(times, 50),
         p90=percentile_ms(times, 90),
         p99=percentile_ms(times, 99),
-        p99_low=percentile_ms(times, low),
-        p99_high=percentile_ms(times, high),
         p999=percentile_ms(times, 99.9),
         refusal_p99=percentile_ms(histogram(call.seconds for call in outcome.refused), 99),
         late=outcome.late_share,
@@ -178,23 +171,31 @@ def summarize(outcome: Outcome, pod: Pod, vitals: Vitals | None) -> Point:
 def knee(points: Sequence[Point], target_ms: float) -> Point | None:
     """The highest offered load up to which p99 stays within the target and less than 1 % is lost.
 
-    All lower loads must do so, too. A point whose generator was late says nothing, and ends the search.
+    More load makes neither p99 nor losses less; where a point says so, it is chance, and it and its neighbour
+    count as their mean (of p99 the geometric one): monotone regression (Ayer et al. 1955). So neither one
+    unlucky point nor one lucky one decides. Points whose generator was late say nothing.
     """
+    ordered = sorted((point for point in points if point.on_time), key=lambda point: point.offered)
+    waits = _monotone([math.inf if point.p99 is None else math.log(point.p99) for point in ordered])
+    losses = _monotone([point.refused + point.failed for point in ordered])
     found = None
-    for point in sorted(points, key=lambda point: point.offered):
-        within = point.p99 is not None and point.p99 <= target_ms
-        if not (within and point.on_time and point.refused + point.failed < LOST_SHARE):
+    for point, wait, lost in zip(ordered, waits, losses, strict=True):
+        if wait > math.log(target_ms) + 1e-9 or lost >= LOST_SHARE:
             break
         found = point
     return found
 
 
-def _confidence(number: int) -> tuple[float, float]:
-    """Percentiles of a sample between which its distribution's 99th is (binomial, normal approximation)."""
-    if number == 0:
-        return 99.0, 99.0
-    spread = 196 * (0.99 * 0.01 / number) ** 0.5
-    return max(0.0, 99 - spread), min(100.0, 99 + spread)
+def _monotone(values: Sequence[float]) -> list[float]:
+    """The nearest by least squares of those that never fall: neighbours that do are pooled."""
+    pools: list[tuple[float, int]] = []  # mean, and of how many
+    for value in values:
+        mean, number = value, 1
+        while pools and pools[-1][0] > mean:
+            before, many = pools.pop()
+            mean, number = (before * many + mean * number) / (many + number), many + number
+        pools.append((mean, number))
+    return [mean for mean, number in pools for _ in range(number)]
 
 
 def _calls_at_once(

@@ -23,9 +23,6 @@ def draw_curve(points: Sequence["Point"], target_ms: float, knee: "Point | None"
     offered = [point.offered for point in points]
     for name, colour, percentile in (("p50", GREEN, "p50"), ("p90", GREY, "p90"), ("p99", BLUE, "p99")):
         waits.plot(offered, [_nan(getattr(p, percentile)) for p in points], "o-", color=colour, label=name)
-    low = [_nan(point.p99_low) for point in points]
-    high = [_nan(point.p99_high) for point in points]
-    waits.fill_between(offered, low, high, color=BLUE, alpha=0.15, label="p99, 95 % by chance")
     waits.plot(offered, [p.model_p50 for p in points], ":", color=GREEN, label="p50 by the model")
     waits.plot(offered, [p.model_p99 for p in points], ":", color=BLUE, label="p99 by the model")
     waits.axhline(target_ms, color=ORANGE, linewidth=1, label=f"target {target_ms:g} ms")

@@ -1,9 +1,10 @@
 """An autoscaler before pods, simulated: what becomes of calls while the number of pods follows the load.
 
 Pods are those that `benchmarks.load` measured: queues with their cores and bounds, and processor seconds by
-image size. Callers take turns among the pods that serve, and try again as the client does, after what a
-refusing pod asks for. The HorizontalPodAutoscaler is Kubernetes' algorithm: desired = ceil(current * metric /
-target), a tolerance, policies for each period, stabilization windows. docs/capacity.md shows what comes out.
+image size. Each caller takes turns among the pods that it knows, finds new ones when a connection of its own
+ends, and tries again as the client does, after what a refusing pod asks for. The HorizontalPodAutoscaler is
+Kubernetes' algorithm: desired = ceil(current * metric / target), a tolerance, policies for each period,
+stabilization windows. docs/capacity.md shows what comes out.
 """
 
 import argparse
@@ -24,6 +25,7 @@ from benchmarks.load import plots
 from benchmarks.load.arrivals import Mix, Phase, pixels
 from benchmarks.load.capacity import Pod, pods_needed
 from benchmarks.load.docs import IMAGES, markdown, renew
+from benchmarks.load.target import pod_settings
 from benchmarks.report import say, say_table
 from superpixel_service.client.retry import RetryPolicy
 
@@ -168,6 +170,23 @@ class Scaling:
 
 
 @dataclass(frozen=True, slots=True)
+class Discovery:
+    """How callers come to know of new pods: by a look at the service's name when a connection ends.
+
+    Attributes:
+        age_seconds: of a connection at its end, as `max_connection_age_seconds`; gRPC varies it by a tenth.
+        callers: each with a channel of its own, and so a connection to every pod that it knows.
+        lookup_seconds: between two looks of a caller, at least (client/wire.py).
+        name_seconds: for which the cluster's DNS keeps an answer; 30 as kubeadm sets CoreDNS up.
+    """
+
+    age_seconds: float
+    callers: int = 40
+    lookup_seconds: float = 2.0
+    name_seconds: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
 class World:
     """All that is simulated.
 
@@ -181,6 +200,7 @@ class World:
         scrape_seconds: between looks at a pod; the autoscaler sees nothing newer.
         patience_seconds: after which a caller gives up.
         retry: how callers try again.
+        discovery: how they find new pods; None: all know at once of all, and take turns together.
         exponential: service times exponentially distributed around those of the pod, for tests against
             closed forms.
     """
@@ -195,6 +215,7 @@ class World:
     scrape_seconds: float = 15.0
     patience_seconds: float = 30.0
     retry: RetryPolicy = field(default_factory=RetryPolicy)
+    discovery: Discovery | None = None
     exponential: bool = False
     seed: int = 1
 
@@ -237,6 +258,7 @@ class SimulatedPod:
     def __init__(self, pod: Pod, born: float) -> None:
         self._pod = pod
         self.born = born
+        self.serves = True
         self._free = [born] * pod.cores  # heap: when each core is
         self._leaving: list[tuple[float, int]] = []  # heap: end and pixels of what is in flight
         self._entering: deque[tuple[float, int]] = deque()  # start and pixels of what waits
@@ -281,6 +303,47 @@ class SimulatedPod:
             self.samples.popleft()
 
 
+class Channel:
+    """A caller's connections, one to each pod that it knows."""
+
+    def __init__(self, rules: Discovery, random: np.random.Generator, pods: Sequence[SimulatedPod]) -> None:
+        self._rules = rules
+        self._random = random
+        self._ends = {pod: random.uniform(0, rules.age_seconds) for pod in pods}
+        self._pods = list(pods)
+        self._next_end = min(self._ends.values())
+        self._turn = int(random.integers(len(pods)))
+        self._looked = -math.inf
+        self._to_look = False
+
+    def pod(self, now: float, look_up: Callable[[float], Sequence[SimulatedPod]]) -> SimulatedPod:
+        """Whose turn it is. Pods that drain are not called: the client watches each one's health."""
+        if now >= self._next_end:
+            self._ends = {pod: end if end > now else now + self._life() for pod, end in self._ends.items()}
+            self._next_end = min(self._ends.values())
+            self._to_look = True
+        if self._to_look and now >= self._looked + self._rules.lookup_seconds:
+            self._know(now, look_up(now))
+        while True:
+            self._turn = (self._turn + 1) % len(self._pods)
+            pod = self._pods[self._turn]
+            if pod.serves:
+                return pod
+            # Its end ended the connection. The autoscaler's least pods stay, so some are left.
+            self._pods.remove(pod)
+            del self._ends[pod]
+            self._to_look = True
+
+    def _know(self, now: float, found: Sequence[SimulatedPod]) -> None:
+        self._looked, self._to_look = now, False
+        self._pods = [pod for pod in found if pod.serves]
+        self._ends = {pod: self._ends.get(pod) or now + self._life() for pod in self._pods}
+        self._next_end = min(self._ends.values())
+
+    def _life(self) -> float:
+        return self._rules.age_seconds * self._random.uniform(0.9, 1.1)
+
+
 class Simulation:
     """A world, run once."""
 
@@ -294,7 +357,14 @@ class Simulation:
         self._turn = 0
         self._services = [world.pod.service.seconds(size) for size in world.mix.sizes]
         self._pixels = [pixels(size) for size in world.mix.sizes]
-        self._retries: list[tuple[float, float, int, int]] = []  # heap: when, first called, kind, tries
+        discovery = world.discovery
+        self._channels = (
+            [Channel(discovery, self._random, self._pods) for _ in range(discovery.callers)]
+            if discovery
+            else []
+        )
+        self._named: tuple[float, list[SimulatedPod]] = (-math.inf, [])  # what the DNS keeps, and until when
+        self._retries: list[tuple[float, float, int, int, int]] = []  # heap: when, then as `_try` takes them
         self.result = Result()
         self._window: dict[str, int] = dict.fromkeys(_TOTALS, 0)
         self._took: list[float] = []
@@ -323,25 +393,24 @@ class Simulation:
                 number = int(self._random.poisson(phase.rate * length))
                 dues = begin + length * np.sort(self._random.random(number))
                 kinds = self._random.choice(len(self._services), number, p=world.mix.shares)
-                for due, kind in zip(dues.tolist(), kinds.tolist(), strict=True):
+                who = self._random.integers(max(1, len(self._channels)), size=number)
+                for due, kind, caller in zip(dues.tolist(), kinds.tolist(), who.tolist(), strict=True):
                     self._try_those_due(due)
                     self._window["calls"] += 1
-                    self._try(due, due, kind, 1)
+                    self._try(due, due, kind, caller, 1)
                 self._try_those_due(begin + length)
                 yield self._env.timeout(length)
 
     def _try_those_due(self, now: float) -> None:
         while self._retries and self._retries[0][0] <= now:
-            when, called, kind, tries = heapq.heappop(self._retries)
-            self._try(when, called, kind, tries)
+            self._try(*heapq.heappop(self._retries))
 
-    def _try(self, now: float, called: float, kind: int, tries: int) -> None:
+    def _try(self, now: float, called: float, kind: int, caller: int, tries: int) -> None:
         world = self._world
         seconds = self._services[kind]
         if world.exponential:
             seconds = float(self._random.exponential(seconds))
-        self._turn = (self._turn + 1) % len(self._pods)
-        pod = self._pods[self._turn]
+        pod = self._whose_turn(now, caller)
         self._window["tries"] += 1
         admitted, when = pod.offer(now, self._pixels[kind], seconds)
         if admitted:
@@ -358,7 +427,20 @@ class Simulation:
         if tries >= policy.max_attempts or again > called + world.patience_seconds:
             self._window["lost"] += 1
             return
-        heapq.heappush(self._retries, (again, called, kind, tries + 1))
+        heapq.heappush(self._retries, (again, called, kind, caller, tries + 1))
+
+    def _whose_turn(self, now: float, caller: int) -> SimulatedPod:
+        if self._channels:
+            return self._channels[caller].pod(now, self._look_up)
+        self._turn = (self._turn + 1) % len(self._pods)
+        return self._pods[self._turn]
+
+    def _look_up(self, now: float) -> Sequence[SimulatedPod]:
+        """What the name has: an answer that is kept for a while, so it may lack the newest."""
+        discovery = self._world.discovery
+        if discovery is not None and now >= self._named[0]:
+            self._named = (now + discovery.name_seconds, list(self._pods))
+        return self._named[1]
 
     def _looks(self) -> Generator[simpy.Event, None, None]:
         world = self._world
@@ -394,7 +476,7 @@ class Simulation:
                 if self._starting:
                     self._starting.pop()
                 else:
-                    self._pods.pop()
+                    self._pods.pop().serves = False
 
     def _metric(self, pod: SimulatedPod, name: str) -> float:
         if name == "cpu":
@@ -430,23 +512,29 @@ class Simulation:
 
 # ---- what docs/capacity.md shows ---------------------------------------------------------------------------
 
+AGE = float(pod_settings(1)["SUPERPIXEL_MAX_CONNECTION_AGE_SECONDS"])
 MEASURED = Path(__file__).parent / "measured.json"
 SIZES = (1, 2, 5, 10, 20, 50, 100, 200)
 BURST = 4.0
 BEFORE_SECONDS, BURST_SECONDS, AFTER_SECONDS = 120.0, 420.0, 120.0
 FROM_PODS = (2, 10, 50)
 STEADY_HEADER = ("pods", "calls", "p99 ms", "model p99 ms", "tries refused", "lost")
-BURST_HEADER = ("pods", "at most", "metrics", "needed", "enough after, s", "calls lost", "pod hours")
+BURST_HEADER = ("pods", "at most", "metrics", "needed", "enough after, s", "calls lost", "pod hours", "runs")
+AGES = (0.0, 60.0, 120.0, 300.0, 600.0)
+AGE_HEADER = ("connections end after, s", "calls lost", "runs")
+RUN_PODS = 20
+"""Of one burst that many pods make so many runs: with few, chance is large, and a run short."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A burst, in figures.
+    """A burst, in figures: means over runs.
 
     Attributes:
         most: that the autoscaler may have.
-        enough_seconds: from the burst's start until as many pods serve as the model says; None: never.
-        lost: of all calls, those given up.
+        enough_seconds: from the burst's start until as many pods serve as the model says; None: in some run
+            never.
+        lost: of all calls, those given up, in each run.
         pod_hours: of the whole run.
     """
 
@@ -455,14 +543,28 @@ class Row:
     metrics: str
     needed: int
     enough_seconds: float | None
-    lost: float
+    lost: list[float]
     pod_hours: float
+
+    def lost_text(self) -> str:
+        """Their mean, and between which the runs are."""
+        mean = sum(self.lost) / len(self.lost)
+        return f"{mean:.1%}" + (f" ({min(self.lost):.1%} to {max(self.lost):.1%})" if self.lost[1:] else "")
 
     def cells(self) -> tuple[object, ...]:
         """Under `BURST_HEADER`."""
         enough = "never" if self.enough_seconds is None else f"{self.enough_seconds:.0f}"
         hours = f"{self.pod_hours:.2f}"
-        return self.pods, self.most, self.metrics, self.needed, enough, f"{self.lost:.2%}", hours
+        return (
+            self.pods,
+            self.most,
+            self.metrics,
+            self.needed,
+            enough,
+            self.lost_text(),
+            hours,
+            len(self.lost),
+        )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -514,9 +616,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     bursts = [row.cells() for row in rows]
     say_table(burst_title, BURST_HEADER, bursts)
+    few = min(options.bursts)
+    age_title = (
+        f"The burst from {few} pods, queue and cpu, by the age at which connections end (0: all know all)"
+    )
+    ages = []
+    for age in AGES:
+        row, _ = _burst(few, name, targets, pod, mix, advice["working"], target, options.start_seconds, age)
+        ages.append((f"{age:g}", row.lost_text(), len(row.lost)))
+    say_table(age_title, AGE_HEADER, ages)
     if options.docs:
-        tables = (steady_title + ":", markdown(STEADY_HEADER, steady))
-        renew("simulated", "\n\n".join((*tables, burst_title + ":", markdown(BURST_HEADER, bursts))))
+        tables = (
+            (steady_title, STEADY_HEADER, steady),
+            (burst_title, BURST_HEADER, bursts),
+            (age_title, AGE_HEADER, ages),
+        )
+        parts = [f"{title}:\n\n{markdown(header, rows)}" for title, header, rows in tables]
+        renew("simulated", "\n\n".join(parts))
     options.out.mkdir(parents=True, exist_ok=True)
     path = options.out / "load-autoscaling.svg"
     path.write_text(plots.draw_autoscaling(drawn))
@@ -525,7 +641,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _steady_row(pods: int, pod: Pod, mix: Mix, rate: float) -> tuple[object, ...]:
     seconds = max(60.0, min(3600.0, 200_000 / (rate * pods)))
-    world = World(pod, mix, (Phase(seconds, rate * pods),), None, pods)
+    world = World(pod, mix, (Phase(seconds, rate * pods),), None, pods, discovery=Discovery(AGE))
     result = Simulation(world).run(window_seconds=seconds)
     totals = result.totals
     return (
@@ -547,7 +663,9 @@ def _burst(
     rate: float,
     target: float,
     start_seconds: float,
+    age: float = AGE,
 ) -> tuple[Row, Result]:
+    """In figures, and one of the runs."""
     low, high = rate * pods, BURST * rate * pods
     phases = (Phase(BEFORE_SECONDS, low), Phase(BURST_SECONDS, high), Phase(AFTER_SECONDS, low))
     needed = {each: pods_needed(each, pod, mix, target) for each in (low, high)}
@@ -557,18 +675,39 @@ def _burst(
 
     most = math.ceil(BURST * pods)
     scaling = Autoscaler(targets, least=min(2, pods), most=most)
-    world = World(pod, mix, phases, scaling, pods, start_seconds=start_seconds)
-    result = Simulation(world, needed_at).run()
-    enough = next(
-        (
-            seconds - BEFORE_SECONDS
-            for seconds, there in zip(result.seconds, result.pods, strict=True)
-            if seconds > BEFORE_SECONDS and there >= needed[high]
-        ),
-        None,
+    world = World(
+        pod,
+        mix,
+        phases,
+        scaling,
+        pods,
+        start_seconds=start_seconds,
+        discovery=Discovery(age) if age else None,
     )
-    lost = result.totals["lost"] / result.totals["calls"]
-    return Row(pods, most, name, needed[high], enough, lost, result.pod_seconds / 3600), result
+    runs = max(1, RUN_PODS // pods)
+    results = [Simulation(replace(world, seed=1 + run), needed_at).run() for run in range(runs)]
+    enough = [
+        next(
+            (
+                seconds - BEFORE_SECONDS
+                for seconds, there in zip(result.seconds, result.pods, strict=True)
+                if seconds > BEFORE_SECONDS and there >= needed[high]
+            ),
+            None,
+        )
+        for result in results
+    ]
+    found = [seconds for seconds in enough if seconds is not None]
+    row = Row(
+        pods,
+        most,
+        name,
+        needed[high],
+        sum(found) / runs if len(found) == runs else None,
+        [result.totals["lost"] / result.totals["calls"] for result in results],
+        sum(result.pod_seconds for result in results) / 3600 / runs,
+    )
+    return row, results[0]
 
 
 if __name__ == "__main__":

@@ -46,6 +46,7 @@ class OwnServer:
     Attributes:
         cores: how many it may use.
         settings: how it was set, beyond the defaults.
+        ready_seconds: from its start until it was warm and served: what a new pod takes beside its image.
     """
 
     process: subprocess.Popen[str]
@@ -53,6 +54,7 @@ class OwnServer:
     metrics: str
     cores: int
     settings: Mapping[str, str]
+    ready_seconds: float
 
     @contextmanager
     def watched(self) -> Iterator[Vitals]:
@@ -116,6 +118,7 @@ def own_server(cores: int) -> Iterator[OwnServer]:
     settings = pod_settings(cores)
     ports = [f"--{name}=127.0.0.1:0" for name in ("listen", "health-listen", "metrics-listen")]
     os.sched_setaffinity(0, available[:cores])  # the child inherits it
+    start = time.monotonic()
     try:
         process = subprocess.Popen(  # noqa: S603 (our own)
             [sys.executable, "-m", "superpixel_service", "serve", *ports],
@@ -131,8 +134,9 @@ def own_server(cores: int) -> Iterator[OwnServer]:
     reader = threading.Thread(target=process.stderr.read, daemon=True)
     try:
         ready = _ready(process)
+        took = time.monotonic() - start
         reader.start()
-        yield OwnServer(process, ready["listen"], ready["metrics"], cores, settings)
+        yield OwnServer(process, ready["listen"], ready["metrics"], cores, settings, took)
     finally:
         process.terminate()
         try:
@@ -155,10 +159,3 @@ def _ready(process: subprocess.Popen[str]) -> dict[str, str]:
         if event.get("event") == "ready":
             return event
     raise SystemExit(f"the server ended with status {process.wait()}:\n" + "".join(lines[-5:]))
-
-
-def startup_seconds(cores: int) -> float:
-    """From the start of a server to its first answer on health: what a new pod takes beside its image."""
-    start = time.monotonic()
-    with own_server(cores):
-        return time.monotonic() - start

@@ -276,8 +276,6 @@ def point(offered: float, p99: float | None = 100.0, refused: float = 0.0, *, on
         p50=1.0,
         p90=1.0,
         p99=p99,
-        p99_low=p99,
-        p99_high=p99,
         p999=p99,
         refusal_p99=None,
         late=0.0,
@@ -297,16 +295,23 @@ def point(offered: float, p99: float | None = 100.0, refused: float = 0.0, *, on
     [
         ([point(10), point(20), point(30, 501)], 20),
         ([point(30, 501), point(20), point(10)], 20),
-        ([point(10), point(20, refused=0.01), point(30)], 10),
-        ([point(10), point(20, 501), point(30)], 10),
-        ([point(10), point(20, on_time=False), point(30)], 10),
+        ([point(10), point(20, refused=0.01), point(30, refused=0.02)], 10),
+        # One unlucky point, one lucky one, and one after which nothing is well.
+        ([point(10), point(20, 600), point(30, 300), point(40, 900)], 30),
+        ([point(10), point(20, 900), point(30, 499), point(40, 900)], 10),
+        ([point(10), point(20, 900), point(30, 600), point(40, 100)], 40),
+        ([point(10), point(20, 900), point(30, 800), point(40, 200)], 10),
+        ([point(10), point(20, refused=0.015), point(30), point(40, refused=0.1)], 30),
+        ([point(10), point(20, None), point(30)], 10),
+        ([point(10), point(20, 9999, on_time=False), point(30)], 30),
+        ([point(10), point(20, 100, on_time=False)], 10),
         ([point(10, 500.0)], 10),
         ([point(10, 501)], None),
         ([point(10, None)], None),
         ([], None),
     ],
 )
-def test_the_knee_is_the_highest_load_up_to_which_all_is_well(
+def test_the_knee_is_the_highest_load_up_to_which_all_is_well_but_for_chance(
     points: list[Point], found: float | None
 ) -> None:
     best = knee(points, 500)

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 from benchmarks.load.advice import advise
 from benchmarks.load.arrivals import Mix, Phase
-from benchmarks.load.capacity import Pod, Queue, ServiceTime, pods_needed, reaction
+from benchmarks.load.capacity import Pod, Queue, ServiceTime, pods_needed
 from benchmarks.load.simulate import (
     Autoscaler,
+    Channel,
+    Discovery,
     Policy,
     Rules,
     Scaling,
@@ -124,12 +126,6 @@ def test_pods_for_a_load() -> None:
     assert pods_needed(0.1, one, ONE_SIZE, 0.5) == 1
     with pytest.raises(ValueError, match="idle pod"):
         pods_needed(1, one, ONE_SIZE, 0.05)
-
-
-def test_an_autoscaler_that_doubles() -> None:
-    assert reaction(2, 13, 2.0, 45, 30) == [(0, 2), (45, 4), (75, 8), (105, 13)]
-    with pytest.raises(ValueError, match="above 1"):
-        reaction(2, 13, 1.0, 45, 30)
 
 
 def test_a_pod_survives_json() -> None:
@@ -306,6 +302,50 @@ def test_callers_take_turns() -> None:
     # Constant work and as many pods as calls at a time: by turns nobody waits as they would at a random pod.
     world = World(pod(1, 1.0), ONE_SIZE, (Phase(2000, 7.0),), None, pods=10)
     assert np.mean(Simulation(world).run(window_seconds=1000).waits) < 0.5 * 0.7 / 0.6
+
+
+def test_a_caller_finds_a_new_pod_when_a_connection_of_its_own_ends() -> None:
+    first, second, new = (SimulatedPod(pod(1, 1.0), born=0.0) for _ in range(3))
+    rules = Discovery(age_seconds=100.0, lookup_seconds=20.0)
+    channel = Channel(rules, np.random.default_rng(1), [first, second])
+    looks: list[float] = []
+
+    def look_up(now: float) -> list[SimulatedPod]:
+        looks.append(now)
+        return [second, new] if now > 1000 else [first, second, new]
+
+    seen = [channel.pod(half / 2, look_up) for half in range(2000)]
+    found = seen.index(new)
+    assert found == pytest.approx(2 * looks[0], abs=2)
+    assert 0 < looks[0] <= 100
+    assert seen[: found - 1 : 2] == [seen[0]] * len(seen[: found - 1 : 2])  # two take turns,
+    assert {each: seen[found:].count(each) for each in seen} == pytest.approx(
+        dict.fromkeys((first, second, new), (2000 - found) / 3), abs=1
+    )  # then three
+    # Three connections, each of which ends in 90 to 110 s; some ends lie together.
+    assert 1000 / 110 < len(looks) <= 1000 / 90 * 3
+    assert min(np.diff(looks)) >= 20
+    # One that drains is left at once, and the name is looked up.
+    first.serves, before = False, len(looks)
+    assert {channel.pod(1020 + call, look_up) for call in range(6)} == {second, new}
+    assert len(looks) == before + 1
+
+
+def test_the_longer_connections_live_the_more_of_a_burst_is_lost() -> None:
+    world = World(
+        pod(1, 0.1, max_calls=30),
+        ONE_SIZE,
+        (Phase(60, 10), Phase(300, 56)),
+        Autoscaler({"cpu": 0.8}, least=2, most=8),
+        pods=2,
+    )
+
+    def lost(discovery: Discovery | None) -> int:
+        return Simulation(replace(world, discovery=discovery)).run().totals["lost"]
+
+    at_once, soon, late = lost(None), lost(Discovery(60.0)), lost(Discovery(600.0))
+    assert at_once <= soon
+    assert soon < 0.8 * late
 
 
 def test_the_autoscaler_follows_a_burst_once_pods_have_started() -> None:

@@ -43,12 +43,12 @@ def test_a_sweep_goes_beyond_what_the_server_can_do(report: Path) -> None:
         assert 0 < point["answered"] <= point["offered"]
         assert point["failed"] == 0
         assert 0 < point["p50"] <= point["p90"] <= point["p99"] <= point["p999"]
-        assert point["p99_low"] <= point["p99"] <= point["p99_high"]
         assert 0 < point["busy_cores"] < 2
         assert point["peak_bytes"] > 30e6
         accounted = point["answered"] / point["offered"] + point["refused"] + point["failed"]
         assert accounted == pytest.approx(1)
     assert found["server"]["own"] is True
+    assert found["server"]["ready_seconds"] > 0
     assert set(found["calibration"]) == {"64x48", "320x200"}
     pod, mix = Pod.from_json(found["pod"]), Mix.parse(found["mix"])
     assert pod.max_calls == int(pod_settings(1)["SUPERPIXEL_MAX_INFLIGHT_CALLS"])

@@ -216,6 +216,12 @@ def test_what_is_compiled_on_a_node_is_kept_where_a_pod_can_write(everything: di
         assert {"compute", "utility"} == set(variables["NVIDIA_DRIVER_CAPABILITIES"].split(","))
 
 
+def test_the_driver_is_found_where_a_device_plugin_mounts_it() -> None:
+    """GKE's does so at this path, and says nothing to the loader."""
+    assert "/usr/local/nvidia/lib64" in environment(image("cuda"))["LD_LIBRARY_PATH"].split(":")
+    assert "LD_LIBRARY_PATH" not in environment(image("cpu"))
+
+
 # ---- locks -------------------------------------------------------------------------------------------------
 
 

@@ -8,14 +8,16 @@ from typing import Any
 
 import pytest
 import yaml
+from benchmarks.load.simulate import BURST, MEASURED
 
 from superpixel_service import config
-from superpixel_service.client.wire import service_config
+from superpixel_service.client.wire import channel_options, service_config
 from superpixel_service.interceptors import SERVICE
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 from tests.deploy.conftest import DEPLOY, FULL, OVERLAYS, ROOT, TOOLS, Rendered, kustomize, with_full_overlays
 
 NAMESPACE = "superpixel"
+README = (DEPLOY / "README.md").read_text()
 KUBERNETES = ("1.30", "1.37")
 """The oldest with all that the manifests use, and the newest whose schemas there are."""
 EXPLAINED = {"CKV_K8S_43", "CKV_K8S_15"}  # in annotations of deployment.yaml
@@ -161,6 +163,8 @@ def test_ports_are_those_that_the_server_listens_on(rendered: Rendered, settings
     for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
         assert rendered.container[probe]["grpc"]["port"] == listens["health"]
         assert rendered.container[probe]["grpc"].get("service", "") in ("", SERVICE)
+    # A pod is ready by what its callers watch.
+    assert rendered.container["readinessProbe"]["grpc"]["service"] == SERVICE
     (port,) = rendered.one("Service")["spec"]["ports"]
     assert (ports[port["targetPort"]], port["port"]) == (listens["grpc"], listens["grpc"])
     calls, scrapes = rendered.one("NetworkPolicy")["spec"]["ingress"]
@@ -194,6 +198,60 @@ def test_selectors_find_the_pods_and_callers_are_others(rendered: Rendered) -> N
         assert not selects(caller["podSelector"], labels)
     assert set(spec["policyTypes"]) == {"Ingress", "Egress"}
     assert "egress" not in spec
+
+
+def test_the_network_policy_lets_in_callers_and_prometheus_alone(rendered: Rendered) -> None:
+    spec = rendered.one("NetworkPolicy")["spec"]
+
+    def allowed(pod: dict[str, str], namespace: dict[str, str], *, own: bool = False) -> set[str]:
+        """Ports that such a pod may reach; `own`: in the policy's namespace."""
+        found = set()
+        for rule in spec["ingress"]:
+            for peer in rule["from"]:
+                there = selects(peer["namespaceSelector"], namespace) if "namespaceSelector" in peer else own
+                if there and ("podSelector" not in peer or selects(peer["podSelector"], pod)):
+                    found |= {port["port"] for port in rule["ports"]}
+        return found
+
+    caller, other = {"superpixel-client": "true"}, {"app": "other"}
+    # Kubernetes gives each namespace its name as a label.
+    here, shop, monitoring = (
+        {"kubernetes.io/metadata.name": name} for name in (NAMESPACE, "shop", "monitoring")
+    )
+    assert '`superpixel-client: "true"`' in README
+    assert allowed(caller, here, own=True) == {"grpc"}
+    assert allowed(caller, shop | caller) == {"grpc"}
+    assert allowed(other, monitoring) == {"metrics"}
+    for pod, namespace in ((other, shop | caller), (caller, shop), (other, shop)):
+        assert not allowed(pod, namespace)
+    assert not allowed(other, here, own=True)
+
+
+def test_the_services_name_has_every_pods_address(rendered: Rendered) -> None:
+    """A cluster address would keep each caller's one connection, and all its calls, at one pod."""
+    assert rendered.one("Service")["spec"]["clusterIP"] == "None"
+
+
+def test_pods_are_spread_over_nodes_and_zones(rendered: Rendered) -> None:
+    spread = rendered.pod["spec"]["topologySpreadConstraints"]
+    # Labels that every node has; a key that no node has spreads nothing.
+    assert {each["topologyKey"] for each in spread} == {
+        "kubernetes.io/hostname",
+        "topology.kubernetes.io/zone",
+    }
+
+
+def test_secrets_are_those_that_the_readme_makes(everything: dict[str, Rendered]) -> None:
+    commands = re.findall(r"create secret generic (\S+)((?: --from-file=\S+)+)", README)
+    made = {name: set(re.findall(r"--from-file=(\S+)", files)) for name, files in commands}
+    wanted = {
+        volume["secret"]["secretName"]: {item["key"] for item in volume["secret"]["items"]}
+        for rendered in everything.values()
+        for volume in rendered.pod["spec"]["volumes"]
+        if "secret" in volume
+    }
+    assert made == wanted
+    assert wanted
 
 
 def test_names_that_objects_call_each_other_by_exist(rendered: Rendered) -> None:
@@ -246,12 +304,56 @@ def test_the_service_config_is_the_packages(rendered: Rendered) -> None:
     assert json.loads(service_config())["healthCheckConfig"] == told["healthCheckConfig"]
 
 
+def test_scraped_pods_have_the_job_that_rules_and_dashboard_select(everything: dict[str, Rendered]) -> None:
+    rendered = everything["cpu-full"]
+    monitor = rendered.one("PodMonitor")["spec"]
+    job = rendered.pod["metadata"]["labels"][monitor["jobLabel"]]
+    board = rendered.config_map("superpixel-dashboard")["superpixel.json"].replace('\\"', '"')
+    for text in (json.dumps(rendered.one("PrometheusRule")["spec"]).replace('\\"', '"'), board):
+        assert set(re.findall(r'\bjob=~?"([^"]*)"', text)) == {job}
+
+
+def test_the_adapter_finds_the_pod_of_a_series(everything: dict[str, Rendered]) -> None:
+    text = everything["cpu-full"].config_map("superpixel-adapter-rules")["rules.yaml"]
+    (rule,) = yaml.safe_load(text)["rules"]
+    overrides = rule["resources"]["overrides"]
+    # The operator's labels of a scraped pod, and Kubernetes' names of what they stand for.
+    assert overrides == {name: {"resource": name} for name in ("namespace", "pod")}
+    assert set(re.findall(r"(\w+)!=", rule["seriesQuery"])) == set(overrides)
+
+
 # ---- sizes -------------------------------------------------------------------------------------------------
 
 
 def test_a_pod_has_the_time_to_drain(rendered: Rendered, settings: config.Settings) -> None:
     pause = rendered.container["lifecycle"]["preStop"]["sleep"]["seconds"]
     assert rendered.pod["spec"]["terminationGracePeriodSeconds"] >= pause + settings.grace_seconds + 5
+    # Whoever looks the name up again meanwhile does not find it there.
+    assert 1000 * pause > dict(channel_options())["grpc.dns_min_time_between_resolutions_ms"]
+
+
+def test_a_pod_has_the_time_to_start(everything: dict[str, Rendered]) -> None:
+    """Several times what `make load` measured; with a GPU, where kernels are compiled first, more."""
+    measured = json.loads(MEASURED.read_text())["server"]["ready_seconds"]
+
+    def patience(name: str) -> float:
+        probe = everything[name].container["startupProbe"]
+        return float(probe["periodSeconds"] * probe["failureThreshold"])
+
+    assert min(patience(name) for name in everything) > 5 * measured
+    assert patience("nvidia") > patience("cpu")
+
+
+def test_the_autoscaler_has_room_and_an_eviction_leaves_pods(everything: dict[str, Rendered]) -> None:
+    for rendered in everything.values():
+        for scaler in rendered.all("HorizontalPodAutoscaler"):
+            least, most = scaler["spec"]["minReplicas"], scaler["spec"]["maxReplicas"]
+            assert f"| {least} to {most} pods of " in README
+            assert most >= BURST * least  # the burst that docs/capacity.md simulates
+            (budget,) = rendered.all("PodDisruptionBudget")
+            away = budget["spec"]["maxUnavailable"]
+            assert isinstance(away, int)  # a share of few pods may be all of them
+            assert 1 <= away < least
 
 
 def test_the_memory_limit_holds_the_budgets(rendered: Rendered, settings: config.Settings) -> None:

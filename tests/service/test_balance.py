@@ -364,3 +364,19 @@ def test_a_headless_services_new_pods_are_found() -> None:
             assert first.exit_code() == 0
             wait_until(lambda: handled(third) > 10)
         assert callers.errors == []
+
+
+def test_a_pod_that_is_added_gets_calls_once_connections_are_of_age() -> None:
+    """Nobody goes: only the end of an old connection makes the client look the name up again."""
+    flags = (*FLAGS, "--max-connection-age-seconds=3")
+    with Names() as names, ExitStack() as stack:
+        first = stack.enter_context(running_server(*flags))
+        port = first.listen.rpartition(":")[2]
+        added = stack.enter_context(running_server(*flags, f"--listen=127.0.0.2:{port}"))
+        names.addresses = ["127.0.0.1"]
+        client = stack.enter_context(Client(f"dns://127.0.0.1:{names.port}/superpixel.test:{port}"))
+        call_until_all_have_served(client, [first])
+        names.addresses = ["127.0.0.1", "127.0.0.2"]
+        with Callers(client) as callers:
+            wait_until(lambda: handled(added) > 10)
+        assert callers.errors == []
