@@ -1,0 +1,86 @@
+"""What deploy/README.md has people write and run for their cluster, as far as no cluster is needed."""
+
+import base64
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from superpixel_service.auth import parse_tokens
+from tests.deploy.conftest import DEPLOY, TOOLS, kustomize, with_full_overlays
+from tests.service.certificates import Authority
+
+TEXT = (DEPLOY / "README.md").read_text()
+OVERLAY = re.compile(r"^ *```yaml\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+def adapted(tmp_path: Path) -> list[dict[str, Any]]:
+    """All objects of an overlay with all that the document says of clusters that differ."""
+    copy = with_full_overlays(tmp_path)
+    file = copy / "overlays" / "nvidia-mtls-full" / "kustomization.yaml"
+    overlay = yaml.safe_load(file.read_text())
+    for block in OVERLAY.findall(TEXT):
+        for field, entries in yaml.safe_load(block).items():
+            overlay[field] = [*overlay.get(field, ()), *entries]
+    file.write_text(yaml.safe_dump(overlay))
+    return list(yaml.safe_load_all(kustomize(file.parent)))
+
+
+def test_an_overlay_for_a_cluster_that_differs(adapted: list[dict[str, Any]]) -> None:
+    (account,) = [found for found in adapted if found["kind"] == "ServiceAccount"]
+    (deployment,) = [found for found in adapted if found["kind"] == "Deployment"]
+    pod = deployment["spec"]["template"]["spec"]
+    assert account["imagePullSecrets"] == [{"name": "registry"}]
+    assert pod["serviceAccountName"] == account["metadata"]["name"]
+    assert pod["runtimeClassName"] == "nvidia"
+    for kind in ("PodMonitor", "PrometheusRule"):
+        (found,) = [found for found in adapted if found["kind"] == kind]
+        assert found["metadata"]["labels"]["release"] == "kube-prometheus-stack"
+    # The stack's label is nobody's selector: pods of before would not be found any more.
+    assert "release" not in str(deployment["spec"]["selector"])
+
+
+def test_the_secrets_of_mtls_are_made_as_the_manifests_mount_them(
+    adapted: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    (block,) = [
+        block
+        for block in re.findall(r"^```sh\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+        if "secret" in block
+    ]
+    pair = (authority := Authority()).issue("superpixel.superpixel")
+    for name, data in (("tls.crt", pair.chain), ("tls.key", pair.key), ("ca.crt", authority.pem)):
+        (tmp_path / name).write_bytes(data)
+    path = os.pathsep.join((str(TOOLS), str(Path(sys.executable).parent), os.environ["PATH"]))
+    made = {}
+    for line in block.splitlines():
+        kubectl = shlex.split(line)[0] == "kubectl"
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", line + (" --dry-run=client -o yaml" if kubectl else "")],
+            cwd=tmp_path,
+            env={**os.environ, "PATH": path},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert done.returncode == 0, done.stderr
+        if kubectl:
+            document = yaml.safe_load(done.stdout)
+            made[document["kind"], document["metadata"]["name"]] = document
+    (deployment,) = [found for found in adapted if found["kind"] == "Deployment"]
+    mounted = [v["secret"] for v in deployment["spec"]["template"]["spec"]["volumes"] if "secret" in v]
+    assert ("Namespace", deployment["metadata"]["namespace"]) in made
+    assert len(mounted) == 2
+    for secret in mounted:
+        found = made["Secret", secret["secretName"]]
+        assert found["metadata"]["namespace"] == deployment["metadata"]["namespace"]
+        assert {item["key"] for item in secret["items"]} == set(found["data"])
+    (token,) = parse_tokens(base64.b64decode(made["Secret", "superpixel-tokens"]["data"]["tokens"]))
+    assert token.name == "annotation-backend"
