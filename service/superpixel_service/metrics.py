@@ -15,7 +15,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from superpixel_service import __version__
+from superpixel_service import __version__, logs
 from superpixel_service.admission import LaneState
 from superpixel_service.auth import Tokens
 from superpixel_service.calls import CallEvent, ImageEvent
@@ -237,7 +237,12 @@ class _Collector(Collector):
         unanswered = GaugeMetricFamily(
             "superpixel_stream_images", "Images of streams, taken in and not yet answered.", state.unanswered
         )
-        return depth, pixels, held, streams, unanswered, *self._of_engine()
+        dropped = CounterMetricFamily(
+            "superpixel_log_lines_dropped",
+            "Lines of the log that were not written, for want of a reader or of room.",
+            logs.dropped(),
+        )
+        return depth, pixels, held, streams, unanswered, dropped, *self._of_engine()
 
     def _of_engine(self) -> Iterator[Metric]:
         stages = CounterMetricFamily(

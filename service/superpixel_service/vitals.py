@@ -114,5 +114,5 @@ class Vitals:
             changed = {name: well for name, well in checks.items() if self._checks[name] is not well}
             self._checks = checks
             if changed:
-                log.info("health", **checks)
                 self._on_change(checks)
+                log.info("health", **checks)

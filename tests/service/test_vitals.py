@@ -196,7 +196,9 @@ def test_callers_may_ask_whether_the_server_is_still_there(port: str) -> None:
             while ping.to_bytes(8) not in answered:
                 events = caller.receive_data(connection.recv(1 << 16))
                 assert not any(isinstance(event, h2.events.ConnectionTerminated) for event in events)
-                answered += [event.ping_data for event in events if isinstance(event, h2.events.PingAckReceived)]
+                answered += [
+                    event.ping_data for event in events if isinstance(event, h2.events.PingAckReceived)
+                ]
             time.sleep(5.1 if ping < 3 else 1.0)
         connection.setblocking(False)
         with pytest.raises(BlockingIOError):  # nothing was said to the last one but its answer
