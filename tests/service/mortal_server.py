@@ -44,6 +44,18 @@ def fail_now_and_then() -> None:
     kernels.segment = fail  # type: ignore[assignment]
 
 
+def hang_on_large() -> None:
+    """From now on the kernels never come back from a large image, and do the small ones."""
+    whole = kernels.segment
+
+    def segment(image: object, *arguments: object, **named: object) -> kernels.Hierarchy:
+        while image.shape[0] > 64:  # type: ignore[attr-defined]
+            time.sleep(1)
+        return whole(image, *arguments, **named)  # type: ignore[arg-type]
+
+    kernels.segment = segment  # type: ignore[assignment]
+
+
 def hang() -> None:
     """From now on the kernels never come back, as where a driver hangs."""
 
@@ -66,7 +78,10 @@ def leak() -> None:
     kernels.segment = keep  # type: ignore[assignment]
 
 
-ORDERS = {order.__name__: order for order in (end_a_worker, lose_the_device, fail_now_and_then, hang, leak)}
+ORDERS = {
+    order.__name__: order
+    for order in (end_a_worker, lose_the_device, fail_now_and_then, hang, hang_on_large, leak)
+}
 
 
 def obey(file: Path) -> None:

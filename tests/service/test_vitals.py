@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -108,6 +109,27 @@ def test_a_dead_engine_ends_the_server_for_a_restart(fault: str, tmp_path: Path)
         assert told[:2] == ["SERVING", "NOT_SERVING"]
 
 
+def test_a_worker_that_hangs_is_seen_while_another_works(tmp_path: Path) -> None:
+    with mortal_server(tmp_path, "--workers=2", "--step-limit-seconds=2") as mortal:
+        server = mortal.server
+        mortal.order("hang_on_large")
+        hung = server.stub.Segment.future(SMALL)
+        low, end = request(raw(scene(4000, 60)), 5), time.monotonic() + PATIENCE_SECONDS
+        codes = set()
+
+        def keep_busy() -> None:
+            while server.process.poll() is None and time.monotonic() < end:
+                codes.add(server.stub.Segment.future(low).code())
+
+        with ThreadPoolExecutor(4) as pool:
+            for done in [pool.submit(keep_busy) for _ in range(4)]:
+                done.result()
+        assert server.exit_code(0) == EXIT_ENGINE_DEAD
+        assert refusal_of(hung.exception()).reason == "DEVICE_LOST"
+        assert codes <= {grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE}
+        assert server.wait_for_line("engine_dead")["check"] == "queue"
+
+
 def test_all_who_watch_health_are_told_before_a_dead_server_ends(tmp_path: Path) -> None:
     with mortal_server(tmp_path, "--workers=1") as mortal:
         told = watched_health(mortal.server, watchers=100)
@@ -149,8 +171,8 @@ class Slow:
     def suspect(self) -> bool:
         return False
 
-    def progress(self) -> object:
-        return self.step if self.busy else None
+    def progress(self) -> dict[str, object]:
+        return {"worker 0": self.step} if self.busy else {}
 
     def prove(self, seconds: float) -> bool:  # noqa: ARG002
         return True
