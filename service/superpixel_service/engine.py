@@ -400,7 +400,7 @@ class Engine:
         return self._failures >= _FAILURES_OF_A_SUSPECT
 
     def progress(self) -> dict[str, object]:
-        """Where each worker that has something to do stands, by its name: unequal when a step was begun since.
+        """Where each worker with something to do stands, by its name: unequal when a step was begun since.
 
         Work that is held is not to be done.
         """

@@ -297,7 +297,7 @@ class _FilesCollector(Collector):
         )
         current = GaugeMetricFamily(
             "superpixel_file_current",
-            "1 while the file is in use as it is on the disk; 0 while that cannot be used, and an older one is.",
+            "1 while the file is in use as it is on the disk; 0 while that cannot be used, but an older one.",
             labels=["file"],
         )
         if self._tls is not None:

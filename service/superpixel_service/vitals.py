@@ -34,7 +34,7 @@ class Patient(Protocol):
         """Whether it should prove that it works."""
 
     def progress(self) -> Mapping[str, object]:
-        """Where each part that has something to do stands, by its name: unequal when a step was begun since."""
+        """Where each part with something to do stands, by its name: unequal when a step was begun since."""
 
     def prove(self, seconds: float) -> bool:
         """Have a sample done; whether that came to an answer in time."""

@@ -66,6 +66,19 @@ def hang() -> None:
     kernels.segment = never
 
 
+def hold_until_told() -> None:
+    """From now on every image waits for a file whose name ends with `.go`."""
+    whole, file = kernels.segment, Path(os.environ["MORTAL_ORDERS"])
+
+    def segment(*arguments: object, **named: object) -> kernels.Hierarchy:
+        file.with_suffix(".held").touch()
+        while not file.with_suffix(".go").exists():
+            time.sleep(0.01)
+        return whole(*arguments, **named)  # type: ignore[arg-type]
+
+    kernels.segment = segment  # type: ignore[assignment]
+
+
 def leak() -> None:
     """From now on something of every image stays for ever."""
     whole = kernels.segment
@@ -80,7 +93,15 @@ def leak() -> None:
 
 ORDERS = {
     order.__name__: order
-    for order in (end_a_worker, lose_the_device, fail_now_and_then, hang, hang_on_large, leak)
+    for order in (
+        end_a_worker,
+        lose_the_device,
+        fail_now_and_then,
+        hang,
+        hang_on_large,
+        hold_until_told,
+        leak,
+    )
 }
 
 
@@ -91,5 +112,8 @@ def obey(file: Path) -> None:
     file.with_suffix(".done").touch()
 
 
-threading.Thread(target=obey, args=(Path(os.environ["MORTAL_ORDERS"]),), daemon=True).start()
+from_the_file = threading.Thread(target=obey, args=(Path(os.environ["MORTAL_ORDERS"]),), daemon=True)
+from_the_file.start()
+if Path(os.environ["MORTAL_ORDERS"]).exists():  # given before the server was
+    from_the_file.join()
 sys.exit(main())

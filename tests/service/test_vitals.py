@@ -9,13 +9,16 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import grpc
 import h2.connection
 import h2.events
 import pytest
 
+from superpixel_service.config import Settings
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
+from superpixel_service.server import Server
 from superpixel_service.vitals import CHECKS, Vitals
 from tests.service.harness import (
     PATIENCE_SECONDS,
@@ -225,6 +228,38 @@ def test_callers_may_ask_whether_the_server_is_still_there(port: str) -> None:
         connection.setblocking(False)
         with pytest.raises(BlockingIOError):  # nothing was said to the last one but its answer
             connection.recv(1)
+
+
+def test_a_connection_is_ended_at_its_age() -> None:
+    """By GOAWAY, though nothing is said on it."""
+    with running_server("--max-connection-age-seconds=1") as server, ExitStack() as stack:
+        host, _, number = server.listen.rpartition(":")
+        connection = stack.enter_context(socket.create_connection((host, int(number)), PATIENCE_SECONDS))
+        caller = h2.connection.H2Connection()
+        caller.initiate_connection()
+        connection.sendall(caller.data_to_send())
+        received = b""
+        while b"max_age" not in received:  # the frame's text; h2 reads nothing that comes after it
+            data = connection.recv(1 << 16)
+            assert data, received
+            received += data
+
+
+def test_connections_have_an_age_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[dict[str, int]] = []
+    grpc_server = grpc.server
+
+    def recording(*arguments: Any, options: Any, **named: Any) -> grpc.Server:
+        given.append(dict(options))
+        return grpc_server(*arguments, options=options, **named)
+
+    monkeypatch.setattr(grpc, "server", recording)
+    settings = Settings()
+    Server(settings)
+    (main,) = [options for options in given if "grpc.max_connection_age_ms" in options]
+    assert main["grpc.max_connection_age_ms"] == 600_000
+    # A stream ends itself at that age, when what it took in is answered: until then gRPC leaves it alone.
+    assert main["grpc.max_connection_age_grace_ms"] == 600_000 + 1000 * settings.grace_seconds
 
 
 def test_connections_are_ended_at_their_age_and_no_call_is_lost() -> None:
