@@ -95,6 +95,16 @@ def test_lines_beyond_those_that_may_wait_are_dropped_and_counted(monkeypatch: p
     os.close(descriptor)
 
 
+def test_what_a_full_disk_does_not_take_is_dropped_and_counted() -> None:
+    descriptor = os.open("/dev/full", os.O_WRONLY)
+    writer = logs.LineWriter(descriptor)
+    for _ in range(3):
+        writer.write("no space left\n")
+    writer.wait(PATIENCE_SECONDS)
+    assert writer.dropped == 3
+    os.close(descriptor)
+
+
 def test_what_cannot_be_told_keeps_nothing_else_from_being_told() -> None:
     told: list[float] = []
     teller: Teller[int] = Teller(lambda event: told.append(1 / event))
