@@ -147,6 +147,19 @@ image-check: install ## Both images built twice on a fresh Debian, started, a ph
 soak: install ## Mixed callers against a real server for SOAK_SECONDS (twenty minutes)
 	$(BIN)/python -m tests.service.soak --seconds $(SOAK_SECONDS)
 
+OVERLOAD_SECONDS ?= 60
+
+.PHONY: overload
+overload: install ## Three times as many calls as a server can do, beside goals (two minutes; the machine to itself)
+	$(BIN)/python -m tests.service.overload --seconds $(OVERLOAD_SECONDS)
+
+RESTARTS ?= 10
+
+.PHONY: rolling-restart
+rolling-restart: install ## Three servers under load restarted one by one, RESTARTS times (ten); no call may be lost
+	SUPERPIXEL_TEST_RESTARTS=$(RESTARTS) $(BIN)/python -m pytest tests/service/test_balance.py -k rolling_restarts \
+	  --timeout 1800
+
 .PHONY: lint
 lint: install frontend-install ## Formatting, lint, types, the contract and its generated code
 	$(BIN)/ruff format --check .

@@ -399,17 +399,21 @@ class Engine:
         """Whether there were so many bugs in a row that the engine should prove that it works."""
         return self._failures >= _FAILURES_OF_A_SUSPECT
 
-    def progress(self) -> object:
-        """Unequal whenever a step was begun since; None: nothing is to be done.
+    def progress(self) -> dict[str, object]:
+        """Where each worker with something to do stands, by its name: unequal when a step was begun since.
 
         Work that is held is not to be done.
         """
-        jobs = [worker.job for worker in self._workers]
-        at = [(id(job), job.token.steps) for job in jobs if job is not None and not job.token.waiting]
-        if not at and not any(jobs):
+        jobs = {f"worker {number}": worker.job for number, worker in enumerate(self._workers)}
+        at: dict[str, object] = {
+            name: (job.admitted, job.token.steps)
+            for name, job in jobs.items()
+            if job is not None and not job.token.waiting
+        }
+        if not any(jobs.values()):
             # What waits and is not taken is a queue that got stuck.
-            at = [(0, state.depth) for state in self._queue.lanes().values() if state.depth]
-        return at or None
+            at = {lane.value: state.depth for lane, state in self._queue.lanes().items() if state.depth}
+        return at
 
     def prove(self, seconds: float) -> bool:
         """Have the sample done, as a caller would; whether that came to an answer in time.

@@ -1,12 +1,15 @@
 """A line for each call and each refused image, and the server's own events: JSON, or text on a terminal."""
 
+import atexit
 import logging
+import os
 import sys
 from typing import Literal
 
 import structlog
 
 from superpixel_service.calls import CallEvent, ImageEvent
+from superpixel_service.telling import Teller
 
 log = structlog.get_logger()
 
@@ -14,9 +17,71 @@ _LONGEST_IMAGE_ID = 128
 """Characters of a caller's name for an image that are worth a place in the log."""
 
 
+_MOST_LINES_WAITING = 1 << 14
+"""Some megabytes, and seconds of a busy server, for a reader that is slow for a while."""
+
+_FLUSH_SECONDS = 2.0
+
 _GRPC_NATIVE = "grpc._cython.cygrpc"
 _NOT_TEXT = "Invalid encoding on"
 """So gRPC begins to tell, with a traceback, of metadata that is not UTF-8; it takes that for Latin-1."""
+
+
+class LineWriter:
+    """Writes lines from a thread of its own, so that no reader can hold up the server or end it.
+
+    Lines that cannot be written (no reader any more, a full disk) are dropped, and so are those that come
+    while too many wait for a reader that has stalled.
+
+    Args:
+        descriptor: an open file to write to.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._lines: Teller[str] = Teller(self._write_now)
+        self._overflowed = self._failed = 0  # each counted on one thread at a time
+
+    @property
+    def dropped(self) -> int:
+        """Lines dropped so far."""
+        return self._overflowed + self._failed
+
+    def write(self, line: str) -> None:
+        """Have a line written, soon; one caller at a time."""
+        if self._lines.waiting() < _MOST_LINES_WAITING:
+            self._lines.put(line)
+        else:
+            self._overflowed += 1
+
+    def flush(self) -> None:
+        """Nothing: asked for after every line, as of a file."""
+
+    def wait(self, seconds: float) -> None:
+        """Until all that came before is written or dropped, at most so long."""
+        self._lines.flush(seconds)
+
+    def _write_now(self, line: str) -> None:
+        left = memoryview(line.encode("utf-8", "backslashreplace"))
+        try:
+            while left:
+                left = left[os.write(self._descriptor, left) :]
+        except OSError:
+            self._failed += 1
+
+
+_writers: list[LineWriter] = []
+
+
+def flush() -> None:
+    """Wait, for a moment at most, until what was logged is written: before others write to standard error."""
+    for writer in _writers:
+        writer.wait(_FLUSH_SECONDS)
+
+
+def dropped() -> int:
+    """Lines of the log that were not written, for want of a reader or of room."""
+    return sum(writer.dropped for writer in _writers)
 
 
 def configure(level: str, log_format: Literal["auto", "json", "console"]) -> None:
@@ -28,6 +93,9 @@ def configure(level: str, log_format: Literal["auto", "json", "console"]) -> Non
         else structlog.processors.JSONRenderer(sort_keys=False)
     )
     format_errors = [] if console else [structlog.processors.format_exc_info]
+    writer = LineWriter(sys.stderr.fileno())
+    _writers.append(writer)
+    atexit.register(flush)
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -36,7 +104,7 @@ def configure(level: str, log_format: Literal["auto", "json", "console"]) -> Non
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(writer),  # type: ignore[arg-type]  # it asks for no more
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(handlers=[_Forward()], level=level.upper(), force=True)

@@ -1,6 +1,7 @@
 """What Prometheus sees, from a registry of our own. Every label value comes from a closed set."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
 from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import (
@@ -15,7 +16,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from superpixel_service import __version__
+from superpixel_service import __version__, logs
 from superpixel_service.admission import LaneState
 from superpixel_service.auth import Tokens
 from superpixel_service.calls import CallEvent, ImageEvent
@@ -24,6 +25,7 @@ from superpixel_service.engine import ALGORITHM_VERSION, ENGINE_STAGES, Engine
 from superpixel_service.orders import Answer, CacheUse, Lane
 from superpixel_service.streams import StreamsState
 from superpixel_service.tls import ServerTls
+from superpixel_service.watched import WatchedFiles
 
 # Steps of 1, 2, 5: a percentile read off a histogram is at most a bucket's width wrong.
 _CALL_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60)
@@ -237,7 +239,12 @@ class _Collector(Collector):
         unanswered = GaugeMetricFamily(
             "superpixel_stream_images", "Images of streams, taken in and not yet answered.", state.unanswered
         )
-        return depth, pixels, held, streams, unanswered, *self._of_engine()
+        dropped = CounterMetricFamily(
+            "superpixel_log_lines_dropped",
+            "Lines of the log that were not written, for want of a reader or of room.",
+            logs.dropped(),
+        )
+        return depth, pixels, held, streams, unanswered, dropped, *self._of_engine()
 
     def _of_engine(self) -> Iterator[Metric]:
         stages = CounterMetricFamily(
@@ -288,12 +295,21 @@ class _FilesCollector(Collector):
             "superpixel_certificate_expiry_timestamp_seconds",
             "When the certificate in use ends, in seconds since 1970.",
         )
+        current = GaugeMetricFamily(
+            "superpixel_file_current",
+            "1 while the file is in use as it is on the disk; 0 while that cannot be used, but an older one.",
+            labels=["file"],
+        )
         if self._tls is not None:
             expires.add_metric([], self._tls.files.value().expires)
-            for result, count in self._tls.files.reloads.items():
-                reloads.add_metric([self._tls.files.name, result], count)
+            self._tell_of(self._tls.files, reloads, current)
         if self._tokens is not None:
             self._tokens.file.value()
-            for result, count in self._tokens.file.reloads.items():
-                reloads.add_metric([self._tokens.file.name, result], count)
-        return reloads, expires
+            self._tell_of(self._tokens.file, reloads, current)
+        return reloads, current, expires
+
+    @staticmethod
+    def _tell_of(file: WatchedFiles[Any], reloads: CounterMetricFamily, current: GaugeMetricFamily) -> None:
+        for result, count in file.reloads.items():
+            reloads.add_metric([file.name, result], count)
+        current.add_metric([file.name], file.current)

@@ -116,7 +116,7 @@ class Server:
             self._queue.lanes,
             self._streams.state,
             self._engine,
-            self._teller.flush,
+            functools.partial(self._teller.flush, _LAST_WORDS_SECONDS),
             self._tls,
             self._tokens,
         )
@@ -217,9 +217,9 @@ class Server:
         self._metrics.set_health(checks)
 
     def _engine_died(self, check: str) -> None:
-        log.critical("engine_dead", check=check)
         self._queue.close(DeviceLost)
         self._engine.abort()
+        log.critical("engine_dead", check=check)
         self._on_dead()
 
     def abort(self) -> None:

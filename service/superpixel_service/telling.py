@@ -11,6 +11,10 @@ import time
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+import structlog
+
+log = structlog.get_logger()
+
 Event = TypeVar("Event")
 
 # The thread that tells wants the interpreter for itself, just when the answer is to be sent. It waits until
@@ -22,7 +26,7 @@ class Teller(Generic[Event]):
     """Tells of events in their order, on a thread of its own.
 
     Args:
-        tell: told of each event; must not raise.
+        tell: told of each event. What it raises is logged.
     """
 
     def __init__(self, tell: Callable[[Event], None]) -> None:
@@ -33,6 +37,10 @@ class Teller(Generic[Event]):
     def put(self, event: Event) -> None:
         """Tell of `event`, soon."""
         self._events.put(event)
+
+    def waiting(self) -> int:
+        """How many events are still to be told, about."""
+        return self._events.qsize()
 
     def flush(self, seconds: float | None = None) -> None:
         """Wait until everything put before is told, at most so long."""
@@ -53,5 +61,8 @@ class Teller(Generic[Event]):
     def _say(self, event: Event | threading.Event) -> None:
         if isinstance(event, threading.Event):
             event.set()
-        else:
+            return
+        try:
             self._tell(event)
+        except Exception:
+            log.exception("not_told")  # and the next event is

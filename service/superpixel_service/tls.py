@@ -111,7 +111,8 @@ def _checked(contents: Sequence[bytes]) -> Certificate:
 def check_authorities(pem: bytes, name: str) -> None:
     """Raise `UnusableFile` unless these are certificates to trust in."""
     try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=pem.decode("ascii"))
+        with _as_path(pem) as path:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
     except (ssl.SSLError, ValueError):
         raise UnusableFile(f"{name} must hold PEM certificates of authorities") from None
 
@@ -135,7 +136,8 @@ def _expiry(server: ssl.SSLContext, chain: bytes) -> float:
     caller = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     caller.check_hostname = False
     caller.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-    caller.load_verify_locations(cadata=chain.decode("ascii"))
+    with _as_path(chain) as chain_path:
+        caller.load_verify_locations(chain_path)
     to_server, to_caller = ssl.MemoryBIO(), ssl.MemoryBIO()
     sides = (
         caller.wrap_bio(to_caller, to_server),
@@ -168,7 +170,10 @@ def _no_password() -> bytes:
 
 @contextmanager
 def _as_path(data: bytes) -> Iterator[str]:
-    """A name for bytes in memory: what is checked is what was read, and a key is never on a disk."""
+    """A name for bytes in memory: what is checked is what was read, and a key is never on a disk.
+
+    Text around the PEM blocks may be in any encoding, then; as a string Python takes ASCII only.
+    """
     descriptor = os.memfd_create("pem", os.MFD_CLOEXEC)
     try:
         with os.fdopen(os.dup(descriptor), "wb") as file:

@@ -2,7 +2,7 @@
 
 - `engine`: no worker was ended by an error, and when the engine has had nothing to do for a while, or came
   upon bugs only, it can still do the server's own sample.
-- `queue`: what is being worked on moves on from step to step, and what waits is taken.
+- `queue`: each worker's work moves on from step to step, and what waits is taken.
 - `accepting`: the server takes on work: it is not draining.
 
 When one of the first two fails there is no mending it from inside: the server ends and is started anew.
@@ -33,8 +33,8 @@ class Patient(Protocol):
     def suspect(self) -> bool:
         """Whether it should prove that it works."""
 
-    def progress(self) -> object:
-        """Unequal whenever a step was begun since; None: nothing is to be done."""
+    def progress(self) -> Mapping[str, object]:
+        """Where each part with something to do stands, by its name: unequal when a step was begun since."""
 
     def prove(self, seconds: float) -> bool:
         """Have a sample done; whether that came to an answer in time."""
@@ -67,15 +67,14 @@ class Vitals:
         self._lock = threading.Lock()
         self._checks = dict.fromkeys(CHECKS, False)
         self._stopped = threading.Event()
-        self._last_progress: object = None
-        self._moved = time.monotonic()
+        self._stands: dict[str, tuple[object, float]] = {}  # where each part stands, and since when
         self._proven = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="vitals", daemon=True)
 
     def start(self) -> None:
         """The server is warm and takes on work: all is well, until a look says otherwise."""
         self._set(dict.fromkeys(CHECKS, True))
-        self._moved = self._proven = time.monotonic()
+        self._proven = time.monotonic()
         self._thread.start()
 
     def drain(self) -> None:
@@ -93,16 +92,18 @@ class Vitals:
                     return
 
     def _moves(self) -> bool:
-        now, progress = time.monotonic(), self._engine.progress()
-        if progress is None or progress != self._last_progress:
-            self._last_progress, self._moved = progress, now
-        return now - self._moved < self._step_limit
+        now, before = time.monotonic(), self._stands
+        self._stands = {}
+        for name, at in self._engine.progress().items():
+            seen_at, since = before.get(name, (at, now))
+            self._stands[name] = (at, since if seen_at == at else now)
+        return all(now - since < self._step_limit for _, since in self._stands.values())
 
     def _works(self) -> bool:
         if self._engine.dead_workers():
             return False
         now = time.monotonic()
-        if self._last_progress is not None:
+        if self._stands:
             self._proven = now  # it is at work, and that it moves on is another check
         if not self._engine.suspect() and now - self._proven < _IDLE_SECONDS:
             return True
@@ -114,5 +115,5 @@ class Vitals:
             changed = {name: well for name, well in checks.items() if self._checks[name] is not well}
             self._checks = checks
             if changed:
-                log.info("health", **checks)
                 self._on_change(checks)
+                log.info("health", **checks)

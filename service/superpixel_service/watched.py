@@ -52,6 +52,7 @@ class WatchedFiles(Generic[Value]):
         self._lock = threading.Lock()
         self._problem: tuple[_Signature, str] | None = None
         contents, self._seen = self._read()
+        self._in_use = self._seen
         self._value = parse(contents)
 
     def value(self) -> Value:
@@ -60,21 +61,29 @@ class WatchedFiles(Generic[Value]):
             signature = self._look()
             if signature != self._seen:
                 self._reload(signature)
+            elif signature == self._in_use:  # again, perhaps: it was not to be read for a while
+                self._problem = None
             return self._value
+
+    @property
+    def current(self) -> bool:
+        """Whether the value last given is what the files held then; False: they could not be used."""
+        return self._problem is None
 
     def _reload(self, signature: _Signature) -> None:
         try:
             # What cannot be read is tried again by the next who asks; what cannot be parsed, after a change.
             contents, self._seen = self._read()
             self._value = self._parse(contents)
-        except UnusableFile as error:
-            problem = signature, str(error)
+        except Exception as error:  # noqa: BLE001 (whatever it is, the old value stays, and it is told)
+            known = isinstance(error, UnusableFile)
+            problem = signature, str(error) if known else f"{type(error).__name__}: {error}"
             if problem != self._problem:
                 self._problem = problem
                 self.reloads["failed"] += 1
                 log.error("reload_failed", file=self.name, problem=problem[1])  # noqa: TRY400 (no traceback)
         else:
-            self._problem = None
+            self._in_use, self._problem = self._seen, None
             self.reloads["ok"] += 1
             log.info("reloaded", file=self.name)
 

@@ -130,6 +130,7 @@ def running_server(
     *flags: str,
     environment: Mapping[str, str] | None = None,
     program: Sequence[str] = ("-m", "superpixel_service"),
+    reader: type[RunningServer] = RunningServer,
 ) -> Iterator[RunningServer]:
     """Start `superpixel serve` on free ports, without a cache; end it, by force if it is still there."""
     ports = [f"--{name}=127.0.0.1:0" for name in ("listen", "health-listen", "metrics-listen")]
@@ -142,7 +143,7 @@ def running_server(
         env={**os.environ, **(environment or {})},
     )
     try:
-        server = RunningServer(process)
+        server = reader(process)
         with server.channel:
             yield server
     finally:

@@ -44,6 +44,18 @@ def fail_now_and_then() -> None:
     kernels.segment = fail  # type: ignore[assignment]
 
 
+def hang_on_large() -> None:
+    """From now on the kernels never come back from a large image, and do the small ones."""
+    whole = kernels.segment
+
+    def segment(image: object, *arguments: object, **named: object) -> kernels.Hierarchy:
+        while image.shape[0] > 64:  # type: ignore[attr-defined]
+            time.sleep(1)
+        return whole(image, *arguments, **named)  # type: ignore[arg-type]
+
+    kernels.segment = segment  # type: ignore[assignment]
+
+
 def hang() -> None:
     """From now on the kernels never come back, as where a driver hangs."""
 
@@ -52,6 +64,19 @@ def hang() -> None:
             time.sleep(1)
 
     kernels.segment = never
+
+
+def hold_until_told() -> None:
+    """From now on every image waits for a file whose name ends with `.go`."""
+    whole, file = kernels.segment, Path(os.environ["MORTAL_ORDERS"])
+
+    def segment(*arguments: object, **named: object) -> kernels.Hierarchy:
+        file.with_suffix(".held").touch()
+        while not file.with_suffix(".go").exists():
+            time.sleep(0.01)
+        return whole(*arguments, **named)  # type: ignore[arg-type]
+
+    kernels.segment = segment  # type: ignore[assignment]
 
 
 def leak() -> None:
@@ -66,7 +91,18 @@ def leak() -> None:
     kernels.segment = keep  # type: ignore[assignment]
 
 
-ORDERS = {order.__name__: order for order in (end_a_worker, lose_the_device, fail_now_and_then, hang, leak)}
+ORDERS = {
+    order.__name__: order
+    for order in (
+        end_a_worker,
+        lose_the_device,
+        fail_now_and_then,
+        hang,
+        hang_on_large,
+        hold_until_told,
+        leak,
+    )
+}
 
 
 def obey(file: Path) -> None:
@@ -76,5 +112,8 @@ def obey(file: Path) -> None:
     file.with_suffix(".done").touch()
 
 
-threading.Thread(target=obey, args=(Path(os.environ["MORTAL_ORDERS"]),), daemon=True).start()
+from_the_file = threading.Thread(target=obey, args=(Path(os.environ["MORTAL_ORDERS"]),), daemon=True)
+from_the_file.start()
+if Path(os.environ["MORTAL_ORDERS"]).exists():  # given before the server was
+    from_the_file.join()
 sys.exit(main())

@@ -169,7 +169,8 @@ def apart() -> Iterator[RunningServer]:
         os.sched_setaffinity(0, cores)
 
 
-def main() -> None:
+def main() -> int:
+    """Run, print, and fail where a goal is missed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=60.0)
     seconds = parser.parse_args().seconds
@@ -187,6 +188,7 @@ def main() -> None:
     print(some.report("at 80 %"))
     print(much.report("at 300 %"))
     slowest = max(seconds for _, seconds in much.health)
+    missed = 0
     for name, value, limit in (
         ("goodput below capacity, share", 1 - much.goodput / peak, 0.1),
         ("p99 of admitted calls, times that at 80 %", p99_ms(much.admitted) / p99_ms(some.admitted), 2.0),
@@ -196,8 +198,10 @@ def main() -> None:
         ("refusals without a hint when to come back", much.without_hint, 0),
         ("memory grown meanwhile, MB", grown / 1e6, 20.0),
     ):
+        missed += value > limit
         print(f"  {'reached' if value <= limit else 'MISSED'}  {name}: {value:.3g} (at most {limit:g})")
+    return 1 if missed else 0
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

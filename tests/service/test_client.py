@@ -5,7 +5,8 @@ import io
 import pickle
 import signal
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,16 @@ from superpixel_service.errors import Overloaded as ServerOverloaded
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 from tests.service.harness import PATIENCE_SECONDS, RunningServer, running_server
 from tests.service.images import Pixels, encoded, scene, slow_image
-from tests.service.scripted import COUNT, Caller, Scripted, UnaryScript, image, refuse, serving
+from tests.service.scripted import (
+    COUNT,
+    Caller,
+    Scripted,
+    ScriptedStream,
+    UnaryScript,
+    image,
+    refuse,
+    serving,
+)
 
 ROOT = Path(__file__).parents[2]
 PIXELS = scene(seed=4)
@@ -416,6 +426,55 @@ def test_a_client_that_is_closed_ends_its_calls() -> None:
             client.close()
             assert isinstance(call.exception(PATIENCE_SECONDS), Cancelled)
     assert len(server.calls) == 1
+
+
+@pytest.mark.parametrize("method", ["segment", "segment_many"])
+def test_a_client_that_is_closed_before_the_next_try_makes_none(method: str) -> None:
+    policy = RetryPolicy(first_backoff_seconds=1.0)
+
+    def refuses_stream(stream: ScriptedStream) -> Iterator[pb.SegmentStreamResponse]:
+        stream.refuse(Draining())
+        yield from ()
+
+    def call(client: Client) -> None:
+        if method == "segment":
+            client.segment(image(0), counts=COUNT)
+        else:
+            list(client.segment_many([(0, image(0))], counts=COUNT))
+
+    async def call_asynchronously(client: AsyncClient) -> None:
+        if method == "segment":
+            await client.segment(image(0), counts=COUNT)
+        else:
+            _ = [pair async for pair in client.segment_many([(0, image(0))], counts=COUNT)]
+
+    async def asynchronous(server: Scripted) -> None:
+        client = AsyncClient(server.address, retry=policy)
+        calling = asyncio.create_task(call_asynchronously(client))
+        while not server.calls:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.2)
+        await client.close()
+        with pytest.raises(Cancelled):
+            await calling
+        with pytest.raises(Cancelled):
+            await call_asynchronously(client)
+
+    with serving(Scripted(unary=[refuses(full(0.5))], streams=[refuses_stream])) as server:
+        asyncio.run(asynchronous(server))
+        assert len(server.calls) == 1
+    with serving(Scripted(unary=[refuses(full(0.5))], streams=[refuses_stream])) as server:
+        client = Client(server.address, retry=policy)
+        with ThreadPoolExecutor(1) as pool:
+            calling = pool.submit(call, client)
+            while not server.calls:
+                time.sleep(0.01)
+            time.sleep(0.2)
+            client.close()
+            assert isinstance(calling.exception(PATIENCE_SECONDS), Cancelled)
+        with pytest.raises(Cancelled):
+            call(client)
+        assert len(server.calls) == 1
 
 
 def test_attempts_end(caller: Caller) -> None:

@@ -40,7 +40,7 @@ class Files:
         server, client = authority.issue("127.0.0.1", "localhost"), authority.issue("backend.example")
         stranger = other.issue("backend.example")
         contents = {
-            "ca": authority.pem,
+            "ca": "# Müller AG\n".encode("latin-1") + authority.pem,
             "other_ca": other.pem,
             "server": server.chain,
             "server_key": server.key,

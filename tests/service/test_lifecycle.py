@@ -5,7 +5,11 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from datetime import datetime
+from pathlib import Path
 
 import grpc
 import psutil
@@ -40,6 +44,36 @@ def test_an_idle_server_ends_at_once(number: signal.Signals) -> None:
         assert server.wait_for_line("stopped")["all_work_finished"] is True
         server.join_reader()
         assert all(line.startswith("{") for line in server.raw_lines), server.raw_lines
+
+
+def test_a_server_is_not_healthy_before_it_is_warm(tmp_path: Path) -> None:
+    """It is held in the midst of its warm-up, and asked from before it listens."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    orders = tmp_path / "orders"
+    orders.write_text("hold_until_told")
+    go_on = orders.with_suffix(".go")
+    starting = running_server(
+        f"--health-listen={address}",
+        program=("-m", "tests.service.mortal_server"),
+        environment={"MORTAL_ORDERS": str(orders)},
+    )
+    asked = health_pb2.HealthCheckRequest()
+    options = [("grpc.max_reconnect_backoff_ms", 50)]
+    with ExitStack() as stack, grpc.insecure_channel(address, options) as channel:
+        pool = stack.enter_context(ThreadPoolExecutor(1))
+        server = pool.submit(stack.enter_context, starting)
+        stack.callback(go_on.touch)
+        stub, told = health_pb2_grpc.HealthStub(channel), []
+        for _ in range(20):
+            told.append(stub.Check(asked, timeout=PATIENCE_SECONDS, wait_for_ready=True).status)
+            time.sleep(0.05)
+        assert orders.with_suffix(".held").exists()
+        assert set(told) == {health_pb2.HealthCheckResponse.NOT_SERVING}
+        go_on.touch()
+        server.result(PATIENCE_SECONDS)
+        assert stub.Check(asked, timeout=PATIENCE_SECONDS).status == health_pb2.HealthCheckResponse.SERVING
 
 
 def test_a_stopping_server_finishes_its_work_and_refuses_more() -> None:
@@ -91,7 +125,13 @@ def test_work_beyond_the_grace_time_is_given_up() -> None:
         server.wait_until_working()
         server.signal(signal.SIGTERM)
         assert server.exit_code() == 1
-        assert server.wait_for_line("stopped")["all_work_finished"] is False
+        stopped = server.wait_for_line("stopped")
+        assert stopped["all_work_finished"] is False
+        begun, ended = (
+            datetime.fromisoformat(line["time"]) for line in (server.wait_for_line("draining"), stopped)
+        )
+        # What is said to callers in the end takes moments; the work would take longer.
+        assert (ended - begun).total_seconds() < 0.2 + 5
         assert running.exception() is not None
 
 

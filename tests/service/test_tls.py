@@ -12,6 +12,7 @@ from cryptography import x509
 
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2_grpc as pb_grpc
+from superpixel_service.watched import WatchedFiles
 from tests.service.certificates import ALONE, DAY, Authority, Pair, SecretFolder
 from tests.service.command import messages, superpixel
 from tests.service.harness import CHANNEL_OPTIONS, RunningServer, request, running_server
@@ -135,6 +136,39 @@ BROKEN = {
 }
 
 
+def problems(server: RunningServer) -> list[str]:
+    return [line["problem"] for line in server.lines if line["event"] == "reload_failed"]
+
+
+def is_current(server: RunningServer) -> bool:
+    return server.metric("superpixel_file_current", file="certificate") == 1
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_text_around_certificates_may_be_in_any_encoding(secret: SecretFolder, encoding: str) -> None:
+    note = "# Müller AG\n".encode(encoding)
+    renewed = OTHER.issue(*HERE)
+    mine = AUTHORITY.issue("backend.example")
+    secret.put(chain=note + GOOD.chain, key=note + GOOD.key, clients=note + AUTHORITY.pem)
+    with running_server(*flags(secret, mutual=True)) as server:
+        assert is_let_in(server, AUTHORITY.credentials(mine))
+        assert not is_let_in(server, AUTHORITY.credentials())
+        secret.put(chain=note + renewed.chain, key=note + renewed.key)
+        assert is_let_in(server, OTHER.credentials(mine))
+        assert reloads(server, "ok") == 1
+
+
+def test_whatever_fails_leaves_the_old_value_and_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "number"
+    file.write_text("2")
+    watched = WatchedFiles("number", [file], lambda contents: 1 / int(contents[0]))
+    for text, expected, current in (("0", 0.5, False), ("none", 0.5, False), ("10", 0.1, True)):
+        file.write_text(text)
+        assert (watched.value(), watched.current) == (expected, current)
+        assert (watched.value(), watched.current) == (expected, current)
+    assert watched.reloads == {"ok": 1, "failed": 2}
+
+
 def test_a_broken_certificate_is_told_and_the_old_one_stays(secret: SecretFolder) -> None:
     mine = AUTHORITY.credentials(AUTHORITY.issue("backend.example"))
     whole = {"chain": GOOD.chain, "key": GOOD.key, "clients": AUTHORITY.pem}
@@ -143,14 +177,16 @@ def test_a_broken_certificate_is_told_and_the_old_one_stays(secret: SecretFolder
             secret.put(**{**whole, **files})
             # Prometheus finds it out, before anybody connects.
             assert reloads(server, "failed") == number
+            assert not is_current(server)
             assert is_let_in(server, mine)
             assert reloads(server, "failed") == number  # told once
-            told = [line["problem"] for line in server.lines if line["event"] == "reload_failed"]
-            assert problem in told[-1]
+            server.wait_until(lambda number=number: len(problems(server)) == number)  # type: ignore[misc]
+            assert problem in problems(server)[-1]
         renewed = AUTHORITY.issue(*HERE)
         secret.put(**{**whole, "chain": renewed.chain, "key": renewed.key})
         assert is_let_in(server, mine)
         assert (reloads(server, "ok"), reloads(server, "failed")) == (1, len(BROKEN))
+        assert is_current(server)
 
 
 def test_files_that_are_gone_change_nothing_until_they_are_back(tmp_path: Path) -> None:
@@ -164,6 +200,21 @@ def test_files_that_are_gone_change_nothing_until_they_are_back(tmp_path: Path) 
         chain.write_bytes(GOOD.chain)
         assert is_let_in(server, AUTHORITY.credentials())
         assert (reloads(server, "ok"), reloads(server, "failed")) == (1, 1)
+
+
+def test_files_that_are_back_as_they_were_are_current(tmp_path: Path) -> None:
+    """As of a volume that is not there for a while."""
+    volume, away = tmp_path / "volume", tmp_path / "away"
+    volume.mkdir()
+    (volume / "chain").write_bytes(GOOD.chain)
+    (volume / "key").write_bytes(GOOD.key)
+    with running_server(f"--tls-cert-file={volume / 'chain'}", f"--tls-key-file={volume / 'key'}") as server:
+        assert is_current(server)
+        volume.rename(away)
+        assert not is_current(server)
+        away.rename(volume)
+        assert is_current(server)
+        assert (reloads(server, "ok"), reloads(server, "failed")) == (0, 1)
 
 
 def test_an_authority_taken_away_lets_its_clients_in_no_more(secret: SecretFolder) -> None:

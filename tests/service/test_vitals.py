@@ -6,15 +6,19 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import grpc
 import h2.connection
 import h2.events
 import pytest
 
+from superpixel_service.config import Settings
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
+from superpixel_service.server import Server
 from superpixel_service.vitals import CHECKS, Vitals
 from tests.service.harness import (
     PATIENCE_SECONDS,
@@ -108,6 +112,27 @@ def test_a_dead_engine_ends_the_server_for_a_restart(fault: str, tmp_path: Path)
         assert told[:2] == ["SERVING", "NOT_SERVING"]
 
 
+def test_a_worker_that_hangs_is_seen_while_another_works(tmp_path: Path) -> None:
+    with mortal_server(tmp_path, "--workers=2", "--step-limit-seconds=2") as mortal:
+        server = mortal.server
+        mortal.order("hang_on_large")
+        hung = server.stub.Segment.future(SMALL)
+        low, end = request(raw(scene(4000, 60)), 5), time.monotonic() + PATIENCE_SECONDS
+        codes = set()
+
+        def keep_busy() -> None:
+            while server.process.poll() is None and time.monotonic() < end:
+                codes.add(server.stub.Segment.future(low).code())
+
+        with ThreadPoolExecutor(4) as pool:
+            for done in [pool.submit(keep_busy) for _ in range(4)]:
+                done.result()
+        assert server.exit_code(0) == EXIT_ENGINE_DEAD
+        assert refusal_of(hung.exception()).reason == "DEVICE_LOST"
+        assert codes <= {grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE}
+        assert server.wait_for_line("engine_dead")["check"] == "queue"
+
+
 def test_all_who_watch_health_are_told_before_a_dead_server_ends(tmp_path: Path) -> None:
     with mortal_server(tmp_path, "--workers=1") as mortal:
         told = watched_health(mortal.server, watchers=100)
@@ -149,8 +174,8 @@ class Slow:
     def suspect(self) -> bool:
         return False
 
-    def progress(self) -> object:
-        return self.step if self.busy else None
+    def progress(self) -> dict[str, object]:
+        return {"worker 0": self.step} if self.busy else {}
 
     def prove(self, seconds: float) -> bool:  # noqa: ARG002
         return True
@@ -203,6 +228,38 @@ def test_callers_may_ask_whether_the_server_is_still_there(port: str) -> None:
         connection.setblocking(False)
         with pytest.raises(BlockingIOError):  # nothing was said to the last one but its answer
             connection.recv(1)
+
+
+def test_a_connection_is_ended_at_its_age() -> None:
+    """By GOAWAY, though nothing is said on it."""
+    with running_server("--max-connection-age-seconds=1") as server, ExitStack() as stack:
+        host, _, number = server.listen.rpartition(":")
+        connection = stack.enter_context(socket.create_connection((host, int(number)), PATIENCE_SECONDS))
+        caller = h2.connection.H2Connection()
+        caller.initiate_connection()
+        connection.sendall(caller.data_to_send())
+        received = b""
+        while b"max_age" not in received:  # the frame's text; h2 reads nothing that comes after it
+            data = connection.recv(1 << 16)
+            assert data, received
+            received += data
+
+
+def test_connections_have_an_age_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[dict[str, int]] = []
+    grpc_server = grpc.server
+
+    def recording(*arguments: Any, options: Any, **named: Any) -> grpc.Server:
+        given.append(dict(options))
+        return grpc_server(*arguments, options=options, **named)
+
+    monkeypatch.setattr(grpc, "server", recording)
+    settings = Settings()
+    Server(settings)
+    (main,) = [options for options in given if "grpc.max_connection_age_ms" in options]
+    assert main["grpc.max_connection_age_ms"] == 600_000
+    # A stream ends itself at that age, when what it took in is answered: until then gRPC leaves it alone.
+    assert main["grpc.max_connection_age_grace_ms"] == 600_000 + 1000 * settings.grace_seconds
 
 
 def test_connections_are_ended_at_their_age_and_no_call_is_lost() -> None:

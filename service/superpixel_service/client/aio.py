@@ -16,7 +16,7 @@ from superpixel_service.client.retry import RetryPolicy
 from superpixel_service.client.security import call_metadata
 from superpixel_service.client.segmentation import Segmentation, ServerInfo
 from superpixel_service.client.stream import Key, StreamBook
-from superpixel_service.client.streamcall import Event, StreamCall, error_of
+from superpixel_service.client.streamcall import Event, StreamCall, closed_error, error_of
 from superpixel_service.client.wire import ImageSource, Wanted
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2_grpc as pb_grpc
@@ -80,7 +80,7 @@ class AsyncClient:
         await self.close()
 
     async def close(self) -> None:
-        """End the connection; calls under way end as `Cancelled`."""
+        """End the connection; calls under way, and those that come later, end as `Cancelled`."""
         self._closed = True
         await self._channel.close()
         if self._streams is not None:
@@ -185,6 +185,8 @@ class AsyncClient:
     def _send(self, book: StreamBook[Key], stream: _Stream | None) -> _Stream | None:
         """Send what is due, in a new call where there is none."""
         for message in book.due(time.monotonic()):
+            if self._closed:
+                raise closed_error(book.request_id)
             stream = stream or _Stream(self._streams_stub(), book.request_id, self._metadata)
             stream.send(message)
         return stream
@@ -230,6 +232,8 @@ class AsyncClient:
         timeout: float,
         request_id: str,
     ) -> _Answer:
+        if self._closed:
+            raise closed_error(request_id)
         try:
             return await method(request, timeout=timeout, metadata=wire.with_id(self._metadata, request_id))
         except grpc.aio.AioRpcError as error:

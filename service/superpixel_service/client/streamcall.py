@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import grpc
 
 from superpixel_service.client import errors, wire
-from superpixel_service.client.errors import SegmentError
+from superpixel_service.client.errors import Cancelled, SegmentError
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2_grpc as pb_grpc
 
@@ -27,6 +27,11 @@ def error_of(error: grpc.RpcError, request_id: str) -> SegmentError:
     """What a call raised, in the client's terms."""
     call: Any = error  # it is a grpc.Call, too
     return errors.from_call(call.code(), call.details() or "", call.trailing_metadata() or (), request_id)
+
+
+def closed_error(request_id: str) -> Cancelled:
+    """For a call that is not made, as its client is closed."""
+    return Cancelled(grpc.StatusCode.CANCELLED, "the client was closed", request_id=request_id)
 
 
 class StreamCall:

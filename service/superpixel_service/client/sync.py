@@ -16,7 +16,7 @@ from superpixel_service.client.retry import RetryPolicy
 from superpixel_service.client.security import call_metadata
 from superpixel_service.client.segmentation import Segmentation, ServerInfo
 from superpixel_service.client.stream import Key, StreamBook
-from superpixel_service.client.streamcall import Event, StreamCall, error_of
+from superpixel_service.client.streamcall import Event, StreamCall, closed_error, error_of
 from superpixel_service.client.wire import ImageSource, Wanted
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2_grpc as pb_grpc
@@ -81,7 +81,7 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """End the connection; calls under way end as `Cancelled`."""
+        """End the connection; calls under way, and those that come later, end as `Cancelled`."""
         self._closed = True
         self._channel.close()
 
@@ -215,7 +215,12 @@ class Client:
     def _send(self, book: StreamBook[Key], stream: _Stream | None) -> _Stream | None:
         """Send what is due, in a new call where there is none."""
         for message in book.due(time.monotonic()):
-            stream = stream or _Stream(self._stub, book.request_id, self._metadata)
+            try:
+                stream = stream or _Stream(self._stub, book.request_id, self._metadata)
+            except ValueError:  # gRPC, of a closed channel
+                if not self._closed:
+                    raise
+                raise closed_error(book.request_id) from None
             stream.send(message)
         return stream
 
@@ -253,3 +258,7 @@ class Client:
             return method(request, timeout=timeout, metadata=wire.with_id(self._metadata, request_id))
         except grpc.RpcError as error:
             raise error_of(error, request_id) from error
+        except ValueError:  # gRPC, of a closed channel
+            if not self._closed:
+                raise
+            raise closed_error(request_id) from None

@@ -4,7 +4,6 @@ import gc
 import os
 import signal
 import socket
-import sys
 import threading
 from pathlib import Path
 from typing import NoReturn
@@ -39,9 +38,11 @@ def run(*, config: Path | None, **given: str) -> NoReturn:
         server = Server(settings, on_dead=stop.raise_alarm)
         addresses = server.start()
     except (BackendUnavailable, CannotListen, CannotTrace, UnusableFile) as error:
+        logs.flush()
         raise CommandFailed(str(error)) from None
     except Exception:
         log.exception("cannot_start")
+        logs.flush()
         raise CommandFailed("the server could not start; the log says why") from None
     # What is there by now stays: the collector need not look through it again and again.
     gc.collect()
@@ -58,13 +59,13 @@ def run(*, config: Path | None, **given: str) -> NoReturn:
     )
     if stop.wait() == _ALARM:
         server.abort()
-        sys.stderr.flush()
+        logs.flush()
         os._exit(EXIT_ENGINE_DEAD)
     threading.Thread(target=_end_at_once, args=(stop,), name="second-signal", daemon=True).start()
     log.info("draining", grace_seconds=settings.grace_seconds)
     finished = server.drain()
     log.info("stopped", all_work_finished=finished)
-    sys.stderr.flush()
+    logs.flush()
     # Not by return: Python would wait for threads that read from callers or are in the engine, and gRPC would
     # cancel the calls that come just now.
     os._exit(EXIT_OK if finished else EXIT_FAILED)
