@@ -127,6 +127,10 @@ test-frontend: install frontend-install ## The front-end package and the exports
 deploy-check: install system-packages deploy-install ## Manifests, rules, alerts and dashboard of deploy/; a part of test-python
 	$(BIN)/python -m pytest tests/deploy
 
+.PHONY: alert-mutants
+alert-mutants: install system-packages deploy-install ## Each alert with anything changed is seen by its tests; a fifth of it is a part of test-python
+	$(BIN)/python -m tests.deploy.test_alert_mutants
+
 # The image's packages, each with the hashes of its files. What is locked stays, unless LOCK_FLAGS=--upgrade.
 LOCK := .venv-deploy/bin/uv pip compile --quiet --generate-hashes --python-version 3.11 --python-platform linux \
         --no-config --custom-compile-command 'make image-lock' $(LOCK_FLAGS)

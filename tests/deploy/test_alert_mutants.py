@@ -102,8 +102,8 @@ def passes(rules: list[Rule], tests: list[dict[str, Any]], folder: Path) -> bool
     return True
 
 
-def survivors(rules: list[Rule], folder: Path) -> tuple[list[str], int]:
-    """Mutants that no test sees, rules that fail as they are, and how many were tried."""
+def survivors(rules: list[Rule], folder: Path, step: int = 1) -> tuple[list[str], int]:
+    """Of each `step`th: mutants that no test sees, rules that fail as they are, and how many were tried."""
     tried = []
     for rule in rules:
         beside, tests = concerned(rule, rules)
@@ -113,6 +113,8 @@ def survivors(rules: list[Rule], folder: Path) -> tuple[list[str], int]:
             (other, other is rule, [other if r is rule else r for r in beside], tests)
             for other in (rule, *mutants(rule))
         ]
+
+    tried = tried[::step]
 
     def as_it_should(number: int) -> bool:
         _, whole, beside, tests = tried[number]
@@ -126,11 +128,11 @@ def survivors(rules: list[Rule], folder: Path) -> tuple[list[str], int]:
 def test_an_alert_with_anything_changed_is_seen(everything: dict[str, Rendered], tmp_path: Path) -> None:
     groups = everything["cpu-full"].one("PrometheusRule")["spec"]["groups"]
     rules = [rule for group in groups for rule in group["rules"]]
-    # Those of hours of faults take minutes: `python -m tests.deploy.test_alert_mutants` tries all.
+    # Those of hours of faults take minutes, and the others one: `make alert-mutants` tries all.
     short = [rule for rule in rules if "superpixel:faults" not in str(rule)]
-    left, tried = survivors(short, tmp_path)
+    left, tried = survivors(short, tmp_path, step=5)
     assert left == []
-    assert tried > 80
+    assert tried > 16
 
 
 @pytest.mark.parametrize(

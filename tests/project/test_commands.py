@@ -42,7 +42,6 @@ NOT_RUN = {
     "python -m tests.service.overload --seconds 60": "takes a minute of all cores; test_overload.py is shorter",  # noqa: E501
     "python -m tests.kernels.fuzz_codec --count 1000000 --seed N": "N stands for a number, and takes hours",
     "python -m tests.kernels.cuda_sim": "a part of a command; test_cuda_compile.py calls what it does",
-    "python -m tests.deploy.test_alert_mutants": "takes minutes; test_alert_mutants.py runs a part",
     "kubectl create namespace superpixel": "tests/deploy/test_readme.py runs it without a cluster",
     "kubectl -n superpixel create secret docker-registry": "a part of a command",
     "kubectl apply -k deploy/overlays/cpu": f"{CLUSTER}; tests/deploy renders it",
