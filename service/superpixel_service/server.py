@@ -30,8 +30,8 @@ from superpixel_service.traces import Traces
 from superpixel_service.vitals import Vitals
 from superpixel_service.warmup import sample_task
 
-# Threads of `Segment` beyond one for each call in flight, for messages that are still to come and answers that
-# are still to be read.
+# Threads of `Segment` beyond one for each call in flight, for messages that are still to come and answers
+# that are still to be read.
 _SPARE_THREADS = 16
 
 # Threads of `SegmentStream` beyond one for each stream: they refuse what is too much.

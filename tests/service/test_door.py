@@ -317,7 +317,7 @@ def test_silent_questions_do_not_hold_up_reflection() -> None:
     ):
         calls = [held.begin(channel, f"/{REFLECTION}/ServerReflectionInfo") for _ in range(40)]
         for call in calls:
-            call.exception(PATIENCE_SECONDS)
+            assert call.exception(PATIENCE_SECONDS / 2) is not None
         stub = reflection_pb2_grpc.ServerReflectionStub(server.channel)
         question = [reflection_pb2.ServerReflectionRequest(list_services="")]
         assert (
