@@ -140,7 +140,10 @@ class Settings(BaseSettings):
         description="largest image for counts above its base count, which cost about 1.2 s a megapixel",
     )
     max_inflight_calls: int = Field(
-        default=128, ge=1, le=4096, description="calls waiting or being worked on; each holds a thread"
+        default=128,
+        ge=1,
+        le=4096,
+        description="images waiting or being worked on; 16 more calls may be open, each with a thread",
     )
     max_inflight_pixels: int = Field(
         default=100_000_000, ge=1, description="pixels of the images waiting or being worked on"

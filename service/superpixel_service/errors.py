@@ -5,6 +5,7 @@ ServiceError           code, stable reason, text
 ├── InvalidRequest     INVALID_ARGUMENT     a field, and what would be right
 ├── Overloaded         RESOURCE_EXHAUSTED   the queue is full: try again after `retry_seconds`
 ├── OutOfMemory        RESOURCE_EXHAUSTED   likewise
+├── TooManyWatch       UNIMPLEMENTED        health's `Watch`: the caller goes on unwatched
 ├── DeadlinePassed     DEADLINE_EXCEEDED
 ├── DeadlineUnreachable DEADLINE_EXCEEDED   refused before work is spent
 ├── CallCancelled      CANCELLED
@@ -132,6 +133,18 @@ class OutOfMemory(Overloaded):
         super().__init__(
             Reason.OUT_OF_MEMORY, "there is no memory for this image just now; try again a little later"
         )
+
+
+class TooManyWatch(ServiceError):
+    """As many watch this server's health as may.
+
+    By the protocol a client takes a server that does not serve `Watch` for healthy.
+    """
+
+    code = grpc.StatusCode.UNIMPLEMENTED
+
+    def __init__(self) -> None:
+        super().__init__(Reason.QUEUE_FULL, "as many watch this server's health as may")
 
 
 class DeadlinePassed(ServiceError):

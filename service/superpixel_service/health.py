@@ -4,24 +4,26 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from queue import Queue
 from typing import Any
 
 import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
+from grpc_health.v1 import health_pb2  # type: ignore[import-untyped]
 from grpc_health.v1.health import OVERALL_HEALTH, HealthServicer  # type: ignore[import-untyped]
 
-from superpixel_service.interceptors import SERVICE
-from superpixel_service.pools import answered_by
+from superpixel_service.errors import ServiceError, TooManyWatch
+from superpixel_service.interceptors import SERVICE, end_with, parse_message
+from superpixel_service.pools import MethodThreads, answered_by
 
 SERVICE_NAME = "grpc.health.v1.Health"
 
-# A probe takes microseconds; a second thread is for a probe that comes while another one is being answered.
-_THREADS = 2
+# A probe takes microseconds; these are for callers who begin one and send no message.
+_CHECKS = 64
 
-# Each who watches holds a thread, made as it is needed. gRPC's bound on calls is lower.
-_WATCHERS = 1024
+_MESSAGE_SECONDS = 5.0
+
+_UNKNOWN = "?"
+"""What every name is to gRPC's servicer that is not one of ours: it keeps each name for good."""
 
 _POLL_SECONDS = 0.01
 
@@ -48,8 +50,7 @@ class _Servicer(HealthServicer):  # type: ignore[misc]
     """
 
     def __init__(self) -> None:
-        watching = ThreadPoolExecutor(_WATCHERS, thread_name_prefix="watch")
-        super().__init__(experimental_non_blocking=False, experimental_thread_pool=watching)
+        super().__init__(experimental_non_blocking=False)
         self._watchers: weakref.WeakSet[Queue[Any]] = weakref.WeakSet()
         self._watchers_lock = threading.Lock()
 
@@ -58,6 +59,8 @@ class _Servicer(HealthServicer):  # type: ignore[misc]
         statuses: Queue[Any] = Queue()
         with self._watchers_lock:
             self._watchers.add(statuses)
+        if request.service not in (OVERALL_HEALTH, SERVICE):
+            request = health_pb2.HealthCheckRequest(service=_UNKNOWN)
         super().Watch(request, _Context(context), statuses.put)
         return _each(statuses)
 
@@ -74,22 +77,61 @@ def _each(statuses: "Queue[Any]") -> Iterator[Any]:
     statuses.task_done()
 
 
-class Health:
-    """What `grpc.health.v1.Health` answers, for the server ("") and for our service by name.
+class Port:
+    """Health as one server answers it, on threads of its own: who comes to one port takes none from another.
 
-    Attributes:
-        pool: the threads that answer, also where the service is added to a server with threads of its own.
+    Who watches holds a thread, made as it is needed. Beyond `watchers` a client is told that health cannot be
+    watched here, which it takes for healthy.
     """
 
-    def __init__(self) -> None:
-        self.pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="health")
-        self._servicer = _Servicer()
-        self._servicer.Check = answered_by(self.pool, self._servicer.Check)
-        self._set(health_pb2.HealthCheckResponse.NOT_SERVING)
+    def __init__(self, servicer: HealthServicer, watchers: int) -> None:
+        self._servicer = servicer
+        self._checks = MethodThreads("health", _CHECKS, patience=lambda: _MESSAGE_SECONDS)
+        self._watches = MethodThreads(
+            "watch", watchers, patience=lambda: _MESSAGE_SECONDS, refusal=TooManyWatch
+        )
+        self.threads = (self._checks, self._watches)
 
     def add_to(self, server: grpc.Server) -> None:
-        """Answer on `server` too."""
-        health_pb2_grpc.add_HealthServicer_to_server(self._servicer, server)
+        """Answer on `server`."""
+        serializer = health_pb2.HealthCheckResponse.SerializeToString
+        handlers: dict[str, Any] = {
+            "Check": grpc.stream_unary_rpc_method_handler(
+                answered_by(self._checks, self._check), response_serializer=serializer
+            ),
+            "Watch": grpc.stream_stream_rpc_method_handler(
+                answered_by(self._watches, self._watch), response_serializer=serializer
+            ),
+        }
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE_NAME, handlers),))
+
+    def _check(self, requests: Iterator[bytes], context: grpc.ServicerContext) -> Any:
+        answer = self._servicer.Check(_receive(self._checks, requests, context), context)
+        self._checks.answering(context)
+        return answer
+
+    def _watch(self, requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[Any]:
+        yield from self._servicer.Watch(_receive(self._watches, requests, context), context)
+
+
+def _receive(threads: MethodThreads, requests: Iterator[bytes], context: grpc.ServicerContext) -> Any:
+    data = threads.receive_only(requests, context)
+    try:
+        return parse_message(health_pb2.HealthCheckRequest.FromString, data)
+    except ServiceError as error:
+        end_with(context, error)
+
+
+class Health:
+    """What `grpc.health.v1.Health` answers, for the server ("") and for our service by name."""
+
+    def __init__(self) -> None:
+        self._servicer = _Servicer()
+        self._set(health_pb2.HealthCheckResponse.NOT_SERVING)
+
+    def port(self, watchers: int) -> Port:
+        """A view of it for one more server, for so many who watch."""
+        return Port(self._servicer, watchers)
 
     def set(self, checks: Mapping[str, bool]) -> None:
         """Serving if all checks are well. While it drains, the server is not serving whatever they say."""

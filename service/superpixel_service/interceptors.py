@@ -5,7 +5,7 @@ from __future__ import annotations  # gRPC's handler type is generic in its stub
 import functools
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import grpc
 from google.protobuf.message import DecodeError, Message
@@ -23,7 +23,7 @@ from superpixel_service.errors import (
     as_service_error,
     to_status,
 )
-from superpixel_service.pools import Refusals, answered_by, pool_of
+from superpixel_service.pools import MethodThreads, Refusals, answered_by, pool_of
 
 SERVICE = "superpixel.v1.SuperpixelService"
 _SEGMENT = f"/{SERVICE}/Segment"
@@ -37,6 +37,7 @@ Around = Callable[[Behaviour, Any, grpc.ServicerContext], Any]
 def build(
     open_calls: OpenCalls,
     overloaded: Callable[[], ServiceError | None],
+    refusals: Refusals,
     on_start: Callable[[str, str], None],
     on_end: Callable[[CallEvent], None],
     tokens: Tokens | None = None,
@@ -46,6 +47,7 @@ def build(
     Args:
         open_calls: counts the calls of our service.
         overloaded: what a call of `Segment` is to be refused with before its message is read; None: nothing.
+        refusals: where calls are refused.
         on_start: told service and method of every call that begins.
         on_end: told of every call that has ended.
         tokens: who may call; None: everybody.
@@ -59,7 +61,6 @@ def build(
     ]
     # Innermost, so that the others tell of a refusal as of any; and yet the first to act: these look at a
     # call before its message is asked for.
-    refusals = Refusals(open_calls)
     if tokens is not None:
         stack.append(AuthInterceptor(tokens, refusals))
     stack.append(DoorInterceptor(open_calls, overloaded, refusals))
@@ -91,17 +92,38 @@ class CallInterceptor(grpc.ServerInterceptor):
             return None
         if service != SERVICE:
             return handler  # health and reflection: carry no work, and keep their own threads
-        serve = self._serve_stream if handler.request_streaming else self._serve
-        return self._wrapped.get(handler, lambda: _rewrap(handler, functools.partial(serve, service, method)))
+        if handler.request_streaming:
+            around = functools.partial(self._serve_stream, service, method)
+            return self._wrapped.get(handler, lambda: _rewrap(handler, around))
+        return self._wrapped.get(handler, lambda: self._taking_its_message(handler, service, method))
+
+    def _taking_its_message(self, handler: Any, service: str, method: str) -> Any:
+        # gRPC would wait for the message for as long as the caller likes.
+        threads = pool_of(handler.unary_unary)
+        assert isinstance(threads, MethodThreads)  # noqa: S101 (the server gives each such method its own)
+        serve = functools.partial(self._serve, service, method, handler.unary_unary, threads)
+        return grpc.stream_unary_rpc_method_handler(
+            answered_by(threads, serve),
+            request_deserializer=handler.request_deserializer,
+            response_serializer=handler.response_serializer,
+        )
 
     def _serve(
-        self, service: str, method: str, behaviour: Behaviour, request: Any, context: grpc.ServicerContext
+        self,
+        service: str,
+        method: str,
+        behaviour: Behaviour,
+        threads: MethodThreads,
+        requests: Iterator[Any],
+        context: grpc.ServicerContext,
     ) -> Any:
+        request = threads.receive_only(requests, context)
         call = self._begin(service, method, context)
         try:
             return behaviour(request, context)
         finally:
             self._on_end(CallEvent.of(call))
+            threads.answering(context)
 
     def _serve_stream(
         self, service: str, method: str, behaviour: Behaviour, requests: Any, context: grpc.ServicerContext
@@ -144,7 +166,7 @@ class ErrorInterceptor(grpc.ServerInterceptor):
 
     def _guarded(self, handler: grpc.RpcMethodHandler[Any, Any]) -> Any:
         # gRPC itself would answer bytes that are no message with INTERNAL, and log a traceback.
-        parse = functools.partial(_parse, handler.request_deserializer)
+        parse = functools.partial(parse_message, handler.request_deserializer)
         guard, deserializer = (_guard_stream, None) if handler.request_streaming else (_guard, _Received)
         return _rewrap(handler, functools.partial(guard, parse), deserializer)
 
@@ -185,7 +207,10 @@ class AuthInterceptor(grpc.ServerInterceptor):
 
 
 class DoorInterceptor(grpc.ServerInterceptor):
-    """Refuses new work while the server drains or is full, whatever is still to come of its message."""
+    """Refuses new work while the server drains or is full, whatever is still to come of its message.
+
+    And calls of a method, ours or not, of which as many are open as it has threads.
+    """
 
     def __init__(
         self,
@@ -206,13 +231,21 @@ class DoorInterceptor(grpc.ServerInterceptor):
     ) -> Any:
         """The method, or in its place one that refuses."""
         handler = continuation(handler_call_details)
-        if handler is None or handler_call_details.method != _SEGMENT:
-            return handler
-        refusal = Draining() if self._open_calls.draining else self._overloaded()
-        if refusal is None:
+        method = str(handler_call_details.method)
+        if handler is None or (refusal := self._refusal(method, handler)) is None:
             return handler
         calls.REFUSAL.set(refusal)
-        return self._refusing.get(handler, lambda: _refusing(handler, _refuse, self._pool))
+        refuse = _refuse if method.startswith(f"/{SERVICE}/") else _refuse_other
+        return self._refusing.get(handler, lambda: _refusing(handler, refuse, self._pool))
+
+    def _refusal(self, method: str, handler: Any) -> ServiceError | None:
+        refusal = None
+        if method == _SEGMENT:
+            refusal = Draining() if self._open_calls.draining else self._overloaded()
+        threads = pool_of(handler.unary_unary or handler.stream_unary or handler.stream_stream)
+        if refusal is None and isinstance(threads, MethodThreads):
+            refusal = threads.refusal()
+        return refusal
 
 
 def _refusing(
@@ -235,8 +268,13 @@ def _refuse(_requests: object, _context: grpc.ServicerContext) -> Iterator[Any]:
 
 def _refuse_other(_requests: object, context: grpc.ServicerContext) -> Iterator[Any]:
     """For services that do not pass through the other interceptors."""
-    context.abort_with_status(to_status(calls.REFUSAL.get(), calls.request_id(context)))
+    end_with(context, calls.REFUSAL.get())
     yield from ()
+
+
+def end_with(context: grpc.ServicerContext, error: ServiceError) -> NoReturn:
+    """End a call of such a service."""
+    context.abort_with_status(to_status(error, calls.request_id(context)))
 
 
 class _Received:
@@ -282,7 +320,12 @@ def _end(context: grpc.ServicerContext, error: Exception) -> Any:
     return context.abort_with_status(to_status(call.error, call.request_id))
 
 
-def _parse(deserializer: Deserializer | None, data: bytes) -> Message:
+def parse_message(deserializer: Deserializer | None, data: bytes) -> Message:
+    """The message that `data` is.
+
+    Raises:
+        InvalidRequest: it is none.
+    """
     assert deserializer is not None  # noqa: S101 (generated handlers have one)
     try:
         return deserializer(data)

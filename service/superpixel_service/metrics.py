@@ -1,5 +1,6 @@
 """What Prometheus sees, from a registry of our own. Every label value comes from a closed set."""
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 from wsgiref.simple_server import WSGIServer
@@ -26,6 +27,9 @@ from superpixel_service.orders import Answer, CacheUse, Lane
 from superpixel_service.streams import StreamsState
 from superpixel_service.tls import ServerTls
 from superpixel_service.watched import WatchedFiles
+
+# Who connects and asks nothing is hung up on.
+_SILENCE_SECONDS = 30.0
 
 # Steps of 1, 2, 5: a percentile read off a histogram is at most a bucket's width wrong.
 _CALL_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60)
@@ -145,6 +149,7 @@ class Metrics:
         """
         host, port = split_address(address)
         server, _ = start_http_server(port, host, self.registry)
+        server.RequestHandlerClass = _impatient(server.RequestHandlerClass)
         return server
 
     def engine_started(self, backend: str) -> None:
@@ -205,6 +210,19 @@ class _Registry(CollectorRegistry):
     def collect(self) -> Iterable[Metric]:
         self._before_reading()
         return super().collect()
+
+
+def _impatient(handler: Any) -> Any:
+    """The handler, for callers who may be silent: each holds a thread."""
+
+    class Impatient(handler):  # type: ignore[misc]
+        timeout = _SILENCE_SECONDS
+
+        def handle(self) -> None:
+            with contextlib.suppress(TimeoutError):
+                super().handle()
+
+    return Impatient
 
 
 class _Collector(Collector):

@@ -2,13 +2,13 @@
 
 import functools
 import time
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import grpc
 import structlog
-from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc  # type: ignore[import-untyped]
+from grpc_reflection.v1alpha import reflection, reflection_pb2  # type: ignore[import-untyped]
 
 from superpixel_service import health, interceptors, logs
 from superpixel_service.admission import AdmissionQueue
@@ -17,10 +17,10 @@ from superpixel_service.calls import Call, CallEvent, ImageEvent, OpenCalls
 from superpixel_service.config import Settings, flag, split_address
 from superpixel_service.decode import ignore_library_warnings
 from superpixel_service.engine import Engine, Job
-from superpixel_service.errors import DeviceLost
+from superpixel_service.errors import DeviceLost, ServiceError
 from superpixel_service.metrics import Metrics
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2_grpc as pb_grpc
-from superpixel_service.pools import CallThreads, answered_by
+from superpixel_service.pools import CallThreads, MethodThreads, Refusals, answered_by
 from superpixel_service.servicer import SuperpixelServicer
 from superpixel_service.speed import Speed
 from superpixel_service.streams import Streams
@@ -30,17 +30,30 @@ from superpixel_service.traces import Traces
 from superpixel_service.vitals import Vitals
 from superpixel_service.warmup import sample_task
 
-# Threads beyond one for each call in flight: they read messages, answer GetServerInfo and refuse what is too
-# much.
+# Threads of `Segment` beyond one for each call in flight, for messages that are still to come and answers
+# that are still to be read.
 _SPARE_THREADS = 16
 
-# Calls that wait for a thread, or that need none of these, as those who watch health. A waiting one holds no
-# more than a window of HTTP/2. Beyond, gRPC itself refuses.
+# Threads of `SegmentStream` beyond one for each stream: they refuse what is too much.
+_SPARE_STREAM_THREADS = 4
+
+# `GetServerInfo` is answered at once; these are for callers who begin one and send no message.
+_INFO_THREADS = 64
+_INFO_SECONDS = 10.0
+
+# Who may watch health. On the main port each connection of a client that spreads its calls does.
+_WATCHERS = 1024
+_HEALTH_PORT_WATCHERS = 128
+
+# Calls that are being refused, and streams that wait to be. A waiting one holds no more than a window of
+# HTTP/2. Beyond, gRPC itself refuses.
 _CALLS_WITHOUT_A_THREAD = 256
 
 _UNASKED_BYTES = 1 << 20
 
-_REFLECTION_THREADS = 2
+# Streams of questions, and how long one may be silent: each holds a thread.
+_REFLECTION_THREADS = 16
+_REFLECTION_SECONDS = 10.0
 
 # A caller that vanished without a word holds its stream no longer than these two together.
 _KEEPALIVE_SECONDS = 60
@@ -127,21 +140,42 @@ class Server:
             settings.step_limit_seconds,
             on_change=self._health_changed,
             on_dead=self._engine_died,
-            on_look=self._streams.end_old,
+            on_look=self._end_what_lasts,
         )
         self._on_dead = on_dead
-        self._health_server = grpc.server(self._health.pool, options=_SHARED_OPTIONS)
-        self._health.add_to(self._health_server)
+        self._refusals = Refusals(self._open_calls)
+        self._threads: list[MethodThreads] = []
+        self._health_server = self._build_health()
         self._main = self._build_main()
+
+    def _build_health(self) -> grpc.Server:
+        port = self._health.port(_HEALTH_PORT_WATCHERS)
+        server = grpc.server(
+            self._refusals,  # every method has threads of its own
+            interceptors=[
+                interceptors.DoorInterceptor(self._open_calls, overloaded=lambda: None, pool=self._refusals)
+            ],
+            options=_SHARED_OPTIONS,
+            maximum_concurrent_rpcs=sum(threads.bound for threads in port.threads) + _CALLS_WITHOUT_A_THREAD,
+        )
+        port.add_to(server)
+        self._threads += port.threads
+        return server
 
     def _build_main(self) -> grpc.Server:
         settings = self._settings
-        threads = settings.max_inflight_calls + settings.max_streams + _SPARE_THREADS
+        segment = MethodThreads("segment", settings.max_inflight_calls + _SPARE_THREADS, self._open_calls)
+        info = MethodThreads("info", _INFO_THREADS, self._open_calls, patience=lambda: _INFO_SECONDS)
+        reflect = MethodThreads("reflection", _REFLECTION_THREADS, patience=lambda: _REFLECTION_SECONDS)
+        health_port = self._health.port(_WATCHERS)
+        streams = settings.max_streams + _SPARE_STREAM_THREADS
+        threads = (segment, info, reflect, *health_port.threads)
         server = grpc.server(
-            CallThreads(threads, self._open_calls),
+            CallThreads(streams, self._open_calls),
             interceptors=interceptors.build(
                 self._open_calls,
                 self._engine.overloaded,
+                self._refusals,
                 self._metrics.call_started,
                 self._tell_of_call,
                 self._tokens,
@@ -163,13 +197,23 @@ class Server:
                 ("grpc.keepalive_time_ms", 1000 * _KEEPALIVE_SECONDS),
                 ("grpc.keepalive_timeout_ms", 1000 * _KEEPALIVE_TIMEOUT_SECONDS),
             ],
-            maximum_concurrent_rpcs=threads + _CALLS_WITHOUT_A_THREAD,
+            maximum_concurrent_rpcs=streams + sum(each.bound for each in threads) + _CALLS_WITHOUT_A_THREAD,
         )
-        servicer = SuperpixelServicer(settings, self._engine, self._streams, self._tell_of_image)
+        servicer: Any = SuperpixelServicer(settings, self._engine, self._streams, self._tell_of_image)
+        servicer.Segment = answered_by(segment, servicer.Segment)
+        servicer.GetServerInfo = answered_by(info, servicer.GetServerInfo)
         pb_grpc.add_SuperpixelServiceServicer_to_server(servicer, server)
-        self._health.add_to(server)
-        _add_reflection(server)
+        health_port.add_to(server)
+        _add_reflection(server, reflect)
+        self._threads += threads
         return server
+
+    def _end_what_lasts(self) -> None:
+        self._streams.end_old()
+        for threads in self._threads:
+            late = threads.end_late()
+            if late:
+                log.warning("late_callers", threads=threads.name, calls=late)
 
     def _call_ended(self, event: CallEvent) -> None:
         self._metrics.call_ended(event)
@@ -274,10 +318,30 @@ def _join(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _add_reflection(server: grpc.Server) -> None:
-    """Let clients ask for the contract, on threads of its own: each stream of questions holds one."""
-    pool = ThreadPoolExecutor(_REFLECTION_THREADS, thread_name_prefix="reflection")
+def _add_reflection(server: grpc.Server, threads: MethodThreads) -> None:
+    """Let clients ask for the contract."""
     names = (interceptors.SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
     servicer = reflection.ReflectionServicer(names)
-    servicer.ServerReflectionInfo = answered_by(pool, servicer.ServerReflectionInfo)
-    reflection_pb2_grpc.add_ServerReflectionServicer_to_server(servicer, server)
+    parse = functools.partial(interceptors.parse_message, reflection_pb2.ServerReflectionRequest.FromString)
+
+    def questions(messages: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[Any]:
+        while True:
+            try:
+                message = threads.receive(messages, context)
+            except StopIteration:
+                return
+            threads.answering(context)
+            yield parse(message)
+
+    def answer(messages: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[Any]:
+        try:
+            yield from servicer.ServerReflectionInfo(questions(messages, context), context)
+        except ServiceError as error:
+            interceptors.end_with(context, error)
+
+    handler: Any = grpc.stream_stream_rpc_method_handler(
+        answered_by(threads, answer),
+        response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
+    )
+    methods = {"ServerReflectionInfo": handler}
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(reflection.SERVICE_NAME, methods),))

@@ -14,6 +14,7 @@ from superpixel_service.calls import CallEvent, OpenCalls
 from superpixel_service.config import Settings
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2_grpc as pb_grpc
+from superpixel_service.pools import MethodThreads, Refusals, answered_by
 from superpixel_service.servicer import SuperpixelServicer
 from tests.service.harness import refused, request
 from tests.service.images import raw, scene
@@ -32,13 +33,16 @@ def faulty_server(
     fault: BaseException, servicer: pb_grpc.SuperpixelServiceServicer | None = None
 ) -> Iterator[tuple[pb_grpc.SuperpixelServiceStub, list[CallEvent]]]:
     events: list[CallEvent] = []
+    open_calls = OpenCalls()
     server = grpc.server(
         ThreadPoolExecutor(2),
         interceptors=interceptors.build(
-            OpenCalls(), lambda: None, lambda _service, _method: None, events.append
+            open_calls, lambda: None, Refusals(open_calls), lambda _service, _method: None, events.append
         ),
     )
-    pb_grpc.add_SuperpixelServiceServicer_to_server(servicer or Faulty(fault), server)
+    served: Any = servicer or Faulty(fault)
+    served.Segment = answered_by(MethodThreads("segment", 2), served.Segment)
+    pb_grpc.add_SuperpixelServiceServicer_to_server(served, server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     try:

@@ -12,7 +12,6 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from prometheus_client.parser import text_string_to_metric_families
 
-from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 from tests.service.harness import PATIENCE_SECONDS, RunningServer, refused, request, running_server
 from tests.service.images import encoded, raw, scene, slow_image
 
@@ -40,7 +39,7 @@ def test_the_health_port_serves_health_alone(server: RunningServer) -> None:
 
 
 def test_a_full_pool_does_not_block_health() -> None:
-    """The worker is busy and every thread that serves calls is taken; health answers on both ports."""
+    """The worker is busy and every thread that serves images is taken; health answers on both ports."""
     slow, count = slow_image()
     flags = ("--workers=1", "--max-inflight-calls=4", "--refinement-max-pixels=2000000")
     release = threading.Event()
@@ -55,7 +54,7 @@ def test_a_full_pool_does_not_block_health() -> None:
         # A call that never sends its message holds a thread of the server's for as long as it likes.
         begin = server.channel.stream_unary(f"/{SERVICE}/Segment")
         held = [begin.future(no_message()) for _ in range(40)]
-        server.wait_until(lambda: not answers(server))
+        server.wait_until(lambda: is_full(server))
         for address in (server.health, server.listen):
             started = time.perf_counter()
             assert server.health_status(address=address, timeout=2.0) == "SERVING"
@@ -67,13 +66,12 @@ def test_a_full_pool_does_not_block_health() -> None:
         assert server.stub.Segment(request(PNG, 5)).label_map.count == 5
 
 
-def answers(server: RunningServer) -> bool:
+def is_full(server: RunningServer) -> bool:
     try:
-        server.stub.GetServerInfo(pb.GetServerInfoRequest(), timeout=0.3)
+        server.stub.Segment(request(PNG, 5), timeout=0.3)
     except grpc.RpcError as error:
-        assert error.code() is grpc.StatusCode.DEADLINE_EXCEEDED  # noqa: PT017
-        return False
-    return True
+        return error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    return False
 
 
 def test_reflection_lists_the_services_and_gives_the_contract(server: RunningServer) -> None:
