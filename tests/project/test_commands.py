@@ -39,7 +39,6 @@ NOT_RUN = {
     "superpixel health": "a server at the default address; test_cli.py asks one elsewhere",
     "make bench-install": MEASURES,
     "make load": MEASURES,
-    "python -m tests.service.overload --seconds 60": "takes a minute of all cores; test_overload.py is shorter",  # noqa: E501
     "python -m tests.kernels.fuzz_codec --count 1000000 --seed N": "N stands for a number, and takes hours",
     "python -m tests.kernels.cuda_sim": "a part of a command; test_cuda_compile.py calls what it does",
     "kubectl create namespace superpixel": "tests/deploy/test_readme.py runs it without a cluster",

@@ -276,23 +276,31 @@ class DeafCaller:
             self._listen()
 
 
-def test_answers_that_nobody_takes_are_bounded_in_number_and_time() -> None:
+def large_answer() -> pb.SegmentRequest:
     pixels = np.random.default_rng(7).integers(0, 255, (150, 300, 3), dtype=np.uint8)
-    message = request(raw(pixels), 12_000, include_hierarchy=True, include_regions=True)
-    program = server_with(pools__PATIENCE_SECONDS=1e6, pools__PATIENCE_WHEN_BUSY_SECONDS=8.0)
-    with (
-        running_server(*SMALL, "--cache-bytes=67108864", program=program) as server,
-        DeafCaller(server) as deaf,
-    ):
+    return request(raw(pixels), 12_000, include_hierarchy=True, include_regions=True)
+
+
+def test_answers_that_nobody_takes_are_bounded_in_number() -> None:
+    message = large_answer()
+    with running_server(*SMALL, "--cache-bytes=67108864") as server, DeafCaller(server) as deaf:
         server.stub.Segment(message)  # from now on its answer is at hand
-        numbers = [deaf.call(f"/{SERVICE}/Segment", message.SerializeToString()) for _ in range(THREADS)]
+        for _ in range(THREADS):
+            deaf.call(f"/{SERVICE}/Segment", message.SerializeToString())
         server.wait_until(lambda: segment_is_full(server))
         before = server.resident_bytes()
         for _ in range(60):
             deaf.call(f"/{SERVICE}/Segment", message.SerializeToString())
         assert server.resident_bytes() - before < 24 * MEBIBYTE
-        deaf.wait_for_the_end_of(set(numbers))
-        server.wait_until(lambda: not segment_is_full(server))
+
+
+def test_answers_that_nobody_takes_in_time_are_dropped() -> None:
+    message = large_answer()
+    program = server_with(pools__PATIENCE_SECONDS=1.0)
+    with running_server(*SMALL, program=program) as server, DeafCaller(server) as deaf:
+        calls = {deaf.call(f"/{SERVICE}/Segment", message.SerializeToString()) for _ in range(3)}
+        deaf.wait_for_the_end_of(calls)
+        server.wait_for_line("late_callers", threads="segment")
 
 
 # ---- the other ports and services --------------------------------------------------------------------------
