@@ -118,9 +118,12 @@ class Caller:
         self._lock = lock
         # With the retries of the service config that the package brings along for other clients: of some
         # hundred connections that come of age, gRPC's server closes one too early for its last call, which
-        # ends as UNAVAILABLE ("Socket closed (GOAWAY received; ... max_age)").
+        # ends as UNAVAILABLE ("Socket closed (GOAWAY received; ... max_age)"). gRPC tries a call again only if it
+        # could hold its message.
         self._channel = server.open_channel(
-            ("grpc.use_local_subchannel_pool", 1), ("grpc.service_config", SERVICE_CONFIG)
+            ("grpc.use_local_subchannel_pool", 1),
+            ("grpc.service_config", SERVICE_CONFIG),
+            ("grpc.per_rpc_retry_buffer_size", 1 << 24),
         )
         self._stub = pb_grpc.SuperpixelServiceStub(self._channel)
 
