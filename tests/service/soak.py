@@ -118,8 +118,8 @@ class Caller:
         self._lock = lock
         # With the retries of the service config that the package brings along for other clients: of some
         # hundred connections that come of age, gRPC's server closes one too early for its last call, which
-        # ends as UNAVAILABLE ("Socket closed (GOAWAY received; ... max_age)"). gRPC tries a call again only if
-        # it could hold its message.
+        # ends as UNAVAILABLE ("Socket closed (GOAWAY received; ... max_age)"). gRPC tries again only if
+        # it could hold the message.
         self._channel = server.open_channel(
             ("grpc.use_local_subchannel_pool", 1),
             ("grpc.service_config", SERVICE_CONFIG),
