@@ -7,7 +7,6 @@ no room taken.
 """
 
 import argparse
-import importlib.resources
 import random
 import threading
 import time
@@ -19,6 +18,7 @@ import grpc
 import numpy as np
 import psutil
 
+from superpixel_service.client.wire import shipped_service_config
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2_grpc as pb_grpc
 from tests.service.harness import RunningServer, request, running_server
@@ -29,10 +29,6 @@ SIZES = ((16, 16), (64, 48), (200, 150), (481, 321), (640, 480), (900, 700))
 OK, INVALID = grpc.StatusCode.OK, grpc.StatusCode.INVALID_ARGUMENT
 CANCELLED, LATE = grpc.StatusCode.CANCELLED, grpc.StatusCode.DEADLINE_EXCEEDED
 FULL = grpc.StatusCode.RESOURCE_EXHAUSTED
-
-SERVICE_CONFIG = (
-    importlib.resources.files("superpixel_service.client").joinpath("service_config.json").read_text()
-)
 
 FLAGS = ("--cache-bytes=2000000", "--max-connection-age-seconds=20")
 """A cache that is soon full, and connections that are replaced."""
@@ -122,7 +118,7 @@ class Caller:
         # it could hold the message.
         self._channel = server.open_channel(
             ("grpc.use_local_subchannel_pool", 1),
-            ("grpc.service_config", SERVICE_CONFIG),
+            ("grpc.service_config", shipped_service_config()),
             ("grpc.per_rpc_retry_buffer_size", 1 << 24),
         )
         self._stub = pb_grpc.SuperpixelServiceStub(self._channel)

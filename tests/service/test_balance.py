@@ -1,7 +1,6 @@
 """Clients over several servers behind one name: turns, health, drain, death, return; and no call is lost."""
 
 import asyncio
-import importlib.resources
 import json
 import os
 import signal
@@ -290,8 +289,7 @@ def test_a_call_is_tried_as_often_as_the_policy_says_and_no_more(code: grpc.Stat
 
 def test_the_service_config_for_clients_without_retries_of_their_own() -> None:
     """As it is shipped, in a plain gRPC client: it is valid, takes turns, and tries again."""
-    shipped = importlib.resources.files("superpixel_service.client") / "service_config.json"
-    text = shipped.read_text()
+    text = wire.shipped_service_config()
     assert json.loads(text)["healthCheckConfig"]["serviceName"] == SERVICE
     assert {
         **json.loads(wire.service_config()),

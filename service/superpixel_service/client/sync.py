@@ -215,12 +215,8 @@ class Client:
     def _send(self, book: StreamBook[Key], stream: _Stream | None) -> _Stream | None:
         """Send what is due, in a new call where there is none."""
         for message in book.due(time.monotonic()):
-            try:
+            with self._while_open(book.request_id):
                 stream = stream or _Stream(self._stub, book.request_id, self._metadata)
-            except ValueError:  # gRPC, of a closed channel
-                if not self._closed:
-                    raise
-                raise closed_error(book.request_id) from None
             stream.send(message)
         return stream
 
@@ -255,9 +251,16 @@ class Client:
         self, method: Callable[..., _Answer], request: object, timeout: float, request_id: str
     ) -> _Answer:
         try:
-            return method(request, timeout=timeout, metadata=wire.with_id(self._metadata, request_id))
+            with self._while_open(request_id):
+                return method(request, timeout=timeout, metadata=wire.with_id(self._metadata, request_id))
         except grpc.RpcError as error:
             raise error_of(error, request_id) from error
+
+    @contextlib.contextmanager
+    def _while_open(self, request_id: str) -> Iterator[None]:
+        """Have a call that a closed channel does not take end as `Cancelled`."""
+        try:
+            yield
         except ValueError:  # gRPC, of a closed channel
             if not self._closed:
                 raise

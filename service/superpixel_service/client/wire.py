@@ -101,9 +101,14 @@ def service_config() -> str:
     that the file names are for clients that have none of their own. Ours are left to `RetryPolicy`, which
     knows the deadline and what the server asks for: both together would try a call 30 times.
     """
-    config = json.loads(importlib.resources.files(__package__).joinpath("service_config.json").read_text())
+    config = json.loads(shipped_service_config())
     del config["methodConfig"]
     return json.dumps(config)
+
+
+def shipped_service_config() -> str:
+    """The same with gRPC's retries, as clients in other languages take it (JSON)."""
+    return importlib.resources.files(__package__).joinpath("service_config.json").read_text()
 
 
 def open_channel(
