@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from superpixel_kernels import codec
-from superpixel_service.overlay import draw
+from superpixel_service.images.overlay import draw
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2_grpc as pb_grpc
 

@@ -20,7 +20,7 @@ from hdrh.histogram import HdrHistogram
 
 from benchmarks.load.arrivals import Arrival, Size
 from superpixel_service.client.errors import from_call
-from superpixel_service.errors import PUSHBACK_KEY
+from superpixel_service.contract import PUSHBACK_KEY
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 
 METHOD = "/superpixel.v1.SuperpixelService/Segment"

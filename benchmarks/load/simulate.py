@@ -419,7 +419,7 @@ class Simulation:
             self._took.append(when + seconds - called)
             return
         self._window["refused"] += 1
-        # The pod's hint is its work in flight, as in superpixel_service.speed; on top the client's backoff.
+        # The pod's hint is its work in flight (work.throughput); the client adds its backoff.
         hint = min(max(when * self._random.uniform(0.5, 1.0), 0.05), 30.0)
         policy = world.retry
         backoff = min(policy.max_backoff_seconds, policy.first_backoff_seconds * 2.0 ** (tries - 1))

@@ -16,10 +16,11 @@ from typing import Any
 
 from superpixel_kernels.params import DEFAULT_COMPACTNESS, MAX_COMPACTNESS
 from superpixel_service import __version__
+from superpixel_service.addresses import split_address
 from superpixel_service.commands.output import EXIT_FAILED, CommandFailed, reason, say
 from superpixel_service.commands.target import Target
-from superpixel_service.config import ENVIRONMENT_PREFIX, Settings, flag, split_address
-from superpixel_service.orders import MAX_TARGETS
+from superpixel_service.config import ENVIRONMENT_PREFIX, Settings, flag
+from superpixel_service.model import MAX_TARGETS
 
 _SHELLS = ("bash", "zsh")
 _SCOPES = ("segment", "stream", "info")

@@ -11,9 +11,7 @@ variables are not an error. Unknown names in the file are.
 """
 
 import difflib
-import ipaddress
 import os
-import re
 import tomllib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -24,36 +22,16 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 
+from superpixel_service.addresses import is_loopback, split_address
+
 ENVIRONMENT_PREFIX = "SUPERPIXEL_"
 FILE_VARIABLE = "SUPERPIXEL_CONFIG"
 """Names the TOML file where no flag does."""
-
-_ADDRESS = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^\[\]:\s/]+):(?P<port>\d{1,5})")
-
-
-def split_address(address: str) -> tuple[str, int]:
-    """Host and port of "HOST:PORT"; IPv6 hosts stand in brackets, which are taken off.
-
-    Raises:
-        ValueError: it is not of that form.
-    """
-    match = _ADDRESS.fullmatch(address)
-    if match is None or int(match["port"]) > 65535:
-        raise ValueError("must be HOST:PORT, as in 127.0.0.1:50051 or [::1]:50051; port 0 takes any free one")
-    return match["host"].strip("[]"), int(match["port"])
 
 
 def _checked_address(address: str) -> str:
     split_address(address)
     return address
-
-
-def is_loopback(host: str) -> bool:
-    """Whether what is sent there stays on this machine; names other than localhost are not looked up."""
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host.lower().rstrip(".") == "localhost"
 
 
 Address = Annotated[str, AfterValidator(_checked_address)]

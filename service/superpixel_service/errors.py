@@ -1,27 +1,26 @@
-"""What a call can be refused with, and how that reaches the caller.
+"""Errors that end a call on purpose, and how they reach the caller.
 
 ```
 ServiceError           code, stable reason, text
 ├── InvalidRequest     INVALID_ARGUMENT     a field, and what would be right
-├── Overloaded         RESOURCE_EXHAUSTED   the queue is full: try again after `retry_seconds`
-├── OutOfMemory        RESOURCE_EXHAUSTED   likewise
-├── TooManyWatch       UNIMPLEMENTED        health's `Watch`: the caller goes on unwatched
+├── Overloaded         RESOURCE_EXHAUSTED   the queue is full: retry after `retry_seconds`
+├── OutOfMemory        RESOURCE_EXHAUSTED   retry after `retry_seconds`
+├── TooManyWatches     UNIMPLEMENTED        for `Watch` of the health service
 ├── DeadlinePassed     DEADLINE_EXCEEDED
-├── DeadlineUnreachable DEADLINE_EXCEEDED   refused before work is spent
+├── DeadlineUnreachable DEADLINE_EXCEEDED   rejected before any work
 ├── CallCancelled      CANCELLED
-├── Draining           UNAVAILABLE          try again, elsewhere
+├── Draining           UNAVAILABLE          retry at once on another server
 ├── TokenInvalid       UNAUTHENTICATED
 ├── ScopeMissing       PERMISSION_DENIED
-├── DeviceLost         UNAVAILABLE          likewise; this server ends
+├── DeviceLost         UNAVAILABLE          retry at once on another server; this one ends
 └── InternalError      INTERNAL             a bug: the request id finds the log line
 ```
 
-Texts are written here or where the error is raised, never taken from a library.
+Texts are written here or where the error is raised. They never come from a library.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import ClassVar
 
 import grpc
@@ -32,62 +31,26 @@ from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo  # typ
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 from grpc_status import rpc_status  # type: ignore[import-untyped]
 
-from superpixel_service.speed import UNKNOWN_RETRY_SECONDS
+from superpixel_service.contract import ERROR_DOMAIN, PUSHBACK_KEY, REQUEST_ID_KEY, Reason
 
-ERROR_DOMAIN = "superpixel.v1"
-REQUEST_ID_KEY = "x-request-id"
-PUSHBACK_KEY = "grpc-retry-pushback-ms"
+UNKNOWN_RETRY_SECONDS = 0.2
+"""When to try again if the server's speed is not known yet."""
 
 log = structlog.get_logger()
 
 
-class Reason(StrEnum):
-    """The stable reasons of `ErrorInfo`; the contract's comments say what each means."""
-
-    MALFORMED_MESSAGE = "MALFORMED_MESSAGE"
-    IMAGE_MISSING = "IMAGE_MISSING"
-    IMAGE_TOO_MANY_BYTES = "IMAGE_TOO_MANY_BYTES"
-    IMAGE_TOO_MANY_PIXELS = "IMAGE_TOO_MANY_PIXELS"
-    IMAGE_FORMAT_NOT_ALLOWED = "IMAGE_FORMAT_NOT_ALLOWED"
-    IMAGE_UNDECODABLE = "IMAGE_UNDECODABLE"
-    IMAGE_MULTIPLE_FRAMES = "IMAGE_MULTIPLE_FRAMES"
-    RAW_IMAGE_INVALID = "RAW_IMAGE_INVALID"
-    TARGETS_MISSING = "TARGETS_MISSING"
-    TARGETS_TOO_MANY = "TARGETS_TOO_MANY"
-    COUNT_OUT_OF_RANGE = "COUNT_OUT_OF_RANGE"
-    AREA_OUT_OF_RANGE = "AREA_OUT_OF_RANGE"
-    COUNT_ABOVE_BASE = "COUNT_ABOVE_BASE"
-    COUNT_ABOVE_ENCODING = "COUNT_ABOVE_ENCODING"
-    COMPACTNESS_OUT_OF_RANGE = "COMPACTNESS_OUT_OF_RANGE"
-    REGION_OUTSIDE_IMAGE = "REGION_OUTSIDE_IMAGE"
-    ENUM_VALUE_UNKNOWN = "ENUM_VALUE_UNKNOWN"
-    REQUEST_ID_TOO_LONG = "REQUEST_ID_TOO_LONG"
-    QUEUE_FULL = "QUEUE_FULL"
-    BYTES_IN_FLIGHT = "BYTES_IN_FLIGHT"
-    TOO_MANY_STREAMS = "TOO_MANY_STREAMS"
-    OUT_OF_MEMORY = "OUT_OF_MEMORY"
-    DEADLINE_PASSED = "DEADLINE_PASSED"
-    DEADLINE_UNREACHABLE = "DEADLINE_UNREACHABLE"
-    CALL_CANCELLED = "CALL_CANCELLED"
-    DRAINING = "DRAINING"
-    TOKEN_INVALID = "TOKEN_INVALID"  # noqa: S105 (the reason's name)
-    SCOPE_MISSING = "SCOPE_MISSING"
-    DEVICE_LOST = "DEVICE_LOST"
-    INTERNAL_ERROR = "INTERNAL_ERROR"
-
-
 class ServiceError(Exception):
-    """Base of everything a call is refused with on purpose.
+    """Base of the errors that end a call on purpose.
 
     Attributes:
         code: the canonical gRPC code.
         reason: the stable reason.
-        text: for people, in English; names what would be right.
-        field: path of the request's field that is to blame; empty where none is.
-        metadata: for programs; keys are listed with the reason in the contract.
-        retry_seconds: how long to wait before another try; None where a retry does not help.
-        push_back: whether to tell gRPC's own retry mechanism the same. Not where the next try is to go
-            elsewhere.
+        text: for people, in English; says what would be right.
+        field: path of the request's wrong field; empty if no single field is wrong.
+        metadata: for programs; the contract lists the keys per reason.
+        retry_seconds: how long to wait before a retry; None if a retry does not help.
+        push_back: whether to send `retry_seconds` to gRPC's own retry mechanism too; False if another server
+            should get the retry.
     """
 
     code: ClassVar[grpc.StatusCode]
@@ -111,13 +74,13 @@ class ServiceError(Exception):
 
 
 class InvalidRequest(ServiceError):
-    """The request can never be served as it is."""
+    """The request is wrong; a retry cannot succeed."""
 
     code = grpc.StatusCode.INVALID_ARGUMENT
 
 
 class Overloaded(ServiceError):
-    """No room in the queue just now."""
+    """No room in the queue at present."""
 
     code = grpc.StatusCode.RESOURCE_EXHAUSTED
     push_back = True
@@ -127,7 +90,7 @@ class Overloaded(ServiceError):
 
 
 class OutOfMemory(Overloaded):
-    """No memory for this image just now."""
+    """No memory for this image at present."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -135,16 +98,16 @@ class OutOfMemory(Overloaded):
         )
 
 
-class TooManyWatch(ServiceError):
-    """As many watch this server's health as may.
+class TooManyWatches(ServiceError):
+    """The limit of concurrent `Watch` calls is reached.
 
-    By the protocol a client takes a server that does not serve `Watch` for healthy.
+    UNIMPLEMENTED because the health protocol then has clients assume a healthy server.
     """
 
     code = grpc.StatusCode.UNIMPLEMENTED
 
     def __init__(self) -> None:
-        super().__init__(Reason.QUEUE_FULL, "as many watch this server's health as may")
+        super().__init__(Reason.QUEUE_FULL, "too many Watch calls are open on this server")
 
 
 class DeadlinePassed(ServiceError):
@@ -157,7 +120,7 @@ class DeadlinePassed(ServiceError):
 
 
 class DeadlineUnreachable(ServiceError):
-    """By this server's measured speed the deadline would pass before the answer is ready."""
+    """At this server's measured speed the deadline would pass before the answer is ready."""
 
     code = grpc.StatusCode.DEADLINE_EXCEEDED
 
@@ -169,7 +132,7 @@ class DeadlineUnreachable(ServiceError):
 
 
 class CallCancelled(ServiceError):
-    """The caller gave up."""
+    """The caller cancelled the call."""
 
     code = grpc.StatusCode.CANCELLED
 
@@ -178,7 +141,7 @@ class CallCancelled(ServiceError):
 
 
 class Draining(ServiceError):
-    """This server is about to stop; another one will answer at once."""
+    """This server is stopping; another one can answer at once."""
 
     code = grpc.StatusCode.UNAVAILABLE
 
@@ -187,7 +150,7 @@ class Draining(ServiceError):
 
 
 class DeviceLost(ServiceError):
-    """The engine does not work any more; this server ends, another one will answer."""
+    """The engine failed for good; this server ends, another one can answer."""
 
     code = grpc.StatusCode.UNAVAILABLE
 
@@ -198,7 +161,7 @@ class DeviceLost(ServiceError):
 
 
 class TokenInvalid(ServiceError):
-    """The call carries no token, or none that this server knows."""
+    """The call has no token, or one that this server does not know."""
 
     code = grpc.StatusCode.UNAUTHENTICATED
 
@@ -210,7 +173,7 @@ class TokenInvalid(ServiceError):
 
 
 class ScopeMissing(ServiceError):
-    """The token is known and has not the right to this method."""
+    """The token is known, but it lacks the scope of this method."""
 
     code = grpc.StatusCode.PERMISSION_DENIED
 
@@ -223,7 +186,7 @@ class ScopeMissing(ServiceError):
 
 
 class InternalError(ServiceError):
-    """A bug. The caller learns the request id, which finds the log line, and nothing else."""
+    """A bug. The caller gets only the request id, which finds the log line."""
 
     code = grpc.StatusCode.INTERNAL
 
@@ -237,7 +200,7 @@ class InternalError(ServiceError):
 
 @dataclass(frozen=True, slots=True)
 class FinalStatus(grpc.Status):
-    """What `ServicerContext.abort_with_status` wants, with trailers of our own."""
+    """The argument of `ServicerContext.abort_with_status`, with our trailers."""
 
     code: grpc.StatusCode
     details: str
@@ -245,7 +208,7 @@ class FinalStatus(grpc.Status):
 
 
 def to_status(error: ServiceError, request_id: str) -> FinalStatus:
-    """The code, text, details and trailers that end a call with `error`."""
+    """The status that ends a call with `error`: code, text, details and trailers."""
     status = to_message(error)
     trailers: list[tuple[str, str | bytes]] = [(REQUEST_ID_KEY, request_id)]
     if error.push_back and error.retry_seconds is not None:
@@ -256,7 +219,7 @@ def to_status(error: ServiceError, request_id: str) -> FinalStatus:
 
 
 def to_message(error: ServiceError) -> Status:
-    """The code, text and details that tell the caller of `error`."""
+    """`error` as a status message: code, text and details."""
     status = Status(
         code=error.code.value[0], message=f"{error.field}: {error.text}" if error.field else error.text
     )
@@ -276,21 +239,21 @@ def to_message(error: ServiceError) -> Status:
 
 
 def as_service_error(error: Exception, request_id: str) -> ServiceError:
-    """What the caller is told of `error`; a bug goes to the log, under `request_id`."""
-    told: ServiceError
+    """The error to send for `error`; a bug is logged under `request_id`."""
+    sent: ServiceError
     if isinstance(error, ServiceError):
-        told = error
+        sent = error
     elif isinstance(error, MemoryError):
-        told = OutOfMemory()
+        sent = OutOfMemory()
     else:
         log.error("internal_error", request_id=request_id, exc_info=error)
-        told = InternalError(request_id)
-    _forget_origin(told)
-    return told
+        sent = InternalError(request_id)
+    _drop_frames(sent)
+    return sent
 
 
-def _forget_origin(error: BaseException) -> None:
-    """Cut the error off from the frames it came through: they would hold on to images."""
+def _drop_frames(error: BaseException) -> None:
+    """Drop the traceback: its frames would keep images in memory."""
     error.__traceback__ = error.__cause__ = error.__context__ = None
 
 

@@ -17,7 +17,7 @@ from benchmarks.load.capacity import Pod
 from benchmarks.load.target import POD, pod_settings
 from google import rpc
 
-from superpixel_service.auth import line_of, new_token
+from superpixel_service.security.tokens import line_of, new_token
 from tests.service.certificates import Authority
 from tests.service.harness import running_server
 

@@ -12,7 +12,7 @@ from benchmarks.load.simulate import BURST, MEASURED
 
 from superpixel_service import config
 from superpixel_service.client.wire import channel_options, service_config
-from superpixel_service.interceptors import SERVICE
+from superpixel_service.contract import SERVICE
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 from tests.deploy.conftest import DEPLOY, FULL, OVERLAYS, ROOT, TOOLS, Rendered, kustomize, with_full_overlays
 

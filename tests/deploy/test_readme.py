@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from superpixel_service.auth import parse_tokens
+from superpixel_service.security.tokens import parse_tokens
 from tests.deploy.conftest import DEPLOY, TOOLS, kustomize, with_full_overlays
 from tests.service.certificates import Authority
 

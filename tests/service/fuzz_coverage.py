@@ -12,12 +12,12 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["superpixel_service"]):
-    from superpixel_service import convert
     from superpixel_service.config import Settings
-    from superpixel_service.decode import decode, ignore_library_warnings, open_image
     from superpixel_service.errors import ServiceError, to_message
-    from superpixel_service.orders import Lane, accept
+    from superpixel_service.images.decode import decode, ignore_library_warnings, open_image
+    from superpixel_service.model import Lane, accept
     from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
+    from superpixel_service.transport import convert
 
 import numpy as np
 from google.protobuf.message import DecodeError

@@ -27,7 +27,7 @@ import hyperframe.frame
 import numpy as np
 from PIL import Image
 
-from superpixel_service.interceptors import SERVICE
+from superpixel_service.contract import SERVICE
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 from tests.service.harness import RunningServer, request, running_server
 from tests.service.images import encoded, saved, scene

@@ -8,10 +8,10 @@ import grpc
 import pytest
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from superpixel_service.auth import SCOPES, Token, line_of, new_token, parse_tokens
-from superpixel_service.interceptors import SERVICE
+from superpixel_service.contract import SCOPES, SERVICE
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
-from superpixel_service.watched import UnusableFile
+from superpixel_service.security.reloading import UnusableFile
+from superpixel_service.security.tokens import Token, line_of, new_token, parse_tokens
 from tests.service.command import messages, superpixel
 from tests.service.harness import PATIENCE_SECONDS, RunningServer, refused, request, running_server
 from tests.service.images import encoded, scene, slow_image

@@ -19,7 +19,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import HealthServicer
 
 from superpixel_service.client import AsyncClient, Client, RetryPolicy, SegmentError, wire
-from superpixel_service.interceptors import SERVICE
+from superpixel_service.contract import SERVICE
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2_grpc as pb_grpc
 from tests.service.harness import PATIENCE_SECONDS, RunningServer, running_server

@@ -8,10 +8,12 @@ import grpc
 import numpy as np
 import pytest
 
-from superpixel_service.cache import AnswerCache
+from superpixel_kernels.codec import Tree
 from superpixel_service.config import Settings
-from superpixel_service.orders import Answer, LabelEncoding, MergeTree, StageSeconds, WrittenMap
+from superpixel_service.contract import StageSeconds
+from superpixel_service.model import Answer, LabelEncoding, WrittenMap
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
+from superpixel_service.work.answers import AnswerCache
 from tests.service.harness import RunningServer, refused, request, running_server
 from tests.service.images import encoded, raw, scene, slow_image
 
@@ -133,7 +135,8 @@ def answer(size: int) -> Answer:
         label_map=WrittenMap(
             LabelEncoding.PNG,
             bytes(size),
-            hierarchy=MergeTree(nothing, nothing, np.zeros(250, np.float32)),
+            tree=Tree(nothing, nothing),
+            heights=np.zeros(250, np.float32),
         ),
         counts=(1,),
         whole_base=False,
@@ -151,18 +154,18 @@ def test_the_longest_unused_go_first_and_the_bytes_are_bounded() -> None:
     cache = AnswerCache(35_000)
     for name in "abc":
         cache.put((name,), one)
-    assert cache.bytes_held == 30_000
+    assert cache.byte_count == 30_000
     assert cache.get(("a",)) is one
     cache.put(("d",), one)
     assert [cache.get((name,)) is one for name in "abcd"] == [True, False, True, True]
     cache.put(("d",), replace(one, width=2))  # in its own place
-    assert cache.bytes_held == 30_000
+    assert cache.byte_count == 30_000
     cache.put(("e",), answer(40_000))  # larger than all of it: not at the others' cost
     assert cache.get(("e",)) is None
-    assert cache.bytes_held == 30_000
+    assert cache.byte_count == 30_000
     cache.put(("f",), answer(30_000))
     assert [cache.get((name,)) is None for name in "acdf"] == [True, True, True, False]
-    assert cache.bytes_held == 33_000
+    assert cache.byte_count == 33_000
 
 
 # The same, at the same time

@@ -20,9 +20,10 @@ from grpc_health.v1.health import HealthServicer
 from PIL import Image
 
 from superpixel_kernels import SegmentParams, codec, segment
-from superpixel_service import __version__, cli, overlay
+from superpixel_service import __version__, cli
 from superpixel_service.commands.output import save
 from superpixel_service.config import Settings
+from superpixel_service.images import overlay
 from tests.service.command import COMMAND, called, messages, started, superpixel
 from tests.service.harness import RunningServer
 from tests.service.images import encoded, saved, scene

@@ -40,7 +40,8 @@ from superpixel_service.client import (
     wire,
 )
 from superpixel_service.client.errors import from_call, from_status
-from superpixel_service.errors import CallCancelled, Draining, OutOfMemory, Reason, ServiceError
+from superpixel_service.contract import Reason
+from superpixel_service.errors import CallCancelled, Draining, OutOfMemory, ServiceError
 from superpixel_service.errors import InternalError as ServerInternalError
 from superpixel_service.errors import InvalidRequest as ServerInvalidRequest
 from superpixel_service.errors import Overloaded as ServerOverloaded

@@ -11,7 +11,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from superpixel_service.auth import SCOPES, line_of, new_token
+from superpixel_service.addresses import stays_here
 from superpixel_service.client import (
     AsyncClient,
     Client,
@@ -21,7 +21,9 @@ from superpixel_service.client import (
     Unavailable,
     tls_credentials,
 )
-from superpixel_service.client.security import read_token, stays_here
+from superpixel_service.client.security import read_token
+from superpixel_service.contract import SCOPES
+from superpixel_service.security.tokens import line_of, new_token
 from tests.service.certificates import Authority
 from tests.service.command import messages, started, superpixel
 from tests.service.harness import PATIENCE_SECONDS, RunningServer, running_server

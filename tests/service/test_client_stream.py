@@ -23,7 +23,8 @@ from superpixel_service.client import (
     Unavailable,
 )
 from superpixel_service.client.stream import StreamBook
-from superpixel_service.errors import Draining, Reason, ServiceError
+from superpixel_service.contract import Reason
+from superpixel_service.errors import Draining, ServiceError
 from superpixel_service.errors import InvalidRequest as ServerInvalidRequest
 from superpixel_service.errors import Overloaded as ServerOverloaded
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb

@@ -5,16 +5,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from superpixel_service.config import (
-    ENVIRONMENT_PREFIX,
-    Origin,
-    Settings,
-    WrongSettings,
-    explain,
-    flag,
-    load,
-    split_address,
-)
+from superpixel_service.addresses import split_address
+from superpixel_service.config import ENVIRONMENT_PREFIX, Origin, Settings, WrongSettings, explain, flag, load
 
 
 def wrong(**values: object) -> list[str]:

@@ -9,6 +9,7 @@ import pytest
 from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
 
+from superpixel_service.contract import Reason
 from superpixel_service.errors import (
     CallCancelled,
     DeadlinePassed,
@@ -17,11 +18,10 @@ from superpixel_service.errors import (
     InvalidRequest,
     OutOfMemory,
     Overloaded,
-    Reason,
     ServiceError,
     to_status,
 )
-from superpixel_service.orders import ImageFormat, LabelEncoding, Lane, NoticeCode
+from superpixel_service.model import ImageFormat, LabelEncoding, Lane, NoticeCode
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 
 ROOT = Path(__file__).parents[2]

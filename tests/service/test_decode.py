@@ -13,35 +13,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
-from superpixel_service import decode as decode_module
 from superpixel_service.config import Settings
-from superpixel_service.decode import Pixels, decode, ignore_library_warnings, open_image
-from superpixel_service.errors import InvalidRequest, Reason
-from superpixel_service.orders import (
+from superpixel_service.contract import Reason
+from superpixel_service.errors import InvalidRequest
+from superpixel_service.images import decode as decode_module
+from superpixel_service.images.decode import Pixels, decode, ignore_library_warnings, open_image
+from superpixel_service.model import (
     EncodedImage,
-    LabelEncoding,
-    Lane,
     NoticeCode,
-    Order,
     RawImage,
     Rectangle,
+    SegmentSpec,
 )
 from tests.service.images import encoded, png, saved, scene
 
 PIXELS = scene(37, 21)
-ORDER = Order(
-    source=EncodedImage(b""),
-    target_counts=(1,),
-    target_areas=(),
-    compactness=None,
-    encoding=LabelEncoding.SPX,
-    include_hierarchy=False,
-    include_regions=False,
-    region=None,
-    lane=Lane.INTERACTIVE,
-    apply_orientation=True,
-    first_frame_only=False,
-)
+SPEC = SegmentSpec(EncodedImage(b""), target_counts=(1,))
 
 
 @pytest.fixture(autouse=True)
@@ -52,8 +39,8 @@ def _as_in_a_server() -> None:
 def read(
     data: bytes, *, region: Rectangle | None = None, **changes: Any
 ) -> tuple[Pixels, tuple[NoticeCode, ...]]:
-    order = replace(ORDER, source=EncodedImage(data), region=region, **changes)
-    opened = open_image(order, Settings())
+    spec = replace(SPEC, source=EncodedImage(data), region=region, **changes)
+    opened = open_image(spec, Settings())
     pixels, notices = decode(opened, region)
     if region is None:
         assert pixels.shape[:2] == (opened.height, opened.width)
@@ -312,7 +299,7 @@ def test_broken_exif_is_no_orientation_and_no_warning() -> None:
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_raw_pixels(channels: int) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (9, 11, channels), dtype=np.uint8)
-    opened = open_image(replace(ORDER, source=RawImage(11, 9, channels, pixels.tobytes())), Settings())
+    opened = open_image(replace(SPEC, source=RawImage(11, 9, channels, pixels.tobytes())), Settings())
     assert np.array_equal(decode(opened, None)[0], pixels)
     assert np.array_equal(decode(opened, Rectangle(2, 3, 4, 5))[0], pixels[3:8, 2:6])
 
@@ -405,7 +392,7 @@ def test_another_size_than_was_accepted_is_refused_before_memory_is_spent(
     for reader in decode_module._READERS.values():
         monkeypatch.setattr(reader, "load", loaded.append)
     for data in WHOLE.values():
-        opened = open_image(replace(ORDER, source=EncodedImage(data)), Settings())
+        opened = open_image(replace(SPEC, source=EncodedImage(data)), Settings())
         with pytest.raises(InvalidRequest):
             decode(replace(opened, width=opened.width + 1, orientation=orientation), None)
     assert not loaded

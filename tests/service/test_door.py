@@ -21,7 +21,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from superpixel_service.interceptors import SERVICE
+from superpixel_service.contract import SERVICE
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2_grpc as pb_grpc
 from tests.service.harness import (
@@ -46,10 +46,11 @@ THREADS = 4 + 16
 
 
 def server_with(**constants: object) -> tuple[str, ...]:
-    """The program, some of its constants being others: MODULE__NAME=value."""
+    """The program with other values of some constants: ROOM__MODULE__NAME=value."""
     lines = ["import sys", "from superpixel_service.cli import main"]
     for name, value in constants.items():
-        module, _, constant = name.partition("__")
+        module, constant = name.replace("___", "__-").rsplit("__", 1)
+        module, constant = module.replace("__", "."), constant.replace("-", "_")
         lines.append(f"import superpixel_service.{module} as module; module.{constant} = {value!r}")
     return ("-c", "\n".join([*lines, "sys.exit(main())"]))
 
@@ -156,7 +157,9 @@ def test_beyond_its_bound_a_port_is_taken_for_healthy_and_the_other_port_notices
 @pytest.mark.parametrize("method", ["Check", "Watch"])
 @pytest.mark.parametrize("port", ["listen", "health"])
 def test_probes_without_a_message_do_not_hold_up_health(port: str, method: str) -> None:
-    program = server_with(health___MESSAGE_SECONDS=1.0, server___HEALTH_PORT_WATCHERS=8, server___WATCHERS=8)
+    program = server_with(
+        operations__health___MESSAGE_SECONDS=1.0, server___HEALTH_PORT_WATCHERS=8, server___WATCHERS=8
+    )
     with running_server(program=program) as server, held_calls() as held:
         address = getattr(server, port)
         with grpc.insecure_channel(address, options=[ALONE]) as channel:
@@ -198,7 +201,9 @@ def test_questions_about_the_server_without_their_message_leave_threads_for_othe
 
 
 def test_a_message_is_waited_for_as_long_as_there_is_room_and_not_for_ever() -> None:
-    program = server_with(pools__PATIENCE_SECONDS=6.0, pools__PATIENCE_WHEN_BUSY_SECONDS=1.0)
+    program = server_with(
+        transport__gate__PATIENCE_SECONDS=6.0, transport__gate__PATIENCE_WHEN_BUSY_SECONDS=1.0
+    )
     message = request(PNG, 5).SerializeToString()
     with (
         running_server(*SMALL, program=program) as server,
@@ -285,7 +290,7 @@ def test_answers_that_nobody_takes_are_bounded_in_number() -> None:
     message = large_answer()
     with running_server(*SMALL, "--cache-bytes=67108864") as server, DeafCaller(server) as deaf:
         server.stub.Segment(message)  # from now on its answer is at hand
-        for _ in range(THREADS):
+        for _ in range(THREADS + 4):  # some may be rejected while the first call still ends
             deaf.call(f"/{SERVICE}/Segment", message.SerializeToString())
         server.wait_until(lambda: segment_is_full(server))
         before = server.resident_bytes()
@@ -296,7 +301,7 @@ def test_answers_that_nobody_takes_are_bounded_in_number() -> None:
 
 def test_answers_that_nobody_takes_in_time_are_dropped() -> None:
     message = large_answer()
-    program = server_with(pools__PATIENCE_SECONDS=1.0)
+    program = server_with(transport__gate__PATIENCE_SECONDS=1.0)
     with running_server(*SMALL, program=program) as server, DeafCaller(server) as deaf:
         calls = {deaf.call(f"/{SERVICE}/Segment", message.SerializeToString()) for _ in range(3)}
         deaf.wait_for_the_end_of(calls)
@@ -335,7 +340,7 @@ def test_silent_questions_do_not_hold_up_reflection() -> None:
 
 
 def test_silent_connections_to_the_metrics_port_are_ended() -> None:
-    with running_server(program=server_with(metrics___SILENCE_SECONDS=0.5)) as server:
+    with running_server(program=server_with(operations__metrics___SILENCE_SECONDS=0.5)) as server:
         process = psutil.Process(server.process.pid)
         threads = process.num_threads()
         host, port = server.metrics_address.split(":")

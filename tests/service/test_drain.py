@@ -15,7 +15,7 @@ import h2.connection
 import pytest
 from grpc_status import rpc_status
 
-from superpixel_service.interceptors import SERVICE
+from superpixel_service.contract import SERVICE
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2_grpc as pb_grpc
 from tests.service.harness import PATIENCE_SECONDS, RunningServer, refusal_of, request, running_server

@@ -12,7 +12,7 @@ from PIL import Image
 
 import superpixel_kernels as kernels
 from superpixel_kernels import codec
-from superpixel_service.orders import LabelEncoding, accept
+from superpixel_service.model import LabelEncoding, accept
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 from tests.service.harness import RunningServer, refused, request, running_server
 from tests.service.images import encoded, raw, scene
@@ -165,7 +165,7 @@ def test_pngs_of_many_labels(roomy: RunningServer, count: int) -> None:
 
 
 def test_rgb_carries_three_bytes_of_a_label() -> None:
-    from superpixel_service.encodings import to_png
+    from superpixel_service.images.label_files import to_png
 
     labels = np.array([[0, 255, 256], [65_536, 70_000, 2**24 - 1]], np.int32)
     assert np.array_equal(read_png(to_png(labels, 2**24)), labels)
@@ -183,7 +183,7 @@ def test_other_encodings_hold_as_many_labels_as_there_are_pixels() -> None:
     from dataclasses import replace
 
     from superpixel_service.config import Settings
-    from superpixel_service.decode import open_image
+    from superpixel_service.images.decode import open_image
     from tests.service.test_decode import ORDER, EncodedImage
 
     image = EncodedImage(encoded(np.zeros((4097, 4097), np.uint8)))

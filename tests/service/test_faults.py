@@ -2,20 +2,22 @@
 
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
 import grpc
 from structlog.testing import capture_logs
 
-from superpixel_service import interceptors
-from superpixel_service.calls import CallEvent, OpenCalls
 from superpixel_service.config import Settings
+from superpixel_service.contract import SEGMENT
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2_grpc as pb_grpc
-from superpixel_service.pools import MethodThreads, Refusals, answered_by
-from superpixel_service.servicer import SuperpixelServicer
+from superpixel_service.transport import interceptors
+from superpixel_service.transport.call import Call
+from superpixel_service.transport.call_threads import CallThreads, RejectionThread
+from superpixel_service.transport.gate import Gate, Limit
+from superpixel_service.transport.open_calls import OpenCalls
+from superpixel_service.transport.servicer import SuperpixelServicer
 from tests.service.harness import refused, request
 from tests.service.images import raw, scene
 
@@ -31,18 +33,20 @@ class Faulty(pb_grpc.SuperpixelServiceServicer):
 @contextmanager
 def faulty_server(
     fault: BaseException, servicer: pb_grpc.SuperpixelServiceServicer | None = None
-) -> Iterator[tuple[pb_grpc.SuperpixelServiceStub, list[CallEvent]]]:
-    events: list[CallEvent] = []
+) -> Iterator[tuple[pb_grpc.SuperpixelServiceStub, list[Call]]]:
+    events: list[Call] = []
     open_calls = OpenCalls()
     server = grpc.server(
-        ThreadPoolExecutor(2),
+        CallThreads(2, open_calls),
         interceptors=interceptors.build(
-            open_calls, lambda: None, Refusals(open_calls), lambda _service, _method: None, events.append
+            Gate({SEGMENT: Limit("segment", 2)}, open_calls),
+            RejectionThread(open_calls),
+            open_calls,
+            on_start=lambda _service, _method: None,
+            on_end=events.append,
         ),
     )
-    served: Any = servicer or Faulty(fault)
-    served.Segment = answered_by(MethodThreads("segment", 2), served.Segment)
-    pb_grpc.add_SuperpixelServiceServicer_to_server(served, server)
+    pb_grpc.add_SuperpixelServiceServicer_to_server(servicer or Faulty(fault), server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     try:
@@ -69,12 +73,12 @@ def test_of_a_bug_the_caller_learns_the_request_id_and_the_log_the_rest() -> Non
 
 
 class Onlooker:
-    """In place of an engine: looks at what its callers hold on to while they wait."""
+    """In place of the answers: looks at what its callers hold on to while they wait."""
 
     def __init__(self) -> None:
         self.held: list[tuple[str, str]] = []
 
-    def run(self, task: Any, deadline: Any, when_over: Any) -> Any:  # noqa: ARG002
+    def get(self, task: Any, deadline: Any, when_over: Any) -> Any:  # noqa: ARG002
         assert len(task.image.source.data) == len(RAW.data)
         frame = sys._getframe(1)
         while frame is not None:
@@ -94,7 +98,7 @@ RAW = raw(scene(60, 50))
 def test_a_call_that_waits_holds_its_image_once() -> None:
     """Neither the message as it came nor as it was read: queued images would take three times their bytes."""
     onlooker = Onlooker()
-    servicer = SuperpixelServicer(Settings(), onlooker, None, None)  # type: ignore[arg-type]
+    servicer = SuperpixelServicer(Settings(), onlooker, None, dict, None)  # type: ignore[arg-type]
     with faulty_server(MemoryError(), servicer) as (stub, _):
         assert refused(lambda: stub.Segment(request(RAW, 5))).reason == "OUT_OF_MEMORY"
     assert onlooker.held == []

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from superpixel_service.headers import (
+from superpixel_service.images.file_headers import (
     MAX_BLOCKS,
     DamagedHeader,
     Header,
@@ -16,7 +16,7 @@ from superpixel_service.headers import (
     read_header,
     sniff,
 )
-from superpixel_service.orders import ImageFormat
+from superpixel_service.model import ImageFormat
 from tests.service.images import encoded, png_chunk, saved, scene
 
 PIXELS = scene(37, 21)

@@ -16,9 +16,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from superpixel_service.headers import MAX_SCANS, DamagedHeader, read_header
-from superpixel_service.interceptors import SERVICE
-from superpixel_service.orders import ImageFormat
+from superpixel_service.contract import SERVICE
+from superpixel_service.images.file_headers import MAX_SCANS, DamagedHeader, read_header
+from superpixel_service.model import ImageFormat
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 from tests.service.fuzz_service import MEMORY_LIMIT_BYTES, answers_to, fuzz
 from tests.service.harness import (

@@ -16,17 +16,20 @@ import pytest
 
 import superpixel_kernels as kernels
 from superpixel_kernels import codec
-from superpixel_service import speed as speed_module
-from superpixel_service.admission import AdmissionQueue
-from superpixel_service.calls import Deadline
 from superpixel_service.config import Settings
-from superpixel_service.decode import open_image
-from superpixel_service.engine import Engine, Job
-from superpixel_service.errors import CallCancelled, DeadlineUnreachable, Overloaded, Reason
-from superpixel_service.orders import EncodedImage, LabelEncoding, Lane, Order, Task, accept
+from superpixel_service.contract import Reason
+from superpixel_service.errors import CallCancelled, DeadlineUnreachable, Overloaded
+from superpixel_service.images.decode import open_image
+from superpixel_service.model import EncodedImage, Lane, SegmentSpec, Task, accept
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
-from superpixel_service.speed import Speed
-from superpixel_service.warmup import sample_task
+from superpixel_service.work import throughput as throughput_module
+from superpixel_service.work.admission import AdmissionQueue
+from superpixel_service.work.answers import Answers
+from superpixel_service.work.deadline import Deadline
+from superpixel_service.work.job import Job
+from superpixel_service.work.throughput import Throughput
+from superpixel_service.work.warmup import sample_task
+from superpixel_service.work.workers import Workers
 from tests.service.harness import PATIENCE_SECONDS, RunningServer, refusal_of, request, running_server
 from tests.service.images import encoded, raw, scene, slow_image
 
@@ -41,31 +44,21 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 def task(source: bytes, count: int, lane: Lane) -> Task:
-    order = Order(
-        source=EncodedImage(source),
-        target_counts=(count,),
-        target_areas=(),
-        compactness=None,
-        encoding=LabelEncoding.SPX,
-        include_hierarchy=False,
-        include_regions=False,
-        region=None,
-        lane=lane,
-        apply_orientation=True,
-        first_frame_only=False,
-    )
-    return accept(order, open_image(order, Settings()))
+    spec = SegmentSpec(EncodedImage(source), target_counts=(count,), lane=lane)
+    return accept(spec, open_image(spec, Settings()))
 
 
 @dataclass
 class Bench:
-    """An engine in this process: its jobs can be looked into."""
+    """Workers in this process: their jobs can be looked into."""
 
     queue: AdmissionQueue[Job]
-    engine: Engine
+    answers: Answers
+    workers: Workers
 
     def put(self, work: Task, deadline: float | None = None) -> Job:
-        job = Job(work, Deadline.after(deadline))
+        image = replace(work.image, source=replace(work.image.source))  # the worker empties its own
+        job = Job(replace(work, image=image), Deadline.after(deadline))
         self.queue.put(job)
         return job
 
@@ -75,15 +68,21 @@ def bench(**settings: float) -> Iterator[Bench]:
     chosen = Settings(
         **{"workers": 1, "refinement_max_pixels": 2_000_000, "cache_bytes": 0, **settings}  # type: ignore[arg-type]
     )
-    queue: AdmissionQueue[Job] = AdmissionQueue(chosen)
-    engine = Engine(chosen, queue)
-    engine.start(sample_task(chosen))
+    on = workers_with(chosen, Throughput())
     try:
-        yield Bench(queue, engine)
+        yield on
     finally:
-        queue.close()
-        engine.abort()
-        engine.stop()
+        on.queue.close()
+        on.workers.abort()
+        on.workers.stop()
+
+
+def workers_with(settings: Settings, throughput: Throughput) -> Bench:
+    queue: AdmissionQueue[Job] = AdmissionQueue(settings, throughput)
+    answers = Answers(settings, queue)
+    workers = Workers(settings, queue, answers, throughput)
+    workers.start(lambda: sample_task(settings))
+    return Bench(queue, answers, workers)
 
 
 def slow_task(lane: Lane) -> Task:
@@ -153,7 +152,7 @@ def test_held_bulk_work_that_is_given_up_begins_no_further_step() -> None:
         blocking = on.put(slow_task(Lane.INTERACTIVE))
         begun = bulk.token.steps
         until(lambda: bulk.token.waiting)
-        on.engine.give_up(bulk)
+        on.answers.give_up(bulk)
         with pytest.raises(CallCancelled):
             bulk.future.result(PATIENCE_SECONDS)
         assert bulk.token.steps == begun
@@ -166,7 +165,7 @@ def test_a_running_job_that_is_given_up_begins_no_further_step() -> None:
         whole.future.result(PATIENCE_SECONDS)
         job = on.put(slow_task(Lane.INTERACTIVE))
         until(lambda: job.token.steps >= 20)
-        on.engine.give_up(job)
+        on.answers.give_up(job)
         begun = job.token.steps
         with pytest.raises(CallCancelled):
             job.future.result(PATIENCE_SECONDS)
@@ -288,8 +287,8 @@ def begun(server: RunningServer, stage: str, lane: str = "interactive") -> float
 # Speed, deadlines, refusals
 
 
-def learned(seconds_a_megapixel: float, images: int = 20) -> Speed:
-    speed = Speed()
+def learned(seconds_a_megapixel: float, images: int = 20) -> Throughput:
+    speed = Throughput()
     for _ in range(images):
         # Thirty thousand pixels are what an image costs beside its own.
         speed.learn(970_000, seconds_a_megapixel, 1)
@@ -310,7 +309,7 @@ def test_what_was_slow_a_minute_ago_is_forgotten(monkeypatch: pytest.MonkeyPatch
     speed = learned(2.0)
     assert speed.seconds(1, 970_000) > 0
     now = time.monotonic()
-    monkeypatch.setattr(speed_module.time, "monotonic", lambda: now + 61)
+    monkeypatch.setattr(throughput_module.time, "monotonic", lambda: now + 61)
     assert speed.seconds(1, 970_000) == 0
 
 
@@ -333,17 +332,14 @@ def test_a_deadline_that_cannot_be_met_is_refused_before_work_is_spent() -> None
 
 def test_what_cannot_be_done_in_time_any_more_is_not_begun() -> None:
     """Its turn comes, but what is left is too little."""
-    speed = learned(100.0)
-    queue: AdmissionQueue[Job] = AdmissionQueue(Settings(), speed)
-    engine = Engine(Settings(workers=1, cache_bytes=0), queue, speed)
-    engine.start(sample_task(Settings()))
+    on = workers_with(Settings(workers=1, cache_bytes=0), learned(100.0))
     job = Job(task(encoded(scene(1000, 970)), 50, Lane.INTERACTIVE), Deadline.after(30))
-    assert queue.put_when_room(job, wanted=lambda: True)  # as an image of a stream, which waits for room
+    assert on.queue.put_when_room(job, wanted=lambda: True)  # as an image of a stream, which waits for room
     with pytest.raises(DeadlineUnreachable):
         job.future.result(PATIENCE_SECONDS)
-    assert engine.begun()["decode", Lane.INTERACTIVE] == 0
-    queue.close()
-    engine.stop()
+    assert on.workers.begun()["decode", Lane.INTERACTIVE] == 0
+    on.queue.close()
+    on.workers.stop()
 
 
 def test_refusals_tell_when_there_will_be_room() -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from superpixel_service import logs
-from superpixel_service.telling import Teller
+from superpixel_service.background import BackgroundQueue
+from superpixel_service.operations import logs
 from tests.service.harness import PATIENCE_SECONDS, RunningServer, refused, request, running_server
 from tests.service.images import encoded, scene
 from tests.service.test_vitals import EXIT_ENGINE_DEAD, Mortal
@@ -107,7 +107,7 @@ def test_what_a_full_disk_does_not_take_is_dropped_and_counted() -> None:
 
 def test_what_cannot_be_told_keeps_nothing_else_from_being_told() -> None:
     told: list[float] = []
-    teller: Teller[int] = Teller(lambda event: told.append(1 / event))
+    teller: BackgroundQueue[int] = BackgroundQueue(lambda event: told.append(1 / event))
     for event in (1, 0, 2):
         teller.put(event)
     teller.flush(PATIENCE_SECONDS)

@@ -8,12 +8,12 @@ import pytest
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from superpixel_service.auth import SCOPES, line_of, new_token
-from superpixel_service.engine import ENGINE_STAGES
-from superpixel_service.errors import Reason
-from superpixel_service.orders import ImageFormat, LabelEncoding, Lane
+from superpixel_service.contract import SCOPES, Reason
+from superpixel_service.model import ImageFormat, LabelEncoding, Lane
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2_grpc as pb_grpc
+from superpixel_service.security.tokens import line_of, new_token
+from superpixel_service.work.segmenter import ENGINE_STAGES
 from tests.service.certificates import Authority
 from tests.service.harness import refused, request, running_server
 from tests.service.images import encoded, raw, scene

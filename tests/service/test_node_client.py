@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from superpixel_kernels import codec, segment
-from superpixel_service.errors import Overloaded, Reason
+from superpixel_service.contract import Reason
+from superpixel_service.errors import Overloaded
 from tests.service.harness import RunningServer
 from tests.service.scripted import Scripted, refuse, serving
 

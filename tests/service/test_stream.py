@@ -19,13 +19,14 @@ from structlog.testing import capture_logs
 
 import superpixel_kernels as kernels
 from superpixel_kernels import codec
-from superpixel_service.calls import Call, Deadline, ImageEvent
 from superpixel_service.config import Settings
-from superpixel_service.orders import Task
+from superpixel_service.model import Task
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2_grpc as pb_grpc
-from superpixel_service.streams import Streams
-from superpixel_service.warmup import sample_task
+from superpixel_service.transport.call import Call, ImageEvent
+from superpixel_service.transport.streams import Streams
+from superpixel_service.work.deadline import Deadline
+from superpixel_service.work.warmup import sample_task
 from tests.service.harness import RunningServer, refusal_of, request, running_server
 from tests.service.images import encoded, raw, scene, slow_image
 from tests.service.test_refusals import INVALID

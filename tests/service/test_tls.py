@@ -12,7 +12,7 @@ from cryptography import x509
 
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2_grpc as pb_grpc
-from superpixel_service.watched import WatchedFiles
+from superpixel_service.security.reloading import WatchedFiles
 from tests.service.certificates import ALONE, DAY, Authority, Pair, SecretFolder
 from tests.service.command import messages, superpixel
 from tests.service.harness import CHANNEL_OPTIONS, RunningServer, request, running_server

@@ -16,12 +16,12 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
-from superpixel_service import traces
 from superpixel_service.config import Settings
+from superpixel_service.operations.traces import Traces
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2_grpc as pb_grpc
 from superpixel_service.server import Server
-from superpixel_service.traces import Traces
+from superpixel_service.transport import trace_context
 from tests.service.command import messages, superpixel
 from tests.service.harness import PATIENCE_SECONDS, RunningServer, refused, request, running_server
 from tests.service.images import encoded, scene
@@ -168,9 +168,9 @@ def test_a_broken_parent_is_none(traced: Traced, parent: str) -> None:
 
 
 def test_a_later_version_of_the_header_is_read() -> None:
-    assert traces.read([("traceparent", f"01-{TRACE_ID}-{SPAN_ID}-01-more")]).id == TRACE_ID
-    assert traces.read([("traceparent", BROKEN_PARENTS[2])]).id == ""
-    long = traces.read([*PARENT, ("tracestate", "a=" + "b" * 600)])
+    assert trace_context.read_trace([("traceparent", f"01-{TRACE_ID}-{SPAN_ID}-01-more")]).id == TRACE_ID
+    assert trace_context.read_trace([("traceparent", BROKEN_PARENTS[2])]).id == ""
+    long = trace_context.read_trace([*PARENT, ("tracestate", "a=" + "b" * 600)])
     assert long.parent["tracestate"] == ""
 
 

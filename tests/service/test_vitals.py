@@ -17,9 +17,10 @@ import h2.events
 import pytest
 
 from superpixel_service.config import Settings
+from superpixel_service.operations import watchdog
+from superpixel_service.operations.watchdog import CHECKS, Watchdog
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 from superpixel_service.server import Server
-from superpixel_service.vitals import CHECKS, Vitals
 from tests.service.harness import (
     PATIENCE_SECONDS,
     RunningServer,
@@ -182,11 +183,9 @@ class Slow:
 
 
 def test_long_work_that_moves_on_is_not_stuck(monkeypatch: pytest.MonkeyPatch) -> None:
-    from superpixel_service import vitals
-
-    monkeypatch.setattr(vitals, "_LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(watchdog, "_LOOK_SECONDS", 0.01)
     engine, dead = Slow(), threading.Event()
-    watched = Vitals(engine, 0.5, lambda _checks: None, lambda _check: dead.set())
+    watched = Watchdog(engine, 0.5, lambda _checks: None, lambda _check: dead.set())
     watched.start()
     for engine.step in itertools.count(1):
         time.sleep(0.02)

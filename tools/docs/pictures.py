@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw
 from tools.docs import ROOT
 
 from superpixel_kernels import SegmentParams, segment
-from superpixel_service.overlay import cracks, draw, grow
+from superpixel_service.images.overlay import cracks, draw, grow
 
 PHOTOS = ROOT / "examples" / "photos"
 IMAGES = ROOT / "docs" / "images"

@@ -22,7 +22,7 @@ from google.protobuf.message import DecodeError
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo  # type: ignore[import-untyped]
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 
-from superpixel_service.errors import ERROR_DOMAIN, PUSHBACK_KEY, REQUEST_ID_KEY
+from superpixel_service.contract import ERROR_DOMAIN, PUSHBACK_KEY, REQUEST_ID_KEY
 
 _STATUS_KEY = "grpc-status-details-bin"
 _CODES: Mapping[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}

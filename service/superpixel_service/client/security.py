@@ -7,12 +7,10 @@ from pathlib import Path
 
 import grpc
 
-from superpixel_service.auth import AUTHORIZATION_KEY
-from superpixel_service.config import is_loopback
-from superpixel_service.tls import check_authorities, check_pair
-from superpixel_service.watched import UnusableFile
+from superpixel_service.addresses import stays_here
+from superpixel_service.contract import AUTHORIZATION_KEY
+from superpixel_service.pem import check_authorities, check_pair
 
-_SCHEME = re.compile(r"(unix|unix-abstract|ipv4|ipv6|dns):(?:///)?(.*)")
 _TOKEN = re.compile(r"[\x21-\x7e]+")
 
 
@@ -37,13 +35,10 @@ def tls_credentials(
     authorities = None if ca is None else Path(ca).read_bytes()
     own_chain = None if cert is None else Path(cert).read_bytes()
     own_key = None if key is None else Path(key).read_bytes()
-    try:
-        if authorities is not None:
-            check_authorities(authorities, f"{ca}")
-        if own_chain is not None and own_key is not None:
-            check_pair(own_chain, own_key, f"{cert} and {key}")
-    except UnusableFile as error:
-        raise ValueError(str(error)) from None
+    if authorities is not None:
+        check_authorities(authorities, f"{ca}")
+    if own_chain is not None and own_key is not None:
+        check_pair(own_chain, own_key, f"{cert} and {key}")
     return grpc.ssl_channel_credentials(authorities, own_key, own_chain)
 
 
@@ -80,19 +75,3 @@ def call_metadata(
     if has_token and credentials is None and not stays_here(address):
         raise ValueError(f"a token is not sent to {address} in plaintext: pass credentials=tls_credentials()")
     return sent
-
-
-def stays_here(address: str) -> bool:
-    """Whether all that gRPC connects to by this name is on this machine, as far as the name tells."""
-    match = _SCHEME.fullmatch(address)
-    scheme, rest = (match[1], match[2]) if match else ("dns", address)
-    if scheme.startswith("unix"):
-        return True
-    hosts = rest.split(",") if scheme.startswith("ip") else [rest]
-    return all(is_loopback(_without_port(host)) for host in hosts)
-
-
-def _without_port(host: str) -> str:
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
-    return host.partition(":")[0] if host.count(":") == 1 else host

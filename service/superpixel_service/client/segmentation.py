@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from superpixel_kernels import codec
-from superpixel_service.orders import StageSeconds
+from superpixel_service.contract import StageSeconds
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,11 +17,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from superpixel_service import __version__
+from superpixel_service.addresses import stays_here
 from superpixel_service.client.errors import InvalidImage, InvalidRequest
-from superpixel_service.client.security import stays_here
 from superpixel_service.client.segmentation import Notice, Segmentation, ServerInfo
-from superpixel_service.errors import REQUEST_ID_KEY, Reason
-from superpixel_service.orders import StageSeconds
+from superpixel_service.contract import REQUEST_ID_KEY, Reason, StageSeconds
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 
 ImageSource: TypeAlias = str | os.PathLike[str] | bytes | bytearray | memoryview | Image.Image | NDArray[Any]
@@ -324,10 +323,7 @@ def read_response(response: pb.SegmentResponse, request_id: str) -> Segmentation
             Notice(_name(pb.NoticeCode, notice.code), notice.message) for notice in response.notices
         ),
         timings=StageSeconds(
-            queue=timings.queue_microseconds / 1e6,
-            decode=timings.decode_microseconds / 1e6,
-            segment=timings.segment_microseconds / 1e6,
-            encode=timings.encode_microseconds / 1e6,
+            **{name: getattr(timings, f"{name}_microseconds") / 1e6 for name, _ in StageSeconds().items()}
         ),
         backend=response.backend,
         algorithm_version=response.algorithm_version,

@@ -6,13 +6,13 @@ import socket
 import sys
 from collections.abc import Iterator
 
-from superpixel_service import logs
+from superpixel_service.addresses import split_address
 from superpixel_service.client import AsyncClient
 from superpixel_service.commands.config import read_settings
 from superpixel_service.commands.output import EXIT_OK, CommandFailed, write
 from superpixel_service.commands.remote import identity
 from superpixel_service.commands.target import Target
-from superpixel_service.config import split_address
+from superpixel_service.operations import logs
 from superpixel_service.server import CannotListen, Server
 
 _ANYWHERE = "127.0.0.1:0"

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from superpixel_kernels.codec import layout
-from superpixel_service.commands.makers import Maker, Parameters, Refused, choose
+from superpixel_service.commands.label_maps import Maker, Parameters, Refused
+from superpixel_service.commands.makers import choose
 from superpixel_service.commands.output import (
     EXIT_FAILED,
     EXIT_OK,

@@ -1,76 +1,18 @@
-"""Who makes label maps for the commands: this process, or a server. Both make the same ones."""
+"""Chooses who makes label maps: this process, or a server. The maps are equal."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Protocol
-
+from superpixel_service.commands.label_maps import Maker, Parameters
 from superpixel_service.commands.target import Target
 
 
-@dataclass(frozen=True, slots=True)
-class Parameters:
-    """What is wanted of every image.
-
-    Attributes:
-        counts: numbers of superpixels; empty: the whole base.
-        hierarchy: keep every coarser count, not `counts` alone.
-    """
-
-    counts: tuple[int, ...]
-    compactness: float
-    hierarchy: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Made:
-    """A label map and what is to be said about it.
-
-    Attributes:
-        spx: the label map, in the SPXL container.
-        notices: how the image was read, where that is not as usual.
-    """
-
-    spx: bytes
-    base_count: int
-    notices: tuple[str, ...]
-
-
-class Refused(Exception):
-    """There is no label map for this image; for others there may be. The text names the image."""
-
-
-class Maker(Protocol):
-    """Makes label maps of image files."""
-
-    def algorithm_version(self) -> int:
-        """Maps of one image, one compactness and one version are equal."""
-
-    def make(self, image: Path) -> Made:
-        """The label map of one image.
-
-        Raises:
-            Refused: there is none.
-            CommandFailed: there will be none of any image.
-        """
-
-    def make_many(self, images: Iterable[Path]) -> Iterator[tuple[Path, Made | Refused]]:
-        """The label maps of many images, each as soon as it is there; few images are taken in advance.
-
-        Raises:
-            CommandFailed: there will be no more.
-        """
-
-
 def choose(parameters: Parameters, server: Target | None, jobs: int = 0) -> Maker:
-    """The maker to use.
+    """The maker of label maps.
 
     Args:
         parameters: what is wanted of every image.
-        server: which one; None: this process.
-        jobs: images worked on at the same time; 0: what is best.
+        server: the server to use; None: this process.
+        jobs: images in work at the same time; 0: the default of the maker.
     """
-    # Either brings in much that the other does not need.
+    # Imported on demand: each loads much that the other does not need.
     if server is None:
         from superpixel_service.commands.local import InProcess
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import grpc
 
+from superpixel_service.addresses import stays_here
 from superpixel_service.client import (
     Client,
     DeadlineExceeded,
@@ -19,9 +20,8 @@ from superpixel_service.client import (
     Unavailable,
     tls_credentials,
 )
-from superpixel_service.client.security import read_token, stays_here
-from superpixel_service.commands.local import refusal
-from superpixel_service.commands.makers import Made, Parameters, Refused
+from superpixel_service.client.security import read_token
+from superpixel_service.commands.label_maps import Made, Parameters, Refused, refusal
 from superpixel_service.commands.output import EXIT_USAGE, CommandFailed, reason
 from superpixel_service.commands.target import Target
 

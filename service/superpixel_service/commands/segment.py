@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from superpixel_kernels import codec
+from superpixel_service.commands.label_maps import Made, Parameters, Refused
 from superpixel_service.commands.local import read_photo
-from superpixel_service.commands.makers import Made, Parameters, Refused, choose
+from superpixel_service.commands.makers import choose
 from superpixel_service.commands.output import (
     EXIT_OK,
     CommandFailed,
@@ -22,7 +23,7 @@ from superpixel_service.commands.output import (
     write_table,
 )
 from superpixel_service.commands.target import Target
-from superpixel_service.overlay import draw
+from superpixel_service.images.overlay import draw
 
 _ENLARGED_PIXELS = 1 << 20
 """Photographs up to so many pixels are drawn at twice their size: lines need room."""

@@ -11,12 +11,13 @@ from typing import NoReturn
 import structlog
 
 from superpixel_kernels.errors import BackendUnavailable
-from superpixel_service import __version__, logs
+from superpixel_service import __version__
 from superpixel_service.commands.config import read_settings
 from superpixel_service.commands.output import EXIT_ENGINE_DEAD, EXIT_FAILED, EXIT_OK, CommandFailed
+from superpixel_service.operations import logs
+from superpixel_service.operations.traces import CannotTrace
+from superpixel_service.security.reloading import UnusableFile
 from superpixel_service.server import CannotListen, Server
-from superpixel_service.traces import CannotTrace
-from superpixel_service.watched import UnusableFile
 
 _ALARM = 0
 """Not a signal: the engine is dead."""

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from superpixel_service.auth import line_of, new_token
 from superpixel_service.commands.output import EXIT_OK, EXIT_USAGE, CommandFailed, say, write
+from superpixel_service.security.tokens import line_of, new_token
 
 
 def run(*, action: str, name: str, scope: Sequence[str]) -> int:  # noqa: ARG001 (there is one action)

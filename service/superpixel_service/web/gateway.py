@@ -23,7 +23,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from superpixel_service.client import AsyncClient, Segmentation, SegmentError
-from superpixel_service.errors import Reason
+from superpixel_service.contract import Reason
 from superpixel_service.web import problems
 from superpixel_service.web.guard import Guard
 from superpixel_service.web.problems import Problem

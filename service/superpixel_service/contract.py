@@ -1,0 +1,74 @@
+"""Names that the gRPC contract fixes, for client and server: methods, keys, scopes, reasons, stages."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from enum import StrEnum
+
+SERVICE = "superpixel.v1.SuperpixelService"
+HEALTH_SERVICE = "grpc.health.v1.Health"
+
+SEGMENT = f"/{SERVICE}/Segment"
+SEGMENT_STREAM = f"/{SERVICE}/SegmentStream"
+GET_SERVER_INFO = f"/{SERVICE}/GetServerInfo"
+
+SCOPES = {"Segment": "segment", "SegmentStream": "stream", "GetServerInfo": "info"}
+"""The token scope that each method requires."""
+
+ERROR_DOMAIN = "superpixel.v1"
+"""`ErrorInfo.domain` of every error of this service."""
+
+REQUEST_ID_KEY = "x-request-id"
+AUTHORIZATION_KEY = "authorization"
+TIMINGS_KEY = "x-superpixel-timings"
+CACHE_KEY = "x-superpixel-cache"
+PUSHBACK_KEY = "grpc-retry-pushback-ms"
+
+
+class Reason(StrEnum):
+    """The stable reasons of `ErrorInfo`; the contract's comments say what each means."""
+
+    MALFORMED_MESSAGE = "MALFORMED_MESSAGE"
+    IMAGE_MISSING = "IMAGE_MISSING"
+    IMAGE_TOO_MANY_BYTES = "IMAGE_TOO_MANY_BYTES"
+    IMAGE_TOO_MANY_PIXELS = "IMAGE_TOO_MANY_PIXELS"
+    IMAGE_FORMAT_NOT_ALLOWED = "IMAGE_FORMAT_NOT_ALLOWED"
+    IMAGE_UNDECODABLE = "IMAGE_UNDECODABLE"
+    IMAGE_MULTIPLE_FRAMES = "IMAGE_MULTIPLE_FRAMES"
+    RAW_IMAGE_INVALID = "RAW_IMAGE_INVALID"
+    TARGETS_MISSING = "TARGETS_MISSING"
+    TARGETS_TOO_MANY = "TARGETS_TOO_MANY"
+    COUNT_OUT_OF_RANGE = "COUNT_OUT_OF_RANGE"
+    AREA_OUT_OF_RANGE = "AREA_OUT_OF_RANGE"
+    COUNT_ABOVE_BASE = "COUNT_ABOVE_BASE"
+    COUNT_ABOVE_ENCODING = "COUNT_ABOVE_ENCODING"
+    COMPACTNESS_OUT_OF_RANGE = "COMPACTNESS_OUT_OF_RANGE"
+    REGION_OUTSIDE_IMAGE = "REGION_OUTSIDE_IMAGE"
+    ENUM_VALUE_UNKNOWN = "ENUM_VALUE_UNKNOWN"
+    REQUEST_ID_TOO_LONG = "REQUEST_ID_TOO_LONG"
+    QUEUE_FULL = "QUEUE_FULL"
+    BYTES_IN_FLIGHT = "BYTES_IN_FLIGHT"
+    TOO_MANY_STREAMS = "TOO_MANY_STREAMS"
+    OUT_OF_MEMORY = "OUT_OF_MEMORY"
+    DEADLINE_PASSED = "DEADLINE_PASSED"
+    DEADLINE_UNREACHABLE = "DEADLINE_UNREACHABLE"
+    CALL_CANCELLED = "CALL_CANCELLED"
+    DRAINING = "DRAINING"
+    TOKEN_INVALID = "TOKEN_INVALID"  # noqa: S105 (the reason's name)
+    SCOPE_MISSING = "SCOPE_MISSING"
+    DEVICE_LOST = "DEVICE_LOST"
+    INTERNAL_ERROR = "INTERNAL_ERROR"
+
+
+@dataclass(frozen=True, slots=True)
+class StageSeconds:
+    """The time that a call spent in each stage, in seconds."""
+
+    queue: float = 0.0
+    decode: float = 0.0
+    segment: float = 0.0
+    encode: float = 0.0
+
+    def items(self) -> Iterator[tuple[str, float]]:
+        """Name and seconds of each stage, in the order of the work."""
+        for field in fields(self):
+            yield field.name, getattr(self, field.name)

@@ -1,0 +1,251 @@
+"""From an image as sent to pixels, in two steps.
+
+`open_image` reads the header and rejects. It takes microseconds, allocates nothing on the file's word, and
+runs before the image is queued. `decode` makes the pixels, on a worker.
+"""
+
+import io
+import warnings
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+import simplejpeg  # type: ignore[import-untyped]
+from numpy.typing import NDArray
+from PIL import Image, ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.WebPImagePlugin import WebPImageFile
+
+from superpixel_service.contract import Reason
+from superpixel_service.errors import InvalidRequest
+from superpixel_service.images.file_headers import DamagedHeader, read_header, sniff
+from superpixel_service.model import (
+    EncodedImage,
+    ImageFormat,
+    NoticeCode,
+    OpenedImage,
+    RawImage,
+    Rectangle,
+    SegmentSpec,
+)
+
+
+class ImageLimits(Protocol):
+    """The largest image that is accepted; the server's settings are one."""
+
+    @property
+    def max_image_bytes(self) -> int:
+        """Bytes as sent."""
+
+    @property
+    def max_image_pixels(self) -> int:
+        """Pixels."""
+
+
+Pixels = NDArray[np.uint8]
+"""(height, width) gray, or (height, width, channels): 1 gray, 3 sRGB, 4 sRGB and straight alpha."""
+
+# The reader of each format by its class: Image.open would try others by what the file says, and turns a JPEG
+# with auxiliary pictures into an animation.
+_READERS: dict[ImageFormat, Callable[[io.BytesIO], ImageFile.ImageFile]] = {
+    ImageFormat.JPEG: JpegImageFile,
+    ImageFormat.PNG: PngImageFile,
+    ImageFormat.WEBP: WebPImageFile,
+}
+
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_JPEG_IN_COLOR = {"YCbCr", "RGB"}
+
+_FIRST_SIDEWAYS = 5
+"""Orientations from this one on swap width and height."""
+
+
+def ignore_library_warnings() -> None:
+    """Keep Pillow's warnings about odd files out of the log: what they say is for us to put in words."""
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+
+
+def open_image(spec: SegmentSpec, limits: ImageLimits) -> OpenedImage:
+    """Accept or reject the image by its size in bytes and its header.
+
+    Raises:
+        InvalidRequest: the image is not allowed.
+    """
+    if isinstance(spec.source, RawImage):
+        return _open_raw(spec.source, limits)
+    return _open_encoded(spec.source, spec, limits)
+
+
+def _open_raw(raw: RawImage, limits: ImageLimits) -> OpenedImage:
+    _check_bytes(raw.data, "raw_image.data", limits)
+    for name, value in (("width", raw.width), ("height", raw.height)):
+        if value < 1:
+            raise InvalidRequest(Reason.RAW_IMAGE_INVALID, "must be at least 1", field=f"raw_image.{name}")
+    if raw.channels not in {1, 3, 4}:
+        raise InvalidRequest(Reason.RAW_IMAGE_INVALID, "must be 1, 3 or 4", field="raw_image.channels")
+    _check_pixels(raw.width, raw.height, "raw_image", limits)
+    length = raw.width * raw.height * raw.channels
+    if len(raw.data) != length:
+        raise InvalidRequest(
+            Reason.RAW_IMAGE_INVALID,
+            f"must have width * height * channels = {length} bytes, has {len(raw.data)}",
+            field="raw_image.data",
+        )
+    return OpenedImage(raw, ImageFormat.RAW, raw.width, raw.height)
+
+
+def _open_encoded(encoded: EncodedImage, spec: SegmentSpec, limits: ImageLimits) -> OpenedImage:
+    _check_bytes(encoded.data, "encoded_image", limits)
+    image_format = sniff(encoded.data)
+    if image_format is None:
+        raise InvalidRequest(
+            Reason.IMAGE_FORMAT_NOT_ALLOWED, "must be a JPEG, PNG or WebP file", field="encoded_image"
+        )
+    try:
+        header = read_header(encoded.data, image_format)
+    except DamagedHeader as error:
+        raise _undecodable(image_format) from error
+    _check_pixels(header.width, header.height, "encoded_image", limits)
+    if header.frames > 1 and not spec.first_frame_only:
+        raise InvalidRequest(
+            Reason.IMAGE_MULTIPLE_FRAMES,
+            f"must be a single picture, has {header.frames} frames; set first_frame_only to take the first",
+            field="encoded_image",
+            metadata={"frames": str(header.frames)},
+        )
+    orientation = header.orientation if spec.apply_orientation else 1
+    size = header.width, header.height
+    width, height = size if orientation < _FIRST_SIDEWAYS else size[::-1]
+    return OpenedImage(encoded, image_format, width, height, orientation, header.bit_depth, header.frames)
+
+
+def _check_bytes(data: bytes, field: str, limits: ImageLimits) -> None:
+    if len(data) > limits.max_image_bytes:
+        raise InvalidRequest(
+            Reason.IMAGE_TOO_MANY_BYTES,
+            f"must have at most {limits.max_image_bytes} bytes, has {len(data)}",
+            field=field,
+            metadata={"limit_bytes": str(limits.max_image_bytes)},
+        )
+
+
+def _check_pixels(width: int, height: int, field: str, limits: ImageLimits) -> None:
+    if width * height > limits.max_image_pixels:
+        raise InvalidRequest(
+            Reason.IMAGE_TOO_MANY_PIXELS,
+            f"must have at most {limits.max_image_pixels} pixels, has {width}x{height}",
+            field=field,
+            metadata={"limit_pixels": str(limits.max_image_pixels)},
+        )
+
+
+def decode(image: OpenedImage, region: Rectangle | None) -> tuple[Pixels, tuple[NoticeCode, ...]]:
+    """Make the pixels of `region` (None: of the whole image), upright, and say what the caller should know.
+
+    Raises:
+        InvalidRequest: the file is truncated or damaged.
+        MemoryError: there is no room for the pixels.
+    """
+    if isinstance(image.source, RawImage):
+        shape = image.source.height, image.source.width, image.source.channels
+        pixels = np.frombuffer(image.source.data, np.uint8).reshape(shape)
+        return (pixels if region is None else _cut_out(pixels, region)), ()
+    try:
+        usual = _decode_usual_jpeg(image.source, image)
+        if usual is not None:
+            return (usual if region is None else _cut_out(usual, region)), ()
+        return _decode_file(image.source, image, region)
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise _undecodable(image.format) from error
+
+
+def _undecodable(image_format: ImageFormat) -> InvalidRequest:
+    return InvalidRequest(
+        Reason.IMAGE_UNDECODABLE,
+        f"must be a whole, sound image; this {image_format.upper()} file is truncated, damaged or of an "
+        "unsupported kind",
+        field="encoded_image",
+    )
+
+
+def _cut_out(pixels: Pixels, region: Rectangle) -> Pixels:
+    rows = slice(region.y, region.y + region.height)
+    columns = slice(region.x, region.x + region.width)
+    return np.ascontiguousarray(pixels[rows, columns])
+
+
+def _decode_usual_jpeg(source: EncodedImage, opened: OpenedImage) -> Pixels | None:
+    """The pixels of a sound, upright JPEG in colour; None: for Pillow to read, or to refuse.
+
+    Both use libjpeg-turbo and come to the same pixels. Pillow copies them three times on their way.
+    """
+    if opened.format is not ImageFormat.JPEG or opened.orientation in _UPRIGHT:
+        return None
+    try:
+        height, width, color, _ = simplejpeg.decode_jpeg_header(source.data)
+        if color not in _JPEG_IN_COLOR or (width, height) != (opened.width, opened.height):
+            return None
+        pixels: Pixels = simplejpeg.decode_jpeg(source.data, "RGB")
+    except ValueError:
+        return None
+    return pixels
+
+
+def _decode_file(
+    source: EncodedImage, opened: OpenedImage, region: Rectangle | None
+) -> tuple[Pixels, tuple[NoticeCode, ...]]:
+    picture: Image.Image = _READERS[opened.format](io.BytesIO(source.data))
+    accepted = opened.width, opened.height
+    if picture.size != (accepted if opened.orientation < _FIRST_SIDEWAYS else accepted[::-1]):
+        # The library found another size in the file than we did; what was accepted was ours.
+        raise ValueError("two sizes in one file")
+    picture.load()
+    if opened.orientation in _UPRIGHT:
+        picture = picture.transpose(_UPRIGHT[opened.orientation])
+    if region is not None:
+        picture = picture.crop((region.x, region.y, region.x + region.width, region.y + region.height))
+    notices = [NoticeCode.FIRST_FRAME_ONLY] if opened.frames > 1 else []
+    if picture.mode.startswith("I"):
+        notices.append(NoticeCode.GRAY16_SCALED)
+        return _from_gray16(picture), tuple(notices)
+    if opened.bit_depth == 16:
+        notices.append(NoticeCode.HIGH_BYTES_ONLY)
+    return _from_8_bits(picture, opened.bit_depth), tuple(notices)
+
+
+def _from_gray16(picture: Image.Image) -> Pixels:
+    """16-bit gray, scaled by its own range; the colour key, if the file has one, is as white as paper."""
+    values = np.asarray(picture).astype(np.int64)
+    low, high = int(values.min()), int(values.max())
+    if high == low:
+        scaled = np.zeros(values.shape, np.uint8)
+    else:
+        scaled = (((values - low) * 255 + (high - low) // 2) // (high - low)).astype(np.uint8)
+    if "transparency" in picture.info:
+        scaled[values == picture.info["transparency"]] = 255
+    return scaled
+
+
+def _from_8_bits(picture: Image.Image, bit_depth: int) -> Pixels:
+    if not picture.has_transparency_data:
+        mode = "L" if picture.mode in {"1", "L"} else "RGB"
+        return np.asarray(picture if picture.mode == mode else picture.convert(mode))
+    key = picture.info.get("transparency")
+    if picture.mode == "L" and isinstance(key, int):
+        # The file gives its colour key in its own bits, the picture's samples are stretched to eight.
+        full = (1 << bit_depth) - 1
+        picture.info["transparency"] = (key & full) * (255 // full)
+    elif picture.mode == "RGB" and isinstance(key, tuple):
+        picture.info["transparency"] = tuple(value >> 8 if bit_depth == 16 else value & 255 for value in key)
+    return np.asarray(picture.convert("RGBA"))

@@ -1,0 +1,101 @@
+"""Image files segmented in this process, with the checks, the decoder and the encoder of the server."""
+
+from dataclasses import dataclass
+from typing import TypeAlias, Unpack
+
+import superpixel_kernels as kernels
+from superpixel_service import client
+from superpixel_service.client import wire
+from superpixel_service.errors import InvalidRequest
+from superpixel_service.images.decode import ignore_library_warnings, open_image
+from superpixel_service.model import Answer, Task, accept
+from superpixel_service.transport import convert
+from superpixel_service.work.segmenter import Segmenter, Workspace
+
+FileBytes: TypeAlias = bytes | bytearray | memoryview
+
+
+@dataclass(frozen=True, slots=True)
+class _Limits:
+    """Limits of the engine and of protobuf alone: these are the user's own files and memory."""
+
+    max_image_bytes: int = 1 << 30
+    max_image_pixels: int = kernels.MAX_PIXELS
+
+
+class FileSegmenter:
+    """Segments image files, one call at a time. It reuses its memory and threads from call to call.
+
+    Args:
+        backend: "auto" for the fastest engine that can run here, "cpu", or "cuda".
+        threads: threads per image, of the backend "cpu"; 0: one per core.
+
+    Raises:
+        superpixel_kernels.errors.BackendUnavailable: the backend cannot run here.
+    """
+
+    def __init__(self, backend: kernels.Backend = "auto", threads: int = 0) -> None:
+        ignore_library_warnings()
+        workspace: Workspace = (
+            kernels.CudaWorkspace()
+            if kernels.choose_backend(backend) == "cuda"
+            else kernels.Workspace(threads=threads)
+        )
+        self._segmenter = Segmenter(workspace)
+
+    def segment(self, data: FileBytes, **wanted: Unpack[client.Wanted]) -> client.Segmentation:
+        """Segment one image file; arguments and errors as for `segment_file`."""
+        try:
+            answer = self.run(read_file(data, **wanted))
+        except InvalidRequest as error:
+            raise client.InvalidRequest(
+                error.code,
+                f"{error.field}: {error.text}",
+                reason=error.reason.value,
+                field=error.field,
+                metadata=error.metadata,
+            ) from None
+        return wire.read_response(convert.write_segment_response(answer), request_id="")
+
+    def run(self, task: Task) -> Answer:
+        """Segment an accepted file. Errors as for `Segmenter.run`."""
+        return self._segmenter.run(task)
+
+
+def read_file(data: FileBytes, **wanted: Unpack[client.Wanted]) -> Task:
+    """Accept an image file and parameters as the server does.
+
+    Raises:
+        InvalidRequest: the server would reject them with this error.
+        superpixel_service.client.InvalidRequest: a client would not send them.
+    """
+    request = wire.build_request(bytes(data), **wanted)
+    spec = convert.read_segment_request(request)
+    return accept(spec, open_image(spec, _Limits()))
+
+
+def segment_file(
+    data: FileBytes,
+    *,
+    backend: kernels.Backend = "auto",
+    threads: int = 0,
+    **wanted: Unpack[client.Wanted],
+) -> client.Segmentation:
+    """Segment one image file in this process: the same result as from a server, without one.
+
+    EXIF orientation, CMYK, 16-bit samples, transparency and animations are treated as by the server.
+
+    Args:
+        data: the bytes of a JPEG, PNG or WebP file.
+        backend: "auto" for the fastest engine that can run here, "cpu", or "cuda".
+        threads: threads of the backend "cpu"; 0: one per core.
+        wanted: the keywords of `Client.segment`: counts, areas, compactness, include_hierarchy (default
+            True), include_regions, region_of_interest, apply_exif_orientation (default True),
+            first_frame_only.
+
+    Raises:
+        superpixel_service.client.InvalidRequest: the file or a parameter is wrong; `field` names which.
+        superpixel_kernels.errors.BackendUnavailable: the backend cannot run here.
+        MemoryError: there is no memory for this image.
+    """
+    return FileSegmenter(backend, threads).segment(data, **wanted)

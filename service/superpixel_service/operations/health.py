@@ -1,0 +1,147 @@
+"""The standard health service (grpc.health.v1). No other method can use up its threads."""
+
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from queue import Queue
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health_pb2  # type: ignore[import-untyped]
+from grpc_health.v1.health import OVERALL_HEALTH, HealthServicer  # type: ignore[import-untyped]
+
+from superpixel_service.contract import HEALTH_SERVICE, SERVICE
+from superpixel_service.errors import ServiceError, TooManyWatches
+from superpixel_service.transport.call import permit_of_call
+from superpixel_service.transport.gate import Limit, Permit
+from superpixel_service.transport.interceptors import end_with, parse_message
+
+# A probe takes microseconds; the limit is for callers that begin one and send no message.
+_CHECKS = 64
+
+_MESSAGE_SECONDS = 5.0
+
+_UNKNOWN = "?"
+"""Stands for every name that is not ours: gRPC's servicer keeps each name that it is asked for, for good."""
+
+_POLL_SECONDS = 0.01
+
+
+class _Context:
+    """A call's context that reports the end of the call even if it ended earlier."""
+
+    def __init__(self, context: grpc.ServicerContext) -> None:
+        self._context = context
+
+    def add_callback(self, callback: Callable[[], None]) -> bool:
+        """Call `callback` when the call is over."""
+        if not self._context.add_callback(callback):
+            callback()
+        return True
+
+
+class _Servicer(HealthServicer):  # type: ignore[misc]
+    """gRPC's own servicer, on threads that may block.
+
+    Its default (`experimental_non_blocking`) holds its lock while it waits for the end of a send. gRPC
+    reports that end on its only thread, which needs the same lock when a watcher leaves: a deadlock.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(experimental_non_blocking=False)
+        self._watchers: weakref.WeakSet[Queue[Any]] = weakref.WeakSet()
+        self._watchers_lock = threading.Lock()
+
+    def Watch(self, request: Any, context: grpc.ServicerContext) -> Iterator[Any]:  # noqa: N802
+        """Send each status as it changes."""
+        statuses: Queue[Any] = Queue()
+        with self._watchers_lock:
+            self._watchers.add(statuses)
+        if request.service not in (OVERALL_HEALTH, SERVICE):
+            request = health_pb2.HealthCheckRequest(service=_UNKNOWN)
+        super().Watch(request, _Context(context), statuses.put)
+        return _each(statuses)
+
+    def all_sent(self) -> bool:
+        """Whether gRPC has accepted every status that is to be sent."""
+        with self._watchers_lock:
+            return not any(statuses.unfinished_tasks for statuses in self._watchers)
+
+
+def _each(statuses: "Queue[Any]") -> Iterator[Any]:
+    for status in iter(statuses.get, None):
+        yield status
+        statuses.task_done()
+    statuses.task_done()
+
+
+def limits(watches: int) -> dict[str, Limit]:
+    """The gate's limits of the health methods on one port.
+
+    Each Watch call occupies one thread, created on demand. Beyond `watches` a client gets UNIMPLEMENTED, and
+    by the health protocol assumes a healthy server.
+    """
+    return {
+        f"/{HEALTH_SERVICE}/Check": Limit("health", _CHECKS, patience=lambda: _MESSAGE_SECONDS),
+        f"/{HEALTH_SERVICE}/Watch": Limit(
+            "watch", watches, patience=lambda: _MESSAGE_SECONDS, rejection=TooManyWatches
+        ),
+    }
+
+
+class Health:
+    """The health that `grpc.health.v1.Health` reports, for the server ("") and for our service by name."""
+
+    def __init__(self) -> None:
+        self._servicer = _Servicer()
+        self._set(health_pb2.HealthCheckResponse.NOT_SERVING)
+
+    def add_to(self, server: grpc.Server) -> None:
+        """Serve health on `server`, whose gate has the `limits` of health."""
+        serializer = health_pb2.HealthCheckResponse.SerializeToString
+        handlers: dict[str, Any] = {
+            "Check": grpc.stream_unary_rpc_method_handler(self._check, response_serializer=serializer),
+            "Watch": grpc.stream_stream_rpc_method_handler(self._watch, response_serializer=serializer),
+        }
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(HEALTH_SERVICE, handlers),))
+
+    def _check(self, requests: Iterator[bytes], context: grpc.ServicerContext) -> Any:
+        permit = permit_of_call()
+        with permit.serving(context):
+            answer = self._servicer.Check(_receive(permit, requests, context), context)
+            permit.answering()
+            return answer
+
+    def _watch(self, requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[Any]:
+        permit = permit_of_call()
+        with permit.serving(context):
+            yield from self._servicer.Watch(_receive(permit, requests, context), context)
+
+    def set(self, checks: Mapping[str, bool]) -> None:
+        """Report SERVING if all checks are well. A draining server reports NOT_SERVING in any case."""
+        well = all(checks.values())
+        status = health_pb2.HealthCheckResponse
+        self._set(status.SERVING if well else status.NOT_SERVING)
+
+    def drain(self) -> None:
+        """The server is stopping: report NOT_SERVING for good."""
+        self._servicer.enter_graceful_shutdown()
+
+    def wait_until_sent(self, seconds: float) -> None:
+        """Wait until the latest status is sent to every watcher, at most `seconds`."""
+        end = time.monotonic() + seconds
+        while not self._servicer.all_sent() and time.monotonic() < end:
+            time.sleep(_POLL_SECONDS)
+
+    def _set(self, status: int) -> None:
+        for name in (OVERALL_HEALTH, SERVICE):
+            self._servicer.set(name, status)
+
+
+def _receive(permit: Permit, requests: Iterator[bytes], context: grpc.ServicerContext) -> Any:
+    data = permit.receive_only(requests, context)
+    try:
+        return parse_message(health_pb2.HealthCheckRequest.FromString, data)
+    except ServiceError as error:
+        end_with(context, error)

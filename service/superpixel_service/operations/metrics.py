@@ -1,0 +1,334 @@
+"""The Prometheus metrics of a server. Every label value comes from a closed set."""
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+from wsgiref.simple_server import WSGIServer
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    start_http_server,
+)
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from superpixel_kernels import ALGORITHM_VERSION
+from superpixel_service import __version__
+from superpixel_service.addresses import split_address
+from superpixel_service.model import Answer, CacheUse, Lane
+from superpixel_service.operations import logs
+from superpixel_service.security.reloading import WatchedFiles
+from superpixel_service.security.tls import ServerTls
+from superpixel_service.security.tokens import Tokens
+from superpixel_service.transport.call import Call, ImageEvent
+from superpixel_service.transport.streams import StreamsState
+from superpixel_service.work.admission import LaneState
+from superpixel_service.work.answers import Answers
+from superpixel_service.work.segmenter import ENGINE_STAGES
+from superpixel_service.work.workers import Workers
+
+# A connection without a request is closed after this time.
+_SILENCE_SECONDS = 30.0
+
+# Steps of 1, 2, 5: a percentile from a histogram is wrong by one bucket's width at most.
+_CALL_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60)
+_STAGE_SECONDS = (1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
+_ENGINE_STAGE_SECONDS = (
+    2e-5,
+    5e-5,
+    1e-4,
+    2e-4,
+    5e-4,
+    1e-3,
+    2e-3,
+    5e-3,
+    0.01,
+    0.02,
+    0.05,
+    0.1,
+    0.2,
+    0.5,
+    1,
+    2,
+)
+_PIXELS = (1e4, 3e4, 1e5, 3e5, 1e6, 2e6, 5e6, 1e7, 2e7, 5e7, 1e8)
+_BYTES = (1e3, 3e3, 1e4, 3e4, 1e5, 3e5, 1e6, 3e6, 1e7, 3e7, 1e8)
+
+
+class Metrics:
+    """All metrics of one server."""
+
+    def __init__(
+        self,
+        lanes: Callable[[], dict[Lane, LaneState]],
+        streams: Callable[[], StreamsState],
+        workers: Workers,
+        answers: Answers,
+        before_reading: Callable[[], None] = lambda: None,
+        tls: ServerTls | None = None,
+        tokens: Tokens | None = None,
+    ) -> None:
+        """Register all metrics. They read the arguments when Prometheus asks.
+
+        `before_reading` is called first, to count what has ended and is not counted yet.
+        """
+        self.registry = registry = _Registry(before_reading)
+        method = ("grpc_service", "grpc_method")
+        self._started = Counter("grpc_server_started", "Calls begun.", method, registry=registry)
+        self._handled = Counter(
+            "grpc_server_handled", "Calls ended, by their code.", (*method, "grpc_code"), registry=registry
+        )
+        self._handling = Histogram(
+            "grpc_server_handling_seconds",
+            "From a call's message being there to its answer being ready; of a stream, its whole life.",
+            (*method, "grpc_code"),
+            buckets=_CALL_SECONDS,
+            registry=registry,
+        )
+        self._stage = Histogram(
+            "superpixel_stage_duration_seconds",
+            "Stages of an answered image.",
+            ("stage", "backend"),
+            buckets=_STAGE_SECONDS,
+            registry=registry,
+        )
+        self._engine_stage = Histogram(
+            "superpixel_engine_stage_duration_seconds",
+            "The engine's stages for an answered image.",
+            ("stage", "backend"),
+            buckets=_ENGINE_STAGE_SECONDS,
+            registry=registry,
+        )
+        self._pixels = Histogram(
+            "superpixel_image_pixels",
+            "Pixels of the images accepted, by how they came.",
+            ("encoding",),
+            buckets=_PIXELS,
+            registry=registry,
+        )
+        self._response_bytes = Histogram(
+            "superpixel_response_bytes",
+            "Bytes of the label maps sent, by their encoding.",
+            ("encoding",),
+            buckets=_BYTES,
+            registry=registry,
+        )
+        self._rejected = Counter(
+            "superpixel_requests_rejected",
+            "Calls and images of streams refused, by the error's reason.",
+            ("reason",),
+            registry=registry,
+        )
+        self._build = Gauge(
+            "superpixel_build_info",
+            "Always 1.",
+            ("version", "algorithm_version", "backend"),
+            registry=registry,
+        )
+        self._ready = Gauge(
+            "superpixel_ready", "1 while the server is healthy and takes on work.", registry=registry
+        )
+        self._checks = Gauge(
+            "superpixel_health_check", "1 while a check of health is well.", ("check",), registry=registry
+        )
+        self._cache = Counter(
+            "superpixel_cache_requests",
+            "Answers, by where they came from: made before, shared with another caller, made now.",
+            ("result",),
+            registry=registry,
+        )
+        registry.register(_Collector(lanes, streams, workers, answers))
+        registry.register(_FilesCollector(tls, tokens))
+        ProcessCollector(registry=registry)
+
+    def serve(self, address: str) -> WSGIServer:
+        """Answer GET /metrics on `address`, on a thread of its own.
+
+        Raises:
+            OSError: cannot listen on the address.
+        """
+        host, port = split_address(address)
+        server, _ = start_http_server(port, host, self.registry)
+        server.RequestHandlerClass = _impatient(server.RequestHandlerClass)
+        return server
+
+    def engine_started(self, backend: str) -> None:
+        """The engine runs on `backend`."""
+        self._build.labels(__version__, str(ALGORITHM_VERSION), backend).set(1)
+
+    def set_health(self, checks: Mapping[str, bool]) -> None:
+        """Set the health checks; the server is ready if all are well."""
+        for name, well in checks.items():
+            self._checks.labels(name).set(well)
+        self._ready.set(all(checks.values()))
+
+    def call_started(self, service: str, method: str) -> None:
+        """A call began."""
+        self._started.labels(service, method).inc()
+
+    def call_ended(self, call: Call) -> None:
+        """A call ended."""
+        labels = call.service, call.method, call.code.name
+        self._handled.labels(*labels).inc()
+        self._handling.labels(*labels).observe(call.seconds)
+        self.image_ended(call)
+
+    def image_ended(self, event: Call | ImageEvent) -> None:
+        """An image, of a single call or of a stream, was answered or rejected."""
+        if event.error is not None:
+            self._rejected.labels(event.error.reason.value).inc()
+        if event.task is not None:
+            self._pixels.labels(event.task.image.format.value).observe(event.task.pixels)
+        if event.answer is not None:
+            self._answered(event.answer)
+
+    def _answered(self, answer: Answer) -> None:
+        self._response_bytes.labels(answer.label_map.encoding.value).observe(len(answer.label_map.data))
+        if answer.cache is not CacheUse.OFF:
+            self._cache.labels(answer.cache.value).inc()
+        if not answer.engine_seconds:
+            return  # nothing was computed
+        for name, seconds in answer.stages.items():
+            self._stage.labels(name, answer.backend).observe(seconds)
+        for name in ENGINE_STAGES:
+            self._engine_stage.labels(name, answer.backend).observe(answer.engine_seconds[name])
+
+
+class _Registry(CollectorRegistry):
+    """Counts everything before it is read."""
+
+    def __init__(self, before_reading: Callable[[], None]) -> None:
+        super().__init__()
+        self._before_reading = before_reading
+
+    def collect(self) -> Iterable[Metric]:
+        self._before_reading()
+        return super().collect()
+
+
+def _impatient(handler: Any) -> Any:
+    """The handler with a timeout: each silent connection occupies a thread."""
+
+    class Impatient(handler):  # type: ignore[misc]
+        timeout = _SILENCE_SECONDS
+
+        def handle(self) -> None:
+            with contextlib.suppress(TimeoutError):
+                super().handle()
+
+    return Impatient
+
+
+class _Collector(Collector):
+    """Reads queue, streams and workers when Prometheus asks, instead of counting at every change."""
+
+    def __init__(
+        self,
+        lanes: Callable[[], dict[Lane, LaneState]],
+        streams: Callable[[], StreamsState],
+        workers: Workers,
+        answers: Answers,
+    ) -> None:
+        self._lanes = lanes
+        self._streams = streams
+        self._workers = workers
+        self._answers = answers
+
+    def collect(self) -> Iterable[Metric]:
+        depth = GaugeMetricFamily("superpixel_queue_depth", "Images that wait for a worker.", labels=["lane"])
+        pixels = GaugeMetricFamily(
+            "superpixel_queue_pixels", "Pixels of the images that wait.", labels=["lane"]
+        )
+        held = GaugeMetricFamily(
+            "superpixel_inflight_bytes",
+            "Bytes of the images that wait or are being worked on, as sent.",
+            labels=["lane"],
+        )
+        for name, lane in self._lanes().items():
+            depth.add_metric([name.value], lane.depth)
+            pixels.add_metric([name.value], lane.queue_pixels)
+            held.add_metric([name.value], lane.inflight_bytes)
+        state = self._streams()
+        streams = GaugeMetricFamily("superpixel_streams", "Streams that are open.", state.open)
+        unanswered = GaugeMetricFamily(
+            "superpixel_stream_images", "Images of streams, taken in and not yet answered.", state.unanswered
+        )
+        dropped = CounterMetricFamily(
+            "superpixel_log_lines_dropped",
+            "Lines of the log that were not written, for want of a reader or of room.",
+            logs.dropped(),
+        )
+        return depth, pixels, held, streams, unanswered, dropped, *self._of_workers()
+
+    def _of_workers(self) -> Iterator[Metric]:
+        stages = CounterMetricFamily(
+            "superpixel_stages_begun",
+            "Stages begun, of images that came to an answer or not.",
+            labels=["stage", "lane"],
+        )
+        for (stage, lane), count in self._workers.begun().items():
+            stages.add_metric([stage, lane.value], count)
+        yield stages
+        yield CounterMetricFamily(
+            "superpixel_steps_begun",
+            "Stages begun, those of the kernels and the rounds of the merge too, of images that are over.",
+            self._workers.steps(),
+        )
+        yield GaugeMetricFamily(
+            "superpixel_bulk_held",
+            "Bulk images that stand still, begun and held up by interactive work.",
+            self._workers.held(),
+        )
+        memory = GaugeMetricFamily(
+            "superpixel_gpu_memory_used_bytes",
+            "Bytes of a GPU's memory in use, by anyone.",
+            labels=["device"],
+        )
+        for device, used in self._workers.gpu_used_bytes().items():
+            memory.add_metric([device], used)
+        yield memory
+        yield GaugeMetricFamily(
+            "superpixel_cache_bytes", "Bytes of the answers kept.", self._answers.cache_byte_count
+        )
+
+
+class _FilesCollector(Collector):
+    """Checks the files too: a broken new certificate shows before the next connection."""
+
+    def __init__(self, tls: ServerTls | None, tokens: Tokens | None) -> None:
+        self._tls = tls
+        self._tokens = tokens
+
+    def collect(self) -> Iterable[Metric]:
+        reloads = CounterMetricFamily(
+            "superpixel_file_reloads",
+            "Times that a changed file was read again; failed: the old one is still used.",
+            labels=["file", "result"],
+        )
+        expires = GaugeMetricFamily(
+            "superpixel_certificate_expiry_timestamp_seconds",
+            "When the certificate in use ends, in seconds since 1970.",
+        )
+        current = GaugeMetricFamily(
+            "superpixel_file_current",
+            "1 while the file is in use as it is on the disk; 0 while that cannot be used, but an older one.",
+            labels=["file"],
+        )
+        if self._tls is not None:
+            expires.add_metric([], self._tls.files.value().expires)
+            self._tell_of(self._tls.files, reloads, current)
+        if self._tokens is not None:
+            self._tokens.file.value()
+            self._tell_of(self._tokens.file, reloads, current)
+        return reloads, current, expires
+
+    @staticmethod
+    def _tell_of(file: WatchedFiles[Any], reloads: CounterMetricFamily, current: GaugeMetricFamily) -> None:
+        for result, count in file.reloads.items():
+            reloads.add_metric([file.name, result], count)
+        current.add_metric([file.name], file.current)

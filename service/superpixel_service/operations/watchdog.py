@@ -1,0 +1,119 @@
+"""The server's checks of itself, once per second.
+
+- `engine`: no error ended a worker. After a while without work, or after several bugs in a row, the engine
+  can still segment the server's own sample.
+- `queue`: every worker with a job moves from step to step, and workers take waiting jobs.
+- `accepting`: the server accepts work: it does not drain.
+
+If one of the first two fails, the process cannot repair itself: it ends, and Kubernetes starts a new one.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+import structlog
+
+ENGINE, QUEUE, ACCEPTING = CHECKS = ("engine", "queue", "accepting")
+
+_LOOK_SECONDS = 1.0
+_IDLE_SECONDS = 10.0
+"""An engine that has had no work for this long must prove that it works."""
+
+log = structlog.get_logger()
+
+
+class Watched(Protocol):
+    """What the watchdog looks at: the workers."""
+
+    def dead_workers(self) -> int:
+        """Number of workers that an error ended."""
+
+    def suspect(self) -> bool:
+        """Whether the engine must prove that it works."""
+
+    def progress(self) -> Mapping[str, object]:
+        """The position of each worker with something to do, by name; it changes with every step."""
+
+    def prove(self, seconds: float) -> bool:
+        """Segment a sample; returns whether an answer came in time."""
+
+
+class Watchdog:
+    """Checks the workers on a thread of its own.
+
+    Args:
+        workers: what it checks.
+        step_limit_seconds: longest time for one step.
+        on_change: called with all checks and whether each is well, when one has changed.
+        on_dead: called once, with the name of a check that failed for good.
+        on_look: called before each check, about once per second.
+    """
+
+    def __init__(
+        self,
+        workers: Watched,
+        step_limit_seconds: float,
+        on_change: Callable[[Mapping[str, bool]], None],
+        on_dead: Callable[[str], None],
+        on_look: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._workers = workers
+        self._step_limit = step_limit_seconds
+        self._on_change = on_change
+        self._on_dead = on_dead
+        self._on_look = on_look
+        self._lock = threading.Lock()
+        self._checks = dict.fromkeys(CHECKS, False)
+        self._stopped = threading.Event()
+        self._positions: dict[str, tuple[object, float]] = {}  # each position, and since when
+        self._proven = time.monotonic()
+        self._thread = threading.Thread(target=self._run, name="watchdog", daemon=True)
+
+    def start(self) -> None:
+        """The server is warm and accepts work: all checks are well until one fails."""
+        self._set(dict.fromkeys(CHECKS, True))
+        self._proven = time.monotonic()
+        self._thread.start()
+
+    def drain(self) -> None:
+        """The server accepts no more work, for good."""
+        self._stopped.set()
+        self._set({**self._checks, ACCEPTING: False})
+
+    def _run(self) -> None:
+        while not self._stopped.wait(_LOOK_SECONDS):
+            self._on_look()
+            for name, is_well in ((QUEUE, self._moves), (ENGINE, self._works)):
+                if not is_well() and not self._stopped.is_set():
+                    self._set({**self._checks, name: False})
+                    self._on_dead(name)
+                    return
+
+    def _moves(self) -> bool:
+        now, before = time.monotonic(), self._positions
+        self._positions = {}
+        for name, at in self._workers.progress().items():
+            seen_at, since = before.get(name, (at, now))
+            self._positions[name] = (at, since if seen_at == at else now)
+        return all(now - since < self._step_limit for _, since in self._positions.values())
+
+    def _works(self) -> bool:
+        if self._workers.dead_workers():
+            return False
+        now = time.monotonic()
+        if self._positions:
+            self._proven = now  # it has work; whether it moves is the other check
+        if not self._workers.suspect() and now - self._proven < _IDLE_SECONDS:
+            return True
+        self._proven = now
+        return self._workers.prove(self._step_limit)
+
+    def _set(self, checks: dict[str, bool]) -> None:
+        with self._lock:
+            changed = {name: well for name, well in checks.items() if self._checks[name] is not well}
+            self._checks = checks
+            if changed:
+                self._on_change(checks)
+                log.info("health", **checks)

@@ -1,0 +1,1 @@
+"""gRPC: calls in, answers out."""

@@ -1,0 +1,239 @@
+"""Converts between protobuf messages and the service's own types. Only this module knows both."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import superpixel_kernels as kernels
+from superpixel_kernels.codec import Regions
+from superpixel_service import __version__
+from superpixel_service.config import Settings
+from superpixel_service.contract import Reason, StageSeconds
+from superpixel_service.errors import InvalidRequest, to_message
+from superpixel_service.model import (
+    MAX_TARGETS,
+    Answer,
+    EncodedImage,
+    LabelEncoding,
+    Lane,
+    NoticeCode,
+    RawImage,
+    Rectangle,
+    SegmentSpec,
+    WrittenMap,
+)
+from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
+from superpixel_service.transport.call import ImageEvent
+
+_LANES: Mapping[int, Lane] = {
+    pb.PRIORITY_INTERACTIVE: Lane.INTERACTIVE,
+    pb.PRIORITY_BULK: Lane.BULK,
+}
+_ENCODINGS: Mapping[int, LabelEncoding] = {
+    pb.LABEL_ENCODING_SPX: LabelEncoding.SPX,
+    pb.LABEL_ENCODING_PNG: LabelEncoding.PNG,
+    pb.LABEL_ENCODING_RAW_GZIP: LabelEncoding.RAW_GZIP,
+}
+_ENCODING_NUMBERS: Mapping[LabelEncoding, pb.LabelEncoding.ValueType] = {
+    LabelEncoding.SPX: pb.LABEL_ENCODING_SPX,
+    LabelEncoding.PNG: pb.LABEL_ENCODING_PNG,
+    LabelEncoding.RAW_GZIP: pb.LABEL_ENCODING_RAW_GZIP,
+}
+_NOTICES: Mapping[NoticeCode, pb.NoticeCode.ValueType] = {
+    NoticeCode.GRAY16_SCALED: pb.NOTICE_CODE_GRAY16_SCALED,
+    NoticeCode.HIGH_BYTES_ONLY: pb.NOTICE_CODE_HIGH_BYTES_ONLY,
+    NoticeCode.FIRST_FRAME_ONLY: pb.NOTICE_CODE_FIRST_FRAME_ONLY,
+}
+
+MAX_IMAGE_ID_CHARACTERS = 256
+"""Longest name of an image in a stream. It is kept beside the image, and no budget counts it."""
+
+
+def read_segment_request(request: pb.SegmentRequest, default_lane: Lane = Lane.INTERACTIVE) -> SegmentSpec:
+    """What the request asks for.
+
+    Raises:
+        InvalidRequest: the image is missing, a number is out of range or an enumeration's value is unknown.
+    """
+    return SegmentSpec(
+        source=_source(request),
+        target_counts=tuple(request.target_counts),
+        target_areas=tuple(request.target_areas),
+        compactness=_compactness(request),
+        encoding=_encoding(request.label_encoding),
+        include_hierarchy=request.include_hierarchy,
+        include_regions=request.include_regions,
+        region=_region(request),
+        lane=_lane(request.priority, default_lane),
+        apply_orientation=request.apply_exif_orientation
+        if request.HasField("apply_exif_orientation")
+        else True,
+        first_frame_only=request.first_frame_only,
+    )
+
+
+def check_image_id(image_id: str) -> None:
+    """Check the caller's name for an image of a stream.
+
+    Raises:
+        InvalidRequest: it is too long.
+    """
+    if len(image_id) > MAX_IMAGE_ID_CHARACTERS:
+        raise InvalidRequest(
+            Reason.REQUEST_ID_TOO_LONG,
+            f"must have at most {MAX_IMAGE_ID_CHARACTERS} characters, has {len(image_id)}",
+            field="request_id",
+        )
+
+
+def _source(request: pb.SegmentRequest) -> EncodedImage | RawImage:
+    which = request.WhichOneof("source")
+    if which == "encoded_image":
+        return EncodedImage(request.encoded_image)
+    if which == "raw_image":
+        raw = request.raw_image
+        return RawImage(raw.width, raw.height, raw.channels, raw.data)
+    raise InvalidRequest(Reason.IMAGE_MISSING, "set encoded_image or raw_image", field="source")
+
+
+def _compactness(request: pb.SegmentRequest) -> float | None:
+    if not request.HasField("compactness"):
+        return None
+    low, high = 0.0, kernels.MAX_COMPACTNESS
+    if not low <= request.compactness <= high:  # in this form NaN fails too
+        raise InvalidRequest(
+            Reason.COMPACTNESS_OUT_OF_RANGE, f"must be a number from {low:g} to {high:g}", field="compactness"
+        )
+    return request.compactness
+
+
+def _region(request: pb.SegmentRequest) -> Rectangle | None:
+    if not request.HasField("region_of_interest"):
+        return None
+    region = request.region_of_interest
+    return Rectangle(region.x, region.y, region.width, region.height)
+
+
+def _lane(priority: int, default: Lane) -> Lane:
+    if priority == pb.PRIORITY_UNSPECIFIED:
+        return default
+    if priority not in _LANES:
+        raise _unknown_value("priority", pb.Priority)
+    return _LANES[priority]
+
+
+def _encoding(encoding: int) -> LabelEncoding:
+    if encoding == pb.LABEL_ENCODING_UNSPECIFIED:
+        return LabelEncoding.SPX
+    if encoding not in _ENCODINGS:
+        raise _unknown_value("label_encoding", pb.LabelEncoding)
+    return _ENCODINGS[encoding]
+
+
+def _unknown_value(field: str, enumeration: Any) -> InvalidRequest:
+    return InvalidRequest(
+        Reason.ENUM_VALUE_UNKNOWN, f"must be one of {', '.join(enumeration.keys())}", field=field
+    )
+
+
+def write_segment_response(answer: Answer) -> pb.SegmentResponse:
+    """The answer, as the caller gets it."""
+    label_map = answer.label_map
+    luts = label_map.luts or (np.empty(0, np.int32),) * len(answer.counts)
+    return pb.SegmentResponse(
+        width=answer.width,
+        height=answer.height,
+        base_count=answer.base_count,
+        label_map=pb.LabelMap(
+            encoding=_ENCODING_NUMBERS[label_map.encoding], data=label_map.data, count=answer.counts[0]
+        ),
+        levels=[
+            pb.Level(count=count, requested=0 if answer.whole_base else count, lut=_numbers(lut))
+            for count, lut in zip(answer.counts, luts, strict=True)
+        ],
+        regions=None if label_map.regions is None else _write_regions(label_map.regions),
+        hierarchy=_write_hierarchy(label_map),
+        notices=[pb.Notice(code=_NOTICES[notice], message=notice.value) for notice in answer.notices],
+        timings=_write_timings(answer.stages),
+        backend=answer.backend,
+        algorithm_version=answer.algorithm_version,
+    )
+
+
+def write_stream_response(event: ImageEvent) -> pb.SegmentStreamResponse:
+    """The answer to one image of a stream."""
+    if event.answer is not None:
+        response = write_segment_response(event.answer)
+        return pb.SegmentStreamResponse(request_id=event.image_id, response=response)
+    assert event.error is not None  # noqa: S101 (an event has an answer or an error)
+    return pb.SegmentStreamResponse(request_id=event.image_id, error=to_message(event.error))
+
+
+def _write_regions(regions: Regions) -> pb.Regions:
+    x0, y0, x1, y1 = regions.box.T
+    owners = np.repeat(np.arange(len(regions.area)), np.diff(regions.neighbor_offsets))
+    return pb.Regions(
+        area=_numbers(regions.area),
+        x0=_numbers(x0),
+        y0=_numbers(y0),
+        x1=_numbers(x1),
+        y1=_numbers(y1),
+        centroid_x=_numbers(regions.centroid[:, 0]),
+        centroid_y=_numbers(regions.centroid[:, 1]),
+        mean_rgb=regions.mean_color.tobytes(),
+        adjacent_a=_numbers(owners),
+        adjacent_b=_numbers(regions.neighbors),
+    )
+
+
+def _write_hierarchy(label_map: WrittenMap) -> pb.Hierarchy | None:
+    tree, heights = label_map.tree, label_map.heights
+    if tree is None or heights is None:
+        return None
+    return pb.Hierarchy(into=_numbers(tree.into), order=_numbers(tree.order), heights=heights.tolist())
+
+
+def _numbers(values: NDArray[np.integer]) -> list[int]:
+    """As Python integers, which protobuf takes several times faster than NumPy's."""
+    numbers: list[int] = values.tolist()
+    return numbers
+
+
+def _write_timings(stages: StageSeconds) -> pb.StageTimings:
+    return pb.StageTimings(
+        **{f"{name}_microseconds": round(seconds * 1e6) for name, seconds in stages.items()}
+    )
+
+
+def write_timings_trailer(stages: StageSeconds) -> str:
+    """The timings in the form of the HTTP header Server-Timing, in milliseconds."""
+    return ", ".join(f"{name};dur={seconds * 1e3:.3f}" for name, seconds in stages.items())
+
+
+def write_server_info(settings: Settings, backends: Mapping[str, str]) -> pb.GetServerInfoResponse:
+    """What a client needs to configure itself; `backends`: devices by name, the one in use first."""
+    low, high = 0.0, kernels.MAX_COMPACTNESS
+    return pb.GetServerInfoResponse(
+        version=__version__,
+        algorithm_version=kernels.ALGORITHM_VERSION,
+        backends=[pb.Backend(name=name, device=device) for name, device in backends.items()],
+        limits=pb.ServerLimits(
+            max_image_bytes=settings.max_image_bytes,
+            max_image_pixels=settings.max_image_pixels,
+            max_refinement_pixels=settings.refinement_max_pixels,
+            max_targets=MAX_TARGETS,
+            min_compactness=low,
+            max_compactness=high,
+        ),
+        defaults=pb.ServerDefaults(
+            compactness=kernels.DEFAULT_COMPACTNESS,
+            label_encoding=pb.LABEL_ENCODING_SPX,
+            segment_priority=pb.PRIORITY_INTERACTIVE,
+            segment_stream_priority=pb.PRIORITY_BULK,
+            apply_exif_orientation=True,
+        ),
+        label_encodings=list(_ENCODING_NUMBERS.values()),
+        image_formats=[pb.IMAGE_FORMAT_JPEG, pb.IMAGE_FORMAT_PNG, pb.IMAGE_FORMAT_WEBP],
+    )

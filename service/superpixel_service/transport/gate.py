@@ -1,0 +1,207 @@
+"""The gate: decides whether a call may enter, before its message is read."""
+
+import threading
+import time
+import weakref
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+
+from superpixel_service.contract import Reason
+from superpixel_service.errors import Draining, Overloaded, ServiceError
+from superpixel_service.transport.open_calls import OpenCalls
+
+# How long a caller may take to send a message, or to read its answer. gRPC does not report progress, so this
+# leaves time for the largest image over a slow line. It is shorter while half of a method's calls wait.
+PATIENCE_SECONDS = 300.0
+PATIENCE_WHEN_BUSY_SECONDS = 30.0
+
+
+def _too_many_calls() -> ServiceError:
+    return Overloaded(Reason.QUEUE_FULL, "too many calls are open; try again a little later")
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """The limits of one method.
+
+    Attributes:
+        name: the method's name in the log.
+        calls: how many calls may be open; each occupies a thread.
+        patience: returns how long a call may wait for its caller, in seconds.
+        rejection: makes the error of calls beyond `calls`.
+        is_work: the method is rejected while the server drains.
+        overloaded: returns the rejection of every call at present, or None.
+    """
+
+    name: str
+    calls: int
+    patience: Callable[[], float] = lambda: PATIENCE_SECONDS
+    rejection: Callable[[], ServiceError] = _too_many_calls
+    is_work: bool = False
+    overloaded: Callable[[], ServiceError | None] = lambda: None
+
+
+class Permit:
+    """The right of one call to occupy a thread. It travels with the call.
+
+    It is returned when the call's handler has returned and gRPC has sent the answer; and at the latest when
+    it is deleted, because gRPC drops calls beyond its own limit without running their handlers.
+    """
+
+    __slots__ = ("__weakref__", "_context", "_gate", "_lock", "_method", "_open_ends", "_waiting_since")
+
+    def __init__(self, gate: "Gate", method: str) -> None:
+        self._gate = gate
+        self._method = method
+        self._lock = threading.Lock()
+        self._open_ends = 2  # the handler and the answer
+        self._context: grpc.ServicerContext | None = None
+        self._waiting_since: float | None = None  # when it began to wait for its caller
+
+    def __del__(self) -> None:
+        if self._open_ends > 0:
+            self._gate.dropped.append(self._method)  # no lock here: deletion may interrupt any code
+
+    @contextmanager
+    def serving(self, context: grpc.ServicerContext) -> Iterator[None]:
+        """Surrounds the handler of the call."""
+        self._context = context
+        if not context.add_callback(self._end):
+            self._end()
+        try:
+            yield
+        finally:
+            self._end()
+
+    def receive(self, requests: Iterator[Any]) -> Any:
+        """The next message of the call.
+
+        Raises:
+            StopIteration: there is no further message.
+            grpc.RpcError: the caller is gone, or did not send the message in time.
+        """
+        self._waiting_since = time.monotonic()
+        try:
+            return next(requests)
+        finally:
+            self._waiting_since = None
+
+    def receive_only(self, requests: Iterator[Any], context: grpc.ServicerContext) -> Any:
+        """The message of a call that has exactly one.
+
+        Raises:
+            Exception: there is none; gRPC knows what to answer.
+            grpc.RpcError: the caller is gone, or did not send the message in time.
+        """
+        try:
+            return self.receive(requests)
+        except StopIteration:
+            context.abort(grpc.StatusCode.UNIMPLEMENTED, "this method wants exactly one message")
+
+    def answering(self) -> None:
+        """The answer is ready: from now on the call waits for its caller to read it."""
+        self._waiting_since = time.monotonic()
+
+    def cancel_if_late(self, patience: float) -> bool:
+        """Cancel the call if it has waited longer than `patience` seconds; returns whether it did."""
+        since, context = self._waiting_since, self._context
+        if since is None or context is None or time.monotonic() - since <= patience:
+            return False
+        self._waiting_since = None
+        context.cancel()
+        return True
+
+    @property
+    def waiting(self) -> bool:
+        """Whether the call waits for its caller."""
+        return self._waiting_since is not None
+
+    def release(self) -> None:
+        """Return the permit now."""
+        with self._lock:
+            held, self._open_ends = self._open_ends > 0, 0
+        if held:
+            self._gate.take_back(self._method)
+
+    def _end(self) -> None:
+        with self._lock:
+            self._open_ends -= 1
+            over = self._open_ends == 0
+        if over:
+            self._waiting_since = None
+            self._gate.take_back(self._method)
+
+
+class Gate:
+    """Lets calls enter, per method, up to the method's limit. All methods may be called from any thread.
+
+    Args:
+        limits: by the method's path, "/package.Service/Method".
+        open_calls: knows whether the server drains.
+
+    Attributes:
+        dropped: methods of permits that were deleted before they were returned.
+    """
+
+    def __init__(self, limits: Mapping[str, Limit], open_calls: OpenCalls) -> None:
+        self._limits = limits
+        self._open_calls = open_calls
+        self._lock = threading.Lock()
+        self._open = dict.fromkeys(limits, 0)
+        self.dropped: deque[str] = deque()
+        self._permits: dict[str, weakref.WeakSet[Permit]] = {method: weakref.WeakSet() for method in limits}
+
+    @property
+    def calls(self) -> int:
+        """Most calls that can be open at the same time."""
+        return sum(limit.calls for limit in self._limits.values())
+
+    def check(self, method: str) -> Permit:
+        """Let a call enter.
+
+        Raises:
+            ServiceError: the call is rejected.
+        """
+        limit = self._limits[method]
+        if limit.is_work and self._open_calls.draining:
+            raise Draining
+        overloaded = limit.overloaded()
+        if overloaded is not None:
+            raise overloaded
+        permit = None
+        with self._lock:
+            while self.dropped:
+                self._open[self.dropped.popleft()] -= 1
+            if self._open[method] < limit.calls:
+                self._open[method] += 1
+                permit = Permit(self, method)
+                self._permits[method].add(permit)
+        if permit is None:
+            raise limit.rejection()
+        return permit
+
+    def take_back(self, method: str) -> None:
+        """A permit was returned."""
+        with self._lock:
+            self._open[method] -= 1
+
+    def cancel_late(self) -> Iterator[tuple[str, int]]:
+        """Cancel the calls that have waited too long for their callers.
+
+        Yields:
+            The limit's name, and how many calls there were.
+        """
+        for method, limit in self._limits.items():
+            with self._lock:
+                permits = [permit for permit in self._permits[method] if permit.waiting]
+            patience = limit.patience()
+            if 2 * len(permits) > limit.calls:
+                patience = min(patience, PATIENCE_WHEN_BUSY_SECONDS)
+            late = sum(permit.cancel_if_late(patience) for permit in permits)
+            if late:
+                yield limit.name, late

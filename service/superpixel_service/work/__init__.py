@@ -1,0 +1,1 @@
+"""The work itself: which image is computed when, by which thread, and whose answer it is."""

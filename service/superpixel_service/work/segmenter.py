@@ -1,0 +1,131 @@
+"""One image from file to label map: decode, segment, encode. Server and command line both use it."""
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+import superpixel_kernels as kernels
+from superpixel_service.contract import Reason, StageSeconds
+from superpixel_service.errors import InvalidRequest
+from superpixel_service.images.decode import decode
+from superpixel_service.images.label_files import to_png, to_raw_gzip
+from superpixel_service.model import Answer, LabelEncoding, Task, WrittenMap, check_encoding
+
+STAGES = ("decode", "segment", "encode")
+"""The stages of an image, in their order."""
+
+ENGINE_STAGES = ("color", "smooth", "assign", "update", "components", "graph", "merge", "cut")
+"""The engine's stages, by the names that they have everywhere in the project."""
+
+Workspace = kernels.Workspace | kernels.CudaWorkspace
+
+
+class Segmenter:
+    """Segments one image at a time, in one workspace.
+
+    Args:
+        workspace: the engine's memory and threads, or its GPU.
+        refinement_max_pixels: largest image for counts above its base count.
+    """
+
+    def __init__(self, workspace: Workspace, refinement_max_pixels: int = kernels.MAX_PIXELS) -> None:
+        self.workspace = workspace
+        self._refinement_max_pixels = refinement_max_pixels
+
+    def run(
+        self,
+        task: Task,
+        *,
+        threads: Callable[[int], int] = lambda _pixels: 0,
+        cancel: kernels.CancelToken | None = None,
+        on_stage: Callable[[str], None] = lambda _stage: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> Answer:
+        """Segment the image, and free its bytes as soon as they are decoded.
+
+        Args:
+            task: an accepted request.
+            threads: the number of threads for an image of so many pixels; 0: all of the workspace.
+            cancel: stops or pauses the engine between its steps.
+            on_stage: called with the name of each stage before it begins. It may raise to stop the work.
+            clock: measures the stages, in seconds.
+
+        Raises:
+            InvalidRequest: the file is damaged, or a count is too large for this image.
+            superpixel_kernels.errors.Cancelled: `cancel` was set.
+            MemoryError: there is no memory for this image.
+        """
+        on_stage("decode")
+        begun = clock()
+        try:
+            pixels, notices = decode(task.image, task.region)
+        finally:
+            task.image.source.release()
+        on_stage("segment")
+        decoded = clock()
+        hierarchy = kernels.segment(
+            pixels,
+            kernels.SegmentParams() if task.compactness is None else kernels.SegmentParams(task.compactness),
+            threads=threads(pixels.shape[0] * pixels.shape[1]),
+            cancel=cancel,
+            workspace=self.workspace,
+        )
+        on_stage("encode")
+        segmented = clock()
+        counts = task.counts or (hierarchy.base_count,)
+        self._check_refinement(counts[0], hierarchy)
+        check_encoding(task.encoding, counts[0])
+        label_map = _write(hierarchy, task, counts, cancel)
+        height, width = hierarchy.shape
+        return Answer(
+            width=width,
+            height=height,
+            base_count=hierarchy.base_count,
+            label_map=label_map,
+            counts=counts,
+            whole_base=not task.counts,
+            notices=notices,
+            stages=StageSeconds(
+                decode=decoded - begun, segment=segmented - decoded, encode=clock() - segmented
+            ),
+            engine_seconds=dict(hierarchy.timings),
+            backend=hierarchy.backend,
+            algorithm_version=kernels.ALGORITHM_VERSION,
+        )
+
+    def _check_refinement(self, count: int, hierarchy: kernels.Hierarchy) -> None:
+        height, width = hierarchy.shape
+        if count > hierarchy.base_count and width * height > self._refinement_max_pixels:
+            raise InvalidRequest(
+                Reason.COUNT_ABOVE_BASE,
+                f"must be at most {hierarchy.base_count}, this image's base count, as it has more than "
+                f"{self._refinement_max_pixels} pixels",
+                field="target_counts",
+                metadata={"base_count": str(hierarchy.base_count)},
+            )
+
+
+def _write(
+    hierarchy: kernels.Hierarchy, task: Task, counts: tuple[int, ...], cancel: kernels.CancelToken | None
+) -> WrittenMap:
+    finest, *coarser = counts
+    if task.encoding is LabelEncoding.SPX:
+        data = hierarchy.encode(
+            finest,
+            include_hierarchy=task.include_hierarchy,
+            include_regions=task.include_regions,
+            levels=() if task.include_hierarchy else coarser,
+            cancel=cancel,
+        )
+        return WrittenMap(task.encoding, data)
+    labels = hierarchy.cut(finest, cancel=cancel)
+    luts = [hierarchy.lut(finest, count, cancel=cancel) for count in coarser]
+    return WrittenMap(
+        encoding=task.encoding,
+        data=to_png(labels, finest) if task.encoding is LabelEncoding.PNG else to_raw_gzip(labels),
+        luts=(np.empty(0, np.int32), *luts),
+        tree=hierarchy.tree(finest, cancel=cancel) if task.include_hierarchy else None,
+        heights=hierarchy.heights(finest, cancel=cancel) if task.include_hierarchy else None,
+        regions=hierarchy.regions(finest, cancel=cancel) if task.include_regions else None,
+    )
