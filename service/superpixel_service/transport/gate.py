@@ -126,15 +126,19 @@ class Permit:
         with self._lock:
             held, self._open_ends = self._open_ends > 0, 0
         if held:
-            self._gate.take_back(self._method)
+            self._return()
 
     def _end(self) -> None:
         with self._lock:
             self._open_ends -= 1
             over = self._open_ends == 0
         if over:
-            self._waiting_since = None
-            self._gate.take_back(self._method)
+            self._return()
+
+    def _return(self) -> None:
+        self._waiting_since = None
+        self._context = None  # it leads back to this permit; a cycle would keep the call in memory
+        self._gate.take_back(self._method)
 
 
 class Gate:
