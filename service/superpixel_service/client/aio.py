@@ -16,6 +16,19 @@ from superpixel_service.client.retry import RetryPolicy
 from superpixel_service.client.security import call_metadata
 from superpixel_service.client.segmentation import Segmentation, ServerInfo
 from superpixel_service.client.stream import Key, StreamBook
+from superpixel_service.client.stream_steps import (
+    NOTHING,
+    AskServer,
+    CloseCall,
+    Deliver,
+    NextImage,
+    Receive,
+    Send,
+    Take,
+    Wait,
+    next_step,
+    stream_steps,
+)
 from superpixel_service.client.streamcall import Event, StreamCall, closed_error, error_of
 from superpixel_service.client.wire import ImageSource, Wanted
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
@@ -137,73 +150,57 @@ class AsyncClient:
     async def _segment_many(
         self, images: AsyncIterator[tuple[Key, ImageSource]], book: StreamBook[Key], wanted: Wanted
     ) -> AsyncIterator[tuple[Key, Segmentation | SegmentError]]:
-        book.max_image_bytes = (await self.server_info()).max_image_bytes
-        stream: _Stream | None = None
-        more = True
+        steps, call = stream_steps(book), None
+        reply: Any = None
         try:
-            while True:
-                while more and book.has_room and (stream is None or stream.events.empty()):
-                    pair = await anext(images, None)
-                    if pair is None:
-                        more = False
-                    elif (refused := await asyncio.to_thread(book.take, *pair, wanted)) is not None:
-                        yield pair[0], refused
-                    stream = self._send(book, stream)
-                if book.is_empty and not more:
-                    break
-                if stream is None:  # not to be opened before its time
-                    await asyncio.sleep(max(0.0, book.next_at() - time.monotonic()))
-                    stream = self._send(book, stream)
-                    continue
-                event = await self._next_event(book, stream)
-                if isinstance(event, pb.SegmentStreamResponse):
-                    outcome = book.answered(event, time.monotonic())
-                    if outcome is not None:
-                        yield outcome
-                else:
-                    stream.close()
-                    stream = None
-                    if self._closed and event is not None:
-                        raise event
-                    given_up = book.ended(event, time.monotonic())
-                    if book.in_doubt:
-                        await self.server_info()
-                        book.server_answered()
-                    for key, error in given_up:
-                        yield key, error
-            if stream is not None:
-                await asyncio.to_thread(stream.finish)
+            while (step := next_step(steps, reply)) is not None:
+                reply = None
+                match step:
+                    case Deliver(key, result):
+                        yield key, result
+                    case Receive(seconds):
+                        assert call is not None  # noqa: S101 (the steps send before they receive)
+                        reply = await self._receive(call, seconds)
+                    case Send(message):
+                        call = call or self._open_call(book.request_id)
+                        call.send(message)
+                    case NextImage():
+                        reply = await anext(images, None)
+                    case Take(key, image):
+                        reply = await asyncio.to_thread(book.take, key, image, wanted)
+                    case Wait(seconds):
+                        await asyncio.sleep(seconds)
+                    case AskServer():
+                        reply = await self.server_info()
+                    case CloseCall() if call is not None:
+                        call.close()
+                        call = None
+            if call is not None:
+                await asyncio.to_thread(call.finish)
         finally:
-            if stream is not None:
-                stream.close()
+            if call is not None:
+                call.close()
 
-    def _streams_stub(self) -> pb_grpc.SuperpixelServiceStub:
+    def _open_call(self, request_id: str) -> _Stream:
+        if self._closed:
+            raise closed_error(request_id)
         if self._streams is None:
             self._streams = wire.open_channel(self._address, self._credentials, wire.channel_options())
-        return pb_grpc.SuperpixelServiceStub(self._streams)
+        return _Stream(pb_grpc.SuperpixelServiceStub(self._streams), request_id, self._metadata)
 
-    def _send(self, book: StreamBook[Key], stream: _Stream | None) -> _Stream | None:
-        """Send what is due, in a new call where there is none."""
-        for message in book.due(time.monotonic()):
-            if self._closed:
-                raise closed_error(book.request_id)
-            stream = stream or _Stream(self._streams_stub(), book.request_id, self._metadata)
-            stream.send(message)
-        return stream
-
-    async def _next_event(self, book: StreamBook[Key], stream: _Stream) -> Event:
-        """The next thing that the server says; what falls due in the meantime is sent."""
-        give_up_at = time.monotonic() + book.patience_seconds
-        while True:
-            self._send(book, stream)
-            now = time.monotonic()
-            if now >= give_up_at:
-                raise book.stalled()
-            try:
-                async with asyncio.timeout(max(0.0, min(book.next_at(), give_up_at) - now)):
-                    return await stream.events.get()
-            except TimeoutError:
-                pass
+    async def _receive(self, call: _Stream, seconds: float) -> Event | Any:
+        """The next event; `NOTHING` after `seconds`."""
+        try:
+            if seconds > 0:
+                async with asyncio.timeout(seconds):
+                    event = await call.events.get()
+            else:
+                event = call.events.get_nowait()
+        except (TimeoutError, asyncio.QueueEmpty):
+            return NOTHING
+        if self._closed and isinstance(event, SegmentError):
+            raise event
+        return event
 
     async def _call(
         self,

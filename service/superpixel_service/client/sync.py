@@ -5,7 +5,7 @@ import queue
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
-from typing import Self, TypeVar, Unpack
+from typing import Any, Self, TypeVar, Unpack
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
@@ -16,6 +16,19 @@ from superpixel_service.client.retry import RetryPolicy
 from superpixel_service.client.security import call_metadata
 from superpixel_service.client.segmentation import Segmentation, ServerInfo
 from superpixel_service.client.stream import Key, StreamBook
+from superpixel_service.client.stream_steps import (
+    NOTHING,
+    AskServer,
+    CloseCall,
+    Deliver,
+    NextImage,
+    Receive,
+    Send,
+    Take,
+    Wait,
+    next_step,
+    stream_steps,
+)
 from superpixel_service.client.streamcall import Event, StreamCall, closed_error, error_of
 from superpixel_service.client.wire import ImageSource, Wanted
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
@@ -173,63 +186,50 @@ class Client:
     def _segment_many(
         self, images: Iterator[tuple[Key, ImageSource]], book: StreamBook[Key], wanted: Wanted
     ) -> Iterator[tuple[Key, Segmentation | SegmentError]]:
-        book.max_image_bytes = self.server_info().max_image_bytes
-        stream: _Stream | None = None
-        more = True
+        steps, call = stream_steps(book), None
+        reply: Any = None
         try:
-            while True:
-                while more and book.has_room and (stream is None or stream.events.empty()):
-                    pair = next(images, None)
-                    if pair is None:
-                        more = False
-                    elif (refused := book.take(*pair, wanted)) is not None:
-                        yield pair[0], refused
-                    stream = self._send(book, stream)
-                if book.is_empty and not more:
-                    break
-                if stream is None:  # not to be opened before its time
-                    time.sleep(max(0.0, book.next_at() - time.monotonic()))
-                    stream = self._send(book, stream)
-                    continue
-                event = self._next_event(book, stream)
-                if isinstance(event, pb.SegmentStreamResponse):
-                    outcome = book.answered(event, time.monotonic())
-                    if outcome is not None:
-                        yield outcome
-                else:
-                    stream.close()
-                    stream = None
-                    if self._closed and event is not None:
-                        raise event
-                    given_up = book.ended(event, time.monotonic())
-                    if book.in_doubt:
-                        self.server_info()
-                        book.server_answered()
-                    yield from given_up
-            if stream is not None:
-                stream.finish()
+            while (step := next_step(steps, reply)) is not None:
+                reply = None
+                match step:
+                    case Deliver(key, result):
+                        yield key, result
+                    case Receive(seconds):
+                        assert call is not None  # noqa: S101 (the steps send before they receive)
+                        reply = self._receive(call, seconds)
+                    case Send(message):
+                        call = call or self._open_call(book.request_id)
+                        call.send(message)
+                    case NextImage():
+                        reply = next(images, None)
+                    case Take(key, image):
+                        reply = book.take(key, image, wanted)
+                    case Wait(seconds):
+                        time.sleep(seconds)
+                    case AskServer():
+                        reply = self.server_info()
+                    case CloseCall() if call is not None:
+                        call.close()
+                        call = None
+            if call is not None:
+                call.finish()
         finally:
-            if stream is not None:
-                stream.close()
+            if call is not None:
+                call.close()
 
-    def _send(self, book: StreamBook[Key], stream: _Stream | None) -> _Stream | None:
-        """Send what is due, in a new call where there is none."""
-        for message in book.due(time.monotonic()):
-            with self._while_open(book.request_id):
-                stream = stream or _Stream(self._stub, book.request_id, self._metadata)
-            stream.send(message)
-        return stream
+    def _open_call(self, request_id: str) -> _Stream:
+        with self._while_open(request_id):
+            return _Stream(self._stub, request_id, self._metadata)
 
-    def _next_event(self, book: StreamBook[Key], stream: _Stream) -> Event:
-        """The next thing that the server says; what falls due in the meantime is sent."""
-        give_up_at = time.monotonic() + book.patience_seconds
-        while True:
-            self._send(book, stream)
-            now = time.monotonic()
-            if now >= give_up_at:
-                raise book.stalled()
-            with contextlib.suppress(queue.Empty):
-                return stream.events.get(timeout=max(0.0, min(book.next_at(), give_up_at) - now))
+    def _receive(self, call: _Stream, seconds: float) -> Event | Any:
+        """The next event; `NOTHING` after `seconds`."""
+        try:
+            event = call.events.get(timeout=seconds) if seconds > 0 else call.events.get_nowait()
+        except queue.Empty:
+            return NOTHING
+        if self._closed and isinstance(event, SegmentError):
+            raise event
+        return event
 
     def _call(
         self, method: Callable[..., _Answer], request: object, timeout: float | None, request_id: str
