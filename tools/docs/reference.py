@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from unittest import mock
 
 import superpixel_kernels
-from superpixel_service.cli import parser
+from superpixel_service.commands.parser import parser
 from superpixel_service.config import ENVIRONMENT_PREFIX, Settings, flag
 
 FOLDER = "docs/reference"

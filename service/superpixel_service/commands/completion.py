@@ -1,11 +1,11 @@
-"""`superpixel completion`: a shell's completion of the command, as a script to be sourced."""
+"""`superpixel completion`: a script that a shell sources to complete the command."""
 
 import argparse
 
 import shtab
 
-from superpixel_service import cli
 from superpixel_service.commands.output import EXIT_OK, write
+from superpixel_service.commands.parser import parser
 
 _PATHS = {
     "photo": shtab.FILE,
@@ -18,24 +18,24 @@ _PATHS = {
     "key": shtab.FILE,
     "token_file": shtab.FILE,
 }
-"""What to complete arguments with, by their names in the parser."""
+"""What completes each argument, by its name in the parser."""
 
 
 def run(*, shell: str) -> int:
     """Print the script."""
-    parser = cli.parser()
-    for command in _commands(parser):
+    whole = parser()
+    for command in _commands(whole):
         for action in command._actions:  # noqa: SLF001 (argparse has no public way to its arguments)
             if action.dest in _PATHS:
                 action.complete = _PATHS[action.dest]  # type: ignore[attr-defined]
-    write(shtab.complete(parser, shell))
+    write(shtab.complete(whole, shell))
     return EXIT_OK
 
 
-def _commands(parser: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:
+def _commands(whole: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:
     return [
         command
-        for action in parser._actions  # noqa: SLF001
+        for action in whole._actions  # noqa: SLF001
         if isinstance(action, argparse._SubParsersAction)  # noqa: SLF001
         for command in action.choices.values()
     ]

@@ -1,0 +1,329 @@
+"""The arguments of the `superpixel` command. Each command's arguments have the names that its `run` takes."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from superpixel_kernels.params import DEFAULT_COMPACTNESS, MAX_COMPACTNESS
+from superpixel_service import __version__
+from superpixel_service.addresses import split_address
+from superpixel_service.commands.target import Target
+from superpixel_service.config import ENVIRONMENT_PREFIX, Settings, flag
+from superpixel_service.model import MAX_TARGETS
+
+_SHELLS = ("bash", "zsh")
+_SCOPES = ("segment", "stream", "info")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of the whole command."""
+    top = argparse.ArgumentParser(
+        prog="superpixel",
+        description="Nested superpixels for annotation platforms.",
+        epilog="Exit status: 0 done; 1 it could not be done, the last line on standard error says why; "
+        "2 it was asked for wrongly.",
+    )
+    top.add_argument("--version", action="version", version=f"superpixel {__version__}")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_serve(commands)
+    _add_config(commands)
+    _add_app(commands)
+    _add_segment(commands)
+    _add_bulk(commands)
+    _add_inspect(commands)
+    _add_info(commands)
+    _add_health(commands)
+    _add_token(commands)
+    _add_completion(commands)
+    return top
+
+
+_Commands = argparse._SubParsersAction  # noqa: SLF001 (what add_subparsers gives has no public name)
+
+
+def _add_serve(commands: "_Commands[argparse.ArgumentParser]") -> None:
+    serve = commands.add_parser(
+        "serve",
+        help="run the gRPC server",
+        description="Run the gRPC server until SIGTERM or SIGINT; a second one ends it at once. Every flag "
+        f"can be set in the environment instead, --max-image-bytes as {ENVIRONMENT_PREFIX}MAX_IMAGE_BYTES, "
+        "or in a TOML file, as max_image_bytes.",
+    )
+    _add_settings(serve)
+
+
+def _add_config(commands: "_Commands[argparse.ArgumentParser]") -> None:
+    config = commands.add_parser(
+        "config",
+        help="print the settings that serve would run with",
+        description="Print every setting of the server as it is in effect, and where it comes from: a flag "
+        "(all flags of `superpixel serve` are taken), the environment, a file, or the default.",
+    )
+    _add_json(config)
+    _add_settings(config)
+
+
+def _add_app(commands: "_Commands[argparse.ArgumentParser]") -> None:
+    app = commands.add_parser(
+        "app",
+        help="serve the annotation page",
+        description="Serve a page to annotate images on, until SIGINT or SIGTERM: it needs nothing from "
+        "elsewhere, and hands images to the gRPC server. Needs the extra superpixel-service[web].",
+    )
+    app.add_argument(
+        "--listen",
+        type=_address,
+        default="127.0.0.1:8080",
+        metavar="HOST:PORT",
+        help="where the page is served, without a password (default 127.0.0.1:8080)",
+    )
+    _add_server(app, "the gRPC server to call (default: one is started for the page)")
+
+
+def _add_segment(commands: "_Commands[argparse.ArgumentParser]") -> None:
+    segment = commands.add_parser(
+        "segment",
+        help="segment one photograph, and draw the result",
+        description="Write, for each count, the photograph with the superpixels drawn on it and a mask whose "
+        "values are their labels; and one .spx label map with every count up to the largest. Print a table.",
+    )
+    segment.add_argument("photo", type=Path, metavar="PHOTO", help="JPEG, PNG or WebP file")
+    segment.add_argument(
+        "--counts",
+        type=_positive,
+        nargs="+",
+        action=_Counts,
+        default=(100, 400, 1600),
+        metavar="COUNT",
+        help="numbers of superpixels (default 100 400 1600)",
+    )
+    segment.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="folder to write to; made if not there"
+    )
+    _add_compactness(segment)
+    _add_server(segment, "a server to have it done by (default: this process does it)")
+
+
+def _add_bulk(commands: "_Commands[argparse.ArgumentParser]") -> None:
+    bulk = commands.add_parser(
+        "bulk",
+        help="segment every image of a folder",
+        description="Write DIR/a/b.jpg.spx for every FOLDER/a/b.jpg (and .jpeg, .png, .webp) and print its "
+        "name. The same command again does what is not done yet, and what failed: so a run may be stopped "
+        "(Ctrl-C, SIGTERM) or killed and gone on with. Images that cannot be segmented are named at the "
+        "end, and the exit status is then 1.",
+    )
+    bulk.add_argument("folder", type=Path, metavar="FOLDER", help="folder of images, with those below it")
+    bulk.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="folder to write to; made if not there"
+    )
+    bulk.add_argument(
+        "--counts",
+        type=_positive,
+        nargs="+",
+        action=_Counts,
+        default=(),
+        metavar="COUNT",
+        help="numbers of superpixels to keep (default: every number up to the image's base count)",
+    )
+    bulk.add_argument(
+        "--hierarchy", action="store_true", help="with --counts: keep every number up to the largest, too"
+    )
+    _add_compactness(bulk)
+    _add_server(bulk, "a server to have it done by (default: this process does it)")
+    bulk.add_argument(
+        "--jobs",
+        type=_positive,
+        default=0,
+        metavar="N",
+        help="images worked on at the same time (default: one a core; with a server, what it takes)",
+    )
+
+
+def _add_inspect(commands: "_Commands[argparse.ArgumentParser]") -> None:
+    inspect = commands.add_parser(
+        "inspect",
+        help="check an .spx label map and say what it holds",
+        description="Check an .spx label map from end to end and print its header, levels and sections.",
+    )
+    inspect.add_argument("file", type=Path, metavar="FILE", help=".spx file")
+    _add_json(inspect)
+
+
+def _add_info(commands: "_Commands[argparse.ArgumentParser]") -> None:
+    info = commands.add_parser(
+        "info",
+        help="say what this installation, or a server, can do",
+        description="Print version, engines and limits: of this installation, or of a server.",
+    )
+    _add_server(info, "ask this server (default: tell of this installation)")
+    _add_json(info)
+
+
+def _add_health(commands: "_Commands[argparse.ArgumentParser]") -> None:
+    health = commands.add_parser(
+        "health",
+        help="ask a server whether it takes on work",
+        description="Ask by grpc.health.v1 and print the answer. Exit status 0 for SERVING, 1 for anything "
+        "else: made for the health checks of containers.",
+    )
+    health.add_argument("address", type=_address, metavar="HOST:PORT", help="the server's --health-listen")
+    health.add_argument("--service", default="", metavar="NAME", help="one service (default: the server)")
+    health.add_argument(
+        "--timeout",
+        type=_seconds,
+        default=2.0,
+        metavar="SECONDS",
+        help="how long to wait for the answer (default 2)",
+    )
+
+
+def _add_token(commands: "_Commands[argparse.ArgumentParser]") -> None:
+    token = commands.add_parser(
+        "token",
+        help="make a token for callers of a server",
+        description="Make a token. The line that lets it in goes to standard output: add it to the server's "
+        "--token-file, which holds no token but their SHA-256. The token itself is told on standard error, "
+        "this once.",
+    )
+    actions = token.add_subparsers(dest="action", required=True, metavar="ACTION")
+    new = actions.add_parser("new", help="make one", description=token.description)
+    new.add_argument("name", metavar="NAME", help="whose it is; the server's log tells it with each call")
+    new.add_argument(
+        "--scope",
+        choices=_SCOPES,
+        action="append",
+        required=True,
+        help="a right: segment (Segment), stream (SegmentStream), info (GetServerInfo); once for each",
+    )
+
+
+def _add_completion(commands: "_Commands[argparse.ArgumentParser]") -> None:
+    completion = commands.add_parser(
+        "completion",
+        help="print a shell's completion of this command",
+        description='Print a script that completes this command. For bash: eval "$(superpixel completion '
+        'bash)" in ~/.bashrc; for zsh: superpixel completion zsh > a folder of $fpath, as _superpixel.',
+    )
+    completion.add_argument("shell", choices=_SHELLS)
+
+
+def _add_settings(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="TOML file of settings, by their names with _ (default: the one that SUPERPIXEL_CONFIG names); "
+        "flags and the environment go before it",
+    )
+    for name, setting in Settings.model_fields.items():
+        yes_or_no: dict[str, Any] = {"nargs": "?", "const": "true"} if setting.annotation is bool else {}
+        default = "none" if setting.default is None else str(setting.default).lower()
+        command.add_argument(
+            flag(name),
+            dest=name,
+            default=argparse.SUPPRESS,  # not given: the environment's turn, then the default's
+            metavar="VALUE",
+            help=f"{setting.description} (default {default})",
+            **yes_or_no,
+        )
+
+
+def _add_compactness(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--compactness",
+        type=_compactness,
+        default=DEFAULT_COMPACTNESS,
+        metavar="K",
+        help=f"shape against colour, 0 to {MAX_COMPACTNESS:g}: larger is squarer "
+        f"(default {DEFAULT_COMPACTNESS:g})",
+    )
+
+
+def _add_server(command: argparse.ArgumentParser, text: str) -> None:
+    command.add_argument("--server", type=_address, metavar="HOST:PORT", help=text)
+    command.add_argument(
+        "--tls", action="store_true", help="reach the server over TLS; --ca and --cert imply it"
+    )
+    command.add_argument(
+        "--ca", type=Path, metavar="FILE", help="PEM file of authorities to trust in (default: gRPC's own)"
+    )
+    command.add_argument(
+        "--cert",
+        type=Path,
+        metavar="FILE",
+        help="PEM file of our own certificate, if the server wants one",
+    )
+    command.add_argument("--key", type=Path, metavar="FILE", help="PEM file of its key")
+    command.add_argument(
+        "--token-file",
+        type=Path,
+        metavar="FILE",
+        help="file that holds our token, if the server wants one",
+    )
+
+
+def target(top: argparse.ArgumentParser, given: dict[str, Any]) -> Target | None:
+    """The server that the arguments name; removes its arguments from `given`."""
+    address = given.pop("server")
+    how = {name: given.pop(name) for name in ("tls", "ca", "cert", "key", "token_file")}
+    if (how["cert"] is None) != (how["key"] is None):
+        top.error("--cert and --key go together: give both or none")
+    if address is None:
+        if any(how.values()):
+            top.error("--tls, --ca, --cert, --key and --token-file are for a --server")
+        return None
+    how["tls"] = bool(how["tls"] or how["ca"] or how["cert"])
+    return Target(address, **how)
+
+
+def _add_json(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--json", action="store_true", help="as one JSON object, for programs")
+
+
+class _Counts(argparse.Action):
+    """A list of counts that one request can carry."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,  # noqa: ARG002
+    ) -> None:
+        assert isinstance(values, list)  # noqa: S101 (nargs="+")
+        if len(set(values)) > MAX_TARGETS:
+            parser.error(f"argument --counts: at most {MAX_TARGETS} counts, got {len(set(values))}")
+        setattr(namespace, self.dest, tuple(sorted(set(values))))
+
+
+def _positive(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and 1 <= int(text) < 1 << 31):
+        raise argparse.ArgumentTypeError(f"must be a whole number, at least 1; got {text!r}")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    return _number(text, 0.001, 3600)
+
+
+def _compactness(text: str) -> float:
+    return _number(text, 0, MAX_COMPACTNESS)
+
+
+def _number(text: str, least: float, most: float) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not least <= value <= most:  # so written, NaN is refused too
+        raise argparse.ArgumentTypeError(f"must be a number from {least:g} to {most:g}; got {text!r}")
+    return value
+
+
+def _address(text: str) -> str:
+    try:
+        split_address(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{error}; got {text!r}") from None
+    return text
