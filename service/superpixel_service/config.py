@@ -1,13 +1,13 @@
 """The server's settings: one frozen object, checked before anything starts.
 
 Every setting has one name: `max_image_bytes` here and in a TOML file, `SUPERPIXEL_MAX_IMAGE_BYTES` in the
-environment and `--max-image-bytes` on the command line. A flag goes before the environment, that before the
-file, and that before the default. Units are in the names. No setting is a secret: certificates, keys and
-tokens are in files, which settings name.
+environment, and `--max-image-bytes` on the command line. A flag overrides the environment, the environment
+overrides the file, and the file overrides the default. Units are in the names. No setting is a secret:
+certificates, keys and tokens are in files, and settings name the files.
 
-Kubernetes puts variables like `SUPERPIXEL_PORT` and `SUPERPIXEL_SERVICE_HOST` into the environment of pods
-beside a service named "superpixel", so no setting may be called `port` or `service_...`, and unknown
-variables are not an error. Unknown names in the file are.
+Kubernetes sets variables like `SUPERPIXEL_PORT` and `SUPERPIXEL_SERVICE_HOST` in pods beside a service named
+"superpixel". So no setting may be called `port` or `service_...`, and unknown variables are not an error.
+Unknown names in the file are an error.
 """
 
 import difflib
@@ -26,7 +26,7 @@ from superpixel_service.addresses import is_loopback, split_address
 
 ENVIRONMENT_PREFIX = "SUPERPIXEL_"
 FILE_VARIABLE = "SUPERPIXEL_CONFIG"
-"""Names the TOML file where no flag does."""
+"""Names the TOML file if no flag does."""
 
 
 def _checked_address(address: str) -> str:
@@ -36,71 +36,70 @@ def _checked_address(address: str) -> str:
 
 Address = Annotated[str, AfterValidator(_checked_address)]
 File = Annotated[Path | None, BeforeValidator(lambda value: None if value == "" else value)]
-"""Empty as in SUPERPIXEL_TOKEN_FILE= is none."""
+"""A path; an empty value, as in SUPERPIXEL_TOKEN_FILE=, means none."""
 
 
 class Settings(BaseSettings):
-    """What can be set about a server. Every default is safe on a laptop."""
+    """The settings of a server. Every default is safe on a laptop."""
 
     model_config = SettingsConfigDict(
         frozen=True, env_prefix=ENVIRONMENT_PREFIX, validate_default=True, extra="forbid"
     )
 
-    listen: Address = Field(default="127.0.0.1:50051", description="where calls are served (HOST:PORT)")
+    listen: Address = Field(default="127.0.0.1:50051", description="address of the gRPC service (HOST:PORT)")
     health_listen: Address = Field(
         default="127.0.0.1:50052",
-        description="where health alone is served, on threads of its own (HOST:PORT)",
+        description="address of a port that serves health alone, on its own threads (HOST:PORT)",
     )
     metrics_listen: Address = Field(
-        default="127.0.0.1:9464", description="where Prometheus finds /metrics, over HTTP (HOST:PORT)"
+        default="127.0.0.1:9464", description="address of Prometheus' /metrics, over HTTP (HOST:PORT)"
     )
     tls_cert_file: File = Field(
         default=None,
-        description="the server's certificate with those that signed it (PEM); turns TLS on; read again when "
-        "it changes",
+        description="the server's certificate with its chain (PEM); turns TLS on; reloaded when it changes",
     )
-    tls_key_file: File = Field(default=None, description="its key (PEM, not encrypted)")
+    tls_key_file: File = Field(default=None, description="key of the certificate (PEM, not encrypted)")
     tls_client_ca_file: File = Field(
         default=None,
-        description="callers must show a certificate that one of these authorities signed (PEM)",
+        description="authorities (PEM); callers must present a certificate that one of them signed",
     )
     token_file: File = Field(
         default=None,
-        description="callers must send a token of this file (`superpixel token new`); read again when it "
+        description="callers must send a token from this file (`superpixel token new`); reloaded when it "
         "changes",
     )
     allow_plaintext: bool = Field(
-        default=False, description="listen without TLS beyond this machine, too: true or false"
+        default=False, description="allow listening without TLS beyond this machine: true or false"
     )
     backend: Literal["auto", "cpu", "cuda"] = Field(
-        default="auto", description="engine: cuda, cpu, or auto: cuda where there is a GPU"
+        default="auto", description="engine: cuda, cpu, or auto: cuda if there is a GPU"
     )
     device: int = Field(default=0, ge=0, le=255, description="index of the GPU, with backend cuda")
     max_device_bytes: int = Field(
         default=0,
         ge=0,
-        description="GPU memory for one image, of each worker; 0: what the GPU has",
+        description="GPU memory for one image, per worker; 0: all that the GPU has",
     )
     workers: int = Field(
         default=0,
         ge=0,
         le=256,
-        description="images of one lane worked on at the same time; 0: one a core",
+        description="images in work at the same time, per lane; 0: one per core",
     )
     threads_per_image: int = Field(
         default=0,
         ge=0,
         le=256,
-        description="threads for an image that is worked on alone; 0: one a core",
+        description="threads for an image if no other is in work; 0: one per core",
     )
     bulk_alone_pixels: int = Field(
-        default=8_000_000, ge=0, description="larger bulk images run alone, on all threads"
+        default=8_000_000, ge=0, description="bulk images above this size run alone, on all threads"
     )
     bulk_patience_seconds: float = Field(
         default=2.0,
         gt=0,
         le=3600,
-        description="bulk work held up so long by interactive work goes on by one stage",
+        description="longest time that interactive work may pause bulk work before it advances one stage",
     )
     max_image_bytes: int = Field(
         default=64 << 20, ge=1 << 10, le=1 << 30, description="largest image, as sent"
@@ -109,68 +108,68 @@ class Settings(BaseSettings):
         default=50_000_000,
         ge=1,
         le=1 << 27,
-        description="largest image; its engine memory is about 48 bytes a pixel",
+        description="largest image; the engine needs about 48 bytes per pixel",
     )
     refinement_max_pixels: int = Field(
         default=1_000_000,
         ge=0,
         le=1 << 27,
-        description="largest image for counts above its base count, which cost about 1.2 s a megapixel",
+        description="largest image for counts above its base count, which take about 1.2 s per megapixel",
     )
     max_inflight_calls: int = Field(
         default=128,
         ge=1,
         le=4096,
-        description="images waiting or being worked on; 16 more calls may be open, each with a thread",
+        description="images waiting or in work; 16 more calls may be open, each with a thread",
     )
     max_inflight_pixels: int = Field(
-        default=100_000_000, ge=1, description="pixels of the images waiting or being worked on"
+        default=100_000_000, ge=1, description="pixels of the images waiting or in work"
     )
     max_inflight_bytes: int = Field(
-        default=256 << 20, ge=1, description="bytes of the images waiting or being worked on"
+        default=256 << 20, ge=1, description="bytes of the images waiting or in work"
     )
     max_wait_seconds: float = Field(
         default=5.0,
         ge=0,
         le=3600,
-        description="while interactive work waits longer, by the server's measured speed, calls are refused",
+        description="calls are rejected while interactive work would wait longer, at the measured speed",
     )
     max_streams: int = Field(
-        default=16, ge=1, le=1024, description="streams served at the same time; each holds two threads"
+        default=16, ge=1, le=1024, description="streams open at the same time; each occupies two threads"
     )
     stream_max_inflight: int = Field(
         default=8,
         ge=1,
         le=1024,
-        description="images of one stream taken in and not yet answered; beyond that its sender is held back",
+        description="images of one stream read and not yet answered; beyond that its sender must wait",
     )
     cache_bytes: int = Field(
         default=64 << 20,
         ge=0,
-        description="memory for answers that may be asked for again; 0: none is kept",
+        description="memory for answers kept for repeated requests; 0: none",
     )
     max_connection_age_seconds: float = Field(
         default=600.0,
         ge=1,
         le=1e6,
-        description="a connection or a stream this old is ended, so that clients spread over new servers",
+        description="connections and streams end at this age, so that clients spread over new servers",
     )
     step_limit_seconds: float = Field(
         default=60.0,
         ge=1,
         le=3600,
-        description="an engine that takes longer over one step is dead, and the server ends",
+        description="if the engine takes longer for one step it counts as dead, and the server ends",
     )
     grace_seconds: float = Field(
         default=25.0,
         ge=0,
         le=3600,
         allow_inf_nan=False,
-        description="how long a stopping server may take to finish admitted work",
+        description="longest time that a stopping server spends on admitted work",
     )
     traces: Literal["off", "otlp"] = Field(
         default="off",
-        description="off, or otlp: send OpenTelemetry spans, where and how many by the variables OTEL_*",
+        description="off, or otlp: send OpenTelemetry spans; OTEL_* variables say where and how many",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="debug, info, warning or error"
@@ -181,7 +180,7 @@ class Settings(BaseSettings):
 
     @property
     def lane_workers(self) -> int:
-        """Images of one lane worked on at the same time, at least 1."""
+        """Images of one lane in work at the same time, at least 1."""
         return self.workers or len(os.sched_getaffinity(0))
 
     @model_validator(mode="after")
@@ -196,7 +195,7 @@ class Settings(BaseSettings):
             return self
         if self.token_file is not None:
             raise ValueError(
-                f"token_file on listen {self.listen} would have callers send tokens in plaintext: set "
+                f"with token_file and listen {self.listen} callers would send tokens in plaintext: set "
                 "tls_cert_file and tls_key_file, or listen on 127.0.0.1"
             )
         if not self.allow_plaintext:
@@ -208,7 +207,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _budgets_fit_an_image(self) -> Self:
-        # Otherwise an image could be within its limits and yet never be admitted.
+        # Otherwise an image within its limits could never be admitted.
         for unit in ("bytes", "pixels"):
             budget, largest = getattr(self, f"max_inflight_{unit}"), getattr(self, f"max_image_{unit}")
             if budget < largest:
@@ -224,7 +223,7 @@ def flag(name: str) -> str:
 
 
 class Origin(StrEnum):
-    """Where a setting's value comes from."""
+    """The source of a setting's value."""
 
     DEFAULT = "default"
     FILE = "file"
@@ -233,10 +232,10 @@ class Origin(StrEnum):
 
 
 class WrongSettings(Exception):
-    """The server cannot be set up so.
+    """The settings are wrong.
 
     Attributes:
-        lines: one for each thing that is wrong.
+        lines: one per error.
     """
 
     def __init__(self, *lines: str) -> None:
@@ -246,10 +245,10 @@ class WrongSettings(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """Settings, and where each comes from.
+    """Settings, and the source of each.
 
     Attributes:
-        file: the TOML file that was read; None: none.
+        file: the TOML file that was read, if any.
     """
 
     settings: Settings
@@ -258,14 +257,14 @@ class Loaded:
 
 
 def load(flags: Mapping[str, str], file: Path | None = None) -> Loaded:
-    """The settings by flags, environment, file and defaults, the first of them that has a value.
+    """The settings from flags, environment, file and defaults; the first that has a value counts.
 
     Args:
         flags: values given on the command line, by the settings' names.
         file: the TOML file; None: the one that `SUPERPIXEL_CONFIG` names, if any.
 
     Raises:
-        WrongSettings: something is wrong with them, or with the file.
+        WrongSettings: a setting or the file is wrong.
     """
     if file is None and os.environ.get(FILE_VARIABLE):
         file = Path(os.environ[FILE_VARIABLE])
@@ -308,16 +307,16 @@ def _problem(path: Path, name: str, value: object) -> str | None:
         close = difflib.get_close_matches(name.lower().replace("-", "_"), Settings.model_fields, n=1)
         meant = f"; did you mean {close[0]}?" if close else ""
         return f"{path}: there is no setting {name!r}{meant}"
-    if isinstance(value, bool) and field.annotation is not bool:  # which would pass for 0 or 1
+    if isinstance(value, bool) and field.annotation is not bool:  # Python would accept it as 0 or 1
         return f"{name} in {path}: must not be true or false"
     return None
 
 
 def explain(error: ValidationError, from_file: Collection[str] = (), file: Path | None = None) -> list[str]:
-    """One line for each wrong setting: its names, and what would be right.
+    """One line per wrong setting: its names, and what would be right.
 
     Args:
-        error: what is wrong.
+        error: the validation error.
         from_file: names of the settings whose values come from `file`.
         file: the settings' file.
     """

@@ -99,7 +99,7 @@ def test_plaintext_beyond_this_machine_is_to_be_asked_for(listen: str) -> None:
     assert Settings(listen=listen, allow_plaintext="true").allow_plaintext
     assert Settings(listen=listen, token_file="tokens", **TLS).tls_key_file == Path("key.pem")
     (line,) = wrong(listen=listen, allow_plaintext=True, token_file="tokens")
-    assert line.startswith(f"token_file on listen {listen} would have callers send tokens in plaintext: ")
+    assert line.startswith(f"with token_file and listen {listen} callers would send tokens in plaintext: ")
 
 
 @pytest.mark.parametrize(

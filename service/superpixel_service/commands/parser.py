@@ -1,4 +1,4 @@
-"""The arguments of the `superpixel` command. Each command's arguments have the names that its `run` takes."""
+"""The arguments of the `superpixel` command. They have the names of the parameters of each `run`."""
 
 import argparse
 from pathlib import Path
@@ -20,8 +20,8 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="superpixel",
         description="Nested superpixels for annotation platforms.",
-        epilog="Exit status: 0 done; 1 it could not be done, the last line on standard error says why; "
-        "2 it was asked for wrongly.",
+        epilog="Exit status: 0 success; 1 failure, and the last line on standard error says why; "
+        "2 wrong arguments.",
     )
     top.add_argument("--version", action="version", version=f"superpixel {__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -45,8 +45,8 @@ def _add_serve(commands: "_Commands[argparse.ArgumentParser]") -> None:
     serve = commands.add_parser(
         "serve",
         help="run the gRPC server",
-        description="Run the gRPC server until SIGTERM or SIGINT; a second one ends it at once. Every flag "
-        f"can be set in the environment instead, --max-image-bytes as {ENVIRONMENT_PREFIX}MAX_IMAGE_BYTES, "
+        description="Run the gRPC server until SIGTERM or SIGINT; a second signal ends it at once. Each flag "
+        f"can also be set in the environment, --max-image-bytes as {ENVIRONMENT_PREFIX}MAX_IMAGE_BYTES, "
         "or in a TOML file, as max_image_bytes.",
     )
     _add_settings(serve)
@@ -55,9 +55,9 @@ def _add_serve(commands: "_Commands[argparse.ArgumentParser]") -> None:
 def _add_config(commands: "_Commands[argparse.ArgumentParser]") -> None:
     config = commands.add_parser(
         "config",
-        help="print the settings that serve would run with",
-        description="Print every setting of the server as it is in effect, and where it comes from: a flag "
-        "(all flags of `superpixel serve` are taken), the environment, a file, or the default.",
+        help="print the settings that `serve` would use",
+        description="Print the value of every setting of the server and its source: a flag (every flag of "
+        "`superpixel serve` is accepted), the environment, a file, or the default.",
     )
     _add_json(config)
     _add_settings(config)
@@ -67,15 +67,15 @@ def _add_app(commands: "_Commands[argparse.ArgumentParser]") -> None:
     app = commands.add_parser(
         "app",
         help="serve the annotation page",
-        description="Serve a page to annotate images on, until SIGINT or SIGTERM: it needs nothing from "
-        "elsewhere, and hands images to the gRPC server. Needs the extra superpixel-service[web].",
+        description="Serve a web page for annotating images, until SIGINT or SIGTERM. The page loads nothing "
+        "from other hosts, and sends images to the gRPC server. Needs the extra superpixel-service[web].",
     )
     app.add_argument(
         "--listen",
         type=_address,
         default="127.0.0.1:8080",
         metavar="HOST:PORT",
-        help="where the page is served, without a password (default 127.0.0.1:8080)",
+        help="address of the page; it has no password (default 127.0.0.1:8080)",
     )
     _add_server(app, "the gRPC server to call (default: one is started for the page)")
 
@@ -83,9 +83,9 @@ def _add_app(commands: "_Commands[argparse.ArgumentParser]") -> None:
 def _add_segment(commands: "_Commands[argparse.ArgumentParser]") -> None:
     segment = commands.add_parser(
         "segment",
-        help="segment one photograph, and draw the result",
-        description="Write, for each count, the photograph with the superpixels drawn on it and a mask whose "
-        "values are their labels; and one .spx label map with every count up to the largest. Print a table.",
+        help="segment one photograph and draw the result",
+        description="Write per count the photograph with the superpixels drawn on it, and a mask whose values "
+        "are the labels; also one .spx label map with every count up to the largest. Print a table.",
     )
     segment.add_argument("photo", type=Path, metavar="PHOTO", help="JPEG, PNG or WebP file")
     segment.add_argument(
@@ -98,7 +98,7 @@ def _add_segment(commands: "_Commands[argparse.ArgumentParser]") -> None:
         help="numbers of superpixels (default 100 400 1600)",
     )
     segment.add_argument(
-        "--out", type=Path, required=True, metavar="DIR", help="folder to write to; made if not there"
+        "--out", type=Path, required=True, metavar="DIR", help="folder to write to; created if missing"
     )
     _add_compactness(segment)
     _add_server(segment, "a server to have it done by (default: this process does it)")
@@ -109,13 +109,13 @@ def _add_bulk(commands: "_Commands[argparse.ArgumentParser]") -> None:
         "bulk",
         help="segment every image of a folder",
         description="Write DIR/a/b.jpg.spx for every FOLDER/a/b.jpg (and .jpeg, .png, .webp) and print its "
-        "name. The same command again does what is not done yet, and what failed: so a run may be stopped "
-        "(Ctrl-C, SIGTERM) or killed and gone on with. Images that cannot be segmented are named at the "
-        "end, and the exit status is then 1.",
+        "name. A run may be stopped (Ctrl-C, SIGTERM) or killed: the same command continues it, and tries "
+        "failed images again. The end of the output names images that cannot be segmented; the exit status "
+        "is then 1.",
     )
-    bulk.add_argument("folder", type=Path, metavar="FOLDER", help="folder of images, with those below it")
+    bulk.add_argument("folder", type=Path, metavar="FOLDER", help="folder of images, subfolders included")
     bulk.add_argument(
-        "--out", type=Path, required=True, metavar="DIR", help="folder to write to; made if not there"
+        "--out", type=Path, required=True, metavar="DIR", help="folder to write to; created if missing"
     )
     bulk.add_argument(
         "--counts",
@@ -127,7 +127,7 @@ def _add_bulk(commands: "_Commands[argparse.ArgumentParser]") -> None:
         help="numbers of superpixels to keep (default: every number up to the image's base count)",
     )
     bulk.add_argument(
-        "--hierarchy", action="store_true", help="with --counts: keep every number up to the largest, too"
+        "--hierarchy", action="store_true", help="with --counts: also keep every number up to the largest"
     )
     _add_compactness(bulk)
     _add_server(bulk, "a server to have it done by (default: this process does it)")
@@ -136,14 +136,14 @@ def _add_bulk(commands: "_Commands[argparse.ArgumentParser]") -> None:
         type=_positive,
         default=0,
         metavar="N",
-        help="images worked on at the same time (default: one a core; with a server, what it takes)",
+        help="images in work at the same time (default: one per core; with a server, 8)",
     )
 
 
 def _add_inspect(commands: "_Commands[argparse.ArgumentParser]") -> None:
     inspect = commands.add_parser(
         "inspect",
-        help="check an .spx label map and say what it holds",
+        help="check an .spx label map and print its contents",
         description="Check an .spx label map from end to end and print its header, levels and sections.",
     )
     inspect.add_argument("file", type=Path, metavar="FILE", help=".spx file")
@@ -153,7 +153,7 @@ def _add_inspect(commands: "_Commands[argparse.ArgumentParser]") -> None:
 def _add_info(commands: "_Commands[argparse.ArgumentParser]") -> None:
     info = commands.add_parser(
         "info",
-        help="say what this installation, or a server, can do",
+        help="print what this installation or a server can do",
         description="Print version, engines and limits: of this installation, or of a server.",
     )
     _add_server(info, "ask this server (default: tell of this installation)")
@@ -163,7 +163,7 @@ def _add_info(commands: "_Commands[argparse.ArgumentParser]") -> None:
 def _add_health(commands: "_Commands[argparse.ArgumentParser]") -> None:
     health = commands.add_parser(
         "health",
-        help="ask a server whether it takes on work",
+        help="ask a server whether it accepts work",
         description="Ask by grpc.health.v1 and print the answer. Exit status 0 for SERVING, 1 for anything "
         "else: made for the health checks of containers.",
     )
@@ -181,20 +181,20 @@ def _add_health(commands: "_Commands[argparse.ArgumentParser]") -> None:
 def _add_token(commands: "_Commands[argparse.ArgumentParser]") -> None:
     token = commands.add_parser(
         "token",
-        help="make a token for callers of a server",
-        description="Make a token. The line that lets it in goes to standard output: add it to the server's "
-        "--token-file, which holds no token but their SHA-256. The token itself is told on standard error, "
+        help="create a token for callers of a server",
+        description="Create a token. Standard output gets the line that admits it: add this line to the "
+        "server's --token-file, which holds only the SHA-256 of each token. Standard error gets the token itself, "
         "this once.",
     )
     actions = token.add_subparsers(dest="action", required=True, metavar="ACTION")
-    new = actions.add_parser("new", help="make one", description=token.description)
-    new.add_argument("name", metavar="NAME", help="whose it is; the server's log tells it with each call")
+    new = actions.add_parser("new", help="create one", description=token.description)
+    new.add_argument("name", metavar="NAME", help="the owner; the server's log shows it with each call")
     new.add_argument(
         "--scope",
         choices=_SCOPES,
         action="append",
         required=True,
-        help="a right: segment (Segment), stream (SegmentStream), info (GetServerInfo); once for each",
+        help="a right: segment (Segment), stream (SegmentStream), info (GetServerInfo); may be repeated",
     )
 
 
@@ -222,7 +222,7 @@ def _add_settings(command: argparse.ArgumentParser) -> None:
         command.add_argument(
             flag(name),
             dest=name,
-            default=argparse.SUPPRESS,  # not given: the environment's turn, then the default's
+            default=argparse.SUPPRESS,  # not given: the environment or the default counts
             metavar="VALUE",
             help=f"{setting.description} (default {default})",
             **yes_or_no,
@@ -246,20 +246,20 @@ def _add_server(command: argparse.ArgumentParser, text: str) -> None:
         "--tls", action="store_true", help="reach the server over TLS; --ca and --cert imply it"
     )
     command.add_argument(
-        "--ca", type=Path, metavar="FILE", help="PEM file of authorities to trust in (default: gRPC's own)"
+        "--ca", type=Path, metavar="FILE", help="PEM file of authorities to trust (default: gRPC's own)"
     )
     command.add_argument(
         "--cert",
         type=Path,
         metavar="FILE",
-        help="PEM file of our own certificate, if the server wants one",
+        help="PEM file of your certificate, if the server requires one",
     )
     command.add_argument("--key", type=Path, metavar="FILE", help="PEM file of its key")
     command.add_argument(
         "--token-file",
         type=Path,
         metavar="FILE",
-        help="file that holds our token, if the server wants one",
+        help="file with your token, if the server requires one",
     )
 
 
@@ -278,7 +278,7 @@ def target(top: argparse.ArgumentParser, given: dict[str, Any]) -> Target | None
 
 
 def _add_json(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--json", action="store_true", help="as one JSON object, for programs")
+    command.add_argument("--json", action="store_true", help="print one JSON object, for programs")
 
 
 class _Counts(argparse.Action):
@@ -316,7 +316,7 @@ def _number(text: str, least: float, most: float) -> float:
         value = float(text)
     except ValueError:
         value = float("nan")
-    if not least <= value <= most:  # so written, NaN is refused too
+    if not least <= value <= most:  # in this form NaN fails too
         raise argparse.ArgumentTypeError(f"must be a number from {least:g} to {most:g}; got {text!r}")
     return value
 
