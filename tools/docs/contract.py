@@ -18,7 +18,7 @@ from google.protobuf.descriptor_pb2 import (
     FileDescriptorSet,
     ServiceDescriptorProto,
 )
-from protos.generate import CONTRACT, GOOGLEAPIS, PROTOS
+from protos.generate import CONTRACT, PROTOS
 
 PAGE = "docs/reference/contract.md"
 
@@ -42,7 +42,7 @@ def describe(protos: Path) -> FileDescriptorProto:
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch, "contract.binpb")
         command = [
-            *(sys.executable, "-m", "grpc_tools.protoc", f"-I{protos}", f"-I{GOOGLEAPIS}"),
+            *(sys.executable, "-m", "grpc_tools.protoc", f"-I{protos}", f"-I{PROTOS}"),
             *("--include_source_info", f"--descriptor_set_out={out}", CONTRACT),
         ]
         subprocess.run(command, check=True)  # noqa: S603
