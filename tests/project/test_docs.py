@@ -63,8 +63,9 @@ def test_concepts(server: RunningServer) -> None:
     """Each program of that page goes on where the one before ended; what it says of the photograph holds."""
     names = run("docs/concepts.md", server, together=True)[-1]
     assert names["image"].shape == (400, 600, 3)
-    touching = {int(b) for a, b in zip(*_sides(names["hierarchy"].cut(60)), strict=True) if a == 0}
-    assert set(names["first"]) == touching
+    touching = {int(b) for a, b in zip(*_sides(names["hierarchy"].cut(60)), strict=True) if a == 12}
+    assert set(names["larger"]) == {label for label in touching if label > 12} != set()
+    assert set(names["smaller"]) == {label for label in touching if label < 12} != set()
     # "takes 15 kB here"
     assert round(len(names["hierarchy"].encode(1600, include_hierarchy=True)) / 1000) == 15
 
