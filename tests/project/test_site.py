@@ -109,9 +109,9 @@ def test_the_contract_is_complete(site: Path) -> None:
     # And what is said of them: a field's, a value's, a method's and a reason's comment.
     for comment in (
         "Each from 1 to the number of pixels of the region of interest.",
-        "Nobody waits: gives way to interactive work.",
+        "No person waits: yields to interactive work.",
         "Segments many images over one call.",
-        "the caller gave up",
+        "the caller cancelled the call",
     ):
         assert comment in text
 
@@ -120,11 +120,11 @@ def test_the_contract_is_complete(site: Path) -> None:
     "comment",
     [
         "// Segments one image.\n  //\n",
-        "// Whose turn it is when there is more work than workers.\nenum",
-        "// Nobody waits: gives way to interactive work.\n",
+        "// Order of work if the server has more than it can do at once.\nenum",
+        "// No person waits: yields to interactive work.\n",
         "// A part of an image, in pixels; must lie inside it.\n",
         "// Topmost row.\n  uint32 y = 2",
-        "// What came of it.\n",
+        "// The result.\n",
     ],
     ids=["method", "enum", "value", "message", "field", "oneof"],
 )
