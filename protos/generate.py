@@ -1,8 +1,8 @@
 """Write, or check, the Python code of the contract.
 
-    python protos/generate.py            writes service/superpixel_service/pb/
-    python protos/generate.py --check    changes nothing; fails, naming the file, where the checked-in code
-                                         differs, and where `buf lint` or `buf format` finds something
+    python protos/generate.py            write service/superpixel_service/pb/
+    python protos/generate.py --check    change nothing; fail if the checked-in code differs from the contract,
+                                         or if `buf lint` or `buf format` reports anything
 
 Needs the packages of the `dev` dependency group; no network.
 """
@@ -25,7 +25,7 @@ HEADER = '"""Generated from protos/ by protos/generate.py."""\n'
 
 
 def generate(target: Path) -> None:
-    """Write the code into the empty folder `target`, as it is to be checked in."""
+    """Write the code into the empty folder `target`, in the form that is checked in."""
     command = [
         *(sys.executable, "-m", "grpc_tools.protoc"),
         f"-I{PROTOS}",
@@ -37,10 +37,10 @@ def generate(target: Path) -> None:
     if done.returncode != 0:
         raise SystemExit(done.stderr)
     for path in sorted(target.rglob("*.py*")):
-        # protoc imports by the proto's path, which would need a top-level package "superpixel". The
-        # descriptors keep their canonical names; only Python's module names move below our own package.
+        # protoc's imports would need a top-level package "superpixel". Move the modules into our package; the
+        # descriptors keep their names.
         text = MODULE.sub("superpixel_service.pb.superpixel.v1", path.read_text())
-        # google.rpc comes without a marker that its stubs are to be used.
+        # google.rpc has no py.typed.
         text = UNTYPED.sub(r"\g<0>  # type: ignore[import-untyped]", text) if path.suffix == ".pyi" else text
         path.write_text(text)
     for folder in [target, *(path for path in target.rglob("*") if path.is_dir())]:
@@ -48,7 +48,7 @@ def generate(target: Path) -> None:
 
 
 def check_generated() -> list[str]:
-    """Compare the checked-in code with fresh code; one line for each file that differs."""
+    """Compare the checked-in code with fresh code; one line per file that differs."""
     with tempfile.TemporaryDirectory() as scratch:
         fresh = Path(scratch)
         generate(fresh)
@@ -80,7 +80,7 @@ def _run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 def _script(name: str) -> str:
-    """The console script of this environment, whether or not it is on PATH."""
+    """Path of a console script of this environment; the environment need not be on PATH."""
     return str(Path(sysconfig.get_path("scripts")) / name)
 
 

@@ -168,11 +168,11 @@ def test_every_setting_and_command_is_described(site: Path) -> None:
 
 
 FAULTS = {
-    "[x](gone.md)": "a.md: links to gone.md, which is not there",
-    "[x](../outside.md)": "a.md: links to ../outside.md, which is not there",
-    "![x](gone.png)": "a.md: links to gone.png, which is not there",
-    "[![x](gone.png)](a.md)": "a.md: links to gone.png, which is not there",
-    "[x](loose/b.md)": "a.md: links to loose/b.md, which is no page of the site",
+    "[x](gone.md)": "a.md: links to gone.md, which does not exist",
+    "[x](../outside.md)": "a.md: links to ../outside.md, which does not exist",
+    "![x](gone.png)": "a.md: links to gone.png, which does not exist",
+    "[![x](gone.png)](a.md)": "a.md: links to gone.png, which does not exist",
+    "[x](loose/b.md)": "a.md: links to loose/b.md, which is not a page of the site",
 }
 
 

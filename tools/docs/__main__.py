@@ -1,10 +1,11 @@
 """Build the documentation site, strictly: any warning fails it.
 
-    python -m tools.docs --out site         the whole site, from the working tree; no network
+    python -m tools.docs --out site         write the whole site, from the working tree; no network
 
-The pages are the Markdown files of the project, gathered with what they link to into build/docs (`gather`),
-so that one text serves a code host and the site; the reference pages are made of the sources (`contract`,
-`reference`).
+The pages are the Markdown files of the project. `gather` copies them, and the files that they link to, into
+build/docs, so that the same text works on a code host and in the site. `contract` and `reference` make the
+reference pages from the sources.
+
 Needs the packages of the `dev` dependency group.
 """
 
@@ -22,10 +23,10 @@ PAGES = ROOT / "build" / "docs"  # docs_dir of mkdocs.yml
 
 
 def build(out: Path, *, config: Path = CONFIG) -> int:
-    """Write the site to `out`; returns mkdocs' exit status."""
+    """Write the site to `out`; return the exit status of mkdocs."""
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--config-file", str(config)]
-    # Not quietly: what is not said is not counted as a warning, either. Material's notice of its end is for
-    # whoever chooses the tools, not for each build.
+    # Not --quiet: mkdocs would not count the warnings that it does not print. The variable hides Material's
+    # notice about MkDocs 2.
     environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
     command += ["--site-dir", str(out.resolve())]
     return subprocess.run(command, check=False, env=environment).returncode  # noqa: S603

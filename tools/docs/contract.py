@@ -1,6 +1,6 @@
-"""The page of the gRPC contract, made of the descriptor that protoc writes and the comments that it keeps.
+"""Make the reference page of the gRPC contract from protoc's descriptor and the comments in it.
 
-Every service, method, message, field, enumeration and value is on it; one without a comment is an error.
+The page has every service, method, message, field, enumeration and value. One without a comment is an error.
 """
 
 import re
@@ -29,16 +29,16 @@ _KNOWN_ELSEWHERE = {".google.rpc.Status": "`google.rpc.Status`"}
 
 
 class Uncommented(Exception):
-    """Something of the contract has no comment; the message names it."""
+    """A part of the contract has no comment; the message names the part."""
 
 
 def pages() -> dict[str, str]:
-    """The page, by its path."""
+    """Return the page's text by its path."""
     return {PAGE: page(describe(PROTOS))}
 
 
 def describe(protos: Path) -> FileDescriptorProto:
-    """The contract in the folder `protos`, with its comments."""
+    """Compile the contract in the folder `protos`; the descriptor has its comments."""
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch, "contract.binpb")
         command = [
@@ -51,7 +51,7 @@ def describe(protos: Path) -> FileDescriptorProto:
 
 
 def page(file: FileDescriptorProto) -> str:
-    """The contract in Markdown.
+    """Return the contract in Markdown.
 
     Raises:
         Uncommented: something has no comment.
@@ -71,7 +71,7 @@ class _Writer:
         file = self.file
         yield f"# The contract: {file.package}"
         yield ""
-        yield f"Made of `protos/{CONTRACT}`, which is the contract itself."
+        yield f"This page is generated from `protos/{CONTRACT}`, which is the contract itself."
         yield ""
         yield from _overview(self.comment(_SYNTAX, "the file"), self.prose)
         for index, service in enumerate(file.service):
@@ -94,14 +94,14 @@ class _Writer:
                 "",
                 f"### {method.name}",
                 "",
-                f"Takes {takes}, gives {gives}.",
+                f"Takes {takes}, returns {gives}.",
                 "",
                 self.prose(comment),
             )
 
     def message(self, message: DescriptorProto, path: Location) -> Iterator[str]:
         if message.nested_type or message.enum_type:
-            raise NotImplementedError(f"{message.name}: what is nested in it has no place on the page")
+            raise NotImplementedError(f"{message.name}: nested types are not supported on the page")
         yield from ("", f"### {message.name}", "", self.prose(self.comment(path, message.name)))
         for index, oneof in enumerate(message.oneof_decl):
             if not any(field.proto3_optional and field.oneof_index == index for field in message.field):
@@ -146,7 +146,7 @@ class _Writer:
         return "\n".join(line.removeprefix(" ") for line in text.split("\n"))
 
     def prose(self, text: str) -> str:
-        """A comment in Markdown: names as code, or as links where they are ours."""
+        """A comment in Markdown: names become code, or links if the contract defines them."""
         return re.sub(r"(`[^`]*`|\"[^\"\n]*\")|([^`\"]+)", lambda part: part[1] or self.plain(part[2]), text)
 
     def cell(self, comment: str) -> str:
@@ -166,7 +166,7 @@ class _Writer:
 
 
 def _overview(comment: str, prose: Callable[[str], str]) -> Iterator[str]:
-    """The file's comment: its headings one deeper, its lists of error reasons as tables."""
+    """The file's comment, with headings one level deeper and lists of error reasons as tables."""
     rows: list[list[str]] = []
     for line in [*comment.split("\n"), ""]:
         if (reason := _REASON.match(line)) is not None:

@@ -1,8 +1,8 @@
-"""The project's Markdown files, and what they link to, gathered in one folder that mkdocs can build.
+"""Copy the project's Markdown files, and the files that they link to, into one folder that mkdocs can build.
 
-The folder has the shape of the project, so links between pages stay as they are. Those to sources that have a
-page of the reference lead there; those to other files, to a copy of the file; those to folders, to the
-folder's README.
+The folder has the structure of the project, so links between pages stay valid. A link to a source file that
+has a reference page is changed to that page. A link to any other file leads to a copy of the file, and a link
+to a folder leads to the folder's README.
 """
 
 import functools
@@ -24,7 +24,7 @@ STAND_FOR = {
     "kernels/superpixel_kernels/__init__.py": "docs/reference/engine.md",
     "kernels/superpixel_kernels/codec/__init__.py": "docs/reference/codec.md",
 }
-"""Sources, and the pages of the reference that are made of them."""
+"""Source files, and the reference pages made from them."""
 
 _CODE = re.compile(r"^```.*?^```|`[^`\n]*`", re.MULTILINE | re.DOTALL)
 # The text of a link may be an image, and code.
@@ -32,14 +32,14 @@ _LINK = re.compile(r"(?P<text>!?\[(?:[^\[\]]|\[[^\]]*\](?:\([^)]*\))?)*\])\((?P<
 
 
 class Broken(Exception):
-    """A page cannot be part of the site; the message names it, and what to mend."""
+    """A page has a broken link; the message names both."""
 
 
 def gather(root: Path, target: Path, generated: Mapping[str, str]) -> None:
     """Write the pages of `root`, what they link to, and `generated` (path: text) into the folder `target`.
 
     Raises:
-        Broken: a link leads nowhere, or to a page that is not part of the site.
+        Broken: the target of a link does not exist, or is a page that is not part of the site.
     """
     shutil.rmtree(target, ignore_errors=True)
     pages = {
@@ -56,7 +56,7 @@ def gather(root: Path, target: Path, generated: Mapping[str, str]) -> None:
 
 
 def rewrite(text: str, resolve: Callable[[str], str | None]) -> str:
-    """`text` with each relative link's target replaced; links with none (None) become their text."""
+    """Replace the target of each relative link by `resolve(target)`; None turns the link into plain text."""
     spans = [match.span() for match in _CODE.finditer(text)]
 
     def replace(match: re.Match[str]) -> str:
@@ -79,7 +79,7 @@ def _resolve(root: Path, target: Path, pages: set[str], page: str, link: str) ->
     wanted = PurePosixPath(os.path.normpath(PurePosixPath(page).parent / path))
     source = root / wanted
     if ".." in wanted.parts or not source.exists():
-        raise Broken(f"{page}: links to {link}, which is not there")
+        raise Broken(f"{page}: links to {link}, which does not exist")
     if source.is_dir():
         readme = f"{wanted}/README.md"
         return _relative(readme, page) if readme in pages else None
@@ -87,7 +87,7 @@ def _resolve(root: Path, target: Path, pages: set[str], page: str, link: str) ->
         return _relative(stands_for, page)
     if wanted.suffix == ".md":
         if str(wanted) not in pages:
-            raise Broken(f"{page}: links to {link}, which is no page of the site")
+            raise Broken(f"{page}: links to {link}, which is not a page of the site")
         return _relative(str(wanted), page) + (f"#{anchor}" if anchor else "")
     (target / wanted).parent.mkdir(parents=True, exist_ok=True)
     shutil.copy(source, target / wanted)

@@ -1,6 +1,6 @@
-"""The documents' pictures, drawn by the engine from the photographs in examples/photos.
+"""Draw the pictures of the documents, with the engine, from the photographs in examples/photos.
 
-    python -m tools.docs.pictures           writes docs/images/NAME.webp (`make pictures`)
+    python -m tools.docs.pictures           write docs/images/NAME.webp (`make pictures`)
 
 tests/project/test_pictures.py draws them again and compares.
 """
@@ -40,7 +40,7 @@ def overview() -> Picture:
 
 
 def nesting() -> Picture:
-    """Three levels in one another: the coarsest one's borders red, what the next adds yellow, then blue."""
+    """Three nested levels: borders of the coarsest in red, those the next adds in yellow, then in blue."""
     image = photo("chelsea", np.s_[:, 40:420])
     hierarchy = segment(image)
     scale = 2
@@ -86,7 +86,7 @@ def regions() -> Picture:
 
 
 def brush() -> Picture:
-    """A stroke, and the superpixels that it takes."""
+    """A stroke, and the superpixels that it selects."""
     image = photo("astronaut", _PORTRAIT)
     labels = segment(photo("astronaut")).cut(400)[_PORTRAIT]
     stroke = Image.new("L", (image.shape[1], image.shape[0]))
@@ -104,17 +104,17 @@ def brush() -> Picture:
 PICTURES: Mapping[str, Callable[[], Picture]] = {
     function.__name__: function for function in (overview, nesting, levels, compactness, regions, brush)
 }
-"""How each is drawn, by its name."""
+"""The function that draws each picture, by the picture's name."""
 
 
 def beside(panels: list[Picture]) -> Picture:
-    """Panels of one height, from left to right, with white between them."""
+    """Join panels of the same height from left to right, with white between them."""
     padded = [np.pad(panel, ((0, 0), (0, _GAP), (0, 0)), constant_values=255) for panel in panels]
     return np.hstack(padded)[:, :-_GAP]
 
 
 def filled(labels: NDArray[np.int32], colors: Picture) -> Picture:
-    """Every pixel in the colour of its label, of `colors` (labels, 3), with thin dark lines between."""
+    """Paint every pixel with the colour of its label, from `colors` (labels, 3), with thin dark borders."""
     picture = colors[labels]
     line = cracks(labels)
     picture[line] = (picture[line] * 0.7).astype(np.uint8)
@@ -122,19 +122,19 @@ def filled(labels: NDArray[np.int32], colors: Picture) -> Picture:
 
 
 def packed(picture: Picture) -> bytes:
-    """The picture as it is kept: WebP, lossy."""
+    """Encode the picture as lossy WebP."""
     file = io.BytesIO()
     Image.fromarray(picture).save(file, "WEBP", quality=_QUALITY, method=6)
     return file.getvalue()
 
 
 def path_of(name: str) -> Path:
-    """Where the picture is kept."""
+    """Path of the picture's file."""
     return IMAGES / f"{name}.webp"
 
 
 def main() -> None:
-    """Write all of them."""
+    """Write all pictures."""
     for name, function in PICTURES.items():
         path_of(name).write_bytes(packed(function()))
 
