@@ -1,7 +1,7 @@
 """Write, or check, the Python code of the contract.
 
     python protos/generate.py            write service/superpixel_service/pb/
-    python protos/generate.py --check    change nothing; fail if the checked-in code differs from the contract,
+    python protos/generate.py --check    change nothing; fail if the checked-in code differs from the contract
                                          or if `buf lint` or `buf format` reports anything
 
 Needs the packages of the `dev` dependency group; no network.
