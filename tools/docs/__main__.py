@@ -1,12 +1,10 @@
-"""Build the documentation site, strictly: any warning fails it.
+"""Build the documentation site from the working tree, without network. Any warning is an error.
 
-    python -m tools.docs --out site         write the whole site, from the working tree; no network
+    python -m tools.docs --out site
 
-The pages are the Markdown files of the project. `gather` copies them, and the files that they link to, into
-build/docs, so that the same text works on a code host and in the site. `contract` and `reference` make the
-reference pages from the sources.
-
-Needs the packages of the `dev` dependency group.
+The pages are the Markdown files of the project. `gather` copies them, and the files that they link to, to
+build/docs, so that the same text works on a code host and on the site. `contract` and `reference` generate
+reference pages from the sources. Needs the packages of the `dev` dependency group.
 """
 
 import argparse
@@ -23,9 +21,9 @@ PAGES = ROOT / "build" / "docs"  # docs_dir of mkdocs.yml
 
 
 def build(out: Path, *, config: Path = CONFIG) -> int:
-    """Write the site to `out`; return the exit status of mkdocs."""
+    """Write the site to `out`; return mkdocs' exit status."""
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--config-file", str(config)]
-    # Not --quiet: mkdocs would not count the warnings that it does not print. The variable hides Material's
+    # Without --quiet, which would also keep warnings from being counted. The variable suppresses Material's
     # notice about MkDocs 2.
     environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
     command += ["--site-dir", str(out.resolve())]
@@ -33,7 +31,7 @@ def build(out: Path, *, config: Path = CONFIG) -> int:
 
 
 def main() -> int:
-    """Run the command line; returns the exit status."""
+    """Run the command line; return the exit status."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,8 +1,9 @@
-"""Draw the pictures of the documents, with the engine, from the photographs in examples/photos.
+"""Draw the pictures of the documents with the engine, from the photographs in examples/photos.
 
-    python -m tools.docs.pictures           write docs/images/NAME.webp (`make pictures`)
+    python -m tools.docs.pictures
 
-tests/project/test_pictures.py draws them again and compares.
+This writes docs/images/NAME.webp (`make pictures`). tests/project/test_pictures.py draws the pictures again
+and compares them.
 """
 
 import io
@@ -40,7 +41,7 @@ def overview() -> Picture:
 
 
 def nesting() -> Picture:
-    """Three nested levels: borders of the coarsest in red, those the next adds in yellow, then in blue."""
+    """Three nested levels: borders of the coarsest in red, added borders of the next in yellow, then blue."""
     image = photo("chelsea", np.s_[:, 40:420])
     hierarchy = segment(image)
     scale = 2
@@ -68,7 +69,7 @@ def compactness() -> Picture:
 
 
 def regions() -> Picture:
-    """Which of 60 superpixels touch: a line between their centroids."""
+    """60 superpixels, with a line between the centroids of each two that touch."""
     image = photo("chelsea", np.s_[:, 40:400])
     hierarchy = segment(image)
     measured = hierarchy.regions(60)
@@ -104,17 +105,17 @@ def brush() -> Picture:
 PICTURES: Mapping[str, Callable[[], Picture]] = {
     function.__name__: function for function in (overview, nesting, levels, compactness, regions, brush)
 }
-"""The function that draws each picture, by the picture's name."""
+"""Per picture name, the function that draws it."""
 
 
 def beside(panels: list[Picture]) -> Picture:
-    """Join panels of the same height from left to right, with white between them."""
+    """Join panels of equal height from left to right, with white gaps."""
     padded = [np.pad(panel, ((0, 0), (0, _GAP), (0, 0)), constant_values=255) for panel in panels]
     return np.hstack(padded)[:, :-_GAP]
 
 
 def filled(labels: NDArray[np.int32], colors: Picture) -> Picture:
-    """Paint every pixel with the colour of its label, from `colors` (labels, 3), with thin dark borders."""
+    """Give each pixel the colour of its label in `colors` (labels, 3), and darken the borders."""
     picture = colors[labels]
     line = cracks(labels)
     picture[line] = (picture[line] * 0.7).astype(np.uint8)
@@ -129,12 +130,12 @@ def packed(picture: Picture) -> bytes:
 
 
 def path_of(name: str) -> Path:
-    """Path of the picture's file."""
+    """The file of the picture."""
     return IMAGES / f"{name}.webp"
 
 
 def main() -> None:
-    """Write all pictures."""
+    """Draw and write all pictures."""
     for name, function in PICTURES.items():
         path_of(name).write_bytes(packed(function()))
 
