@@ -1,7 +1,7 @@
-"""The main job, end to end: a real server, a photograph over gRPC, every superpixel size in one answer.
+"""Segment a photograph with a real server, from start to end.
 
-Starts `superpixel serve`, sends a photograph, prints what came back and how long it took, draws three sizes,
-writes the label map, stops the server. Exits 0 when all of that worked.
+Starts `superpixel serve`, sends a photograph over gRPC, prints a summary and the timings, draws three sizes
+of superpixels, writes the label map, and stops the server. Exit status 0: all of it worked.
 """
 
 import argparse
@@ -66,7 +66,7 @@ def main() -> int:
 
 @contextlib.contextmanager
 def running_server(*flags: str) -> Iterator[str]:
-    """A server process of its own on free ports; yields its address, and stops it as Kubernetes would."""
+    """Start a server on free ports and yield its address; then stop it with SIGTERM, as Kubernetes does."""
     ports = [f"--{name}=127.0.0.1:0" for name in ("listen", "health-listen", "metrics-listen")]
     command = [sys.executable, "-m", "superpixel_service", "serve", *ports, "--log-format=json", *flags]
     server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
@@ -78,7 +78,7 @@ def running_server(*flags: str) -> Iterator[str]:
                 break
         else:
             raise SystemExit(f"the server ended with status {server.wait()} before it was ready")
-        # The log goes on, a line a call: read by someone, or a full pipe would stop the server.
+        # A full pipe would block the server, so a thread reads the rest of the log.
         log = threading.Thread(target=server.stderr.read, daemon=True)
         log.start()
         yield event["listen"]
@@ -92,7 +92,7 @@ def running_server(*flags: str) -> Iterator[str]:
 
 
 def segment(address: str, encoded: bytes) -> tuple[pb.SegmentResponse, float]:
-    """Ask for the finest of `SIZES` with its whole hierarchy. Returns the answer and the seconds it took."""
+    """Request all `SIZES` with the whole hierarchy; return the answer and the seconds the call took."""
     with grpc.insecure_channel(address, options=[("grpc.max_receive_message_length", -1)]) as channel:
         stub = pb_grpc.SuperpixelServiceStub(channel)
         stub.GetServerInfo(pb.GetServerInfoRequest(), timeout=10, wait_for_ready=True)
@@ -105,7 +105,7 @@ def segment(address: str, encoded: bytes) -> tuple[pb.SegmentResponse, float]:
 def print_table(
     photo: NDArray[np.uint8], answer: pb.SegmentResponse, label_map: codec.LabelMap, seconds: float
 ) -> None:
-    """What was asked, what came back, where the time went, and the bytes beside PNG."""
+    """Print the counts, the time of each stage, and the label map's size compared with PNG."""
     timings = answer.timings
     png = io.BytesIO()
     Image.fromarray(label_map.labels.astype(np.uint16)).save(png, "PNG")

@@ -1,8 +1,8 @@
 """Write, or check, the Python code of the contract.
 
-    python protos/generate.py            writes service/superpixel_service/pb/
-    python protos/generate.py --check    changes nothing; fails, naming the file, where the checked-in code
-                                         differs, and where `buf lint` or `buf format` finds something
+    python protos/generate.py            write service/superpixel_service/pb/
+    python protos/generate.py --check    change nothing; fail if the checked-in code differs from the contract
+                                         or if `buf lint` or `buf format` reports anything
 
 Needs the packages of the `dev` dependency group; no network.
 """
@@ -16,23 +16,19 @@ import sysconfig
 import tempfile
 from pathlib import Path
 
-import google.rpc  # type: ignore[import-untyped]
-
 PROTOS = Path(__file__).resolve().parent
 PACKAGE = PROTOS.parent / "service" / "superpixel_service" / "pb"
 CONTRACT = "superpixel/v1/superpixel.proto"
-STATUS = "google/rpc/status.proto"
-GOOGLEAPIS = Path(next(iter(google.rpc.__path__))).parents[1]
 MODULE = re.compile(r"\bsuperpixel\.v1(?=\.superpixel_pb2| import)")
 UNTYPED = re.compile(r"^import google\.rpc\S+$", re.MULTILINE)
 HEADER = '"""Generated from protos/ by protos/generate.py."""\n'
 
 
 def generate(target: Path) -> None:
-    """Write the code into the empty folder `target`, as it is to be checked in."""
+    """Write the code into the empty folder `target`, in the form that is checked in."""
     command = [
         *(sys.executable, "-m", "grpc_tools.protoc"),
-        *(f"-I{folder}" for folder in (PROTOS, GOOGLEAPIS)),
+        f"-I{PROTOS}",
         *(f"--plugin={plugin}={_script(plugin)}" for plugin in ("protoc-gen-mypy", "protoc-gen-mypy_grpc")),
         *(f"--{kind}_out={target}" for kind in ("python", "grpc_python", "mypy", "mypy_grpc")),
         CONTRACT,
@@ -41,10 +37,10 @@ def generate(target: Path) -> None:
     if done.returncode != 0:
         raise SystemExit(done.stderr)
     for path in sorted(target.rglob("*.py*")):
-        # protoc imports by the proto's path, which would need a top-level package "superpixel". The
-        # descriptors keep their canonical names; only Python's module names move below our own package.
+        # protoc's imports would need a top-level package "superpixel". Move the modules into our package; the
+        # descriptors keep their names.
         text = MODULE.sub("superpixel_service.pb.superpixel.v1", path.read_text())
-        # google.rpc comes without a marker that its stubs are to be used.
+        # google.rpc has no py.typed.
         text = UNTYPED.sub(r"\g<0>  # type: ignore[import-untyped]", text) if path.suffix == ".pyi" else text
         path.write_text(text)
     for folder in [target, *(path for path in target.rglob("*") if path.is_dir())]:
@@ -52,7 +48,7 @@ def generate(target: Path) -> None:
 
 
 def check_generated() -> list[str]:
-    """Compare the checked-in code with fresh code; one line for each file that differs."""
+    """Compare the checked-in code with fresh code; one line per file that differs."""
     with tempfile.TemporaryDirectory() as scratch:
         fresh = Path(scratch)
         generate(fresh)
@@ -70,23 +66,13 @@ def check_generated() -> list[str]:
 
 
 def check_style() -> list[str]:
-    """Run `buf lint` and `buf format` on a copy beside google/rpc; one line a finding."""
-    with tempfile.TemporaryDirectory() as scratch:
-        module, dependency = Path(scratch, "protos"), Path(scratch, "googleapis")
-        (module / CONTRACT).parent.mkdir(parents=True)
-        shutil.copy(PROTOS / CONTRACT, module / CONTRACT)
-        (dependency / STATUS).parent.mkdir(parents=True)
-        shutil.copy(GOOGLEAPIS / STATUS, dependency / STATUS)
-        settings = (PROTOS / "buf.yaml").read_text()
-        Path(scratch, "buf.yaml").write_text(
-            settings.replace("  - path: .\n", "  - path: protos\n  - path: googleapis\n")
-        )
-        lines = []
-        for command in (["lint", "protos"], ["format", "--diff", "--exit-code", "protos"]):
-            done = _run([_script("buf"), *command], Path(scratch))
-            if done.returncode != 0:
-                lines += (done.stdout + done.stderr).splitlines()
-        return lines
+    """Run `buf lint` and `buf format` on the contract; one line per finding."""
+    lines = []
+    for command in (["lint"], ["format", "--diff", "--exit-code", "--path", "superpixel"]):
+        done = _run([_script("buf"), *command], PROTOS)
+        if done.returncode != 0:
+            lines += (done.stdout + done.stderr).splitlines()
+    return lines
 
 
 def _run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
@@ -94,7 +80,7 @@ def _run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 def _script(name: str) -> str:
-    """The console script of this environment, whether or not it is on PATH."""
+    """Path of a console script of this environment; the environment need not be on PATH."""
     return str(Path(sysconfig.get_path("scripts")) / name)
 
 

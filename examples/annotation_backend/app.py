@@ -1,12 +1,13 @@
-"""An annotation backend in fifty lines: images, and next to each its label map and what was chosen on it.
+"""A small annotation backend: stores images, their label maps, and what labellers selected on them.
 
-python app.py FOLDER           SUPERPIXEL_SERVER=HOST:PORT, if it is not 127.0.0.1:50051
+    pip install fastapi uvicorn ../..      the package from this checkout, and what this example needs
+    python app.py FOLDER                   SUPERPIXEL_SERVER=HOST:PORT, if it is not 127.0.0.1:50051
 
-PUT /images/NAME               the bytes of an image: segmented, then stored with its label map
+PUT /images/NAME               store an image (the body is its bytes) and its label map
 GET /images/NAME               the image
-GET /images/NAME/map           the label map, for `decode` of the package superpixel-map
-PUT /images/NAME/selection     what a labeller has chosen: the JSON of `Selection.toJSON`
-GET /images/NAME/mask          the same as an indexed PNG
+GET /images/NAME/map           the label map, for `decode` of the npm package superpixel-map
+PUT /images/NAME/selection     store a labeller's selection (the JSON of `Selection.toJSON`)
+GET /images/NAME/mask          the selection as an indexed PNG
 """
 
 import json
@@ -30,7 +31,7 @@ app = FastAPI(title="Annotation backend")
 
 
 def file_of(name: str, ending: str = "", *, new: bool = False) -> Path:
-    """A file of an image; those that are not new must be there."""
+    """Path of one of the image's files; 404 if it does not exist, unless it is `new`."""
     path = FOLDER / (name + ending)
     if not re.fullmatch(r"\w[\w.-]*", name) or not (new or path.exists()):
         raise HTTPException(404, f"there is no {name}{ending}")
@@ -39,7 +40,7 @@ def file_of(name: str, ending: str = "", *, new: bool = False) -> Path:
 
 @app.put("/images/{name}", status_code=201)
 async def put_image(name: str, request: Request) -> dict[str, int]:
-    """Segment, then store: what the server refuses is not kept, and the caller learns why."""
+    """Segment, then store. If the server rejects the image, store nothing and return the reason."""
     image, path = await request.body(), file_of(name, new=True)
     try:
         async with AsyncClient(SERVER) as client:
@@ -53,19 +54,19 @@ async def put_image(name: str, request: Request) -> dict[str, int]:
 
 @app.get("/images/{name}")
 def get_image(name: str) -> FileResponse:
-    """The image, as it came."""
+    """Return the image as it was uploaded."""
     return FileResponse(file_of(name))
 
 
 @app.get("/images/{name}/map")
 def get_map(name: str) -> FileResponse:
-    """Every size of its superpixels, in some kilobytes."""
+    """Return the label map, which contains every size of superpixels in a few kilobytes."""
     return FileResponse(file_of(name, ".spx"), media_type="application/octet-stream")
 
 
 @app.put("/images/{name}/selection", status_code=204)
 def put_selection(name: str, selection: dict[str, Any]) -> None:
-    """Keep what was chosen, if it fits the label map."""
+    """Store a selection; 422 if it does not belong to the label map."""
     label_map = codec.decode(file_of(name, ".spx").read_bytes())
     try:
         exports.Annotation.of_selection(label_map, selection)
@@ -76,7 +77,7 @@ def put_selection(name: str, selection: dict[str, Any]) -> None:
 
 @app.get("/images/{name}/mask")
 def get_mask(name: str) -> Response:
-    """A class for each pixel, as an indexed PNG."""
+    """Return the class of each pixel as an indexed PNG."""
     label_map = codec.decode(file_of(name, ".spx").read_bytes())
     selection = json.loads(file_of(name, ".json").read_text())
     annotation = exports.Annotation.of_selection(label_map, selection)

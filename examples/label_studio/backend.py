@@ -1,10 +1,10 @@
-"""A machine-learning backend for Label Studio: a click or a brush stroke comes back as whole superpixels.
+"""A machine-learning backend for Label Studio: it turns a click or a brush stroke into whole superpixels.
 
-    pip install -r requirements.txt superpixel-service
+    pip install -r requirements.txt ../..                    in a new environment; ../.. is this checkout
     SUPERPIXEL_SERVER=127.0.0.1:50051 python backend.py      then connect Label Studio to http://127.0.0.1:9090
 
-The project's labelling interface has a BrushLabels tag, and beside it any of the tags that Label Studio sends
-to a backend while a labeller works ("smart" tools):
+The labelling interface of the project needs a BrushLabels tag. Beside it, add any of the tags that Label
+Studio sends to a backend while a labeller works ("smart" tools):
 
     <View>
       <Image name="image" value="$image"/>
@@ -12,7 +12,7 @@ to a backend while a labeller works ("smart" tools):
       <KeyPointLabels name="point" toName="image" smart="true"><Label value="Cat"/></KeyPointLabels>
     </View>
 
-`SUPERPIXEL_AREA` says how large superpixels are on average, in pixels (600).
+`SUPERPIXEL_AREA` is the average size of superpixels, in pixels (default 600).
 """
 
 import functools
@@ -31,19 +31,19 @@ from superpixel_service.client import Client, exports
 SERVER = os.environ.get("SUPERPIXEL_SERVER", "127.0.0.1:50051")
 AREA = float(os.environ.get("SUPERPIXEL_AREA", "600"))
 
-# A labeller works on one image for a while.
-KEPT_IMAGES = 16
+# Label Studio calls once per stroke; the cache avoids segmenting the same image again.
+CACHED_IMAGES = 16
 
 
-@functools.lru_cache(KEPT_IMAGES)
+@functools.lru_cache(CACHED_IMAGES)
 def superpixels(path: Path, _changed: float) -> NDArray[np.int32]:
-    """(height, width): the superpixel of each pixel."""
+    """Label map of the image, (height, width) int32."""
     with Client(SERVER) as client:
         return client.segment(path, areas=AREA).labels
 
 
 def touched(labels: NDArray[np.int32], mark: dict[str, Any]) -> NDArray[np.int32]:
-    """The superpixels that a click or a stroke meets."""
+    """Labels of the superpixels that a click or a stroke touches."""
     height, width = labels.shape
     value = mark["value"]
     if "rle" in value:
@@ -55,12 +55,12 @@ def touched(labels: NDArray[np.int32], mark: dict[str, Any]) -> NDArray[np.int32
 
 
 class SuperpixelBackend(LabelStudioMLBase):  # type: ignore[misc]  # the package has no types
-    """What Label Studio asks while a labeller works."""
+    """Label Studio's predictions while a labeller works."""
 
     def predict(
         self, tasks: list[dict[str, Any]], context: dict[str, Any] | None = None, **_: Any
     ) -> list[dict[str, Any]]:
-        """One prediction for each task: a brush mask; none as long as nothing was marked."""
+        """Return one prediction per task: a brush mask, or none if the labeller has marked nothing."""
         marks = (context or {}).get("result", [])
         return [{"result": self._brush(task, marks) if marks else [], "score": 1.0} for task in tasks]
 

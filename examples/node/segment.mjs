@@ -1,17 +1,16 @@
-// Segments a photograph: node segment.mjs PHOTO.jpg OUT.spx COUNT...
+// Segments one photograph: node segment.mjs PHOTO.jpg OUT.spx COUNT...
 //
-// SUPERPIXEL_SERVER names the server (default 127.0.0.1:50051). Exits 0 when OUT.spx is written.
+// SUPERPIXEL_SERVER is the server's address (default 127.0.0.1:50051). Exit status 0: OUT.spx is written.
 
 import { readFile, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import grpc from "@grpc/grpc-js";
 import protoLoader from "@grpc/proto-loader";
 
-const here = (path) => fileURLToPath(new URL(path, import.meta.url));
+const protos = fileURLToPath(new URL("../../protos", import.meta.url));
 
-// The contract imports google/rpc/status.proto, which proto-loader does not bring: a copy lies beside this file.
 const contract = protoLoader.loadSync("superpixel/v1/superpixel.proto", {
-  includeDirs: [here("../../protos"), here(".")],
+  includeDirs: [protos],
   keepCase: true,
   enums: String,
   longs: Number,
@@ -19,7 +18,7 @@ const contract = protoLoader.loadSync("superpixel/v1/superpixel.proto", {
 });
 const { SuperpixelService } = grpc.loadPackageDefinition(contract).superpixel.v1;
 
-// Two refusals may be tried again: no room (the server says how long to wait), and a server about to stop.
+// Retry only these two codes: the server is full (it says how long to wait), or it is stopping.
 const serviceConfig = {
   methodConfig: [
     {
@@ -55,7 +54,7 @@ const request = {
 client.Segment(request, { deadline: Date.now() + 30_000 }, async (error, answer) => {
   client.close();
   if (error) {
-    // `details` says what would be right; error.metadata has the google.rpc details for programs.
+    // `details` is text for people; error.metadata holds the google.rpc details for programs.
     console.error(`${grpc.status[error.code]}: ${error.details}`);
     process.exitCode = 1;
     return;

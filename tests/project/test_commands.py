@@ -31,11 +31,15 @@ ENGINE = "needs a container engine"
 MEASURES = "measures for minutes; tests/benchmarks runs its parts"
 NOT_RUN = {
     "pip install .": "test_wheel.py builds and installs what it would",
-    "pip install superpixel-service": "needs an index that has it; test_wheel.py installs what is built",
-    "pip install 'superpixel-service[cuda12]'": "likewise, and would put CuPy into the tests' environment",
-    "pip install 'superpixel-service[otel]'": "likewise; the tests' environment has what it brings",
+    "pip install '.[web]'": "would build once more; the tests' environment has what the extra brings",
+    "pip install '.[otel]'": "would build once more; the tests' environment has what the extra brings",
+    "pip install '.[cuda12]'": "would put CuPy into the tests' environment",
+    "npm install ./frontend": "needs a project of npm; tests/frontend uses the package",
+    "pip install grpcio-tools googleapis-common-protos": "the tests' environment has both",
+    # docs/service.md:
+    "pip install 'superpixel-service[cuda12]'": "would put CuPy into the tests' environment",
+    "pip install 'superpixel-service[otel]'": "the tests' environment has what the extra brings",
     "superpixel app": "tests/page starts it, and works on the page in a browser",
-    "pip install 'superpixel-service[web]'": "needs an index that has it; tests/page starts what follows",
     "superpixel health": "a server at the default address; test_cli.py asks one elsewhere",
     "make bench-install": MEASURES,
     "make load": MEASURES,
@@ -70,7 +74,7 @@ NOT_RUN = {
     "superpixel COMMAND --help": "COMMAND stands for any; test_cli.py asks each for help",
     "superpixel segment --server 127.0.0.1:50051": "a part of a command, whole in docs/getting-started.md",
     # The Go program of that page was compiled and run by hand (see tests/README.md).
-    "protoc -I protos -I examples/node --go_out=. --go-grpc_out=. \\": "needs Go, above 500 MB",
+    "protoc -I protos --go_out=. --go-grpc_out=. \\": "needs Go, above 500 MB",
 }
 RUNS_ON = ("superpixel serve",)
 """These serve until they are stopped."""

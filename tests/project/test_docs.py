@@ -63,8 +63,9 @@ def test_concepts(server: RunningServer) -> None:
     """Each program of that page goes on where the one before ended; what it says of the photograph holds."""
     names = run("docs/concepts.md", server, together=True)[-1]
     assert names["image"].shape == (400, 600, 3)
-    touching = {int(b) for a, b in zip(*_sides(names["hierarchy"].cut(60)), strict=True) if a == 0}
-    assert set(names["first"]) == touching
+    touching = {int(b) for a, b in zip(*_sides(names["hierarchy"].cut(60)), strict=True) if a == 12}
+    assert set(names["larger"]) == {label for label in touching if label > 12} != set()
+    assert set(names["smaller"]) == {label for label in touching if label < 12} != set()
     # "takes 15 kB here"
     assert round(len(names["hierarchy"].encode(1600, include_hierarchy=True)) / 1000) == 15
 
@@ -87,18 +88,31 @@ def test_every_document_with_python_is_run() -> None:
 
 
 def test_clients(server: RunningServer, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    first, *_ = run("docs/clients.md", server)
+    first, *programs = run("docs/clients.md", server)
     expected = kernels.segment(photo())
     assert np.array_equal(first["result"].labels_at(400), expected.cut(400))
     assert np.array_equal(codec.decode((folder / "astronaut.spx").read_bytes()).labels, expected.cut(1600))
     mask = np.asarray(Image.open(folder / "mask.png"))
-    assert np.array_equal(mask, np.isin(expected.cut(400), [121, 122]) + 2 * (expected.cut(400) == 277))
+    names = next(names for names in programs if "annotation" in names)
+    level = expected.cut(400)
+    assert np.array_equal(mask, np.isin(level, names["face"]) + 2 * np.isin(level, names["suit"]))
+    _check_face_and_suit(mask)
+    assert level[120, 222] == 70  # as a comment there says
     assert capsys.readouterr().out.splitlines() == [
         f"<Segmentation 512x512, counts 400, {len(expected.encode(400, include_hierarchy=True))} bytes>"
         f" <Segmentation 120x160, counts 50, {_part_bytes()} bytes>",
         f"astronaut <Segmentation 512x512, counts 1600, {len(first['result'].spx)} bytes>",
         "COUNT_OUT_OF_RANGE target_counts[0]",
     ]
+
+
+def _check_face_and_suit(mask: np.ndarray) -> None:
+    """Class 1 lies on the astronaut's face and covers its middle; class 2 lies on the orange of the suit."""
+    face = mask == 1
+    assert face[80:180, 180:262].sum() == face.sum()
+    assert face[100:160, 210:235].mean() > 0.95
+    red, green, blue = np.moveaxis(photo()[mask == 2].astype(int), -1, 0)
+    assert ((red > green + 60) & (green > blue)).mean() > 0.95
 
 
 def _part_bytes() -> int:

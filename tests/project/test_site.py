@@ -109,9 +109,9 @@ def test_the_contract_is_complete(site: Path) -> None:
     # And what is said of them: a field's, a value's, a method's and a reason's comment.
     for comment in (
         "Each from 1 to the number of pixels of the region of interest.",
-        "Nobody waits: gives way to interactive work.",
+        "No person waits: yields to interactive work.",
         "Segments many images over one call.",
-        "the caller gave up",
+        "the caller cancelled the call",
     ):
         assert comment in text
 
@@ -120,11 +120,11 @@ def test_the_contract_is_complete(site: Path) -> None:
     "comment",
     [
         "// Segments one image.\n  //\n",
-        "// Whose turn it is when there is more work than workers.\nenum",
-        "// Nobody waits: gives way to interactive work.\n",
+        "// Order of work if the server has more than it can do at once.\nenum",
+        "// No person waits: yields to interactive work.\n",
         "// A part of an image, in pixels; must lie inside it.\n",
         "// Topmost row.\n  uint32 y = 2",
-        "// What came of it.\n",
+        "// The result.\n",
     ],
     ids=["method", "enum", "value", "message", "field", "oneof"],
 )
@@ -168,11 +168,11 @@ def test_every_setting_and_command_is_described(site: Path) -> None:
 
 
 FAULTS = {
-    "[x](gone.md)": "a.md: links to gone.md, which is not there",
-    "[x](../outside.md)": "a.md: links to ../outside.md, which is not there",
-    "![x](gone.png)": "a.md: links to gone.png, which is not there",
-    "[![x](gone.png)](a.md)": "a.md: links to gone.png, which is not there",
-    "[x](loose/b.md)": "a.md: links to loose/b.md, which is no page of the site",
+    "[x](gone.md)": "a.md: links to gone.md, which does not exist",
+    "[x](../outside.md)": "a.md: links to ../outside.md, which does not exist",
+    "![x](gone.png)": "a.md: links to gone.png, which does not exist",
+    "[![x](gone.png)](a.md)": "a.md: links to gone.png, which does not exist",
+    "[x](loose/b.md)": "a.md: links to loose/b.md, which is not a page of the site",
 }
 
 

@@ -85,7 +85,7 @@ def test_grpcs_own_retries_heed_the_pushback(example: Path, tmp_path: Path) -> N
 
 
 def test_the_copied_proto_is_googles_own() -> None:
-    copy = ROOT / "examples" / "node" / "google" / "rpc" / "status.proto"
+    copy = ROOT / "protos" / "google" / "rpc" / "status.proto"
     installed = Path(next(iter(google.rpc.__path__))) / "status.proto"
     assert without_comments(copy) == without_comments(installed)
 

@@ -84,8 +84,8 @@ def _add_segment(commands: "_Commands[argparse.ArgumentParser]") -> None:
     segment = commands.add_parser(
         "segment",
         help="segment one photograph and draw the result",
-        description="Write per count the photograph with the superpixels drawn on it, and a mask whose values "
-        "are the labels; also one .spx label map with every count up to the largest. Print a table.",
+        description="Write per count the photograph with the superpixels drawn on it, and a mask whose "
+        "values are the labels; also one .spx label map with every count up to the largest. Print a table.",
     )
     segment.add_argument("photo", type=Path, metavar="PHOTO", help="JPEG, PNG or WebP file")
     segment.add_argument(
@@ -183,8 +183,8 @@ def _add_token(commands: "_Commands[argparse.ArgumentParser]") -> None:
         "token",
         help="create a token for callers of a server",
         description="Create a token. Standard output gets the line that admits it: add this line to the "
-        "server's --token-file, which holds only the SHA-256 of each token. Standard error gets the token itself, "
-        "this once.",
+        "server's --token-file, which holds only the SHA-256 of each token. Standard error gets the token "
+        "itself, this once.",
     )
     actions = token.add_subparsers(dest="action", required=True, metavar="ACTION")
     new = actions.add_parser("new", help="create one", description=token.description)

@@ -59,37 +59,39 @@ class SuperpixelServiceServicer(object):
     def Segment(self, request, context):
         """Segments one image.
 
-        The trailer "x-superpixel-timings" carries the stage timings in the form of the HTTP header Server-Timing
+        The trailer "x-superpixel-timings" has the stage timings in the form of the HTTP header Server-Timing
         (milliseconds): "queue;dur=0.041, decode;dur=6.120, segment;dur=98.700, encode;dur=3.310".
 
-        The same image with the same wishes may be answered from memory; its timings are then 0, but for
-        waiting. The trailer "x-superpixel-cache" tells: "hit" (made before), "shared" (being made for another caller),
-        "miss", or "off" where nothing is kept.
+        The server may answer a repeated request from its cache; all timings except queue are then 0. The trailer
+        "x-superpixel-cache" says what happened: "hit" (from the cache), "shared" (computed once for several callers),
+        "miss", or "off" if the server has no cache.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SegmentStream(self, request_iterator, context):
-        """Segments many images over one call. Answers come as they finish, in any order; an image that is refused is an error
-        in its own answer and never ends the stream.
+        """Segments many images over one call.
 
-        The server takes in a bounded number of images of a stream before their answers are read, and holds the sender
-        back, by flow control, beyond that: send and receive at the same time. Where the queue is full, an image waits for
-        room instead of being refused as QUEUE_FULL or BYTES_IN_FLIGHT; images of streams fill the queue to half at most.
+        Answers come as they finish, in any order. An image that fails has an error in its own answer and never ends the
+        stream.
 
-        A deadline, if there is one, and a cancellation are those of the whole stream: all its images stop with it. When
-        the server drains, the images it has taken in are answered before the stream ends with UNAVAILABLE, reason
-        DRAINING; the unanswered ones are to be sent to another server. Bytes that are no SegmentStreamRequest end the
-        stream with INVALID_ARGUMENT, reason MALFORMED_MESSAGE, once all before them is answered. A message above gRPC's
-        own receive limit ends it at once. Trailers carry no timings; each answer has its own.
+        The server accepts a bounded number of images of a stream before the client reads their answers. Beyond that it
+        stops the sender by flow control, so send and receive at the same time. If the queue is full, an image waits for
+        room; QUEUE_FULL and BYTES_IN_FLIGHT do not occur. Images of streams fill at most half of the queue.
+
+        A deadline or a cancellation applies to the whole stream and stops all its images. When the server drains, it
+        answers the images that it has accepted, then ends the stream with UNAVAILABLE, reason DRAINING. Send the
+        unanswered images to another server. Bytes that are not a SegmentStreamRequest end the stream with
+        INVALID_ARGUMENT, reason MALFORMED_MESSAGE, after the server has answered all images before them. A message above
+        gRPC's own receive limit ends the stream at once. Trailers have no timings; each answer has its own.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetServerInfo(self, request, context):
-        """Tells what a client needs to configure itself: version, backends, limits, defaults, encodings.
+        """Returns what a client needs to configure itself: version, backends, limits, defaults, encodings.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
