@@ -242,7 +242,7 @@ def test_without_the_packages_it_is_told_and_where_traces_are_off_nothing_is_loa
     )
     assert run.returncode == 1
     assert run.stderr == (
-        "superpixel: --traces: OpenTelemetry is not installed; pip install 'superpixel-service[otel]'\n"
+        "superpixel: --traces: OpenTelemetry is not installed; in a checkout: pip install '.[otel]'\n"
     )
     check = "import sys; import superpixel_service.server; sys.exit('opentelemetry' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", check], timeout=60, check=False).returncode == 0

@@ -41,7 +41,7 @@ def run(*, listen: str, server: Target | None) -> int:
         from superpixel_service.web import gateway
     except ModuleNotFoundError as error:
         raise CommandFailed(
-            f"the page needs {error.name}, which is not installed: pip install 'superpixel-service[web]'"
+            f"the page needs {error.name}, which is not installed; in a checkout: pip install '.[web]'"
         ) from None
     logs.configure("warning", "auto")
     with _listening(listen) as listener, _backend(server) as backend:

@@ -49,7 +49,7 @@ class CannotTrace(Exception):
     """Traces are on, but OpenTelemetry is not installed."""
 
     def __init__(self) -> None:
-        super().__init__("--traces: OpenTelemetry is not installed; pip install 'superpixel-service[otel]'")
+        super().__init__("--traces: OpenTelemetry is not installed; in a checkout: pip install '.[otel]'")
 
 
 class Traces:
