@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 CXX_FILES := $(shell find kernels -name '*.cpp' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh')
-PY_TYPED := kernels service examples benchmarks protos/generate.py deploy/image/check.py
+PY_TYPED := kernels service examples benchmarks protos/generate.py deploy/image/check
 SOURCES := pyproject.toml CMakeLists.txt README.md LICENSE \
            $(shell find kernels service frontend/src frontend/page examples/photos -type f -not -path '*/__pycache__/*')
 SANITIZED := build/sanitize
@@ -145,7 +145,7 @@ image-lock: deploy-install ## Write the image's locks again, deploy/image/*.txt 
 .PHONY: image-check
 image-check: install ## Both images built twice on a fresh Debian, started, a photograph segmented (minutes, root)
 	@tools/system-packages.sh buildah debootstrap iproute2
-	$(BIN)/python deploy/image/check.py --out build/image
+	$(BIN)/python -m deploy.image.check --out build/image
 
 .PHONY: soak
 soak: install ## Mixed callers against a real server for SOAK_SECONDS (twenty minutes)

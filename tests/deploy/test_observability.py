@@ -180,11 +180,11 @@ def test_texts_tell_the_queues_target_and_threshold(
     aim = f"{target.removesuffix('M')} million"
     (alert,) = [alert for alert in alerts(rules) if alert["alert"] == "SuperpixelQueueLong"]
     threshold = float(alert["expr"].rpartition("> ")[2]) / 1e6
-    (panel,) = [panel for panel in dashboard["panels"] if panel["title"] == "Pixels that wait"]
+    (panel,) = [panel for panel in dashboard["panels"] if panel["title"] == "Waiting pixels"]
     assert f"target is {aim} of the" in panel["description"]
     page = (RUNBOOK / "SuperpixelQueueLong.md").read_text().replace("\n", " ")
     assert f"more than {threshold:g} million pixels" in page
-    assert f"twice what the autoscaler aims at ({aim})" in page
+    assert f"twice the autoscaler's target ({aim})" in page
     assert threshold == 2 * float(target.removesuffix("M"))
     settings = everything["cpu-full"].config_map("superpixel-settings")
     assert f"{settings['SUPERPIXEL_MAX_INFLIGHT_CALLS']} calls at once" in page
