@@ -1,4 +1,4 @@
-"""The documentation site: `python -m tools.docs` builds it (`make docs`)."""
+"""The documentation site; `python -m tools.docs` builds it (`make docs`)."""
 
 from pathlib import Path
 

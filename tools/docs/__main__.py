@@ -1,11 +1,10 @@
-"""Build the documentation site, strictly: any warning fails it.
+"""Build the documentation site from the working tree, without network. Any warning is an error.
 
-    python -m tools.docs --out site         the whole site, from the working tree; no network
+    python -m tools.docs --out site
 
-The pages are the Markdown files of the project, gathered with what they link to into build/docs (`gather`),
-so that one text serves a code host and the site; the reference pages are made of the sources (`contract`,
-`reference`).
-Needs the packages of the `dev` dependency group.
+The pages are the Markdown files of the project. `gather` copies them, and the files that they link to, to
+build/docs, so that the same text works on a code host and on the site. `contract` and `reference` generate
+reference pages from the sources. Needs the packages of the `dev` dependency group.
 """
 
 import argparse
@@ -22,17 +21,17 @@ PAGES = ROOT / "build" / "docs"  # docs_dir of mkdocs.yml
 
 
 def build(out: Path, *, config: Path = CONFIG) -> int:
-    """Write the site to `out`; returns mkdocs' exit status."""
+    """Write the site to `out`; return mkdocs' exit status."""
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--config-file", str(config)]
-    # Not quietly: what is not said is not counted as a warning, either. Material's notice of its end is for
-    # whoever chooses the tools, not for each build.
+    # Without --quiet, which would also keep warnings from being counted. The variable suppresses Material's
+    # notice about MkDocs 2.
     environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
     command += ["--site-dir", str(out.resolve())]
     return subprocess.run(command, check=False, env=environment).returncode  # noqa: S603
 
 
 def main() -> int:
-    """Run the command line; returns the exit status."""
+    """Run the command line; return the exit status."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

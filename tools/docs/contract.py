@@ -1,6 +1,6 @@
-"""The page of the gRPC contract, made of the descriptor that protoc writes and the comments that it keeps.
+"""The page about the gRPC contract, generated from protoc's descriptor and the comments in it.
 
-Every service, method, message, field, enumeration and value is on it; one without a comment is an error.
+It has every service, method, message, field, enumeration and value. One without a comment is an error.
 """
 
 import re
@@ -29,16 +29,16 @@ _KNOWN_ELSEWHERE = {".google.rpc.Status": "`google.rpc.Status`"}
 
 
 class Uncommented(Exception):
-    """Something of the contract has no comment; the message names it."""
+    """A part of the contract has no comment; the message names it."""
 
 
 def pages() -> dict[str, str]:
-    """The page, by its path."""
+    """The page, as {path: text}."""
     return {PAGE: page(describe(PROTOS))}
 
 
 def describe(protos: Path) -> FileDescriptorProto:
-    """The contract in the folder `protos`, with its comments."""
+    """The descriptor of the contract in the folder `protos`, with comments."""
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch, "contract.binpb")
         command = [
@@ -54,7 +54,7 @@ def page(file: FileDescriptorProto) -> str:
     """The contract in Markdown.
 
     Raises:
-        Uncommented: something has no comment.
+        Uncommented: a part has no comment.
     """
     return "\n".join(_Writer(file).lines()) + "\n"
 
@@ -71,7 +71,7 @@ class _Writer:
         file = self.file
         yield f"# The contract: {file.package}"
         yield ""
-        yield f"Made of `protos/{CONTRACT}`, which is the contract itself."
+        yield f"Generated from `protos/{CONTRACT}`, which is the contract itself."
         yield ""
         yield from _overview(self.comment(_SYNTAX, "the file"), self.prose)
         for index, service in enumerate(file.service):
@@ -94,14 +94,14 @@ class _Writer:
                 "",
                 f"### {method.name}",
                 "",
-                f"Takes {takes}, gives {gives}.",
+                f"Takes {takes}, returns {gives}.",
                 "",
                 self.prose(comment),
             )
 
     def message(self, message: DescriptorProto, path: Location) -> Iterator[str]:
         if message.nested_type or message.enum_type:
-            raise NotImplementedError(f"{message.name}: what is nested in it has no place on the page")
+            raise NotImplementedError(f"{message.name}: nested types are not supported")
         yield from ("", f"### {message.name}", "", self.prose(self.comment(path, message.name)))
         for index, oneof in enumerate(message.oneof_decl):
             if not any(field.proto3_optional and field.oneof_index == index for field in message.field):
@@ -146,7 +146,7 @@ class _Writer:
         return "\n".join(line.removeprefix(" ") for line in text.split("\n"))
 
     def prose(self, text: str) -> str:
-        """A comment in Markdown: names as code, or as links where they are ours."""
+        """A comment as Markdown: names become code, and names of the contract become links."""
         return re.sub(r"(`[^`]*`|\"[^\"\n]*\")|([^`\"]+)", lambda part: part[1] or self.plain(part[2]), text)
 
     def cell(self, comment: str) -> str:
@@ -158,7 +158,7 @@ class _Writer:
             owner = word.partition(".")[0]
             if owner in self.names:
                 return f"[`{word}`](#{owner.lower()})"
-            is_name = "_" in word or (word.isupper() and len(word) >= 8)  # of a code or a reason
+            is_name = "_" in word or (word.isupper() and len(word) >= 8)  # a code or a reason
             return f"`{word}`" if is_name else word
 
         text = re.sub(r"[*<]", r"\\\g<0>", text)
@@ -166,7 +166,7 @@ class _Writer:
 
 
 def _overview(comment: str, prose: Callable[[str], str]) -> Iterator[str]:
-    """The file's comment: its headings one deeper, its lists of error reasons as tables."""
+    """The file's comment, with headings one level deeper and lists of error reasons as tables."""
     rows: list[list[str]] = []
     for line in [*comment.split("\n"), ""]:
         if (reason := _REASON.match(line)) is not None:

@@ -1,8 +1,8 @@
-"""The project's Markdown files, and what they link to, gathered in one folder that mkdocs can build.
+"""Copy the project's Markdown files, and the files that they link to, to one folder for mkdocs.
 
-The folder has the shape of the project, so links between pages stay as they are. Those to sources that have a
-page of the reference lead there; those to other files, to a copy of the file; those to folders, to the
-folder's README.
+The folder has the same layout as the project, so links between pages need no change. A link to a source that
+has a reference page becomes a link to that page. Other files are copied. A link to a folder becomes a link to
+its README.
 """
 
 import functools
@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 
 PATTERNS = ("*.md", "docs/**/*.md", "deploy/runbook/*.md", "*/README.md", "examples/*/README.md")
-"""The pages."""
+"""Patterns of the pages."""
 
 STAND_FOR = {
     "protos/superpixel/v1/superpixel.proto": "docs/reference/contract.md",
@@ -24,22 +24,22 @@ STAND_FOR = {
     "kernels/superpixel_kernels/__init__.py": "docs/reference/engine.md",
     "kernels/superpixel_kernels/codec/__init__.py": "docs/reference/codec.md",
 }
-"""Sources, and the pages of the reference that are made of them."""
+"""Sources, and the reference pages generated from them."""
 
 _CODE = re.compile(r"^```.*?^```|`[^`\n]*`", re.MULTILINE | re.DOTALL)
-# The text of a link may be an image, and code.
+# The text of a link may contain an image or code.
 _LINK = re.compile(r"(?P<text>!?\[(?:[^\[\]]|\[[^\]]*\](?:\([^)]*\))?)*\])\((?P<target>[^)\s]+)\)")
 
 
 class Broken(Exception):
-    """A page cannot be part of the site; the message names it, and what to mend."""
+    """A page has a broken link; the message names both."""
 
 
 def gather(root: Path, target: Path, generated: Mapping[str, str]) -> None:
-    """Write the pages of `root`, what they link to, and `generated` (path: text) into the folder `target`.
+    """Write the pages of `root`, the files that they link to, and `generated` (path: text) to `target`.
 
     Raises:
-        Broken: a link leads nowhere, or to a page that is not part of the site.
+        Broken: the target of a link does not exist, or is a page outside the site.
     """
     shutil.rmtree(target, ignore_errors=True)
     pages = {
@@ -56,7 +56,7 @@ def gather(root: Path, target: Path, generated: Mapping[str, str]) -> None:
 
 
 def rewrite(text: str, resolve: Callable[[str], str | None]) -> str:
-    """`text` with each relative link's target replaced; links with none (None) become their text."""
+    """Replace each relative link's target by `resolve`; if that returns None, keep only the link's text."""
     spans = [match.span() for match in _CODE.finditer(text)]
 
     def replace(match: re.Match[str]) -> str:

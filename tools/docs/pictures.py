@@ -1,8 +1,9 @@
-"""The documents' pictures, drawn by the engine from the photographs in examples/photos.
+"""Draw the pictures of the documents with the engine, from the photographs in examples/photos.
 
-    python -m tools.docs.pictures           writes docs/images/NAME.webp (`make pictures`)
+    python -m tools.docs.pictures
 
-tests/project/test_pictures.py draws them again and compares.
+This writes docs/images/NAME.webp (`make pictures`). tests/project/test_pictures.py draws the pictures again
+and compares them.
 """
 
 import io
@@ -40,7 +41,7 @@ def overview() -> Picture:
 
 
 def nesting() -> Picture:
-    """Three levels in one another: the coarsest one's borders red, what the next adds yellow, then blue."""
+    """Three nested levels: borders of the coarsest in red, added borders of the next in yellow, then blue."""
     image = photo("chelsea", np.s_[:, 40:420])
     hierarchy = segment(image)
     scale = 2
@@ -68,7 +69,7 @@ def compactness() -> Picture:
 
 
 def regions() -> Picture:
-    """Which of 60 superpixels touch: a line between their centroids."""
+    """60 superpixels, with a line between the centroids of each two that touch."""
     image = photo("chelsea", np.s_[:, 40:400])
     hierarchy = segment(image)
     measured = hierarchy.regions(60)
@@ -86,7 +87,7 @@ def regions() -> Picture:
 
 
 def brush() -> Picture:
-    """A stroke, and the superpixels that it takes."""
+    """A stroke, and the superpixels that it selects."""
     image = photo("astronaut", _PORTRAIT)
     labels = segment(photo("astronaut")).cut(400)[_PORTRAIT]
     stroke = Image.new("L", (image.shape[1], image.shape[0]))
@@ -104,17 +105,17 @@ def brush() -> Picture:
 PICTURES: Mapping[str, Callable[[], Picture]] = {
     function.__name__: function for function in (overview, nesting, levels, compactness, regions, brush)
 }
-"""How each is drawn, by its name."""
+"""Per picture name, the function that draws it."""
 
 
 def beside(panels: list[Picture]) -> Picture:
-    """Panels of one height, from left to right, with white between them."""
+    """Join panels of equal height from left to right, with white gaps."""
     padded = [np.pad(panel, ((0, 0), (0, _GAP), (0, 0)), constant_values=255) for panel in panels]
     return np.hstack(padded)[:, :-_GAP]
 
 
 def filled(labels: NDArray[np.int32], colors: Picture) -> Picture:
-    """Every pixel in the colour of its label, of `colors` (labels, 3), with thin dark lines between."""
+    """Give each pixel the colour of its label in `colors` (labels, 3), and darken the borders."""
     picture = colors[labels]
     line = cracks(labels)
     picture[line] = (picture[line] * 0.7).astype(np.uint8)
@@ -122,19 +123,19 @@ def filled(labels: NDArray[np.int32], colors: Picture) -> Picture:
 
 
 def packed(picture: Picture) -> bytes:
-    """The picture as it is kept: WebP, lossy."""
+    """Encode the picture as lossy WebP."""
     file = io.BytesIO()
     Image.fromarray(picture).save(file, "WEBP", quality=_QUALITY, method=6)
     return file.getvalue()
 
 
 def path_of(name: str) -> Path:
-    """Where the picture is kept."""
+    """The file of the picture."""
     return IMAGES / f"{name}.webp"
 
 
 def main() -> None:
-    """Write all of them."""
+    """Draw and write all pictures."""
     for name, function in PICTURES.items():
         path_of(name).write_bytes(packed(function()))
 

@@ -1,4 +1,4 @@
-"""Pages made of the Python sources: settings, commands, and the packages' public names."""
+"""Reference pages generated from the Python sources: settings, commands, and public names of the packages."""
 
 import argparse
 import inspect
@@ -19,11 +19,11 @@ PACKAGES = {
     "errors": ("The engine's errors", "superpixel_kernels.errors"),
     "codec": ("Label maps in Python", "superpixel_kernels.codec"),
 }
-"""A page for each: its title, and the module whose public names it has."""
+"""Per page: its title, and the module whose public names it lists."""
 
 
 def pages() -> dict[str, str]:
-    """The pages, by their paths."""
+    """The pages, as {path: text}."""
     texts = {
         "settings": _settings(),
         "commands": _commands(),
@@ -34,7 +34,7 @@ def pages() -> dict[str, str]:
 
 
 def _native() -> Iterator[str]:
-    """What the compiled module says of itself: no source that mkdocstrings reads has it."""
+    """The docstrings of the compiled module, which mkdocstrings cannot read."""
     compiled = superpixel_kernels.Workspace.__module__
     for name in superpixel_kernels.__all__:
         thing = getattr(superpixel_kernels, name)
@@ -53,9 +53,9 @@ def _native() -> Iterator[str]:
 
 
 def _described(name: str, thing: object) -> Iterator[str]:
-    """A list's entry: of a function its signature, of a property its name; then what it says."""
+    """A list entry: the signature of a function or the name of a property, then the docstring."""
     signature, _, text = (thing.__doc__ or "").partition("\n\n")
-    if "(" not in signature.partition(" ")[0]:  # a property, which has none
+    if "(" not in signature.partition(" ")[0]:  # a property has no signature
         signature, text = "", signature
     shown = signature.replace("__init__(", f"{name}(").replace("(self, ", "(").replace("(self)", "()")
     yield f"- `{shown or name.rpartition('.')[2]}`  " + (f"\n    {' '.join(text.split())}" if text else "")
@@ -66,8 +66,8 @@ def _settings() -> str:
         (
             "# Settings of the server",
             "",
-            "Each is a flag of `superpixel serve`, an environment variable and a line of a TOML file; "
-            "[which of them counts](../service.md#configuration). `superpixel config` prints them.",
+            "Each setting is a flag of `superpixel serve`, an environment variable and a key in a TOML file; "
+            "[which one wins](../service.md#configuration). `superpixel config` prints the values.",
             "",
             "| in TOML, flag, variable | default | |",
             "|---|---|---|",
@@ -92,7 +92,7 @@ def _rows() -> Iterator[str]:
 
 
 def _number(name: str, value: object) -> str:
-    """A value as people read it."""
+    """A value with units and separators."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return f"`{str(value).lower() if isinstance(value, bool) else value}`"
     for unit, size in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
@@ -102,11 +102,16 @@ def _number(name: str, value: object) -> str:
 
 
 def _commands() -> str:
-    # The width of the help's lines, and no colours, whatever the terminal.
+    # A fixed width and no colours, whatever the terminal is.
     with mock.patch.dict(os.environ, {"COLUMNS": "100", "NO_COLOR": "1"}):
         sections = list(_help(parser()))
     return "\n".join(
-        ("# All commands", "", "As `--help` prints it; [what holds for all](../command-line.md).", *sections)
+        (
+            "# All commands",
+            "",
+            "The output of `--help`. [The command line](../command-line.md) has what all commands share.",
+            *sections,
+        )
     )
 
 
@@ -114,7 +119,7 @@ def _help(command: argparse.ArgumentParser, depth: int = 1) -> Iterator[str]:
     if depth > 1:
         yield from ("", f"{'#' * depth} {command.prog}")
     yield from ("", "```text", command.format_help().rstrip(), "```")
-    for action in command._actions:  # noqa: SLF001  # argparse tells its commands by no public name
+    for action in command._actions:  # noqa: SLF001  # argparse has no public name for its commands
         if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
             for each in action.choices.values():
                 yield from _help(each, depth + 1)
