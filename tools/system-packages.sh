@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Installs the Debian packages that the tests use beyond Python and g++, where this is root on Debian; elsewhere says which
-# are missing; with arguments, those packages instead. The service itself needs none of them.
+# Installs the Debian packages that the tests need besides Python and g++, or the packages given as arguments. Without root or
+# apt-get it prints the missing packages and fails. The service itself needs none of them.
 set -euo pipefail
 
 packages=("$@")
 if [ $# -eq 0 ]; then
     packages=(g++-aarch64-linux-gnu qemu-user chromium prometheus)
-    # Any Node will do, from wherever it came.
+    # Any installed Node is fine.
     command -v npm >/dev/null || packages+=(nodejs npm)
-    # A command of docs/clients.md reads JSON with it.
+    # A command in docs/clients.md uses jq.
     command -v jq >/dev/null || packages+=(jq)
 fi
 

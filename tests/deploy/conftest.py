@@ -1,5 +1,6 @@
-"""What kustomize makes of deploy/, and what every test of it asks."""
+"""The overlays as kustomize renders them."""
 
+import json
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ TOOLS = ROOT / ".venv-deploy" / "bin"
 OVERLAYS = ("cpu", "nvidia", "mtls", "dev")
 OPTIONAL = ("podmonitor", "prometheus-rules", "queue-autoscaling", "grafana-dashboard")
 FULL = {"cpu-full": ("plaintext", *OPTIONAL), "nvidia-mtls-full": ("mtls", "nvidia", *OPTIONAL)}
-"""Overlays of the tests alone: all that can be taken together."""
+"""Overlays only for tests: all components that can be combined."""
 
 
 def kustomize(folder: Path) -> str:
@@ -25,7 +26,7 @@ def kustomize(folder: Path) -> str:
 
 
 def with_full_overlays(folder: Path) -> Path:
-    """A copy of deploy/ in `folder`, with the overlays FULL."""
+    """Copy deploy/ to `folder` and add the overlays FULL."""
     copy = folder / "deploy"
     shutil.copytree(DEPLOY, copy)
     for name, components in FULL.items():
@@ -70,7 +71,7 @@ class Rendered:
 
 @pytest.fixture(scope="session")
 def everything(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Rendered]:
-    """All overlays, those of the tests too, by name."""
+    """All overlays by name, with those of FULL."""
     assert (TOOLS / "kubectl").exists(), "no kubectl: run `make deploy-install`"
     folder = tmp_path_factory.mktemp("rendered")
     copy = with_full_overlays(folder)
@@ -86,3 +87,18 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Rendered]:
 @pytest.fixture(params=[*OVERLAYS, *FULL])
 def rendered(request: pytest.FixtureRequest, everything: dict[str, Rendered]) -> Rendered:
     return everything[request.param]
+
+
+@pytest.fixture(scope="session")
+def rules(everything: dict[str, Rendered]) -> dict[str, Any]:
+    """The content of a rule file for a plain Prometheus."""
+    spec: dict[str, Any] = everything["cpu-full"].one("PrometheusRule")["spec"]
+    return spec
+
+
+@pytest.fixture(scope="session")
+def dashboard(everything: dict[str, Rendered]) -> dict[str, Any]:
+    board: dict[str, Any] = json.loads(
+        everything["cpu-full"].config_map("superpixel-dashboard")["superpixel.json"]
+    )
+    return board

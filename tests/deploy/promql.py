@@ -1,4 +1,4 @@
-"""Run by .venv-deploy: expressions as a JSON list in, the metrics and labels that each names as JSON out."""
+"""Runs in .venv-deploy: reads expressions as a JSON list, prints the metrics and labels of each as JSON."""
 
 import json
 import sys

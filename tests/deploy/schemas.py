@@ -1,8 +1,8 @@
-"""Run by .venv-deploy: `python schemas.py KUBERNETES_VERSION FILE...` prints what is wrong with the objects.
+"""Runs in .venv-deploy: `python schemas.py KUBERNETES_VERSION FILE...` prints what is invalid in the objects.
 
-Kubernetes' own kinds: its JSON schemas, in which no field may be unknown (kubernetes-validate). The
-Prometheus operator's kinds: models generated from its CRDs (cloudcoil); they drop unknown fields, so
-what they keep is compared with what was given.
+Kubernetes' own kinds are checked by its JSON schemas, with unknown fields forbidden (kubernetes-validate).
+The Prometheus operator's kinds are checked by models generated from its CRDs (cloudcoil). These drop unknown
+fields, so the result is compared with the input.
 """
 
 import json
@@ -18,7 +18,7 @@ OPERATOR = "monitoring.coreos.com/v1"
 
 
 def unknown(given: Any, kept: Any, path: str) -> list[str]:
-    """Paths of the fields in `given` that `kept` has not."""
+    """The paths of the fields in `given` that are missing in `kept`."""
     if isinstance(given, dict):
         found = []
         for name, value in given.items():
@@ -52,7 +52,7 @@ def main() -> None:
         for document in yaml.safe_load_all(Path(file).read_text()):
             count += 1
             text = json.dumps(document)
-            if text in seen:  # as most are, in several overlays
+            if text in seen:  # most objects are in several overlays
                 continue
             seen.add(text)
             for line in problems(document, version):

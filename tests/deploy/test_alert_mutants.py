@@ -1,4 +1,4 @@
-"""Every threshold, window, label and half of an alert counts: with any one changed, promtool's tests fail."""
+"""Mutation test of the alerts: promtool's tests must detect a changed threshold, window, label or operand."""
 
 import os
 import re
@@ -17,7 +17,11 @@ from tests.deploy.conftest import DEPLOY, Rendered
 
 Rule = dict[str, Any]
 
-TESTS: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("alerts.test.yaml").read_text())
+TESTS: list[dict[str, Any]] = [
+    test
+    for file in sorted(Path(__file__).with_name("alerts").iterdir())
+    for test in yaml.safe_load(file.read_text())["tests"]
+]
 NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?:e\d+)?(?![\w.])")
 WINDOW = re.compile(r"(?<=[\[ ])(\d+)([mh])\b")
 MATCHER = re.compile(r',(\w+)(=~?)"([^"]*)"')
@@ -49,7 +53,7 @@ def mutated_matchers(text: str) -> Iterator[str]:
 
 
 def mutated_operands(text: str) -> Iterator[str]:
-    """Without what stands before an `and`, `or` or `unless`, or after it, within its parentheses."""
+    """Drop the left or the right operand of an `and`, `or` or `unless`, within its parentheses."""
     depths = [text[:at].count("(") - text[:at].count(")") for at in range(len(text) + 1)]
     joints = [found.span() for found in JOINT.finditer(text)]
     for begin, end in joints:
@@ -68,13 +72,13 @@ def mutants(rule: Rule) -> Iterator[Rule]:
 
 
 def concerned(rule: Rule, rules: list[Rule]) -> tuple[list[Rule], list[dict[str, Any]]]:
-    """The rules beside which this one can be tried, and the tests of them, the shortest first."""
+    """The rules needed to test this one, and their tests, the shortest first."""
     alerts = [r for r in rules if "alert" in r and (r is rule or rule.get("record", " ") in r["expr"])]
     alerts = [r for r in rules if r.get("alert") in {found["alert"] for found in alerts}]
     records = [r for r in rules if "record" in r and any(r["record"] in alert["expr"] for alert in alerts)]
     names = {alert["alert"] for alert in alerts}
     tests = []
-    for test in TESTS["tests"]:
+    for test in TESTS:
         fires = [case for case in test.get("alert_rule_test", ()) if case["alertname"] in names]
         values = [
             c for c in test.get("promql_expr_test", ()) if any(r["record"] in c["expr"] for r in records)
@@ -85,7 +89,7 @@ def concerned(rule: Rule, rules: list[Rule]) -> tuple[list[Rule], list[dict[str,
 
 
 def minutes(test: dict[str, Any]) -> int:
-    """How long a test goes on: what promtool's time follows."""
+    """The simulated length of a test, which determines promtool's running time."""
     cases = [*test["alert_rule_test"], *test["promql_expr_test"]]
     return max(int(case["eval_time"].removesuffix("m")) for case in cases)
 
@@ -103,12 +107,12 @@ def passes(rules: list[Rule], tests: list[dict[str, Any]], folder: Path) -> bool
 
 
 def survivors(rules: list[Rule], folder: Path, step: int = 1) -> tuple[list[str], int]:
-    """Of each `step`th: mutants that no test sees, rules that fail as they are, and how many were tried."""
+    """Try every `step`th mutant. Return undetected mutants, failing unchanged rules, and the number tried."""
     tried = []
     for rule in rules:
         beside, tests = concerned(rule, rules)
         if not any("alert" in other for other in beside):
-            continue  # a recording for the dashboard alone
+            continue  # a recording rule that only the dashboard uses
         tried += [
             (other, other is rule, [other if r is rule else r for r in beside], tests)
             for other in (rule, *mutants(rule))
@@ -125,10 +129,10 @@ def survivors(rules: list[Rule], folder: Path, step: int = 1) -> tuple[list[str]
     return [str(other) for (other, *_), fine in zip(tried, right, strict=True) if not fine], len(tried)
 
 
-def test_an_alert_with_anything_changed_is_seen(everything: dict[str, Rendered], tmp_path: Path) -> None:
+def test_alert_mutants_are_detected(everything: dict[str, Rendered], tmp_path: Path) -> None:
     groups = everything["cpu-full"].one("PrometheusRule")["spec"]["groups"]
     rules = [rule for group in groups for rule in group["rules"]]
-    # Those of hours of faults take minutes, and the others one: `make alert-mutants` tries all.
+    # Without the mutants of the fault rates, which take minutes; `make alert-mutants` tries all.
     short = [rule for rule in rules if "superpixel:faults" not in str(rule)]
     left, tried = survivors(short, tmp_path, step=5)
     assert left == []
@@ -142,7 +146,7 @@ def test_an_alert_with_anything_changed_is_seen(everything: dict[str, Rendered],
         ("c > 0 or (a unless b offset 15m)", ["c > 0", "(a unless b offset 15m)", "c > 0 or (a)"]),
     ],
 )
-def test_operands_are_dropped_whole(expression: str, expected: list[str]) -> None:
+def test_mutants_drop_whole_operands(expression: str, expected: list[str]) -> None:
     assert set(expected) <= set(mutated_operands(expression))
 
 
@@ -151,4 +155,6 @@ if __name__ == "__main__":
     with TemporaryDirectory() as folder:
         every = [rule for group in yaml.safe_load(text)["spec"]["groups"] for rule in group["rules"]]
         left, tried = survivors(every, Path(folder))
-    sys.exit("\n".join([f"{len(left)} of {tried} are not as they should be", *left]) if left else 0)
+    sys.exit(
+        "\n".join([f"{len(left)} of {tried} mutants or rules have the wrong result", *left]) if left else 0
+    )

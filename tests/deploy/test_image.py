@@ -1,4 +1,4 @@
-"""The image's Dockerfile and locks, without building them: `make image-check` does that."""
+"""The Dockerfile and the locks, without a build. `make image-check` builds the images."""
 
 import fnmatch
 import io
@@ -25,7 +25,7 @@ LOCKS = {
     "cpu": [*PROJECT["project"]["dependencies"], *EXTRAS["otel"]],
     "cuda": [*PROJECT["project"]["dependencies"], *EXTRAS["otel"], *EXTRAS["cuda12"]],
 }
-"""What each lock is made for; as `make image-lock` says."""
+"""The requirements of each lock, as in `make image-lock`."""
 TARGETS = ("cpu", "cuda")
 
 
@@ -43,7 +43,7 @@ class Stage(NamedTuple):
 
 
 def stages() -> dict[str, Stage]:
-    """The stages by name, in order."""
+    """The stages of the Dockerfile by name, in order."""
     found: dict[str, Stage] = {}
     for line in DockerfileParser(fileobj=io.BytesIO(DOCKERFILE.encode())).structure:
         step = Step(line["instruction"], line["value"])
@@ -90,22 +90,22 @@ def hadolint(text: str) -> subprocess.CompletedProcess[str]:
 # ---- the Dockerfile ----------------------------------------------------------------------------------------
 
 
-def test_hadolint_finds_nothing() -> None:
-    told = hadolint(DOCKERFILE)
-    assert (told.returncode, told.stdout) == (0, "")
-    # The one that is explained.
+def test_hadolint_has_no_findings() -> None:
+    done = hadolint(DOCKERFILE)
+    assert (done.returncode, done.stdout) == (0, "")
+    # The only exception, which the Dockerfile explains.
     assert re.findall(r"hadolint ignore=(.*)", DOCKERFILE) == ["DL3008"]
 
 
-def test_hadolint_sees_what_is_wrong() -> None:
-    told = hadolint(DOCKERFILE.replace("--no-cache-dir ", "").replace("USER 10001:10001", "USER root"))
-    assert told.returncode != 0
-    assert "DL3042" in told.stdout
-    assert "DL3002" in told.stdout
+def test_hadolint_detects_mistakes() -> None:
+    done = hadolint(DOCKERFILE.replace("--no-cache-dir ", "").replace("USER 10001:10001", "USER root"))
+    assert done.returncode != 0
+    assert "DL3042" in done.stdout
+    assert "DL3002" in done.stdout
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_an_image_is_the_base_with_one_folder_and_one_user(
+def test_an_image_adds_one_folder_and_one_user_to_the_base(
     target: str, everything: dict[str, Rendered]
 ) -> None:
     made = image(target)
@@ -124,7 +124,7 @@ def test_an_image_is_the_base_with_one_folder_and_one_user(
         assert f"id {number} " in accounts
 
 
-def test_without_a_target_the_last_stage_is_built_for_processors() -> None:
+def test_the_default_target_is_cpu() -> None:
     assert [*stages()][-1] == "cpu"
     assert set(TARGETS) <= set(stages())
 
@@ -136,7 +136,7 @@ def test_the_wheel_is_built_once() -> None:
         assert "--from=wheel /wheels /wheels" in stages()[f"{target}-packages"].all("COPY")
 
 
-def test_everything_is_installed_by_its_hash() -> None:
+def test_packages_are_installed_by_hash() -> None:
     used = set()
     for name, stage in stages().items():
         copied = {PurePosixPath(value.split()[0]).name for value in stage.all("COPY")}
@@ -153,7 +153,7 @@ def test_everything_is_installed_by_its_hash() -> None:
     assert used == set(LOCKS)
 
 
-def test_what_the_wheel_is_made_of_is_given_to_the_build() -> None:
+def test_the_build_gets_all_sources_of_the_wheel() -> None:
     copied = [source for value in stages()["wheel"].all("COPY") for source in value.split()[:-1]]
     tool = PROJECT["tool"]["scikit-build"]
     needed = ["pyproject.toml", "CMakeLists.txt", PROJECT["project"]["readme"], *tool["wheel"]["packages"]]
@@ -163,7 +163,7 @@ def test_what_the_wheel_is_made_of_is_given_to_the_build() -> None:
     assert len(needed) > 8
     for path in map(PurePosixPath, needed):
         assert any(path.is_relative_to(source) for source in copied), path
-    # And .dockerignore, which keeps all else out, lets through what is copied.
+    # .dockerignore excludes everything else, so it must allow each copied path.
     rules = (ROOT / ".dockerignore").read_text().split()
     assert rules[0] == "*"
     let_through = [rule[1:] for rule in rules if rule.startswith("!")]
@@ -174,7 +174,7 @@ def test_what_the_wheel_is_made_of_is_given_to_the_build() -> None:
                 assert any(fnmatch.fnmatchcase(source, rule) for rule in let_through), source
 
 
-def test_the_version_is_the_projects_everywhere() -> None:
+def test_the_version_is_the_same_everywhere() -> None:
     version = PROJECT["project"]["version"]
     (labels,) = image("cpu").all("LABEL")
     assert f'org.opencontainers.image.version="{version}"' in labels
@@ -184,22 +184,22 @@ def test_the_version_is_the_projects_everywhere() -> None:
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_the_image_says_how_it_is_started_asked_and_stopped(target: str) -> None:
+def test_the_image_defines_start_health_check_and_stop(target: str) -> None:
     made = image(target)
     assert made.all("STOPSIGNAL") == ["SIGTERM"]
     (check,) = made.all("HEALTHCHECK")
     command = json.loads(check.partition(" CMD ")[2])
     assert command[:2] == ["superpixel", "health"]
-    # A shell would be process 1, and take the signal.
+    # A shell would be process 1 and would receive the signal instead of the server.
     (entry,) = made.all("ENTRYPOINT")
     assert isinstance(json.loads(entry), list)
     assert environment(made)["PATH"].startswith("/opt/superpixel/bin:")
 
 
-# ---- a GPU's -----------------------------------------------------------------------------------------------
+# ---- GPU ---------------------------------------------------------------------------------------------------
 
 
-def test_what_is_compiled_on_a_node_is_kept_where_a_pod_can_write(everything: dict[str, Rendered]) -> None:
+def test_compiled_kernels_are_stored_in_a_writable_folder(everything: dict[str, Rendered]) -> None:
     with_gpu = [r for r in everything.values() if "nvidia.com/gpu" in r.container["resources"]["limits"]]
     assert len(with_gpu) == 2
     for rendered in with_gpu:
@@ -216,8 +216,8 @@ def test_what_is_compiled_on_a_node_is_kept_where_a_pod_can_write(everything: di
         assert {"compute", "utility"} == set(variables["NVIDIA_DRIVER_CAPABILITIES"].split(","))
 
 
-def test_the_driver_is_found_where_a_device_plugin_mounts_it() -> None:
-    """GKE's does so at this path, and says nothing to the loader."""
+def test_the_loader_finds_the_driver_of_gke() -> None:
+    """GKE's device plugin mounts the driver at this path and does not configure the loader."""
     assert "/usr/local/nvidia/lib64" in environment(image("cuda"))["LD_LIBRARY_PATH"].split(":")
     assert "LD_LIBRARY_PATH" not in environment(image("cpu"))
 
@@ -226,7 +226,7 @@ def test_the_driver_is_found_where_a_device_plugin_mounts_it() -> None:
 
 
 @pytest.mark.parametrize("name", LOCKS)
-def test_a_lock_has_what_the_project_asks_for(name: str) -> None:
+def test_a_lock_satisfies_the_projects_requirements(name: str) -> None:
     locked = lock(name)
     for text in LOCKS[name]:
         requirement = Requirement(text)
@@ -245,7 +245,7 @@ def test_every_locked_package_has_hashes_and_no_lock_names_a_registry(name: str)
     assert "://" not in text
 
 
-def test_both_images_have_the_same_packages_but_for_the_gpus() -> None:
+def test_the_cuda_image_only_adds_gpu_packages() -> None:
     cpu, cuda = lock("cpu"), lock("cuda")
     assert cpu.items() <= cuda.items()
     more = cuda.keys() - cpu.keys()

@@ -1,4 +1,4 @@
-"""The manifests: valid, and everything that one part of them or of the code names in another is there."""
+"""The manifests: valid objects, correct references between them and to the code, and consistent sizes."""
 
 import json
 import re
@@ -19,9 +19,9 @@ from tests.deploy.conftest import DEPLOY, FULL, OVERLAYS, ROOT, TOOLS, Rendered,
 NAMESPACE = "superpixel"
 README = (DEPLOY / "README.md").read_text()
 KUBERNETES = ("1.30", "1.37")
-"""The oldest with all that the manifests use, and the newest whose schemas there are."""
+"""The oldest version with every feature that the manifests use, and the newest with schemas."""
 EXPLAINED = {"CKV_K8S_43", "CKV_K8S_15"}  # in annotations of deployment.yaml
-BYTES_A_PIXEL = 48  # of the largest images in flight; deploy/README.md, "Memory", has what was measured
+BYTES_A_PIXEL = 48  # of the largest images in flight; measured in deploy/README.md, "Sizes"
 SERVER_BYTES = 300 << 20
 UNITS = {"Mi": 1 << 20, "Gi": 1 << 30, "m": 1e-3, "M": 1e6, "": 1}
 
@@ -33,7 +33,7 @@ def quantity(text: str | int) -> float:
 
 
 def entrypoint_flags() -> dict[str, str]:
-    """The settings that the image itself gives."""
+    """The settings in the image's entry point."""
     text = (ROOT / "Dockerfile").read_text()
     words = json.loads(re.findall(r"^ENTRYPOINT (\[.*?\])", text.replace("\\\n", ""), re.MULTILINE)[-1])
     assert words[:2] == ["superpixel", "serve"]
@@ -43,7 +43,7 @@ def entrypoint_flags() -> dict[str, str]:
 
 @pytest.fixture
 def settings(rendered: Rendered, monkeypatch: pytest.MonkeyPatch) -> config.Settings:
-    """What a server started so is set to; it refuses what it would refuse there."""
+    """The settings of a server in this overlay, validated as at its start."""
     return loaded(rendered, monkeypatch)
 
 
@@ -58,24 +58,22 @@ def selects(selector: dict[str, Any], labels: dict[str, str]) -> bool:
     return selector["matchLabels"].items() <= labels.items()
 
 
-# ---- each by itself ----------------------------------------------------------------------------------------
+# ---- validity ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("version", KUBERNETES)
-def test_every_object_has_the_fields_of_its_schema_and_no_other(
-    everything: dict[str, Rendered], version: str
-) -> None:
+def test_every_object_is_valid_without_unknown_fields(everything: dict[str, Rendered], version: str) -> None:
     files = [str(rendered.file) for rendered in everything.values()]
-    told = subprocess.run(
+    output = subprocess.run(
         [TOOLS / "python", Path(__file__).with_name("schemas.py"), version, *files],
         check=True,
         capture_output=True,
         text=True,
     ).stdout
-    assert told == f"{sum(len(rendered.documents) for rendered in everything.values())} objects\n"
+    assert output == f"{sum(len(rendered.documents) for rendered in everything.values())} objects\n"
 
 
-def test_the_schemas_see_what_is_wrong(everything: dict[str, Rendered], tmp_path: Path) -> None:
+def test_the_schemas_detect_mistakes(everything: dict[str, Rendered], tmp_path: Path) -> None:
     wrong = []
     for kind, key, value in (
         ("Deployment", "replica", 3),
@@ -95,13 +93,13 @@ def test_the_schemas_see_what_is_wrong(everything: dict[str, Rendered], tmp_path
     assert ".spec.podMetricEndpoints: no such field" in lines
 
 
-def test_checkov_finds_nothing_that_is_not_explained(everything: dict[str, Rendered]) -> None:
+def test_checkov_has_only_the_explained_findings(everything: dict[str, Rendered]) -> None:
     files = [str(rendered.file) for rendered in everything.values()]
     options = ("--framework", "kubernetes", "--output", "json", "--skip-download", "--soft-fail")
-    told = subprocess.run(
+    done = subprocess.run(
         [TOOLS / "checkov", "-f", *files, *options], check=True, capture_output=True, text=True
     )
-    report = json.loads(told.stdout)
+    report = json.loads(done.stdout)
     failed = {(c["check_id"], c["resource"], c["file_path"]) for c in report["results"]["failed_checks"]}
     assert not failed
     assert report["summary"]["passed"] > 60 * len(files)
@@ -132,7 +130,7 @@ def test_every_config_key_is_a_setting(rendered: Rendered) -> None:
     assert set(rendered.config_map("superpixel-settings")) <= known
 
 
-def test_the_server_takes_the_settings(rendered: Rendered, settings: config.Settings) -> None:
+def test_the_server_accepts_the_settings(rendered: Rendered, settings: config.Settings) -> None:
     secured = "mtls" in rendered.name
     assert settings.allow_plaintext is not secured
     assert (settings.tls_client_ca_file is not None) is secured
@@ -140,7 +138,7 @@ def test_the_server_takes_the_settings(rendered: Rendered, settings: config.Sett
     assert (settings.backend == "cuda") is ("nvidia" in rendered.name)
 
 
-def test_the_base_alone_leaves_the_choice_between_tls_and_plaintext(
+def test_the_base_alone_sets_neither_tls_nor_plaintext(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     documents = list(yaml.safe_load_all(kustomize(DEPLOY / "base")))
@@ -149,7 +147,7 @@ def test_the_base_alone_leaves_the_choice_between_tls_and_plaintext(
     assert "would be plaintext on a network" in refused.value.lines[0]
 
 
-def test_ports_are_those_that_the_server_listens_on(rendered: Rendered, settings: config.Settings) -> None:
+def test_ports_match_the_servers_ports(rendered: Rendered, settings: config.Settings) -> None:
     listens = {
         "grpc": config.split_address(settings.listen)[1],
         "health": config.split_address(settings.health_listen)[1],
@@ -163,7 +161,7 @@ def test_ports_are_those_that_the_server_listens_on(rendered: Rendered, settings
     for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
         assert rendered.container[probe]["grpc"]["port"] == listens["health"]
         assert rendered.container[probe]["grpc"].get("service", "") in ("", SERVICE)
-    # A pod is ready by what its callers watch.
+    # Readiness and callers use the same health service name.
     assert rendered.container["readinessProbe"]["grpc"]["service"] == SERVICE
     (port,) = rendered.one("Service")["spec"]["ports"]
     assert (ports[port["targetPort"]], port["port"]) == (listens["grpc"], listens["grpc"])
@@ -178,7 +176,7 @@ def test_ports_are_those_that_the_server_listens_on(rendered: Rendered, settings
     assert f":{listens['health']}" in check[1]
 
 
-def test_selectors_find_the_pods_and_callers_are_others(rendered: Rendered) -> None:
+def test_selectors_match_the_pods_and_not_the_callers(rendered: Rendered) -> None:
     labels = rendered.pod["metadata"]["labels"]
     spec = rendered.one("NetworkPolicy")["spec"]
     selectors = [rendered.one("Deployment")["spec"]["selector"], spec["podSelector"]]
@@ -190,7 +188,7 @@ def test_selectors_find_the_pods_and_callers_are_others(rendered: Rendered) -> N
     for selector in selectors:
         assert selector["matchLabels"], "selects every pod of the namespace"
         assert selects(selector, labels)
-    # A backend's pod has the one label, and its own name.
+    # A backend's pod has the client label and another name.
     for caller in spec["ingress"][0]["from"]:
         assert selects(
             caller["podSelector"], {"superpixel-client": "true", "app.kubernetes.io/name": "backend"}
@@ -200,11 +198,11 @@ def test_selectors_find_the_pods_and_callers_are_others(rendered: Rendered) -> N
     assert "egress" not in spec
 
 
-def test_the_network_policy_lets_in_callers_and_prometheus_alone(rendered: Rendered) -> None:
+def test_the_network_policy_allows_only_callers_and_prometheus(rendered: Rendered) -> None:
     spec = rendered.one("NetworkPolicy")["spec"]
 
     def allowed(pod: dict[str, str], namespace: dict[str, str], *, own: bool = False) -> set[str]:
-        """Ports that such a pod may reach; `own`: in the policy's namespace."""
+        """Ports that such a pod may reach; `own`: the pod is in the policy's namespace."""
         found = set()
         for rule in spec["ingress"]:
             for peer in rule["from"]:
@@ -214,7 +212,7 @@ def test_the_network_policy_lets_in_callers_and_prometheus_alone(rendered: Rende
         return found
 
     caller, other = {"superpixel-client": "true"}, {"app": "other"}
-    # Kubernetes gives each namespace its name as a label.
+    # Kubernetes labels each namespace with its name.
     here, shop, monitoring = (
         {"kubernetes.io/metadata.name": name} for name in (NAMESPACE, "shop", "monitoring")
     )
@@ -227,21 +225,21 @@ def test_the_network_policy_lets_in_callers_and_prometheus_alone(rendered: Rende
     assert not allowed(other, here, own=True)
 
 
-def test_the_services_name_has_every_pods_address(rendered: Rendered) -> None:
-    """A cluster address would keep each caller's one connection, and all its calls, at one pod."""
+def test_the_service_is_headless(rendered: Rendered) -> None:
+    """With a cluster address, a caller's single connection and all its calls would stay at one pod."""
     assert rendered.one("Service")["spec"]["clusterIP"] == "None"
 
 
 def test_pods_are_spread_over_nodes_and_zones(rendered: Rendered) -> None:
     spread = rendered.pod["spec"]["topologySpreadConstraints"]
-    # Labels that every node has; a key that no node has spreads nothing.
+    # Every node has these labels. A key that no node has would spread nothing.
     assert {each["topologyKey"] for each in spread} == {
         "kubernetes.io/hostname",
         "topology.kubernetes.io/zone",
     }
 
 
-def test_secrets_are_those_that_the_readme_makes(everything: dict[str, Rendered]) -> None:
+def test_the_readme_creates_all_secrets(everything: dict[str, Rendered]) -> None:
     commands = re.findall(r"create secret generic (\S+)((?: --from-file=\S+)+)", README)
     made = {name: set(re.findall(r"--from-file=(\S+)", files)) for name, files in commands}
     wanted = {
@@ -254,7 +252,7 @@ def test_secrets_are_those_that_the_readme_makes(everything: dict[str, Rendered]
     assert wanted
 
 
-def test_names_that_objects_call_each_other_by_exist(rendered: Rendered) -> None:
+def test_references_between_objects_exist(rendered: Rendered) -> None:
     pod, container = rendered.pod["spec"], rendered.container
     maps = {found["metadata"]["name"] for found in rendered.all("ConfigMap")}
     assert {source["configMapRef"]["name"] for source in container["envFrom"]} <= maps
@@ -274,12 +272,12 @@ def test_names_that_objects_call_each_other_by_exist(rendered: Rendered) -> None
     assert ("replicas" in deployment["spec"]) is not bool(rendered.all("HorizontalPodAutoscaler"))
 
 
-def test_files_that_settings_name_are_mounted(rendered: Rendered, settings: config.Settings) -> None:
+def test_files_named_by_settings_are_mounted(rendered: Rendered, settings: config.Settings) -> None:
     pod, container = rendered.pod["spec"], rendered.container
     volumes = {volume["name"]: volume for volume in pod["volumes"]}
     files = set()
     for mount in container["volumeMounts"]:
-        assert "subPath" not in mount, "would never be renewed"
+        assert "subPath" not in mount, "Kubernetes never updates a subPath"
         for item in volumes[mount["name"]].get("secret", {}).get("items", ()):
             files.add(Path(mount["mountPath"]) / item["path"])
     named = {value for name, value in settings if name.endswith("_file") and value is not None}
@@ -290,21 +288,21 @@ def test_files_that_settings_name_are_mounted(rendered: Rendered, settings: conf
         assert variable["value"].startswith("/tmp/")
 
 
-def test_the_service_config_is_the_packages(rendered: Rendered) -> None:
+def test_the_service_config_equals_the_packages(rendered: Rendered) -> None:
     ours = rendered.config_map("superpixel-client")["service_config.json"]
     source = ROOT / "service" / "superpixel_service" / "client" / "service_config.json"
     assert ours == source.read_text()
-    told = json.loads(ours)
-    assert told["healthCheckConfig"]["serviceName"] == SERVICE
+    shipped = json.loads(ours)
+    assert shipped["healthCheckConfig"]["serviceName"] == SERVICE
     methods = pb.DESCRIPTOR.services_by_name[SERVICE.rpartition(".")[2]].methods_by_name
-    for entry in told["methodConfig"]:
+    for entry in shipped["methodConfig"]:
         for name in entry["name"]:
             assert name["service"] == SERVICE
             assert name["method"] in methods
-    assert json.loads(service_config())["healthCheckConfig"] == told["healthCheckConfig"]
+    assert json.loads(service_config())["healthCheckConfig"] == shipped["healthCheckConfig"]
 
 
-def test_scraped_pods_have_the_job_that_rules_and_dashboard_select(everything: dict[str, Rendered]) -> None:
+def test_the_scraped_job_is_the_one_in_rules_and_dashboard(everything: dict[str, Rendered]) -> None:
     rendered = everything["cpu-full"]
     monitor = rendered.one("PodMonitor")["spec"]
     job = rendered.pod["metadata"]["labels"][monitor["jobLabel"]]
@@ -317,7 +315,7 @@ def test_the_adapter_finds_the_pod_of_a_series(everything: dict[str, Rendered]) 
     text = everything["cpu-full"].config_map("superpixel-adapter-rules")["rules.yaml"]
     (rule,) = yaml.safe_load(text)["rules"]
     overrides = rule["resources"]["overrides"]
-    # The operator's labels of a scraped pod, and Kubernetes' names of what they stand for.
+    # Maps the labels that the operator sets on a scraped pod to Kubernetes' resource names.
     assert overrides == {name: {"resource": name} for name in ("namespace", "pod")}
     assert set(re.findall(r"(\w+)!=", rule["seriesQuery"])) == set(overrides)
 
@@ -325,15 +323,15 @@ def test_the_adapter_finds_the_pod_of_a_series(everything: dict[str, Rendered]) 
 # ---- sizes -------------------------------------------------------------------------------------------------
 
 
-def test_a_pod_has_the_time_to_drain(rendered: Rendered, settings: config.Settings) -> None:
+def test_a_pod_has_time_to_drain(rendered: Rendered, settings: config.Settings) -> None:
     pause = rendered.container["lifecycle"]["preStop"]["sleep"]["seconds"]
     assert rendered.pod["spec"]["terminationGracePeriodSeconds"] >= pause + settings.grace_seconds + 5
-    # Whoever looks the name up again meanwhile does not find it there.
+    # A client that looks up the name again during the pause no longer finds the pod.
     assert 1000 * pause > dict(channel_options())["grpc.dns_min_time_between_resolutions_ms"]
 
 
-def test_a_pod_has_the_time_to_start(everything: dict[str, Rendered]) -> None:
-    """Several times what `make load` measured; with a GPU, where kernels are compiled first, more."""
+def test_a_pod_has_time_to_start(everything: dict[str, Rendered]) -> None:
+    """Several times the time that `make load` measured; longer with a GPU, which compiles kernels first."""
     measured = json.loads(MEASURED.read_text())["server"]["ready_seconds"]
 
     def patience(name: str) -> float:
@@ -344,7 +342,7 @@ def test_a_pod_has_the_time_to_start(everything: dict[str, Rendered]) -> None:
     assert patience("nvidia") > patience("cpu")
 
 
-def test_the_autoscaler_has_room_and_an_eviction_leaves_pods(everything: dict[str, Rendered]) -> None:
+def test_the_autoscaler_covers_the_burst_and_evictions_leave_pods(everything: dict[str, Rendered]) -> None:
     for rendered in everything.values():
         for scaler in rendered.all("HorizontalPodAutoscaler"):
             least, most = scaler["spec"]["minReplicas"], scaler["spec"]["maxReplicas"]
@@ -352,11 +350,13 @@ def test_the_autoscaler_has_room_and_an_eviction_leaves_pods(everything: dict[st
             assert most >= BURST * least  # the burst that docs/capacity.md simulates
             (budget,) = rendered.all("PodDisruptionBudget")
             away = budget["spec"]["maxUnavailable"]
-            assert isinstance(away, int)  # a share of few pods may be all of them
+            assert isinstance(away, int)  # a percentage of few pods may be all of them
             assert 1 <= away < least
 
 
-def test_the_memory_limit_holds_the_budgets(rendered: Rendered, settings: config.Settings) -> None:
+def test_the_memory_limit_covers_all_limits_of_the_server(
+    rendered: Rendered, settings: config.Settings
+) -> None:
     threads = settings.max_inflight_calls + settings.max_streams + 16
     need = (
         SERVER_BYTES
@@ -370,7 +370,7 @@ def test_the_memory_limit_holds_the_budgets(rendered: Rendered, settings: config
     assert resources["requests"]["memory"] == resources["limits"]["memory"]
 
 
-def test_workers_have_the_cores_that_they_are_set_to(rendered: Rendered, settings: config.Settings) -> None:
+def test_workers_equal_the_requested_cores(rendered: Rendered, settings: config.Settings) -> None:
     resources = rendered.container["resources"]
     assert settings.workers >= 1
     assert settings.workers == settings.threads_per_image
@@ -378,14 +378,14 @@ def test_workers_have_the_cores_that_they_are_set_to(rendered: Rendered, setting
     assert rendered.name == "dev" or settings.workers == quantity(resources["requests"]["cpu"])
 
 
-def test_one_process_a_gpu(rendered: Rendered, settings: config.Settings) -> None:
+def test_each_gpu_has_one_process(rendered: Rendered, settings: config.Settings) -> None:
     gpus = quantity(rendered.container["resources"]["limits"].get("nvidia.com/gpu", 0))
     assert gpus == (1 if settings.backend == "cuda" else 0)
     assert settings.device == 0
     assert ("-cuda" in rendered.container["image"]) is (gpus == 1)
 
 
-def test_the_images_are_named_in_one_place(tmp_path: Path) -> None:
+def test_only_one_file_names_the_images(tmp_path: Path) -> None:
     copy = with_full_overlays(tmp_path)
     file = copy / "image" / "kustomization.yaml"
     named = yaml.safe_load(file.read_text())

@@ -1,4 +1,4 @@
-"""What deploy/README.md has people write and run for their cluster, as far as no cluster is needed."""
+"""The overlays and commands of deploy/README.md, as far as they work without a cluster."""
 
 import base64
 import os
@@ -22,7 +22,7 @@ OVERLAY = re.compile(r"^ *```yaml\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 
 @pytest.fixture
 def adapted(tmp_path: Path) -> list[dict[str, Any]]:
-    """All objects of an overlay with all that the document says of clusters that differ."""
+    """The objects of an overlay that has all patches from deploy/README.md."""
     copy = with_full_overlays(tmp_path)
     file = copy / "overlays" / "nvidia-mtls-full" / "kustomization.yaml"
     overlay = yaml.safe_load(file.read_text())
@@ -33,7 +33,7 @@ def adapted(tmp_path: Path) -> list[dict[str, Any]]:
     return list(yaml.safe_load_all(kustomize(file.parent)))
 
 
-def test_an_overlay_for_a_cluster_that_differs(adapted: list[dict[str, Any]]) -> None:
+def test_the_patches_of_the_readme_apply(adapted: list[dict[str, Any]]) -> None:
     (account,) = [found for found in adapted if found["kind"] == "ServiceAccount"]
     (deployment,) = [found for found in adapted if found["kind"] == "Deployment"]
     pod = deployment["spec"]["template"]["spec"]
@@ -43,11 +43,11 @@ def test_an_overlay_for_a_cluster_that_differs(adapted: list[dict[str, Any]]) ->
     for kind in ("PodMonitor", "PrometheusRule"):
         (found,) = [found for found in adapted if found["kind"] == kind]
         assert found["metadata"]["labels"]["release"] == "kube-prometheus-stack"
-    # The stack's label is nobody's selector: pods of before would not be found any more.
+    # If the label were in the selector, the Deployment would lose its existing pods.
     assert "release" not in str(deployment["spec"]["selector"])
 
 
-def test_the_secrets_of_mtls_are_made_as_the_manifests_mount_them(
+def test_the_readme_creates_the_secrets_that_mtls_mounts(
     adapted: list[dict[str, Any]], tmp_path: Path
 ) -> None:
     (block,) = [

@@ -1,0 +1,1 @@
+"""Checks of the built container images; `python -m deploy.image.check` runs all of them."""
