@@ -68,7 +68,7 @@ def _add_app(commands: "_Commands[argparse.ArgumentParser]") -> None:
         "app",
         help="serve the annotation page",
         description="Serve a web page for annotating images, until SIGINT or SIGTERM. The page loads nothing "
-        "from other hosts, and sends images to the gRPC server. It needs the extra "web".",
+        "from other hosts, and sends images to the gRPC server. It needs the extra `web`.",
     )
     app.add_argument(
         "--listen",
