@@ -12,6 +12,8 @@ from superpixel_service.model import Answer, Task, accept
 from superpixel_service.transport import convert
 from superpixel_service.work.segmenter import Segmenter, Workspace
 
+__all__ = ["FileSegmenter", "segment_file"]
+
 FileBytes: TypeAlias = bytes | bytearray | memoryview
 
 

@@ -103,6 +103,7 @@ def test_clients(server: RunningServer, folder: Path, capsys: pytest.CaptureFixt
         f" <Segmentation 120x160, counts 50, {_part_bytes()} bytes>",
         f"astronaut <Segmentation 512x512, counts 1600, {len(first['result'].spx)} bytes>",
         "COUNT_OUT_OF_RANGE target_counts[0]",
+        "100",
     ]
 
 

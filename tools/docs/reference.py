@@ -14,6 +14,7 @@ FOLDER = "docs/reference"
 
 PACKAGES = {
     "client": ("The Python client", "superpixel_service.client"),
+    "in-process": ("Without a server", "superpixel_service.in_process"),
     "exports": ("Exports in Python", "superpixel_service.client.exports"),
     "engine": ("The engine in Python", "superpixel_kernels"),
     "errors": ("The engine's errors", "superpixel_kernels.errors"),
