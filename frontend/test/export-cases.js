@@ -22,7 +22,7 @@ function byFormula({ width, height, classes, seed, of256, cell }) {
   });
 }
 
-/** @returns {AsyncGenerator<[string, import('../src/selection.js').Annotation]>} */
+/** @returns {AsyncGenerator<[string, import('../src/annotation.js').Annotation]>} */
 async function* annotations() {
   const { classes } = table;
   for (const { name, rows } of table.masks) {

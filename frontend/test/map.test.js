@@ -133,7 +133,7 @@ test('the SVG path draws the segments', async () => {
   assert.deepEqual(drawn, [...boundaries.segments]);
 });
 
-/** @param {Level} level @param {import('../src/boundaries.js').View} view */
+/** @param {Level} level @param {import('../src/view.js').View} view */
 function rasterBySight(level, view) {
   const { map } = level;
   /** @type {(i: number, j: number) => number} */

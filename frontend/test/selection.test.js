@@ -547,9 +547,9 @@ test('any work is undone step by step and redone, and survives being kept', () =
       const marks = [0];
       for (const todo of actions) {
         act(selection, todo);
-        if (/** @type {any} */ (selection)._done.length > /** @type {number} */ (marks.at(-1))) {
+        if (/** @type {any} */ (selection)._history.done.length > /** @type {number} */ (marks.at(-1))) {
           states.push(maskOf(selection));
-          marks.push(/** @type {any} */ (selection)._done.length);
+          marks.push(/** @type {any} */ (selection)._history.done.length);
         } else {
           assert.deepEqual(maskOf(selection), states.at(-1), 'no step, no change');
         }
