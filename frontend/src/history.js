@@ -176,7 +176,8 @@ export function boxOf(step, map) {
   }
   for (let i = 0; i < pixels.length; i += 4) {
     const [y, x] = [Math.floor(pixels[i] / width), pixels[i] % width];
-    grow(box, 0, x, y, x + pixels[i + 1], y + 1);
+    const right = x + pixels[i + 1]; // beyond the width if the run continues in the next row
+    grow(box, 0, right > width ? 0 : x, y, Math.min(right, width), y + Math.ceil(right / width));
   }
   const [x0, y0, x1, y1] = box;
   return { x0, y0, x1, y1 };
