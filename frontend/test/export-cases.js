@@ -1,4 +1,4 @@
-// The cases of tests/frontend/export_cases.json in JavaScript: `node export-cases.js FOLDER` writes all exports of each.
+// `node export-cases.js FOLDER` writes all exports of each case in tests/frontend/export_cases.json.
 
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
