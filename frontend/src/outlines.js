@@ -83,7 +83,7 @@ export function findPieces({ mask, width, height }) {
 export function traceRings({ ids, stride, pieces }, simple) {
   /** @type {number[][][]} */
   const rings = pieces.map(() => []);
-  // By direction (right, down, left, up): offsets of the pixels ahead of a corner from the pixel at its upper left.
+  // By direction (right, down, left, up): offsets of the pixels ahead of a corner from its upper left pixel.
   const aheadLeft = [1, stride + 1, stride, 0];
   const aheadRight = [stride + 1, stride, 0, 1];
   // Upper edges of pixels that a ring passed: 1 to the right, 2 to the left.

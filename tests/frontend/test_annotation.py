@@ -40,7 +40,7 @@ def test_regions_of_a_hierarchy_and_of_a_map_are_the_same(label_map: codec.Label
     [
         ({CAT: [40]}, "cat: region 40, must be from 0 to 39"),
         ({CAT: [-1]}, "cat: region -1, must be from 0 to 39"),
-        ({CAT: [1, 2], DOG: [2]}, "dog: region 2 is of another class, too"),
+        ({CAT: [1, 2], DOG: [2]}, "dog: region 2 has another class, too"),
     ],
 )
 def test_regions_that_cannot_be_are_refused(
