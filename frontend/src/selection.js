@@ -12,11 +12,9 @@ import { polygon, rectangle, stroke } from './shapes.js';
 /** @typedef {import('./map.js').Level} Level */
 /** @typedef {import('./shapes.js').Point} Point */
 /** @typedef {import('./runs.js').Runs} Runs */
-/** @typedef {import('./annotation.js').Class} Class */
 /** @typedef {import('./annotation.js').Annotation} Annotation */
 /** @typedef {import('./boxes.js').Box} Box */
 /** @typedef {import('./history.js').History} History */
-/** @typedef {import('./history.js').State} State */
 /** @typedef {import('./history.js').Step} Step */
 /** @typedef {import('./serialise.js').SerialisedSelection} SerialisedSelection */
 
@@ -30,8 +28,8 @@ export const PARTLY = 255;
  *
  * A region tool takes a level, and sets the class of all finest regions in the regions that it chooses. So the choice is
  * the same at any other level. Painted pixels lie above the regions. A region tool removes the paint in the regions that
- * it chooses. If a region already has the class, the brush, the rectangle and the lasso remove only the paint that they
- * pass over: brushing along an edge again keeps its correction.
+ * it chooses. If a region already has the class, the brush, the rectangle and the lasso remove only the paint under their
+ * own shape: brushing along an edge again keeps its correction. With class 0 they remove all paint under their shape.
  *
  * Each method that changes something is one undo step, and returns the box that changed, or null if nothing changed.
  *
@@ -41,7 +39,7 @@ export const PARTLY = 255;
 export class Selection {
   /**
    * @param {LabelMap} map
-   * @param {Class[]} [classes] the caller may append to it and rename its classes; `removeClass` removes one
+   * @param {import('./annotation.js').Class[]} [classes] the caller may append to it and rename its classes; `removeClass` removes one
    */
   constructor(map, classes = []) {
     this.classes = classes;
@@ -261,11 +259,11 @@ export class Selection {
 
   /** @returns {Annotation} a copy, for exports */
   annotation() {
-    const { map, regions, pixels } = this;
-    const { labels } = map;
+    const { regions, pixels } = this;
+    const { width, height, labels } = this.map;
     const mask = new Uint8Array(labels.length);
     for (let i = 0; i < mask.length; i++) mask[i] = pixels?.[i] ? pixels[i] - 1 : regions[labels[i]];
-    return { width: map.width, height: map.height, mask, classes: this.classes.map((one) => ({ ...one })) };
+    return { width, height, mask, classes: this.classes.map((one) => ({ ...one })) };
   }
 
   /**
@@ -335,9 +333,7 @@ export class Selection {
       `map: must be of ${old.width} x ${old.height} pixels, got ${map.width} x ${map.height}`,
     );
     const { mask } = this.annotation();
-    const regions = common(map.labels, mask, map.count, PARTLY).map((value) =>
-      value === PARTLY ? 0 : value,
-    );
+    const regions = common(map.labels, mask, map.count, 0);
     const pixels = mask.map((value, i) => (value === regions[map.labels[i]] ? 0 : 1 + value));
     const to = { map, regions, pixels };
     const from = { map: old, regions: this.regions, pixels: this.pixels };
@@ -422,7 +418,7 @@ export class Selection {
     return boxOf(step, this.map);
   }
 
-  /** @param {State} state */
+  /** @param {import('./history.js').State} state */
   _set(state) {
     Object.assign(this, state);
     this._spots = null;
