@@ -1,4 +1,4 @@
-// `node bench.js MAP.spx ...`: milliseconds of processor time, medians. Maps come from `superpixel segment` or Python.
+// `node bench.js MAP.spx ...` prints medians of CPU time in milliseconds. `superpixel segment` writes such maps.
 
 import { readFileSync } from 'node:fs';
 import { decode, Selection, toCOCO } from 'superpixel-map';
@@ -34,11 +34,11 @@ for (const file of process.argv.slice(2)) {
   const at = (i) => [100 + 4 * (i % 200), 100 + 2 * (i % 200)];
   const rows = {
     decode: await median(25, () => decode(bytes)),
-    'cut and lines, a new view': await median(25, (i) => draw(i, { ...view, x: -i / 100 })),
-    'cut and lines, next level of the same view': await median(80, (i) => draw(i, view)),
+    'cut and lines, new view': await median(25, (i) => draw(i, { ...view, x: -i / 100 })),
+    'cut and lines, next level in the same view': await median(80, (i) => draw(i, view)),
     'segments of 1,600 regions': await median(15, (i) => map.cut(level.count - i).boundaries().segments),
     'brush move, radius 30': await median(200, (i) => selection.brush(level, [at(i), at(i + 1)], 30, i % 2)),
-    'paint all that is chosen': await median(25, () => selection.paint(picture, view, [[1, 2, 3, 128]])),
+    'selection.paint': await median(25, () => selection.paint(picture, view, [[1, 2, 3, 128]])),
     statesOf: await median(25, () => selection.statesOf(level)),
     toCOCO: await median(10, () => toCOCO(selection.annotation())),
   };

@@ -1,4 +1,4 @@
-// The package as it is published, in dist/: the code without comments (they are in the types), types, README, license.
+// Writes the package to dist/: code without comments, types with comments, README and license.
 
 import { execFileSync } from 'node:child_process';
 import { copyFileSync, readFileSync, rmSync, writeFileSync } from 'node:fs';

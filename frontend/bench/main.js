@@ -1,12 +1,12 @@
-// What a labeller waits for, on the page's own layers at one pixel of the screen to one of the image. The map and the image
-// are named by ?name=; window.result gets the milliseconds. benchmarks/page.py drives it.
+// Measures the annotation page's layers at one screen pixel per image pixel. benchmarks/page.py opens it with the name of a
+// map and an image in ?name=, and reads the milliseconds from window.result.
 
 import { decode, Selection } from '../src/index.js';
 import { Camera } from '../page/camera.js';
 import { Layers } from '../page/layers.js';
 import { Work } from '../page/work.js';
 
-/** When what was drawn is on its way to the screen. */
+/** Resolves after the browser has taken over what was drawn. */
 const shown = () =>
   new Promise((resolve) =>
     requestAnimationFrame(() => {
@@ -19,6 +19,7 @@ const shown = () =>
 /**
  * @param {number} times
  * @param {(i: number) => unknown} run
+ * @returns {Promise<number[]>} milliseconds of each run
  */
 async function spent(times, run) {
   const milliseconds = [];
@@ -28,7 +29,7 @@ async function spent(times, run) {
     if (result instanceof Promise) await result;
     const took = performance.now() - start;
     await shown();
-    if (i >= 2) milliseconds.push(took); // the first ones compile
+    if (i >= 2) milliseconds.push(took); // the first runs include compilation
   }
   return milliseconds;
 }
@@ -65,7 +66,7 @@ async function measure() {
   const rows = {
     decode: await spent(15, () => decode(bytes)),
     'decode in a worker': await spent(15, () => decode(bytes, { worker: true })),
-    // There and back over all stops, as a slider is dragged.
+    // All stops forth and back, as when a slider is dragged.
     'slider step': await spent(4 * work.stops.length, (i) => {
       const at = i % (2 * work.stops.length);
       work.setStop(at < work.stops.length ? at : 2 * work.stops.length - 1 - at);
@@ -90,7 +91,7 @@ async function measure() {
       selection.end();
       return took;
     })(),
-    // The most work there is for one: large regions, all of them painted over.
+    // The worst case: large regions, covered with paint.
     'eraser move over painted pixels': await (async () => {
       work.setStop(2);
       selection.paintPixels([[map.width / 2, map.height / 2]], map.width, 2); // prettier-ignore

@@ -1,71 +1,10 @@
-// The lines between regions: as vectors along the edges of pixels, and as pixels of a view at any zoom.
+// The lines between regions: as segments along pixel edges, and as pixels of a view at any zoom.
 
-import { check, checkInteger } from './errors.js';
+import { checkView, packed, pixelsOf, sample } from './view.js';
 
-/**
- * The part of the map that a picture shows: pixel (i, j) of the picture shows the map at
- * (x + (i + 0.5) / scale, y + (j + 0.5) / scale).
- *
- * @typedef {object} View
- * @property {number} x of the map, at the picture's left edge
- * @property {number} y of the map, at its top edge
- * @property {number} scale pixels of the picture per pixel of the map
- * @property {number} width of the picture, pixels
- * @property {number} height of the picture, pixels
- */
+/** @typedef {import('./view.js').View} View */
 
-/**
- * For each of `size` pixels of a picture the map's column (or row) that it shows; -1 outside.
- *
- * @param {number} from
- * @param {number} scale
- * @param {number} size
- * @param {number} limit
- * @returns {Int32Array}
- */
-export function sample(from, scale, size, limit) {
-  const places = new Int32Array(size);
-  for (let i = 0; i < size; i++) {
-    const place = Math.floor(from + (i + 0.5) / scale);
-    places[i] = place >= 0 && place < limit ? place : -1;
-  }
-  return places;
-}
-
-/** @param {View} view */
-export function checkView(view) {
-  checkInteger('view.width', view.width, 1, 2 ** 15);
-  checkInteger('view.height', view.height, 1, 2 ** 15);
-  const sound = view.scale > 0 && Number.isFinite(view.x + view.y + view.scale);
-  check(sound, 'INVALID_ARGUMENT', 'view: x and y must be numbers, scale a number above 0');
-}
-
-/**
- * A picture's pixels, one 32-bit value each.
- *
- * @param {Uint8ClampedArray | Uint8Array} rgba
- * @param {View} view
- * @returns {Uint32Array}
- */
-export function pixelsOf(rgba, view) {
-  checkView(view);
-  const bytes = 4 * view.width * view.height;
-  check(
-    rgba.length === bytes,
-    'INVALID_ARGUMENT',
-    `rgba: must be ${bytes} bytes for this view, got ${rgba.length}`,
-  );
-  return new Uint32Array(rgba.buffer, rgba.byteOffset, rgba.length / 4);
-}
-
-/**
- * @param {ArrayLike<number>} color R, G, B, A: bytes
- * @returns {number} as it stands in a picture's memory
- */
-export function packed(color) {
-  return new Uint32Array(Uint8Array.from([color[0], color[1], color[2], color[3] ?? 255]).buffer)[0];
-}
-
+/** The lines between the regions of a level. The border of the map is not a line. */
 export class Boundaries {
   /** @param {import('./map.js').Level} level */
   constructor(level) {
@@ -73,21 +12,21 @@ export class Boundaries {
     this.level = level;
   }
 
-  /** All lines, as `segmentsIn` gives them. */
+  /** All lines: `segmentsIn` of the whole map. @returns {Int32Array} */
   get segments() {
     const { width, height } = this.level.map;
     return this.level._once('segments', () => this.segmentsIn(0, 0, width, height));
   }
 
   /**
-   * The lines between the regions inside a box, as long as they go straight on. They run along pixel edges: (0, 0) is
-   * the top left corner of the map. The frame of the map is no line.
+   * The lines inside a box, as straight segments of greatest length. They run along pixel edges; (0, 0) is the top left
+   * corner of the map.
    *
-   * @param {number} x0 pixels, whole or not: all pixels that the box touches count
+   * @param {number} x0 pixels, may be fractional; pixels that the box touches count as inside
    * @param {number} y0
    * @param {number} x1
    * @param {number} y1
-   * @returns {Int32Array} x0, y0, x1, y1 of each, from left to right or from top to bottom
+   * @returns {Int32Array} x0, y0, x1, y1 of each segment, from left to right or from top to bottom
    */
   segmentsIn(x0, y0, x1, y1) {
     const { map, lut } = this.level;
@@ -100,7 +39,7 @@ export class Boundaries {
     /** @type {number[]} */
     const out = [];
     const columns = right - left;
-    const open = new Int32Array(columns).fill(-1); // where the vertical line left of each column began
+    const open = new Int32Array(columns).fill(-1); // row at which the line left of each column begins
     let above = new Int32Array(columns);
     let row = new Int32Array(columns);
     for (let y = top; y < bottom; y++) {
@@ -132,7 +71,7 @@ export class Boundaries {
   }
 
   /**
-   * The lines as the `d` of an SVG path, in pixels of the map; stroke it with `vector-effect: non-scaling-stroke`.
+   * The lines as the `d` attribute of an SVG path, in map pixels. Stroke it with `vector-effect: non-scaling-stroke`.
    *
    * @returns {string}
    */
@@ -147,10 +86,11 @@ export class Boundaries {
   }
 
   /**
-   * The lines of a view as a path in pixels of the picture, to be stroked on a canvas.
+   * The lines of a view as a path in picture pixels, to stroke on a canvas.
    *
    * @param {View} view
    * @returns {Path2D}
+   * @throws {SuperpixelMapError} `INVALID_ARGUMENT`: the view is invalid
    */
   toPath2D(view) {
     checkView(view);
@@ -165,11 +105,12 @@ export class Boundaries {
   }
 
   /**
-   * The lines of a view, one pixel of the picture wide at any zoom: 1 where the region differs from that of the next
-   * pixel of the picture, to the right or below.
+   * The lines of a view, one picture pixel wide at any zoom.
    *
-   * @param {View} [view] the whole map, pixel by pixel
-   * @returns {Uint8Array} height * width
+   * @param {View} [view] default: the whole map at scale 1
+   * @returns {Uint8Array} view.height * view.width: 1 if the region differs from that of the next picture pixel to the
+   *   right or below, else 0
+   * @throws {SuperpixelMapError} `INVALID_ARGUMENT`: the view is invalid
    */
   raster(view) {
     const { width, height } = this.level.map;
@@ -181,19 +122,20 @@ export class Boundaries {
   }
 
   /**
-   * Draw the lines of a view into a picture; other pixels are left as they are.
+   * Draw the lines of a view into a picture. Other pixels stay unchanged.
    *
-   * @param {Uint8ClampedArray | Uint8Array} rgba the picture, as ImageData has it
+   * @param {Uint8ClampedArray | Uint8Array} rgba the picture, as in ImageData: 4 * view.width * view.height bytes
    * @param {View} view
-   * @param {ArrayLike<number>} color R, G, B, A: bytes
+   * @param {ArrayLike<number>} color R, G, B, A bytes
+   * @throws {SuperpixelMapError} `INVALID_ARGUMENT`: the view is invalid, or `rgba` has another size
    */
   paint(rgba, view, color) {
     this._mark(pixelsOf(rgba, view), packed(color), view);
   }
 
   /**
-   * @param {Uint8Array | Uint32Array} out
-   * @param {number} value
+   * @param {Uint8Array | Uint32Array} out one entry per picture pixel
+   * @param {number} value written to the pixels on lines
    * @param {View} view
    */
   _mark(out, value, view) {
@@ -215,18 +157,19 @@ export class Boundaries {
 }
 
 /**
- * The labels of a picture's rows, and of the rows below them.
+ * Visit the rows of a picture that show the map.
+ *
+ * `each` gets the labels of a row and of the row below it. Columns `from` to `to` (exclusive) show the map. If `last` is
+ * larger than `to`, column `to` does so too: it is not drawn, only compared with. The row begins at picture pixel `at`.
  *
  * @param {import('./map.js').LabelMap} map
  * @param {View} view
- * @param {(row: Int32Array, below: Int32Array, from: number, to: number, last: number, at: number) => void} each row's
- *   columns `from` to `to` (excluded) lie in the map; so does column `to` where `last` is larger. The row begins at pixel
- *   `at` of the picture
+ * @param {(row: Int32Array, below: Int32Array, from: number, to: number, last: number, at: number) => void} each
  */
 function scan(map, view, each) {
   const { labels } = map;
   const { width, height } = view;
-  // One column and row more than are drawn, to compare the last ones with.
+  // One extra column and row, to compare the last ones with.
   const columns = sample(view.x, view.scale, width + 1, map.width);
   const rows = sample(view.y, view.scale, height + 1, map.height);
   let from = 0;
@@ -240,35 +183,35 @@ function scan(map, view, each) {
   };
   let row = new Int32Array(width + 1);
   let below = new Int32Array(width + 1);
-  let held = -1;
+  let current = -1;
   for (let j = 0; j < height; j++) {
     if (rows[j] < 0) continue;
-    if (rows[j] !== held) read(rows[j], row);
-    held = rows[j];
+    if (rows[j] !== current) read(rows[j], row);
+    current = rows[j];
     const next = rows[j + 1];
-    const apart = next >= 0 && next !== held;
+    const apart = next >= 0 && next !== current;
     if (apart) read(next, below);
     each(row, apart ? below : row, from, Math.min(last, width), last, j * width);
     if (!apart) continue;
     [row, below] = [below, row];
-    held = next;
+    current = next;
   }
 }
 
 /**
- * The outlines of all levels at once, as an ultrametric contour map (Arbelaez 2006): for each pixel of a picture up to
- * which level a line runs between it and the next one, to the right or below. It lets the size slider draw any level by
- * one comparison a pixel.
+ * The outlines of all levels at once, as an ultrametric contour map (Arbelaez 2006). With it, drawing any level takes one
+ * comparison per pixel.
  *
  * @param {import('./map.js').LabelMap} map
  * @param {View} view
- * @returns {Uint16Array | Uint32Array} height * width: 0 for no line, else 1 + the rank of the merge that removes it
+ * @returns {Uint16Array | Uint32Array} view.height * view.width: 1 + the rank of the merge that removes the line between
+ *   a pixel and the next one to the right or below; 0 if there is no line
  */
 export function outline(map, view) {
   const { joins } = map;
   const size = view.width * view.height;
   const strengths = map.count < 2 ** 16 ? new Uint16Array(size) : new Uint32Array(size);
-  // Neighbouring pixels often ask for the same pair of labels.
+  // Caches the last pair of each label: neighbouring pixels often need the same.
   const lastRight = new Int32Array(map.count).fill(-1);
   const lastBelow = new Int32Array(map.count).fill(-1);
   const rightStrength = new Int32Array(map.count);

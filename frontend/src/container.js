@@ -1,34 +1,34 @@
-// The container SPXL (docs/label-map.md): bytes to plain arrays. Every byte comes from outside.
+// Reads the SPXL container (docs/label-map.md) into plain arrays. All bytes are untrusted.
 
 import { check, checkInteger } from './errors.js';
 import { inflateMember } from './inflate.js';
 import { parseHeights, parseLabels, parseLevels, parseRegions, parseTree, planeCount } from './sections.js';
 
-/** Largest map that is read unless the caller says otherwise: 1 GiB of labels. */
+/** Default limit of width * height: 1 GiB of labels. */
 export const MAX_PIXELS = 2 ** 28;
 
 const KNOWN = ['LABL', 'TREE', 'LVLS', 'hght', 'regn'];
 
 /**
- * What a container holds, as plain arrays: it crosses from a worker unharmed.
+ * The contents of a container. Plain data, so that a worker can post it.
  *
  * @typedef {object} MapData
  * @property {number} width pixels
  * @property {number} height pixels
- * @property {number} count labels
- * @property {boolean} connected the writer's word that every label is one 4-connected region
+ * @property {number} count number of labels
+ * @property {boolean} connected the writer says that every label is one 4-connected region
  * @property {number} algorithmVersion
- * @property {Int32Array} labels height * width, row by row, 0..count-1 by first appearance
- * @property {import('./sections.js').Tree | null} tree
- * @property {import('./sections.js').Levels | null} levels
- * @property {Float32Array | null} heights count - 1: heights of the merges, in their order
- * @property {import('./sections.js').Regions | null} regions
+ * @property {Int32Array} labels height * width, row by row: 0..count-1, numbered by first appearance
+ * @property {import('./sections.js').Tree | null} tree all merges
+ * @property {import('./sections.js').Levels | null} levels stored coarser levels
+ * @property {Float32Array | null} heights count - 1: merge heights, in merge order
+ * @property {import('./sections.js').Regions | null} regions measurements of each label
  */
 
 /**
- * @param {Uint8Array} bytes the whole container and nothing else
- * @param {number} maxPixels
- * @returns {Promise<MapData>}
+ * @param {Uint8Array} bytes exactly one container
+ * @param {number} maxPixels largest width * height
+ * @returns {Promise<MapData>} rejects with a SuperpixelMapError
  */
 export async function readContainer(bytes, maxPixels) {
   checkInteger('maxPixels', maxPixels, 1, 2 ** 31 - 1);
@@ -38,41 +38,33 @@ export async function readContainer(bytes, maxPixels) {
   const sections = split(bytes, view);
   const planes = planeCount(count);
 
-  /** @type {(name: string, least: number, most: number) => Promise<Uint8Array | null>} */
-  const payload = async (name, least, most) => {
+  /** @type {<T>(name: string, least: number, most: number, parse: (bytes: Uint8Array, count: number) => T) => Promise<T | null>} */
+  const read = async (name, least, most, parse) => {
     const section = sections.get(name);
     if (!section) return null;
+    const { stored, rawBytes } = section;
     const allowed = least === most ? `${least}` : `${least} to ${most}`;
     check(
-      section.rawBytes >= least && section.rawBytes <= most,
+      rawBytes >= least && rawBytes <= most,
       'MALFORMED',
-      `${name}: ${section.rawBytes} raw bytes announced, this map's header allows ${allowed}`,
+      `${name}: ${rawBytes} raw bytes announced, must be ${allowed}`,
     );
-    return inflateMember(name, section.stored, section.rawBytes);
+    return parse(await inflateMember(name, stored, rawBytes), count);
   };
 
-  // One section after the other: what is refused in one is never followed by work on the next.
-  const labl = await payload('LABL', 4 + height, 4 + height + 17 * width * height);
-  check(labl, 'MALFORMED', 'section LABL: missing');
-  const labels = parseLabels(labl, width, height, count);
+  // One section at a time, so that an error in one stops all further work.
+  const labels = await read('LABL', 4 + height, 4 + height + 17 * width * height, (bytes) =>
+    parseLabels(bytes, width, height, count),
+  );
+  check(labels, 'MALFORMED', 'section LABL: missing');
   const treeBytes = 2 * planes * (count - 1);
-  const tree = await payload('TREE', treeBytes, treeBytes);
+  const tree = await read('TREE', treeBytes, treeBytes, parseTree);
   const levelBytes = (planes + 1) * (count - 1);
-  const levels = await payload('LVLS', 5 + levelBytes, 129 + levelBytes);
-  const parsedTree = tree && parseTree(tree, count);
-  const parsedLevels = levels && parseLevels(levels, count);
-  const heights = await payload('hght', count - 1, 3 * (count - 1));
-  const parsedHeights = heights && parseHeights(heights, count);
+  const levels = await read('LVLS', 5 + levelBytes, 129 + levelBytes, parseLevels);
+  const heights = await read('hght', count - 1, 3 * (count - 1), parseHeights);
   const fixed = 31 * count + 4;
-  const regions = await payload('regn', fixed + count, fixed + 5 * (count + 2 * width * height));
-  return {
-    ...header,
-    labels,
-    tree: parsedTree,
-    levels: parsedLevels,
-    heights: parsedHeights,
-    regions: regions && parseRegions(regions, count),
-  };
+  const regions = await read('regn', fixed + count, fixed + 5 * (count + 2 * width * height), parseRegions);
+  return { ...header, labels, tree, levels, heights, regions };
 }
 
 /**
@@ -80,16 +72,12 @@ export async function readContainer(bytes, maxPixels) {
  * @param {number} maxPixels
  */
 function readHeader(view, maxPixels) {
-  check(view.byteLength >= 20, 'TRUNCATED', `header: ${view.byteLength} bytes, it takes 20`);
-  check(
-    view.getUint32(0) === 0x5350584c,
-    'NOT_A_LABEL_MAP',
-    'header: not a label map, it does not begin with SPXL',
-  );
+  check(view.byteLength >= 20, 'TRUNCATED', `header: must be 20 bytes, got ${view.byteLength}`);
+  check(view.getUint32(0) === 0x5350584c, 'NOT_A_LABEL_MAP', 'header: does not begin with SPXL');
   const version = view.getUint8(4);
-  check(version === 1, 'UNSUPPORTED', `header: format version ${version}, only 1 is known`);
+  check(version === 1, 'UNSUPPORTED', `header: format version must be 1, got ${version}`);
   const flags = view.getUint8(5);
-  check(flags <= 1, 'UNSUPPORTED', `header: unknown flags in ${flags}`);
+  check(flags <= 1, 'UNSUPPORTED', `header: unknown flags ${flags}`);
   const algorithmVersion = view.getUint16(6, true);
   const [width, height, count] = [8, 12, 16].map((at) => view.getUint32(at, true));
   check(width > 0 && height > 0, 'MALFORMED', `header: ${width} x ${height} pixels`);
@@ -97,24 +85,24 @@ function readHeader(view, maxPixels) {
   check(
     pixels <= maxPixels,
     'TOO_LARGE',
-    `header: ${width} x ${height} pixels, at most ${maxPixels} are taken`,
+    `header: ${width} x ${height} pixels, must be at most ${maxPixels}`,
   );
   check(count >= 1 && count <= pixels, 'MALFORMED', `header: ${count} labels in ${width} x ${height} pixels`);
   return { width, height, count, connected: flags === 1, algorithmVersion };
 }
 
 /**
- * The sections by type, payloads untouched; unknown optional ones too.
+ * Find the sections. Unknown optional ones are included, payloads are not read.
  *
  * @param {Uint8Array} bytes
- * @param {DataView} view
+ * @param {DataView} view of the same bytes
  */
 function split(bytes, view) {
   /** @type {Map<string, { stored: Uint8Array, rawBytes: number }>} */
   const sections = new Map();
   let at = 20;
   for (;;) {
-    check(bytes.length - at >= 12, 'TRUNCATED', `byte ${at}: the container ends where a section must begin`);
+    check(bytes.length - at >= 12, 'TRUNCATED', `byte ${at}: must begin a section, but the bytes end`);
     const type = String.fromCharCode(...bytes.subarray(at, at + 4));
     const storedBytes = view.getUint32(at + 4, true);
     const rawBytes = view.getUint32(at + 8, true);
@@ -124,22 +112,25 @@ function split(bytes, view) {
       check(storedBytes === 0 && rawBytes === 0, 'MALFORMED', `${name}: must have no payload`);
       break;
     }
-    check(sections.size > 0 || type === 'LABL', 'MALFORMED', `${name}: the first one must be LABL`);
-    check(!sections.has(type), 'MALFORMED', `${name}: comes twice`);
+    check(sections.size > 0 || type === 'LABL', 'MALFORMED', `${name}: must come after LABL`);
+    check(!sections.has(type), 'MALFORMED', `${name}: is repeated`);
     const known = KNOWN.includes(type) || (type >= 'a' && type[0] <= 'z');
-    check(known, 'UNSUPPORTED', `${name}: unknown, and not marked optional by a lowercase letter`);
+    check(known, 'UNSUPPORTED', `${name}: is unknown and not optional`);
     const left = bytes.length - at;
-    check(storedBytes <= left, 'TRUNCATED', `${name}: ${storedBytes} bytes announced, ${left} left`);
+    check(storedBytes <= left, 'TRUNCATED', `${name}: ${storedBytes} bytes announced, got ${left}`);
     sections.set(type, { stored: bytes.subarray(at, at + storedBytes), rawBytes });
     at += storedBytes;
   }
-  check(at === bytes.length, 'MALFORMED', `byte ${at}: ${bytes.length - at} bytes after the last section`);
-  check(sections.has('LABL'), 'MALFORMED', 'section LABL: missing');
+  check(
+    at === bytes.length,
+    'MALFORMED',
+    `byte ${at}: ${bytes.length - at} bytes left over after the last section`,
+  );
   check(
     !(sections.has('TREE') && sections.has('LVLS')),
     'MALFORMED',
-    'section LVLS: never together with TREE',
+    'section LVLS: must not come with TREE',
   );
-  check(!sections.has('hght') || sections.has('TREE'), 'MALFORMED', 'section hght: only together with TREE');
+  check(!sections.has('hght') || sections.has('TREE'), 'MALFORMED', 'section hght: must come with TREE');
   return sections;
 }

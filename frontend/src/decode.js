@@ -3,14 +3,16 @@ import { check, SuperpixelMapError } from './errors.js';
 import { LabelMap } from './map.js';
 
 /**
- * Read a label map, as the superpixel service writes it (SPXL).
+ * Read a label map in the SPXL format, as the superpixel service writes it.
  *
- * @param {Uint8Array | ArrayBuffer} bytes the whole container and nothing else; not changed
+ * @param {Uint8Array | ArrayBuffer} bytes exactly one container; not changed
  * @param {object} [options]
- * @param {number} [options.maxPixels] a larger map is refused before anything of its size is allocated; 2^28
- * @param {boolean} [options.worker] read in a Web Worker, so that the page goes on meanwhile; one is kept for the next map
- * @param {AbortSignal} [options.signal] with `worker`: gives up, and rejects with the signal's reason
- * @returns {Promise<LabelMap>} rejects with a SuperpixelMapError
+ * @param {number} [options.maxPixels] largest width * height, 1 to 2^31 - 1; default 2^28. A larger map is rejected before
+ *   its memory is allocated
+ * @param {boolean} [options.worker] read in a Web Worker, so that the page stays responsive. One idle worker is kept for
+ *   the next map
+ * @param {AbortSignal} [options.signal] with `worker`: stops reading, and rejects with the signal's reason
+ * @returns {Promise<LabelMap>} rejects with a SuperpixelMapError: `INVALID_ARGUMENT`, `WORKER_FAILED`, or a `DataErrorCode`
  */
 export async function decode(bytes, { maxPixels = MAX_PIXELS, worker = false, signal } = {}) {
   const isBytes = bytes instanceof Uint8Array || bytes instanceof ArrayBuffer;
@@ -21,7 +23,7 @@ export async function decode(bytes, { maxPixels = MAX_PIXELS, worker = false, si
 }
 
 /**
- * A worker that has nothing to do, kept for the next map: to start one takes longer than most maps.
+ * At most one idle worker, kept because starting one takes longer than reading most maps.
  *
  * @type {Worker[]}
  */
@@ -35,7 +37,7 @@ const idle = [];
  */
 async function readInWorker(bytes, maxPixels, signal) {
   signal?.throwIfAborted();
-  check(typeof Worker === 'function', 'WORKER_FAILED', 'there are no Web Workers here');
+  check(typeof Worker === 'function', 'WORKER_FAILED', 'worker: Web Workers are not available here');
   const worker = idle.pop() ?? new Worker(new URL('./worker.js', import.meta.url), { type: 'module' });
   let answered = false;
   try {

@@ -1,25 +1,25 @@
 /**
- * What went wrong, for programs. The codes are part of the interface; the messages are for people.
+ * The kind of an error. Codes stay the same over versions; messages may change.
  *
- * - `NOT_A_LABEL_MAP`: the bytes do not begin as a label map does
- * - `UNSUPPORTED`: a label map of a version, or with a part, that this package does not know
- * - `TOO_LARGE`: more pixels than `maxPixels`
+ * - `NOT_A_LABEL_MAP`: the bytes do not begin like a label map
+ * - `UNSUPPORTED`: the label map has a version or a part that this package does not know
+ * - `TOO_LARGE`: the map has more pixels than `maxPixels`
  * - `TRUNCATED`: the bytes end too early
- * - `DAMAGED`: a part does not inflate to what was announced, or its checksum is wrong
- * - `MALFORMED`: anything else that contradicts the format
- * - `NO_SUCH_LEVEL`: the map does not hold a level of this count
- * - `NO_COLORS`: the map carries no colours, and none were measured
- * - `OTHER_MAP`: a selection or an image that belongs to another map
- * - `INVALID_SELECTION`: a serialised selection that is damaged
- * - `INVALID_ARGUMENT`: an argument that cannot be meant
- * - `WORKER_FAILED`: there is no Web Worker here, or it died
+ * - `DAMAGED`: a part does not inflate to the announced size, or its checksum is wrong
+ * - `MALFORMED`: the bytes break the format in another way
+ * - `NO_SUCH_LEVEL`: the map does not contain a level of this count
+ * - `NO_COLORS`: the map contains no colours, and none were measured
+ * - `OTHER_MAP`: a selection, level or image belongs to another map
+ * - `INVALID_SELECTION`: a serialised selection or its history is damaged
+ * - `INVALID_ARGUMENT`: an argument has a wrong type or is out of range
+ * - `WORKER_FAILED`: Web Workers are not available, or the worker failed
  *
  * @typedef {'NOT_A_LABEL_MAP' | 'UNSUPPORTED' | 'TOO_LARGE' | 'TRUNCATED' | 'DAMAGED' | 'MALFORMED'} DataErrorCode
  * @typedef {'NO_SUCH_LEVEL' | 'NO_COLORS' | 'OTHER_MAP' | 'INVALID_SELECTION'} UseErrorCode
  * @typedef {DataErrorCode | UseErrorCode | 'INVALID_ARGUMENT' | 'WORKER_FAILED'} ErrorCode
  */
 
-/** Every error that this package throws on purpose. */
+/** The error that this package throws. */
 export class SuperpixelMapError extends Error {
   /**
    * @param {ErrorCode} code
@@ -34,20 +34,24 @@ export class SuperpixelMapError extends Error {
 }
 
 /**
+ * Throw an error unless a condition is true.
+ *
  * @param {unknown} condition
  * @param {ErrorCode} code
  * @param {string} message
  * @returns {asserts condition}
+ * @throws {SuperpixelMapError} `code`
  */
 export function check(condition, code, message) {
   if (!condition) throw new SuperpixelMapError(code, message);
 }
 
 /**
- * @param {string} name
+ * @param {string} name for the error text
  * @param {number} value
  * @param {number} least
  * @param {number} most
+ * @throws {SuperpixelMapError} `INVALID_ARGUMENT`: `value` is no integer from `least` to `most`
  */
 export function checkInteger(name, value, least, most) {
   check(

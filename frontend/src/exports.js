@@ -1,16 +1,17 @@
-// What is chosen, in the formats that others read. service/superpixel_service/client/exports.py makes the same of the same.
+// Exports of an annotation. service/superpixel_service/client/exports.py writes the same bytes, function by function.
 
+import { grow } from './boxes.js';
 import { check } from './errors.js';
 import { findPieces, joinRings, traceRings } from './outlines.js';
 import { crc32 } from './inflate.js';
 
-/** @typedef {import('./selection.js').Annotation} Annotation */
+/** @typedef {import('./annotation.js').Annotation} Annotation */
 
 /**
- * An indexed PNG of 8 bits: each pixel's value is its class, 0 for nothing; the palette has the classes' colours.
+ * An 8-bit indexed PNG. The pixel value is the class, 0 for no class; the palette holds the colours of the classes.
  *
  * @param {Annotation} annotation
- * @returns {Promise<Uint8Array>}
+ * @returns {Promise<Uint8Array>} the file; rejects with `INVALID_ARGUMENT` if a colour is not `#rrggbb`
  */
 export async function toIndexedPNG({ mask, width, height, classes }) {
   const rows = new Uint8Array((width + 1) * height);
@@ -52,15 +53,15 @@ function chunk(type, data) {
 }
 
 /**
- * A COCO data set of one image. Polygons are corners of pixels, and exact under pycocotools; a hole is joined to its outer
- * ring by a bridge of no width, for COCO has no holes.
+ * A COCO data set of one image. Polygon points are pixel corners, and pycocotools reads exactly the same pixels. COCO has no
+ * holes: a bridge of width 0 joins each hole to its outer ring.
  *
  * @param {Annotation} annotation
  * @param {object} [options]
- * @param {string} [options.fileName]
- * @param {number} [options.imageId]
- * @param {boolean} [options.rle] masks as compressed run lengths instead of polygons
- * @param {boolean} [options.split] an annotation for each connected piece (the default), or one for each class
+ * @param {string} [options.fileName] of the image
+ * @param {number} [options.imageId] of the image
+ * @param {boolean} [options.rle] true: masks as compressed run lengths; false (default): polygons
+ * @param {boolean} [options.split] true (default): an annotation per 4-connected piece; false: one per class
  */
 export function toCOCO(annotation, { fileName = 'image', imageId = 1, rle = false, split = true } = {}) {
   const { mask, width, height, classes } = annotation;
@@ -69,7 +70,7 @@ export function toCOCO(annotation, { fileName = 'image', imageId = 1, rle = fals
   const groups = split ? found.pieces.map((piece) => [piece]) : byClass(found.pieces);
   const annotations = groups.map((pieces, i) => {
     const { id, value } = pieces[0];
-    const box = boxAround(pieces);
+    const [x0, y0, x1, y1] = boxAround(pieces);
     /** @type {(x: number, y: number) => boolean} */
     const inside = split
       ? (x, y) => found.ids[(y + 1) * found.stride + x + 1] === id
@@ -79,10 +80,10 @@ export function toCOCO(annotation, { fileName = 'image', imageId = 1, rle = fals
       image_id: imageId,
       category_id: value,
       segmentation: rle
-        ? { size: [height, width], counts: compressed(columnRuns(inside, box, width, height)) }
+        ? { size: [height, width], counts: compressed(columnRuns(inside, [x0, y0, x1, y1], width, height)) }
         : pieces.map((piece) => polygons[piece.id - 1]),
       area: pieces.reduce((sum, piece) => sum + piece.area, 0),
-      bbox: [box[0], box[1], box[2] - box[0], box[3] - box[1]],
+      bbox: [x0, y0, x1 - x0, y1 - y0],
       iscrowd: 0,
     };
   });
@@ -106,19 +107,16 @@ function byClass(pieces) {
 
 /** @param {import('./outlines.js').Piece[]} pieces */
 function boxAround(pieces) {
-  const [x0, y0, x1, y1] = [0, 1, 2, 3].map((side) => pieces.map(({ box }) => box[side]));
-  /** @type {(values: number[]) => number} */
-  const least = (values) => values.reduce((a, b) => Math.min(a, b));
-  /** @type {(values: number[]) => number} */
-  const most = (values) => values.reduce((a, b) => Math.max(a, b));
-  return [least(x0), least(y0), most(x1), most(y1)];
+  const box = pieces[0].box.slice();
+  for (const piece of pieces) grow(box, 0, ...piece.box);
+  return box;
 }
 
 /**
- * COCO's runs: down the columns from the left, outside and inside by turns.
+ * COCO's run lengths: column by column from the left, alternately outside and inside.
  *
  * @param {(x: number, y: number) => boolean} inside
- * @param {number[]} box outside of which nothing is inside
+ * @param {number[]} box contains all pixels inside
  * @param {number} width
  * @param {number} height
  */
@@ -130,7 +128,7 @@ function columnRuns(inside, [x0, y0, x1, y1], width, height) {
     for (let y = y0; y <= y1; y++) {
       const next = y < y1 && inside(x, y);
       if (next === now) continue;
-      if (y === height && x + 1 < x1 && inside(x + 1, 0)) continue; // goes on at the top of the next column
+      if (y === height && x + 1 < x1 && inside(x + 1, 0)) continue; // the run continues at the top of the next column
       runs.push(x * height + y - from);
       from = x * height + y;
       now = next;
@@ -141,7 +139,7 @@ function columnRuns(inside, [x0, y0, x1, y1], width, height) {
 }
 
 /**
- * COCO's run lengths as text: differences to the run before the last, five bits a character, lowest first.
+ * COCO's run lengths as text: differences to the run before the last, five bits per character, lowest bits first.
  *
  * @param {number[]} runs
  */
@@ -160,7 +158,7 @@ function compressed(runs) {
 }
 
 /**
- * Results of a Label Studio annotation or prediction: one brush mask for each class.
+ * Results of a Label Studio annotation or prediction: one brush mask per class.
  *
  * @param {Annotation} annotation
  * @param {object} [options]
@@ -187,24 +185,24 @@ export function toLabelStudio({ mask, width, height, classes }, { fromName = 'ta
 }
 
 /**
- * Label Studio's run lengths (of thi.ng/rle-pack), of a picture of four equal channels, 255 inside.
+ * Label Studio's run lengths (thi.ng/rle-pack) of a picture with four equal channels: 255 inside, else 0.
  *
  * @param {Uint8Array} mask
- * @param {number} value
+ * @param {number} value the class
  * @returns {number[]} bytes
  */
 function brushRLE(mask, value) {
   /** @type {number[]} */
   const bytes = [];
-  let held = 0;
+  let byte = 0;
   let bits = 0;
   /** @type {(number: number, size: number) => void} */
   const write = (number, size) => {
     for (let bit = size - 1; bit >= 0; bit--) {
-      held = (held << 1) | ((number >>> bit) & 1);
+      byte = (byte << 1) | ((number >>> bit) & 1);
       if (++bits < 8) continue;
-      bytes.push(held);
-      held = bits = 0;
+      bytes.push(byte);
+      byte = bits = 0;
     }
   };
   write(4 * mask.length, 32);
@@ -225,12 +223,12 @@ function brushRLE(mask, value) {
       left -= length;
     }
   }
-  write(0, 8 - bits); // a whole byte of zeros where nothing is left to fill: label-studio-sdk writes the same bytes
+  write(0, 8 - bits); // at a byte boundary this adds a zero byte, as label-studio-sdk does
   return bytes;
 }
 
 /**
- * GeoJSON: for each class its polygons with holes, along pixel edges; (0, 0) is the image's top left corner, y goes down.
+ * GeoJSON: a MultiPolygon with holes per class, along pixel edges. (0, 0) is the image's top left corner, y points down.
  *
  * @param {Annotation} annotation
  */
@@ -264,19 +262,19 @@ function closedRing(ring) {
 }
 
 /**
- * Labels for YOLO segmentation: a line for each connected piece, its class counted from 0 and its outline through the
- * centres of its outermost pixels, as shares of width and height. Exact where a polygon's own pixels are drawn with it, as
- * cv2.fillPoly does in Ultralytics.
+ * YOLO segmentation labels: a line per 4-connected piece. It holds the class, counted from 0, and the piece's outline through
+ * the centres of its outermost pixels, as fractions of width and height. A reader that also fills the outline's own pixels
+ * gets exactly the same pixels; Ultralytics does so with cv2.fillPoly.
  *
  * @param {Annotation} annotation
- * @returns {string}
+ * @returns {string} the text file
  */
 export function toYOLO(annotation) {
   const { width, height } = annotation;
   const found = findPieces(annotation);
   return joinRings(found, true)
     .map((ring, i) => {
-      // A line needs three points.
+      // A YOLO polygon needs three points.
       while (ring.length < 6) ring.push(...ring.slice(-2));
       const shares = ring.map((value, at) => share(value, at % 2 ? height : width));
       return `${found.pieces[i].value - 1} ${shares.join(' ')}\n`;
@@ -287,7 +285,7 @@ export function toYOLO(annotation) {
 /**
  * @param {number} halfPixels
  * @param {number} size pixels
- * @returns {string} halfPixels / (2 * size) to six places, rounded half up
+ * @returns {string} halfPixels / (2 * size) to six decimal places, rounded half up
  */
 function share(halfPixels, size) {
   const millionths = Math.floor((halfPixels * 1e6 + size) / (2 * size));

@@ -1,11 +1,11 @@
-// One gzip member, inflated by the platform, with a bound on what comes out.
+// Inflates one gzip member, with a limit on the output.
 //
-// The framing is read here and not by DecompressionStream('gzip'): platforms differ in what they take behind a member
-// (Node reads on into a second one), and a label map must be the same everywhere, or refused everywhere.
+// The gzip header and trailer are read here, not by DecompressionStream('gzip'): platforms differ in which bytes they accept
+// after a member (Node continues with a second one), and every platform must accept or reject the same label maps.
 
 import { check } from './errors.js';
 
-/** Input is fed in slices: deflate makes at most 1032 bytes of one, so nothing larger than 16 MiB waits to be read. */
+/** Input bytes written at once. Deflate turns 1 byte into at most 1032, so at most 16 MiB of output wait to be read. */
 const SLICE = 1 << 14;
 
 const CRC_TABLE = Uint32Array.from({ length: 256 }, (_, byte) => {
@@ -25,39 +25,31 @@ export function crc32(bytes) {
 }
 
 /**
- * @param {string} name of the section, for the message
- * @param {Uint8Array} member
+ * @param {string} name of the section, for the error text
+ * @param {Uint8Array} member exactly one gzip member (RFC 1952)
  * @param {number} size bytes that it must inflate to
- * @returns {Promise<Uint8Array>}
+ * @returns {Promise<Uint8Array>} size; rejects with `DAMAGED`
  */
 export async function inflateMember(name, member, size) {
   const start = headerEnd(member);
-  const unsound = `${name}: the payload is not one sound gzip member`;
-  check(start > 0 && member.length - start >= 8, 'DAMAGED', unsound);
+  const damaged = `${name}: is not one valid gzip member`;
+  check(start > 0 && member.length - start >= 8, 'DAMAGED', damaged);
   const body = member.subarray(start, member.length - 8);
   const raw = await inflateRaw(body, size);
-  check(raw, 'DAMAGED', unsound);
-  check(
-    raw.length <= size,
-    'DAMAGED',
-    `${name}: the payload inflates to more than the ${size} bytes announced`,
-  );
-  check(
-    raw.length === size,
-    'DAMAGED',
-    `${name}: the payload inflates to ${raw.length} bytes, ${size} were announced`,
-  );
+  check(raw, 'DAMAGED', damaged);
+  const got = raw.length > size ? 'more' : raw.length;
+  check(got === size, 'DAMAGED', `${name}: must inflate to ${size} bytes, got ${got}`);
   const trailer = new DataView(member.buffer, member.byteOffset + member.length - 8, 8);
-  check(trailer.getUint32(0, true) === crc32(raw) && trailer.getUint32(4, true) === size, 'DAMAGED', unsound);
-  // Where the platform ignores bytes behind the end: the end must lie in the last byte, so without it there is none.
+  check(trailer.getUint32(0, true) === crc32(raw) && trailer.getUint32(4, true) === size, 'DAMAGED', damaged);
+  // Some platforms ignore bytes after the deflate stream. A stream that still ends without the last byte had such bytes.
   const ended = (await ignoresJunk()) && (await inflateRaw(body.subarray(0, -1), size));
-  check(!ended, 'DAMAGED', unsound);
+  check(!ended, 'DAMAGED', damaged);
   return raw;
 }
 
 /**
  * @param {Uint8Array} member
- * @returns {number} where the deflate stream begins (RFC 1952); -1: not a gzip header
+ * @returns {number} index at which the deflate stream begins (RFC 1952); -1: not a gzip header
  */
 function headerEnd(member) {
   if (member.length < 10 || member[0] !== 0x1f || member[1] !== 0x8b || member[2] !== 8) return -1;
@@ -81,8 +73,8 @@ function headerEnd(member) {
 
 /**
  * @param {Uint8Array} body a raw deflate stream
- * @param {number} size inflating stops once there is more
- * @returns {Promise<Uint8Array | null>} null: not sound, or cut short
+ * @param {number} size stop after more bytes than this
+ * @returns {Promise<Uint8Array | null>} null: invalid or incomplete
  */
 async function inflateRaw(body, size) {
   const stream = new DecompressionStream('deflate-raw');
@@ -102,7 +94,7 @@ async function inflateRaw(body, size) {
   } catch {
     return null;
   } finally {
-    // Not awaited: a platform may settle it only once the writer has been told as well.
+    // Not awaited: on some platforms it settles only after the writer has failed as well.
     reader.cancel().catch(() => {});
   }
   await (length > size ? undefined : writing);
@@ -116,7 +108,7 @@ async function inflateRaw(body, size) {
 }
 
 /**
- * Never rejects: what is wrong with the bytes is told by the reading side.
+ * Write all bytes. Never rejects: the reading side reports invalid bytes.
  *
  * @param {WritableStreamDefaultWriter<BufferSource>} writer
  * @param {Uint8Array} bytes
@@ -136,7 +128,7 @@ async function feed(writer, bytes) {
 /** @type {Promise<boolean> | undefined} */
 let junkIgnored;
 
-/** @returns {Promise<boolean>} whether this platform takes bytes behind a deflate stream's end */
+/** @returns {Promise<boolean>} whether this platform ignores bytes after the end of a deflate stream */
 function ignoresJunk() {
   junkIgnored ??= inflateRaw(Uint8Array.of(3, 0, 0), 1).then((raw) => raw !== null);
   return junkIgnored;

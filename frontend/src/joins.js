@@ -1,4 +1,4 @@
-/** When any two regions of the finest level become one. */
+/** Finds the merge after which two finest regions belong to the same region. */
 export class Joins {
   /** @param {import('./map.js').LabelMap} map */
   constructor(map) {
@@ -6,10 +6,10 @@ export class Joins {
     const into = tree ? tree.into : levels?.into;
     const rank = tree ? tree.order : levels?.level;
     this.parent = Int32Array.from({ length: count }, (_, i) => i);
-    /** The rank of the merge that made `parent` one's parent: never falls on the way up. */
+    /** The rank of the merge that gave each region its `parent`. It never falls on the way up. */
     this.rank = new Int32Array(count).fill(2 ** 31 - 1);
     if (!into || !rank) return;
-    // The larger set takes in the smaller one, so that no way up is longer than log2(count), whatever the bytes say.
+    // Union by size: no way up is longer than log2(count), even for malicious maps.
     const size = new Uint32Array(count).fill(1);
     const roots = this.parent.slice();
     /** @type {(i: number) => number} */
@@ -32,9 +32,9 @@ export class Joins {
   }
 
   /**
-   * @param {number} a
-   * @param {number} b not a
-   * @returns {number} the rank of the merge after which they are one; 0 where the map knows no merges
+   * @param {number} a a finest region
+   * @param {number} b another one
+   * @returns {number} the rank of the merge that joins them; 0 if no merge does
    */
   between(a, b) {
     const { parent, rank } = this;
@@ -51,7 +51,7 @@ export class Joins {
 
 /**
  * @param {Int32Array} rank
- * @returns {Int32Array} places of `rank`, by ascending rank
+ * @returns {Int32Array} indices of `rank`, by ascending rank
  */
 function inOrder(rank) {
   const starts = new Int32Array(rank.length + 34);

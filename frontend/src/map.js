@@ -1,9 +1,10 @@
 import { Boundaries, outline } from './boundaries.js';
+import { grow } from './boxes.js';
 import { groups, labDistance, pairsOf, toLab } from './regions.js';
 import { check, checkInteger } from './errors.js';
 import { Joins } from './joins.js';
 
-/** A label map: which region each pixel lies in, and the merges from those regions down to one. */
+/** A label map: the region of each pixel, and the merges from these regions down to one. */
 export class LabelMap {
   /** @param {import('./container.js').MapData} data */
   constructor(data) {
@@ -11,19 +12,19 @@ export class LabelMap {
     this.width = data.width;
     /** @readonly */
     this.height = data.height;
-    /** Regions of the finest level. @readonly */
+    /** Number of finest regions. @readonly */
     this.count = data.count;
-    /** The region of each pixel, row by row: 0..count-1, numbered by first appearance. @readonly */
+    /** height * width: the finest region of each pixel, 0..count-1, numbered by first appearance. @readonly */
     this.labels = data.labels;
-    /** The writer's word that every region is 4-connected. @readonly */
+    /** The writer says that every region is 4-connected. @readonly */
     this.connected = data.connected;
-    /** @readonly */
+    /** Version of the algorithm that made the map. @readonly */
     this.algorithmVersion = data.algorithmVersion;
     /** All merges, or null. @readonly */
     this.tree = data.tree;
-    /** Chosen coarser levels, or null. @readonly */
+    /** Stored coarser levels, or null. @readonly */
     this.levels = data.levels;
-    /** Heights of the merges in their order, or null. @readonly */
+    /** count - 1: merge heights in merge order, or null. @readonly */
     this.heights = data.heights;
     /** The writer's measurements of the finest regions, or null. @readonly */
     this.regions = data.regions;
@@ -40,11 +41,11 @@ export class LabelMap {
   }
 
   /**
-   * The level with `count` regions: with the whole hierarchy any count from 1 to the map's own, else the map's own and
-   * those that it stores (`map.levels`).
+   * The level with `count` regions.
    *
-   * @param {number} count
+   * @param {number} count with the whole hierarchy (`tree`) 1 to `map.count`, else `map.count` or one of `levels.counts`
    * @returns {Level}
+   * @throws {SuperpixelMapError} `NO_SUCH_LEVEL`
    */
   cut(count) {
     if (count === this.count) return this.finest;
@@ -56,16 +57,16 @@ export class LabelMap {
     }
     const stored = levels ? levels.counts : [];
     const index = stored.indexOf(count);
-    const held = [this.count, ...stored].join(', ');
-    check(levels && index >= 0, 'NO_SUCH_LEVEL', `count: this map holds ${held}, got ${count}`);
+    const counts = [this.count, ...stored].join(', ');
+    check(levels && index >= 0, 'NO_SUCH_LEVEL', `count: this map holds ${counts}, got ${count}`);
     return this._level(count, levels.into, levels.level, index + 1);
   }
 
   /**
    * @param {number} count
    * @param {Int32Array} into
-   * @param {Int32Array} rank
-   * @param {number} limit
+   * @param {Int32Array} rank when each merge happens
+   * @param {number} limit apply merges of a rank below it
    */
   _level(count, into, rank, limit) {
     const lut = new Int32Array(this.count);
@@ -74,7 +75,7 @@ export class LabelMap {
     return new Level(this, count, lut, limit);
   }
 
-  /** The level of all regions. @returns {Level} */
+  /** The level of the finest regions. @returns {Level} */
   get finest() {
     const all = () => Int32Array.from({ length: this.count }, (_, i) => i);
     this._finest ??= new Level(this, this.count, all(), 0);
@@ -88,8 +89,8 @@ export class LabelMap {
   }
 
   /**
-   * The outlines of all levels in a view, once it is drawn again: then it is the level that changes, by the slider. They
-   * cost a few drawings to make, which would be wasted on a view that is only passed through.
+   * The outlines of all levels in a view, from the second drawing of the same view on. They take as long as a few drawings,
+   * which would be wasted on a view that is shown once.
    *
    * @param {import('./boundaries.js').View} view
    * @returns {Uint16Array | Uint32Array | null}
@@ -101,7 +102,7 @@ export class LabelMap {
     return this._outlined.strengths;
   }
 
-  /** The same for maps with the same labels, whatever file they came in: eight hexadecimal digits. @returns {string} */
+  /** Eight hexadecimal digits, the same for all maps with the same labels. @returns {string} */
   get fingerprint() {
     if (this._fingerprint === undefined) {
       const { labels } = this;
@@ -115,16 +116,17 @@ export class LabelMap {
   }
 
   /**
-   * Take the regions' colours from the image, for maps that carry none (and exactly, for those that do).
+   * Measure the mean colours of the regions in the image. They replace the rounded colours of a map that contains some.
    *
-   * @param {ArrayLike<number>} rgba as ImageData has it: four bytes a pixel; the fourth is not looked at
+   * @param {ArrayLike<number>} rgba 4 * width * height bytes, as in ImageData; A is ignored
+   * @throws {SuperpixelMapError} `OTHER_MAP`: the image has another size
    */
   measureColors(rgba) {
     const { labels, count } = this;
     check(
       rgba.length === 4 * labels.length,
       'OTHER_MAP',
-      `image: ${rgba.length} bytes, ${this.width} x ${this.height} pixels take ${4 * labels.length}`,
+      `image: must be ${4 * labels.length} bytes, got ${rgba.length}`,
     );
     const sums = new Float64Array(3 * count);
     for (let i = 0; i < labels.length; i++) {
@@ -136,13 +138,18 @@ export class LabelMap {
     this._colorSums = sums;
   }
 
-  /** @returns {Float64Array} */
+  /**
+   * Sums of R, G, B over each finest region.
+   *
+   * @returns {Float64Array} 3 * count
+   * @throws {SuperpixelMapError} `NO_COLORS`
+   */
   get colorSums() {
     if (this._colorSums) return this._colorSums;
     check(
       this.regions,
       'NO_COLORS',
-      'the map carries no colours: ask for regions, or call map.measureColors(rgba)',
+      'the map contains no colours: request regions, or call map.measureColors(rgba)',
     );
     const { meanColor } = this.regions;
     const { areas } = this.finest;
@@ -151,7 +158,11 @@ export class LabelMap {
   }
 }
 
-/** One size of superpixels. Its regions are 0..count-1, numbered by first appearance. */
+/**
+ * One level of a map. Its regions are 0..count-1, numbered by first appearance.
+ *
+ * Methods that take a region throw a `SuperpixelMapError` with `INVALID_ARGUMENT` if the level does not have it.
+ */
 export class Level {
   /**
    * @param {LabelMap} map
@@ -164,11 +175,11 @@ export class Level {
     this.map = map;
     /** @readonly */
     this.count = count;
-    /** For each finest region the region of this level that it lies in. @readonly */
+    /** map.count: the region of this level that contains each finest region. @readonly */
     this.lut = lut;
-    /** Merges of a rank below it are done. @readonly */
+    /** This level applies the merges of a rank below it. @readonly */
     this.limit = limit;
-    /** @type {Record<string, any>} what has been asked for, made once */
+    /** @type {Record<string, any>} results that are computed once */
     this._made = {};
   }
 
@@ -183,8 +194,8 @@ export class Level {
   }
 
   /**
-   * @param {number} x pixels from the left edge, whole or not
-   * @param {number} y pixels from the top edge
+   * @param {number} x pixels from the left edge, may be fractional
+   * @param {number} y pixels from the top edge, may be fractional
    * @returns {number} the region there; -1 outside the map
    */
   regionAt(x, y) {
@@ -195,7 +206,7 @@ export class Level {
 
   /**
    * @param {number} region
-   * @returns {Int32Array} the finest regions that it is made of, ascending
+   * @returns {Int32Array} its finest regions, ascending
    */
   members(region) {
     this._checkRegion(region);
@@ -205,14 +216,14 @@ export class Level {
 
   /**
    * @param {number} region
-   * @returns {number} its area, in pixels
+   * @returns {number} its area in pixels
    */
   area(region) {
     this._checkRegion(region);
     return this.areas[region];
   }
 
-  /** Areas of all regions, in pixels. @returns {Uint32Array} */
+  /** The area of each region in pixels. @returns {Uint32Array} count */
   get areas() {
     return this._once('areas', () => {
       const { map, lut } = this;
@@ -223,29 +234,21 @@ export class Level {
     });
   }
 
-  /** x0, y0, x1, y1 of each region, x1 and y1 one past it. @returns {Int32Array} */
+  /** The bounding box of each region: x0, y0, x1, y1; x1 and y1 are exclusive. @returns {Int32Array} 4 * count */
   get boxes() {
     return this._once('boxes', () => {
       const { map, lut, count } = this;
       const boxes = new Int32Array(4 * count);
       for (let i = 0; i < count; i++) boxes.set([map.width, map.height, 0, 0], 4 * i);
-      /** @type {(region: number, x0: number, y0: number, x1: number, y1: number) => void} */
-      const grow = (region, x0, y0, x1, y1) => {
-        const at = 4 * region;
-        if (x0 < boxes[at]) boxes[at] = x0;
-        if (y0 < boxes[at + 1]) boxes[at + 1] = y0;
-        if (x1 > boxes[at + 2]) boxes[at + 2] = x1;
-        if (y1 > boxes[at + 3]) boxes[at + 3] = y1;
-      };
       if (count < map.count) {
         const fine = map.finest.boxes;
         lut.forEach((region, i) =>
-          grow(region, fine[4 * i], fine[4 * i + 1], fine[4 * i + 2], fine[4 * i + 3]),
+          grow(boxes, 4 * region, fine[4 * i], fine[4 * i + 1], fine[4 * i + 2], fine[4 * i + 3]),
         );
         return boxes;
       }
       for (let y = 0, i = 0; y < map.height; y++) {
-        for (let x = 0; x < map.width; x++, i++) grow(map.labels[i], x, y, x + 1, y + 1);
+        for (let x = 0; x < map.width; x++, i++) grow(boxes, 4 * map.labels[i], x, y, x + 1, y + 1);
       }
       return boxes;
     });
@@ -253,7 +256,7 @@ export class Level {
 
   /**
    * @param {number} region
-   * @returns {Int32Array} the regions that share a pixel's edge with it, ascending
+   * @returns {Int32Array} the regions that share a pixel edge with it, ascending
    */
   neighbours(region) {
     this._checkRegion(region);
@@ -266,7 +269,7 @@ export class Level {
 
   /**
    * @param {Int32Array} pairs of touching finest regions
-   * @returns {[Int32Array, number, Int32Array]} both directions, as `groups` takes them
+   * @returns {[Int32Array, number, Int32Array]} arguments of `groups`: pairs of this level's regions, in both directions
    */
   _symmetric(pairs) {
     const keys = [];
@@ -281,7 +284,12 @@ export class Level {
     return [Int32Array.from(keys), this.count, Int32Array.from(values)];
   }
 
-  /** Mean colour of each region in CIELAB, three values each. @returns {Float64Array} */
+  /**
+   * The mean colour of each region in CIELAB: L*, a*, b*.
+   *
+   * @returns {Float64Array} 3 * count
+   * @throws {SuperpixelMapError} `NO_COLORS`: the map contains no colours, and `measureColors` was not called
+   */
   get labColors() {
     return this._once('labColors', () => {
       const sums = new Float64Array(3 * this.count);
@@ -293,12 +301,13 @@ export class Level {
   }
 
   /**
-   * The region and those that can be reached from it through neighbours of its colour.
+   * A region, and those reached from it through neighbours of a similar colour.
    *
    * @param {number} region
-   * @param {number} threshold largest distance to its own mean colour in CIELAB (CIE 1976): 2 is just visible, 100 is
+   * @param {number} threshold largest distance to the region's mean colour in CIELAB (CIE 1976): 2 is just visible, 100 is
    *   black to white
-   * @returns {number[]}
+   * @returns {number[]} regions of this level
+   * @throws {SuperpixelMapError} `NO_COLORS`: the map contains no colours, and `measureColors` was not called
    */
   similar(region, threshold) {
     this._checkRegion(region);
@@ -315,7 +324,7 @@ export class Level {
     return found;
   }
 
-  /** The lines between the regions. */
+  /** The lines between the regions. @returns {Boundaries} */
   boundaries() {
     return this._once('boundaries', () => new Boundaries(this));
   }

@@ -1,26 +1,30 @@
-// Masks to polygons. service/superpixel_service/client/outlines.py does the same, ring for ring.
+// Masks to polygons. service/superpixel_service/client/outlines.py makes the same rings, function by function.
+
+import { grow } from './boxes.js';
 
 /**
  * A 4-connected piece of one class.
  *
  * @typedef {object} Piece
- * @property {number} id 1, 2, ... by first pixel, row by row
+ * @property {number} id 1, 2, ... in the order of first pixels, row by row
  * @property {number} value the class
  * @property {number} area pixels
- * @property {number[]} box x0, y0, x1, y1; x1 and y1 lie one past it
+ * @property {[number, number, number, number]} box x0, y0, x1, y1 in pixels; x1 and y1 are exclusive
  */
 
 /**
- * Ids of pieces by pixel, with a frame of zeros one pixel wide.
+ * The pieces of a mask.
  *
  * @typedef {object} Pieces
- * @property {Int32Array} ids (height + 2) * stride; 0 for nothing
+ * @property {Int32Array} ids (height + 2) * stride: the piece of each pixel, 0 for none; the frame of one pixel is 0
  * @property {number} stride width + 2
  * @property {Piece[]} pieces
  */
 
 /**
- * @param {import('./selection.js').Annotation} annotation
+ * Find the 4-connected pieces of all classes.
+ *
+ * @param {import('./annotation.js').Annotation} annotation
  * @returns {Pieces}
  */
 export function findPieces({ mask, width, height }) {
@@ -61,30 +65,28 @@ export function findPieces({ mask, width, height }) {
       ids[at] = final[top];
       const piece = pieces[final[top] - 1];
       piece.area++;
-      piece.box[0] = Math.min(piece.box[0], x);
-      piece.box[2] = Math.max(piece.box[2], x + 1);
-      piece.box[3] = y + 1;
+      grow(piece.box, 0, x, y, x + 1, y + 1);
     }
   }
   return { ids, stride, pieces };
 }
 
 /**
- * The outline of a piece runs along pixel edges, the piece on its right. Rings are corners x, y, x, y, ...; the first ring
- * is the outer one and begins at the piece's first pixel, the others are holes and begin at theirs.
+ * The outlines of all pieces, along pixel edges, with the piece on the right.
  *
  * @param {Pieces} found
- * @param {boolean} simple where two pixels touch by a corner only: true: rings touch there, and none passes twice (the
- *   rings of a valid polygon); false: a ring stays with its pixel, so that it can be moved inwards
- * @returns {number[][][]} rings of each piece
+ * @param {boolean} simple at a point where two pixels touch only by a corner: true: two rings touch, and no ring passes
+ *   twice, as in a valid polygon; false: the ring stays with its pixel, so that it can be moved inwards
+ * @returns {number[][][]} rings of each piece as corners x, y, x, y, ...: first the outer ring, from the piece's first pixel;
+ *   then the holes, each from its first pixel
  */
 export function traceRings({ ids, stride, pieces }, simple) {
   /** @type {number[][][]} */
   const rings = pieces.map(() => []);
-  // Directions: right, down, left, up. The pixels ahead of a corner, seen from the pixel left above it.
+  // By direction (right, down, left, up): offsets of the pixels ahead of a corner from its upper left pixel.
   const aheadLeft = [1, stride + 1, stride, 0];
   const aheadRight = [stride + 1, stride, 0, 1];
-  // Edges above pixels that have been passed: 1 to the right, 2 to the left.
+  // Upper edges of pixels that a ring passed: 1 to the right, 2 to the left.
   const passed = new Uint8Array(ids.length);
   /** @type {(id: number, x: number, y: number, direction: number) => void} */
   const trace = (id, startX, startY, start) => {
@@ -119,18 +121,18 @@ export function traceRings({ ids, stride, pieces }, simple) {
 }
 
 /**
- * Each piece's rings as one, for formats that know no holes: a bridge leads left from each hole to the next ring, and back
- * the same way.
+ * Join all rings of each piece into one, for formats without holes. A bridge leads left from each hole to the next ring and
+ * back the same way.
  *
  * @param {Pieces} found
- * @param {boolean} inside false: along pixel edges; true: through the centres of the outermost pixels, bridges too
- * @returns {number[][]} corners x, y, x, y, ... of each piece, in half pixels
+ * @param {boolean} inside false: along pixel edges; true: through the centres of the outermost pixels, also the bridges
+ * @returns {number[][]} ring of each piece: corners x, y, x, y, ... in half pixels
  */
 export function joinRings(found, inside) {
   const { ids, stride } = found;
   return traceRings(found, false).map((rings, piece) => {
     const id = piece + 1;
-    // For each hole where its bridge ends: the left edge of a pixel of the piece, in the row above the hole.
+    // The end of each hole's bridge: the left edge of a pixel of the piece, in the row above the hole.
     /** @type {Map<number, { row: number, hole: number }[]>} by x */
     const bridges = new Map();
     for (let hole = 1; hole < rings.length; hole++) {
@@ -141,7 +143,7 @@ export function joinRings(found, inside) {
       ends.push({ row: holeY - 1, hole });
       bridges.set(x, ends);
     }
-    const attached = rings.map((ring) => edgesWithBridges(ring, bridges));
+    const attached = rings.map((ring) => bridgesOn(ring, bridges));
     return emit(
       rings.map((ring) => (inside ? movedInside(ring) : ring.map((value) => 2 * value))),
       attached,
@@ -155,15 +157,15 @@ export function joinRings(found, inside) {
 /**
  * @param {number[]} ring
  * @param {Map<number, { row: number, hole: number }[]>} bridges
- * @returns {Bridge[]} those that end on this ring, in its order
+ * @returns {Bridge[]} those that end on this ring, in the order of the ring
  */
-function edgesWithBridges(ring, bridges) {
+function bridgesOn(ring, bridges) {
   /** @type {Bridge[]} */
   const found = [];
   for (let edge = 0; 2 * edge < ring.length; edge++) {
     const [x, y] = [ring[2 * edge], ring[2 * edge + 1]];
     const nextY = ring[(2 * edge + 3) % ring.length];
-    if (nextY >= y) continue; // only upwards the piece lies to the right
+    if (nextY >= y) continue; // the piece lies to the right of upward edges only
     for (const { row, hole } of bridges.get(x) ?? []) {
       if (nextY <= row && row < y) found.push({ edge, x, row, hole });
     }
@@ -172,15 +174,15 @@ function edgesWithBridges(ring, bridges) {
 }
 
 /**
- * Each corner moved by half a pixel on both axes, into the piece.
+ * Move each corner by half a pixel on both axes, into the piece.
  *
  * @param {number[]} ring
- * @returns {number[]} in half pixels: centres of pixels
+ * @returns {number[]} in half pixels: pixel centres
  */
 function movedInside(ring) {
   const size = ring.length;
   return ring.map((value, i) => {
-    // Along x by the direction of the vertical edge at this corner, along y by that of the horizontal one.
+    // The vertical edge at the corner gives the direction along x, the horizontal one that along y.
     const isX = i % 2 === 0;
     const other = isX ? i + 1 : i - 1;
     const before = ring[other] - ring[(other + size - 2) % size];
@@ -190,10 +192,12 @@ function movedInside(ring) {
 }
 
 /**
+ * Walk the outer ring, and walk each hole when its bridge is reached.
+ *
  * @param {number[][]} rings in half pixels
- * @param {Bridge[][]} attached
- * @param {number} inside half pixels that bridges lie inside
- * @returns {number[]}
+ * @param {Bridge[][]} attached bridges on each ring
+ * @param {number} inside half pixels by which bridges lie inside the piece
+ * @returns {number[]} one ring
  */
 function emit(rings, attached, inside) {
   /** @type {number[]} */
@@ -202,31 +206,27 @@ function emit(rings, attached, inside) {
   const add = (x, y) => {
     if (x !== out[out.length - 2] || y !== out[out.length - 1]) out.push(x, y);
   };
-  // Holes may hang on holes as deep as there are holes: no recursion.
+  // Holes can hang on holes to any depth, so this uses a stack, not recursion. x, y: the end of the ring's bridge.
   const stack = [{ ring: 0, corner: 0, bridge: 0, x: 0, y: 0 }];
   while (stack.length) {
     const top = stack[stack.length - 1];
     const ring = rings[top.ring];
-    if (2 * top.corner < ring.length) {
-      const bridge = attached[top.ring][top.bridge];
-      if (bridge?.edge !== top.corner - 1) {
-        add(ring[2 * top.corner], ring[2 * top.corner + 1]);
-        top.corner++;
-        continue;
-      }
-    }
     const bridge = attached[top.ring][top.bridge];
-    if (bridge) {
+    if (2 * top.corner < ring.length && bridge?.edge !== top.corner - 1) {
+      add(ring[2 * top.corner], ring[2 * top.corner + 1]);
+      top.corner++;
+    } else if (bridge) {
       top.bridge++;
       const [x, y] = [2 * bridge.x + inside, 2 * (bridge.row + 1) - inside];
       add(x, y);
       stack.push({ ring: bridge.hole, corner: 0, bridge: 0, x, y });
-      continue;
+    } else {
+      stack.pop();
+      if (stack.length) {
+        add(ring[0], ring[1]);
+        add(top.x, top.y);
+      }
     }
-    stack.pop();
-    if (!stack.length) break;
-    add(ring[0], ring[1]);
-    add(top.x, top.y);
   }
   if (out.length > 2 && out[0] === out[out.length - 2] && out[1] === out[out.length - 1]) out.length -= 2;
   return out;

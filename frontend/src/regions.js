@@ -1,11 +1,11 @@
-// Arithmetic on regions: grouping, adjacency, colour.
+// Calculations on regions: grouping, adjacency, colour.
 
 /**
- * Values by key, each once and ascending: those of key k are `items[offsets[k] .. offsets[k + 1]]`.
+ * Group values by key. The values of key k are `items[offsets[k] .. offsets[k + 1]]`: ascending, without duplicates.
  *
  * @param {Int32Array} keys 0..count-1
  * @param {number} count
- * @param {Int32Array} [values] beside the keys; without them the keys' own places
+ * @param {Int32Array} [values] one per key; if missing, the index of each key
  * @returns {{ offsets: Int32Array, items: Int32Array }}
  */
 export function groups(keys, count, values) {
@@ -32,11 +32,11 @@ export function groups(keys, count, values) {
 
 /**
  * @param {import('./map.js').LabelMap} map
- * @returns {Int32Array} pairs of finest regions that touch along a pixel's edge, each at least once
+ * @returns {Int32Array} pairs of finest regions that share a pixel edge, each at least once
  */
 export function pairsOf(map) {
   const { labels, width, height } = map;
-  const larger = new Int32Array(map.count).fill(-1); // the last pair found of each label: most come in runs
+  const larger = new Int32Array(map.count).fill(-1); // last pair of each label: most repeat at once
   /** @type {number[]} */
   const pairs = [];
   /** @type {(a: number, b: number) => void} */
@@ -56,21 +56,21 @@ export function pairsOf(map) {
   return Int32Array.from(pairs);
 }
 
-/** @param {number} byte of sRGB (IEC 61966-2-1) */
+/** @param {number} byte sRGB (IEC 61966-2-1), 0 to 255, may be fractional; the result is 0 to 1 */
 function linear(byte) {
   const value = byte / 255;
   return value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4;
 }
 
-/** @param {number} t CIE 15: the function of L*, a*, b* */
+/** @param {number} t argument of the function f in the CIELAB formulas (CIE 15) */
 function lightness(t) {
   return t > 216 / 24389 ? Math.cbrt(t) : (t * 24389) / 27 / 116 + 16 / 116;
 }
 
 /**
- * @param {Float64Array} sums R, G, B of each region
- * @param {Uint32Array} areas
- * @returns {Float64Array} L*, a*, b* of each, for the white D65
+ * @param {Float64Array} sums R, G, B sums of each region
+ * @param {Uint32Array} areas in pixels
+ * @returns {Float64Array} L*, a*, b* of each region's mean colour, for white point D65
  */
 export function toLab(sums, areas) {
   const lab = new Float64Array(sums.length);
@@ -85,7 +85,9 @@ export function toLab(sums, areas) {
 }
 
 /**
- * @param {Float64Array} lab
+ * The CIE 1976 colour difference of two regions.
+ *
+ * @param {Float64Array} lab L*, a*, b* of each region
  * @param {number} a
  * @param {number} b
  */
@@ -95,4 +97,44 @@ export function labDistance(lab, a, b) {
     lab[3 * a + 1] - lab[3 * b + 1],
     lab[3 * a + 2] - lab[3 * b + 2],
   );
+}
+
+/**
+ * @param {import('./map.js').Level} level
+ * @param {import('./runs.js').Runs} runs pixels
+ * @returns {Map<number, number>} for each region of the level that contains some of the pixels, how many
+ */
+export function regionsUnder(level, runs) {
+  const { lut, map } = level;
+  const { labels } = map;
+  const counts = new Uint32Array(level.count);
+  const found = [];
+  for (let i = 0; i < runs.length; i += 2) {
+    for (let at = runs[i], end = at + runs[i + 1]; at < end; at++) {
+      const region = lut[labels[at]];
+      if (counts[region]++ === 0) found.push(region);
+    }
+  }
+  return new Map(found.map((region) => [region, counts[region]]));
+}
+
+/**
+ * The value that all entries with the same key share.
+ *
+ * @param {Int32Array} keys
+ * @param {Uint8Array} values one per key
+ * @param {number} count keys are 0..count-1
+ * @param {number} mixed
+ * @returns {Uint8Array} count: the shared value, or `mixed` if values differ
+ */
+export function common(keys, values, count, mixed) {
+  const found = new Uint8Array(count);
+  const seen = new Uint8Array(count);
+  for (let i = 0; i < keys.length; i++) {
+    const key = keys[i];
+    if (!seen[key]) found[key] = values[i];
+    else if (found[key] !== values[i]) found[key] = mixed;
+    seen[key] = 1;
+  }
+  return found;
 }

@@ -1,49 +1,51 @@
-// The payloads of a container's sections (docs/label-map.md).
+// Parses the payloads of a container's sections (docs/label-map.md). Parsers throw `MALFORMED`.
 
 import { check, SuperpixelMapError } from './errors.js';
 
 /**
- * The merges above the map. Entry b - 1 is label b.
+ * All merges. Entry b - 1 belongs to label b.
  *
  * @typedef {object} Tree
- * @property {Int32Array} into the label below b, of the component that b's is merged into
- * @property {Int32Array} order the rank of that merge, 0..count-2
+ * @property {Int32Array} into count - 1: smallest label of the component that absorbs b's component; below b
+ * @property {Int32Array} order count - 1: rank of that merge, 0..count-2
  */
 
 /**
- * Chosen coarser levels. Entry b - 1 is label b.
+ * Stored coarser levels. Entry b - 1 belongs to label b.
  *
  * @typedef {object} Levels
- * @property {number[]} counts strictly falling
+ * @property {number[]} counts regions of each level, strictly falling
  * @property {Int32Array} into as in `Tree`
- * @property {Int32Array} level the first level in which b is no longer the smallest label of its component
+ * @property {Int32Array} level count - 1: first level in which b is not the smallest label of its component
  */
 
 /**
  * The writer's measurements of each label.
  *
  * @typedef {object} Regions
- * @property {Uint32Array} area pixels
- * @property {Uint32Array} box x0, y0, x1, y1 of each; x1 and y1 lie one past the region
- * @property {Uint32Array} centroid x, y of each, in 1/16 pixel
- * @property {Uint8Array} meanColor R, G, B of each
- * @property {Uint32Array} neighborOffsets count + 1: where each label's larger neighbours begin
- * @property {Int32Array} neighbors
+ * @property {Uint32Array} area count, in pixels
+ * @property {Uint32Array} box 4 * count: x0, y0, x1, y1; x1 and y1 are exclusive
+ * @property {Uint32Array} centroid 2 * count: x, y in 1/16 pixel
+ * @property {Uint8Array} meanColor 3 * count: R, G, B
+ * @property {Uint32Array} neighborOffsets count + 1: index of each label's first entry in `neighbors`
+ * @property {Int32Array} neighbors each label's neighbours that are larger than it, ascending
  */
 
 /**
  * @param {number} count
- * @returns {number} bytes that a label needs
+ * @returns {number} bytes per label
  */
 export function planeCount(count) {
   return Math.ceil((32 - Math.clz32(count - 1)) / 8);
 }
 
 /**
+ * Join byte planes: first the low bytes of all values, then the next bytes, ...
+ *
  * @param {Uint8Array} bytes
  * @param {number} start
- * @param {number} size values
- * @param {number} planes
+ * @param {number} size number of values
+ * @param {number} planes bytes per value
  * @returns {Uint32Array}
  */
 function fromPlanes(bytes, start, size, planes) {
@@ -55,7 +57,7 @@ function fromPlanes(bytes, start, size, planes) {
   return values;
 }
 
-/** Reads varints from the front. */
+/** Reads variable-length integers in order. */
 class Varints {
   /**
    * @param {string} name
@@ -78,19 +80,20 @@ class Varints {
     }
     let value = 0;
     for (let i = 0; i < 5; i++) {
-      check(this.at < bytes.length, 'MALFORMED', `${this.name}: ends inside its variable-length integers`);
+      check(this.at < bytes.length, 'MALFORMED', `${this.name}: ends inside its integers`);
       const byte = bytes[this.at++];
       value += (byte & 127) * 2 ** (7 * i);
       if (byte >= 128) continue;
       if (value < 2 ** 32) return value;
       break;
     }
-    throw new SuperpixelMapError('MALFORMED', `${this.name}: an integer of 2^32 or more, or over 5 bytes`);
+    throw new SuperpixelMapError('MALFORMED', `${this.name}: integer over 2^32 - 1 or 5 bytes`);
   }
 
+  /** Check that no bytes are left. */
   end() {
     const left = this.bytes.length - this.at;
-    check(left === 0, 'MALFORMED', `${this.name}: ${left} bytes are left over at its end`);
+    check(left === 0, 'MALFORMED', `${this.name}: ${left} bytes left over`);
   }
 }
 
@@ -107,7 +110,7 @@ export function parseLabels(bytes, width, height, count) {
   const tokensEnd = 4 + tokens;
   const varints = new Varints('LABL', bytes, tokensEnd);
   const labels = new Int32Array(width * height);
-  // The cuts of the row above: each x > 0 where its label is not that of x - 1.
+  // The cuts of the row above: each x > 0 whose label differs from that of x - 1.
   const cuts = new Int32Array(width);
   let cutCount = 0;
   let token = 4;
@@ -117,15 +120,15 @@ export function parseLabels(bytes, width, height, count) {
     const row = y * width;
     const above = row - width;
     /** @type {(what: string) => never} */
-    const refuse = (what) => {
+    const fail = (what) => {
       throw new SuperpixelMapError('MALFORMED', `LABL: row ${y}: ${what}`);
     };
     if (y > 0) labels.copyWithin(row, above, row);
     let end = 0;
-    let nextCut = 0; // the first cut right of `end`
+    let nextCut = 0; // index of the first cut right of `end`
     let changed = false;
     for (;;) {
-      if (token === tokensEnd) refuse('the tokens end inside it');
+      if (token === tokensEnd) fail('the tokens end inside it');
       const value = bytes[token++];
       if (value === 0) break;
       changed = true;
@@ -133,13 +136,13 @@ export function parseLabels(bytes, width, height, count) {
       if (value <= 2) {
         start = end + varints.next();
         length = varints.next() + 1;
-        if (y === 0 && start !== end) refuse('a gap, where no row above fills it');
+        if (y === 0 && start !== end) fail('gap in the first row');
         if (value === 1) {
-          if (seen === count) refuse(`more labels than the header's count of ${count}`);
+          if (seen === count) fail(`over ${count} labels`);
           label = seen++;
         } else {
           label = seen - 1 - varints.next();
-          if (label < 0) refuse('a span of a label not seen yet');
+          if (label < 0) fail('span of a new label');
         }
       } else {
         let k, fromRight;
@@ -149,28 +152,28 @@ export function parseLabels(bytes, width, height, count) {
           length = ((code >> 1) & 7) + 1;
           k = code >> 4;
         } else {
-          if (value > 4) refuse(`unknown token ${value}`);
+          if (value > 4) fail(`unknown token ${value}`);
           fromRight = value === 4;
           k = varints.next();
           length = varints.next() + 1;
         }
         while (nextCut < cutCount && cuts[nextCut] <= end) nextCut++;
-        if (nextCut + k >= cutCount) refuse('a cut that the row above does not have');
+        if (nextCut + k >= cutCount) fail('no such cut in the row above');
         const cut = cuts[nextCut + k];
         if (fromRight) {
           start = cut - length;
-          if (start < end) refuse('a span starts before the end of the previous one');
+          if (start < end) fail('spans overlap');
           label = labels[above + cut];
         } else {
           start = cut;
           label = labels[above + cut - 1];
         }
       }
-      if (start + length > width) refuse('a span ends right of the map');
+      if (start + length > width) fail('span ends right of the map');
       end = start + length;
       for (let i = row + start, stop = row + end; i < stop; i++) labels[i] = label;
     }
-    if (y === 0 && end !== width) refuse('not covered to its end');
+    if (y === 0 && end !== width) fail('is not covered');
     if (!changed) continue;
     cutCount = 0;
     let previous = labels[row];
@@ -182,13 +185,9 @@ export function parseLabels(bytes, width, height, count) {
       }
     }
   }
-  check(
-    token === tokensEnd,
-    'MALFORMED',
-    `LABL: ${tokensEnd - token} tokens are left over after the last row`,
-  );
+  check(token === tokensEnd, 'MALFORMED', `LABL: ${tokensEnd - token} bytes of tokens left over`);
   varints.end();
-  check(seen === count, 'MALFORMED', `LABL: holds ${seen} labels, but the header's count is ${count}`);
+  check(seen === count, 'MALFORMED', `LABL: holds ${seen} labels, must be ${count}`);
   return labels;
 }
 
@@ -202,11 +201,7 @@ export function parseLabels(bytes, width, height, count) {
 function parseInto(name, bytes, start, count) {
   const into = fromPlanes(bytes, start, count - 1, planeCount(count));
   for (let i = 0; i < into.length; i++) {
-    check(
-      into[i] <= i,
-      'MALFORMED',
-      `${name}: into: label ${i + 1} goes into ${into[i]}, which is not below it`,
-    );
+    check(into[i] <= i, 'MALFORMED', `${name}: into: must be below label ${i + 1}, got ${into[i]}`);
   }
   return new Int32Array(into.buffer);
 }
@@ -222,7 +217,7 @@ export function parseTree(bytes, count) {
   const seen = new Uint8Array(count);
   for (const rank of order) {
     const fresh = rank < count - 1 && seen[rank] === 0;
-    check(fresh, 'MALFORMED', `TREE: order does not hold each of 0..${count - 2} once`);
+    check(fresh, 'MALFORMED', `TREE: order must hold each of 0..${count - 2} once`);
     seen[rank] = 1;
   }
   return { into, order: new Int32Array(order.buffer) };
@@ -235,33 +230,25 @@ export function parseTree(bytes, count) {
  */
 export function parseLevels(bytes, count) {
   const number = bytes[0];
-  check(number >= 1 && number <= 32, 'MALFORMED', `LVLS: ${number} levels, must be 1 to 32`);
+  check(number >= 1 && number <= 32, 'MALFORMED', `LVLS: must hold 1 to 32 levels, got ${number}`);
   const fields = 1 + 4 * number;
   const expected = fields + (planeCount(count) + 1) * (count - 1);
-  check(
-    bytes.length === expected,
-    'MALFORMED',
-    `LVLS: ${bytes.length} bytes, ${number} levels take ${expected}`,
-  );
+  check(bytes.length === expected, 'MALFORMED', `LVLS: must be ${expected} bytes, got ${bytes.length}`);
   const view = new DataView(bytes.buffer, bytes.byteOffset);
   const counts = Array.from({ length: number }, (_, i) => view.getUint32(1 + 4 * i, true));
   const falling = counts.every((value, i) => value >= 1 && value < (i ? counts[i - 1] : count));
-  check(
-    falling,
-    'MALFORMED',
-    `LVLS: counts ${counts} do not fall strictly from below ${count} to at least 1`,
-  );
+  check(falling, 'MALFORMED', `LVLS: counts must fall from below ${count}, got ${counts}`);
   const into = parseInto('LVLS', bytes, fields, count);
   const level = Int32Array.from(bytes.subarray(expected - (count - 1)));
   const merged = new Uint32Array(number + 1);
   for (const value of level) {
-    check(value <= number, 'MALFORMED', `LVLS: a label's level is above ${number}`);
+    check(value <= number, 'MALFORMED', `LVLS: level must be at most ${number}, got ${value}`);
     merged[value]++;
   }
   let left = count;
   counts.forEach((value, i) => {
     left -= merged[i];
-    check(left === value, 'MALFORMED', `LVLS: level ${i} yields ${left} regions, not ${value}`);
+    check(left === value, 'MALFORMED', `LVLS: level ${i} has ${left} regions, must be ${value}`);
   });
   return { counts, into, level };
 }
@@ -278,7 +265,7 @@ export function parseHeights(bytes, count) {
   for (let i = 0; i < bits.length; i++) {
     const zigzag = varints.next();
     value += zigzag % 2 ? -(zigzag + 1) / 2 : zigzag / 2;
-    check(value >= 0 && value <= 0xffff, 'MALFORMED', 'hght: a value leaves 0..65535');
+    check(value >= 0 && value <= 0xffff, 'MALFORMED', 'hght: values must be 0..65535');
     bits[i] = value << 16;
   }
   varints.end();
@@ -303,12 +290,12 @@ export function parseRegions(bytes, count) {
   const fixed = 31 * count;
   const pairs = new DataView(bytes.buffer, bytes.byteOffset).getUint32(fixed, true);
   const varints = new Varints('regn', bytes, fixed + 4);
-  // Each takes a byte at least, so that the array below is no larger than what has been read.
+  // Each pair takes at least a byte, so this bounds the array below by the bytes read.
   const most = bytes.length - varints.at;
   check(
     count + pairs <= most,
     'MALFORMED',
-    `regn: ${pairs} pairs of neighbours announced, its ${most} bytes hold fewer`,
+    `regn: ${pairs} pairs of neighbours announced, but ${most} bytes left`,
   );
   const neighborOffsets = new Uint32Array(count + 1);
   const neighbors = new Int32Array(pairs);
@@ -319,18 +306,14 @@ export function parseRegions(bytes, count) {
     let previous = a;
     for (let i = 0; i < larger; i++) {
       const b = a + varints.next();
-      check(
-        b > previous,
-        'MALFORMED',
-        `regn: label ${a}: a neighbour not larger than its label, or not ascending`,
-      );
-      check(b < count, 'MALFORMED', `regn: label ${a}: a label that the map does not have`);
+      check(b > previous, 'MALFORMED', `regn: label ${a}: neighbours must ascend from above it`);
+      check(b < count, 'MALFORMED', `regn: label ${a}: neighbour must be below ${count}, got ${b}`);
       neighbors[at++] = b;
       previous = b;
     }
     neighborOffsets[a + 1] = at;
   }
-  check(at === pairs, 'MALFORMED', 'regn: fewer pairs of neighbours than announced');
+  check(at === pairs, 'MALFORMED', 'regn: fewer pairs than announced');
   varints.end();
   return {
     area: interleaved(0, 1, 4),

@@ -1,26 +1,22 @@
-// Which pixels lie in a shape: those whose centres do. Pixel (x, y) has its centre at (x + 0.5, y + 0.5).
+// The pixels in a shape: those whose centres lie in it. The centre of pixel (x, y) is (x + 0.5, y + 0.5).
 
 import { check } from './errors.js';
 
-/** @typedef {[number, number]} Point x, y in pixels from the map's top left corner, whole or not */
+/** @typedef {[number, number]} Point x, y in pixels from the map's top left corner, may be fractional */
 
-/**
- * A set of pixels as runs within rows: start (y * width + x) and length of each.
- *
- * @typedef {number[]} Runs
- */
+/** @typedef {import('./runs.js').Runs} Runs */
 
-/** A stroke never misses the pixels that its path passes through, however thin it is. */
+/** So thick that a stroke contains every pixel that its path passes through. */
 const LEAST_RADIUS = Math.SQRT1_2;
 
 /** @param {readonly Point[]} points */
-export function checkPoints(points) {
+function checkPoints(points) {
   const sound = points.length > 0 && points.every(([x, y]) => Number.isFinite(x + y));
-  check(sound, 'INVALID_ARGUMENT', 'points: must be at least one, each of two numbers');
+  check(sound, 'INVALID_ARGUMENT', 'points: must be at least one pair of numbers');
 }
 
 /**
- * Pixels of row y whose centres lie between x0 and x1.
+ * Append the pixels of row y whose centres lie between x0 and x1.
  *
  * @param {Runs} runs
  * @param {number} y
@@ -35,13 +31,14 @@ function addRun(runs, y, x0, x1, width) {
 }
 
 /**
- * A circle swept along a path.
+ * The pixels that a circle covers while it moves along a path.
  *
  * @param {readonly Point[]} points
- * @param {number} radius pixels
- * @param {number} width
- * @param {number} height
- * @returns {Runs}
+ * @param {number} radius pixels, 0 or more
+ * @param {number} width of the map
+ * @param {number} height of the map
+ * @returns {Runs} may overlap
+ * @throws {SuperpixelMapError} `INVALID_ARGUMENT`
  */
 export function stroke(points, radius, width, height) {
   checkPoints(points);
@@ -56,7 +53,7 @@ export function stroke(points, radius, width, height) {
     const dx = bx - ax;
     const dy = by - ay;
     const length = Math.hypot(dx, dy);
-    // The straight part between the two circles: its corners.
+    // Corners of the rectangle between the circles at both ends.
     const nx = length ? (-dy / length) * r : 0;
     const ny = length ? (dx / length) * r : 0;
     const corners = [
@@ -92,16 +89,17 @@ export function stroke(points, radius, width, height) {
 }
 
 /**
- * The inside of a polygon, by the even-odd rule.
+ * The pixels in a polygon, by the even-odd rule.
  *
- * @param {readonly Point[]} points
- * @param {number} width
- * @param {number} height
+ * @param {readonly Point[]} points corners; the last one is joined to the first
+ * @param {number} width of the map
+ * @param {number} height of the map
  * @returns {Runs}
+ * @throws {SuperpixelMapError} `INVALID_ARGUMENT`
  */
 export function polygon(points, width, height) {
   checkPoints(points);
-  /** @type {number[][]} crossings of each row */
+  /** @type {number[][]} x at which edges cross the centre line of each row */
   const rows = [];
   points.forEach(([ax, ay], i) => {
     const [bx, by] = points[(i + 1) % points.length];

@@ -1,4 +1,4 @@
-// The far side of decode(bytes, { worker: true }).
+// The Web Worker of decode(bytes, { worker: true }).
 
 import { readContainer } from './container.js';
 import { SuperpixelMapError } from './errors.js';

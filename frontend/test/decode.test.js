@@ -6,7 +6,7 @@ import { fromBase64, MAPS, read, readJSON } from './fixtures.js';
 
 const CODES = ['NOT_A_LABEL_MAP', 'UNSUPPORTED', 'TOO_LARGE', 'TRUNCATED', 'DAMAGED', 'MALFORMED'];
 
-/** @param {import('superpixel-map').LabelMap} map the same as tests/kernels/codec_tools.py: as_reference */
+/** @param {import('superpixel-map').LabelMap} map; returns the same as as_reference in tests/kernels/codec_tools.py */
 function asReference(map) {
   const rows = Array.from({ length: map.height }, (_, y) =>
     Array.from(map.labels.subarray(y * map.width, (y + 1) * map.width)),
@@ -42,7 +42,7 @@ function asReference(map) {
   return result;
 }
 
-test('what Python reads is read alike, what Python refuses is refused', async () => {
+test('accepts the same containers as Python, with the same contents, and rejects the same', async () => {
   const { maxPixels, cases } = readJSON('containers.json');
   const tally = { read: 0, refused: 0 };
   for (const { name, data, decoded } of cases) {
@@ -55,11 +55,11 @@ test('what Python reads is read alike, what Python refuses is refused', async ()
       assert(error instanceof SuperpixelMapError, `${name}: ${error}`);
       assert(CODES.includes(error.code), `${name}: ${error.code}`);
       assert(error.message.length > 10, name);
-      assert.equal(decoded, null, `${name} is refused, but Python reads it: ${error.message}`);
+      assert.equal(decoded, null, `${name} is rejected, but Python reads it: ${error.message}`);
       tally.refused++;
     }
     if (map) {
-      assert.notEqual(decoded, null, `${name} is read, but Python refuses it`);
+      assert.notEqual(decoded, null, `${name} is read, but Python rejects it`);
       assert.deepEqual(asReference(map), decoded, name);
       tally.read++;
     }
@@ -69,7 +69,7 @@ test('what Python reads is read alike, what Python refuses is refused', async ()
 });
 
 for (const name of MAPS) {
-  test(`${name}: labels and cuts are the engine's, bit for bit`, async () => {
+  test(`${name}: labels and cuts equal those of the engine`, async () => {
     const map = await decode(read(`maps/${name}.spx`));
     const facts = readJSON(`maps/${name}.json`);
     assert.deepEqual([map.width, map.height, map.count], [facts.width, facts.height, facts.count]);
@@ -106,7 +106,7 @@ test('each kind of error has its code', async () => {
   await assert.rejects(decode(/** @type {any} */ ('SPXL')), { code: 'INVALID_ARGUMENT' });
 });
 
-test('an ArrayBuffer, and bytes in the middle of one, are read', async () => {
+test('reads an ArrayBuffer, and a part of one', async () => {
   const bytes = read('maps/noise.spx');
   const larger = new Uint8Array(bytes.length + 7);
   larger.set(bytes, 3);
@@ -131,7 +131,7 @@ function container(width, height, member, rawBytes) {
   return bytes;
 }
 
-test('a bomb is put down after one slice of it', async () => {
+test('a gzip bomb is rejected after one slice of its output', async () => {
   const bomb = new Uint8Array(gzipSync(new Uint8Array(400_000_000), { level: 9 }));
   const started = process.memoryUsage();
   const size = 4 + 17 * 8 + 2;
@@ -142,7 +142,7 @@ test('a bomb is put down after one slice of it', async () => {
   assert(heapUsed - started.heapUsed < 40_000_000);
 });
 
-test('of 4 GB that are said, only the 20 bytes that are there are made', async () => {
+test('an announced size of 4 GB allocates no memory', async () => {
   const member = new Uint8Array(gzipSync('short'));
   const started = process.memoryUsage().arrayBuffers;
   await assert.rejects(decode(container(2 ** 14, 2 ** 14, member, 2 ** 32 - 1)), { code: 'DAMAGED' });

@@ -1,4 +1,4 @@
-// The cases of tests/frontend/export_cases.json in JavaScript: `node export-cases.js FOLDER` writes all exports of each.
+// `node export-cases.js FOLDER` writes all exports of each case in tests/frontend/export_cases.json.
 
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -22,7 +22,7 @@ function byFormula({ width, height, classes, seed, of256, cell }) {
   });
 }
 
-/** @returns {AsyncGenerator<[string, import('../src/selection.js').Annotation]>} */
+/** @returns {AsyncGenerator<[string, import('../src/annotation.js').Annotation]>} */
 async function* annotations() {
   const { classes } = table;
   for (const { name, rows } of table.masks) {

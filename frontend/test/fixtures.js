@@ -1,4 +1,4 @@
-// What the Python package wrote for these tests: `make test-frontend` makes it, and says where by SUPERPIXEL_FIXTURES.
+// Reads the files that tests/frontend/fixtures.py writes. `make test-frontend` writes them to SUPERPIXEL_FIXTURES.
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';

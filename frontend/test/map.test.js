@@ -13,7 +13,7 @@ function region(level, x, y) {
 }
 
 for (const name of MAPS) {
-  test(`${name}: areas, boxes and neighbours are Python's`, async () => {
+  test(`${name}: areas, boxes and neighbours equal those of Python`, async () => {
     const map = await loadMap(name);
     const facts = readJSON(`maps/${name}.json`);
     assert.deepEqual([...map.finest.areas], facts.areas);
@@ -26,7 +26,7 @@ for (const name of MAPS) {
   });
 }
 
-test('regions, members and areas of a level belong together', async () => {
+test('regions, members and areas of a level agree', async () => {
   const map = await loadMap('photo');
   const level = map.cut(37);
   const areas = new Uint32Array(37);
@@ -51,7 +51,7 @@ test('regions, members and areas of a level belong together', async () => {
   }
 });
 
-test('a count that the map does not hold is refused', async () => {
+test('a count that the map does not contain throws', async () => {
   const [photo, levels] = await Promise.all([loadMap('photo'), loadMap('levels')]);
   for (const count of [0, -1, photo.count + 1, 2.5, NaN]) {
     assert.throws(() => photo.cut(count), { code: 'NO_SUCH_LEVEL' });
@@ -60,8 +60,8 @@ test('a count that the map does not hold is refused', async () => {
   assert.equal(levels.cut(50).count, 50);
 });
 
-/** @param {Level} level @returns {Set<string>} all edges of pixels between two regions */
-function edgesBySight(level) {
+/** @param {Level} level @returns {Set<string>} all pixel edges between two regions, pixel by pixel */
+function edgesPixelByPixel(level) {
   const { width, height } = level.map;
   const edges = new Set();
   for (let y = 0; y < height; y++) {
@@ -78,7 +78,7 @@ function edgesOf(segments) {
   const edges = new Set();
   for (let i = 0; i < segments.length; i += 4) {
     const [x0, y0, x1, y1] = segments.subarray(i, i + 4);
-    assert((x0 === x1) !== (y0 === y1), 'straight, and of some length');
+    assert((x0 === x1) !== (y0 === y1), 'straight, and longer than 0');
     for (let x = x0; x < x1; x++) edges.add(`${x} ${y0} ${x + 1} ${y0}`);
     for (let y = y0; y < y1; y++) edges.add(`${x0} ${y} ${x0} ${y + 1}`);
   }
@@ -86,12 +86,12 @@ function edgesOf(segments) {
 }
 
 for (const name of ['levels', 'noise', 'single', 'line']) {
-  test(`${name}: segments are the edges between regions, each once and as long as they go`, async () => {
+  test(`${name}: segments cover all edges between regions once, each as long as possible`, async () => {
     const map = await loadMap(name);
     for (const count of new Set([1, 7, 50, map.count])) {
       if (count > map.count || (map.levels && count === 1)) continue;
       const { segments } = map.cut(count).boundaries();
-      const expected = edgesBySight(map.cut(count));
+      const expected = edgesPixelByPixel(map.cut(count));
       assert.deepEqual(edgesOf(segments), expected);
       let length = 0;
       const ends = new Set();
@@ -100,7 +100,7 @@ for (const name of ['levels', 'noise', 'single', 'line']) {
         length += x1 - x0 + y1 - y0;
         const way = x0 === x1 ? 'v' : 'h';
         for (const end of [`${way} ${x0} ${y0}`, `${way} ${x1} ${y1}`]) {
-          assert(!ends.has(end), `two segments meet at ${end} and go the same way`);
+          assert(!ends.has(end), `two segments in the same direction meet at ${end}`);
           ends.add(end);
         }
       }
@@ -109,12 +109,12 @@ for (const name of ['levels', 'noise', 'single', 'line']) {
   });
 }
 
-test('segments of a box are those between the pixels that it touches', async () => {
+test('segments of a box lie between the pixels that it touches', async () => {
   const map = await loadMap('noise');
   const level = map.cut(60);
   const boundaries = level.boundaries();
   const inBox = [...edgesOf(boundaries.segmentsIn(9.5, 4, 30.2, 21.9))].sort();
-  const expected = [...edgesBySight(level)].filter((edge) => {
+  const expected = [...edgesPixelByPixel(level)].filter((edge) => {
     const [x0, y0, x1, y1] = edge.split(' ').map(Number);
     return x0 === x1 ? x0 > 9 && x0 < 31 && y0 >= 4 && y1 <= 22 : y0 > 4 && y0 < 22 && x0 >= 9 && x1 <= 31;
   });
@@ -133,8 +133,8 @@ test('the SVG path draws the segments', async () => {
   assert.deepEqual(drawn, [...boundaries.segments]);
 });
 
-/** @param {Level} level @param {import('../src/boundaries.js').View} view */
-function rasterBySight(level, view) {
+/** @param {Level} level @param {import('../src/view.js').View} view */
+function rasterPixelByPixel(level, view) {
   const { map } = level;
   /** @type {(i: number, j: number) => number} */
   const seen = (i, j) => {
@@ -149,7 +149,7 @@ function rasterBySight(level, view) {
   });
 }
 
-test('lines of any view, drawn at once and again, are where the picture changes its region', async () => {
+test('raster marks changes of region in any view, in the first drawing and later ones', async () => {
   for (const name of ['noise', 'levels', 'line', 'single']) {
     const map = await loadMap(name);
     const counts = map.levels ? [200, 150, 7] : [1, 2, 31, map.count - 1, map.count];
@@ -168,7 +168,11 @@ test('lines of any view, drawn at once and again, are where the picture changes 
       fc.property(view, few, (shown, levels) => {
         for (const count of levels) {
           const level = map.cut(count);
-          assert.deepEqual(level.boundaries().raster(shown), rasterBySight(level, shown), `count ${count}`);
+          assert.deepEqual(
+            level.boundaries().raster(shown),
+            rasterPixelByPixel(level, shown),
+            `count ${count}`,
+          );
         }
       }),
       { numRuns: 120, seed: 6 },
@@ -176,12 +180,12 @@ test('lines of any view, drawn at once and again, are where the picture changes 
   }
 });
 
-test('a whole map is drawn pixel by pixel, and paint leaves the rest alone', async () => {
+test('raster defaults to the whole map, and paint keeps other pixels', async () => {
   const map = await loadMap('noise');
   const view = { x: 0, y: 0, scale: 1, width: map.width, height: map.height };
   const level = map.cut(40);
   const mask = level.boundaries().raster();
-  assert.deepEqual(mask, rasterBySight(level, view));
+  assert.deepEqual(mask, rasterPixelByPixel(level, view));
   const picture = new Uint8ClampedArray(4 * mask.length).fill(9);
   level.boundaries().paint(picture, view, [1, 2, 3, 4]);
   mask.forEach((line, i) => {
@@ -193,7 +197,7 @@ test('a whole map is drawn pixel by pixel, and paint leaves the rest alone', asy
   assert.throws(() => level.boundaries().raster({ ...view, scale: 0 }), { code: 'INVALID_ARGUMENT' });
 });
 
-test('colours are measured from the image, or are those that the map carries', async () => {
+test('colours measured in the image are close to those in the map', async () => {
   const [carried, measured] = [await loadMap('photo'), await loadMap('photo')];
   measured.measureColors(read('maps/photo.rgba'));
   const [a, b] = [carried.cut(50).labColors, measured.cut(50).labColors];
@@ -201,9 +205,9 @@ test('colours are measured from the image, or are those that the map carries', a
   assert.throws(() => measured.measureColors(new Uint8Array(4)), { code: 'OTHER_MAP' });
 });
 
-test('CIELAB of colours that are known', async () => {
+test('CIELAB of known colours', async () => {
   const { toLab } = await import('../src/regions.js');
-  /** @type {[number[], number[]][]} sRGB and L*, a*, b* (D65), as colour pickers give them */
+  /** @type {[number[], number[]][]} sRGB and L*, a*, b* (D65) from colour pickers */
   const known = [
     [
       [255, 255, 255],
@@ -243,7 +247,7 @@ test('CIELAB of colours that are known', async () => {
   }
 });
 
-test('similar regions are reached through similar ones', async () => {
+test('similar finds regions reached through similar ones', async () => {
   const map = await loadMap('photo');
   const level = map.cut(300);
   const lab = level.labColors;
@@ -251,7 +255,7 @@ test('similar regions are reached through similar ones', async () => {
     const found = new Set(level.similar(120, threshold));
     /** @type {(i: number) => boolean} */
     const near = (i) => Math.hypot(...[0, 1, 2].map((c) => lab[3 * i + c] - lab[3 * 120 + c])) <= threshold;
-    // The same by growing over all regions until nothing changes.
+    // Reference: grow over all regions until nothing changes.
     const grown = new Set([120]);
     for (let before = -1; before !== grown.size;) {
       before = grown.size;
@@ -263,7 +267,7 @@ test('similar regions are reached through similar ones', async () => {
   assert.equal(level.similar(120, 200).length, 300);
 });
 
-test('the fingerprint is of the labels', async () => {
+test('the fingerprint depends on the labels', async () => {
   const [a, b, c] = await Promise.all([loadMap('photo'), loadMap('photo'), loadMap('noise')]);
   assert.equal(a.fingerprint, b.fingerprint);
   assert.notEqual(a.fingerprint, c.fingerprint);

@@ -1,4 +1,4 @@
-// The examples of README.md, run in their order as one program.
+// Runs the examples of README.md in order, as one program.
 
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -8,7 +8,7 @@ import { test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { read } from './fixtures.js';
 
-test('README.md shows what works', async () => {
+test('the examples of README.md work', async () => {
   const text = readFileSync(new URL('../README.md', import.meta.url), 'utf8');
   const blocks = [...text.matchAll(/^```js\n(.*?)^```$/gms)].map(([, code]) => code);
   assert(blocks.length >= 10);
@@ -30,7 +30,7 @@ test('README.md shows what works', async () => {
   });
   const shown = await import(pathToFileURL(file).href);
 
-  // What the comments say.
+  // The results that the comments in README.md promise.
   assert.equal(shown.map.width, 512);
   assert.equal(shown.level.lut[shown.map.labels[0]], 0);
   await assert.rejects(async () => (await import(index)).decode(shown.bytes.slice(0, 1000)), {

@@ -4,7 +4,7 @@ import { Worker as Thread } from 'node:worker_threads';
 import { decode } from 'superpixel-map';
 import { MAPS, read } from './fixtures.js';
 
-// Node has no Web Worker: a thread that looks like one from both sides.
+// Node has no Web Worker. A thread with the same interface on both sides replaces it.
 const INSIDE = `
   const { parentPort, workerData } = require('node:worker_threads');
   globalThis.self = globalThis;
@@ -53,7 +53,7 @@ async function withWorker(worker, run) {
   }
 }
 
-test('a worker reads the same, one map after the other', () =>
+test('a worker reads the same maps, one after the other', () =>
   withWorker(WebWorker, async () => {
     for (const name of MAPS) {
       const bytes = read(`maps/${name}.spx`);
@@ -61,12 +61,12 @@ test('a worker reads the same, one map after the other', () =>
       assert.deepEqual(there, here);
     }
     assert.deepEqual([started, running], [1, 1]);
-    // Side by side there are two, and one is kept.
+    // Two calls at once start a second worker; one stays.
     await Promise.all([0, 1].map(() => decode(read('maps/noise.spx'), { worker: true })));
     assert.deepEqual([started, running], [2, 1]);
   }));
 
-test('a worker refuses the same, and goes on with the next', () =>
+test('a worker rejects the same maps, and then reads the next', () =>
   withWorker(WebWorker, async () => {
     const bytes = read('maps/photo.spx');
     await assert.rejects(decode(bytes.subarray(0, 1000), { worker: true }), {
@@ -78,7 +78,7 @@ test('a worker refuses the same, and goes on with the next', () =>
     assert.deepEqual([started, running], [2, 1]);
   }));
 
-test('reading in a worker is given up by a signal', () =>
+test('a signal stops reading in a worker', () =>
   withWorker(WebWorker, async () => {
     const abort = new AbortController();
     const reading = decode(read('maps/photo.spx'), { worker: true, signal: abort.signal });
@@ -87,10 +87,10 @@ test('reading in a worker is given up by a signal', () =>
     await assert.rejects(decode(read('maps/photo.spx'), { worker: true, signal: abort.signal }), {
       message: 'enough',
     });
-    assert.equal(running, 0, 'it may be amid a large map');
+    assert.equal(running, 0, 'an aborted worker is terminated');
   }));
 
-test('a worker that dies, or is not there, is an error', async () => {
+test('a failed or missing worker is an error', async () => {
   class Broken extends WebWorker {
     /** @param {unknown} _message */
     postMessage(_message) {

@@ -1,9 +1,9 @@
-// The page of test_chromium.py: what a browser makes of the fixtures, sent back to the server.
+// The page of test_chromium.py: reads the fixtures in a browser, and sends the results to the server.
 
 import { decode, Selection, SuperpixelMapError, toIndexedPNG } from '/src/index.js';
 
 const get = async (path) => (await fetch(path)).arrayBuffer();
-const result = { wrong: [], read: 0, refused: 0 };
+const result = { wrong: [], read: 0, rejected: 0 };
 
 async function verdicts() {
   const { maxPixels, cases } = JSON.parse(new TextDecoder().decode(await get('/fixtures/containers.json')));
@@ -14,19 +14,19 @@ async function verdicts() {
       result.read++;
       if (decoded?.labels.flat().join() !== labels.join()) result.wrong.push(`${name}: read`);
     } catch (error) {
-      result.refused++;
+      result.rejected++;
       if (decoded || !(error instanceof SuperpixelMapError)) result.wrong.push(`${name}: ${error}`);
     }
   }
 }
 
-async function aMap() {
+async function oneMap() {
   const bytes = new Uint8Array(await get('/fixtures/maps/photo.spx'));
   const [map, inWorker] = [await decode(bytes), await decode(bytes, { worker: true })];
   result.sameInWorker = map.labels.join() === inWorker.labels.join() && map.fingerprint === inWorker.fingerprint;
   result.workerError = await decode(bytes.subarray(0, 99), { worker: true }).catch((error) => error.code);
 
-  // Lines as a path on a canvas: whatever is drawn lies along the segments.
+  // The path drawn on a canvas must cover exactly the pixels along the segments.
   const boundaries = map.cut(60).boundaries();
   const canvas = new OffscreenCanvas(512, 512);
   const context = canvas.getContext('2d');
@@ -56,7 +56,7 @@ async function aMap() {
 
 try {
   await verdicts();
-  await aMap();
+  await oneMap();
 } catch (error) {
   result.failed = String(error?.stack ?? error);
 }

@@ -1,4 +1,4 @@
-"""What the tests of the front-end share."""
+"""Fixtures of the tests of the npm package."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ FRONTEND = ROOT / "frontend"
 
 @pytest.fixture(scope="session")
 def fixtures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What Python knows and JavaScript must agree with."""
+    """Folder of files that Python wrote, and that JavaScript must agree with: see fixtures.py."""
     folder = tmp_path_factory.mktemp("fixtures")
     made.write(folder)
     return folder

@@ -1,4 +1,4 @@
-"""The cases of export_cases.json in Python."""
+"""The cases of export_cases.json as annotations, and their exports by Python."""
 
 import json
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ def annotations(fixtures: Path) -> Iterator[tuple[str, Annotation]]:
         label_map = codec.decode((fixtures / "maps" / f"{case['map']}.spx").read_bytes())
         count = case["count"] or label_map.count
         chosen = {one: range(value, count, case["every"]) for value, one in enumerate(CLASSES)}
-        if case["every"] < len(CLASSES):  # no region is of the last class
+        if case["every"] < len(CLASSES):  # no region has the last class
             chosen[CLASSES[-1]] = range(0)
         yield case["name"], Annotation.of_regions(label_map, count, chosen)
 

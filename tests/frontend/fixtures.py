@@ -1,8 +1,9 @@
-"""What Python knows and the JavaScript must agree with, written as files for the tests in frontend/test.
+"""Writes files that JavaScript must agree with, for the tests in frontend/test.
 
 `python -m tests.frontend.fixtures FOLDER` writes:
-    containers.json   label maps, sound, malformed and mutated, each with what the Python decoder makes of it
-    maps/NAME.spx     maps of the engine; NAME.labels its labels (int32), NAME.json its cuts, regions, heights
+    containers.json   valid, malformed and mutated label maps, each with the result of the Python decoder
+    maps/NAME.spx     maps of the engine; NAME.labels: labels (int32); NAME.json: cuts, regions, heights;
+                      NAME.rgba: the image
 """
 
 import base64
@@ -30,7 +31,7 @@ MUTATIONS = 3000
 
 
 def containers() -> Iterator[tuple[str, bytes]]:
-    """Every malformed container of the codec's own tests, and more of the kind."""
+    """The malformed containers of the codec's tests, and truncated ones."""
     for name, (data, _) in refusals.CONTAINERS.items():
         yield f"container: {name}", data
     for name, (payload, _) in refusals.LABELS.items():
@@ -49,7 +50,7 @@ def containers() -> Iterator[tuple[str, bytes]]:
 
 
 def odd_members() -> Iterator[tuple[bytes, str]]:
-    """Payloads whose gzip framing is unusual: some are sound, most are not."""
+    """Payloads with unusual gzip framing: a few are valid, most are not."""
     raw = refusals.LABL_PAYLOAD
     member = refusals.MEMBER
     body, trailer = member[10:-8], member[-8:]
@@ -83,7 +84,7 @@ def odd_members() -> Iterator[tuple[bytes, str]]:
 
 
 def verdict(data: bytes) -> dict[str, Any] | None:
-    """The decoded map as lists; None where it is refused."""
+    """The decoded map as lists; None if the decoder rejects it."""
     try:
         return as_reference(codec.decode(data, max_pixels=MAX_PIXELS))
     except InvalidLabelMap:
@@ -91,11 +92,11 @@ def verdict(data: bytes) -> dict[str, Any] | None:
 
 
 def write_containers(folder: Path) -> None:
-    """containers.json."""
+    """Write containers.json."""
     rng = random.Random(20)
-    sound = samples()
+    valid = samples()
     cases = list(containers())
-    cases += [(f"mutation {i}", mutate(rng, rng.choice(sound), sound)) for i in range(MUTATIONS)]
+    cases += [(f"mutation {i}", mutate(rng, rng.choice(valid), valid)) for i in range(MUTATIONS)]
     rows = [
         {"name": name, "data": base64.b64encode(data).decode(), "decoded": verdict(data)}
         for name, data in cases
@@ -111,7 +112,7 @@ def write_map(
     levels: tuple[int, ...] = (),
     compactness: float = 10.0,
 ) -> None:
-    """One map of the engine with everything there is to know about it."""
+    """Write a map of the engine, with its labels, cuts and regions."""
     hierarchy = segment(image, SegmentParams(compactness=compactness))
     count = hierarchy.base_count if count is None else count
     spx = hierarchy.encode(count, include_hierarchy=not levels, include_regions=True, levels=levels)
@@ -137,7 +138,7 @@ def write_map(
 
 
 def neighbors_of(label_map: codec.LabelMap) -> dict[str, list[list[int]]]:
-    """By count, the neighbours of each region, found anew on the pixels."""
+    """By count, the neighbours of each region, computed from the pixels."""
     result = {}
     for count in {label_map.count, *(c for c in (2, 17, 100) if label_map.tree and c < label_map.count)}:
         labels = label_map.labels_at(count)
@@ -152,7 +153,7 @@ def neighbors_of(label_map: codec.LabelMap) -> dict[str, list[list[int]]]:
 
 
 def write(folder: Path) -> None:
-    """All fixtures."""
+    """Write all fixtures."""
     (folder / "maps").mkdir(parents=True, exist_ok=True)
     write_containers(folder)
     photo = np.asarray(Image.open(PHOTOS / "astronaut.jpg"))

@@ -1,7 +1,8 @@
-"""Load exports with the tools that they are for, and compare them with the masks, pixel for pixel.
+"""Load exports with the tools that read these formats, and compare every pixel with the mask.
 
-Run by `.venv-frontend`, which knows nothing of this project: `load_exports.py FOLDER`, where each of its
-folders holds the exports of one annotation and `mask.npy`. Prints what was compared; any difference ends it.
+`.venv-frontend/bin/python load_exports.py FOLDER`: each folder in FOLDER contains `mask.npy` and the exports
+of one annotation. Prints how many objects were compared, and fails at the first difference. The environment
+does not contain this project.
 """
 
 import ast
@@ -22,7 +23,7 @@ from pycocotools.coco import COCO
 
 
 def functions_of(module: str, *names: str) -> dict:
-    """Functions of Ultralytics as they stand in its sources: the package itself wants all of PyTorch."""
+    """Functions from the sources of Ultralytics. Importing the package would need PyTorch."""
     package = importlib.util.find_spec("ultralytics")
     path = Path(package.submodule_search_locations[0], *module.split(".")).with_suffix(".py")
     tree = ast.parse(path.read_text())
@@ -63,7 +64,7 @@ def as_label_studio(folder: Path, mask: np.ndarray, classes: list[str]) -> int:
         assert set(np.unique(layer)) <= {0, 255}
         assert not seen[layer == 255].any()
         seen[layer == 255] = value
-        # Its own encoder writes the same bytes.
+        # The encoder of label-studio-sdk writes the same bytes.
         if mask.size < 20_000:
             assert brush.mask2rle(np.where(mask == value, 255, 0)) == result["value"]["rle"]
     assert np.array_equal(seen, mask)
@@ -93,19 +94,19 @@ def as_geojson(folder: Path, mask: np.ndarray) -> int:
 
 
 def as_yolo(folder: Path, mask: np.ndarray) -> int:
-    """As Ultralytics reads a label file, stretches its outlines and draws them on an image of full size."""
+    """Read the labels as Ultralytics does: resample the outlines, and draw them at full size."""
     height, width = mask.shape
     size = np.array([width, height], np.float32)
     lines = (folder / "yolo.txt").read_text().splitlines()
     rows = [np.array(line.split(), np.float32) for line in lines]
     segments = [row[1:].reshape(-1, 2) for row in rows]
-    for part in (False, True):
+    for resample in (False, True):
         seen = np.zeros_like(mask)
         for row, segment in zip(rows, segments, strict=True):
             assert ((segment >= 0) & (segment <= 1)).all()
             points = segment.copy()
-            if part:
-                # To 1000 points as is usual there, or so many that its own points stay.
+            if resample:
+                # To 1000 points, the default of Ultralytics, or more if the outline has more.
                 (points,) = resample_segments([points], n=max(1000, len(points) + 1))
             piece = polygon2mask((height, width), [(points * size).ravel()]) == 1
             assert not seen[piece].any(), "two lines on one pixel"

@@ -1,4 +1,4 @@
-"""What a backend may export: regions of any level, or a selection that the front-end has kept."""
+"""Annotations of a backend: from regions of any level, or from a stored selection of the npm package."""
 
 import json
 import subprocess
@@ -23,7 +23,7 @@ def label_map(fixtures: Path) -> codec.LabelMap:
     return codec.decode((fixtures / "maps" / "photo.spx").read_bytes())
 
 
-def test_regions_of_a_hierarchy_and_of_a_map_are_the_same(label_map: codec.LabelMap) -> None:
+def test_hierarchy_and_map_give_the_same_annotation(label_map: codec.LabelMap) -> None:
     hierarchy = segment(PHOTO)
     chosen = {CAT: [3, 5], DOG: [7]}
     labels = hierarchy.cut(40)
@@ -40,17 +40,17 @@ def test_regions_of_a_hierarchy_and_of_a_map_are_the_same(label_map: codec.Label
     [
         ({CAT: [40]}, "cat: region 40, must be from 0 to 39"),
         ({CAT: [-1]}, "cat: region -1, must be from 0 to 39"),
-        ({CAT: [1, 2], DOG: [2]}, "dog: region 2 is of another class, too"),
+        ({CAT: [1, 2], DOG: [2]}, "dog: region 2 has another class, too"),
     ],
 )
-def test_regions_that_cannot_be_are_refused(
+def test_invalid_regions_are_rejected(
     label_map: codec.LabelMap, chosen: dict[Class, list[int]], message: str
 ) -> None:
     with pytest.raises(InvalidParameter, match=message):
         Annotation.of_regions(label_map, 40, chosen)
 
 
-def test_masks_and_colors_that_cannot_be_are_refused() -> None:
+def test_invalid_masks_and_colors_are_rejected() -> None:
     with pytest.raises(InvalidParameter, match="color: must be #rrggbb, got 'red'"):
         Class("cat", "red")
     for mask in (np.zeros((2, 2)), np.zeros(4, np.uint8), np.zeros((0, 3), np.uint8)):
@@ -60,7 +60,7 @@ def test_masks_and_colors_that_cannot_be_are_refused() -> None:
         Annotation(np.full((2, 2), 2, np.uint8), (CAT,))
 
 
-KEEP = """
+STORE = """
 import { Selection, toYOLO } from 'superpixel-map';
 import { loadMap } from './test/fixtures.js';
 const map = await loadMap('photo');
@@ -74,33 +74,31 @@ if (process.argv[1] !== 'empty') {
   }
 }
 const { mask } = selection.annotation();
-console.log(JSON.stringify({ kept: selection, mask: [...mask], yolo: toYOLO(selection.annotation()) }));
+console.log(JSON.stringify({ selection, mask: [...mask], yolo: toYOLO(selection.annotation()) }));
 """
 
 
-def kept(fixtures: Path, how: str) -> dict[str, Any]:
-    done: subprocess.CompletedProcess[str] = node(fixtures, "--input-type=module", "--eval", KEEP, how)
+def stored(fixtures: Path, how: str) -> dict[str, Any]:
+    done: subprocess.CompletedProcess[str] = node(fixtures, "--input-type=module", "--eval", STORE, how)
     assert done.returncode == 0, done.stderr
     result: dict[str, Any] = json.loads(done.stdout)
     return result
 
 
 @pytest.mark.parametrize("how", ["painted", "regions", "empty"])
-def test_a_selection_kept_by_the_front_end_is_read(
-    fixtures: Path, label_map: codec.LabelMap, how: str
-) -> None:
-    result = kept(fixtures, how)
-    annotation = Annotation.of_selection(label_map, result["kept"])
+def test_a_stored_selection_is_read(fixtures: Path, label_map: codec.LabelMap, how: str) -> None:
+    result = stored(fixtures, how)
+    annotation = Annotation.of_selection(label_map, result["selection"])
     assert annotation.mask.ravel().tolist() == result["mask"]
     assert annotation.classes == (CAT, DOG)
     assert to_yolo(annotation) == result["yolo"]
     assert set(result["mask"]) == ({0} if how == "empty" else {0, 1, 2})
 
 
-def test_a_selection_of_another_map_or_a_damaged_one_is_refused(
+def test_a_selection_of_another_map_or_a_damaged_one_is_rejected(
     fixtures: Path, label_map: codec.LabelMap
 ) -> None:
-    data = kept(fixtures, "painted")["kept"]
+    data = stored(fixtures, "painted")["selection"]
     other = codec.decode((fixtures / "maps" / "other.spx").read_bytes())
     with pytest.raises(InvalidParameter, match="made on another map"):
         Annotation.of_selection(other, data)
@@ -128,7 +126,7 @@ def test_a_selection_of_another_map_or_a_damaged_one_is_refused(
             Annotation.of_selection(label_map, {**data, **damage})
 
 
-def test_fingerprints_are_of_labels() -> None:
+def test_the_fingerprint_depends_on_the_labels() -> None:
     labels = np.arange(12, dtype=np.int32).reshape(3, 4)
     assert fingerprint(labels) == fingerprint(labels.copy()) != fingerprint(labels[::-1])
     assert fingerprint(np.zeros((1, 1), np.int32)) == "00000001"

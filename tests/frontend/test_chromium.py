@@ -1,4 +1,4 @@
-"""The package in a real browser, served with a strict Content-Security-Policy."""
+"""The package in Chromium, under a strict Content-Security-Policy."""
 
 import http.server
 import json
@@ -60,7 +60,7 @@ def test_in_chromium(fixtures: Path, tmp_path: Path) -> None:
             browser.wait(timeout=30)
             server.shutdown()
     assert result.pop("read") > 200
-    assert result.pop("refused") > 2000
+    assert result.pop("rejected") > 2000
     assert result == {
         "wrong": [],
         "sameInWorker": True,

@@ -1,4 +1,4 @@
-"""Exports: JavaScript and Python write the same, and the tools that they are for read the very pixels."""
+"""Exports: both languages write the same bytes, and the tools for these formats read the same pixels."""
 
 import io
 import json
@@ -29,7 +29,9 @@ def cases(fixtures: Path) -> list[tuple[str, Annotation]]:
     return list(annotations(fixtures))
 
 
-def test_both_languages_write_the_same(by_javascript: Path, cases: list[tuple[str, Annotation]]) -> None:
+def test_both_languages_write_the_same_bytes(
+    by_javascript: Path, cases: list[tuple[str, Annotation]]
+) -> None:
     assert len(list(by_javascript.iterdir())) == len(cases) > 30
     for number, (name, annotation) in enumerate(cases):
         folder = by_javascript / str(number)
@@ -37,7 +39,7 @@ def test_both_languages_write_the_same(by_javascript: Path, cases: list[tuple[st
         for file, data in exported(annotation).items():
             theirs = (folder / file).read_bytes()
             if file.endswith(".png"):
-                # Deflate may differ between platforms.
+                # Compression may differ between platforms.
                 mine, image = (Image.open(io.BytesIO(one)) for one in (data, theirs))
                 assert np.array_equal(np.asarray(mine), np.asarray(image)), (name, file)
                 used = 3 * (1 + len(annotation.classes))
@@ -46,7 +48,7 @@ def test_both_languages_write_the_same(by_javascript: Path, cases: list[tuple[st
                 assert theirs == data, (name, file)
 
 
-def test_the_tools_read_the_very_pixels(by_javascript: Path, cases: list[tuple[str, Annotation]]) -> None:
+def test_tools_read_the_same_pixels(by_javascript: Path, cases: list[tuple[str, Annotation]]) -> None:
     assert TOOLS.exists(), ".venv-frontend is missing: run `make frontend-install`"
     (by_javascript / "table.json").write_text(json.dumps(TABLE))
     for number, (_, annotation) in enumerate(cases):

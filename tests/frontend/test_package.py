@@ -1,15 +1,24 @@
-"""The npm package: its own tests under Node, its size, and the lock file."""
+"""The npm package: its tests under Node, its size, its installation, and the lock file."""
 
 import gzip
 import json
+import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
 from tests.frontend.conftest import FRONTEND, node
 
+USE = """
+import { decode } from 'superpixel-map';
+import { readFileSync } from 'node:fs';
+const map = await decode(readFileSync(process.env.MAP));
+console.log(map.width, map.height, map.cut(7).count);
+"""
 
-def test_under_nodes_test_runner(fixtures: Path) -> None:
+
+def test_tests_pass_under_node(fixtures: Path) -> None:
     files = sorted(path.relative_to(FRONTEND) for path in (FRONTEND / "test").glob("*.test.js"))
     done = node(fixtures, "--test", "--test-reporter=tap", *files)
     assert done.returncode == 0, done.stdout[-20_000:] + done.stderr
@@ -17,17 +26,17 @@ def test_under_nodes_test_runner(fixtures: Path) -> None:
     assert int(counts["pass"]) == int(counts["tests"]) > 45, counts
 
 
-def test_the_published_package(fixtures: Path, tmp_path: Path) -> None:
+def test_built_package_works_and_is_small(fixtures: Path, tmp_path: Path) -> None:
     built = node(fixtures, "build.js")
     assert built.returncode == 0, built.stdout + built.stderr
     dist = FRONTEND / "dist"
     code = b"".join(path.read_bytes() for path in sorted((dist / "src").glob("*.js")))
-    # Code only, unminified: its comments are in the types.
+    # Code without comments, not minified.
     assert len(gzip.compress(code)) <= 20_000
     package = json.loads((dist / "package.json").read_text())
     assert not {"dependencies", "devDependencies", "scripts"} & package.keys()
 
-    # Away from the sources it reads a map, and TypeScript finds its types.
+    # In a folder of its own it reads a map, and TypeScript finds its types.
     modules = tmp_path / "node_modules"
     modules.mkdir()
     (modules / "superpixel-map").symlink_to(dist)
@@ -65,5 +74,37 @@ def test_the_published_package(fixtures: Path, tmp_path: Path) -> None:
     assert (used.returncode, used.stdout) == (0, "512 512 7\n"), used.stderr
 
 
-def test_the_lock_file_names_no_place_to_fetch_from() -> None:
+def test_install_commands_of_the_readme_work(fixtures: Path, tmp_path: Path) -> None:
+    install = (FRONTEND / "README.md").read_text().split("## Install")[1].split("\n## ")[0]
+    linked, build, built = re.findall(r"^```sh\n(.*?)^```$", install, re.MULTILINE | re.DOTALL)
+    checkout, app = tmp_path / "superpixel-service", tmp_path / "app"
+    leave_out = shutil.ignore_patterns("node_modules", "dist")
+    shutil.copytree(FRONTEND, checkout / "frontend", ignore=leave_out)
+    shutil.copy(FRONTEND.parent / "LICENSE", checkout)
+    # `make frontend-install` ran the same npm ci.
+    (checkout / "frontend" / "node_modules").symlink_to(FRONTEND / "node_modules")
+    assert build.splitlines()[0] == "npm ci"
+    app.mkdir()
+    (app / "use.mjs").write_text(USE)
+    for command, folder in [
+        (linked, app),
+        ("node use.mjs", app),
+        (build.removeprefix("npm ci\n"), checkout / "frontend"),
+        (built, app),
+        ("node use.mjs", app),
+        ("test -f node_modules/superpixel-map/src/index.d.ts", app),
+    ]:
+        done = subprocess.run(
+            ["bash", "-euc", command],
+            cwd=folder,
+            env={**os.environ, "npm_config_offline": "true", "MAP": str(fixtures / "maps" / "photo.spx")},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert done.returncode == 0, (command, done.stdout, done.stderr)
+        assert "use.mjs" not in command or done.stdout == "512 512 7\n"
+
+
+def test_lock_file_contains_no_addresses() -> None:
     assert '"resolved"' not in (FRONTEND / "package-lock.json").read_text()

@@ -1,4 +1,4 @@
-"""What has been chosen, in the formats that others read; frontend/src/exports.js makes the same of the same.
+"""Exports of an annotation. frontend/src/exports.js writes the same bytes, function by function.
 
 ```
 chosen = {Class("cat", "#e6194b"): [17, 18], Class("dog", "#3cb44b"): [40]}
@@ -24,15 +24,19 @@ from superpixel_service.client.outlines import Piece, Ring, find_pieces, join_ri
 from superpixel_service.client.segmentation import Segmentation
 
 MAX_CLASSES = 254
+"""Largest number of classes. A class value is 1 to 254; 0 is no class."""
 
 
 @dataclass(frozen=True, slots=True)
 class Class:
-    """What regions and pixels are chosen as.
+    """A class that regions and pixels can have.
 
     Attributes:
-        name: what people call it.
+        name: for people.
         color: `#rrggbb`.
+
+    Raises:
+        InvalidParameter: `color` has another form.
     """
 
     name: str
@@ -45,11 +49,14 @@ class Class:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Annotation:
-    """A class for each pixel.
+    """A class per pixel.
 
     Attributes:
-        mask: (height, width) uint8: 0 for nothing, else 1 + the place of the class in `classes`.
-        classes: at most 254.
+        mask: (height, width) uint8: 0 for no class, else 1 + the index of the class in `classes`.
+        classes: at most `MAX_CLASSES`.
+
+    Raises:
+        InvalidParameter: the mask has another shape or type, or `classes` does not cover its values.
     """
 
     mask: NDArray[np.uint8]
@@ -61,7 +68,9 @@ class Annotation:
                 "mask", f"must be (height, width) uint8, got {self.mask.shape} {self.mask.dtype}"
             )
         if len(self.classes) > MAX_CLASSES or self.mask.max() > len(self.classes):
-            raise InvalidParameter("classes", f"{len(self.classes)} do not cover the mask, or are over 254")
+            raise InvalidParameter(
+                "classes", f"{len(self.classes)} do not cover the mask, or are over {MAX_CLASSES}"
+            )
 
     @classmethod
     def of_regions(
@@ -70,16 +79,16 @@ class Annotation:
         count: int,
         chosen: Mapping[Class, Iterable[int]],
     ) -> Self:
-        """Chosen regions of one level.
+        """Make an annotation from regions of one level.
 
         Args:
-            source: what holds that level.
-            count: how many superpixels the level has.
-            chosen: regions of the level, 0 to count - 1, for each class.
+            source: contains the level.
+            count: number of superpixels of the level.
+            chosen: regions of each class, 0 to count - 1. Class values follow its order.
 
         Raises:
-            InvalidParameter: the source does not hold the level, a region is not one of it, or is of two
-                classes.
+            InvalidParameter: the source does not contain the level, the level does not have a region, or a
+                region has two classes.
         """
         labels = source.cut(count) if isinstance(source, Hierarchy) else source.labels_at(count)
         value_of = np.zeros(count, np.uint8)
@@ -90,20 +99,20 @@ class Annotation:
                         "chosen", f"{one.name}: region {region}, must be from 0 to {count - 1}"
                     )
                 if value_of[region] not in (0, value):
-                    raise InvalidParameter("chosen", f"{one.name}: region {region} is of another class, too")
+                    raise InvalidParameter("chosen", f"{one.name}: region {region} has another class, too")
                 value_of[region] = value
         return cls(value_of[labels], tuple(chosen))
 
     @classmethod
     def of_selection(cls, label_map: codec.LabelMap, data: Mapping[str, Any]) -> Self:
-        """A selection as the front-end keeps it.
+        """Make an annotation from a selection of the npm package.
 
         Args:
-            label_map: the map that it was made on.
-            data: the JSON of `Selection.toJSON` in frontend/.
+            label_map: the map that the selection was made on.
+            data: the parsed JSON of `Selection.toJSON` (frontend/src/serialise.js).
 
         Raises:
-            InvalidParameter: it is damaged, or was made on another map.
+            InvalidParameter: the selection is damaged, or was made on another map.
         """
         if data.get("format") != "superpixel-selection" or data.get("version") != 1:
             raise InvalidParameter("selection", "must be a superpixel-selection of version 1")
@@ -123,13 +132,18 @@ class Annotation:
 
 
 def fingerprint(labels: NDArray[np.int32]) -> str:
-    """The same for label maps, (height, width), with the same labels: eight hexadecimal digits."""
+    """`LabelMap.fingerprint` of the npm package: eight hexadecimal digits, the same for the same labels.
+
+    Args:
+        labels: (height, width) int32.
+    """
     flat = labels.ravel().astype(np.uint32)
     place = np.arange(flat.size, dtype=np.uint32) * np.uint32(0x9E3779B1) | np.uint32(1)
     return f"{int(((flat + np.uint32(1)) * place).sum(dtype=np.uint64)) % 2**32:08x}"
 
 
 def _from_runs(runs: list[int], size: int, most: int) -> NDArray[np.uint8]:
+    """Values 0 to `most`, from value and length of each run. Raises ValueError if the runs are damaged."""
     values, lengths = np.array(runs, np.int64).reshape(-1, 2).T
     if np.any((values < 0) | (values > most)) or np.any(lengths < 1) or lengths.sum() != size:
         raise ValueError
@@ -137,7 +151,7 @@ def _from_runs(runs: list[int], size: int, most: int) -> NDArray[np.uint8]:
 
 
 def to_indexed_png(annotation: Annotation) -> bytes:
-    """An indexed PNG of 8 bits: each pixel's value is its class; the palette has the classes' colours."""
+    """An 8-bit indexed PNG. The pixel value is the class; the palette holds the colours of the classes."""
     image = Image.fromarray(annotation.mask).convert("L")
     image.putpalette(
         [0, 0, 0, *(byte for one in annotation.classes for byte in bytes.fromhex(one.color[1:]))]
@@ -157,15 +171,15 @@ def to_coco(
 ) -> dict[str, Any]:
     """A COCO data set of one image, ready for JSON.
 
-    Polygons are corners of pixels, and exact under pycocotools; a hole is joined to its outer ring by a
-    bridge of no width, for COCO has no holes.
+    Polygon points are pixel corners, and pycocotools reads exactly the same pixels. COCO has no holes: a
+    bridge of width 0 joins each hole to its outer ring.
 
     Args:
-        annotation: what is chosen.
+        annotation: a class per pixel.
         file_name: of the image.
         image_id: of the image.
-        rle: masks as compressed run lengths instead of polygons.
-        split: an annotation for each connected piece, or one for each class.
+        rle: True: masks as compressed run lengths; False: polygons.
+        split: True: an annotation per 4-connected piece; False: one per class.
     """
     mask = annotation.mask
     height, width = mask.shape
@@ -177,9 +191,7 @@ def to_coco(
     annotations = []
     for number, group in enumerate(groups, 1):
         first = group[0]
-        boxes = np.array([piece.box for piece in group])
-        x0, y0 = boxes[:, :2].min(axis=0).tolist()
-        x1, y1 = boxes[:, 2:].max(axis=0).tolist()
+        x0, y0, x1, y1 = _box_around(group)
         segmentation: Any = [polygons[piece.id - 1] for piece in group] if not rle else None
         if rle:
             part = (slice(y0, y1), slice(x0, x1))
@@ -211,8 +223,22 @@ def _by_class(pieces: list[Piece]) -> list[list[Piece]]:
     return [groups[value] for value in sorted(groups)]
 
 
+def _box_around(pieces: list[Piece]) -> list[int]:
+    boxes = np.array([piece.box for piece in pieces])
+    box: list[int] = [*boxes[:, :2].min(axis=0).tolist(), *boxes[:, 2:].max(axis=0).tolist()]
+    return box
+
+
 def _column_runs(inside: NDArray[np.bool_], x0: int, y0: int, width: int, height: int) -> list[int]:
-    """COCO's runs: down the columns from the left, outside and inside by turns."""
+    """COCO's run lengths: column by column from the left, alternately outside and inside.
+
+    Args:
+        inside: the pixels of a box; no pixel outside the box is inside.
+        x0: left column of the box.
+        y0: top row of the box.
+        width: of the image.
+        height: of the image.
+    """
     columns = np.zeros((inside.shape[1], height), bool)
     columns[:, y0 : y0 + inside.shape[0]] = inside.T
     flat = columns.ravel()
@@ -222,7 +248,10 @@ def _column_runs(inside: NDArray[np.bool_], x0: int, y0: int, width: int, height
 
 
 def _compressed(runs: list[int]) -> str:
-    """COCO's run lengths as text: differences to the run before the last, five bits a character."""
+    """COCO's run lengths as text.
+
+    Differences to the run before the last, five bits per character, lowest bits first.
+    """
     out = []
     for i, run in enumerate(runs):
         value = run - runs[i - 2] if i > 2 else run
@@ -238,10 +267,10 @@ def _compressed(runs: list[int]) -> str:
 def to_label_studio(
     annotation: Annotation, *, from_name: str = "tag", to_name: str = "image"
 ) -> list[dict[str, Any]]:
-    """Results of a Label Studio annotation or prediction: one brush mask for each class.
+    """Results of a Label Studio annotation or prediction: one brush mask per class.
 
     Args:
-        annotation: what is chosen.
+        annotation: a class per pixel.
         from_name: name of the BrushLabels tag.
         to_name: name of the Image tag.
     """
@@ -268,7 +297,14 @@ def to_label_studio(
 
 
 def _brush_rle(inside: NDArray[np.bool_]) -> list[int]:
-    """Label Studio's run lengths (of thi.ng/rle-pack), of a picture of four equal channels, 255 inside."""
+    """Label Studio's run lengths (thi.ng/rle-pack) of a picture with four equal channels: 255 inside, else 0.
+
+    Args:
+        inside: (height * width,) the pixels of the class.
+
+    Returns:
+        Bytes.
+    """
     sizes = (3, 4, 8, 16)  # bits of a run's length
     bits = [f"{4 * inside.size:032b}", f"{7:05b}", *(f"{size - 1:04b}" for size in sizes)]
     starts = np.flatnonzero(np.diff(inside, prepend=~inside[:1]))
@@ -282,15 +318,15 @@ def _brush_rle(inside: NDArray[np.bool_]) -> list[int]:
             bits.append(f"1{index:02b}{run - 1:0{sizes[index]}b}{word}")
             left -= run
     text = "".join(bits)
-    # A whole byte of zeros where nothing is left to fill: label-studio-sdk writes the same bytes.
+    # At a byte boundary this adds a zero byte, as label-studio-sdk does.
     text += "0" * (8 - len(text) % 8)
     return np.packbits(np.frombuffer(text.encode(), np.uint8) - ord("0")).tolist()
 
 
 def to_geojson(annotation: Annotation) -> dict[str, Any]:
-    """GeoJSON: for each class its polygons with holes, along pixel edges.
+    """GeoJSON: a MultiPolygon with holes per class, along pixel edges.
 
-    (0, 0) is the image's top left corner, and y goes down.
+    (0, 0) is the image's top left corner, y points down.
     """
     ids, pieces = find_pieces(annotation.mask)
     rings = trace_rings(ids, len(pieces), simple=True)
@@ -298,7 +334,7 @@ def to_geojson(annotation: Annotation) -> dict[str, Any]:
     for group in _by_class(pieces):
         value = group[0].value
         one = annotation.classes[value - 1]
-        polygons = [[_closed(ring) for ring in rings[piece.id - 1]] for piece in group]
+        polygons = [[_closed_ring(ring) for ring in rings[piece.id - 1]] for piece in group]
         area = sum(piece.area for piece in group)
         features.append(
             {
@@ -311,23 +347,23 @@ def to_geojson(annotation: Annotation) -> dict[str, Any]:
     return {"type": "FeatureCollection", "features": features}
 
 
-def _closed(ring: Ring) -> list[list[int]]:
+def _closed_ring(ring: Ring) -> list[list[int]]:
     points = [list(point) for point in zip(ring[::2], ring[1::2], strict=True)]
     return [*points, points[0]]
 
 
 def to_yolo(annotation: Annotation) -> str:
-    """Labels for YOLO segmentation: a line for each connected piece.
+    """YOLO segmentation labels: a line per 4-connected piece.
 
-    A piece's class is counted from 0; its outline goes through the centres of its outermost pixels, as shares
-    of width and height. Exact where a polygon's own pixels are drawn with it, as cv2.fillPoly does in
-    Ultralytics.
+    It holds the class, counted from 0, and the piece's outline through the centres of its outermost pixels,
+    as fractions of width and height. A reader that also fills the outline's own pixels gets exactly the same
+    pixels; Ultralytics does so with cv2.fillPoly.
     """
     height, width = annotation.mask.shape
     ids, pieces = find_pieces(annotation.mask)
     lines = []
     for piece, ring in zip(pieces, join_rings(ids, len(pieces), inside=True), strict=True):
-        # A line needs three points.
+        # A YOLO polygon needs three points.
         while len(ring) < 6:
             ring += ring[-2:]
         shares = [_share(value, height if at % 2 else width) for at, value in enumerate(ring)]
@@ -336,6 +372,6 @@ def to_yolo(annotation: Annotation) -> str:
 
 
 def _share(half_pixels: int, size: int) -> str:
-    """half_pixels / (2 * size) to six places, rounded half up."""
+    """half_pixels / (2 * size) to six decimal places, rounded half up."""
     millionths = (half_pixels * 10**6 + size) // (2 * size)
     return f"{millionths // 10**6}.{millionths % 10**6:06d}"

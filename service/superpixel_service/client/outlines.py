@@ -1,4 +1,4 @@
-"""Masks to polygons. frontend/src/outlines.js does the same, ring for ring."""
+"""Masks to polygons. frontend/src/outlines.js makes the same rings, function by function."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Ring = list[int]
-"""Corners x, y, x, y, ...; the last one is joined to the first."""
+"""Corners x, y, x, y, ...; the last corner is joined to the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,10 +14,10 @@ class Piece:
     """A 4-connected piece of one class.
 
     Attributes:
-        id: 1, 2, ... by first pixel, row by row.
+        id: 1, 2, ... in the order of first pixels, row by row.
         value: the class.
         area: pixels.
-        box: x0, y0, x1, y1 in pixels; x1 and y1 lie one past the piece.
+        box: x0, y0, x1, y1 in pixels; x1 and y1 are exclusive.
     """
 
     id: int
@@ -27,16 +27,17 @@ class Piece:
 
 
 def find_pieces(mask: NDArray[np.uint8]) -> tuple[NDArray[np.int32], list[Piece]]:
-    """The pieces of all classes.
+    """Find the 4-connected pieces of all classes.
 
     Args:
-        mask: (height, width), 0 for nothing.
+        mask: (height, width) uint8, 0 for no class.
 
     Returns:
-        (height + 2, width + 2) int32: ids of pieces inside a frame of zeros; and the pieces.
+        (height + 2, width + 2) int32: the piece of each pixel, 0 for none, with a frame of zeros; and the
+        pieces.
     """
     height, width = mask.shape
-    # Runs of one class within a row, in raster order; those that touch a run of their class above are united.
+    # Runs of one class within a row, in raster order. Runs of the same class that touch are united below.
     starts = np.ones((height, width), bool)
     starts[:, 1:] = mask[:, 1:] != mask[:, :-1]
     run_of = (np.cumsum(starts) - 1).reshape(height, width)
@@ -79,24 +80,26 @@ def find_pieces(mask: NDArray[np.uint8]) -> tuple[NDArray[np.int32], list[Piece]
 
 
 def trace_rings(ids: NDArray[np.int32], number: int, *, simple: bool) -> list[list[Ring]]:
-    """The outlines of all pieces, along pixel edges, each piece on its outline's right.
+    """The outlines of all pieces, along pixel edges, with the piece on the right.
 
     Args:
-        ids: as `find_pieces` gives them.
-        number: how many pieces there are.
-        simple: where two pixels touch by a corner only: True: rings touch there, and none passes twice (the
-            rings of a valid polygon); False: a ring stays with its pixel, so that it can be moved inwards.
+        ids: from `find_pieces`.
+        number: of pieces.
+        simple: at a point where two pixels touch only by a corner: True: two rings touch, and no ring passes
+            twice, as in a valid polygon; False: the ring stays with its pixel, so that it can be moved
+            inwards.
 
     Returns:
-        Rings of each piece: first the outer one, from the piece's first pixel; then holes, from theirs.
+        Rings of each piece: first the outer ring, from the piece's first pixel; then the holes, each from its
+        first pixel.
     """
     stride = ids.shape[1]
     flat: list[int] = ids.ravel().tolist()
     rings: list[list[Ring]] = [[] for _ in range(number)]
-    # Directions: right, down, left, up. The pixels ahead of a corner, seen from the pixel left above it.
+    # By direction (right, down, left, up): offsets of the pixels ahead of a corner from its upper left pixel.
     ahead_left = (1, stride + 1, stride, 0)
     ahead_right = (stride + 1, stride, 0, 1)
-    # Edges above pixels that have been passed, to the right and to the left.
+    # Upper edges of pixels that a ring passed: to the right, to the left.
     passed = (bytearray(len(flat)), bytearray(len(flat)))
 
     def trace(piece: int, start_x: int, start_y: int, start: int) -> None:
@@ -146,21 +149,21 @@ class _Bridge:
 
 
 def join_rings(ids: NDArray[np.int32], number: int, *, inside: bool) -> list[Ring]:
-    """Each piece's rings as one, for formats that know no holes.
+    """Join all rings of each piece into one, for formats without holes.
 
-    A bridge leads left from each hole to the next ring, and back the same way.
+    A bridge leads left from each hole to the next ring and back the same way.
 
     Args:
-        ids: as `find_pieces` gives them.
-        number: how many pieces there are.
-        inside: False: along pixel edges; True: through the centres of the outermost pixels, bridges too.
+        ids: from `find_pieces`.
+        number: of pieces.
+        inside: False: along pixel edges; True: through the centres of the outermost pixels, also the bridges.
 
     Returns:
-        A ring for each piece, in half pixels.
+        The ring of each piece, in half pixels.
     """
     joined = []
     for piece, rings in enumerate(trace_rings(ids, number, simple=False), 1):
-        # For each hole where its bridge ends: the left edge of a pixel of the piece, in the row above it.
+        # The end of each hole's bridge, by x: the left edge of a piece pixel in the row above the hole.
         bridges: dict[int, list[tuple[int, int]]] = {}
         for hole, ring in enumerate(rings[1:], 1):
             hole_x, hole_y = ring[:2]
@@ -173,21 +176,22 @@ def join_rings(ids: NDArray[np.int32], number: int, *, inside: bool) -> list[Rin
 
 
 def _bridges_on(ring: Ring, bridges: dict[int, list[tuple[int, int]]]) -> list[_Bridge]:
+    """The bridges that end on this ring, in the order of the ring."""
     found = []
     for edge, (x, y) in enumerate(zip(ring[::2], ring[1::2], strict=True)):
         next_y = ring[(2 * edge + 3) % len(ring)]
-        # Only upwards the piece lies to the right.
+        # The piece lies to the right of upward edges only.
         if next_y < y:
             found += [_Bridge(edge, x, row, hole) for row, hole in bridges.get(x, ()) if next_y <= row < y]
     return sorted(found, key=lambda bridge: (bridge.edge, -bridge.row, bridge.hole))
 
 
 def _moved_inside(ring: Ring) -> Ring:
-    """Each corner moved by half a pixel on both axes, into the piece; in half pixels."""
+    """Move each corner by half a pixel on both axes, into the piece; in half pixels: pixel centres."""
     size = len(ring)
     moved = []
     for i, value in enumerate(ring):
-        # Along x by the direction of the vertical edge at this corner, along y by that of the horizontal one.
+        # The vertical edge at the corner gives the direction along x, the horizontal one that along y.
         other = i + 1 if i % 2 == 0 else i - 1
         before = ring[other] - ring[(other - 2) % size]
         after = ring[(other + 2) % size] - ring[other]
@@ -197,14 +201,21 @@ def _moved_inside(ring: Ring) -> Ring:
 
 
 def _emit(rings: list[Ring], attached: list[list[_Bridge]], inside: int) -> Ring:
+    """Walk the outer ring, and walk each hole when its bridge is reached.
+
+    Args:
+        rings: in half pixels.
+        attached: bridges on each ring.
+        inside: half pixels by which bridges lie inside the piece.
+    """
     out: Ring = []
 
     def add(x: int, y: int) -> None:
         if out[-2:] != [x, y]:
             out.extend((x, y))
 
-    # Ring, its next corner, its next bridge, where to go back to. Holes may hang on holes as deep as there
-    # are holes: no recursion.
+    # Ring, next corner, next bridge, and x, y of the end of the ring's bridge. Holes can hang on holes to any
+    # depth, so this uses a stack, not recursion.
     stack = [[0, 0, 0, 0, 0]]
     while stack:
         top = stack[-1]

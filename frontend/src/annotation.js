@@ -1,0 +1,22 @@
+// What exports read.
+
+/**
+ * A class that regions and pixels can have.
+ *
+ * @typedef {object} Class
+ * @property {string} name
+ * @property {string} color `#rrggbb`
+ */
+
+/**
+ * A class per pixel.
+ *
+ * @typedef {object} Annotation
+ * @property {number} width pixels
+ * @property {number} height pixels
+ * @property {Uint8Array} mask height * width: 0 for no class, else 1 + the index of the class in `classes`
+ * @property {Class[]} classes at most `MAX_CLASSES`
+ */
+
+/** Largest number of classes. A class value is 1 to 254; 0 is no class. */
+export const MAX_CLASSES = 254;

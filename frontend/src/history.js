@@ -1,0 +1,225 @@
+// The undo history. A step stores only the values that it changed.
+
+import { grow } from './boxes.js';
+import { check } from './errors.js';
+
+/** @typedef {import('./map.js').LabelMap} LabelMap */
+/** @typedef {import('./runs.js').Runs} Runs */
+
+/**
+ * Changes of one array: start, length, value before, value after of each run.
+ *
+ * @typedef {number[]} Changes
+ */
+
+/**
+ * One undo step.
+ *
+ * @typedef {object} Step
+ * @property {Changes} regions changes of `Selection.regions`
+ * @property {Changes} pixels changes of `Selection.pixels`
+ * @property {{ from: State, to: State }} [maps] set if the step changed the map
+ * @property {{ at: number, class: import('./annotation.js').Class }} [removed] set if the step removed a class: its value,
+ *   and the class itself
+ */
+
+/**
+ * The whole state on one map.
+ *
+ * @typedef {object} State
+ * @property {LabelMap} map
+ * @property {Uint8Array} regions
+ * @property {Uint8Array | null} pixels
+ */
+
+/**
+ * Undo and redo steps, the next one last: plain data for JSON.
+ *
+ * @typedef {object} History
+ * @property {Step[]} done steps to undo
+ * @property {Step[]} undone steps to redo
+ */
+
+/** The steps of one selection. The selection itself applies them. */
+export class UndoHistory {
+  constructor() {
+    /** @type {Step[]} */
+    this.done = [];
+    /** @type {Step[]} */
+    this.undone = [];
+    /** The step between `begin` and `close`. @type {Step | null} */
+    this.open = null;
+  }
+
+  begin() {
+    this.checkClosed('begin');
+    this.open = { regions: [], pixels: [] };
+  }
+
+  /**
+   * @param {string} method the caller's name, for the error text
+   * @returns {Step} the step since `begin`
+   */
+  close(method) {
+    const step = this.open;
+    check(step, 'INVALID_ARGUMENT', `${method}: call begin() first`);
+    this.open = null;
+    return step;
+  }
+
+  /** @param {string} method the caller's name, for the error text */
+  checkClosed(method) {
+    check(!this.open, 'INVALID_ARGUMENT', `${method}: call end() or cancel() first`);
+  }
+
+  /**
+   * Append a step that was just done, or merge it into the open one. A new step clears the redo list.
+   *
+   * @param {Step} step
+   */
+  add(step) {
+    if (isEmpty(step)) return;
+    if (this.open) {
+      for (const part of step.regions) this.open.regions.push(part);
+      for (const part of step.pixels) this.open.pixels.push(part);
+    } else {
+      this.done.push(step);
+      this.undone = [];
+    }
+  }
+
+  /**
+   * Move the next step to the other list.
+   *
+   * @param {boolean} back true: undo; false: redo
+   * @returns {Step | undefined} the step, for the caller to apply
+   */
+  take(back) {
+    this.checkClosed('undo, redo');
+    const step = (back ? this.done : this.undone).pop();
+    if (step) (back ? this.undone : this.done).push(step);
+    return step;
+  }
+
+  /**
+   * The latest steps as plain data. A step that changed the map, and all before it, are left out.
+   *
+   * @param {number} most largest number of numbers in all steps together
+   * @returns {History}
+   */
+  latest(most) {
+    /** @param {Step[]} steps */
+    const fitting = (steps) => {
+      let first = steps.length;
+      while (first > 0 && !steps[first - 1].maps) {
+        const { regions, pixels } = steps[first - 1];
+        most -= regions.length + pixels.length + 4;
+        if (most < 0) break;
+        first--;
+      }
+      return steps.slice(first);
+    };
+    return { done: fitting(this.done), undone: fitting(this.undone) };
+  }
+
+  /**
+   * Replace all steps by those that `latest` returned.
+   *
+   * @param {History} history untrusted
+   * @param {LabelMap} map
+   * @throws {SuperpixelMapError} `INVALID_SELECTION`: a step is damaged
+   */
+  restore(history, map) {
+    this.done = checkedSteps(history.done, map);
+    this.undone = checkedSteps(history.undone, map);
+  }
+}
+
+/** @param {Step} step */
+function isEmpty({ regions, pixels, maps, removed }) {
+  return !(regions.length || pixels.length || maps || removed);
+}
+
+/**
+ * @param {Step[]} steps untrusted
+ * @param {LabelMap} map
+ */
+function checkedSteps(steps, { count, labels }) {
+  /** @type {(changes: Changes, size: number) => boolean} */
+  const fit = (changes, size) =>
+    Array.isArray(changes) &&
+    changes.length % 4 === 0 &&
+    changes.every((value, i) => value >= 0 && value <= [size, size - changes[i - 1], 255, 255][i % 4]);
+  const valid =
+    Array.isArray(steps) &&
+    steps.every((step) => fit(step?.regions, count) && fit(step.pixels, labels.length) && !step.maps);
+  check(valid, 'INVALID_SELECTION', 'history: is damaged');
+  return steps.slice();
+}
+
+/**
+ * @param {Step} step
+ * @param {LabelMap} map after the step
+ * @returns {import('./boxes.js').Box | null} the part of the map that the step changed
+ */
+export function boxOf(step, map) {
+  const { width, height } = map;
+  if (isEmpty(step)) return null;
+  const { regions, pixels } = step;
+  if (step.maps || step.removed) return { x0: 0, y0: 0, x1: width, y1: height };
+  const box = [width, height, 0, 0];
+  const boxes = regions.length ? map.finest.boxes : [];
+  for (let i = 0; i < regions.length; i += 4) {
+    for (let at = 4 * regions[i], end = at + 4 * regions[i + 1]; at < end; at += 4) {
+      grow(box, 0, boxes[at], boxes[at + 1], boxes[at + 2], boxes[at + 3]);
+    }
+  }
+  for (let i = 0; i < pixels.length; i += 4) {
+    const [y, x] = [Math.floor(pixels[i] / width), pixels[i] % width];
+    const right = x + pixels[i + 1]; // beyond the width if the run continues in the next row
+    grow(box, 0, right > width ? 0 : x, y, Math.min(right, width), y + Math.ceil(right / width));
+  }
+  const [x0, y0, x1, y1] = box;
+  return { x0, y0, x1, y1 };
+}
+
+/**
+ * Set runs of an array to one value.
+ *
+ * @param {Uint8Array} values
+ * @param {Runs} runs
+ * @param {number} value
+ * @returns {Changes} of the entries that had another value
+ */
+export function write(values, runs, value) {
+  /** @type {Changes} */
+  const changes = [];
+  for (let i = 0; i < runs.length; i += 2) {
+    for (let at = runs[i], end = at + runs[i + 1]; at < end;) {
+      const before = values[at];
+      const start = at;
+      while (at < end && values[at] === before) at++;
+      const last = changes.length - 4;
+      if (before === value) continue;
+      if (changes[last] + changes[last + 1] === start && changes[last + 2] === before)
+        changes[last + 1] += at - start;
+      else changes.push(start, at - start, before, value);
+    }
+    values.fill(value, runs[i], runs[i] + runs[i + 1]);
+  }
+  return changes;
+}
+
+/**
+ * Undo or redo changes of an array.
+ *
+ * @param {Uint8Array} values
+ * @param {Changes} changes
+ * @param {boolean} back true: undo; false: redo
+ */
+export function replay(values, changes, back) {
+  for (let i = 0; i < changes.length; i += 4) {
+    const at = back ? changes.length - 4 - i : i; // undo runs backwards: a step may have changed an entry twice
+    values.fill(changes[at + (back ? 2 : 3)], changes[at], changes[at] + changes[at + 1]);
+  }
+}
