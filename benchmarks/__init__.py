@@ -1,4 +1,4 @@
-"""How good, how fast and how small the superpixels are, measured beside other implementations.
+"""Quality, speed and size of the superpixels, compared with other implementations.
 
-`python -m benchmarks` runs every part; README.md says how to run and read them.
+`python -m benchmarks` runs the benchmarks; README.md says how to run and read them.
 """

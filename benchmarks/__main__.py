@@ -1,4 +1,4 @@
-"""Every part of the benchmarks: tables to the terminal, figures and plots to a folder, goals at the end."""
+"""Run the benchmarks: tables to the terminal, figures and plots to a folder, all goals at the end."""
 
 import argparse
 import importlib
@@ -8,17 +8,17 @@ from pathlib import Path
 from benchmarks.data import add_data_arguments
 from benchmarks.report import read_goals, say, say_goals
 
-# Each is a module with main(arguments), which takes --data, --json and --plots.
+# Each is a module with main(arguments), which accepts --data, --json and --plots.
 PARTS = ("label_map", "speed", "service", "throughput", "latency", "quality", "effort")
 
 
 def main() -> None:
-    """Run the parts one after the other; the exit status is 0 also where goals are missed."""
+    """Run the chosen parts in turn. The exit status is 0 even if goals are missed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     add_data_arguments(parser)
-    parser.add_argument("--out", type=Path, default=Path("build/bench"), help="(default: %(default)s)")
+    parser.add_argument("--out", type=Path, default=Path("build/bench"), help="folder (default: %(default)s)")
     parser.add_argument(
-        "--parts", nargs="+", choices=PARTS, default=PARTS, metavar="PART", help=f"of {', '.join(PARTS)}"
+        "--parts", nargs="+", choices=PARTS, default=PARTS, metavar="PART", help=f"default: {' '.join(PARTS)}"
     )
     options = parser.parse_args()
     for part in options.parts:

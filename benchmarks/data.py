@@ -1,7 +1,8 @@
-"""The photographs that the benchmarks run on, and the people's segmentations of some of them."""
+"""The photographs of the benchmarks, and people's segmentations of them."""
 
 import argparse
 import importlib
+import io
 import itertools
 import os
 from collections.abc import Iterator
@@ -33,19 +34,19 @@ class Photograph:
 
     @cached_property
     def image(self) -> Pixels:
-        """(height, width, 3) RGB."""
+        """RGB, (height, width, 3)."""
         return load_rgb(self.folder / "images" / f"{self.name}.jpg")
 
     @cached_property
     def truths(self) -> list[Labels]:
-        """Every person's segmentation, compact."""
+        """The segmentation of each person, with compact labels."""
         loadmat = importlib.import_module("scipy.io").loadmat
         people = loadmat(self.folder / "ground-truth" / f"{self.name}.mat")["groundTruth"][0]
         return [compact(person["Segmentation"][0, 0]) for person in people]
 
 
 def add_data_arguments(parser: argparse.ArgumentParser, *, every: int | None = None) -> None:
-    """Add `--data` and, where a default for it is given, `--every`."""
+    """Add `--data`, and `--every` if its default is given."""
     default = Path(os.environ.get(DATA_VARIABLE) or ROOT / DEFAULT_DATA)
     parser.add_argument(
         "--data",
@@ -59,12 +60,12 @@ def add_data_arguments(parser: argparse.ArgumentParser, *, every: int | None = N
             type=int,
             default=every,
             metavar="N",
-            help="take every Nth photograph by name, from the first (default: %(default)s)",
+            help="use every Nth photograph in the order of names, from the first (default: %(default)s)",
         )
 
 
 def photographs(folder: Path, every: int = 1) -> list[Photograph]:
-    """Every `every`th photograph by name, from the first."""
+    """Return every Nth photograph in the order of names, from the first."""
     names = sorted(path.stem for path in (folder / "images").glob("*.jpg"))
     if not names:
         raise SystemExit(f"no photographs in {folder / 'images'}: give --data or set ${DATA_VARIABLE}")
@@ -72,15 +73,23 @@ def photographs(folder: Path, every: int = 1) -> list[Photograph]:
 
 
 def load_rgb(path: Path) -> Pixels:
-    """(height, width, 3) RGB of an image file."""
+    """Read an image file as RGB, (height, width, 3)."""
     with Image.open(path) as image:
         return np.array(image.convert("RGB"))
 
 
-def mosaic(folder: Path, width: int, height: int) -> Pixels:
-    """(height, width, 3): the folder's photographs side by side at their own resolution, upright ones turned.
+def as_jpeg(image: Pixels) -> bytes:
+    """Return (height, width, 3) RGB as a JPEG file of quality 90."""
+    out = io.BytesIO()
+    Image.fromarray(image).save(out, "JPEG", quality=90)
+    return out.getvalue()
 
-    Scaled-up photographs would be smoother than what cameras take, and so easier; this keeps the detail.
+
+def mosaic(folder: Path, width: int, height: int) -> Pixels:
+    """Return (height, width, 3) RGB: the folder's photographs side by side at their own resolution.
+
+    Upright photographs are transposed. Scaled-up photographs would be smoother than a camera's, and so easier
+    to segment; a mosaic keeps the detail.
     """
     tiles = (_lying(photo.image) for photo in itertools.cycle(photographs(folder)))
     out = np.empty((height, width, 3), np.uint8)
@@ -93,7 +102,7 @@ def mosaic(folder: Path, width: int, height: int) -> Pixels:
 
 
 def scaled_samples(width: int, height: int) -> Iterator[Pixels]:
-    """scikit-image's `SAMPLES`, scaled to the size."""
+    """Yield the `SAMPLES` of scikit-image, scaled to the size."""
     samples = importlib.import_module("skimage.data")
     for name in SAMPLES:
         image = Image.fromarray(getattr(samples, name)())

@@ -1,7 +1,7 @@
-"""The CUDA engine on this machine's GPU: whole calls, stages, several threads, and beside the C++ engine.
+"""Speed of the CUDA engine on this machine's GPU: whole calls, stages, threads; compared with the C++ engine.
 
-The sample photograph is scaled to the usual sizes. What a stage moves is counted from its kernels' arguments
-(each array once a pass), and compared with what a copy within the device's memory reaches in this run.
+The sample photograph is scaled to the usual sizes. The bytes that a stage moves are counted from its kernels'
+arguments (each array once per pass). Their rate is compared with that of a copy within the device's memory.
 """
 
 import threading
@@ -29,24 +29,24 @@ SETTINGS = Settings(compactness=10.0)
 WARM_UP = 3
 
 LIMITS_MS = {HD: (1.5, 2.5), UHD: (4.0, 7.0)}
-"""Milliseconds to reach on an H100: image and results on the device, and with both transfers."""
+"""Goals in milliseconds on an H100: with image and results on the device, and with both transfers."""
 
 TIMES_ONE_CORE = 60.0
 SMALL_A_SECOND = 2000.0
 
 PIXEL_BYTES = {"color": 7, "smooth": 8, "update": 0, "assign": 20, "components": 40, "graph": 16, "merge": 0}
-"""Bytes a pixel that a stage reads and writes at least, all its kernels together."""
+"""Least bytes per pixel that all kernels of a stage together read and write."""
 
 EDGE_BYTES = {"graph": 120, "merge": 4 * 400}
-"""Bytes for each edge of the first round. All rounds of the merge have about four times as many as the first;
-each is read or written in five phases, with its regions and its slots of the table."""
+"""Bytes per edge of the first round. All rounds of the merge together have about four times as many edges.
+Each is read or written in five phases, with its regions and its slots of the table."""
 
 EDGES_PER_REGION = 2.4
 
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """Seconds of whole calls on one size of image, and of the stages in them."""
+    """Median seconds of whole calls and of their stages, on one image size (width, height)."""
 
     size: tuple[int, int]
     regions: int
@@ -56,15 +56,21 @@ class Whole:
 
 
 def main(arguments: Sequence[str] | None = None, open_device: Callable[[int], Device] = CupyDevice) -> None:
-    """Measure, print, and write what was asked for."""
+    """Measure, print, and write the requested file."""
     parser = make_parser("gpu", __doc__)
     parser.add_argument("--device", type=int, default=0, help="index of the GPU (default: 0)")
     parser.add_argument("--rounds", type=int, default=30, help="calls of each kind (default: 30)")
-    parser.add_argument("--threads", type=int, default=8, help="threads on small images (default: 8)")
-    parser.add_argument("--small", type=_size, default=SMALL, metavar="WxH", help="theirs (default: 481x321)")
-    parser.add_argument("--seconds", type=float, default=5.0, help="how long they run (default: 5)")
+    parser.add_argument("--threads", type=int, default=8, help="threads for small images (default: 8)")
     parser.add_argument(
-        "--copy", type=int, default=1 << 26, metavar="N", help="integers copied to find the memory's rate"
+        "--small", type=_size, default=SMALL, metavar="WxH", help="size of small images (default: 481x321)"
+    )
+    parser.add_argument("--seconds", type=float, default=5.0, help="run time of the threads (default: 5)")
+    parser.add_argument(
+        "--copy",
+        type=int,
+        default=1 << 26,
+        metavar="N",
+        help="integers to copy for the memory's rate (default: %(default)s)",
     )
     parser.add_argument(
         "--sizes",
@@ -72,7 +78,7 @@ def main(arguments: Sequence[str] | None = None, open_device: Callable[[int], De
         type=_size,
         default=[HD, UHD],
         metavar="WxH",
-        help="images of the whole calls (default: 1920x1080 3840x2160)",
+        help="image sizes for whole calls (default: 1920x1080 3840x2160)",
     )
     options = parser.parse_args(arguments)
     device = open_device(options.device)
@@ -93,8 +99,10 @@ def main(arguments: Sequence[str] | None = None, open_device: Callable[[int], De
             ["stage", "milliseconds", "MB moved", "share of the copy's rate"],
             stage_rows(each, bandwidth),
         )
-    rate = small_images_a_second(open_device, options.device, options.small, options.threads, options.seconds)
-    say(f"\n{options.threads} threads, {_named(options.small)}: {rate:.0f} images a second")
+    rate = small_images_per_second(
+        open_device, options.device, options.small, options.threads, options.seconds
+    )
+    say(f"\n{options.threads} threads, {_named(options.small)}: {rate:.0f} images per second")
     last = wholes[-1]
     core = one_core_seconds(last.size)
     say(f"{_named(last.size)}, one core of the C++ engine: {1e3 * core:.0f} ms")
@@ -102,7 +110,7 @@ def main(arguments: Sequence[str] | None = None, open_device: Callable[[int], De
     goals = [
         Goal.at_least(f"{_named(last.size)}, times one core of the C++ engine", times, TIMES_ONE_CORE),
         Goal.at_least(
-            f"{options.threads} threads, {_named(options.small)}, images a second", rate, SMALL_A_SECOND
+            f"{options.threads} threads, {_named(options.small)}, images per second", rate, SMALL_A_SECOND
         ),
     ]
     for each in wholes:
@@ -124,13 +132,13 @@ def main(arguments: Sequence[str] | None = None, open_device: Callable[[int], De
 
 
 def photograph(size: tuple[int, int]) -> NDArray[np.uint8]:
-    """The sample photograph at (width, height)."""
+    """Return the sample photograph, scaled to (width, height)."""
     with Image.open(PHOTO) as photo:
         return np.asarray(photo.convert("RGB").resize(size, Image.Resampling.BICUBIC))
 
 
 def measure(device: Device, size: tuple[int, int], rounds: int) -> Whole:
-    """Whole calls on one size."""
+    """Time whole calls on one image size."""
     image, shape = photograph(size), (size[1], size[0])
     with device.active():
         pipeline = Pipeline(device)
@@ -160,7 +168,7 @@ def measure(device: Device, size: tuple[int, int], rounds: int) -> Whole:
 
 
 def stage_rows(whole: Whole, bandwidth: float) -> list[list[object]]:
-    """Stage, milliseconds, megabytes moved, and the rate over that of a copy."""
+    """Return stage, milliseconds, megabytes moved, and the rate as a share of a copy's rate."""
     pixels, edges = whole.size[0] * whole.size[1], EDGES_PER_REGION * whole.regions
     rows: list[list[object]] = []
     for stage, seconds in whole.stages.items():
@@ -172,7 +180,7 @@ def stage_rows(whole: Whole, bandwidth: float) -> list[list[object]]:
 
 
 def copy_bandwidth(device: Device, rounds: int, count: int) -> float:
-    """Bytes read and written in a second by a kernel that copies labels: what this memory can do."""
+    """Return the bytes per second that a kernel that copies labels reads and writes: the memory's rate."""
     with device.active():
         labels, parent, number = (device.empty(count, np.int32) for _ in range(3))
         zeros = np.zeros(count, np.int32)
@@ -181,7 +189,7 @@ def copy_bandwidth(device: Device, rounds: int, count: int) -> float:
         seconds = []
         for _ in range(WARM_UP + rounds):
             start = device.mark()
-            # number[parent[i]] with all parents 0: one array is read, one written.
+            # number[parent[i]] with all parents 0 reads one array and writes one.
             device.launch(
                 "components_label", -(-count // 256), 256, [np.int32(count), parent, number, labels]
             )
@@ -191,10 +199,10 @@ def copy_bandwidth(device: Device, rounds: int, count: int) -> float:
     return 2 * 4 * count / median(seconds[WARM_UP:])
 
 
-def small_images_a_second(
+def small_images_per_second(
     open_device: Callable[[int], Device], index: int, size: tuple[int, int], threads: int, seconds: float
 ) -> float:
-    """Images in and results out, each thread with a stream and memory of its own."""
+    """Return the images per second, transfers included; each thread has its own stream and memory."""
     image, shape = photograph(size), (size[1], size[0])
     ready, counts = threading.Barrier(threads + 1), [0] * threads
     stop = threading.Event()
@@ -217,6 +225,8 @@ def small_images_a_second(
     ready.wait()
     start = time.perf_counter()
     time.sleep(seconds)
+    while not any(counts) and any(worker.is_alive() for worker in workers):
+        time.sleep(0.01)  # a slow device needs longer for its first image
     done, took = sum(counts), time.perf_counter() - start
     stop.set()
     for worker in workers:
@@ -225,7 +235,7 @@ def small_images_a_second(
 
 
 def one_core_seconds(size: tuple[int, int], rounds: int = 3) -> float:
-    """The C++ engine on one thread of this machine."""
+    """Return the median seconds of the C++ engine on one thread of this machine."""
     image, workspace = photograph(size), Workspace(threads=1, kept_bytes=1 << 34)
     segment(image, workspace=workspace)
     return median(sum(segment(image, workspace=workspace).timings.values()) for _ in range(rounds))

@@ -1,7 +1,7 @@
-"""How small and how quick the label map on the wire is, beside 16-bit PNG.
+"""Size and speed of the label map format SPXL (docs/label-map.md), compared with 16-bit PNG.
 
-Label maps of a 1080p mosaic of photographs at three counts: SPXL (docs/label-map.md) alone and with the whole
-hierarchy, and the map alone as the PNG that Pillow writes at its default and at its quickest compression.
+Label maps of a 1080p mosaic of photographs at three counts, in four encodings: SPXL alone and with the whole
+hierarchy; PNG by Pillow at its default and at its fastest compression.
 """
 
 import io
@@ -20,14 +20,14 @@ from superpixel_kernels import Hierarchy, codec, segment
 
 WIDTH, HEIGHT = 1920, 1080
 LIMITS = {1_400: 3.0, 7_600: 3.0, 32_000: 5.0}
-"""The counts, and the milliseconds a megapixel that encoding and decoding may take each."""
+"""By count: the limit in milliseconds per megapixel for encoding, and for decoding."""
 SIZE_LIMIT = 0.30
 SPXL, SPXL_TREE, PNG, PNG_QUICK = "SPXL", "SPXL with hierarchy", "PNG", "PNG, level 1"
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One count in one encoding; milliseconds a megapixel."""
+    """One count in one encoding; size in bytes, times in milliseconds per megapixel."""
 
     count: int
     encoding: str
@@ -40,17 +40,17 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """How to write a label map, and to read it back."""
+    """Functions that encode a label map, and decode it again."""
 
     encode: Callable[[], bytes]
     decode: Callable[[bytes], Labels]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, print, and write what was asked for."""
+    """Measure, print, and write the requested files."""
     parser = make_parser("label_map", __doc__)
     add_data_arguments(parser)
-    parser.add_argument("--rounds", type=int, default=25, help="for each count (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=25, help="rounds per count (default: %(default)s)")
     options = parser.parse_args(arguments)
     hierarchy = segment(mosaic(options.data, WIDTH, HEIGHT))
     rows = [row for count in LIMITS for row in measure(hierarchy, count, options.rounds)]
@@ -74,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def measure(hierarchy: Hierarchy, count: int, rounds: int) -> list[Row]:
-    """Every encoding of one cut, verified, then timed in turns."""
+    """Verify all encodings of one cut, then time them in turn."""
     labels = hierarchy.cut(count)
     tree, heights = hierarchy.tree(count), hierarchy.heights(count)
     encodings = {
@@ -86,7 +86,7 @@ def measure(hierarchy: Hierarchy, count: int, rounds: int) -> list[Row]:
     written = {name: each.encode() for name, each in encodings.items()}
     for name, each in encodings.items():
         if not np.array_equal(each.decode(written[name]), labels):
-            raise SystemExit(f"{name} does not give back the {count} labels")
+            raise SystemExit(f"{name} does not reproduce the {count} labels")
     encode = take_turns({name: each.encode for name, each in encodings.items()}, rounds)
     decode = take_turns(
         {name: partial(each.decode, written[name]) for name, each in encodings.items()}, rounds
@@ -107,7 +107,7 @@ def measure(hierarchy: Hierarchy, count: int, rounds: int) -> list[Row]:
 
 
 def list_goals(rows: Sequence[Row]) -> list[Goal]:
-    """Of the label map alone, at each count."""
+    """Return the goals for SPXL without hierarchy, at each count."""
     goals = []
     for count, limit in LIMITS.items():
         row = pick(rows, count, SPXL)
@@ -121,7 +121,7 @@ def list_goals(rows: Sequence[Row]) -> list[Goal]:
 
 
 def pick(rows: Sequence[Row], count: int, encoding: str) -> Row:
-    """The row of that count and encoding."""
+    """Return the row with that count and encoding."""
     return next(row for row in rows if (row.count, row.encoding) == (count, encoding))
 
 

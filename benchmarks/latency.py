@@ -1,12 +1,11 @@
 """How long a person waits for one photograph while bulk work keeps the server busy.
 
-One caller sends the data set's photographs, with pauses as people make them, to a server that has nothing
-else to do, and to one that a stream of 1080p images saturates; in turns. Beside it: the longest stage of one
-such image, which is what a person may have to wait for more. Then, once, while a single bulk image of 100
-megapixels runs. Every image another one, no cache.
+One caller sends the data set's photographs, with short pauses between calls: in turn to an idle server and to
+one that a stream of 1080p images saturates, then once while a single bulk image of 100 megapixels runs. The
+longest stage of a 1080p image is measured too, since an interactive call may have to wait for it. All images
+differ, and there is no cache.
 """
 
-import io
 import itertools
 import multiprocessing
 import random
@@ -22,17 +21,16 @@ from typing import Self
 import grpc
 import numpy as np
 from examples.demo import running_server
-from PIL import Image
 
-from benchmarks.data import Pixels, add_data_arguments, mosaic
+from benchmarks.data import add_data_arguments, as_jpeg, mosaic
 from benchmarks.report import Goal, make_parser, say, say_goals, say_table, write_json
-from benchmarks.service import COUNT, OPTIONS, as_jpeg, large_files, small_files, timed
+from benchmarks.service import COUNT, OPTIONS, large_files, read, small_files, timed
 from superpixel_kernels import Workspace, segment
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2_grpc as pb_grpc
 
 PAUSE_SECONDS = (0.02, 0.08)
-"""Shortest and longest pause between two calls: bulk work goes on in the meantime."""
+"""Shortest and longest pause between two calls; bulk work continues meanwhile."""
 
 MOST_TIMES_UNLOADED = 1.5
 BULK_IMAGES = 24
@@ -47,7 +45,7 @@ HUGE_FLAGS = (
 
 @dataclass(frozen=True, slots=True)
 class Waits:
-    """How long calls took, in milliseconds."""
+    """Times of calls in milliseconds."""
 
     calls: int
     p50: float
@@ -56,19 +54,23 @@ class Waits:
 
     @classmethod
     def of(cls, seconds: Sequence[float]) -> Self:
-        """Of these calls."""
+        """Summarize the times of calls."""
         p50, p99 = np.percentile(seconds, [50, 99])
         return cls(len(seconds), 1e3 * float(p50), 1e3 * float(p99), 1e3 * max(seconds))
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """All that was measured.
+    """The results.
 
     Attributes:
-        stage_ms: the longest stage of a 1080p image on one thread, as bulk images run side by side.
-        bulk_images: how many 1080p images were answered beside the calls.
-        huge_seconds: what the image of 100 megapixels took, waiting included.
+        unloaded: calls to an idle server.
+        loaded: calls during a stream of 1080p images.
+        huge: calls during the image of 100 megapixels.
+        stage: name of the longest stage of a 1080p image on one thread (bulk images run side by side).
+        stage_ms: its milliseconds.
+        bulk_images: number of 1080p images answered during the calls.
+        huge_seconds: time of the image of 100 megapixels, waiting included.
     """
 
     unloaded: Waits
@@ -81,11 +83,13 @@ class Figures:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, print, and write what was asked for."""
+    """Measure, print, and write the requested files."""
     parser = make_parser("latency", __doc__)
     add_data_arguments(parser)
-    parser.add_argument("--rounds", type=int, default=4, help="turns of both kinds (default: %(default)s)")
-    parser.add_argument("--calls", type=int, default=100, help="calls of a turn (default: %(default)s)")
+    parser.add_argument(
+        "--rounds", type=int, default=4, help="turns with and without load (default: %(default)s)"
+    )
+    parser.add_argument("--calls", type=int, default=100, help="calls per turn (default: %(default)s)")
     options = parser.parse_args(arguments)
     figures = measure(options.data, options.rounds, options.calls)
     say_table(
@@ -116,7 +120,7 @@ def _cells(waits: Waits) -> tuple[object, ...]:
 
 
 def measure(folder: Path, rounds: int, calls: int) -> Figures:
-    """Both servers in turns, then the huge image."""
+    """Measure without and with load in turn, then during the huge image."""
     photographs = itertools.cycle(list(small_files(folder)))
     bulk = list(large_files(folder, BULK_IMAGES))
     stage, stage_ms = longest_stage(bulk[:5])
@@ -124,7 +128,7 @@ def measure(folder: Path, rounds: int, calls: int) -> Figures:
     loaded: list[float] = []
     answered = 0
     with running_server("--cache-bytes=0") as address, calling(address) as stub:
-        wait_times(stub, photographs, 20)  # connection and memory warm up
+        wait_times(stub, photographs, 20)  # warm-up
         for _ in range(rounds):
             unloaded += wait_times(stub, photographs, calls)
             with bulk_stream(address, bulk) as pipe:
@@ -139,30 +143,30 @@ def measure(folder: Path, rounds: int, calls: int) -> Figures:
 
 @contextmanager
 def calling(address: str) -> Iterator[pb_grpc.SuperpixelServiceStub]:
-    """A client of its own."""
+    """Yield a client on a new connection."""
     with grpc.insecure_channel(address, OPTIONS) as channel:
         yield pb_grpc.SuperpixelServiceStub(channel)
 
 
 def wait_times(stub: pb_grpc.SuperpixelServiceStub, files: Iterator[bytes], calls: int) -> list[float]:
-    """Seconds of so many calls, one after the other, with pauses."""
+    """Return the seconds of each of `calls` consecutive calls, with pauses between them."""
     return [one_call(stub, next(files)) for _ in range(calls)]
 
 
 def one_call(stub: pb_grpc.SuperpixelServiceStub, file: bytes) -> float:
-    """Seconds of a call after a pause."""
+    """Return the seconds of a call, made after a pause."""
     time.sleep(random.uniform(*PAUSE_SECONDS))  # noqa: S311
     return timed(lambda: stub.Segment(request(file), timeout=60))[1]
 
 
 def request(file: bytes) -> pb.SegmentRequest:
-    """What a person's front-end asks for."""
+    """Return the request that the annotation page would send."""
     return pb.SegmentRequest(encoded_image=file, target_counts=[COUNT], include_hierarchy=True)
 
 
 @contextmanager
 def bulk_stream(address: str, files: Sequence[bytes]) -> Iterator[Connection]:
-    """A process that keeps a stream full from its first answer on; told to stop, it says how many it got."""
+    """Run a process that keeps a stream full. On a message it stops, and sends the number of its answers."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=stream_bulk, args=(address, files, theirs), daemon=True)
@@ -173,7 +177,7 @@ def bulk_stream(address: str, files: Sequence[bytes]) -> Iterator[Connection]:
 
 
 def stream_bulk(address: str, files: Sequence[bytes], pipe: Connection) -> None:
-    """Send the images again and again until told to stop."""
+    """Send the images again and again until a message comes through the pipe."""
 
     def messages() -> Iterator[pb.SegmentStreamRequest]:
         for file in itertools.cycle(files):
@@ -194,7 +198,7 @@ def stream_bulk(address: str, files: Sequence[bytes], pipe: Connection) -> None:
 
 
 def beside_a_huge_image(folder: Path, files: Iterator[bytes]) -> tuple[list[float], float]:
-    """Seconds of the calls that were answered while an image of 100 megapixels ran; and its own."""
+    """Return the seconds of calls during an image of 100 megapixels, and the seconds of that image."""
     tile = mosaic(folder, 2000, 2000)
     huge = as_jpeg(np.tile(tile, (HUGE_SIDE // 2000, HUGE_SIDE // 2000, 1)))
     message = request(huge)
@@ -208,16 +212,16 @@ def beside_a_huge_image(folder: Path, files: Iterator[bytes]) -> tuple[list[floa
         while not running.done():
             seconds.append(one_call(stub, next(files)))
         if running.result().label_map.count != COUNT:
-            raise SystemExit("the huge image got another count than was asked for")
+            raise SystemExit("the huge image has another count than requested")
         return seconds, time.perf_counter() - start
 
 
 def longest_stage(files: Sequence[bytes]) -> tuple[str, float]:
-    """Name and milliseconds of the longest stage of these images: the longest median over the images."""
+    """Return name and milliseconds of the stage with the longest median over these images."""
     workspace = Workspace(threads=1)
     times: dict[str, list[float]] = {}
     for file in files:
-        pixels, decode = timed(partial(decoded, file))
+        pixels, decode = timed(partial(read, file))
         hierarchy = segment(pixels, workspace=workspace)
         _, encode = timed(partial(hierarchy.encode, COUNT, include_hierarchy=True))
         for name, seconds in {**hierarchy.timings, "decode": decode, "encode": encode}.items():
@@ -225,12 +229,6 @@ def longest_stage(files: Sequence[bytes]) -> tuple[str, float]:
     medians = {name: float(np.median(each)) for name, each in times.items()}
     name = max(medians, key=lambda each: medians[each])
     return name, 1e3 * medians[name]
-
-
-def decoded(file: bytes) -> Pixels:
-    """The file's pixels."""
-    with Image.open(io.BytesIO(file)) as picture:
-        return np.asarray(picture.convert("RGB"))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 """Measures of a label map, alone or against human segmentations.
 
 Definitions as in docs/algorithm.md, after Stutz, Hermans, Leibe, "Superpixels: An evaluation of the state of
-the art", CVIU 2018. Throughout:
+the art", CVIU 2018. All functions use these arguments:
 
-    labels: (height, width) integers 0..K-1, every one in use (`compact` makes them so); need not be connected
-    truth:  the same for one person's segmentation of the photograph, 0..G-1
+    labels: (height, width) integers 0..K-1, each in use (see `compact`); superpixels need not be connected
+    truth:  one person's segmentation of the photograph, in the same form with labels 0..G-1
 """
 
 import math
@@ -21,14 +21,14 @@ BOUNDARY_TOLERANCE = 0.0025
 """Tolerance of boundary recall, as a share of the image's diagonal: one pixel at 481x321."""
 
 SMALL_SHARE = 8
-"""A superpixel is small if it has less than one part in so many of the mean area."""
+"""A superpixel is small if its area is less than the mean area divided by this."""
 
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """What is measured on one label map, or the mean of that over several.
+    """The measures of one label map, or their means over several; all are shares from 0 to 1.
 
-    The first three are means over the people who segmented the photograph; all are shares from 0 to 1.
+    The first three are means over the people who segmented the photograph.
     """
 
     boundary_recall: float
@@ -41,7 +41,7 @@ class Quality:
 
 
 def measure(labels: Labels, truths: Sequence[Labels], image: NDArray[np.uint8]) -> Quality:
-    """All measures of one label map.
+    """Compute all measures of one label map.
 
     Args:
         labels: (height, width), compact.
@@ -61,50 +61,50 @@ def measure(labels: Labels, truths: Sequence[Labels], image: NDArray[np.uint8]) 
 
 
 def mean_quality(qualities: Sequence[Quality]) -> Quality:
-    """The mean of every measure."""
+    """Return the mean of each measure."""
     names = [field.name for field in fields(Quality)]
     return Quality(*(float(np.mean([getattr(each, name) for each in qualities])) for name in names))
 
 
 def compact(labels: NDArray[np.integer]) -> Labels:
-    """The same partition with labels 0..K-1, in the order of the given values."""
+    """Return the same partition with labels 0..K-1, in the order of the given values."""
     _, inverse = np.unique(labels, return_inverse=True)
     compacted: Labels = inverse.reshape(labels.shape).astype(np.int32)
     return compacted
 
 
 def count_labels(labels: Labels) -> int:
-    """K of a compact label map."""
+    """Return K, the number of labels of a compact map."""
     return int(labels.max()) + 1
 
 
 def count_overlaps(truth: Labels, labels: Labels) -> Overlaps:
-    """(G, K): how many pixels each segment and each superpixel have in common."""
+    """Return (G, K): the number of pixels that each segment shares with each superpixel."""
     segments, superpixels = count_labels(truth), count_labels(labels)
     pairs = truth.ravel().astype(np.int64) * superpixels + labels.ravel()
     return np.bincount(pairs, minlength=segments * superpixels).reshape(segments, superpixels)
 
 
 def undersegmentation_error(overlaps: Overlaps) -> float:
-    """What leaks over the segments' borders (Neubert and Protzel 2012).
+    """Return how much superpixels leak across segment borders (Neubert and Protzel 2012).
 
-    The sum, over every segment and superpixel that meet, of the smaller of the superpixel's parts inside and
-    outside of the segment; over the number of pixels.
+    For each segment and superpixel that overlap, the smaller of the superpixel's parts inside and outside the
+    segment counts. The result is their sum divided by the number of pixels.
     """
     outside = overlaps.sum(axis=0) - overlaps
     return float(np.minimum(overlaps, outside).sum() / overlaps.sum())
 
 
 def achievable_accuracy(overlaps: Overlaps) -> float:
-    """Achievable segmentation accuracy (Liu, Tuzel, Ramalingam, Chellappa 2011).
+    """Return the achievable segmentation accuracy (Liu, Tuzel, Ramalingam, Chellappa 2011).
 
-    The share of pixels that are right when every superpixel goes whole to the segment that has most of it.
+    It is the share of correct pixels if each whole superpixel is assigned to the segment that has most of it.
     """
     return float(overlaps.max(axis=0).sum() / overlaps.sum())
 
 
 def boundary_pixels(labels: Labels) -> NDArray[np.bool_]:
-    """(height, width): pixels of which one of the four neighbours has another label; the frame is none."""
+    """Return (height, width): pixels with another label in one of the four neighbours inside the image."""
     vertical, horizontal = _unequal_sides(labels)
     found = np.zeros(labels.shape, np.bool_)
     found[:-1] |= vertical
@@ -115,10 +115,10 @@ def boundary_pixels(labels: Labels) -> NDArray[np.bool_]:
 
 
 def boundary_recall(labels: Labels, truth: Labels, radius: int | None = None) -> float:
-    """The share of the truth's boundary pixels near which the map has one too.
+    """Return the share of the truth's boundary pixels that have a boundary pixel of the map nearby.
 
-    Near: in the square of `radius` pixels to all sides, by default `BOUNDARY_TOLERANCE` of the diagonal,
-    rounded. A truth without any boundary is recalled in full.
+    Nearby: in the square of `radius` pixels to all sides; by default `BOUNDARY_TOLERANCE` times the diagonal,
+    rounded. The result is 1 if the truth has no boundary.
     """
     if radius is None:
         radius = round(BOUNDARY_TOLERANCE * math.hypot(*labels.shape))
@@ -130,14 +130,14 @@ def boundary_recall(labels: Labels, truth: Labels, radius: int | None = None) ->
 
 
 def contour_density(labels: Labels) -> float:
-    """The share of pixels that are boundary pixels."""
+    """Return the share of pixels that are boundary pixels."""
     return float(np.mean(boundary_pixels(labels)))
 
 
 def explained_variation(labels: Labels, image: NDArray[np.uint8]) -> float:
-    """The share of the image's variance (of RGB bytes) that is between the superpixels (Moore et al. 2008).
+    """Return the variance between superpixels as a share of the image's variance (Moore et al. 2008).
 
-    1.0 for an image of one colour, which has nothing left to explain.
+    Variances are of RGB bytes. The result is 1 for an image of one colour, whose variance is 0.
     """
     flat = labels.ravel()
     sizes = np.bincount(flat)
@@ -152,10 +152,10 @@ def explained_variation(labels: Labels, image: NDArray[np.uint8]) -> float:
 
 
 def compactness(labels: Labels) -> float:
-    """How round the superpixels are, weighted by their area (Schick, Fischer, Stiefelhagen 2012).
+    """Return the roundness of the superpixels, weighted by area (Schick, Fischer, Stiefelhagen 2012).
 
-    The isoperimetric quotient 4 pi area / perimeter^2, with the perimeter counted in pixel sides, those on
-    the image's frame too: pi/4 for a square, less for everything else on a grid.
+    Roundness is the isoperimetric quotient 4 pi area / perimeter^2. The perimeter is counted in pixel sides,
+    including those on the image's frame: pi/4 for a square, less for every other shape on a grid.
     """
     areas = np.bincount(labels.ravel()).astype(np.float64)
     padded = np.pad(labels, 1, constant_values=-1)
@@ -167,16 +167,16 @@ def compactness(labels: Labels) -> float:
 
 
 def small_share(labels: Labels) -> float:
-    """The share of superpixels that have less than an eighth (`SMALL_SHARE`) of the mean area."""
+    """Return the share of superpixels with less than an eighth (`SMALL_SHARE`) of the mean area."""
     areas = np.bincount(labels.ravel())
     return float(np.mean(areas * len(areas) * SMALL_SHARE < labels.size))
 
 
 def nesting_error(coarse: Labels, fine: Labels) -> float:
-    """The share of the coarse map's borders, in pixel sides, that the fine map lacks.
+    """Return the share of the coarse map's borders, in pixel sides, that the fine map lacks.
 
-    0 if and only if every connected superpixel of the fine map lies in one of the coarse map: going finer
-    only adds borders. 1 if all of them move. 0 for a coarse map without borders.
+    0 if and only if each connected superpixel of the fine map lies in one of the coarse map, so the finer map
+    only adds borders. 1 if the fine map has none of the borders. 0 if the coarse map has no borders.
     """
     missing = total = 0
     for coarse_sides, fine_sides in zip(_unequal_sides(coarse), _unequal_sides(fine), strict=True):
@@ -186,12 +186,12 @@ def nesting_error(coarse: Labels, fine: Labels) -> float:
 
 
 def _unequal_sides(labels: Labels) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Where labels differ between (y, x) and (y+1, x), and between (y, x) and (y, x+1)."""
+    """Return where labels differ between (y, x) and (y+1, x), and between (y, x) and (y, x+1)."""
     return labels[:-1] != labels[1:], labels[:, :-1] != labels[:, 1:]
 
 
 def _dilate(mask: NDArray[np.bool_], radius: int) -> NDArray[np.bool_]:
-    """True where the square of `radius` pixels to all sides holds a true pixel."""
+    """Return where the square of `radius` pixels to all sides contains a true pixel."""
     rows = mask.copy()
     for shift in range(1, min(radius, mask.shape[0] - 1) + 1):
         rows[shift:] |= mask[:-shift]

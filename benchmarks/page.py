@@ -1,8 +1,7 @@
-"""The annotation page in Chromium: what a labeller waits for, measured on the page's own layers.
+"""Response times of the annotation page in Chromium, measured on the page's own layers.
 
-Times are of the page's thread, from the event to the canvas's last call, at one pixel of the screen to one of
-the image; medians, with the quartiles beside them. On a machine that others use, look at the lower quartile,
-too.
+Times are of the page's main thread, from the event to the last call to the canvas, at one screen pixel per
+image pixel; medians and quartiles. On a shared machine the lower quartile is less disturbed than the median.
 """
 
 import functools
@@ -25,7 +24,7 @@ from superpixel_kernels import segment
 
 ROOT = Path(__file__).parents[1]
 AREA = 64
-"""Pixels of the finest superpixels, as the gateway asks for."""
+"""Mean area of the finest superpixels in pixels, as the gateway requests them."""
 
 SIZES = {"1080p": (1920, 1080), "4K": (3840, 2160)}
 LIMITS_MS = {
@@ -38,7 +37,7 @@ LIMITS_MS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, print, and write what was asked for."""
+    """Measure, print, and write the requested file."""
     parser = make_parser("page", __doc__)
     parser.add_argument(
         "--chromium", default=shutil.which("chromium"), help="the browser (default: %(default)s)"
@@ -58,7 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             if (size, what) in LIMITS_MS:
                 goals.append(Goal.at_most(f"{what}, {size}", median, LIMITS_MS[size, what], " ms"))
     say_table(
-        "milliseconds of the page's thread", ("", "map", "median", "lower quartile", "upper quartile"), rows
+        "Milliseconds of the page's main thread",
+        ("", "map", "median", "lower quartile", "upper quartile"),
+        rows,
     )
     say_goals(goals)
     if given.json:
@@ -66,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _write(folder: Path, name: str, width: int, height: int) -> None:
-    """A photograph of that size, and its label map as the gateway asks for it."""
+    """Write a photograph of that size, and its label map as the gateway requests it."""
     with Image.open(ROOT / "examples" / "photos" / "astronaut.jpg") as file:
         photo = np.asarray(file)
     more = [(0, size - have) for size, have in zip((height, width), photo.shape, strict=False)]
@@ -77,7 +78,7 @@ def _write(folder: Path, name: str, width: int, height: int) -> None:
 
 
 class _Files(http.server.SimpleHTTPRequestHandler):
-    """frontend/, and /data/ from a folder of its own."""
+    """Serves frontend/, and a folder of data under /data/."""
 
     data = Path()
 

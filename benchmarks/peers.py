@@ -1,8 +1,7 @@
-"""Other implementations of superpixels, each as one function from an image and a wanted count to a label map.
+"""Other implementations of superpixels, each as a function from an image and a wanted count to a label map.
 
-Every one runs on one thread at its own defaults; where its documentation recommends a preparation of the
-image, it gets that, inside the call: it is part of the work. They are imported on first use, so that what
-needs none of them runs without.
+Each runs on one thread with its default settings. If its documentation recommends a preparation of the image,
+the call includes it. Libraries are imported on first use, so benchmarks without peers do not need them.
 """
 
 import contextlib
@@ -18,11 +17,11 @@ from numpy.typing import NDArray
 from benchmarks.data import Pixels
 
 Segment = Callable[[Pixels, int], NDArray[np.integer]]
-"""(height, width, 3) RGB and the wanted count to (height, width) labels, as the peer delivers them: any
-integers, with or without gaps. How many distinct ones there are is the peer's real count."""
+"""From (height, width, 3) RGB and a wanted count to (height, width) labels as the peer returns them: any
+integers, with or without gaps. The number of distinct labels is the peer's real count."""
 
 ITERATIONS = 10
-"""Of the peers that leave it to the caller; what the others have as their default."""
+"""For peers without a default; it is the default of the others."""
 
 
 def skimage_slic(image: Pixels, count: int) -> NDArray[np.integer]:
@@ -33,7 +32,7 @@ def skimage_slic(image: Pixels, count: int) -> NDArray[np.integer]:
 
 
 def opencv_slic(image: Pixels, count: int) -> NDArray[np.integer]:
-    """SLIC of OpenCV's contributed modules."""
+    """SLIC of OpenCV's contributed modules (Achanta et al. 2012)."""
     cv2 = _opencv()
     return _opencv_slic(image, count, cv2.ximgproc.SLIC)
 
@@ -53,8 +52,8 @@ def opencv_lsc(image: Pixels, count: int) -> NDArray[np.integer]:
 def opencv_seeds(image: Pixels, count: int) -> NDArray[np.integer]:
     """SEEDS of OpenCV's contributed modules (Van den Bergh et al. 2012).
 
-    Settings of OpenCV's sample, but 3 levels of blocks in place of 4: the counts come nearer to what is
-    wanted, at much the same quality.
+    Settings of OpenCV's sample, except for 3 levels of blocks instead of 4: real counts are closer to the
+    wanted ones, at about the same quality.
     """
     cv2 = _opencv()
     height, width = image.shape[:2]
@@ -84,7 +83,7 @@ PEERS: dict[str, Segment] = {
 
 
 def versions() -> dict[str, str]:
-    """The version of each distribution behind the figures; without those that are not installed."""
+    """Return the versions of the compared packages that are installed."""
     wanted = ("superpixel-service", "numpy", "scikit-image", "opencv-contrib-python-headless", "fast-slic")
     found: dict[str, str] = {}
     for name in wanted:
@@ -112,7 +111,7 @@ def _iterate(superpixels: Any) -> NDArray[np.integer]:
 
 
 def _blurred_lab(image: Pixels) -> Pixels:
-    """What OpenCV's documentation recommends for SLIC and LSC: a 3x3 Gaussian, then Lab."""
+    """Apply the preparation that OpenCV recommends for SLIC and LSC: a 3x3 Gaussian blur, then Lab."""
     cv2 = _opencv()
     lab: Pixels = cv2.cvtColor(cv2.GaussianBlur(image, (3, 3), 0), cv2.COLOR_RGB2LAB)
     return lab

@@ -1,9 +1,10 @@
-"""What one would write in an afternoon: gRPC, scikit-image's SLIC, a PNG of labels. The peer of a benchmark.
+"""A minimal gRPC server around scikit-image's SLIC that returns a PNG of labels, for comparison.
 
-One worker, nothing bounded, nothing cached: `python -m benchmarks.plain_server` says its address and serves
-until its standard input ends.
+One worker, no limits, no cache. `python -m benchmarks.plain_server` prints its address and serves until its
+standard input ends.
 """
 
+import importlib
 import io
 import struct
 import sys
@@ -12,7 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 import grpc
 import numpy as np
 from PIL import Image
-from skimage.segmentation import slic  # type: ignore[import-not-found]
+
+from benchmarks.peers import skimage_slic
 
 METHOD = "/plain.Superpixels/Segment"
 COUNT = struct.Struct("<I")
@@ -20,17 +22,18 @@ UNBOUNDED = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_le
 
 
 def segment(message: bytes, _: grpc.ServicerContext) -> bytes:
-    """A count in four bytes and an image file: a PNG of 16-bit labels."""
+    """Return a PNG of 16-bit labels. The message is the count in four bytes, then an image file."""
     (count,) = COUNT.unpack_from(message)
     image = np.asarray(Image.open(io.BytesIO(message[COUNT.size :])).convert("RGB"))
-    labels = slic(image, n_segments=count, compactness=10, start_label=0)
+    labels = skimage_slic(image, count)
     out = io.BytesIO()
     Image.fromarray(labels.astype(np.uint16)).save(out, "PNG")
     return out.getvalue()
 
 
 def main() -> None:
-    """Serve."""
+    """Serve until standard input ends."""
+    importlib.import_module("skimage.segmentation")  # now, not during the first call
     server = grpc.server(ThreadPoolExecutor(1), options=UNBOUNDED)
     _, service, method = METHOD.split("/")
     handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {

@@ -1,17 +1,16 @@
-"""Pictures of the figures. Matplotlib is imported on first use: the figures themselves do not need it."""
+"""Plots of the results. Matplotlib is imported on first use, as the measurements do not need it."""
 
 import importlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from benchmarks.quality import Result
+from benchmarks.comparison import Result
 
-# Distinct without colour as well: every peer has a marker of its own. Okabe and Ito's palette.
+# Okabe and Ito's palette, and a marker per peer for readers who do not see the colours.
 STYLES = {
     "skimage SLIC": ("#0072B2", "o"),
     "OpenCV SLIC": ("#56B4E9", "s"),
@@ -24,8 +23,8 @@ OURS = "#D55E00"
 OUR_LINES = {"ours, mixed by purity": "--", "ours, one size": ":"}
 
 
-def draw_quality(result: "Result", folder: Path) -> Path:
-    """Undersegmentation error, boundary recall and achievable accuracy over the number of superpixels."""
+def draw_quality(result: Result, folder: Path) -> Path:
+    """Plot undersegmentation error, boundary recall and achievable accuracy over the count."""
     pyplot = _pyplot()
     figure, panels = pyplot.subplots(1, 3, figsize=(13, 4.4), layout="constrained")
     for panel, (name, title) in zip(
@@ -58,12 +57,12 @@ def draw_quality(result: "Result", folder: Path) -> Path:
 
 
 def draw_effort(finished: Mapping[str, NDArray[np.float64]], most: int, folder: Path) -> Path:
-    """The share of human segments that are finished within so many clicks.
+    """Plot the share of human segments that are finished, over the number of clicks.
 
     Args:
-        finished: by method: (most + 1,) shares, at 0..most clicks; a name that is no peer's is one of ours.
+        finished: by method, (most + 1,) shares at 0..most clicks; a name that no peer has is one of ours.
         most: the right end of the axis.
-        folder: where the picture goes.
+        folder: for the picture.
     """
     pyplot = _pyplot()
     figure, panel = pyplot.subplots(figsize=(9.5, 5), layout="constrained")
@@ -91,7 +90,7 @@ def draw_effort(finished: Mapping[str, NDArray[np.float64]], most: int, folder: 
 
 
 def draw_speed(milliseconds: Mapping[str, Mapping[str, float]], folder: Path) -> Path:
-    """Milliseconds a megapixel, by image and by implementation, on a logarithmic axis."""
+    """Plot milliseconds per megapixel by image and implementation, on a logarithmic axis."""
     pyplot = _pyplot()
     images = list(milliseconds)
     names = list(dict.fromkeys(name for row in milliseconds.values() for name in row))
@@ -114,7 +113,7 @@ def draw_speed(milliseconds: Mapping[str, Mapping[str, float]], folder: Path) ->
     panel.set_yticks(ticks, [str(tick) for tick in ticks])
     panel.minorticks_off()
     panel.set_xticks(range(len(images)), images)
-    panel.set_ylabel("milliseconds a megapixel (logarithmic)")
+    panel.set_ylabel("milliseconds per megapixel (logarithmic)")
     panel.grid(axis="y", alpha=0.3)
     figure.legend(fontsize=9, ncols=4, loc="outside upper center")
     return _save(figure, folder, "speed.png")

@@ -1,20 +1,21 @@
-"""How well superpixels follow what people outline, ours and others', at equal real counts.
+"""How well superpixels follow people's segmentations: ours and peers', at equal real counts.
 
-The mean over the people who segmented a photograph, then over photographs. Peers give other counts than asked
-for; ours, which can be cut at any count, is cut at theirs, photograph by photograph.
+Measures are means over the people who segmented a photograph, then over photographs. Peers miss the wanted
+count. Ours can be cut at any count, so on each photograph it is cut at the count that the peer returned.
 """
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, astuple
 from functools import partial
 from itertools import pairwise
 
 import numpy as np
 
 from benchmarks import plots
+from benchmarks.comparison import Duel, Result, mean_result
 from benchmarks.data import Photograph, add_data_arguments, photographs
-from benchmarks.metrics import Labels, Quality, compact, count_labels, mean_quality, measure, nesting_error
+from benchmarks.metrics import Labels, Quality, compact, count_labels, measure, nesting_error
 from benchmarks.peers import PEERS
 from benchmarks.report import (
     Goal,
@@ -38,36 +39,12 @@ CONTESTED = (
 HEADER = ("BR", "UE", "ASA", "EV", "CO", "CD", "small")
 
 
-@dataclass(frozen=True, slots=True)
-class Duel:
-    """A peer's label map at one wanted count, and ours at the count that came out."""
-
-    count: float
-    peer: Quality
-    ours: Quality
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """The measures of one photograph, or their means over several.
-
-    Attributes:
-        ours: by count.
-        duels: by peer, then by wanted count.
-        nesting: nesting error, by implementation: the mean over each two successive wanted counts.
-    """
-
-    ours: dict[int, Quality]
-    duels: dict[str, dict[int, Duel]]
-    nesting: dict[str, float]
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, print, and write what was asked for."""
+    """Measure, print, and write the requested files."""
     parser = make_parser("quality", __doc__)
     add_data_arguments(parser, every=2)
     add_jobs_argument(parser)
-    parser.add_argument("--without-peers", action="store_true", help="measure ours only")
+    parser.add_argument("--without-peers", action="store_true", help="measure only ours")
     options = parser.parse_args(arguments)
     result = run(options)
     goals = list_goals(result)
@@ -79,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def run(options: argparse.Namespace) -> Result:
-    """The mean over the photographs that the options choose."""
+    """Return the means over the photographs that the options choose."""
     chosen = photographs(options.data, options.every)
     say(f"{len(chosen)} photographs of {options.data.name}")
     names = () if options.without_peers else tuple(PEERS)
@@ -89,7 +66,7 @@ def run(options: argparse.Namespace) -> Result:
 
 
 def measure_photograph(photo: Photograph, peers: Sequence[str] = tuple(PEERS)) -> Result:
-    """Everything about one photograph."""
+    """Measure one photograph."""
     image, truths = photo.image, photo.truths
     hierarchy = segment(image, threads=1)
     ours = {count: measure(hierarchy.cut(count), truths, image) for count in COUNTS}
@@ -109,21 +86,8 @@ def measure_photograph(photo: Photograph, peers: Sequence[str] = tuple(PEERS)) -
     return Result(ours, duels, nesting)
 
 
-def mean_result(results: Sequence[Result]) -> Result:
-    """The mean of every figure."""
-    first = results[0]
-    return Result(
-        ours={count: mean_quality([each.ours[count] for each in results]) for count in first.ours},
-        duels={
-            name: {wanted: _mean_duel([each.duels[name][wanted] for each in results]) for wanted in wanteds}
-            for name, wanteds in first.duels.items()
-        },
-        nesting={name: float(np.mean([each.nesting[name] for each in results])) for name in first.nesting},
-    )
-
-
 def list_goals(result: Result) -> list[Goal]:
-    """Nested, and at each count better than every peer in three measures."""
+    """Return the goals: nested, and at each count better than every peer in three measures."""
     nesting = result.nesting["ours"]
     goals = [Goal("nesting error of ours", f"{nesting:g} (exactly 0)", nesting == 0)]
     if result.duels:
@@ -144,16 +108,16 @@ def say_result(result: Result) -> None:
             duel = duels[wanted]
             rows.append((name, f"{duel.count:.1f}", *_cells(duel.peer)))
             rows.append(("  ours at its counts", f"{duel.count:.1f}", *_cells(duel.ours)))
-        say_table(f"Wanted {wanted}: each peer, and ours cut at its real counts", ("", "K", *HEADER), rows)
+        say_table(f"Wanted {wanted}: each peer, and ours at the peer's real counts", ("", "K", *HEADER), rows)
     say_table(
-        "Nesting error: the share of a map's borders that the next finer one lacks",
+        "Nesting error: the share of a map's borders that the next finer map lacks",
         ("", "error"),
         [(name, f"{error:.3f}") for name, error in result.nesting.items()],
     )
 
 
 def _lead(result: Result, wanted: int, title: str, attribute: str, sign: int) -> Goal:
-    """Whether ours is better in one measure at one wanted count; names the peer that comes nearest."""
+    """Return the goal that ours is better in one measure at one wanted count; it names the closest peer."""
     pairs = {
         name: (getattr(duels[wanted].ours, attribute), getattr(duels[wanted].peer, attribute))
         for name, duels in result.duels.items()
@@ -168,14 +132,6 @@ def _lead(result: Result, wanted: int, title: str, attribute: str, sign: int) ->
 
 def _cells(quality: Quality) -> list[str]:
     return [f"{value:.4f}" for value in astuple(quality)]
-
-
-def _mean_duel(duels: Sequence[Duel]) -> Duel:
-    return Duel(
-        count=float(np.mean([duel.count for duel in duels])),
-        peer=mean_quality([duel.peer for duel in duels]),
-        ours=mean_quality([duel.ours for duel in duels]),
-    )
 
 
 def _mean_nesting_error(maps: Sequence[Labels]) -> float:

@@ -1,4 +1,4 @@
-"""What every part of the benchmarks shares: tables on the terminal, goals, results as JSON."""
+"""Output that all benchmarks share: tables on the terminal, goals, results as JSON."""
 
 import argparse
 import datetime
@@ -20,9 +20,12 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """A figure that the project means to reach, and the one that was measured.
+    """A target of the project, and what was measured.
 
-    `reached` is None where the machine was too busy to tell.
+    Attributes:
+        name: of the measure.
+        measured: the value and the limit, as text.
+        reached: None if the machine was too busy to decide.
     """
 
     name: str
@@ -31,17 +34,17 @@ class Goal:
 
     @classmethod
     def at_most(cls, name: str, value: float, limit: float, unit: str = "") -> "Goal":
-        """Reached up to the limit."""
+        """Return a goal that is reached if `value` is at most `limit`."""
         return cls(name, f"{value:.3g}{unit} (at most {limit:g})", value <= limit)
 
     @classmethod
     def at_least(cls, name: str, value: float, limit: float, unit: str = "") -> "Goal":
-        """Reached from the limit on."""
+        """Return a goal that is reached if `value` is at least `limit`."""
         return cls(name, f"{value:.3g}{unit} (at least {limit:g})", value >= limit)
 
 
 def make_parser(module: str, description: str | None) -> argparse.ArgumentParser:
-    """A parser with the options of every part: `--json` and `--plots`."""
+    """Return a parser with the options of every benchmark: `--json` and `--plots`."""
     parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{module}", description=description)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE")
     parser.add_argument("--plots", type=Path, metavar="FOLDER", help="write plots to FOLDER")
@@ -49,16 +52,19 @@ def make_parser(module: str, description: str | None) -> argparse.ArgumentParser
 
 
 def add_jobs_argument(parser: argparse.ArgumentParser) -> None:
-    """Add `--jobs`, for parts that measure no time."""
+    """Add `--jobs`, for benchmarks that do not measure time."""
     parser.add_argument(
-        "--jobs", type=int, default=os.cpu_count(), help="photographs at once (default: one a core)"
+        "--jobs",
+        type=int,
+        default=os.cpu_count(),
+        help="photographs processed at a time (default: one per core)",
     )
 
 
 def for_each(
     function: Callable[[Item], Result], items: Sequence[Item], jobs: int, what: str
 ) -> Iterator[Result]:
-    """`function` of every item, in order, over `jobs` processes; progress on a terminal's error stream."""
+    """Yield `function` of each item, in order, computed by `jobs` processes; show progress on a terminal."""
     if jobs <= 1:
         yield from _with_progress(map(function, items), len(items), what)
         return
@@ -67,13 +73,13 @@ def for_each(
 
 
 def say(text: str = "") -> None:
-    """A line on standard output, at once."""
+    """Print a line to standard output, and flush."""
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
 
 
 def say_table(title: str, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """A table with its first column left and the others right; floats with four significant digits."""
+    """Print a table: first column aligned left, others right; floats with four significant digits."""
     cells = [list(header), *([_cell(value) for value in row] for row in rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
     say(f"\n{title}")
@@ -88,7 +94,7 @@ def say_table(title: str, header: Sequence[str], rows: Iterable[Sequence[object]
 
 
 def say_goals(goals: Iterable[Goal]) -> None:
-    """The goals, each with whether it was reached."""
+    """Print the goals, each with whether it was reached."""
     say("\nGoals")
     words = {True: "reached", False: "MISSED", None: "unclear"}
     for goal in goals:
@@ -96,14 +102,14 @@ def say_goals(goals: Iterable[Goal]) -> None:
 
 
 def write_json(path: Path | None, figures: dict[str, Any], goals: Sequence[Goal]) -> None:
-    """The figures, the goals, and where and when they were measured; nothing if no path was given."""
+    """Write the figures, the goals, the date and the machine to `path`, unless it is None."""
     if path is None:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     document = {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "machine": {
-            "processor": _processor(),
+            "processor": processor(),
             "cores": os.cpu_count(),
             "load_average": os.getloadavg(),
             "python": platform.python_version(),
@@ -116,8 +122,18 @@ def write_json(path: Path | None, figures: dict[str, Any], goals: Sequence[Goal]
 
 
 def read_goals(path: Path) -> list[Goal]:
-    """The goals of a file that `write_json` wrote."""
+    """Read the goals from a file that `write_json` wrote."""
     return [Goal(**goal) for goal in json.loads(path.read_text())["goals"]]
+
+
+def processor() -> str:
+    """Return the name of this machine's processor."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
 
 
 def _with_progress(results: Iterable[Result], total: int, what: str) -> Iterator[Result]:
@@ -133,12 +149,3 @@ def _cell(value: object) -> str:
     if value is None:
         return "-"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()

@@ -1,11 +1,11 @@
-"""What the service adds to the work it does: a call beside its parts.
+"""Overhead of the service: a call, compared with the same work in this process.
 
-For each photograph, in turns: the call to a real server; a bare gRPC echo on another process, with messages
-of the same sizes; and decode, segment and encode in this process. What is left of the call after the other
-two is the service's own. Every photograph is sent once, so no cache can help.
+For each photograph, in turn: a call to a real server; a bare gRPC echo to another process, with messages of
+the same sizes; decode, segment and encode in this process. The overhead is the call's time minus the other
+two. Each photograph is sent once, so no cache can help.
 
-The parts decode with Pillow, as a Python program would. The server has a faster reader of JPEGs; what would
-be left if the parts had it too is told beside.
+This process decodes with Pillow, as a Python program would. The server has a faster JPEG reader; a second
+figure shows the overhead if this process used it too.
 """
 
 import io
@@ -27,7 +27,7 @@ import simplejpeg  # type: ignore[import-untyped]
 from examples.demo import running_server
 from PIL import Image
 
-from benchmarks.data import Pixels, add_data_arguments, mosaic, photographs
+from benchmarks.data import Pixels, add_data_arguments, as_jpeg, mosaic, photographs
 from benchmarks.report import Goal, make_parser, say_goals, say_table, write_json
 from superpixel_kernels import Workspace, segment
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
@@ -43,12 +43,17 @@ OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_leng
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One size of photograph; medians over photographs, in milliseconds.
+    """One size of photograph; times are medians over photographs, in milliseconds.
 
     Attributes:
-        overhead: the median of each photograph's call less its echo and its parts.
-        overhead_same_reader: likewise, less what the server's reader of JPEGs saves.
-        stages: the median of what the server itself says its stages took.
+        size: of the photographs.
+        photographs: how many were measured.
+        call: the call to the server.
+        echo: the bare gRPC echo.
+        in_process: decode, segment and encode in this process.
+        overhead: per photograph, call minus echo minus in_process.
+        overhead_same_reader: the overhead if this process had the server's JPEG reader.
+        stages: the sum of the stages' times that the server reports.
     """
 
     size: str
@@ -62,7 +67,7 @@ class Row:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, print, and write what was asked for."""
+    """Measure, print, and write the requested files."""
     parser = make_parser("service", __doc__)
     add_data_arguments(parser)
     parser.add_argument("--large", type=int, default=40, help="photographs at 1080p (default: %(default)s)")
@@ -73,19 +78,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
             measure("1920x1080", large_files(options.data, options.large), address, echo_address),
         ]
     goals = [
-        Goal.at_most(f"service above echo and parts, {row.size}", row.overhead, OVERHEAD_LIMIT_MS, " ms")
+        Goal.at_most(
+            f"overhead above echo and work in process, {row.size}", row.overhead, OVERHEAD_LIMIT_MS, " ms"
+        )
         for row in rows
     ]
     say_table(
-        f"A call with {COUNT} superpixels and their hierarchy, ms, medians",
+        f"A call with {COUNT} superpixels and their hierarchy; medians in ms",
         (
             "photographs",
             "number",
             "call",
             "echo",
-            "parts in process",
-            "left over",
-            "same reader",
+            "in process",
+            "overhead",
+            "overhead, same reader",
             "stages in the server",
         ),
         [(row.size, row.photographs, *(f"{value:.2f}" for value in astuple(row)[2:])) for row in rows],
@@ -95,27 +102,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def small_files(folder: Path) -> Iterator[bytes]:
-    """The data set's own files."""
+    """Yield the files of the data set."""
     for photo in photographs(folder):
         yield (photo.folder / "images" / f"{photo.name}.jpg").read_bytes()
 
 
 def large_files(folder: Path, number: int) -> Iterator[bytes]:
-    """JPEG files of a mosaic, each shifted further: no two alike."""
+    """Yield JPEG files of a mosaic, each shifted further, so no two are alike."""
     image = mosaic(folder, 1920, 1080)
     for step in range(number):
         yield as_jpeg(np.roll(image, (7 * step, 11 * step), axis=(0, 1)))
 
 
-def as_jpeg(image: Pixels) -> bytes:
-    """The image as a camera would write it."""
-    out = io.BytesIO()
-    Image.fromarray(image).save(out, "JPEG", quality=90)
-    return out.getvalue()
-
-
 def measure(size: str, files: Iterator[bytes], address: str, echo_address: str) -> Row:
-    """Every photograph of one size, three ways."""
+    """Measure call, echo and work in process for photographs of one size."""
     workspace = Workspace()
     calls, echoes, parts, saved, stages = [], [], [], [], []
     with (
@@ -132,10 +132,10 @@ def measure(size: str, files: Iterator[bytes], address: str, echo_address: str) 
             _, echoed = timed(partial(echo, message, timeout=60))
             encoded, in_process = timed(partial(work, data, workspace))
             if encoded != answer.label_map.data:
-                raise SystemExit("the server's label map is not the one made here")
+                raise SystemExit("the server's label map differs from the one made in process")
             pillow, quick = timed(partial(read, data))[1], timed(partial(simplejpeg.decode_jpeg, data))[1]
             if index < 3:
-                continue  # connections, caches and memory warm up
+                continue  # warm-up
             calls.append(call)
             echoes.append(echoed)
             parts.append(in_process)
@@ -162,26 +162,26 @@ def measure(size: str, files: Iterator[bytes], address: str, echo_address: str) 
 
 
 def timed(function: Callable[[], Result]) -> tuple[Result, float]:
-    """What the function returns, and the seconds it took."""
+    """Return the function's result, and the seconds it took."""
     start = time.perf_counter()
     result = function()
     return result, time.perf_counter() - start
 
 
 def work(data: bytes, workspace: Workspace) -> bytes:
-    """What the server does between the messages."""
+    """Do the server's work on an image file: decode, segment, encode."""
     return segment(read(data), workspace=workspace).encode(COUNT, include_hierarchy=True)
 
 
 def read(data: bytes) -> Pixels:
-    """The pixels of a file."""
+    """Decode an image file with Pillow."""
     with Image.open(io.BytesIO(data)) as image:
         return np.asarray(image.convert("RGB"))
 
 
 @contextmanager
 def echo_server() -> Iterator[str]:
-    """A process that answers with as many bytes as the first four of the message say."""
+    """Run an echo server in another process; yield its address."""
     ours, theirs = multiprocessing.get_context("spawn").Pipe()
     process = multiprocessing.get_context("spawn").Process(target=serve_echo, args=(theirs,), daemon=True)
     process.start()
@@ -191,12 +191,12 @@ def echo_server() -> Iterator[str]:
 
 
 def answer_echo(message: bytes, _: grpc.ServicerContext) -> bytes:
-    """As many zeros as asked for."""
+    """Return as many zeros as the first four bytes of the message say."""
     return bytes(int.from_bytes(message[:4], "little"))
 
 
 def serve_echo(pipe: Connection) -> None:
-    """Run the echo until told to stop."""
+    """Send the echo server's address through the pipe; serve until a message comes back."""
     server = grpc.server(ThreadPoolExecutor(4), options=OPTIONS)
     handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
         "Echo": grpc.unary_unary_rpc_method_handler(answer_echo, None, None)

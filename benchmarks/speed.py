@@ -1,7 +1,7 @@
-"""How fast: every stage of ours, and the peers' whole calls, on photographs of four sizes.
+"""Speed of each stage of ours, and of the peers' whole calls, on images of four sizes.
 
-All contenders take turns in one run and are compared by ratios; results are verified before they are timed.
-Ours goes from an image in memory to the full hierarchy and one cut, a peer from it to its one flat map.
+All contenders take turns in one run and are compared by ratios. Results are verified before they are timed.
+Input is an image in memory. Ours computes the full hierarchy and one cut; a peer computes one flat label map.
 """
 
 from collections.abc import Callable, Sequence
@@ -33,19 +33,19 @@ SCALED = tuple(f"1080p {name}" for name in SAMPLES)
 MOST_ROUNDS, FEWEST_ROUNDS = 25, 5
 SLOW_ROUNDS = 2
 SLOWEST_SECONDS = 6.0
-"""Peers whose calls would take longer on an image are left out of it."""
+"""A peer is left out on images where a call would take longer."""
 
 
 @dataclass(slots=True)
 class Timings:
-    """What was measured on one image.
+    """The measurements on one image.
 
     Attributes:
-        megapixels: its size.
-        base_count: how many base regions it has.
-        quick: ours, fast-slic, and two calls of ours at once, many rounds.
-        stages: seconds of each stage of ours, medians of the same rounds, by contender.
-        slow: the other peers, few rounds.
+        megapixels: size of the image.
+        base_count: number of base regions.
+        quick: ours, fast-slic, and two simultaneous calls of ours, over many rounds.
+        stages: by contender, the median seconds of each stage of ours over the same rounds.
+        slow: the other peers, over few rounds.
     """
 
     megapixels: float
@@ -56,36 +56,36 @@ class Timings:
 
 
 class Ours:
-    """Image to hierarchy and one cut, with a workspace that is kept from call to call, as a server does."""
+    """From image to hierarchy and one cut; reuses its workspace from call to call, as a server does."""
 
     def __init__(self, threads: int) -> None:
         self._workspace = Workspace(threads=threads)
         self.stages: list[dict[str, float]] = []
 
     def __call__(self, image: Pixels) -> Hierarchy:
-        """Segment and cut."""
+        """Segment, and cut once."""
         hierarchy = segment(image, workspace=self._workspace)
         hierarchy.cut(COUNT)
         self.stages.append(dict(hierarchy.timings))
         return hierarchy
 
     def median_stages(self, calls: Sequence[int]) -> dict[str, float]:
-        """The medians of each stage over some of the calls since `stages` was cleared."""
+        """Return the median of each stage over the given calls since `stages` was cleared."""
         return {stage: median(self.stages[call][stage] for call in calls) for stage in STAGES}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, print, and write what was asked for."""
+    """Measure, print, and write the requested files."""
     parser = make_parser("speed", __doc__)
     add_data_arguments(parser)
     parser.add_argument(
-        "--seconds", type=float, default=10.0, help="for the quick contenders of an image (default: 10)"
+        "--seconds", type=float, default=10.0, help="seconds per image for the quick contenders (default: 10)"
     )
     parser.add_argument(
         "--patience",
         type=float,
         default=30.0,
-        help="seconds to wait for other processes to leave the cores, for each image (default: 30)",
+        help="longest wait in seconds for other processes to leave the cores, per image (default: 30)",
     )
     options = parser.parse_args(arguments)
 
@@ -93,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     paces = {name: 0.0 for name in PEERS if name != RIVAL}
     for name, image in list_images(options.data):
         timings[name] = time_image(image, options.seconds, options.patience)
-        if name not in SCALED:  # of that size, the mosaic says as much
+        if name not in SCALED:  # the mosaic of that size is enough
             timings[name].slow = time_slow_peers(image, paces)
         say(f"{name}: done")
     sizes = time_sizes(options.data, options.seconds, options.patience)
@@ -107,7 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def list_images(data: Path) -> list[tuple[str, Pixels]]:
-    """The images by name, small ones first."""
+    """Return the images with their names, small ones first."""
     return [
         ("481x321 photo", photographs(data)[0].image),
         (HD_MOSAIC, mosaic(data, *HD)),
@@ -121,9 +121,9 @@ def time_image(image: Pixels, seconds: float, patience: float) -> Timings:
     """Verify, then time ours and fast-slic.
 
     Args:
-        image: what to segment.
-        seconds: to spend.
-        patience: seconds to wait for quiet.
+        image: (height, width, 3) RGB.
+        seconds: time to spend on the rounds.
+        patience: longest wait in seconds for quiet rounds.
     """
     one, two = Ours(threads=1), Ours(threads=2)
     base_count = verify(image, one(image), two(image))
@@ -144,11 +144,11 @@ def time_image(image: Pixels, seconds: float, patience: float) -> Timings:
 
 
 def time_slow_peers(image: Pixels, paces: dict[str, float]) -> dict[str, Times]:
-    """Verify, then time those of the other peers that are not too slow for this image.
+    """Verify, then time the other peers, except those that are too slow for this image.
 
     Args:
-        image: what to segment.
-        paces: seconds a pixel of each peer on the last image it was timed on; updated.
+        image: (height, width, 3) RGB.
+        paces: seconds per pixel of each peer on the last image where it was timed; updated.
     """
     pixels = image.shape[0] * image.shape[1]
     chosen = [name for name, pace in paces.items() if pace * pixels <= SLOWEST_SECONDS]
@@ -163,7 +163,7 @@ def time_slow_peers(image: Pixels, paces: dict[str, float]) -> dict[str, Times]:
 
 
 def verify(image: Pixels, one: Hierarchy, two: Hierarchy) -> int:
-    """See that both give one result with the right number of labels; returns the number of base regions."""
+    """Check that both results are equal and have `COUNT` labels; return the number of base regions."""
     labels = one.cut(COUNT)
     if labels.shape != image.shape[:2] or not np.array_equal(np.unique(labels), np.arange(COUNT)):
         raise SystemExit(f"the cut at {COUNT} does not have {COUNT} labels")
@@ -173,23 +173,23 @@ def verify(image: Pixels, one: Hierarchy, two: Hierarchy) -> int:
 
 
 def verified_peer(name: str, image: Pixels) -> Callable[[Pixels, int], object]:
-    """The peer, after a first call that gave about the count that was wanted."""
+    """Return the peer, after a first call that gave about the wanted count."""
     labels = PEERS[name](image, COUNT)
     count = len(np.unique(labels))
     if labels.shape != image.shape[:2] or not COUNT / 3 <= count <= COUNT * 3:
-        raise SystemExit(f"{name}: {count} labels of shape {labels.shape} where {COUNT} were wanted")
+        raise SystemExit(f"{name}: {count} labels of shape {labels.shape} instead of {COUNT}")
     return PEERS[name]
 
 
 def rounds_for(contenders: dict[str, Callable[[], object]], seconds: float) -> int:
-    """How many rounds fit into the time; the one that finds out warms the contenders up."""
+    """Return how many rounds fit into the time, from one round that also warms up the contenders."""
     once = take_turns(contenders, 1, warm=False)
     duration = sum(times.seconds for times in once.values())
     return max(FEWEST_ROUNDS, min(MOST_ROUNDS, int(seconds / duration)))
 
 
 def time_sizes(data: Path, seconds: float, patience: float) -> dict[str, tuple[float, Times]]:
-    """One thread of ours on mosaics of 2, 8 and 33 megapixels, in turns: megapixels and times of each."""
+    """Time one thread of ours on mosaics of 2, 8 and 33 megapixels, in turn: megapixels and times by size."""
     images = {f"{width}x{height}": mosaic(data, width, height) for width, height in (HD, UHD, UHD_8K)}
     contenders: dict[str, Callable[[], object]] = {
         name: partial(Ours(threads=1), image) for name, image in images.items()
@@ -199,15 +199,15 @@ def time_sizes(data: Path, seconds: float, patience: float) -> dict[str, tuple[f
 
 
 def scaling_limit(timings: Timings) -> float:
-    """How much two cores do in the time of one here: what two threads could reach if nothing held them up.
+    """Return the throughput of two cores over that of one: the largest possible speed-up by two threads.
 
-    Less than 2 where cores share caches, memory or, as virtual ones may, a core.
+    It is below 2 if the cores share caches or memory, or, on a virtual machine, one physical core.
     """
     return 2 * ratio(timings.quick[ONE], timings.quick[PAIR])
 
 
 def milliseconds(timings: Timings) -> dict[str, float]:
-    """Milliseconds a megapixel of every contender, by name."""
+    """Return the milliseconds per megapixel of each contender, by name."""
     times = {**timings.slow, **timings.quick}
     return {
         name: times[name].seconds * 1e3 / timings.megapixels for name in (ONE, TWO, *PEERS) if name in times
@@ -215,7 +215,7 @@ def milliseconds(timings: Timings) -> dict[str, float]:
 
 
 def per_megapixel(sizes: dict[str, tuple[float, Times]]) -> dict[str, float]:
-    """How much longer a megapixel takes than on the first mosaic, by mosaic."""
+    """Return the time per megapixel over that of the first mosaic, by mosaic."""
     first_megapixels, first = next(iter(sizes.values()))
     return {
         name: ratio(times, first) * first_megapixels / megapixels
@@ -224,12 +224,12 @@ def per_megapixel(sizes: dict[str, tuple[float, Times]]) -> dict[str, float]:
 
 
 def list_goals(timings: dict[str, Timings], sizes: dict[str, tuple[float, Times]]) -> list[Goal]:
-    """At 1080p on every image; over sizes on mosaics."""
+    """Return the goals: ratios at 1080p on each image; time per megapixel over the mosaics."""
     goals = []
     for image in (HD_MOSAIC, *SCALED):
         one, two, rival = (timings[image].quick[name] for name in (ONE, TWO, RIVAL))
         threads = Goal.at_least(
-            f"{image}: one thread over two threads, where two cores give {scaling_limit(timings[image]):.2f}",
+            f"{image}: one thread over two threads, at a limit of {scaling_limit(timings[image]):.2f}",
             ratio(one, two),
             1.6,
         )
@@ -240,7 +240,7 @@ def list_goals(timings: dict[str, Timings], sizes: dict[str, tuple[float, Times]
             _if_quiet(threads, one),
         ]
     for name, value in list(per_megapixel(sizes).items())[1:]:
-        goal = Goal.at_most(f"time a megapixel, {name} over the smallest mosaic", value, 1.3)
+        goal = Goal.at_most(f"time per megapixel, {name} over the smallest mosaic", value, 1.3)
         goals.append(_if_quiet(goal, sizes[name][1]))
     return goals
 
@@ -254,10 +254,10 @@ def say_result(timings: dict[str, Timings], sizes: dict[str, tuple[float, Times]
         rows.append(
             (image, *(f"{times[name].seconds * 1e3:.1f}" if name in times else None for name in names))
         )
-    say_table(f"Milliseconds a call, {COUNT} superpixels: medians of rounds", ("image", *names), rows)
+    say_table(f"Milliseconds per call, {COUNT} superpixels: medians over rounds", ("image", *names), rows)
     say_table(
-        "Ratios within rounds: medians. Limit of the speed-up: what two calls at once get out of the cores; "
-        "others: the cores that other processes kept busy meanwhile",
+        "Ratios within rounds: medians. limit: largest speed-up by two threads, from two simultaneous calls; "
+        "others: cores that other processes kept busy",
         (
             "image",
             "rounds",
@@ -284,7 +284,7 @@ def say_result(timings: dict[str, Timings], sizes: dict[str, tuple[float, Times]
     )
     for contender in (ONE, TWO):
         say_table(
-            f"Milliseconds a megapixel by stage, {contender}",
+            f"Milliseconds per megapixel by stage, {contender}",
             ("image", "regions", *STAGES, "sum"),
             [
                 (
@@ -298,7 +298,7 @@ def say_result(timings: dict[str, Timings], sizes: dict[str, tuple[float, Times]
         )
     ratios = per_megapixel(sizes)
     say_table(
-        "Time a megapixel over sizes, one thread",
+        "Time per megapixel by size, one thread",
         ("mosaic", "megapixels", "ms/MP", "over the first", "rounds", "others"),
         [
             (
@@ -315,7 +315,7 @@ def say_result(timings: dict[str, Timings], sizes: dict[str, tuple[float, Times]
 
 
 def as_figures(timings: dict[str, Timings], sizes: dict[str, tuple[float, Times]]) -> dict[str, Any]:
-    """For the JSON file; seconds."""
+    """Return the figures for the JSON file, in seconds."""
     return {
         "count": COUNT,
         "images": {
@@ -345,7 +345,7 @@ def as_figures(timings: dict[str, Timings], sizes: dict[str, tuple[float, Times]
 
 
 def _if_quiet(goal: Goal, times: Times) -> Goal:
-    """The goal, or that nothing can be said: neighbours take the second thread's core, and caches."""
+    """Return the goal, but undecided if other processes took the second thread's core."""
     if times.busy_cores <= BUSY_CORES:
         return goal
     return replace(goal, measured=f"{goal.measured}, others on {times.busy_cores:.2f} cores", reached=None)

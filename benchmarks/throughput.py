@@ -1,8 +1,8 @@
-"""Images a second through a server that is kept busy.
+"""Images per second through a busy server.
 
-Ours with one worker beside a plain gRPC server with one worker that calls scikit-image's SLIC; and ours with
-all workers beside the same work done by threads of this process. In turns, every image another one, no
-cache. At 1080p: a mosaic of the data set's photographs, shifted, with what people outlined in them.
+Our server with one worker is compared with a plain gRPC server with one worker that calls scikit-image's
+SLIC. Our server with all workers is compared with the same work by threads of this process. All take turns.
+Images are 1080p mosaics of the data set's photographs, each shifted differently; there is no cache.
 """
 
 import statistics
@@ -24,10 +24,10 @@ from examples.demo import running_server
 from PIL import Image
 
 from benchmarks import plain_server
-from benchmarks.data import Pixels, add_data_arguments, mosaic, photographs
+from benchmarks.data import Pixels, add_data_arguments, as_jpeg, mosaic, photographs
 from benchmarks.metrics import Labels, boundary_recall, compact, count_labels
 from benchmarks.report import Goal, make_parser, say_goals, say_table, write_json
-from benchmarks.service import OPTIONS, as_jpeg, work
+from benchmarks.service import OPTIONS, work
 from superpixel_kernels import Workspace, codec
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2_grpc as pb_grpc
@@ -42,7 +42,7 @@ Send = Callable[[bytes], object]
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Medians over rounds of images a second, and of the ratios within a round; means of boundary recall."""
+    """Medians over rounds of images per second and of ratios within a round; boundary recall of a mosaic."""
 
     ours_one_worker: float
     ours_one_thread: float
@@ -57,16 +57,18 @@ class Figures:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, print, and write what was asked for."""
+    """Measure, print, and write the requested files."""
     parser = make_parser("throughput", __doc__)
     add_data_arguments(parser)
-    parser.add_argument("--rounds", type=int, default=7, help="rounds of all servers (default: %(default)s)")
-    parser.add_argument("--seconds", type=float, default=4.0, help="of each turn (default: %(default)s)")
+    parser.add_argument(
+        "--rounds", type=int, default=7, help="rounds over all servers (default: %(default)s)"
+    )
+    parser.add_argument("--seconds", type=float, default=4.0, help="seconds per turn (default: %(default)s)")
     options = parser.parse_args(arguments)
     figures = measure(options.data, options.rounds, options.seconds)
     cores = len(sched_getaffinity(0))
     say_table(
-        f"Images a second, {WIDTH}x{HEIGHT}, {COUNT} superpixels, medians of {options.rounds} rounds",
+        f"Images per second, {WIDTH}x{HEIGHT}, {COUNT} superpixels, medians of {options.rounds} rounds",
         ("server", "images/s", "x plain", "boundary recall"),
         [
             ("plain gRPC and scikit-image, one worker", figures.plain, 1.0, figures.recall_plain),
@@ -77,12 +79,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         ],
     )
     goals = [
-        Goal.at_least("throughput beside a plain server, one worker each", figures.ratio, LEAST_RATIO),
+        Goal.at_least("throughput over a plain server's, one worker each", figures.ratio, LEAST_RATIO),
         Goal.at_least(
-            "boundary recall less the plain server's", figures.recall_ours - figures.recall_plain, 0.0
+            "boundary recall minus the plain server's", figures.recall_ours - figures.recall_plain, 0.0
         ),
         Goal.at_least(
-            "throughput of all workers beside the engine in process", figures.share, LEAST_SHARE_OF_ENGINE
+            "throughput of all workers over the engine's in process", figures.share, LEAST_SHARE_OF_ENGINE
         ),
     ]
     say_goals(goals)
@@ -90,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def measure(folder: Path, rounds: int, seconds: float) -> Figures:
-    """All servers in turns."""
+    """Measure all servers in turn."""
     cores = len(sched_getaffinity(0))
     images = Images(mosaic(folder, WIDTH, HEIGHT))
     flags = ("--cache-bytes=0",)
@@ -101,7 +103,7 @@ def measure(folder: Path, rounds: int, seconds: float) -> Figures:
         plain() as peer,
     ):
         contenders: dict[str, tuple[Callable[[], Send], int]] = {
-            "one": (lambda: one, 2),  # two callers: one image is on its way while the other is worked on
+            "one": (lambda: one, 2),  # two callers: one image is in transit while the other is processed
             "thin": (lambda: thin, 2),
             "plain": (lambda: peer, 2),
             "full": (lambda: full, 2 * cores),
@@ -110,7 +112,7 @@ def measure(folder: Path, rounds: int, seconds: float) -> Figures:
         rates: dict[str, list[float]] = {name: [] for name in contenders}
         for _ in range(rounds):
             for name, (make, callers) in contenders.items():
-                rates[name].append(images_a_second(make, callers, images, seconds))
+                rates[name].append(images_per_second(make, callers, images, seconds))
         recall_ours, recall_plain = recalls(folder, one, peer)
 
     def ratio(above: str, below: str) -> float:
@@ -132,7 +134,7 @@ def measure(folder: Path, rounds: int, seconds: float) -> Figures:
 
 
 class Images:
-    """JPEG files, no two alike, for any number of threads; made before the clock runs."""
+    """JPEG files, no two alike, for any number of threads; encoded before a turn starts."""
 
     AHEAD = 60
 
@@ -143,20 +145,20 @@ class Images:
         self._ready: list[bytes] = []
 
     def prepare(self) -> None:
-        """Have as many ready as a turn may take."""
+        """Encode as many files as a turn may need."""
         while len(self._ready) < self.AHEAD:
             self._number += 1
             shift = (7 * self._number, 11 * self._number)
             self._ready.append(as_jpeg(np.roll(self._image, shift, axis=(0, 1))))
 
     def next(self) -> bytes | None:
-        """One that nobody has had; None: there are no more in this turn."""
+        """Return an unused file; None if none are left in this turn."""
         with self._lock:
             return self._ready.pop() if self._ready else None
 
 
-def images_a_second(make: Callable[[], Send], callers: int, images: Images, seconds: float) -> float:
-    """Kept busy by so many callers; what is under way at the end is waited for and counted."""
+def images_per_second(make: Callable[[], Send], callers: int, images: Images, seconds: float) -> float:
+    """Measure the images per second of `callers` threads, including the images in flight at the end."""
     images.prepare()
     start = time.perf_counter()
 
@@ -173,14 +175,14 @@ def images_a_second(make: Callable[[], Send], callers: int, images: Images, seco
 
 
 def in_process() -> Send:
-    """What the server does between the messages, on one thread."""
+    """Return a function that does the server's work on one thread of this process."""
     workspace = Workspace(threads=1)
     return lambda image: work(image, workspace)
 
 
 @contextmanager
 def ours(*flags: str) -> Iterator[Callable[..., bytes]]:
-    """A server of ours: sends an image file, gets a label map in SPXL."""
+    """Start our server; yield a function from an image file to a label map in SPXL."""
     with running_server(*flags) as address, grpc.insecure_channel(address, OPTIONS) as channel:
         stub = pb_grpc.SuperpixelServiceStub(channel)
 
@@ -193,13 +195,13 @@ def ours(*flags: str) -> Iterator[Callable[..., bytes]]:
 
 @contextmanager
 def plain() -> Iterator[Callable[..., bytes]]:
-    """The peer: sends an image file, gets a PNG of labels."""
+    """Start the plain server; yield a function from an image file to a PNG of labels."""
     command = [sys.executable, "-m", plain_server.__name__]
-    with subprocess.Popen(  # noqa: S603 (our own)
+    with subprocess.Popen(  # noqa: S603 (our own program)
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
         if process.stdin is None or process.stdout is None:
-            raise AssertionError("they are pipes")
+            raise AssertionError("stdin and stdout must be pipes")
         address = process.stdout.readline().strip()
         with grpc.insecure_channel(address, OPTIONS) as channel:
             call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(plain_server.METHOD)
@@ -208,7 +210,7 @@ def plain() -> Iterator[Callable[..., bytes]]:
 
 
 def recalls(folder: Path, ours: Callable[..., bytes], peer: Callable[..., bytes]) -> tuple[float, float]:
-    """Boundary recall of ours and of the peer, both through their servers, at the peer's real count."""
+    """Return the boundary recall of our server and of the peer's, both at the peer's real count."""
     image, truth = mosaic(folder, WIDTH, HEIGHT), mosaic_truth(folder, WIDTH, HEIGHT)
     file = as_jpeg(image)
     with Image.open(BytesIO(peer(file))) as picture:
@@ -218,7 +220,7 @@ def recalls(folder: Path, ours: Callable[..., bytes], peer: Callable[..., bytes]
 
 
 def mosaic_truth(folder: Path, width: int, height: int) -> Labels:
-    """One person's outlines of each photograph of `mosaic`, in its place."""
+    """Return one person's segmentation of each photograph of `mosaic`, in its place."""
     out = np.zeros((height, width), np.int64)
     photos = iter(photographs(folder))
     tall, wide = 321, 481

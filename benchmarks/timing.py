@@ -1,8 +1,8 @@
-"""Times that survive a shared machine.
+"""Timing on a shared machine.
 
-Contenders take turns, A B C A B C ..., so that a slow spell hits all of them; what counts is the median of
-many rounds, and ratios are taken within a round. Rounds while other processes keep a core busy are left out,
-as long as enough remain: a second thread has no core to run on then.
+Contenders take turns, A B C A B C ..., so a slow period affects all of them. Results are medians over many
+rounds; ratios are computed within a round. Rounds in which other processes kept a core busy are left out if
+enough rounds remain: a second thread has no core of its own then.
 """
 
 import os
@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 BUSY_CORES = 0.15
-"""A round is quiet if other processes take no more than this share of one core meanwhile."""
+"""A round is quiet if other processes use at most this share of one core."""
 
 FEWEST_QUIET = 5
-"""Below so many quiet rounds, all rounds count."""
+"""With fewer quiet rounds than this, all rounds count."""
 
 BLOCK_SECONDS = 0.4
-"""Other processes are looked at over a few rounds at once: the system counts in hundredths of a second."""
+"""Shortest interval for measuring other processes: the system counts in hundredths of a second."""
 
 
 @dataclass(slots=True)
@@ -27,11 +27,11 @@ class Times:
     """Seconds of each turn.
 
     Attributes:
-        wall: by the clock.
-        cpu: of this process's threads, all together. For work on one thread it is what the clock would show
-            on an idle machine, but for the caches and memory that others use meanwhile.
-        others: how many cores other processes kept busy during each turn's round.
-        rounds: which round each turn was of, from 0; some are missing where quiet ones were chosen.
+        wall: elapsed time.
+        cpu: processor time of all threads of this process. For work on one thread this is about the elapsed
+            time on an idle machine; caches and memory are still shared.
+        others: number of cores that other processes kept busy during each turn's round.
+        rounds: the round of each turn, from 0; rounds that were not quiet may be missing.
     """
 
     wall: list[float] = field(default_factory=list)
@@ -41,22 +41,22 @@ class Times:
 
     @property
     def seconds(self) -> float:
-        """The median by the clock."""
+        """Median elapsed time."""
         return statistics.median(self.wall)
 
     @property
     def cpu_seconds(self) -> float:
-        """The median of the processor's time."""
+        """Median processor time."""
         return statistics.median(self.cpu)
 
     @property
     def busy_cores(self) -> float:
-        """The median of what others kept busy."""
+        """Median number of cores that other processes kept busy."""
         return statistics.median(self.others)
 
     @property
     def spread(self) -> float:
-        """How far the middle half of the turns lies apart, by the clock, over the median."""
+        """Interquartile range of the elapsed time, divided by the median."""
         if len(self.wall) < 2:
             return 0.0
         low, _, high = statistics.quantiles(self.wall, n=4)
@@ -66,13 +66,13 @@ class Times:
 def take_turns(
     contenders: Mapping[str, Callable[[], object]], rounds: int, *, patience: float = 0.0, warm: bool = True
 ) -> dict[str, Times]:
-    """Time the contenders in turns.
+    """Time the contenders in turn.
 
     Args:
-        contenders: what to call, by name.
-        rounds: how many quiet rounds to have.
-        patience: seconds to wait for them; once they are over, so many rounds of any kind are enough.
-        warm: call each once before, untimed: first calls allocate.
+        contenders: functions to call, by name.
+        rounds: number of quiet rounds to reach.
+        patience: seconds to try; after that, `rounds` rounds of any kind are enough.
+        warm: call each once before timing, because first calls allocate memory.
     """
     if warm:
         for call in contenders.values():
@@ -96,19 +96,19 @@ def take_turns(
 
 
 def ratio(a: Times, b: Times) -> float:
-    """How much longer `a` took than `b` by the clock: the median over rounds."""
+    """Return the elapsed time of `a` divided by that of `b`: the median over rounds."""
     return statistics.median(x / y for x, y in zip(a.wall, b.wall, strict=True))
 
 
 def cpu_ratio(a: Times, b: Times) -> float:
-    """As `ratio`, in processor time."""
+    """Return `ratio` in processor time."""
     return statistics.median(x / y for x, y in zip(a.cpu, b.cpu, strict=True))
 
 
 def _time_block(
     contenders: Mapping[str, Callable[[], object]], times: Mapping[str, Times], rounds: int
 ) -> None:
-    """Rounds until other processes' share can be told from the system's coarse count."""
+    """Run rounds until the system's coarse count can show the share of other processes."""
     start, own_start, system_start = time.perf_counter(), time.process_time(), _system_seconds()
     done = 0
     while done < rounds and (done == 0 or time.perf_counter() - start < BLOCK_SECONDS):
@@ -130,7 +130,7 @@ def _quiet_rounds(times: Times) -> list[int]:
 
 
 def _system_seconds() -> float:
-    """Seconds that all cores together have been busy since the start; 0 where the system does not say."""
+    """Return the busy seconds of all cores since the system's start; 0 if the system does not report them."""
     try:
         line = Path("/proc/stat").read_text().partition("\n")[0]
     except OSError:

@@ -1,5 +1,5 @@
-"""Load on a server: how much it takes, how long callers wait, how many pods that makes.
+"""Load on a server: how many calls it can answer, how long callers wait, and how many pods a load needs.
 
-`python -m benchmarks.load` measures a server, `python -m benchmarks.load.simulate` an autoscaler on paper;
-docs/capacity.md says what came of both.
+`python -m benchmarks.load` measures a server. `python -m benchmarks.load.simulate` simulates an autoscaler.
+docs/capacity.md shows the results of both.
 """

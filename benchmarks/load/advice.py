@@ -1,4 +1,4 @@
-"""What a pod should be given, by the model that was fitted to a measured server."""
+"""Recommended settings of a pod, by the model that was fitted to a measured server."""
 
 import math
 from collections.abc import Mapping
@@ -8,11 +8,11 @@ from benchmarks.load.arrivals import Mix
 from benchmarks.load.capacity import Pod
 
 HEADROOM = 0.8
-"""Of the highest load within the target: where the autoscaler keeps a pod. The rest is for what comes before
-it has looked."""
+"""The autoscaler keeps a pod at this share of the highest load within the target. The rest is for load that
+comes before the autoscaler reacts."""
 
 MOST_CALLS = 128
-"""Each holds a thread, and memory for a largest message."""
+"""Each call occupies one thread, and memory for a message of the largest size."""
 
 _MEBI = 1 << 20
 _SERVER_BYTES = 300 * _MEBI
@@ -22,15 +22,19 @@ _OTHER_THREADS = 16
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """For a pod of `cores` cores.
+    """The recommended settings of a pod.
 
     Attributes:
-        highest: calls a second with p99 within the target.
-        working: calls a second at which the autoscaler is to keep it.
-        p99: seconds, there.
-        queue_pixels: that wait there, in the mean.
-        queue_target: at which the autoscaler adds pods, see `advise`.
-        utilization: of its cores, there.
+        cores: number of cores.
+        highest: most calls per second with p99 within the target.
+        working: calls per second at which the autoscaler should keep the pod.
+        p99: seconds, at the working load.
+        queue_pixels: mean number of waiting pixels at the working load.
+        queue_target: the autoscaler's target for the waiting pixels, see `advise`.
+        utilization: of the cores, at the working load.
+        max_calls: largest number of calls in flight.
+        max_pixels: largest number of pixels in flight.
+        memory_bytes: for the pod's memory limit.
     """
 
     cores: int
@@ -45,7 +49,7 @@ class Advice:
     memory_bytes: int
 
     def lines(self) -> list[str]:
-        """As deploy/ has it."""
+        """Return the settings as they are written in deploy/."""
         memory = f"{math.ceil(self.memory_bytes / (512 * _MEBI)) * 512}Mi"
         return [
             "# deploy/base/kustomization.yaml, superpixel-settings",
@@ -64,22 +68,23 @@ class Advice:
 
 
 def advise(measured: Pod, mix: Mix, target: float, cores: int, settings: Mapping[str, str]) -> Advice | None:
-    """For a pod of so many cores of the measured kind; None: no load is within the target.
+    """Recommend the settings of a pod; None if no load is within the target.
 
-    The bounds: as many calls as can be done within the target, so that what is admitted is answered in time,
-    but no more than `MOST_CALLS`; as many pixels, but room for the largest image and a fifth.
+    Calls in flight: as many as the cores can answer within the target, and at most `MOST_CALLS`, so that
+    admitted calls are answered in time. Pixels in flight: those of as many mean images, and at least 1.2
+    times the largest image.
 
-    The processor's metric keeps the pods at the working load; the queue's is for what comes suddenly, and
-    tells sooner. Its target is the geometric mean of the queues at the working and at the highest load: at
-    the former's, chance alone would add pods (a minute's mean of a short queue scatters); at the latter's,
-    they would come late.
+    The autoscaler has two metrics. The processor's keeps the pods at the working load. The queue's reacts
+    sooner to a burst. Its target is the geometric mean of the queues at the working and at the highest load:
+    at the working load's queue, random variation alone would add pods (a short queue's mean over a minute
+    scatters much); at the highest load's, pods would be added late.
 
     Args:
-        measured: a pod of any number of cores.
-        mix: of images.
+        measured: the measured pod, with any number of cores.
+        mix: image sizes and their shares.
         target: seconds, of p99.
-        cores: of the pod.
-        settings: of deploy/base: the largest image and the cache.
+        cores: of the recommended pod.
+        settings: of deploy/base, for the largest image, the streams and the cache.
     """
     calls = min(MOST_CALLS, cores + math.floor(target * cores / measured.service.mean(mix)))
     largest = int(settings["SUPERPIXEL_MAX_IMAGE_PIXELS"])
@@ -108,5 +113,5 @@ def advise(measured: Pod, mix: Mix, target: float, cores: int, settings: Mapping
 
 
 def _short(pixels: float) -> str:
-    """A Kubernetes quantity of two digits."""
+    """Return a Kubernetes quantity, rounded to 100,000 pixels."""
     return f"{round(pixels / 1e5) * 100}k"

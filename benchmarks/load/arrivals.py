@@ -1,4 +1,4 @@
-"""When calls are due, and of which size: written down before the run, whatever becomes of the calls."""
+"""Schedules: when each call is due and the size of its image, fixed before the run."""
 
 import csv
 from collections.abc import Sequence
@@ -19,10 +19,11 @@ DEFAULT_MIX = "481x321:70,1920x1080:28,3840x2160:2"
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A call to be.
+    """A scheduled call.
 
     Attributes:
         due: seconds after the run's start.
+        size: of the image.
     """
 
     due: float
@@ -31,7 +32,7 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """Some seconds at one rate, in calls a second."""
+    """A time in seconds with one rate in calls per second."""
 
     seconds: float
     rate: float
@@ -39,17 +40,17 @@ class Phase:
 
 @dataclass(frozen=True, slots=True)
 class Mix:
-    """Image sizes and how often each comes; `shares` add up to 1."""
+    """Image sizes and the share of each; the shares add up to 1."""
 
     sizes: tuple[Size, ...]
     shares: tuple[float, ...]
 
     @classmethod
     def parse(cls, text: str) -> "Mix":
-        """Of "WIDTHxHEIGHT:WEIGHT,...".
+        """Parse "WIDTHxHEIGHT:WEIGHT,...".
 
         Raises:
-            ValueError: it is not of that form, or a size is named twice.
+            ValueError: the text has another form, or names a size twice.
         """
         sizes, weights = [], []
         for part in text.split(","):
@@ -67,19 +68,19 @@ class Mix:
 
     @property
     def mean_pixels(self) -> float:
-        """Of an image."""
+        """Mean number of pixels of an image."""
         return sum(share * pixels(size) for size, share in zip(self.sizes, self.shares, strict=True))
 
     def draw(self, number: int, random: np.random.Generator) -> list[Size]:
-        """So many sizes, each by itself."""
+        """Draw `number` independent sizes."""
         return [self.sizes[index] for index in random.choice(len(self.sizes), number, p=self.shares)]
 
 
 def parse_size(text: str) -> Size:
-    """Of "WIDTHxHEIGHT".
+    """Parse "WIDTHxHEIGHT".
 
     Raises:
-        ValueError: it is not of that form.
+        ValueError: the text has another form.
     """
     width, cross, height = text.strip().partition("x")
     if not (cross and width.isascii() and width.isdigit() and height.isascii() and height.isdigit()):
@@ -90,35 +91,35 @@ def parse_size(text: str) -> Size:
 
 
 def pixels(size: Size) -> int:
-    """Of an image of that size."""
+    """Return the number of pixels of an image of that size."""
     return size[0] * size[1]
 
 
 def name_of(size: Size) -> str:
-    """As `parse_size` reads it."""
+    """Return "WIDTHxHEIGHT"."""
     return f"{size[0]}x{size[1]}"
 
 
 def steady(rate: float, seconds: float) -> list[Phase]:
-    """One rate."""
+    """Return one phase of one rate."""
     return [Phase(seconds, rate)]
 
 
 def step(rate: float, seconds: float, factor: float) -> list[Phase]:
-    """At half time the rate is `factor` times as high, and stays."""
+    """Return phases with `factor` times the rate from half time on."""
     return [Phase(seconds / 2, rate), Phase(seconds / 2, rate * factor)]
 
 
 def burst(rate: float, seconds: float, factor: float) -> list[Phase]:
-    """The middle fifth of the time comes `factor` times as fast."""
+    """Return phases with `factor` times the rate in the middle fifth."""
     return [Phase(0.4 * seconds, rate), Phase(0.2 * seconds, rate * factor), Phase(0.4 * seconds, rate)]
 
 
 def schedule(phases: Sequence[Phase], mix: Mix, spacing: Spacing, seed: int) -> list[Arrival]:
-    """The calls of those phases, in the order of time.
+    """Return the calls of the phases in the order of time.
 
-    Of a Poisson process with the phases' rates, or evenly spaced: in either case the times at which the
-    rate's integral reaches given values, sums of exponential variates or whole numbers.
+    Calls are due when the integral of the rate reaches given values: sums of exponential variates (a Poisson
+    process), or whole numbers (constant spacing).
     """
     random = np.random.default_rng(seed)
     ends = np.cumsum([0.0, *(phase.seconds for phase in phases)])
@@ -133,11 +134,11 @@ def schedule(phases: Sequence[Phase], mix: Mix, spacing: Spacing, seed: int) -> 
 
 
 def replay(path: Path) -> list[Arrival]:
-    """The calls of a CSV file with the columns `seconds` (since any moment), `width` and `height`.
+    """Read the calls of a CSV file with the columns `seconds` (since any moment), `width` and `height`.
 
     Raises:
-        ValueError: a column or number is missing or wrong; names the line.
-        OSError: it cannot be read.
+        ValueError: a column or a number is missing or wrong; the text names the line.
+        OSError: the file cannot be read.
     """
     arrivals = []
     with path.open(newline="") as file:

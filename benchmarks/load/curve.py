@@ -1,4 +1,4 @@
-"""A server's curve: what becomes of calls at more and more of them a second, and the model beside it."""
+"""Measure a server's curve: times, refusals and failures at rising load, with the model beside them."""
 
 import math
 import threading
@@ -16,30 +16,34 @@ from benchmarks.load.target import OwnServer, Vitals
 from benchmarks.timing import BUSY_CORES
 
 SHARES = (0.3, 0.5, 0.65, 0.75, 0.85, 0.95, 1.1, 1.4)
-"""Of the rate at which all cores are busy."""
+"""Loads of the sweep, as shares of the rate that keeps all cores busy."""
 LOST_SHARE = 0.01
 ALONE_PERCENTILES = np.arange(2.5, 100, 5)
 FEWEST = 5
-"""Images of a size that are looked at, however long they take."""
+"""Calls that are measured per image size, even if that takes longer than planned."""
 
 Make = Callable[[Size], bytes]
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """The curve at one rate; times in milliseconds, of calls that were answered.
+    """The curve at one rate. Times are in milliseconds, of answered calls; shares are of all calls.
 
     Attributes:
-        offered, answered: calls a second.
-        refused, failed: of all calls, the shares that were.
-        refusal_p99: how long a refused caller waited to learn it.
+        offered: calls due per second.
+        answered: calls answered per second.
+        refused: share of refused calls.
+        failed: share of failed calls.
+        p50: percentile of the time from a call's due time to its answer; the same for p90, p99, p999.
+        refusal_p99: 99th percentile of the time until a refused caller knew.
         late: share of the calls that the generator sent late.
-        queue_pixels: that waited at the server, in the mean.
-        busy_cores: seconds of processor time a second, of the server.
-        other_cores: the same of all that is neither the server nor the generator.
-        peak_bytes: the most memory of the server.
-        model_p50, model_p99, model_refused: the same by the model, at the offered rate and of the mix that
-            was asked for: by chance more or fewer large images came.
+        on_time: whether `late` is small enough for the point to count.
+        queue_pixels: mean number of pixels that waited in the server.
+        busy_cores: processor seconds of the server per second.
+        other_cores: the same of all processes except the server and the generator.
+        peak_bytes: largest memory of the server.
+        model_p50: by the model at the offered rate, with the nominal mix (the calls that came had by chance
+            more or fewer large images); the same for model_p99 and model_refused.
     """
 
     offered: float
@@ -64,13 +68,13 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """What a server needs for images of one size.
+    """The times that a server takes for images of one size.
 
     Attributes:
-        alone: seconds of a call with nothing else to do, at `ALONE_PERCENTILES`.
-        each: seconds of one core for an image, by how many a busy server does.
-        cpu: the same by its processor time; None where the server is not ours.
-        others: cores that others kept busy meanwhile; None likewise.
+        alone: seconds of a call on an idle server, at `ALONE_PERCENTILES`.
+        each: core seconds per image, from the throughput of a busy server.
+        cpu: processor seconds per image; None if we did not start the server.
+        others: cores that other processes kept busy meanwhile; None if we did not start the server.
     """
 
     alone: tuple[float, ...]
@@ -80,28 +84,28 @@ class Calibration:
 
     @property
     def service(self) -> float:
-        """Seconds of one core that belongs to the server alone.
+        """Seconds per image of a core that the server does not share.
 
-        By what a busy server does, which has all in it; but beside neighbours that take the core away, by
-        processor time.
+        The throughput of a busy server includes every cost. But if other processes took the cores away, the
+        processor time counts.
         """
-        return self._beside_others or self.each
+        return self._if_disturbed or self.each
 
     @property
     def undisturbed(self) -> tuple[float, ...]:
-        """Seconds of a call with nothing else to do; beside neighbours likewise by processor time."""
-        return (self._beside_others,) if self._beside_others else self.alone
+        """Seconds of a call on an idle server; the processor time if other processes took the cores away."""
+        return (self._if_disturbed,) if self._if_disturbed else self.alone
 
     @property
-    def _beside_others(self) -> float | None:
+    def _if_disturbed(self) -> float | None:
         return self.cpu if self.others is not None and self.others > BUSY_CORES else None
 
 
 def calibrate(
     size: Size, make: Make, senders: Sequence[Send], cores: int, seconds: float, own: OwnServer | None
 ) -> Calibration:
-    """Calls of one size: one after the other, then more at a time than the server has cores."""
-    _calls_at_once(size, make, senders, cores, 0.2 * seconds, fewest=cores)  # warms up
+    """Measure calls of one size: first one at a time, then more at a time than the server has cores."""
+    _calls_at_once(size, make, senders, cores, 0.2 * seconds, fewest=cores)  # warm-up
     alone = _calls_at_once(size, make, senders, 1, 0.3 * seconds)
     with _watching(own) as vitals:
         start = time.monotonic()
@@ -115,10 +119,10 @@ def calibrate(
     )
 
 
-def fit(pod_like: dict[str, int], calibrations: dict[Size, Calibration]) -> Pod:
-    """The pod that was measured; `pod_like` has its `cores`, `max_calls` and `max_pixels`."""
+def fit(limits: dict[str, int], calibrations: dict[Size, Calibration]) -> Pod:
+    """Fit the model of the measured pod; `limits` has its `cores`, `max_calls` and `max_pixels`."""
     return Pod(
-        **pod_like,
+        **limits,
         service=ServiceTime.fit({size: found.service for size, found in calibrations.items()}),
         alone={size: found.undisturbed for size, found in calibrations.items()},
     )
@@ -135,7 +139,7 @@ def measure(
     pod: Pod,
     own: OwnServer | None,
 ) -> Point:
-    """One point of the curve."""
+    """Measure one point of the curve, at `rate` calls per second for `seconds`."""
     arrivals = schedule([Phase(seconds, rate)], mix, spacing, seed)
     with _watching(own) as vitals:
         outcome = offer(arrivals, seconds, make, senders)
@@ -143,7 +147,7 @@ def measure(
 
 
 def summarize(outcome: Outcome, mix: Mix, pod: Pod, vitals: Vitals | None) -> Point:
-    """The point of that outcome, and the model at the same rate."""
+    """Return the point for an outcome, with the model at the same rate."""
     times = histogram(call.seconds for call in outcome.answered)
     total = len(outcome.calls)
     return Point(
@@ -169,11 +173,11 @@ def summarize(outcome: Outcome, mix: Mix, pod: Pod, vitals: Vitals | None) -> Po
 
 
 def knee(points: Sequence[Point], target_ms: float) -> Point | None:
-    """The highest offered load up to which p99 stays within the target and less than 1 % is lost.
+    """Return the highest offered load up to which p99 is within the target and less than 1 % is lost.
 
-    More load makes neither p99 nor losses less; where a point says so, it is chance, and it and its neighbour
-    count as their mean (of p99 the geometric one): monotone regression (Ayer et al. 1955). So neither one
-    unlucky point nor one lucky one decides. Points whose generator was late say nothing.
+    More load cannot lower p99 or the losses. If a point says so, that is chance: it and its neighbour both
+    count as their mean (of p99, the geometric mean). This is monotone regression (Ayer et al. 1955); a single
+    lucky or unlucky point does not decide. Points whose generator was late are left out.
     """
     ordered = sorted((point for point in points if point.on_time), key=lambda point: point.offered)
     waits = _monotone([math.inf if point.p99 is None else math.log(point.p99) for point in ordered])
@@ -187,8 +191,8 @@ def knee(points: Sequence[Point], target_ms: float) -> Point | None:
 
 
 def _monotone(values: Sequence[float]) -> list[float]:
-    """The nearest by least squares of those that never fall: neighbours that do are pooled."""
-    pools: list[tuple[float, int]] = []  # mean, and of how many
+    """Return the nondecreasing values nearest by least squares: neighbours that fall are pooled."""
+    pools: list[tuple[float, int]] = []  # mean and number of values
     for value in values:
         mean, number = value, 1
         while pools and pools[-1][0] > mean:
@@ -201,10 +205,10 @@ def _monotone(values: Sequence[float]) -> list[float]:
 def _calls_at_once(
     size: Size, make: Make, senders: Sequence[Send], callers: int, seconds: float, fewest: int = FEWEST
 ) -> list[float]:
-    """Seconds of each call, of callers that wait for an answer before the next call.
+    """Return the seconds of each call, by callers that wait for an answer before the next call.
 
-    Closed loops tell what a server can do, and what it takes while nobody else is there; not how long callers
-    wait.
+    Such a closed loop measures capacity and the time of a lone call. It does not measure how long callers
+    wait under load.
     """
     end, lock = time.monotonic() + seconds, threading.Lock()
     took: list[float] = []
@@ -219,7 +223,7 @@ def _calls_at_once(
                 with lock:
                     took.append(time.monotonic() - start)
                 number += 1
-        except Exception as error:  # noqa: BLE001 (told by the caller's thread)
+        except Exception as error:  # noqa: BLE001 (raised below, in the calling thread)
             errors.append(error)
 
     threads = [threading.Thread(target=run, args=(senders[n % len(senders)],)) for n in range(callers)]

@@ -1,21 +1,24 @@
-"""What docs/capacity.md has of the latest run: between two comments, so that a run renews it."""
+"""The parts of docs/capacity.md that a run generates, and the files behind them."""
 
 import datetime
 import os
-import platform
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.report import processor
+
 PAGE = Path(__file__).parents[2] / "docs" / "capacity.md"
 IMAGES = PAGE.parent / "images"
+MEASURED = Path(__file__).parent / "measured.json"
+"""The figures that docs/capacity.md shows and the simulation uses."""
 
 
 def renew(name: str, text: str, page: Path = PAGE) -> None:
     """Put `text` between `<!-- name -->` and `<!-- /name -->`.
 
     Raises:
-        ValueError: the page has no such place.
+        ValueError: the page does not have both comments exactly once.
     """
     begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
     before = page.read_text()
@@ -27,14 +30,16 @@ def renew(name: str, text: str, page: Path = PAGE) -> None:
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """A table."""
+    """Return a Markdown table."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
 
 
-def where_and_when() -> str:
-    """The date, the machine and its load."""
-    day = datetime.datetime.now(datetime.UTC).strftime("%d %B %Y").lstrip("0")
-    names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-    name = names[0].partition(":")[2].strip() if names else platform.machine()
-    return f"{day}, {name}, {os.cpu_count()} cores, load average {os.getloadavg()[1]:.1f}"
+def today() -> str:
+    """Return the date in UTC, as in "1 June 2026"."""
+    return datetime.datetime.now(datetime.UTC).strftime("%d %B %Y").lstrip("0")
+
+
+def this_machine() -> str:
+    """Return the processor, its number of cores, and the load average over five minutes."""
+    return f"{processor()}, {os.cpu_count()} cores, load average {os.getloadavg()[1]:.1f}"

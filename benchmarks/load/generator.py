@@ -1,9 +1,9 @@
-"""Calls by the clock, whatever becomes of those before them (open loop).
+"""Send calls on a schedule, whether earlier calls were answered or not (open loop).
 
-A caller who waits for an answer before the next call (closed loop) calls less while the server is slow, so
-just the worst is measured least: coordinated omission. Here each call has the moment it is due from a
-schedule made before, and its time counts from then, not from when it was sent. A generator that falls behind
-thus never makes a server look fast; how far it fell behind is a figure of its own.
+A caller that waits for each answer before the next call (closed loop) sends fewer calls while the server is
+slow, so it measures the slowest times least often: coordinated omission. Here a schedule fixes when each call
+is due, and a call's time counts from then. So a generator that falls behind never makes a server look fast;
+its lateness is reported separately.
 """
 
 import threading
@@ -29,32 +29,36 @@ CHANNELS = 4
 DEADLINE_SECONDS = 30.0
 
 LATE_SECONDS = 0.01
-"""A call sent later than that after it was due is late, by the generator's fault."""
+"""A call that is sent more than this after its due time is late; that is the generator's fault."""
 LATE_SHARE = 0.01
-"""With more of them late, a run says more about the generator than about the server."""
+"""Largest share of late calls at which a run still measures the server rather than the generator."""
 
 REFUSALS = frozenset({"QUEUE_FULL", "BYTES_IN_FLIGHT", "DEADLINE_UNREACHABLE", "TOO_MANY_STREAMS"})
-"""Reasons by which a server says that it has no room or no time; all else that is not OK is a failure."""
+"""Error reasons of a server without room or time. All other errors are failures."""
 
 _PRECISION = 3
-"""Decimal digits that a histogram keeps."""
+"""Decimal digits of a histogram's values."""
 _LONGEST_MICROSECONDS = 3_600_000_000
 
 Ended = Any
-"""A call that has ended: both a `grpc.Call` and a `grpc.Future`, for which grpc has no name."""
+"""A finished call. It is both a `grpc.Call` and a `grpc.Future`; grpc has no type for both."""
 
 Send = Callable[[bytes], Ended]
-"""Begins a call with that message."""
+"""Start a call with a serialized message."""
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What became of a call; times are seconds after the run's start.
+    """A finished call; times are seconds after the run's start.
 
     Attributes:
-        due, sent, done: when it should have been sent, when it was, when its end was known.
-        reason: of an error, as the server calls it.
-        hinted: of an error, whether it says in both ways when to come back.
+        due: when the schedule asked for the call.
+        sent: when it was sent.
+        done: when it ended.
+        size: of the image.
+        code: name of the gRPC status code.
+        reason: the server's reason for an error; empty if it gave none.
+        hinted: whether an error has a retry hint both in its details and in its trailing metadata.
     """
 
     due: float
@@ -67,16 +71,17 @@ class Call:
 
     @property
     def seconds(self) -> float:
-        """How long the caller waited: from when the call was due."""
+        """How long the caller waited, from the due time."""
         return self.done - self.due
 
 
 @dataclass
 class Outcome:
-    """What came of calls.
+    """The finished calls of a run.
 
     Attributes:
-        seconds: for which calls were due.
+        seconds: length of the schedule.
+        calls: in the order in which they ended.
     """
 
     seconds: float
@@ -84,58 +89,58 @@ class Outcome:
 
     @property
     def offered(self) -> float:
-        """Calls a second that were due."""
+        """Calls due per second."""
         return len(self.calls) / self.seconds
 
     @property
     def answered(self) -> list[Call]:
-        """With a label map."""
+        """Calls answered with a label map."""
         return [call for call in self.calls if call.code == "OK"]
 
     @property
     def refused(self) -> list[Call]:
-        """For want of room or time."""
+        """Calls that the server refused for lack of room or time."""
         return [call for call in self.calls if call.reason in REFUSALS]
 
     @property
     def failed(self) -> list[Call]:
-        """Neither answered nor refused; a call that nobody answered before its deadline is one."""
+        """Calls neither answered nor refused, such as those without an answer before their deadline."""
         return [call for call in self.calls if call.code != "OK" and call.reason not in REFUSALS]
 
     @property
     def throughput(self) -> float:
-        """Answers a second."""
+        """Answers per second."""
         return len(self.answered) / self.seconds
 
     @property
     def lost_share(self) -> float:
-        """Of all calls, those refused or failed."""
+        """Refused and failed calls, as a share of all calls."""
         return 1 - len(self.answered) / len(self.calls) if self.calls else 0.0
 
     @property
     def codes(self) -> Counter[tuple[str, str]]:
-        """How many calls ended with each code and reason."""
+        """Number of calls by status code and reason."""
         return Counter((call.code, call.reason) for call in self.calls)
 
     @property
     def lateness(self) -> HdrHistogram:
-        """Microseconds from due to sent."""
+        """Histogram of the microseconds from due time to sending."""
         return histogram(call.sent - call.due for call in self.calls)
 
     @property
     def late_share(self) -> float:
-        """Of all calls, those that the generator sent late."""
+        """Calls that the generator sent late, as a share of all calls."""
         late = sum(call.sent - call.due > LATE_SECONDS for call in self.calls)
         return late / len(self.calls) if self.calls else 0.0
 
     @property
     def on_time(self) -> bool:
-        """Whether the generator did its part."""
+        """Whether the generator kept to the schedule."""
         return self.late_share <= LATE_SHARE
 
 
 def histogram(seconds: Iterable[float]) -> HdrHistogram:
-    """Of times, in microseconds, to three digits."""
+    """Return a histogram of times, in microseconds, with three digits."""
     out = HdrHistogram(1, _LONGEST_MICROSECONDS, _PRECISION)
     for each in seconds:
         out.record_value(max(1, round(1e6 * each)))
@@ -143,21 +148,21 @@ def histogram(seconds: Iterable[float]) -> HdrHistogram:
 
 
 def percentile_ms(times: HdrHistogram, percentile: float) -> float | None:
-    """Milliseconds; None of an empty histogram."""
+    """Return a percentile (0 to 100) in milliseconds; None if the histogram is empty."""
     return times.get_value_at_percentile(percentile) / 1e3 if times.total_count else None
 
 
 def offer(
     arrivals: Sequence[Arrival], seconds: float, make: Callable[[Size], bytes], senders: Sequence[Send]
 ) -> Outcome:
-    """Send each call when it is due, and wait for the end of all.
+    """Send each call when it is due, and wait until all have ended.
 
     Args:
         arrivals: in the order of time.
-        seconds: how long the schedule is.
-        make: the message of a call for an image of that size; called right before it is sent, so it must be
-            quick.
-        senders: take turns.
+        seconds: length of the schedule.
+        make: returns the message for an image of that size. It is called right before a call is sent, so it
+            must be fast.
+        senders: used in turn.
     """
     lock = threading.Lock()
     ended = threading.Condition(lock)
@@ -165,7 +170,7 @@ def offer(
 
     def note(arrival: Arrival, sent: float, call: Ended) -> None:
         done = time.monotonic() - start
-        code, reason, hinted = told(call)
+        code, reason, hinted = status_of(call)
         with lock:
             outcome.calls.append(Call(arrival.due, sent, done, arrival.size, code, reason, hinted))
             ended.notify_all()
@@ -182,8 +187,8 @@ def offer(
     return outcome
 
 
-def told(call: Ended) -> tuple[str, str, bool]:
-    """Code and reason with which a call ended, and whether an error says in both ways when to come back."""
+def status_of(call: Ended) -> tuple[str, str, bool]:
+    """Return a finished call's `code`, `reason` and `hinted`, see `Call`."""
     code = call.code()
     if code is grpc.StatusCode.OK:
         return "OK", "", False
@@ -194,7 +199,7 @@ def told(call: Ended) -> tuple[str, str, bool]:
 
 
 def message(file: bytes, counts: Sequence[int] = COUNTS) -> bytes:
-    """A request for an image file, as it goes over the wire."""
+    """Return a serialized request for an image file."""
     return pb.SegmentRequest(
         encoded_image=file, target_counts=counts, include_hierarchy=True
     ).SerializeToString()
@@ -209,7 +214,7 @@ def senders(
     deadline: float = DEADLINE_SECONDS,
     channels: int = CHANNELS,
 ) -> Iterator[list[Send]]:
-    """Ways to send a message as it is and to not look into the answer, each over a connection of its own."""
+    """Yield senders of raw messages, one per connection; they do not parse the answers."""
     options = [
         ("grpc.max_receive_message_length", -1),
         ("grpc.max_send_message_length", -1),

@@ -1,27 +1,25 @@
-"""JPEG files of any size of which no two are alike, at the cost of a copy.
+"""JPEG files of any size, no two alike, each for the cost of a copy.
 
-A few photographs are encoded once for each size. Each file after that has another quantization table: some
-of the coefficients' steps are one larger, so its pixels differ a little all over, and no cache knows it.
-Making photographs anew while calls are due would take the processor from the generator, or from the server.
+A few photographs are encoded once per size. Each file gets another quantization table: some of the steps are
+larger by one. So its pixels differ a little everywhere, and no cache knows it. Encoding a photograph per call
+would take processor time from the generator or the server.
 """
 
-import io
 import itertools
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
+from benchmarks.data import as_jpeg, load_rgb
 from benchmarks.load.arrivals import Size
 
 PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
-QUALITY = 90
 VARIANTS = 6
-"""Photographs a size: other scenes take other times."""
+"""Photographs per size, as service times depend on the scene."""
 
 _CHANGED = range(6, 30)
-"""Which steps may be larger, in zigzag order: low frequencies that every photograph has."""
+"""Which steps may be larger, in zigzag order: low frequencies, which every photograph has."""
 
 
 class Files:
@@ -29,12 +27,12 @@ class Files:
 
     def __init__(self, sizes: tuple[Size, ...], seed: int = 0) -> None:
         self._plain = {
-            size: [_encoded(picture(size, variant)) for variant in range(VARIANTS)] for size in sizes
+            size: [as_jpeg(picture(size, variant)) for variant in range(VARIANTS)] for size in sizes
         }
         self._numbers = itertools.count(seed << 16)
 
     def next(self, size: Size) -> bytes:
-        """A file that there has not been."""
+        """Return a file that was not returned before."""
         return self._varied(size, next(self._numbers))
 
     def _varied(self, size: Size, number: int) -> bytes:
@@ -47,14 +45,14 @@ class Files:
 
 
 def picture(size: Size, variant: int = 0) -> NDArray[np.uint8]:
-    """(height, width, 3): the examples' photographs side by side at their own resolution.
+    """Return (height, width, 3) RGB: the examples' photographs side by side at their own resolution.
 
-    Scaled-up photographs would be smoother than what cameras take, and so easier. Variants begin with
-    another photograph and are shifted.
+    Scaled-up photographs would be smoother than a camera's, and so easier to segment. Each variant begins
+    with another photograph and is shifted.
     """
     width, height = size
     out = np.empty((height, width, 3), np.uint8)
-    photos = [np.array(Image.open(file).convert("RGB")) for file in sorted(PHOTOS.glob("*.jpg"))]
+    photos = [load_rgb(file) for file in sorted(PHOTOS.glob("*.jpg"))]
     tiles = itertools.cycle(photos[variant % len(photos) :] + photos[: variant % len(photos)])
     top = 0
     while top < height:
@@ -69,15 +67,9 @@ def picture(size: Size, variant: int = 0) -> NDArray[np.uint8]:
     return np.roll(out, (37 * variant, 61 * variant), axis=(0, 1))
 
 
-def _encoded(image: NDArray[np.uint8]) -> bytes:
-    out = io.BytesIO()
-    Image.fromarray(image).save(out, "JPEG", quality=QUALITY)
-    return out.getvalue()
-
-
 def _luminance_steps(file: bytes | bytearray) -> int:
-    """Where the 64 steps of brightness begin: segment DQT, bytes, table 0 (ITU T.81, B.2.4.1)."""
+    """Return the offset of the 64 luminance steps: DQT segment, 8-bit table 0 (ITU T.81, B.2.4.1)."""
     marker = file.index(b"\xff\xdb")
     if file[marker + 4] != 0:
-        raise AssertionError("the first table is that of brightness, in bytes")
+        raise AssertionError("the first table must be the 8-bit one for luminance")
     return marker + 5

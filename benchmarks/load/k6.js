@@ -1,14 +1,14 @@
-// Load by k6 (https://k6.io): calls by the clock, an arrival rate, whatever becomes of those before.
+// Load by k6 (https://k6.io): calls at a constant rate, whether earlier calls were answered or not (open loop).
 //
 //   k6 run -e SERVER=127.0.0.1:50051 -e RATE=20 -e SECONDS=30 benchmarks/load/k6.js
 //
-// Exits 99 where a threshold is missed. Besides SERVER, RATE and SECONDS:
-//   TARGET_MS    p99 of answered calls (1000)
-//   REFUSED      share of calls that may be refused for want of room (0.01)
-//   IMAGES       JPEG files, with commas (the example's photograph)
-//   VUS          calls at a time that k6 has room for (RATE); what it could not send is dropped_iterations
-//   PROTO_PATHS  absolute folders with the contract and google/rpc/status.proto, with commas; without, the server's reflection
-//   TLS, CA      TLS=1: over TLS; CA: PEM file of authorities to trust in
+// The exit status is 99 if a threshold is missed. Variables besides SERVER, RATE and SECONDS, with their defaults:
+//   TARGET_MS    limit for p99 of answered calls (1000)
+//   REFUSED      largest share of calls that the server may refuse for lack of room (0.01)
+//   IMAGES       JPEG files, separated by commas (the example's photograph)
+//   VUS          largest number of simultaneous calls of k6 (RATE); dropped_iterations counts the calls it could not send
+//   PROTO_PATHS  absolute folders with the contract and google/rpc/status.proto, separated by commas (server reflection)
+//   TLS, CA      TLS=1: use TLS; CA: PEM file of the trusted authorities
 //   TOKEN        sent as authorization: Bearer
 import { check } from 'k6';
 import encoding from 'k6/encoding';
@@ -21,7 +21,7 @@ const seconds = Number(__ENV.SECONDS || 30);
 const files = (__ENV.IMAGES || import.meta.resolve('../../examples/photos/astronaut.jpg'))
   .split(',')
   .map((path) => new Uint8Array(open(path, 'b')));
-const authorities = __ENV.CA ? open(__ENV.CA) : null; // files are read here or never
+const authorities = __ENV.CA ? open(__ENV.CA) : null; // k6 can read files only here
 
 const answered = new Trend('answered_ms', true);
 const late = new Trend('sent_after_due_ms', true);
@@ -42,7 +42,7 @@ export const options = {
     answered_ms: [`p(99)<${__ENV.TARGET_MS || 1000}`],
     refused: [`rate<=${__ENV.REFUSED || 0.01}`],
     failed: ['rate==0'],
-    dropped_iterations: ['count==0'], // or k6 itself was too slow
+    dropped_iterations: ['count==0'], // otherwise k6 was too slow
   },
   summaryTrendStats: ['med', 'p(90)', 'p(99)', 'max'],
 };
@@ -65,8 +65,7 @@ function connect() {
   connected = true;
 }
 
-// The file with other steps in its quantization table, as benchmarks/load/images.py has it: other pixels, so no cache
-// knows it.
+// Returns the file with other quantization steps, as benchmarks/load/images.py does: its pixels differ, so no cache knows it.
 function different(number) {
   const file = files[number % files.length].slice();
   for (let at = 0; at < file.length; at += 1) {
@@ -95,7 +94,7 @@ export default function () {
   refused.add(full);
   failed.add(!full && response.status !== grpc.StatusOK);
   if (response.status === grpc.StatusOK) {
-    answered.add(Date.now() - due); // a late k6 makes no server look fast
+    answered.add(Date.now() - due); // from the due time, so a late k6 does not shorten times
     check(response.message, { 'has a label map': (message) => message.labelMap.data.length > 0 });
   }
 }

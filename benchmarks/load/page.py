@@ -1,4 +1,4 @@
-"""The report as one HTML page that needs nothing else."""
+"""The report as one HTML page without external files."""
 
 import html
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ svg { max-width: 100%; height: auto; }
 
 
 def page(title: str, *parts: str) -> str:
-    """A page of parts that are HTML already."""
+    """Return a page of HTML fragments."""
     head = f"<title>{html.escape(title)}</title><style>{STYLE}</style>"
     body = "\n".join((f"<h1>{html.escape(title)}</h1>", *parts))
     return (
@@ -24,17 +24,17 @@ def page(title: str, *parts: str) -> str:
 
 
 def paragraph(text: str) -> str:
-    """Of plain text."""
+    """Return plain text as a paragraph."""
     return f"<p>{html.escape(text)}</p>"
 
 
 def listing(lines: Sequence[str]) -> str:
-    """Plain text, line by line."""
+    """Return lines of plain text as preformatted text."""
     return f"<pre>{html.escape(chr(10).join(lines))}</pre>"
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Of plain text."""
+    """Return a table of plain text."""
 
     def row(cells: Sequence[str], tag: str) -> str:
         return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
@@ -43,5 +43,5 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def figure(svg: str) -> str:
-    """A plot, without what only a file of its own needs."""
+    """Return the SVG element of an SVG document."""
     return svg[svg.index("<svg") :]

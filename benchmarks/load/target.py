@@ -1,4 +1,4 @@
-"""The server that is measured: one of our own, with the settings and the cores of a pod, or any other."""
+"""The measured server: one that we start with the settings and the cores of a pod, or any running one."""
 
 import json
 import os
@@ -15,6 +15,8 @@ from pathlib import Path
 import psutil
 import yaml  # type: ignore[import-untyped]
 
+from benchmarks.load.generator import Send
+
 POD = Path(__file__).parents[2] / "deploy" / "base" / "kustomization.yaml"
 WATCH_SECONDS = 0.25
 QUEUE_METRIC = "superpixel_queue_pixels"
@@ -22,14 +24,14 @@ QUEUE_METRIC = "superpixel_queue_pixels"
 
 @dataclass
 class Vitals:
-    """Of a server of ours during a run.
+    """Resource use of our server during a run.
 
     Attributes:
-        seconds: how long it was watched.
-        cpu_seconds: processor time that it took.
-        other_seconds: the same of all on this machine but it and this process.
-        peak_bytes: the most memory it had.
-        queue_pixels: what waited, each time somebody looked.
+        seconds: length of the observation.
+        cpu_seconds: processor time of the server.
+        other_seconds: processor time of all other processes on this machine, except this one.
+        peak_bytes: largest memory of the server.
+        queue_pixels: samples of the waiting pixels.
     """
 
     seconds: float = 0.0
@@ -41,12 +43,16 @@ class Vitals:
 
 @dataclass(frozen=True)
 class OwnServer:
-    """A process of ours that serves.
+    """A server that we started.
 
     Attributes:
-        cores: how many it may use.
-        settings: how it was set, beyond the defaults.
-        ready_seconds: from its start until it was warm and served: what a new pod takes beside its image.
+        process: the server's process.
+        address: of the gRPC service.
+        metrics: address of the metrics.
+        cores: number of cores that it may use.
+        settings: environment variables that differ from the defaults.
+        ready_seconds: from its start until it was warm and ready; a new pod takes this long once its image is
+            on the node.
     """
 
     process: subprocess.Popen[str]
@@ -58,7 +64,7 @@ class OwnServer:
 
     @contextmanager
     def watched(self) -> Iterator[Vitals]:
-        """Its vitals, complete when the block ends."""
+        """Yield the server's vitals; they are complete when the block ends."""
         seen, stop, about = Vitals(), threading.Event(), psutil.Process(self.process.pid)
 
         def watch() -> None:
@@ -86,19 +92,34 @@ class OwnServer:
         return sum(float(line.split()[-1]) for line in lines if line.startswith(QUEUE_METRIC + "{"))
 
 
+@dataclass(frozen=True)
+class Ready:
+    """A server that is ready to be measured.
+
+    Attributes:
+        senders: start a call on the server.
+        own: the server if we started it, else None.
+        cores: number of cores of the server.
+    """
+
+    senders: list[Send]
+    own: OwnServer | None
+    cores: int
+
+
 def _cpu_seconds(process: psutil.Process) -> float:
     times = process.cpu_times()
     return float(times.user + times.system)
 
 
 def _all_but_idle() -> float:
-    """Processor seconds of everything since the machine's start."""
+    """Return the processor seconds of all processes since the machine's start."""
     times = psutil.cpu_times()
     return float(sum(times) - times.idle - times.iowait - times.guest - times.guest_nice)
 
 
 def pod_settings(cores: int) -> dict[str, str]:
-    """The settings that deploy/base gives a pod, but workers for the cores, no cache, and a quiet log."""
+    """Return the settings of deploy/base, but with workers for the cores and without a cache."""
     generators = yaml.safe_load(POD.read_text())["configMapGenerator"]
     literals = next(found for found in generators if found["name"] == "superpixel-settings")["literals"]
     settings = dict(line.split("=", 1) for line in literals)
@@ -111,7 +132,7 @@ def pod_settings(cores: int) -> dict[str, str]:
 
 @contextmanager
 def own_server(cores: int) -> Iterator[OwnServer]:
-    """A server on the first `cores` cores; this process, meanwhile, is on the others, where there are any."""
+    """Start a server on the first `cores` cores; this process moves to the other cores, if there are any."""
     available = sorted(os.sched_getaffinity(0))
     if not 1 <= cores <= len(available):
         raise SystemExit(f"--server-cores: must be 1 to {len(available)} here, got {cores}")
@@ -120,7 +141,7 @@ def own_server(cores: int) -> Iterator[OwnServer]:
     os.sched_setaffinity(0, available[:cores])  # the child inherits it
     start = time.monotonic()
     try:
-        process = subprocess.Popen(  # noqa: S603 (our own)
+        process = subprocess.Popen(  # noqa: S603 (our own program)
             [sys.executable, "-m", "superpixel_service", "serve", *ports],
             stderr=subprocess.PIPE,
             text=True,
@@ -129,8 +150,8 @@ def own_server(cores: int) -> Iterator[OwnServer]:
     finally:
         os.sched_setaffinity(0, available[cores:] or available)
     if process.stderr is None:
-        raise AssertionError("it is a pipe")
-    # Its log is read to the end, or a full pipe would stop it.
+        raise AssertionError("stderr must be a pipe")
+    # Reads the server's log to the end: a full pipe would stop the server.
     reader = threading.Thread(target=process.stderr.read, daemon=True)
     try:
         ready = _ready(process)
@@ -151,7 +172,7 @@ def own_server(cores: int) -> Iterator[OwnServer]:
 
 
 def _ready(process: subprocess.Popen[str]) -> dict[str, str]:
-    """What the server says when it is up."""
+    """Read the log until the server is ready, and return that event."""
     lines = []
     for line in process.stderr or ():
         lines.append(line)

@@ -1,199 +1,32 @@
-"""The fewest clicks, on trees and overlaps small enough to work out by hand."""
-
-import itertools
+"""The comparison of ways to select segments, on made-up clicks."""
 
 import numpy as np
 import pytest
+from benchmarks.clicks import NEVER
 
 from benchmarks import effort
-from superpixel_kernels import segment
 
 
-def fewest(overlaps: list[list[int]], sizes: list[int]) -> list[int]:
-    """Clicks to segments whose area is what the regions have of them, together."""
-    inside = np.array(overlaps)
-    return effort.fewest_clicks(effort.gains(inside, np.array(sizes)), inside.sum(axis=1)).tolist()
-
-
-@pytest.mark.parametrize(
-    ("overlaps", "sizes", "clicks"),
-    [
-        ([[100, 0]], [100, 50], 1),  # one region is the segment
-        ([[90, 10]], [90, 50], 1),  # 90 of 100: exactly 0.90
-        ([[89, 11]], [89, 50], effort.NEVER),  # 0.89; with the other region 100 of 139
-        ([[89, 11]], [89, 14], 2),  # but with less outside: 100 of 103
-        ([[50, 30, 20]], [50, 30, 20], 3),  # 80 of 100 is not enough
-        ([[50, 41, 9]], [50, 41, 30], 2),  # 91 of 100, the third is not needed
-        ([[60, 48, 48]], [120, 48, 48], effort.NEVER),  # 156 of 216; without the first 96 of 156
-        ([[50, 46, 46]], [90, 46, 46], effort.NEVER),  # more inside, but not worth it: 142 of 182
-        ([[15, 70, 70]], [60, 70, 70], 2),  # 140 of 155
-        ([[20, 60, 30, 90]], [21, 61, 30, 90], 4),  # without the first: 180 of 201, 0.896
-    ],
-)
-def test_fewest_clicks_on_a_flat_map(overlaps: list[list[int]], sizes: list[int], clicks: int) -> None:
-    assert fewest(overlaps, sizes) == [clicks]
-
-
-def test_every_segment_for_itself() -> None:
-    assert fewest([[100, 0, 0], [0, 40, 60]], [100, 40, 60]) == [1, 2]
-
-
-def test_largest_gains_are_the_fewest_clicks() -> None:
-    """Against every subset of up to seven regions."""
-    generator = np.random.default_rng(5)
-    reached = 0
-    for _ in range(300):
-        sizes = generator.integers(1, 40, 7)
-        inside = generator.binomial(sizes, generator.choice([0.02, 0.9, 0.98], 7))
-        area = max(1, int(inside.sum()))
-        best = min(
-            (
-                len(chosen)
-                for many in range(1, 8)
-                for chosen in itertools.combinations(range(7), many)
-                if 10 * inside[list(chosen)].sum() >= 9 * (area + (sizes - inside)[list(chosen)].sum())
-            ),
-            default=effort.NEVER,
-        )
-        gains = effort.gains(inside[np.newaxis], sizes)
-        assert effort.fewest_clicks(gains, np.array([area])).tolist() == [best]
-        reached += best != effort.NEVER
-    assert 50 < reached < 300
-
-
-# Leaves 0..3 of ten pixels each. 2 and 3 merge into node 4, 0 and 1 into node 5, both into 6.
-INTO, ORDER = np.array([0, 0, 2]), np.array([1, 2, 0])
-CHILDREN, PARENTS = [[2, 3], [0, 1], [5, 4]], [5, 5, 4, 4, 6, 6, 6]
-LEAVES = np.repeat(np.arange(4, dtype=np.int32), 10).reshape(5, 8)
-
-
-def nodes() -> effort.Nodes:
-    """The tree above."""
-    return effort.Nodes(LEAVES, np.array(CHILDREN), np.array(PARENTS))
-
-
-def test_nodes_of_a_tree() -> None:
-    children, parents = effort.link_nodes(INTO, ORDER)
-    assert children.tolist() == CHILDREN
-    assert parents.tolist() == PARENTS
-
-
-def test_nodes_of_a_tree_whose_merges_name_swallowed_labels() -> None:
-    # 2 goes into 1, then 1 into 0, then 3 into what holds 2, which is 0 by then.
-    children, parents = effort.link_nodes(np.array([0, 1, 2]), np.array([1, 0, 2]))
-    assert children.tolist() == [[1, 2], [0, 4], [5, 3]]
-    assert parents.tolist() == [5, 4, 4, 6, 5, 6, 6]
-
-
-@pytest.mark.parametrize(
-    ("overlaps", "clicks", "positions"),
-    [
-        ([10, 0, 0, 0], 1, 1),  # a leaf
-        ([10, 10, 0, 0], 1, 1),  # node 5
-        ([10, 10, 10, 0], 2, 2),  # node 5 and leaf 2, which is gone before node 5 comes
-        ([10, 0, 10, 10], 2, 1),  # node 4 and leaf 0, which is still there then
-        ([10, 10, 10, 10], 1, 1),  # the root
-        ([10, 9, 0, 0], 1, 1),  # node 5: 19 of 20
-        ([5, 5, 0, 0], effort.NEVER, 0),  # nothing is pure enough: 10 of 20
-    ],
-)
-def test_clicks_on_mixed_sizes(overlaps: list[int], clicks: int, positions: int) -> None:
-    by_purity = effort.clicks_by_purity(np.array([overlaps]), nodes())
-    assert [each.tolist() for each in by_purity] == [[clicks], [positions]]
-    assert effort.fewest_mixed_clicks(np.array([overlaps]), nodes()).tolist() == [clicks]
-
-
-def test_fewest_mixed_clicks_where_no_one_purity_will_do() -> None:
-    # Leaves a..f merge as (a, b), (c, d), both of them, then e, then f.
-    sizes = np.array([100, 100, 100, 30, 110, 100])
-    overlaps = np.array([[100, 70, 100, 12, 110, 0]])
-    children, parents = effort.link_nodes(np.array([0, 1, 2, 3, 4]), np.array([0, 2, 1, 3, 4]))
-    leaves = np.repeat(np.arange(6, dtype=np.int32), sizes).reshape(20, 27)
-    tree = effort.Nodes(leaves, children, parents)
-    # The goal is 9 * 392 = 3528. (a, b) of purity 0.85 gains 1430, c 1000, e 1100: 3530 with three clicks.
-    # But (c, d) is purer than (a, b): a rule that takes (a, b) takes d as well, which costs 42; one that
-    # takes neither lacks b.
-    assert effort.fewest_mixed_clicks(overlaps, tree).tolist() == [3]
-    assert effort.clicks_by_purity(overlaps, tree)[0].tolist() == [effort.NEVER]
-
-
-def test_fewest_mixed_clicks_are_the_best_of_all_selections() -> None:
-    """Against every selection of nodes of random trees with six leaves."""
-    generator = np.random.default_rng(7)
-    reached = by_rule = 0
-    for _ in range(150):
-        into = np.array([generator.integers(0, b) for b in range(1, 6)])
-        children, parents = effort.link_nodes(into, generator.permutation(5))
-        sizes = generator.integers(1, 30, 6)
-        leaves = np.repeat(np.arange(6, dtype=np.int32), sizes)[np.newaxis]
-        tree = effort.Nodes(leaves, children, parents)
-        inside = generator.binomial(sizes, generator.choice([0.03, 0.9, 0.97], 6))
-        if not inside.any():
-            continue
-        below: list[set[int]] = [{leaf} for leaf in range(6)]
-        for left, right in children.tolist():
-            below.append(below[left] | below[right])
-        best = effort.NEVER
-        for many in range(6, 0, -1):
-            for chosen in itertools.combinations(below, many):
-                picked = sorted(set().union(*chosen))
-                disjoint = len(picked) == sum(map(len, chosen))
-                outside = (sizes - inside)[picked].sum()
-                if disjoint and 10 * inside[picked].sum() >= 9 * (inside.sum() + outside):
-                    best = many
-        overlaps = inside[np.newaxis].astype(np.int64)
-        assert effort.fewest_mixed_clicks(overlaps, tree).tolist() == [best]
-        rule = effort.clicks_by_purity(overlaps, tree)[0][0]
-        assert rule >= best
-        reached += best != effort.NEVER
-        by_rule += rule == best
-    assert 30 < reached < 150
-    assert by_rule > 75
-
-
-@pytest.mark.parametrize(
-    ("selected", "positions"),
-    [([0, 1, 2, 3], 1), ([4, 0], 1), ([5, 2], 2), ([5, 4], 1), ([6], 1), ([6, 2, 3], 2)],
-)
-def test_slider_positions(selected: list[int], positions: int) -> None:
-    assert effort.fewest_positions(np.array(selected), nodes()) == positions
-
-
-def test_segments_between_specks_and_background() -> None:
-    # Of 10,000 pixels: 5,990, 4,000 (40 %), 10 (0.1 %); then 4,001 and 9 of them.
+def test_segments_are_neither_specks_nor_background() -> None:
+    # Of 10,000 pixels: 5,990, 4,000 (40 %) and 10 (0.1 %); then 4,001 and 9.
     truth = np.repeat(np.array([0, 1, 2], np.int32), [5_990, 4_000, 10]).reshape(100, 100)
     assert effort.choose_segments(truth).tolist() == [1, 2]
     truth = np.repeat(np.array([0, 1, 2], np.int32), [5_990, 4_001, 9]).reshape(100, 100)
     assert effort.choose_segments(truth).tolist() == []
 
 
-def test_mixed_sizes_of_a_real_tree() -> None:
-    """Any cut's regions are nodes, so mixed sizes reach them in one click each."""
-    generator = np.random.default_rng(3)
-    image = generator.integers(0, 255, (40, 60, 3), np.uint8)
-    hierarchy = segment(image)
-    truth = hierarchy.cut(17)
-    tree = effort.read_tree(hierarchy)
-    assert np.array_equal(tree.leaves, hierarchy.base_labels)
-    overlaps = effort.count_overlaps(truth, tree.leaves)
-    clicks, positions = effort.clicks_by_purity(overlaps, tree)
-    assert clicks.tolist() == [1] * 17
-    assert positions.tolist() == [1] * 17
-    assert effort.fewest_mixed_clicks(overlaps, tree).tolist() == [1] * 17
-
-
-def test_ways_to_work_are_compared_on_what_any_of_them_reaches() -> None:
-    # Four segments. The second size needs 9 clicks for one that other sizes hardly reach; no size reaches the
-    # third, nothing the last.
+def test_ways_to_work_are_compared_on_segments_that_any_way_reaches() -> None:
+    # Four segments. The second size needs 9 clicks for the second segment, the third size 50; others never
+    # reach it. No size reaches the third segment. No way reaches the last.
     sizes = len(effort.SIZES)
-    flat = np.full((4, sizes), effort.NEVER)
-    flat[0], flat[1, 1], flat[1, 2], flat[2] = 3, 9, 50, effort.NEVER
+    flat = np.full((4, sizes), NEVER)
+    flat[0], flat[1, 1], flat[1, 2], flat[2] = 3, 9, 50, NEVER
     work = effort.Effort(
         shares=np.full(4, 0.1),
         flat={"ours": flat},
-        by_purity=np.array([2, 4, 6, effort.NEVER]),
+        by_purity=np.array([2, 4, 6, NEVER]),
         positions=np.array([1, 1, 2, 0]),
-        fewest=np.array([2, 3, 5, effort.NEVER]),
+        fewest=np.array([2, 3, 5, NEVER]),
     )
     possible = ~effort.unreached_by_all(work)
     assert possible.tolist() == [True, True, True, False]

@@ -1,4 +1,4 @@
-"""The load generator: what is due when, images, and times that count from when a call was due."""
+"""The load generator: schedules, images, and times that count from a call's due time."""
 
 import io
 import threading
@@ -27,7 +27,7 @@ MIX = Mix.parse("64x48:3,32x32:1")
 # ---- schedules ---------------------------------------------------------------------------------------------
 
 
-def test_a_mix_is_read() -> None:
+def test_a_mix_is_parsed() -> None:
     mix = Mix.parse("481x321:70,1920x1080:28,3840x2160:2")
     assert mix.sizes == ((481, 321), (1920, 1080), (3840, 2160))
     assert mix.shares == pytest.approx((0.7, 0.28, 0.02))
@@ -38,7 +38,7 @@ def test_a_mix_is_read() -> None:
 @pytest.mark.parametrize(
     "text", ["", "8x8:1,", "8", "8x8:0", "8x8:-1", "8x8:x", "0x8", "8x8:1,8x8:2", "8x8:nan"]
 )
-def test_what_is_no_mix_is_refused(text: str) -> None:
+def test_a_wrong_mix_is_an_error(text: str) -> None:
     with pytest.raises(ValueError, match=r"^(mix|size): "):
         Mix.parse(text)
 
@@ -48,7 +48,7 @@ def test_constant_spacing_is_even_within_each_phase() -> None:
     assert [call.due for call in calls] == pytest.approx([*np.arange(8) / 4, *(2 + np.arange(8) / 8)])
 
 
-def test_poisson_spacing_has_the_rate_and_the_scatter_of_its_phases() -> None:
+def test_poisson_spacing_has_the_rate_and_the_variation_of_its_phases() -> None:
     calls = schedule([Phase(1000, 5), Phase(1000, 20)], MIX, "poisson", seed=1)
     dues = np.array([call.due for call in calls])
     for begin, rate in ((0, 5), (1000, 20)):
@@ -69,14 +69,14 @@ def test_profiles() -> None:
     assert arrivals.burst(2, 10, 3) == [Phase(4, 2), Phase(2, 6), Phase(4, 2)]
 
 
-def test_a_replay_is_as_recorded(tmp_path: Path) -> None:
+def test_a_replay_has_the_recorded_calls(tmp_path: Path) -> None:
     file = tmp_path / "calls.csv"
     file.write_text("height,seconds,width,who\n321,1700000000.5,481,a\n48,1700000000.25,64,b\n")
     assert arrivals.replay(file) == [Arrival(0.0, (64, 48)), Arrival(0.25, (481, 321))]
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("seconds,width\n1,2\n", "has no height"),
         ("seconds,width,height\n", "has no calls"),
@@ -86,23 +86,23 @@ def test_a_replay_is_as_recorded(tmp_path: Path) -> None:
         ("seconds,width,height\n1,2\n", "line 2"),
     ],
 )
-def test_what_is_no_recording_is_refused(tmp_path: Path, text: str, told: str) -> None:
+def test_a_wrong_recording_is_an_error(tmp_path: Path, text: str, message: str) -> None:
     file = tmp_path / "calls.csv"
     file.write_text(text)
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(ValueError, match=message):
         arrivals.replay(file)
 
 
 # ---- images ------------------------------------------------------------------------------------------------
 
 
-def test_no_two_images_have_the_same_pixels_and_all_show_nearly_the_same() -> None:
+def test_images_differ_in_their_pixels_but_look_alike() -> None:
     files = Files(((160, 120),))
     made = [files.next((160, 120)) for _ in range(60)]
     seen = [np.array(Image.open(io.BytesIO(file))) for file in made]
     assert {image.shape for image in seen} == {(120, 160, 3)}
     assert len({image.tobytes() for image in seen}) == 60
-    # Every sixth is of the same photograph.
+    # Every sixth image is of the same photograph.
     difference = np.abs(seen[0].astype(int) - seen[54].astype(int))
     assert 0 < difference.mean() < 3
     assert np.abs(seen[0].astype(int) - seen[1].astype(int)).mean() > 10
@@ -112,7 +112,7 @@ def test_no_two_images_have_the_same_pixels_and_all_show_nearly_the_same() -> No
 
 
 class Stub:
-    """A gRPC server that takes a time of our choice, and remembers what it took."""
+    """A gRPC server with given service times; it records the actual times."""
 
     def __init__(self, threads: int) -> None:
         self.seconds: dict[bytes, float] = {}
@@ -160,7 +160,7 @@ def test_percentiles_are_those_of_the_calls() -> None:
     assert percentile_ms(histogram([]), 99) is None
 
 
-def test_a_server_of_known_times_is_measured() -> None:
+def test_a_server_with_known_times_is_measured() -> None:
     stub = Stub(threads=16)
     fast, slow = b"fast", b"slow"
     stub.seconds = {fast: 0.02, slow: 0.3}
@@ -172,8 +172,8 @@ def test_a_server_of_known_times_is_measured() -> None:
     assert outcome.offered == outcome.throughput == 50
     assert outcome.lost_share == 0
     times = histogram(call.seconds for call in outcome.answered)
-    assert stub.most_at_once >= 2  # nobody waits for an answer before the next call
-    # Not below what the server really took; each size has its own.
+    assert stub.most_at_once >= 2  # calls do not wait for earlier answers
+    # Not less than the server's actual times; each size has its own.
     worked = np.sort(stub.worked)
     for percentile in (50, 89, 95, 99):
         measured = percentile_ms(times, percentile)
@@ -183,20 +183,20 @@ def test_a_server_of_known_times_is_measured() -> None:
     assert min(call.seconds for call in outcome.calls) >= 0.02
 
 
-def test_a_stall_is_felt_by_all_whose_calls_were_due_in_it() -> None:
-    """No coordinated omission: one who waits for answers would have seen one slow call."""
+def test_a_stall_counts_for_every_call_that_was_due_in_it() -> None:
+    """No coordinated omission: a closed loop would have measured one slow call."""
     stub = Stub(threads=1)
     stub.stall_at, stub.stall_seconds = 51, 1.0
     calls = schedule([Phase(2.5, 100)], MIX, "constant", seed=1)
     with stub.running() as address, senders(address) as ways:
         outcome = offer(calls, 2.5, lambda _: b"", ways)
     assert len(outcome.answered) == 250
-    # Due in the stall's first half: half of it is still to come.
+    # Calls that were due in the first half of the stall wait for at least its second half.
     assert sum(call.seconds >= 0.5 for call in outcome.calls) >= 45
     assert percentile_ms(histogram(call.seconds for call in outcome.calls), 85) >= 300
 
 
-def test_a_late_generator_is_told_and_makes_no_server_look_fast() -> None:
+def test_a_late_generator_is_reported_and_does_not_shorten_times() -> None:
     stub = Stub(threads=4)
     made = 0
 
@@ -204,7 +204,7 @@ def test_a_late_generator_is_told_and_makes_no_server_look_fast() -> None:
         nonlocal made
         made += 1
         if made == 20:
-            time.sleep(0.5)  # the generator has something else to do
+            time.sleep(0.5)  # delays the generator
         return b""
 
     calls = schedule([Phase(1.0, 100)], MIX, "constant", seed=1)
@@ -219,7 +219,7 @@ def test_a_late_generator_is_told_and_makes_no_server_look_fast() -> None:
     assert percentile_ms(outcome.lateness, 99) >= 400
 
 
-def test_a_call_that_nobody_answers_is_a_failure() -> None:
+def test_a_call_without_an_answer_is_a_failure() -> None:
     stub = Stub(threads=1)
     stub.seconds = {b"x": 1.0}
     with stub.running() as address, senders(address, deadline=0.2) as ways:
@@ -232,7 +232,7 @@ def test_a_call_that_nobody_answers_is_a_failure() -> None:
     assert not outcome.refused
 
 
-def test_refused_is_not_failed() -> None:
+def test_refused_calls_are_not_failures() -> None:
     def call(code: str, reason: str) -> Call:
         return Call(0.0, 0.0, 0.1, SMALL, code, reason)
 
@@ -253,7 +253,7 @@ def test_refused_is_not_failed() -> None:
 # ---- the page of the documents -----------------------------------------------------------------------------
 
 
-def test_a_run_renews_its_part_of_the_page(tmp_path: Path) -> None:
+def test_a_run_replaces_its_part_of_the_page(tmp_path: Path) -> None:
     page = tmp_path / "capacity.md"
     page.write_text("above\n<!-- measured -->\nold \\1\n<!-- /measured -->\nbelow\n")
     for text in (r"new \g<0>", "newest"):
@@ -296,7 +296,7 @@ def point(offered: float, p99: float | None = 100.0, refused: float = 0.0, *, on
         ([point(10), point(20), point(30, 501)], 20),
         ([point(30, 501), point(20), point(10)], 20),
         ([point(10), point(20, refused=0.01), point(30, refused=0.02)], 10),
-        # One unlucky point, one lucky one, and one after which nothing is well.
+        # One unlucky point; one lucky point; two bad points.
         ([point(10), point(20, 600), point(30, 300), point(40, 900)], 30),
         ([point(10), point(20, 900), point(30, 499), point(40, 900)], 10),
         ([point(10), point(20, 900), point(30, 600), point(40, 100)], 40),
@@ -311,7 +311,7 @@ def point(offered: float, p99: float | None = 100.0, refused: float = 0.0, *, on
         ([], None),
     ],
 )
-def test_the_knee_is_the_highest_load_up_to_which_all_is_well_but_for_chance(
+def test_the_knee_is_the_highest_load_within_the_target_despite_chance(
     points: list[Point], found: float | None
 ) -> None:
     best = knee(points, 500)

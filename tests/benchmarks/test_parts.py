@@ -1,4 +1,4 @@
-"""The parts of the benchmarks put together, on made-up photographs and without any peer."""
+"""The benchmarks on made-up photographs, without peers."""
 
 import itertools
 import json
@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from benchmarks.metrics import Quality
 from PIL import Image
 
-from benchmarks import data, label_map, quality, report, speed, timing
+from benchmarks import comparison, data, label_map, quality, report, speed, timing
 from superpixel_kernels import segment
 
 
@@ -20,7 +21,7 @@ class MadeUpPhotograph(data.Photograph):
         halves = np.repeat((np.arange(96) >= 50).astype(np.int32)[np.newaxis], 80, axis=0)
         colours = np.array([[200, 60, 40], [30, 90, 180]])
         noise = np.random.default_rng(1).integers(-8, 9, (80, 96, 3))
-        # What is set here is what the cached properties find.
+        # Set the values of the cached properties.
         self.__dict__["image"] = (colours[halves] + noise).astype(np.uint8)
         self.__dict__["truths"] = [halves]
 
@@ -43,17 +44,17 @@ def test_quality_of_two_halves() -> None:
         assert measured.achievable_accuracy > 0.99
         assert measured.explained_variation > 0.95
     assert result.nesting == {"ours": 0}
-    assert quality.mean_result([result, result]) == result
+    assert comparison.mean_result([result, result]) == result
     assert [goal.reached for goal in quality.list_goals(result)] == [True]
 
 
-def test_a_goal_names_the_peer_that_comes_nearest() -> None:
-    good, bad = (quality.Quality(*[value] * 7) for value in (0.9, 0.2))
+def test_a_goal_names_the_closest_peer() -> None:
+    good, bad = (Quality(*[value] * 7) for value in (0.9, 0.2))
     duels = {
-        "behind": {wanted: quality.Duel(90.0, peer=bad, ours=good) for wanted in quality.PEER_COUNTS},
-        "ahead": {wanted: quality.Duel(90.0, peer=good, ours=bad) for wanted in quality.PEER_COUNTS},
+        "behind": {wanted: comparison.Duel(90.0, peer=bad, ours=good) for wanted in quality.PEER_COUNTS},
+        "ahead": {wanted: comparison.Duel(90.0, peer=good, ours=bad) for wanted in quality.PEER_COUNTS},
     }
-    goals = quality.list_goals(quality.Result({}, duels, {"ours": 0.25}))
+    goals = quality.list_goals(comparison.Result({}, duels, {"ours": 0.25}))
     assert [goal.reached for goal in goals] == [False] * 10
     assert "behind" in goals[1].measured  # lower is better there
     assert "ahead" in goals[2].measured
@@ -62,7 +63,7 @@ def test_a_goal_names_the_peer_that_comes_nearest() -> None:
 def test_a_mosaic_shows_the_photographs_at_their_own_size(folder: Path) -> None:
     image = data.mosaic(folder, 15, 9)
     assert image.shape == (9, 15, 3)
-    # Tiles of 6x4, the upright one turned; cut off at the right and at the bottom.
+    # Tiles of 6x4, the upright one transposed; the mosaic ends within tiles at the right and at the bottom.
     assert image[::4, ::6, 0].tolist() == [[0, 100, 200], [0, 100, 200], [0, 100, 200]]
     assert image[:4, 6:12, 0].tolist() == [[100] * 6] * 4
 
@@ -73,15 +74,16 @@ def test_every_nth_photograph_from_the_first(folder: Path) -> None:
         data.photographs(folder / "images")
 
 
-def test_contenders_take_turns() -> None:
+def test_contenders_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timing, "BLOCK_SECONDS", 60.0)  # all rounds in one block, on any machine
     calls: list[str] = []
     times = timing.take_turns({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, 3)
     assert "".join(calls) == "ab" + "ababab"
     assert [len(each.wall) for each in times.values()] == [3, 3]
 
 
-def test_rounds_beside_busy_neighbours_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Every block has one round here. During the first two others keep a core busy, and then no more.
+def test_rounds_disturbed_by_other_processes_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Each block has one round here. Other processes keep a core busy during the first two only.
     monkeypatch.setattr(timing, "BLOCK_SECONDS", 0.0)
     monkeypatch.setattr(timing, "_system_seconds", iter([0, 9, 9, 18, *[18] * 20]).__next__)
     calls: list[str] = []
@@ -92,7 +94,7 @@ def test_rounds_beside_busy_neighbours_are_left_out(monkeypatch: pytest.MonkeyPa
     assert times["a"].busy_cores == 0
 
 
-def test_without_quiet_all_rounds_count(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_quiet_rounds_all_rounds_count(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timing, "BLOCK_SECONDS", 0.0)
     monkeypatch.setattr(timing, "_system_seconds", itertools.count(0.0, 1.0).__next__)
     times = timing.take_turns({"a": list}, 6, patience=0, warm=False)
@@ -100,15 +102,15 @@ def test_without_quiet_all_rounds_count(monkeypatch: pytest.MonkeyPatch) -> None
     assert times["a"].busy_cores > 1
 
 
-def test_ratios_compare_neighbours() -> None:
-    # The machine slows down for good in the middle: the ratio is 2 all the time.
+def test_ratios_are_computed_within_rounds() -> None:
+    # The machine becomes slower for the last round; the ratio stays 2.
     a, b = timing.Times([2.0, 2.0, 20.0], [1.0] * 3), timing.Times([1.0, 1.0, 10.0], [4.0] * 3)
     assert timing.ratio(a, b) == 2
     assert timing.cpu_ratio(a, b) == 0.25
     assert (a.seconds, a.cpu_seconds) == (2, 1)
 
 
-def test_label_maps_of_every_encoding() -> None:
+def test_label_maps_in_all_encodings() -> None:
     image = np.random.default_rng(2).integers(0, 255, (60, 80, 3), np.uint8)
     rows = label_map.measure(segment(image), 50, rounds=1)
     assert [row.encoding for row in rows] == ["SPXL", "SPXL with hierarchy", "PNG", "PNG, level 1"]
@@ -127,7 +129,7 @@ def test_speed_verifies_both_thread_counts() -> None:
         speed.verify(image, hierarchy, two(image[::-1]))
 
 
-def test_goals_survive_a_file(tmp_path: Path) -> None:
+def test_goals_are_written_and_read(tmp_path: Path) -> None:
     goals = [report.Goal.at_most("low", 0.5, 0.8), report.Goal.at_least("high", 1.5, 1.6, " s")]
     path = tmp_path / "new" / "figures.json"
     report.write_json(path, {"figure": 1.25}, goals)
