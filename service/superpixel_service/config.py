@@ -23,6 +23,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, mo
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 
 from superpixel_service.addresses import is_loopback, split_address
+from superpixel_service.resources import usable_cores
 
 ENVIRONMENT_PREFIX = "SUPERPIXEL_"
 FILE_VARIABLE = "SUPERPIXEL_CONFIG"
@@ -84,13 +85,13 @@ class Settings(BaseSettings):
         default=0,
         ge=0,
         le=256,
-        description="images in work at the same time, per lane; 0: one per core",
+        description="images in work at the same time, per lane; 0: one per core (CPU quota included)",
     )
     threads_per_image: int = Field(
         default=0,
         ge=0,
         le=256,
-        description="threads for an image if no other is in work; 0: one per core",
+        description="threads for an image if no other is in work; 0: one per core (CPU quota included)",
     )
     bulk_alone_pixels: int = Field(
         default=8_000_000, ge=0, description="bulk images above this size run alone, on all threads"
@@ -181,7 +182,7 @@ class Settings(BaseSettings):
     @property
     def lane_workers(self) -> int:
         """Images of one lane in work at the same time, at least 1."""
-        return self.workers or len(os.sched_getaffinity(0))
+        return self.workers or usable_cores()
 
     @model_validator(mode="after")
     def _callers_are_protected(self) -> Self:

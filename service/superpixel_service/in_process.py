@@ -9,6 +9,7 @@ from superpixel_service.client import wire
 from superpixel_service.errors import InvalidRequest
 from superpixel_service.images.decode import ignore_library_warnings, open_image
 from superpixel_service.model import Answer, Task, accept
+from superpixel_service.resources import usable_cores
 from superpixel_service.transport import convert
 from superpixel_service.work.segmenter import Segmenter, Workspace
 
@@ -41,7 +42,7 @@ class FileSegmenter:
         workspace: Workspace = (
             kernels.CudaWorkspace()
             if kernels.choose_backend(backend) == "cuda"
-            else kernels.Workspace(threads=threads)
+            else kernels.Workspace(threads=threads or usable_cores())
         )
         self._segmenter = Segmenter(workspace)
 

@@ -59,7 +59,8 @@ _HEALTH_PORT_WATCHERS = 128
 # Streams of reflection, and how long one may be silent: each occupies a thread.
 _REFLECTION_STREAMS = 16
 _REFLECTION_SECONDS = 10.0
-_REFLECTION = f"/{reflection.SERVICE_NAME}/ServerReflectionInfo"
+# Version 1 has the same messages as v1alpha under another name.
+_REFLECTION_SERVICES = (reflection.SERVICE_NAME, "grpc.reflection.v1.ServerReflection")
 
 # Calls beyond the gate's that are being rejected. gRPC itself rejects further ones.
 _REJECTIONS = 256
@@ -177,7 +178,12 @@ class Server:
             ),
             SEGMENT_STREAM: Limit("stream", settings.max_streams, is_work=True, rejection=_too_many_streams),
             GET_SERVER_INFO: Limit("info", _INFO_CALLS, patience=lambda: _INFO_SECONDS),
-            _REFLECTION: Limit("reflection", _REFLECTION_STREAMS, patience=lambda: _REFLECTION_SECONDS),
+            **{
+                f"/{service}/ServerReflectionInfo": Limit(
+                    "reflection", _REFLECTION_STREAMS, patience=lambda: _REFLECTION_SECONDS
+                )
+                for service in _REFLECTION_SERVICES
+            },
             **health.limits(_WATCHERS),
         }
 
@@ -341,7 +347,7 @@ def _too_many_streams() -> ServiceError:
 
 def _add_reflection(server: grpc.Server) -> None:
     """Let clients read the contract from the server."""
-    names = (SERVICE, HEALTH_SERVICE, reflection.SERVICE_NAME)
+    names = (SERVICE, HEALTH_SERVICE, *_REFLECTION_SERVICES)
     servicer = reflection.ReflectionServicer(names)
     parse = functools.partial(interceptors.parse_message, reflection_pb2.ServerReflectionRequest.FromString)
 
@@ -367,4 +373,5 @@ def _add_reflection(server: grpc.Server) -> None:
         response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
     )
     methods = {"ServerReflectionInfo": handler}
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(reflection.SERVICE_NAME, methods),))
+    for service in _REFLECTION_SERVICES:
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, methods),))

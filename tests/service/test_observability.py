@@ -82,7 +82,12 @@ def test_reflection_lists_the_services_and_gives_the_contract(server: RunningSer
     ]
     services, contract = stub.ServerReflectionInfo(iter(questions))
     names = {service.name for service in services.list_services_response.service}
-    assert names == {SERVICE, "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
+    assert names == {
+        SERVICE,
+        "grpc.health.v1.Health",
+        "grpc.reflection.v1.ServerReflection",
+        "grpc.reflection.v1alpha.ServerReflection",
+    }
     file = FileDescriptorProto.FromString(contract.file_descriptor_response.file_descriptor_proto[0])
     assert file.name == "superpixel/v1/superpixel.proto"
     assert [method.name for method in file.service[0].method] == ["Segment", "SegmentStream", "GetServerInfo"]

@@ -1,13 +1,13 @@
 """`superpixel info`: what this installation, or a server, is and can do."""
 
 import dataclasses
-import os
 import platform
 
 import superpixel_kernels as kernels
 from superpixel_service import __version__
 from superpixel_service.commands.output import EXIT_OK, write_facts, write_json
 from superpixel_service.commands.target import Target
+from superpixel_service.resources import usable_cores
 
 
 def run(*, server: Target | None, json: bool) -> int:
@@ -26,7 +26,7 @@ def _local() -> dict[str, object]:
         "algorithm_version": kernels.ALGORITHM_VERSION,
         "backends": kernels.available_backends(),
         "instruction_sets": kernels.available_instruction_sets(),
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": usable_cores(),
         "max_image_pixels": kernels.MAX_PIXELS,
         "compactness_range": (0.0, kernels.MAX_COMPACTNESS),
         "compactness_default": kernels.DEFAULT_COMPACTNESS,

@@ -1,6 +1,5 @@
 """Label maps made in this process."""
 
-import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
@@ -20,6 +19,7 @@ from superpixel_service.errors import InvalidRequest
 from superpixel_service.images.decode import decode, ignore_library_warnings
 from superpixel_service.in_process import FileSegmenter, read_file
 from superpixel_service.model import Task
+from superpixel_service.resources import usable_cores
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -29,7 +29,7 @@ class InProcess:
     """Makes label maps here, of `jobs` images at the same time; 0: one per core."""
 
     def __init__(self, parameters: Parameters, jobs: int) -> None:
-        cores = len(os.sched_getaffinity(0))
+        cores = usable_cores()
         self._parameters = parameters
         self._jobs = jobs or cores
         self._threads = max(1, cores // self._jobs)

@@ -1,6 +1,5 @@
 """Worker threads: each takes jobs of its lane from the queue and segments them in a workspace of its own."""
 
-import os
 import threading
 import time
 import traceback
@@ -16,6 +15,7 @@ from superpixel_kernels.errors import DeviceLost as KernelsDeviceLost
 from superpixel_service.config import Settings
 from superpixel_service.errors import CallCancelled, DeadlineUnreachable, DeviceLost, ServiceError
 from superpixel_service.model import Answer, CacheUse, Lane, Task
+from superpixel_service.resources import find_resources, usable_cores
 from superpixel_service.work.admission import AdmissionQueue
 from superpixel_service.work.answers import Answers
 from superpixel_service.work.deadline import Deadline
@@ -71,8 +71,8 @@ class Workers:
         self._throughput = throughput
         self._workers = [_Worker(lane) for lane in Lane for _ in range(settings.lane_workers)]
         self.backend = kernels.choose_backend(settings.backend)
-        threads = settings.threads_per_image or len(os.sched_getaffinity(0))
-        self._devices = {"cpu": f"{threads} threads, {kernels.available_instruction_sets()[-1]}"}
+        self._image_threads = settings.threads_per_image or usable_cores()
+        self._devices = {"cpu": f"{self._image_threads} threads, {kernels.available_instruction_sets()[-1]}"}
         self._answered = 0
         self._failures = 0  # bugs since the last answer
         self._sample: Callable[[], Task]
@@ -100,6 +100,14 @@ class Workers:
             for failure in failures:
                 traceback.clear_frames(failure.__traceback__)
             raise failures[0]
+        found = find_resources()
+        log.info(
+            "resources",
+            cores=found.cores,
+            cores_from=found.cores_from,
+            memory_bytes=found.memory_bytes,
+            memory_from=found.memory_from,
+        )
         log.info(
             "engine",
             backend=self.backend,
@@ -230,7 +238,7 @@ class Workers:
 
     def _new_workspace(self) -> Workspace:
         if self.backend == "cpu":
-            return kernels.Workspace(threads=self._settings.threads_per_image)
+            return kernels.Workspace(threads=self._image_threads)
         limit = self._settings.max_device_bytes or None
         workspace = kernels.CudaWorkspace(self._settings.device, limit_bytes=limit)
         self._devices["cuda"] = workspace.device_name

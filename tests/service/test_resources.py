@@ -1,0 +1,127 @@
+"""Cores and memory by control group, in made-up /proc and /sys; and what a server does with them."""
+
+import os
+from pathlib import Path
+
+import pytest
+from grpc_reflection.v1alpha import reflection_pb2
+
+from superpixel_service.resources import find_resources
+from tests.service.harness import RunningServer, running_server
+
+CORES = len(os.sched_getaffinity(0))
+GIBIBYTE = 1 << 30
+
+
+def machine(root: Path, groups: str, files: dict[str, str]) -> Path:
+    (root / "proc/self").mkdir(parents=True)
+    (root / "proc/self/cgroup").write_text(groups)
+    for name, text in files.items():
+        file = root / "sys/fs/cgroup" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    return root
+
+
+@pytest.mark.parametrize(
+    ("groups", "files"),
+    [
+        ("0::/\n", {"cpu.max": "100000 100000\n"}),
+        (
+            "0::/kubepods/pod1/c2\n",
+            {"kubepods/pod1/cpu.max": "50000 100000\n", "kubepods/pod1/c2/cpu.max": "max 100000"},
+        ),
+        ("0::/not/mounted/here\n", {"cpu.max": "90000 100000\n"}),
+        (
+            "5:cpu,cpuacct:/pod\n1:name=systemd:/\n",
+            {"cpu/pod/cpu.cfs_quota_us": "80000\n", "cpu/pod/cpu.cfs_period_us": "100000\n"},
+        ),
+    ],
+    ids=["version 2", "an ancestor's", "another namespace", "version 1"],
+)
+def test_a_cpu_quota_limits_the_cores(tmp_path: Path, groups: str, files: dict[str, str]) -> None:
+    found = find_resources(machine(tmp_path, groups, files))
+    assert (found.cores, found.cores_from) == (1, "quota" if CORES > 1 else "machine")
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {},
+        {"cpu.max": "max 100000\n", "memory.max": "max\n"},
+        {"cpu.max": "-1 100000\n"},
+        {"cpu.max": "nonsense"},
+        {"cpu.max": ""},
+        {"cpu.max": "100 0"},
+        {"cpu.max": f"{64 * CORES}00000 100000", "memory.max": f"{1 << 50}"},
+    ],
+)
+def test_without_a_limit_the_machine_counts(tmp_path: Path, files: dict[str, str]) -> None:
+    found = find_resources(machine(tmp_path, "0::/\n", files))
+    assert found.cores == CORES
+    assert found.cores_from in {"machine", "affinity"}
+    assert found.memory_from == "machine"
+    assert found.memory_bytes > 0
+
+
+def test_version_1_without_a_limit(tmp_path: Path) -> None:
+    files = {
+        "cpu/cpu.cfs_quota_us": "-1",
+        "cpu/cpu.cfs_period_us": "100000",
+        "memory/memory.limit_in_bytes": f"{2**63 - 4096}",
+    }
+    found = find_resources(machine(tmp_path, "4:memory:/\n1:cpu:/\n", files))
+    assert (found.cores, found.memory_from) == (CORES, "machine")
+
+
+@pytest.mark.parametrize(
+    ("groups", "file"),
+    [
+        ("0::/pod\n", "pod/memory.max"),
+        ("0::/pod\n", "memory.max"),
+        ("4:memory:/pod\n", "memory/pod/memory.limit_in_bytes"),
+    ],
+)
+def test_a_memory_limit_counts(tmp_path: Path, groups: str, file: str) -> None:
+    found = find_resources(machine(tmp_path, groups, {file: f"{GIBIBYTE}\n"}))
+    assert (found.memory_bytes, found.memory_from) == (GIBIBYTE, "control group")
+
+
+def test_a_half_core_is_rounded_up(tmp_path: Path) -> None:
+    assert find_resources(machine(tmp_path, "0::/\n", {"cpu.max": "10000 100000"})).cores == 1
+
+
+def test_without_proc_the_machine_counts(tmp_path: Path) -> None:
+    assert find_resources(tmp_path).cores == CORES
+
+
+@pytest.fixture(scope="module")
+def server() -> RunningServer:
+    with running_server() as server:
+        yield server
+
+
+def test_a_server_logs_what_it_found(server: RunningServer) -> None:
+    line = server.wait_for_line("resources")
+    found = find_resources()
+    assert (line["cores"], line["cores_from"]) == (found.cores, found.cores_from)
+    assert (line["memory_bytes"], line["memory_from"]) == (found.memory_bytes, found.memory_from)
+
+
+def test_reflection_version_1_answers_as_v1alpha(server: RunningServer) -> None:
+    """The messages of both versions are equal on the wire."""
+    question = reflection_pb2.ServerReflectionRequest(
+        file_containing_symbol="superpixel.v1.SuperpixelService"
+    )
+    answers = [
+        next(
+            server.channel.stream_stream(
+                f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo",
+                request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
+                response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
+            )(iter([question]), timeout=10)
+        )
+        for version in ("v1", "v1alpha")
+    ]
+    assert answers[0] == answers[1]
+    assert answers[0].file_descriptor_response.file_descriptor_proto
