@@ -91,6 +91,8 @@ _QUIET_SECONDS = 0.25
 _FAREWELL_SECONDS = 2.0
 
 _SHARED_OPTIONS = (
+    # Images are compressed already. A compressed message of kilobytes can expand to gigabytes.
+    ("grpc.compression_enabled_algorithms_bitset", 1),
     # A second server on the same port is a mistake to report, not a load balancer.
     ("grpc.so_reuseport", 0),
     ("grpc.http2.min_ping_interval_without_data_ms", 1000 * _PING_SECONDS),
@@ -349,7 +351,7 @@ def _add_reflection(server: grpc.Server) -> None:
     """Let clients read the contract from the server."""
     names = (SERVICE, HEALTH_SERVICE, *_REFLECTION_SERVICES)
     servicer = reflection.ReflectionServicer(names)
-    parse = functools.partial(interceptors.parse_message, reflection_pb2.ServerReflectionRequest.FromString)
+    parse = functools.partial(interceptors.parse_message, reflection_pb2.ServerReflectionRequest)
 
     def questions(messages: Iterator[bytes], permit: Permit) -> Iterator[Any]:
         while True:

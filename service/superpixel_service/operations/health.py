@@ -142,6 +142,6 @@ class Health:
 def _receive(permit: Permit, requests: Iterator[bytes], context: grpc.ServicerContext) -> Any:
     data = permit.receive_only(requests, context)
     try:
-        return parse_message(health_pb2.HealthCheckRequest.FromString, data)
+        return parse_message(health_pb2.HealthCheckRequest, data)
     except ServiceError as error:
         end_with(context, error)

@@ -3,13 +3,21 @@
 from __future__ import annotations  # gRPC's handler type is generic in its stubs only
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NoReturn
 
 import grpc
 from google.protobuf.message import DecodeError, Message
 
-from superpixel_service.contract import HEALTH_SERVICE, SCOPES, SERVICE, Reason
+from superpixel_service.contract import (
+    GET_SERVER_INFO,
+    HEALTH_SERVICE,
+    SCOPES,
+    SEGMENT,
+    SEGMENT_STREAM,
+    SERVICE,
+    Reason,
+)
 from superpixel_service.errors import (
     CallCancelled,
     DeadlinePassed,
@@ -18,16 +26,25 @@ from superpixel_service.errors import (
     as_service_error,
     to_status,
 )
+from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 from superpixel_service.security.tokens import Tokens
 from superpixel_service.transport.call import CURRENT, Call, metadata_of, permit_of_call
 from superpixel_service.transport.call_threads import RejectionThread
 from superpixel_service.transport.gate import Gate
+from superpixel_service.transport.message_limits import check_size, check_structure
 from superpixel_service.transport.open_calls import OpenCalls
 from superpixel_service.work.deadline import Deadline
 
 Behaviour = Callable[[Any, grpc.ServicerContext], Any]
-Deserializer = Callable[[bytes], Message]
 Around = Callable[[Behaviour, Any, grpc.ServicerContext], Any]
+
+
+_REQUESTS: Mapping[str, type[Message]] = {
+    SEGMENT: pb.SegmentRequest,
+    SEGMENT_STREAM: pb.SegmentStreamRequest,
+    GET_SERVER_INFO: pb.GetServerInfoRequest,
+}
+_WITH_IMAGES = {pb.SegmentRequest, pb.SegmentStreamRequest}
 
 
 def build(
@@ -137,11 +154,12 @@ class ErrorInterceptor(grpc.ServerInterceptor):
         handler = continuation(handler_call_details)
         if handler is None or not _is_ours(handler_call_details):
             return handler
-        return self._wrapped.get(handler, lambda: self._guarded(handler))
+        method = str(handler_call_details.method)
+        return self._wrapped.get(handler, lambda: self._guarded(handler, _REQUESTS[method]))
 
-    def _guarded(self, handler: Any) -> Any:
+    def _guarded(self, handler: Any, request: type[Message]) -> Any:
         # gRPC itself would answer malformed bytes with INTERNAL, and log a traceback.
-        parse = functools.partial(parse_message, handler.request_deserializer)
+        parse = functools.partial(parse_message, request)
         if handler.request_streaming:
             around = functools.partial(_guard_stream, parse, handler.stream_stream)
             return _stream_stream(around, handler, deserializer=None)
@@ -276,15 +294,17 @@ def _end(context: grpc.ServicerContext, error: Exception) -> Any:
     return context.abort_with_status(to_status(sent, call.request_id))
 
 
-def parse_message(deserializer: Deserializer | None, data: bytes) -> Message:
-    """Parse a message.
+def parse_message(message: type[Message], data: bytes) -> Message:
+    """Parse a message, whose size and structure are checked first.
 
     Raises:
-        InvalidRequest: `data` is not a message of this type.
+        InvalidRequest: `data` is not a message of this type, or has too many bytes, fields or list entries.
     """
-    assert deserializer is not None  # noqa: S101 (generated handlers have one)
+    if message not in _WITH_IMAGES:
+        check_size(data)
+    check_structure(data, message.DESCRIPTOR)
     try:
-        return deserializer(data)
+        return message.FromString(data)
     except DecodeError as error:
         raise InvalidRequest(
             Reason.MALFORMED_MESSAGE, "the request is not a message of this method's type"
