@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from enum import Enum, StrEnum
 from typing import Any
 
@@ -193,12 +193,13 @@ class WrittenMap:
     """A label map as sent, with the data that belongs to it.
 
     Attributes:
-        data: the map in `encoding`. SPX also holds everything else.
+        data: the map in `encoding`. SPX also holds everything else. Empty if the answer is kept as a message.
         luts: other encodings only: per level, the label there of each label of the map; empty for the map's
             own level.
         tree, heights: other encodings only, if requested: the merges above the map, and their heights,
             (count - 1,) float32.
         regions: other encodings only, if requested: measurements of the map's regions.
+        kept_size: size of `data`, in bytes, if the answer is kept as a message.
     """
 
     encoding: LabelEncoding
@@ -207,6 +208,12 @@ class WrittenMap:
     tree: Tree | None = None
     heights: NDArray[np.float32] | None = None
     regions: Regions | None = None
+    kept_size: int = 0
+
+    @property
+    def size(self) -> int:
+        """Bytes of the map as sent."""
+        return self.kept_size or len(self.data)
 
     @property
     def byte_count(self) -> int:
@@ -235,6 +242,7 @@ class Answer:
         stages: seconds per stage.
         engine_seconds: seconds per stage of the engine; empty if nothing was computed for this caller.
         cache: where the answer came from.
+        message: the serialised response to a cache hit, with the label map in it; empty: not serialised.
     """
 
     width: int
@@ -249,11 +257,17 @@ class Answer:
     backend: str
     algorithm_version: int
     cache: CacheUse = CacheUse.OFF
+    message: bytes = b""
 
     @property
     def byte_count(self) -> int:
         """Bytes of memory that the answer takes, approximately."""
-        return self.label_map.byte_count + _ANSWER_OVERHEAD_BYTES
+        return self.label_map.byte_count + len(self.message) + _ANSWER_OVERHEAD_BYTES
+
+    def as_message(self, message: bytes) -> "Answer":
+        """The answer with `message` in place of the label map and its arrays."""
+        label_map = WrittenMap(self.label_map.encoding, b"", kept_size=self.label_map.size)
+        return replace(self, label_map=label_map, message=message)
 
 
 def accept(spec: SegmentSpec, image: OpenedImage) -> Task:

@@ -30,7 +30,7 @@ from superpixel_service.operations.watchdog import Watchdog
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2_grpc as pb_grpc
 from superpixel_service.security.tls import ServerTls
 from superpixel_service.security.tokens import Tokens
-from superpixel_service.transport import interceptors
+from superpixel_service.transport import convert, interceptors
 from superpixel_service.transport.call import Call, ImageEvent, permit_of_call
 from superpixel_service.transport.call_threads import CallThreads, RejectionThread
 from superpixel_service.transport.gate import Gate, Limit, Permit
@@ -136,7 +136,7 @@ class Server:
         self._settings = settings
         throughput = Throughput()
         self._queue: AdmissionQueue[Job] = AdmissionQueue(settings, throughput)
-        self._answers = Answers(settings, self._queue)
+        self._answers = Answers(settings, self._queue, convert.serialize_answer)
         self._workers = Workers(settings, self._queue, self._answers, throughput)
         self._streams = Streams(self._answers, settings)
         self._traces = Traces.of(settings)
@@ -163,7 +163,7 @@ class Server:
         )
         self._on_dead = on_dead
         self._rejections = RejectionThread(self._open_calls)
-        self._gate = Gate(self._limits(), self._open_calls)
+        self._gate = Gate(self._limits(), self._open_calls, settings.max_inflight_bytes)
         self._health_gate = Gate(health.limits(_HEALTH_PORT_WATCHERS), self._open_calls)
         self._health_server = self._build_health()
         self._main = self._build_main()

@@ -22,6 +22,7 @@ from superpixel_service.errors import CallCancelled, DeadlineUnreachable, Overlo
 from superpixel_service.images.decode import open_image
 from superpixel_service.model import EncodedImage, Lane, SegmentSpec, Task, accept
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
+from superpixel_service.transport.convert import serialize_answer
 from superpixel_service.work import throughput as throughput_module
 from superpixel_service.work.admission import AdmissionQueue
 from superpixel_service.work.answers import Answers
@@ -79,7 +80,7 @@ def bench(**settings: float) -> Iterator[Bench]:
 
 def workers_with(settings: Settings, throughput: Throughput) -> Bench:
     queue: AdmissionQueue[Job] = AdmissionQueue(settings, throughput)
-    answers = Answers(settings, queue)
+    answers = Answers(settings, queue, serialize_answer)
     workers = Workers(settings, queue, answers, throughput)
     workers.start(lambda: sample_task(settings))
     return Bench(queue, answers, workers)

@@ -163,7 +163,7 @@ def _outcome(event: Call | ImageEvent) -> dict[str, object]:
     if event.answer is not None:
         fields |= {
             "base_count": event.answer.base_count,
-            "response_bytes": len(event.answer.label_map.data),
+            "response_bytes": event.answer.label_map.size,
             **{f"{name}_ms": _milliseconds(seconds) for name, seconds in event.answer.stages.items()},
         }
     return fields

@@ -188,7 +188,7 @@ class Metrics:
             self._answered(event.answer)
 
     def _answered(self, answer: Answer) -> None:
-        self._response_bytes.labels(answer.label_map.encoding.value).observe(len(answer.label_map.data))
+        self._response_bytes.labels(answer.label_map.encoding.value).observe(answer.label_map.size)
         if answer.cache is not CacheUse.OFF:
             self._cache.labels(answer.cache.value).inc()
         if not answer.engine_seconds:

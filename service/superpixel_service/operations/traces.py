@@ -168,7 +168,7 @@ def _stages(answer: Answer, task: Task | None) -> Iterator[tuple[str, float, dic
     made = {"superpixel.backend": answer.backend, "superpixel.base_count": answer.base_count}
     written = {
         "superpixel.encoding": answer.label_map.encoding.value,
-        "superpixel.response_bytes": len(answer.label_map.data),
+        "superpixel.response_bytes": answer.label_map.size,
         "superpixel.counts": list(answer.counts),
     }
     attributes = {"decode": source, "segment": {**made, **engine}, "encode": written}

@@ -138,8 +138,15 @@ def _unknown_value(field: str, enumeration: Any) -> InvalidRequest:
     )
 
 
+def serialize_answer(answer: Answer) -> bytes:
+    """The serialised `SegmentResponse`."""
+    return answer.message or write_segment_response(answer).SerializeToString()
+
+
 def write_segment_response(answer: Answer) -> pb.SegmentResponse:
-    """The answer, as the caller gets it."""
+    """The answer as a message."""
+    if answer.message:
+        return pb.SegmentResponse.FromString(answer.message)
     label_map = answer.label_map
     luts = label_map.luts or (np.empty(0, np.int32),) * len(answer.counts)
     return pb.SegmentResponse(

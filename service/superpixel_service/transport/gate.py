@@ -53,19 +53,30 @@ class Permit:
     it is deleted, because gRPC drops calls beyond its own limit without running their handlers.
     """
 
-    __slots__ = ("__weakref__", "_context", "_gate", "_lock", "_method", "_open_ends", "_waiting_since")
+    __slots__ = (
+        "__weakref__",
+        "_answer_bytes",
+        "_context",
+        "_gate",
+        "_lock",
+        "_method",
+        "_open_ends",
+        "_waiting_since",
+    )
 
     def __init__(self, gate: "Gate", method: str) -> None:
         self._gate = gate
         self._method = method
         self._lock = threading.Lock()
         self._open_ends = 2  # the handler and the answer
+        self._answer_bytes = 0
         self._context: grpc.ServicerContext | None = None
         self._waiting_since: float | None = None  # when it began to wait for its caller
 
     def __del__(self) -> None:
         if self._open_ends > 0:
-            self._gate.dropped.append(self._method)  # no lock here: deletion may interrupt any code
+            # No lock here: deletion may interrupt any code.
+            self._gate.dropped.append((self._method, self._answer_bytes))
 
     @contextmanager
     def serving(self, context: grpc.ServicerContext) -> Iterator[None]:
@@ -103,6 +114,19 @@ class Permit:
         except StopIteration:
             context.abort(grpc.StatusCode.UNIMPLEMENTED, "this method wants exactly one message")
 
+    def keep_answer(self, byte_count: int, *, rejectable: bool) -> None:
+        """Count the answer's bytes until it is sent.
+
+        Args:
+            byte_count: size of the answer.
+            rejectable: reject the call if the answers of all calls would take too many bytes.
+
+        Raises:
+            Overloaded: there is no room for the answer.
+        """
+        self._gate.keep_answer(byte_count, rejectable)
+        self._answer_bytes = byte_count
+
     def answering(self) -> None:
         """The answer is ready: from now on the call waits for its caller to read it."""
         self._waiting_since = time.monotonic()
@@ -138,7 +162,7 @@ class Permit:
     def _return(self) -> None:
         self._waiting_since = None
         self._context = None  # it leads back to this permit; a cycle would keep the call in memory
-        self._gate.take_back(self._method)
+        self._gate.take_back(self._method, self._answer_bytes)
 
 
 class Gate:
@@ -147,17 +171,22 @@ class Gate:
     Args:
         limits: by the method's path, "/package.Service/Method".
         open_calls: knows whether the server drains.
+        max_answer_bytes: most bytes of answers that wait to be sent; beyond, cache hits are rejected.
 
     Attributes:
-        dropped: methods of permits that were deleted before they were returned.
+        dropped: method and answer's bytes of permits that were deleted before they were returned.
     """
 
-    def __init__(self, limits: Mapping[str, Limit], open_calls: OpenCalls) -> None:
+    def __init__(
+        self, limits: Mapping[str, Limit], open_calls: OpenCalls, max_answer_bytes: int = 1 << 30
+    ) -> None:
         self._limits = limits
         self._open_calls = open_calls
         self._lock = threading.Lock()
         self._open = dict.fromkeys(limits, 0)
-        self.dropped: deque[str] = deque()
+        self._max_answer_bytes = max_answer_bytes
+        self._answer_bytes = 0
+        self.dropped: deque[tuple[str, int]] = deque()
         self._permits: dict[str, weakref.WeakSet[Permit]] = {method: weakref.WeakSet() for method in limits}
 
     @property
@@ -179,8 +208,7 @@ class Gate:
             raise overloaded
         permit = None
         with self._lock:
-            while self.dropped:
-                self._open[self.dropped.popleft()] -= 1
+            self._collect()
             if self._open[method] < limit.calls:
                 self._open[method] += 1
                 permit = Permit(self, method)
@@ -189,10 +217,31 @@ class Gate:
             raise limit.rejection()
         return permit
 
-    def take_back(self, method: str) -> None:
+    def keep_answer(self, byte_count: int, rejectable: bool) -> None:
+        """Count the bytes of an answer; as `Permit.keep_answer`."""
+        with self._lock:
+            self._collect()
+            # One answer may always wait, however large.
+            fits = self._answer_bytes == 0 or self._answer_bytes + byte_count <= self._max_answer_bytes
+            if fits or not rejectable:
+                self._answer_bytes += byte_count
+        if rejectable and not fits:
+            raise Overloaded(
+                Reason.BYTES_IN_FLIGHT, "too many bytes of answers wait to be read; try again a little later"
+            )
+
+    def take_back(self, method: str, answer_bytes: int) -> None:
         """A permit was returned."""
         with self._lock:
             self._open[method] -= 1
+            self._answer_bytes -= answer_bytes
+
+    def _collect(self) -> None:
+        """Return the permits that were deleted."""
+        while self.dropped:
+            method, answer_bytes = self.dropped.popleft()
+            self._open[method] -= 1
+            self._answer_bytes -= answer_bytes
 
     def cancel_late(self) -> Iterator[tuple[str, int]]:
         """Cancel the calls that have waited too long for their callers.

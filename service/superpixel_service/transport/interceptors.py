@@ -347,5 +347,9 @@ def _stream_unary(behaviour: Any, handler: Any) -> Any:
     return grpc.stream_unary_rpc_method_handler(
         behaviour,
         request_deserializer=handler.request_deserializer,
-        response_serializer=handler.response_serializer,
+        response_serializer=functools.partial(_serialize, handler.response_serializer),
     )
+
+
+def _serialize(serializer: Callable[[Any], bytes], response: Message | bytes) -> bytes:
+    return response if isinstance(response, bytes) else serializer(response)

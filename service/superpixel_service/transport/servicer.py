@@ -9,11 +9,11 @@ import grpc
 from superpixel_service.config import Settings
 from superpixel_service.contract import CACHE_KEY, REQUEST_ID_KEY, TIMINGS_KEY
 from superpixel_service.images.decode import open_image
-from superpixel_service.model import Lane, Task, accept
+from superpixel_service.model import CacheUse, Lane, Task, accept
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2_grpc as pb_grpc
 from superpixel_service.transport import convert
-from superpixel_service.transport.call import CURRENT, Call, ImageEvent
+from superpixel_service.transport.call import CURRENT, Call, ImageEvent, permit_of_call
 from superpixel_service.transport.streams import Image, Streams
 from superpixel_service.work.answers import Answers
 
@@ -44,8 +44,8 @@ class SuperpixelServicer(pb_grpc.SuperpixelServiceServicer):
         self._backends = backends
         self._on_image = on_image
 
-    def Segment(self, request: pb.SegmentRequest, context: grpc.ServicerContext) -> pb.SegmentResponse:  # noqa: N802
-        """Segment one image."""
+    def Segment(self, request: pb.SegmentRequest, context: grpc.ServicerContext) -> bytes:  # type: ignore[override]  # noqa: N802
+        """Segment one image. The answer is serialised here, so that its size is known."""
         call = CURRENT.get()
         call.task = self._accept(request, Lane.INTERACTIVE)
         del request  # the task has its own copy of the image
@@ -55,7 +55,9 @@ class SuperpixelServicer(pb_grpc.SuperpixelServiceServicer):
         context.set_trailing_metadata(
             ((REQUEST_ID_KEY, call.request_id), (TIMINGS_KEY, timings), (CACHE_KEY, call.answer.cache.value))
         )
-        return convert.write_segment_response(call.answer)
+        message = convert.serialize_answer(call.answer)
+        permit_of_call().keep_answer(len(message), rejectable=call.answer.cache is CacheUse.HIT)
+        return message
 
     def SegmentStream(  # noqa: N802
         self, request_iterator: Iterator[pb.SegmentStreamRequest], context: grpc.ServicerContext
