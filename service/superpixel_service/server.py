@@ -32,7 +32,7 @@ from superpixel_service.security.tls import ServerTls
 from superpixel_service.security.tokens import Tokens
 from superpixel_service.transport import convert, interceptors
 from superpixel_service.transport.call import Call, ImageEvent, permit_of_call
-from superpixel_service.transport.call_threads import CallThreads, RejectionThread
+from superpixel_service.transport.call_threads import CallThreads, RejectionThread, grpc_threads
 from superpixel_service.transport.gate import Gate, Limit, Permit
 from superpixel_service.transport.open_calls import OpenCalls
 from superpixel_service.transport.servicer import SuperpixelServicer
@@ -160,11 +160,13 @@ class Server:
             on_change=self._health_changed,
             on_dead=self._engine_died,
             on_look=self._end_old_calls,
+            is_serving=self._is_serving,
         )
         self._on_dead = on_dead
         self._rejections = RejectionThread(self._open_calls)
         self._gate = Gate(self._limits(), self._open_calls, settings.max_inflight_bytes)
         self._health_gate = Gate(health.limits(_HEALTH_PORT_WATCHERS), self._open_calls)
+        self._call_threads: list[CallThreads] = []
         self._health_server = self._build_health()
         self._main = self._build_main()
 
@@ -191,8 +193,10 @@ class Server:
 
     def _build_health(self) -> grpc.Server:
         gate = self._health_gate
+        threads = CallThreads(gate.calls, self._open_calls)
+        self._call_threads.append(threads)
         server = grpc.server(
-            CallThreads(gate.calls, self._open_calls),
+            threads,
             interceptors=[interceptors.EntryInterceptor(gate, self._rejections)],
             options=_SHARED_OPTIONS,
             maximum_concurrent_rpcs=gate.calls + _REJECTIONS,
@@ -202,8 +206,10 @@ class Server:
 
     def _build_main(self) -> grpc.Server:
         settings = self._settings
+        threads = CallThreads(self._gate.calls + _SPARE_THREADS, self._open_calls)
+        self._call_threads.append(threads)
         server = grpc.server(
-            CallThreads(self._gate.calls + _SPARE_THREADS, self._open_calls),
+            threads,
             interceptors=interceptors.build(
                 self._gate,
                 self._rejections,
@@ -278,10 +284,12 @@ class Server:
             self._metrics_server = self._metrics.serve(self._settings.metrics_listen)
         except OSError as error:
             raise CannotListen("metrics_listen", self._settings.metrics_listen) from error
+        before = grpc_threads()
         self._health_server.start()
         self._workers.start(functools.partial(sample_task, self._settings))
         self._metrics.engine_started(self._workers.backend)
         self._main.start()
+        self._grpc_threads = grpc_threads() - before
         self._watchdog.start()
         host, port = self._metrics_server.server_address[:2]
         return Addresses(listen, health_listen, join_address(str(host), port))
@@ -289,6 +297,11 @@ class Server:
     def _health_changed(self, checks: Mapping[str, bool]) -> None:
         self._health.set(checks)
         self._metrics.set_health(checks)
+
+    def _is_serving(self) -> bool:
+        if not all(thread.is_alive() for thread in self._grpc_threads):
+            return False
+        return not any(threads.is_stuck() for threads in self._call_threads)
 
     def _engine_died(self, check: str) -> None:
         self._queue.close(DeviceLost)

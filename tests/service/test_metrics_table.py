@@ -36,7 +36,7 @@ VALUES: dict[str, set[str]] = {
     "reason": {reason.value for reason in Reason},
     "file": {"certificate", "tokens"},
     "result": {"ok", "failed", "hit", "miss", "shared"},
-    "check": {"engine", "queue", "accepting"},
+    "check": {"engine", "queue", "serving", "accepting"},
 }
 
 

@@ -3,9 +3,10 @@
 - `engine`: no error ended a worker. After a while without work, or after several bugs in a row, the engine
   can still segment the server's own sample.
 - `queue`: every worker with a job moves from step to step, and workers take waiting jobs.
+- `serving`: gRPC's own threads live, and calls find a thread.
 - `accepting`: the server accepts work: it does not drain.
 
-If one of the first two fails, the process cannot repair itself: it ends, and Kubernetes starts a new one.
+If one of the first three fails, the process cannot repair itself: it ends, and Kubernetes starts a new one.
 """
 
 import threading
@@ -15,7 +16,7 @@ from typing import Protocol
 
 import structlog
 
-ENGINE, QUEUE, ACCEPTING = CHECKS = ("engine", "queue", "accepting")
+ENGINE, QUEUE, SERVING, ACCEPTING = CHECKS = ("engine", "queue", "serving", "accepting")
 
 _LOOK_SECONDS = 1.0
 _IDLE_SECONDS = 10.0
@@ -49,6 +50,7 @@ class Watchdog:
         on_change: called with all checks and whether each is well, when one has changed.
         on_dead: called once, with the name of a check that failed for good.
         on_look: called before each check, about once per second.
+        is_serving: whether gRPC's threads work.
     """
 
     def __init__(
@@ -58,12 +60,14 @@ class Watchdog:
         on_change: Callable[[Mapping[str, bool]], None],
         on_dead: Callable[[str], None],
         on_look: Callable[[], None] = lambda: None,
+        is_serving: Callable[[], bool] = lambda: True,
     ) -> None:
         self._workers = workers
         self._step_limit = step_limit_seconds
         self._on_change = on_change
         self._on_dead = on_dead
         self._on_look = on_look
+        self._is_serving = is_serving
         self._lock = threading.Lock()
         self._checks = dict.fromkeys(CHECKS, False)
         self._stopped = threading.Event()
@@ -85,7 +89,7 @@ class Watchdog:
     def _run(self) -> None:
         while not self._stopped.wait(_LOOK_SECONDS):
             self._on_look()
-            for name, is_well in ((QUEUE, self._moves), (ENGINE, self._works)):
+            for name, is_well in ((SERVING, self._is_serving), (QUEUE, self._moves), (ENGINE, self._works)):
                 if not is_well() and not self._stopped.is_set():
                     self._set({**self._checks, name: False})
                     self._on_dead(name)

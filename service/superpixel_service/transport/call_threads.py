@@ -1,5 +1,8 @@
 """The threads that handle calls."""
 
+import contextlib
+import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
@@ -11,12 +14,21 @@ Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
 
+# The gate admits no more calls than there may be threads, so a call waits for a thread for microseconds.
+_LONGEST_WAIT_SECONDS = 10.0
+
+_GRPC_THREAD = "(_serve)"
+"""The end of the names of gRPC's own threads: Python names a thread after its function."""
+
+
 class CallThreads(ThreadPoolExecutor):
     """Threads that handle calls, created on demand. A call counts as open once gRPC hands it over."""
 
     def __init__(self, threads: int, open_calls: OpenCalls) -> None:
         super().__init__(threads, thread_name_prefix="call")
         self._open_calls = open_calls
+        self._waiting_since: float | None = None
+        super().submit(lambda: None)  # one thread exists in any case
 
     def submit(
         self, fn: Callable[Arguments, Result], /, *args: Arguments.args, **kwargs: Arguments.kwargs
@@ -25,6 +37,25 @@ class CallThreads(ThreadPoolExecutor):
         handled = super().submit(fn, *args, **kwargs)
         self._open_calls.begin(handled)
         return handled
+
+    def _adjust_thread_count(self) -> None:
+        # Raised here, the error would end gRPC's only thread. The call waits for an existing thread instead.
+        with contextlib.suppress(RuntimeError):
+            super()._adjust_thread_count()
+
+    def is_stuck(self) -> bool:
+        """Whether a call has waited for a thread much too long. Call it about once per second."""
+        now = time.monotonic()
+        if self._work_queue.empty():
+            self._waiting_since = None
+        elif self._waiting_since is None:
+            self._waiting_since = now
+        return self._waiting_since is not None and now - self._waiting_since > _LONGEST_WAIT_SECONDS
+
+
+def grpc_threads() -> set[threading.Thread]:
+    """GRPC's own threads at present: one per started server. Without it a server hears no call."""
+    return {thread for thread in threading.enumerate() if thread.name.endswith(_GRPC_THREAD)}
 
 
 class RejectionThread(ThreadPoolExecutor):
