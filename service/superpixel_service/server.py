@@ -90,6 +90,9 @@ _LAST_WORDS_SECONDS = 1.0
 _QUIET_SECONDS = 0.25
 _FAREWELL_SECONDS = 2.0
 
+# Time for callers of a draining server to read their answers; later ones must call another server.
+_UNREAD_SECONDS = 5.0
+
 _SHARED_OPTIONS = (
     # Images are compressed already. A compressed message of kilobytes can expand to gigabytes.
     ("grpc.compression_enabled_algorithms_bitset", 1),
@@ -329,7 +332,8 @@ class Server:
         self._watchdog.drain()
         self._health.drain()
         finished = self._queue.wait_until_idle(end - time.monotonic())
-        finished &= self._open_calls.wait_until_answered(end - time.monotonic())
+        if not self._open_calls.wait_until_answered(min(_UNREAD_SECONDS, end - time.monotonic())):
+            log.warning("unread_answers", calls=self._open_calls.due)
         # Callers that watch health leave at once. Others are rejected for a while, and then find no server.
         self._health.wait_until_sent(_LAST_WORDS_SECONDS)
         self._open_calls.wait_until_quiet(_QUIET_SECONDS, min(_FAREWELL_SECONDS, end - time.monotonic()))

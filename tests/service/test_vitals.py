@@ -77,7 +77,9 @@ def watched_health(server: RunningServer, watchers: int = 1) -> list[list[str]]:
 
 def test_a_sound_server_says_so_check_by_check() -> None:
     with running_server() as server:
-        assert [server.metric("superpixel_health_check", check=check) for check in CHECKS] == [1] * len(CHECKS)
+        assert [server.metric("superpixel_health_check", check=check) for check in CHECKS] == [1] * len(
+            CHECKS
+        )
         assert server.metric("superpixel_ready") == 1
 
 

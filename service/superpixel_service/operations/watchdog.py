@@ -19,6 +19,9 @@ import structlog
 ENGINE, QUEUE, SERVING, ACCEPTING = CHECKS = ("engine", "queue", "serving", "accepting")
 
 _LOOK_SECONDS = 1.0
+_LONGEST_LOOK = 3
+"""A longer time between two looks, in units of `_LOOK_SECONDS`, means that the process did not run."""
+
 _IDLE_SECONDS = 10.0
 """An engine that has had no work for this long must prove that it works."""
 
@@ -72,13 +75,14 @@ class Watchdog:
         self._checks = dict.fromkeys(CHECKS, False)
         self._stopped = threading.Event()
         self._positions: dict[str, tuple[object, float]] = {}  # each position, and since when
-        self._proven = time.monotonic()
+        self._clock = 0.0  # seconds that the watchdog has seen pass; a stopped process sees none
+        self._looked = self._proven = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="watchdog", daemon=True)
 
     def start(self) -> None:
         """The server is warm and accepts work: all checks are well until one fails."""
         self._set(dict.fromkeys(CHECKS, True))
-        self._proven = time.monotonic()
+        self._looked = self._proven = time.monotonic()
         self._thread.start()
 
     def drain(self) -> None:
@@ -88,6 +92,8 @@ class Watchdog:
 
     def _run(self) -> None:
         while not self._stopped.wait(_LOOK_SECONDS):
+            before, self._looked = self._looked, time.monotonic()
+            self._clock += min(self._looked - before, _LONGEST_LOOK * _LOOK_SECONDS)
             self._on_look()
             for name, is_well in ((SERVING, self._is_serving), (QUEUE, self._moves), (ENGINE, self._works)):
                 if not is_well() and not self._stopped.is_set():
@@ -96,7 +102,7 @@ class Watchdog:
                     return
 
     def _moves(self) -> bool:
-        now, before = time.monotonic(), self._positions
+        now, before = self._clock, self._positions
         self._positions = {}
         for name, at in self._workers.progress().items():
             seen_at, since = before.get(name, (at, now))
@@ -112,7 +118,8 @@ class Watchdog:
         if not self._workers.suspect() and now - self._proven < _IDLE_SECONDS:
             return True
         self._proven = now
-        return self._workers.prove(self._step_limit)
+        # Twice: if the process was stopped meanwhile (SIGSTOP), the first one ran out of time.
+        return self._workers.prove(self._step_limit) or self._workers.prove(self._step_limit)
 
     def _set(self, checks: dict[str, bool]) -> None:
         with self._lock:

@@ -54,6 +54,11 @@ class OpenCalls:
         with self._changed:
             self.draining = True
 
+    @property
+    def due(self) -> int:
+        """Number of open calls that began before the drain."""
+        return self._due
+
     def wait_until_answered(self, seconds: float) -> bool:
         """Wait until all calls that began before the drain are over; False after `seconds`."""
         with self._changed:
