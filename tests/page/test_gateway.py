@@ -200,7 +200,7 @@ def test_other_sites_cannot_use_it(address: str) -> None:
     assert call(address, "POST", "/api/segment", PHOTO, Sec_Fetch_Site="same-origin")[0] == 200
 
 
-@pytest.mark.parametrize("path", ["/", "/page/main.js", "/src/index.js", "/page/style.css", "/nowhere"])
+@pytest.mark.parametrize("path", ["/", "/page/main.js", "/src/index.js", "/page/styles/base.css", "/nowhere"])
 def test_every_answer_is_guarded(address: str, path: str) -> None:
     _, headers, _ = call(address, "GET", path)
     policy = dict(part.split(" ", 1) for part in headers["content-security-policy"].split("; "))

@@ -117,7 +117,7 @@ def test_upload_slide_brush_undo_export_reload(annotator: Annotator) -> None:
     page.keyboard.press("1")
     annotator.drag(at(500, 350), at(560, 350))
     expected = np.where(swept(shape, (500, 350), (560, 350), 3), 1, expected).astype(np.uint8)
-    annotator("#pixel-section label:has-text('Erase')").click()
+    annotator("#pixelMode-section label:has-text('Erase')").click()
     annotator.drag(at(520, 340), at(520, 370))
     expected = np.where(swept(shape, (520, 340), (520, 370), 3), 0, expected).astype(np.uint8)
     assert np.array_equal(annotator.mask(), expected)
@@ -376,7 +376,7 @@ def test_a_file_too_large_is_not_read(annotator: Annotator, tmp_path: Path) -> N
     annotator.page.on("request", lambda request: request.method == "POST" and sent.append(request.url))
     annotator("#file-input").set_input_files(path)
     expect(annotator("#problem-detail")).to_have_text(
-        "the image is too large: 600 MB, at most 3 MB are taken"
+        "the image is too large: 600 MB, at most 3 MB are accepted"
     )
     expect(annotator("#problem-facts")).to_contain_text("IMAGE_TOO_MANY_BYTES")
     assert sent == []
