@@ -51,7 +51,10 @@ export class Stage {
     element.addEventListener('contextmenu', (event) => event.preventDefault());
     element.addEventListener('wheel', (event) => this._wheel(event), { passive: false });
     element.addEventListener('keydown', (event) => this._key(event));
-    element.addEventListener('blur', () => this._endKeys());
+    element.addEventListener('blur', () => {
+      this._endKeys();
+      this._hover(null, false);
+    });
     addEventListener('keyup', (event) => {
       if (event.key === ' ') this.spacePressed = false;
       this.showTool();
@@ -77,10 +80,20 @@ export class Stage {
 
   /** @param {PointerEvent} event */
   _down(event) {
-    const { app, navigation } = this;
-    if (!app.work) return;
+    if (!this.app.work) return;
     this.element.setPointerCapture(event.pointerId);
     this._endKeys();
+    this._hover(this._begin(event), false);
+  }
+
+  /**
+   * Begin what the pressed pointer does: a gesture, a pan, or a pinch.
+   *
+   * @param {PointerEvent} event
+   * @returns {Point | null} where a gesture began; null if none did, or not yet
+   */
+  _begin(event) {
+    const { app, navigation } = this;
     const at = this._at(event);
     this._pointers.set(event.pointerId, at);
     if (event.pointerType === 'pen') this._penSeen = true;
@@ -88,13 +101,13 @@ export class Stage {
     if (isTouch && this._pointers.size > 1) {
       this.cancel();
       navigation.endPan();
-      return;
+      return null;
     }
     // Once a pen was used, fingers and the palm only move the image.
     if (event.button === 1 || this.spacePressed || app.tool.movesImage || (isTouch && this._penSeen)) {
       navigation.beginPan(event.pointerId, at);
       this.showTool();
-      return;
+      return null;
     }
     const erase = event.altKey || event.button === 2 || (event.buttons & PEN_ERASER_BUTTON) !== 0;
     const gesture = new Gesture(app, app.tool, erase);
@@ -102,11 +115,11 @@ export class Stage {
     if (isTouch) {
       const timer = setTimeout(() => this._beginTouch(), TOUCH_WAIT);
       this._touch = { points: [point], gesture, start: at, timer };
-      return;
+      return null;
     }
     this.gesture = gesture;
     gesture.add([point]);
-    this._hover(point, false);
+    return point;
   }
 
   _beginTouch() {
@@ -254,7 +267,6 @@ export class Stage {
   _endKeys() {
     if (this._cursor && this.gesture) this._endGesture(false);
     this._cursor = null;
-    this._hover(null, false);
   }
 
   /**

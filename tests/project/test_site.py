@@ -19,7 +19,7 @@ from tools.docs.__main__ import CONFIG, build
 
 from superpixel_service.config import Settings, flag
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
-from tests.page.conftest import browser  # noqa: F401  # a fixture
+from tests.page.annotator import running_chromium
 from tests.project.test_commands import documents
 
 TEXT = re.compile(r"<(pre|code)\b.*?</\1>|<[^>]+>", re.DOTALL)
@@ -50,6 +50,12 @@ def address(site: Path) -> Iterator[str]:
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
     server.server_close()
+
+
+@pytest.fixture(scope="module")  # other modules use the thread's event loop
+def browser() -> Iterator[Browser]:
+    with running_chromium() as running:
+        yield running
 
 
 def page_of(site: Path, document: str) -> Path:
