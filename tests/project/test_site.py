@@ -243,7 +243,7 @@ def test_the_build_is_strict(
 
 
 @pytest.fixture
-def reader(browser: Browser, address: str) -> Iterator[Page]:  # noqa: F811
+def reader(browser: Browser, address: str) -> Iterator[Page]:
     """A browser that reaches the site and nothing else, and whose console stays empty."""
     context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme="dark")
     context.set_default_timeout(60_000)
@@ -279,7 +279,7 @@ def test_the_scheme_is_the_readers(reader: Page) -> None:
     assert reader.locator("body").get_attribute("data-md-color-scheme") == "default"
 
 
-def test_no_page_is_wider_than_a_telephone(browser: Browser, address: str, site: Path) -> None:  # noqa: F811
+def test_no_page_is_wider_than_a_telephone(browser: Browser, address: str, site: Path) -> None:
     """Wide tables and programs scroll by themselves; also where scripts are off."""
     context = browser.new_context(viewport={"width": 360, "height": 740}, java_script_enabled=False)
     context.set_default_timeout(60_000)
