@@ -3,7 +3,6 @@
 import json
 from typing import Any
 
-import pytest
 from playwright.sync_api import Route, expect
 
 from tests.page.annotator import COFFEE, Annotator
@@ -121,22 +120,20 @@ def test_the_other_shortcuts(annotator: Annotator) -> None:
     expect(annotator("#classes input[type=text]").last).to_be_focused()
 
 
-@pytest.mark.parametrize("key", ["r", "l"])
-def test_what_is_being_drawn_is_shown_until_it_ends(annotator: Annotator, key: str) -> None:
+def test_what_is_being_drawn_is_shown_until_it_ends(annotator: Annotator) -> None:
     annotator.open(COFFEE)
     at = annotator.actual_size()
-    annotator.press(key)
     left, right, top, bottom = 100, 300, 100, 300
-    annotator.begin_drag(
-        at(left, top), at(right, top), at(right, bottom), at(left, bottom), at(right, bottom)
-    )
-    # A point inside, far from the pointer and the superpixel below it.
-    inside = at(250, 150)
-    annotator.wait_until_drawn("top", inside)
-    annotator.press("Escape")
-    annotator.wait_until_drawn("top", inside, drawn=False)
-    annotator.page.mouse.up()
-    expect(annotator("#undo")).to_be_disabled()
+    corners = [at(left, top), at(right, top), at(right, bottom), at(left, bottom), at(right, bottom)]
+    inside = at(250, 150)  # far from the pointer and the superpixel below it
+    for key in "rl":
+        annotator.press(key)
+        annotator.begin_drag(*corners)
+        annotator.wait_until_drawn("top", inside)
+        annotator.press("Escape")
+        annotator.wait_until_drawn("top", inside, drawn=False)
+        annotator.page.mouse.up()
+        expect(annotator("#undo")).to_be_disabled()
 
 
 def test_a_new_tool_is_one_file_and_one_entry_of_the_list(annotator: Annotator) -> None:
