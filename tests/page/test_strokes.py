@@ -117,6 +117,19 @@ def test_tools_for_superpixels_replace_painted_pixels(annotator: Annotator) -> N
         assert np.array_equal(annotator.mask(), painted), key
 
 
+def test_restore_removes_painted_pixels(annotator: Annotator) -> None:
+    annotator.open(COFFEE)
+    at = annotator.actual_size()
+    annotator.drag(at(200, 150), at(330, 150))
+    brushed_alone = annotator.mask()
+    annotator.press("p", "2")
+    annotator.drag(at(210, 150), at(400, 150))
+    assert np.count_nonzero(annotator.mask() == 2) > 1000
+    annotator("#pixelMode-section label:has-text('Restore')").click()
+    annotator.drag(at(205, 150), at(405, 150))
+    assert np.array_equal(annotator.mask(), brushed_alone)
+
+
 def test_a_cancelled_stroke_cannot_be_redone(annotator: Annotator) -> None:
     annotator.open(COFFEE)
     at = annotator.actual_size()
