@@ -1,7 +1,7 @@
-// The gateway, as the page sees it.
+// Calls to the gateway.
 
 /**
- * What a server says about itself.
+ * The server's description of itself.
  *
  * @typedef {object} ServerInfo
  * @property {string} version
@@ -17,7 +17,7 @@
  * @property {{ backend: string, notices: string[] }} facts
  */
 
-/** An answer that is an error: problem details (RFC 9457). */
+/** An error that the user sees. Errors of the gateway are problem details (RFC 9457). */
 export class Problem extends Error {
   /**
    * @param {string} title

@@ -1,21 +1,21 @@
 const MARGIN = 20;
 const MOST_ZOOM = 64;
 
-/** Which part of the image is seen, and how large. All places on the screen are in its own (device) pixels. */
+/** Which part of the image is visible, and at which scale. Screen coordinates are in device pixels. */
 export class Camera {
   constructor() {
     /** Column of the image at the left edge of the canvas. */
     this.x = 0;
     this.y = 0;
-    /** Pixels of the screen to one of the image. */
+    /** Screen pixels per pixel of the image. */
     this.scale = 1;
-    /** Of the canvas. */
+    /** Size of the canvas, screen pixels. */
     this.width = 1;
     this.height = 1;
-    /** Pixels of the screen to one of CSS. */
+    /** Screen pixels per CSS pixel. */
     this.ratio = 1;
     this.image = { width: 1, height: 1 };
-    /** Whether it follows the window's size. */
+    /** Whether the whole image stays visible when the window changes its size. */
     this.fitted = true;
   }
 
@@ -56,7 +56,7 @@ export class Camera {
 
   /**
    * @param {number} scale
-   * @param {number} atX what lies there on the screen stays there
+   * @param {number} atX on the screen; the point of the image there stays there
    * @param {number} atY
    */
   zoomTo(scale, atX = this.width / 2, atY = this.height / 2) {
@@ -80,7 +80,7 @@ export class Camera {
     this.settle();
   }
 
-  /** Keep a part of the image in sight, and its pixels on those of the screen. */
+  /** Keep a part of the image visible, and align its pixels to those of the screen. */
   settle() {
     const { scale, image } = this;
     const halfX = this.width / 2 / scale;
@@ -110,10 +110,10 @@ export class Camera {
   }
 
   /**
-   * The pixels of the screen that show a box of the image, and a little more; null where none does.
+   * The screen pixels that show a box of the image, with a margin of one; null if none does.
    *
-   * @param {import('../src/selection.js').Box} [box] the whole image
-   * @param {number} [step] pixels of the screen to one of the layer
+   * @param {import('../src/selection.js').Box} [box] default: the whole image
+   * @param {number} [step] screen pixels per pixel of the layer
    */
   seen({ x0, y0, x1, y1 } = { x0: 0, y0: 0, x1: this.image.width, y1: this.image.height }, step = 1) {
     const scale = this.scale / step;

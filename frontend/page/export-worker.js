@@ -1,4 +1,4 @@
-// Makes the files of the export menu, so that the page goes on meanwhile.
+// Makes the files of the export menu outside the page's thread, so that the page stays responsive.
 
 import { toCOCO, toGeoJSON, toIndexedPNG, toLabelStudio, toYOLO } from '../src/index.js';
 

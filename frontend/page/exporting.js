@@ -1,15 +1,25 @@
-import { make } from './dom.js';
+import { any, fileSize, make } from './dom.js';
+import { say, showProblem, showProgress } from './notices.js';
 
-/** What can be exported: `format` is export-worker.js's name for it. */
-export const FORMATS = [
+/**
+ * @typedef {object} Format
+ * @property {string} format its name in export-worker.js
+ * @property {string} name
+ * @property {string} note
+ * @property {string} ending of the file's name
+ * @property {string} [type] default: JSON
+ */
+
+/** @type {Format[]} */
+const FORMATS = [
   {
     format: 'png',
     name: 'Mask',
-    note: 'indexed PNG, a value for each class',
+    note: 'indexed PNG, one value per class',
     ending: '-mask.png',
     type: 'image/png',
   },
-  { format: 'coco', name: 'COCO polygons', note: 'JSON, a polygon for each piece', ending: '-coco.json' },
+  { format: 'coco', name: 'COCO polygons', note: 'JSON, one polygon per piece', ending: '-coco.json' },
   { format: 'coco-rle', name: 'COCO run lengths', note: 'JSON, compressed masks', ending: '-coco-rle.json' },
   {
     format: 'label-studio',
@@ -27,20 +37,56 @@ export const FORMATS = [
   {
     format: 'yolo',
     name: 'YOLO segmentation',
-    note: 'text, a line for each piece',
+    note: 'text, one line per piece',
     ending: '.txt',
     type: 'text/plain',
   },
 ];
 
 /**
- * Make a file of what is chosen, and hand it to the browser to save.
+ * Fill the export menu.
+ *
+ * @param {import('./app.js').App} app
+ */
+export function fillExportMenu(app) {
+  for (const format of FORMATS) {
+    const note = make('span', { textContent: format.note, className: 'quiet' });
+    const item = make('button', {}, make('span', { textContent: format.name }), note);
+    item.dataset.format = format.format;
+    item.addEventListener('click', () => {
+      any('export-menu').hidePopover();
+      run(app, format);
+    });
+    any('export-menu').append(item);
+  }
+}
+
+/**
+ * @param {import('./app.js').App} app
+ * @param {Format} format
+ */
+async function run({ work, stage, opening }, format) {
+  if (!work || stage.busy) return;
+  showProgress(true);
+  say(`Writing ${format.name}…`);
+  try {
+    const { name, size } = await exportAs(work, format);
+    say(`Saved ${name} (${fileSize(size)})`);
+  } catch (error) {
+    showProblem(error);
+  } finally {
+    showProgress(opening.busy);
+  }
+}
+
+/**
+ * Make a file of the selection, and pass it to the browser to save.
  *
  * @param {import('./work.js').Work} work
- * @param {typeof FORMATS[number]} format
+ * @param {Format} format
  * @returns {Promise<{ name: string, size: number }>}
  */
-export async function exportAs(work, { format, ending, type = 'application/json' }) {
+async function exportAs(work, { format, ending, type = 'application/json' }) {
   const annotation = work.selection.annotation();
   const worker = new Worker(new URL('./export-worker.js', import.meta.url), { type: 'module' });
   try {

@@ -1,131 +1,169 @@
 import { any, input, make } from './dom.js';
+import { titleOf } from './toolbar.js';
+import { tools } from './tools/index.js';
 
-/** What the help sheet shows. */
-const HELP = [
+/** @typedef {import('./app.js').App} App */
+
+/**
+ * A row of the help sheet, with the keyboard shortcuts that it describes.
+ *
+ * @typedef {object} Row
+ * @property {string} shown what to press, as the sheet shows it
+ * @property {string} text
+ * @property {Record<string, (app: App) => unknown>} [keys] names as `nameOf` makes them
+ */
+
+/** @type {Row[]} */
+const toolRows = tools.map((tool) => ({
+  shown: tool.key.toUpperCase(),
+  text: titleOf(tool),
+  keys: { [tool.key]: (app) => app.setTool(tool.id) },
+}));
+
+/** @param {'drag' | 'corners'} way @returns {string} the tools that the keyboard uses this way */
+const labelsOf = (way) =>
+  tools
+    .filter(({ byKeyboard }) => byKeyboard === way)
+    .map(({ label }) => label)
+    .join(', ');
+
+/** @type {Row['keys']} */
+const classKeys = {};
+for (let i = 1; i <= 9; i++) classKeys[i] = (app) => app.classPanel.choose(i);
+
+/** The help sheet. A shortcut exists only as a part of its row. @type {{ title: string, rows: Row[] }[]} */
+const SECTIONS = [
   {
     title: 'Tools',
     rows: [
-      ['B', 'Brush: whole superpixels'],
-      ['E', 'Eraser'],
-      ['R', 'Rectangle: superpixels at least half inside'],
-      ['L', 'Lasso: likewise'],
-      ['F', 'Flood: similar neighbours'],
-      ['P', 'Pixel brush: what superpixels get wrong'],
-      ['H', 'Pan'],
-      ['Space', 'hold and drag: pan with any tool'],
-      ['Alt', 'hold: erase with any tool (or the right button)'],
+      ...toolRows,
+      { shown: 'Space', text: 'hold and drag: pan with any tool' },
+      { shown: 'Alt', text: 'hold: erase with any tool (or the right button)' },
     ],
   },
   {
     title: 'Settings',
     rows: [
-      [', .', 'Larger, smaller superpixels (Alt and the wheel)'],
-      ['[ ]', 'Smaller, larger brush'],
-      ['1 … 9', 'Class'],
-      ['N', 'New class'],
-      ['V', 'Outlines on and off'],
-      ['M', 'Fill on and off'],
+      {
+        shown: ', .',
+        text: 'Larger, smaller superpixels (Alt and the wheel)',
+        keys: { ',': (app) => app.sliders.stepSize(-1), '.': (app) => app.sliders.stepSize(1) },
+      },
+      {
+        shown: '[ ]',
+        text: 'Smaller, larger brush',
+        keys: { '[': (app) => app.sliders.stepRadius(-1), ']': (app) => app.sliders.stepRadius(1) },
+      },
+      { shown: '1 … 9', text: 'Class', keys: classKeys },
+      { shown: 'N', text: 'New class', keys: { n: (app) => app.classPanel.add() } },
+      { shown: 'V', text: 'Outlines on and off', keys: { v: (app) => app.sliders.toggle('lines') } },
+      { shown: 'M', text: 'Fill on and off', keys: { m: (app) => app.sliders.toggle('fill') } },
     ],
   },
   {
     title: 'History and files',
     rows: [
-      ['Ctrl Z', 'Undo'],
-      ['Ctrl Shift Z', 'Redo (or Ctrl Y)'],
-      ['Ctrl O', 'Open an image (or drop or paste one)'],
-      ['Ctrl E', 'Export'],
+      { shown: 'Ctrl Z', text: 'Undo', keys: { 'ctrl z': (app) => app.undo() } },
+      {
+        shown: 'Ctrl Shift Z',
+        text: 'Redo (or Ctrl Y)',
+        keys: { 'ctrl shift z': (app) => app.redo(), 'ctrl y': (app) => app.redo() },
+      },
+      {
+        shown: 'Ctrl O',
+        text: 'Open an image (or drop or paste one)',
+        keys: { 'ctrl o': () => input('file-input').click() },
+      },
+      {
+        shown: 'Ctrl E',
+        text: 'Export',
+        keys: { 'ctrl e': (app) => app.work && any('export-menu').showPopover() },
+      },
     ],
   },
   {
     title: 'View',
     rows: [
-      ['+ −', 'Zoom (or the wheel)'],
-      ['0', 'Fit to the window'],
-      ['?', 'This sheet'],
+      {
+        shown: '+ −',
+        text: 'Zoom (or the wheel)',
+        keys: { '+': (app) => app.zoomIn(), '=': (app) => app.zoomIn(), '-': (app) => app.zoomOut() },
+      },
+      { shown: '0', text: 'Fit to the window', keys: { 0: (app) => app.fit() } },
+      { shown: '?', text: 'This sheet', keys: { '?': (app) => app.showHelp() } },
     ],
   },
   {
     title: 'Without a mouse',
     rows: [
-      ['← → ↑ ↓', 'on the image: move the cursor by half a superpixel; with Shift by a pixel'],
-      ['Enter', 'use the tool there; begins and ends a rectangle, sets corners of a lasso'],
-      ['Shift Enter', 'close the lasso'],
-      ['Esc', 'give up what is being drawn'],
+      {
+        shown: '← → ↑ ↓',
+        text: 'on the image: move the cursor by half a superpixel; with Shift by a pixel',
+      },
+      { shown: 'Enter', text: 'use the tool there' },
+      { shown: 'Enter', text: `${labelsOf('drag')}: begin; press it again to end` },
+      { shown: 'Enter', text: `${labelsOf('corners')}: set a corner; Shift Enter closes it` },
+      { shown: 'Esc', text: 'cancel what is being drawn', keys: { escape: (app) => app.stage.cancel() } },
     ],
   },
   {
     title: 'Touch and pen',
     rows: [
-      ['1', 'finger: the tool'],
-      ['2', 'fingers: pan and zoom'],
-      ['Pen', 'the tool; its other end erases; fingers then only move the image'],
+      { shown: '1', text: 'finger: the tool' },
+      { shown: '2', text: 'fingers: pan and zoom' },
+      { shown: 'Pen', text: 'the tool; its other end erases; fingers then only move the image' },
     ],
   },
 ];
 
 /** @param {HTMLElement} table */
 export function fillHelp(table) {
-  for (const { title, rows } of HELP) {
+  for (const { title, rows } of SECTIONS) {
     const list = make('dl');
-    for (const [keys, text] of rows) {
-      const marks = keys.split(' ').map((key) => make('kbd', { textContent: key }));
+    for (const { shown, text } of rows) {
+      const marks = shown.split(' ').map((key) => make('kbd', { textContent: key }));
       list.append(make('dt', {}, ...marks), make('dd', { textContent: text }));
     }
     table.append(make('section', {}, make('h3', { textContent: title }), list));
   }
 }
 
-/** @param {import('./app.js').App} app */
+/** @returns {Map<string, (app: App) => unknown>} */
+function shortcuts() {
+  const found = new Map();
+  for (const { keys = {} } of SECTIONS.flatMap(({ rows }) => rows)) {
+    for (const [name, run] of Object.entries(keys)) {
+      if (found.has(name)) throw new Error(`two shortcuts use the key ${name}`);
+      found.set(name, run);
+    }
+  }
+  return found;
+}
+
+/** @param {KeyboardEvent} event @returns {string} the shortcut's name: plain keys have the same with Shift */
+function nameOf({ key, ctrlKey, metaKey, shiftKey }) {
+  const control = ctrlKey || metaKey;
+  return `${control ? 'ctrl ' : ''}${control && shiftKey ? 'shift ' : ''}${key.toLowerCase()}`;
+}
+
+/** @param {App} app */
 export function listenForKeys(app) {
-  /** @type {Record<string, () => unknown>} */
-  const plain = {
-    b: () => app.setTool('brush'),
-    e: () => app.setTool('eraser'),
-    r: () => app.setTool('rectangle'),
-    l: () => app.setTool('lasso'),
-    f: () => app.setTool('flood'),
-    p: () => app.setTool('pixel'),
-    h: () => app.setTool('pan'),
-    ',': () => app.stepSize(-1),
-    '.': () => app.stepSize(1),
-    '[': () => app.stepRadius(-1),
-    ']': () => app.stepRadius(1),
-    n: () => app.addClass(),
-    v: () => app.toggle('lines'),
-    m: () => app.toggle('fill'),
-    '+': () => app.zoom(1.5),
-    '=': () => app.zoom(1.5),
-    '-': () => app.zoom(1 / 1.5),
-    0: () => app.fit(),
-    '?': () => app.help(),
-    escape: () => app.stage.cancel(),
-  };
-  for (let i = 1; i <= 9; i++) plain[i] = () => app.setClass(i);
-  /** @type {Record<string, () => unknown>} */
-  const withControl = {
-    z: () => app.undo(),
-    'shift z': () => app.redo(),
-    y: () => app.redo(),
-    o: () => input('file-input').click(),
-    e: () => app.work && any('export-menu').showPopover(),
-  };
+  const actions = shortcuts();
   document.addEventListener('keydown', (event) => {
     const { target } = event;
     const writes = target instanceof HTMLInputElement && target.type === 'text';
     if (writes || document.querySelector('dialog[open]')) return;
-    const key = event.key.toLowerCase();
-    const control = event.ctrlKey || event.metaKey;
-    // Elsewhere Space presses what has the focus.
+    // On buttons and the like, Space presses them.
     const presses = target instanceof Element && target.closest('button, input:not([type=range])');
-    if (key === ' ' && !presses) {
+    if (event.key === ' ' && !presses) {
       event.preventDefault();
-      app.stage.spaceHeld = true;
+      app.stage.spacePressed = true;
       app.stage.showTool();
       return;
     }
-    const action = control ? withControl[`${event.shiftKey ? 'shift ' : ''}${key}`] : plain[key];
-    if (!action || (event.altKey && !control)) return;
+    const action = actions.get(nameOf(event));
+    if (!action || (event.altKey && !event.ctrlKey && !event.metaKey)) return;
     event.preventDefault();
-    action();
+    action(app);
   });
 }

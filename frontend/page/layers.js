@@ -3,16 +3,17 @@ import { byId } from './dom.js';
 /** @typedef {import('../src/selection.js').Box} Box */
 
 /**
- * What lies above everything else: where the cursor is, and what is being drawn.
+ * The pointer's marks, on the topmost canvas.
  *
  * @typedef {object} Top
- * @property {{ level: import('../src/map.js').Level, region: number } | null} region
+ * @property {{ level: import('../src/map.js').Level, region: number } | null} region lights up
  * @property {{ x: number, y: number, radius: number, cross: boolean } | null} cursor
- * @property {import('../src/shapes.js').Point[] | null} path closed
  */
 
-/** Milliseconds after which an image that moved counts as still. */
+/** Milliseconds without a movement after which everything is drawn again. */
 const SETTLE_WAIT = 90;
+
+/** Milliseconds after that until outlines of other levels are prepared. */
 const IDLE_WAIT = 150;
 
 /** @param {string} color `#rrggbb` */
@@ -20,17 +21,17 @@ export function rgba(color) {
   return [...[1, 3, 5].map((at) => parseInt(color.slice(at, at + 2), 16)), 255];
 }
 
-/** The canvases: image, what is chosen, outlines, cursor. Each is drawn again only when it has changed. */
+/** The canvases: image, fill (the selected pixels), outlines, cursor. Each is drawn again only if it has changed. */
 export class Layers {
-  /**
-   * @param {import('./camera.js').Camera} camera
-   */
+  /** @param {import('./camera.js').Camera} camera */
   constructor(camera) {
     this.camera = camera;
     /** @type {import('./work.js').Work | null} */
     this.work = null;
     /** @type {Top} */
-    this.top = { region: null, cursor: null, path: null };
+    this.top = { region: null, cursor: null };
+    /** Draws what the active tool shows over the image. @type {((layers: Layers) => void) | null} */
+    this.drawOverlay = null;
     this.lineColor = '#ffffff';
     const context = (/** @type {string} */ id) => {
       const found = byId(`layer-${id}`, HTMLCanvasElement).getContext('2d');
@@ -42,7 +43,7 @@ export class Layers {
     this.linesContext = context('lines');
     this.topContext = context('top');
     this._stale = { all: true, moved: false, lines: false, top: false };
-    /** Where the camera was when fill and outlines were last drawn whole. */
+    /** Where the camera was when fill and outlines were last drawn completely. */
     this._drawn = { x: 0, y: 0, scale: 1 };
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     this._settled = undefined;
@@ -57,16 +58,12 @@ export class Layers {
     this._glow = null;
   }
 
-  /** Everything has moved. */
   redrawAll() {
     this._stale.all = true;
     this._request();
   }
 
-  /**
-   * The image is being moved or zoomed. Until that ends, what is chosen and the outlines are not drawn anew: the browser
-   * moves them as they are.
-   */
+  /** The image is being moved or zoomed. Until that ends, the browser moves fill and outlines as they are: drawing is slow. */
   move() {
     this._stale.moved = true;
     clearTimeout(this._settled);
@@ -85,7 +82,7 @@ export class Layers {
     this._request();
   }
 
-  /** @param {Box | null} box of the image in which what is chosen has changed */
+  /** @param {Box | null} box of the image in which the selection has changed */
   redrawFill(box) {
     if (!box) return;
     const old = this._fill;
@@ -104,7 +101,7 @@ export class Layers {
     this._frame ||= requestAnimationFrame(() => this.draw());
   }
 
-  /** Draw what is stale, now. */
+  /** Draw now what is stale. */
   draw() {
     cancelAnimationFrame(this._frame);
     this._frame = 0;
@@ -128,13 +125,13 @@ export class Layers {
     if (all || lines) this._drawLines();
     if (all || moved || lines || top) this._drawTop();
     if (!all) return;
-    // A view that stays gets the outlines of all its levels, so that the size slider answers at once.
+    // If the view stays, prepare the outlines of all its levels, so that the size slider responds at once.
     clearTimeout(this._settled);
     clearTimeout(this._idle);
     this._idle = setTimeout(() => this._drawLines(), IDLE_WAIT);
   }
 
-  /** Put fill and outlines where they belong, without drawing them anew. */
+  /** Move fill and outlines to where they belong, without drawing them again. */
   _place() {
     const { camera, _drawn: drawn } = this;
     const { x, y, scale, ratio } = camera;
@@ -144,7 +141,7 @@ export class Layers {
     for (const { canvas } of [this.fillContext, this.linesContext]) canvas.style.transform = transform;
   }
 
-  /** Pixels of the screen to one of the outlines: they are one pixel of CSS wide, whatever the screen. */
+  /** Screen pixels per pixel of the outlines: those are one CSS pixel wide on any screen. */
   get _step() {
     return Math.max(1, Math.floor(this.camera.ratio));
   }
@@ -170,16 +167,16 @@ export class Layers {
     context.clearRect(0, 0, camera.width, camera.height);
     if (!work) return;
     const { x, y, scale } = camera;
-    // Pixels are to be seen as such, once they are large enough.
+    // Large pixels keep sharp edges.
     context.imageSmoothingEnabled = scale < 3 * camera.ratio;
     context.imageSmoothingQuality = 'high';
     context.setTransform(scale, 0, 0, scale, -x * scale, -y * scale);
-    context.fillStyle = '#fff'; // what is transparent is white to the server
+    context.fillStyle = '#fff'; // transparent pixels are white on the server, too
     context.fillRect(0, 0, work.map.width, work.map.height);
     context.drawImage(work.bitmap, 0, 0);
   }
 
-  /** @param {Box | null} box null: all */
+  /** @param {Box | null} box null: everything */
   _drawFill(box) {
     const { camera, fillContext: context, work } = this;
     if (!box) context.clearRect(0, 0, camera.width, camera.height);
@@ -215,21 +212,14 @@ export class Layers {
 
   _drawTop() {
     const { camera, topContext: context, work } = this;
-    const { region, cursor, path } = this.top;
+    const { region, cursor } = this.top;
     context.clearRect(0, 0, camera.width, camera.height);
     if (!work) return;
     if (region && region.level === work.level) {
       const glow = this._glowOf(region.level, region.region);
       if (glow) context.putImageData(glow.picture, glow.left, glow.top);
     }
-    if (path) {
-      context.beginPath();
-      for (const [x, y] of path) context.lineTo(...camera.toScreen(x, y));
-      context.closePath();
-      context.fillStyle = 'rgb(255 255 255 / 12%)';
-      context.fill('evenodd');
-      this._twoTone();
-    }
+    this.drawOverlay?.(this);
     if (cursor) {
       const [x, y] = camera.toScreen(cursor.x, cursor.y);
       context.beginPath();
@@ -247,7 +237,22 @@ export class Layers {
     }
   }
 
-  /** Stroke the path so that it is seen on any ground. */
+  /**
+   * Draw a closed outline on the topmost canvas: for `draw` of a tool.
+   *
+   * @param {import('../src/shapes.js').Point[]} path in pixels of the image
+   */
+  drawOutline(path) {
+    const { camera, topContext: context } = this;
+    context.beginPath();
+    for (const [x, y] of path) context.lineTo(...camera.toScreen(x, y));
+    context.closePath();
+    context.fillStyle = 'rgb(255 255 255 / 12%)';
+    context.fill('evenodd');
+    this._twoTone();
+  }
+
+  /** Stroke the current path in two colours, so that it is visible on any image. */
   _twoTone() {
     const context = this.topContext;
     context.lineWidth = 3 * this.camera.ratio;
@@ -259,7 +264,7 @@ export class Layers {
   }
 
   /**
-   * A region made brighter, as a picture.
+   * The picture that makes a region brighter.
    *
    * @param {import('../src/map.js').Level} level
    * @param {number} region

@@ -1,12 +1,12 @@
 // The stops of the size slider.
 
-/** Stops to twice as many superpixels. */
+/** Stops from one count of superpixels to its double. */
 const PER_DOUBLING = 3;
 
 /** The coarsest stop. */
 const FEWEST = 8;
 
-/** Where the slider stands at first. */
+/** The stop of a new image is the one nearest to this count. */
 const FIRST = 500;
 
 /**
@@ -27,7 +27,7 @@ export function stopsOf(finest) {
 /**
  * @param {number[]} stops
  * @param {number} [wanted]
- * @returns {number} the place of the stop nearest to it, by ratio
+ * @returns {number} index of the stop with the nearest ratio to it
  */
 export function nearestStop(stops, wanted = FIRST) {
   const distances = stops.map((stop) => Math.abs(Math.log(stop / wanted)));

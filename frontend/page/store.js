@@ -1,12 +1,12 @@
-// What survives a reload, in IndexedDB: images with their label maps, the work on them, the settings.
+// What survives a reload, in IndexedDB: images with their label maps, the work on them, and the settings.
 
 const NAME = 'superpixel-app';
 const VERSION = 1;
 
-/** Where work lies that was done just before the page went: IndexedDB is too slow for that. */
+/** The localStorage key for changes made just before the page closes: IndexedDB would be too slow. */
 const LATE = `${NAME}/late`;
 
-/** Images whose work is kept; of more, those opened longest ago are forgotten. */
+/** Number of images kept; beyond it, the ones opened longest ago are deleted. */
 const KEPT = 20;
 
 /**
@@ -24,12 +24,11 @@ const KEPT = 20;
  * @property {string} key
  * @property {import('../src/selection.js').SerialisedSelection} selection
  * @property {import('../src/selection.js').History} [steps] to undo and redo
- * @property {number} count of the level
+ * @property {number} count superpixels of the level in use
  */
 
 /**
- * The key of an image: the same for the same bytes. Two 32-bit hashes of the kind of MurmurHash; nothing rests on its being
- * hard to forge.
+ * The key of an image: the same for the same bytes. Two 32-bit hashes similar to MurmurHash; they need not resist forgery.
  *
  * @param {ArrayBuffer} buffer
  * @returns {string}
@@ -99,7 +98,7 @@ export class Store {
 
   /**
    * @param {KeptWork} work
-   * @param {KeptImage | null} image null: the one that is kept already
+   * @param {KeptImage | null} image null: it is stored already
    */
   async write(work, image) {
     const transaction = this._database.transaction(['images', 'works'], 'readwrite');
@@ -126,12 +125,16 @@ export class Store {
     if (lateWork(work.key)) localStorage.removeItem(LATE);
   }
 
-  /** @param {KeptWork} work of an image that is kept, when the page goes: there is no time to wait */
+  /**
+   * Store the work before this call returns: the page is closing.
+   *
+   * @param {KeptWork} work on an image that is stored already
+   */
   writeAtOnce(work) {
     try {
       localStorage.setItem(LATE, JSON.stringify(work));
     } catch {
-      // It is larger than the browser takes this way. Then the last stroke may be lost.
+      // It exceeds the browser's limit for localStorage: the last stroke may be lost.
     }
   }
 

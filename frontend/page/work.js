@@ -4,14 +4,14 @@ import { nearestStop, stopsOf } from './stops.js';
 /** @typedef {import('../src/index.js').LabelMap} LabelMap */
 
 /**
- * What a label map came from.
+ * The source of a label map.
  *
  * @typedef {object} Origin
  * @property {ArrayBuffer} spx
  * @property {number} compactness
  */
 
-/** An image that is open, and all that is done on it. */
+/** An open image and the work on it. */
 export class Work {
   /**
    * @param {object} image
@@ -21,7 +21,7 @@ export class Work {
    * @param {ImageBitmap} image.bitmap
    * @param {Selection} selection
    * @param {Origin} origin of the selection's map
-   * @param {number} [count] superpixels to begin with
+   * @param {number} [count] superpixels of the level to start with
    */
   constructor({ key, name, blob, bitmap }, selection, origin, count) {
     this.key = key;
@@ -29,9 +29,9 @@ export class Work {
     this.blob = blob;
     this.bitmap = bitmap;
     this.selection = selection;
-    /** Of this map and those that undo may come back to. @type {WeakMap<LabelMap, Origin>} */
+    /** Origins of this map and of the maps that undo can return to. @type {WeakMap<LabelMap, Origin>} */
     this._origins = new WeakMap([[selection.map, origin]]);
-    /** @type {WeakSet<LabelMap>} */
+    /** Maps whose colours are measured. @type {WeakSet<LabelMap>} */
     this._measured = new WeakSet();
     /** Counts of the size slider, ascending. */
     this.stops = stopsOf(selection.map.count);
@@ -50,7 +50,7 @@ export class Work {
     return found;
   }
 
-  /** The name of the file without its ending. */
+  /** The file's name without its extension. */
   get stem() {
     return this.name.replace(/\.[^.]*$/, '') || 'image';
   }
@@ -62,7 +62,7 @@ export class Work {
   }
 
   /**
-   * Go on with a map of another compactness: what is chosen stays as pixels.
+   * Continue with a map of another compactness. Selected pixels stay selected.
    *
    * @param {LabelMap} map
    * @param {Origin} origin
@@ -74,20 +74,20 @@ export class Work {
     return box;
   }
 
-  /** The selection has gone over to another map. */
+  /** Adapt to the selection's map, which has changed. */
   mapChanged() {
     const { count } = this.level;
     this.stops = stopsOf(this.map.count);
     this.setStop(nearestStop(this.stops, count));
   }
 
-  /** The colours of the regions, when something first asks for them. */
+  /** Measure the colours of the regions, on first use. */
   measureColors() {
     if (this._measured.has(this.map)) return;
     const { width, height } = this.map;
     const context = new OffscreenCanvas(width, height).getContext('2d', { willReadFrequently: true });
     if (!context) throw new Error('this browser has no canvas');
-    context.fillStyle = '#fff'; // as the server has it, where the image is transparent
+    context.fillStyle = '#fff'; // transparent pixels are white on the server, too
     context.fillRect(0, 0, width, height);
     context.drawImage(this.bitmap, 0, 0);
     this.map.measureColors(context.getImageData(0, 0, width, height).data);

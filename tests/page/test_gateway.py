@@ -1,9 +1,10 @@
-"""The gateway by HTTP alone: what it answers, and how it refuses."""
+"""The gateway by plain HTTP: its responses and its errors."""
 
 import http.client
 import json
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ from PIL import Image
 from superpixel_kernels import SegmentParams, codec, segment
 from superpixel_service.client import Client, SegmentError
 from superpixel_service.web.problems import Problem
-from tests.page.conftest import MAX_PIXELS, PHOTOS, running_app
+from tests.page.annotator import PHOTOS
+from tests.page.conftest import MAX_PIXELS, running_app
 from tests.service.command import messages, superpixel
 from tests.service.harness import PATIENCE_SECONDS, RunningServer, running_server
 
@@ -35,19 +37,20 @@ def call(
 
 
 def problem(answer: tuple[int, dict[str, str], bytes]) -> dict[str, Any]:
+    """The problem details of an error response."""
     status, headers, content = answer
     assert headers["content-type"] == "application/problem+json"
-    told: dict[str, Any] = json.loads(content)
-    assert told["status"] == status
-    assert told["type"] == "about:blank"
-    assert told["title"]
-    assert told["detail"]
-    assert told["requestId"] == headers["x-request-id"]
+    details: dict[str, Any] = json.loads(content)
+    assert details["status"] == status
+    assert details["type"] == "about:blank"
+    assert details["title"]
+    assert details["detail"]
+    assert details["requestId"] == headers["x-request-id"]
     assert headers["cache-control"] == "no-store"
-    return told
+    return details
 
 
-def test_an_image_in_its_label_map_out(address: str) -> None:
+def test_an_image_gives_its_label_map(address: str) -> None:
     status, headers, spx = call(address, "POST", "/api/segment?compactness=12.5", PHOTO)
     assert status == 200
     label_map = codec.decode(spx)
@@ -60,12 +63,12 @@ def test_an_image_in_its_label_map_out(address: str) -> None:
     facts = json.loads(headers["superpixel-facts"])
     assert (facts["count"], facts["baseCount"]) == (finest, hierarchy.base_count)
     assert "segment;dur=" in headers["server-timing"]
-    # No specks at the finest stop.
+    # Almost no tiny superpixels at the finest stop.
     areas = np.bincount(label_map.labels.ravel())
     assert np.mean(areas <= 4) < 0.02
 
 
-def test_where_there_are_not_so_many_superpixels_all_there_are_come(address: str) -> None:
+def test_a_count_above_the_base_gives_all_base_superpixels(address: str) -> None:
     status, headers, spx = call(address, "POST", "/api/segment?area=1", PHOTO)
     assert status == 200
     base = segment(np.asarray(Image.open(PHOTOS / "chelsea.jpg"))).base_count
@@ -96,20 +99,20 @@ def test_requests_have_ids(address: str, server: RunningServer) -> None:
         ("/api/segment", PHOTO + bytes(3_000_000), {"reason": "IMAGE_TOO_MANY_BYTES"}),
     ],
 )
-def test_the_servers_refusals_are_told_in_its_own_words(
+def test_errors_of_the_server_keep_their_text_and_reason(
     address: str, server: RunningServer, path: str, body: bytes, wanted: dict[str, str]
 ) -> None:
-    told = problem(call(address, "POST", path, body))
-    assert told["status"] == 400
-    assert wanted.items() <= told.items()
+    details = problem(call(address, "POST", path, body))
+    assert details["status"] == 400
+    assert wanted.items() <= details.items()
     query = dict(part.split("=") for part in urlsplit(path).query.split("&") if part)
     numbers = {"areas": float(query.get("area", 64.0))} | (
         {"compactness": float(query["compactness"])} if "compactness" in query else {}
     )
-    with Client(server.listen) as client, pytest.raises(SegmentError) as refused:
+    with Client(server.listen) as client, pytest.raises(SegmentError) as rejected:
         client.segment(body, **numbers)  # type: ignore[arg-type]
-    assert told["detail"] == refused.value.message
-    assert told["reason"] == refused.value.reason
+    assert details["detail"] == rejected.value.message
+    assert details["reason"] == rejected.value.reason
 
 
 @pytest.mark.parametrize(
@@ -121,7 +124,7 @@ def test_the_servers_refusals_are_told_in_its_own_words(
         ("GET", "/page/%ff%fe", 404, {}),
         ("GET", "/page/" + 5000 * "a", 404, {}),
         ("GET", "//elsewhere.example/", 404, {}),
-        ("POST", "/api/segment/", 404, {}),  # and no redirect to a Host of the caller's
+        ("POST", "/api/segment/", 404, {}),  # and no redirect to the Host that the caller names
         ("POST", "/page/main.js", 405, {}),
         ("PUT", "/api/segment", 405, {}),
         ("OPTIONS", "/api/segment", 405, {}),
@@ -140,13 +143,13 @@ def test_every_error_is_a_problem(
     assert "elsewhere" not in answer[1].get("location", "")
 
 
-def test_a_part_of_a_file_cannot_be_asked_for(address: str) -> None:
+def test_a_range_request_gets_the_whole_file(address: str) -> None:
     whole = call(address, "GET", "/src/index.js")[2]
     for part in ("bytes=5-9", "bytes=999999999-", "much"):
         assert call(address, "GET", "/src/index.js", Range=part)[0::2] == (200, whole)
 
 
-def test_uploads_that_are_broken_off_leave_room_for_others(address: str) -> None:
+def test_aborted_uploads_leave_room_for_others(address: str) -> None:
     head = b"POST /api/segment HTTP/1.1\r\nHost: x\r\nContent-Length: 900000\r\n\r\n"
     netloc = urlsplit(address).netloc.split(":")
     connections = [socket.create_connection(netloc, timeout=10) for _ in range(20)]
@@ -156,36 +159,43 @@ def test_uploads_that_are_broken_off_leave_room_for_others(address: str) -> None
     assert call(address, "POST", "/api/segment", PHOTO)[0] == 200
 
 
-def test_it_goes_on_when_the_server_is_started_again() -> None:
+def test_the_page_works_without_a_server_and_the_gateway_finds_a_restarted_one() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         listen = f"127.0.0.1:{taken.getsockname()[1]}"
-    with running_app("--server", listen) as page:
-        assert problem(call(page, "POST", "/api/segment", PHOTO))["status"] == 503
+    with running_app("--server", listen) as page, ThreadPoolExecutor() as threads:
+        # Each call waits for the server for a while: all wait at once.
+        info = threads.submit(call, page, "GET", "/api/server")
+        label_map = threads.submit(call, page, "POST", "/api/segment", PHOTO)
+        assert call(page, "GET", "/")[0] == 200
+        details = problem(info.result())
+        assert details["status"] == 503
+        assert "does not answer" in details["detail"]
+        assert problem(label_map.result())["status"] == 503
         for _ in range(2):
             with running_server(f"--listen={listen}"):
                 end = time.monotonic() + PATIENCE_SECONDS
                 while (answer := call(page, "POST", "/api/segment", PHOTO))[0] != 200:
                     assert problem(answer)["status"] == 503
                     assert time.monotonic() < end
-            told = problem(call(page, "POST", "/api/segment", PHOTO))
-            assert (told["status"], told["code"]) == (503, "UNAVAILABLE")
+            details = problem(call(page, "POST", "/api/segment", PHOTO))
+            assert (details["status"], details["code"]) == (503, "UNAVAILABLE")
 
 
-def test_what_the_gateway_refuses_itself(address: str) -> None:
+def test_the_gateway_itself_rejects_paths_methods_and_numbers(address: str) -> None:
     assert problem(call(address, "GET", "/nowhere"))["status"] == 404
     assert problem(call(address, "GET", "/page/../gateway.py"))["status"] == 404
     assert problem(call(address, "GET", "/src/%2e%2e/%2e%2e/gateway.py"))["status"] == 404
     assert problem(call(address, "GET", "/api/segment"))["status"] == 405
     for number in ("much", "nan", "1e999"):
-        told = problem(call(address, "POST", f"/api/segment?compactness={number}", PHOTO))
-        assert (told["status"], told["field"]) == (400, "compactness")
+        details = problem(call(address, "POST", f"/api/segment?compactness={number}", PHOTO))
+        assert (details["status"], details["field"]) == (400, "compactness")
 
 
-def test_an_upload_is_refused_before_it_is_read(address: str) -> None:
+def test_a_too_large_upload_is_rejected_before_it_is_read(address: str) -> None:
     with socket.create_connection(urlsplit(address).netloc.split(":"), timeout=10) as connection:
         connection.sendall(b"POST /api/segment HTTP/1.1\r\nHost: x\r\nContent-Length: 5000000000\r\n\r\n")
         assert connection.recv(100).startswith(b"HTTP/1.1 413 ")
-    # And where its length is not announced, as soon as it is known.
+    # If the length is not announced: as soon as too much has arrived.
     with socket.create_connection(urlsplit(address).netloc.split(":"), timeout=10) as connection:
         connection.sendall(b"POST /api/segment HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
         for _ in range(5):
@@ -193,15 +203,15 @@ def test_an_upload_is_refused_before_it_is_read(address: str) -> None:
         assert connection.recv(100).startswith(b"HTTP/1.1 413 ")
 
 
-def test_other_sites_cannot_use_it(address: str) -> None:
+def test_other_sites_cannot_use_the_gateway(address: str) -> None:
     foreign = {"Sec_Fetch_Site": "cross-site", "Sec_Fetch_Mode": "no-cors"}
     assert problem(call(address, "POST", "/api/segment", PHOTO, **foreign))["status"] == 403
     assert call(address, "GET", "/", Sec_Fetch_Site="cross-site", Sec_Fetch_Mode="navigate")[0] == 200
     assert call(address, "POST", "/api/segment", PHOTO, Sec_Fetch_Site="same-origin")[0] == 200
 
 
-@pytest.mark.parametrize("path", ["/", "/page/main.js", "/src/index.js", "/page/style.css", "/nowhere"])
-def test_every_answer_is_guarded(address: str, path: str) -> None:
+@pytest.mark.parametrize("path", ["/", "/page/main.js", "/src/index.js", "/page/styles/base.css", "/nowhere"])
+def test_every_response_has_the_security_headers(address: str, path: str) -> None:
     _, headers, _ = call(address, "GET", path)
     policy = dict(part.split(" ", 1) for part in headers["content-security-policy"].split("; "))
     assert policy["default-src"] == "'none'"
@@ -212,14 +222,16 @@ def test_every_answer_is_guarded(address: str, path: str) -> None:
     assert headers["referrer-policy"] == "no-referrer"
 
 
-def test_files_are_asked_for_again_and_not_sent_again(address: str) -> None:
+def test_unchanged_files_are_not_sent_again(address: str) -> None:
     status, headers, content = call(address, "GET", "/src/index.js")
     assert (status, headers["cache-control"]) == (200, "no-cache")
     assert content
     assert call(address, "GET", "/src/index.js", If_None_Match=headers["etag"])[0::2] == (304, b"")
 
 
-def test_whoever_leaves_is_not_worked_for(address: str, server: RunningServer, tmp_path: Path) -> None:
+def test_the_call_is_cancelled_if_the_browser_leaves(
+    address: str, server: RunningServer, tmp_path: Path
+) -> None:
     rng = np.random.default_rng(7)
     noise = rng.integers(0, 256, (MAX_PIXELS // 2000, 2000), np.uint8)
     path = tmp_path / "large.webp"
@@ -239,31 +251,20 @@ def test_whoever_leaves_is_not_worked_for(address: str, server: RunningServer, t
     server.wait_for_line("call", request_id="leaver", code="CANCELLED")
 
 
-def test_a_server_that_is_not_there(address: str) -> None:
-    del address
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        nobody = f"127.0.0.1:{taken.getsockname()[1]}"
-    with running_app("--server", nobody) as page:
-        told = problem(call(page, "GET", "/api/server"))
-        assert told["status"] == 503
-        assert "does not answer" in told["detail"]
-        assert call(page, "GET", "/")[0] == 200
-
-
 @pytest.mark.parametrize(("seconds", "header"), [(0.2, "1"), (1.0, "1"), (7.3, "8"), (None, None)])
-def test_callers_are_told_when_to_come_again(seconds: float | None, header: str | None) -> None:
+def test_retry_after_is_rounded_up_to_seconds(seconds: float | None, header: str | None) -> None:
     answer = Problem(HTTPStatus.SERVICE_UNAVAILABLE, "full", retryAfterSeconds=seconds).response("id")
     assert answer.headers.get("retry-after") == header
     assert json.loads(answer.body).get("retryAfterSeconds") == seconds
 
 
-def test_app_starts_a_server_of_its_own() -> None:
+def test_app_starts_its_own_server() -> None:
     with running_app() as page:
         assert json.loads(call(page, "GET", "/api/server")[2])["image_formats"]
         assert call(page, "POST", "/api/segment", PHOTO)[0] == 200
 
 
-def test_its_own_server_is_plain_and_local_whatever_the_environment_says_of_servers(
+def test_its_own_server_ignores_addresses_tls_and_tokens_of_the_environment(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     config = tmp_path / "server.toml"
@@ -281,9 +282,9 @@ def test_its_own_server_is_plain_and_local_whatever_the_environment_says_of_serv
     }.items():
         monkeypatch.setenv(name, value)
     with running_app() as page:
-        # Other settings do hold.
-        told = problem(call(page, "POST", "/api/segment", PHOTO))
-        assert (told["status"], told["reason"]) == (400, "IMAGE_TOO_MANY_PIXELS")
+        # Other settings of the environment apply.
+        details = problem(call(page, "POST", "/api/segment", PHOTO))
+        assert (details["status"], details["reason"]) == (400, "IMAGE_TOO_MANY_PIXELS")
         assert json.loads(call(page, "GET", "/api/server")[2])["max_image_pixels"] == 100_000
 
 

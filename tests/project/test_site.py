@@ -19,7 +19,7 @@ from tools.docs.__main__ import CONFIG, build
 
 from superpixel_service.config import Settings, flag
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
-from tests.page.conftest import browser  # noqa: F401  # a fixture
+from tests.page.annotator import running_chromium
 from tests.project.test_commands import documents
 
 TEXT = re.compile(r"<(pre|code)\b.*?</\1>|<[^>]+>", re.DOTALL)
@@ -50,6 +50,12 @@ def address(site: Path) -> Iterator[str]:
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
     server.server_close()
+
+
+@pytest.fixture(scope="module")  # other modules use the thread's event loop
+def browser() -> Iterator[Browser]:
+    with running_chromium() as running:
+        yield running
 
 
 def page_of(site: Path, document: str) -> Path:
@@ -237,7 +243,7 @@ def test_the_build_is_strict(
 
 
 @pytest.fixture
-def reader(browser: Browser, address: str) -> Iterator[Page]:  # noqa: F811
+def reader(browser: Browser, address: str) -> Iterator[Page]:
     """A browser that reaches the site and nothing else, and whose console stays empty."""
     context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme="dark")
     context.set_default_timeout(60_000)
@@ -273,7 +279,7 @@ def test_the_scheme_is_the_readers(reader: Page) -> None:
     assert reader.locator("body").get_attribute("data-md-color-scheme") == "default"
 
 
-def test_no_page_is_wider_than_a_telephone(browser: Browser, address: str, site: Path) -> None:  # noqa: F811
+def test_no_page_is_wider_than_a_telephone(browser: Browser, address: str, site: Path) -> None:
     """Wide tables and programs scroll by themselves; also where scripts are off."""
     context = browser.new_context(viewport={"width": 360, "height": 740}, java_script_enabled=False)
     context.set_default_timeout(60_000)

@@ -1,0 +1,243 @@
+import { decode, Selection } from '../src/index.js';
+import { Problem, segment } from './api.js';
+import { any, button, fileSize, input, make, superpixels } from './dom.js';
+import { hideProblem, say, showProblem, showProgress } from './notices.js';
+import { keyOf } from './store.js';
+import { Work } from './work.js';
+
+const SAMPLES = [
+  { file: 'astronaut.jpg', name: 'Astronaut' },
+  { file: 'coffee.jpg', name: 'Coffee' },
+  { file: 'chelsea.jpg', name: 'Cat' },
+];
+
+/** Up to this many bytes above its limit, the server itself explains why it rejects an image. The gateway has the same. */
+const SLACK_BYTES = 1 << 20;
+
+/** Opens images, and asks the server for label maps. A newer request replaces the one in progress. */
+export class Opening {
+  /** @param {import('./app.js').App} app */
+  constructor(app) {
+    this._app = app;
+    /** The request in progress. @type {AbortController | null} */
+    this._pending = null;
+    /** The server's limit, once it is known. */
+    this.maxBytes = Infinity;
+    this._bindFiles();
+    this._bindSamples();
+  }
+
+  get busy() {
+    return this._pending !== null;
+  }
+
+  /** Cancel the request in progress. */
+  cancel() {
+    this._pending?.abort();
+  }
+
+  /**
+   * Open an image. The current one stays until the new one is ready.
+   *
+   * @param {Blob} file
+   * @param {string} name
+   */
+  async open(file, name) {
+    const { saving, settings } = this._app;
+    await this._run(`Making superpixels of ${name} (${fileSize(file.size)})…`, async (signal) => {
+      if (file.size > this.maxBytes + SLACK_BYTES) {
+        const text = `the image is too large: ${fileSize(file.size)}, at most ${fileSize(this.maxBytes)} are accepted`;
+        throw new Problem('Too large', text, { reason: 'IMAGE_TOO_MANY_BYTES' });
+      }
+      const bytes = await file.arrayBuffer();
+      const blob = new Blob([bytes], { type: file.type });
+      const key = keyOf(bytes);
+      await saving.now();
+      const kept = await saving.read(key);
+      if (kept) {
+        await this._restore(kept, signal);
+        say(`${name} was opened before: your work on it is back`);
+        return;
+      }
+      const { compactness } = settings;
+      // If the browser cannot show the image, the server may still reject it for a better reason.
+      const shown = createImageBitmap(blob).catch(() => null);
+      const { spx, facts } = await segment(blob, compactness, signal);
+      say('Reading the label map…');
+      const map = await decode(spx, { worker: true, signal });
+      const bitmap = checkBitmap(await shown, map);
+      await this._idle(signal);
+      const classes = settings.classes.map((one) => ({ ...one }));
+      const work = new Work({ key, name, blob, bitmap }, new Selection(map, classes), { spx, compactness });
+      this._app.show(work);
+      saving.imageChanged();
+      say([`${name}: ${superpixels(map.count)} at the finest`, ...facts.notices].join('. '));
+    });
+  }
+
+  /** @param {{ file: string }} sample */
+  async openSample({ file }) {
+    const answer = await fetch(`/samples/${file}`).catch(() => null);
+    if (answer?.ok) await this.open(await answer.blob(), file);
+    else showProblem(new Problem('No answer', 'The sample could not be loaded.'));
+  }
+
+  /**
+   * Open a stored image, if there is one of this key.
+   *
+   * @param {string} key
+   */
+  async reopen(key) {
+    const kept = await this._app.saving.read(key);
+    if (kept) await this._run('Opening…', (signal) => this._restore(kept, signal));
+  }
+
+  /**
+   * @param {{ image: import('./store.js').KeptImage, work: import('./store.js').KeptWork }} kept
+   * @param {AbortSignal} signal
+   */
+  async _restore({ image, work }, signal) {
+    const { key, name, blob, spx, compactness } = image;
+    const [map, shown] = await Promise.all([decode(spx, { worker: true, signal }), createImageBitmap(blob)]);
+    const bitmap = checkBitmap(shown, map);
+    const selection = Selection.restore(map, work.selection, work.steps);
+    await this._idle(signal);
+    this._app.show(new Work({ key, name, blob, bitmap }, selection, { spx, compactness }, work.count));
+    this._app.saving.imageChanged(); // stores the time at which it was opened
+  }
+
+  /** Replace the superpixels of the open image by those of the compactness in the settings. */
+  async changeCompactness() {
+    const { work, settings, sliders } = this._app;
+    const { compactness } = settings;
+    if (!work) return;
+    if (compactness === work.origin.compactness) {
+      this.cancel();
+      return;
+    }
+    await this._run(`Making superpixels of compactness ${compactness}…`, async (signal) => {
+      const { spx } = await segment(work.blob, compactness, signal);
+      const map = await decode(spx, { worker: true, signal });
+      await this._idle(signal);
+      if (this._app.work !== work) return;
+      work.moveTo(map, { spx, compactness });
+      this._app.mapChanged();
+      say(`Compactness ${compactness}: what was chosen stays, pixel by pixel`);
+    });
+    if (this._app.work) settings.compactness = this._app.work.origin.compactness; // the request may have failed
+    sliders.showCompactness();
+  }
+
+  /**
+   * Wait until no gesture is in progress and everything is stored: then another image or map may take over.
+   *
+   * @param {AbortSignal} signal
+   */
+  async _idle(signal) {
+    const { stage, saving } = this._app;
+    while (stage.busy || saving.due) {
+      if (stage.busy) await new Promise((resolve) => setTimeout(resolve, 50));
+      else await saving.now();
+    }
+    signal.throwIfAborted();
+  }
+
+  /**
+   * Run a task that takes long and may fail, in place of the one in progress.
+   *
+   * @param {string} text what the status line says
+   * @param {(signal: AbortSignal) => Promise<void>} task
+   */
+  async _run(text, task) {
+    this.cancel();
+    const pending = (this._pending = new AbortController());
+    showProgress(true);
+    hideProblem();
+    say(text);
+    try {
+      await task(pending.signal);
+    } catch (error) {
+      if (!pending.signal.aborted) showProblem(error);
+    } finally {
+      if (this._pending === pending) {
+        this._pending = null;
+        showProgress(false);
+      }
+    }
+  }
+
+  // ---- where images come from
+
+  /** The open buttons, drag and drop, and paste. */
+  _bindFiles() {
+    const chosen = input('file-input');
+    chosen.addEventListener('change', () => {
+      const [file] = chosen.files ?? [];
+      chosen.value = '';
+      if (file) this.open(file, file.name);
+    });
+    for (const id of ['open', 'open-large']) button(id).addEventListener('click', () => chosen.click());
+
+    const drop = any('drop');
+    const imageOf = (/** @type {DataTransfer | null} */ data) =>
+      [...(data?.files ?? [])].find((file) => file.type.startsWith('image/')) ?? data?.files[0];
+    document.addEventListener('dragover', (event) => {
+      event.preventDefault();
+      drop.hidden = !event.dataTransfer?.types.includes('Files');
+    });
+    document.addEventListener('dragleave', (event) => {
+      if (!event.relatedTarget) drop.hidden = true;
+    });
+    document.addEventListener('drop', (event) => {
+      event.preventDefault();
+      drop.hidden = true;
+      const file = imageOf(event.dataTransfer);
+      if (file) this.open(file, file.name);
+    });
+    document.addEventListener('paste', (event) => {
+      const file = imageOf(event.clipboardData);
+      if (file) this.open(file, file.name || 'pasted.png');
+    });
+  }
+
+  /** The pictures on the empty page, and the menu in the header. */
+  _bindSamples() {
+    for (const sample of SAMPLES) {
+      const picture = make(
+        'button',
+        {},
+        make('img', { src: `/samples/${sample.file}`, alt: '' }),
+        sample.name,
+      );
+      picture.addEventListener('click', () => this.openSample(sample));
+      any('samples').append(picture);
+      const item = make('button', { textContent: sample.name });
+      item.addEventListener('click', () => {
+        any('samples-menu').hidePopover();
+        this.openSample(sample);
+      });
+      any('samples-menu').append(item);
+    }
+  }
+}
+
+/**
+ * @param {ImageBitmap | null} bitmap
+ * @param {import('../src/index.js').LabelMap} map
+ * @returns {ImageBitmap}
+ */
+function checkBitmap(bitmap, map) {
+  if (!bitmap) {
+    throw new Problem(
+      'This browser cannot show the image',
+      'The server can read it: save it as PNG or JPEG.',
+    );
+  }
+  if (bitmap.width !== map.width || bitmap.height !== map.height) {
+    throw new Problem(
+      'The image is not what the server saw',
+      `The browser shows ${bitmap.width} × ${bitmap.height} pixels, the server saw ${map.width} × ${map.height}.`,
+    );
+  }
+  return bitmap;
+}

@@ -1,0 +1,12 @@
+import { brush } from './brush.js';
+import { eraser } from './eraser.js';
+import { flood } from './flood.js';
+import { lasso } from './lasso.js';
+import { pan } from './pan.js';
+import { pixel } from './pixel.js';
+import { rectangle } from './rectangle.js';
+
+/** @typedef {import('./tool.js').Tool} Tool */
+
+/** The tools, in the order of the toolbar. A new tool is one file in this folder and one entry here. @type {Tool[]} */
+export const tools = [brush, eraser, rectangle, lasso, flood, pixel, pan];

@@ -1,0 +1,34 @@
+/** @typedef {import('../../src/shapes.js').Point} Point */
+
+/** @param {Point[]} path */
+function boxOf(path) {
+  const [[x0, y0], [x1, y1]] = [path[0], path[path.length - 1]];
+  return { x0, y0, x1, y1 };
+}
+
+/** @type {import('./tool.js').Tool} */
+export const rectangle = {
+  id: 'rectangle',
+  key: 'r',
+  label: 'Rectangle',
+  summary: 'superpixels at least half inside',
+  hint: 'Takes the superpixels that are at least half inside.',
+  icon: '<path d="M4 6.5h16v11H4z" stroke-dasharray="3 2" />',
+  byKeyboard: 'drag',
+  up(gesture) {
+    const { selection, level, path, last, value } = gesture;
+    const box = boxOf(path);
+    const tiny = Math.abs(box.x1 - box.x0) < 1 && Math.abs(box.y1 - box.y0) < 1;
+    gesture.redraw(tiny ? selection.click(level, ...last, value) : selection.rectangle(level, box, value));
+  },
+  draw(layers, gesture) {
+    if (!gesture) return;
+    const { x0, y0, x1, y1 } = boxOf(gesture.path);
+    layers.drawOutline([
+      [x0, y0],
+      [x1, y0],
+      [x1, y1],
+      [x0, y1],
+    ]);
+  },
+};
