@@ -16,7 +16,7 @@ from tests.kernels.traces import IMAGES, assert_same
 
 pytestmark = [
     pytest.mark.cuda_sim,
-    pytest.mark.slow_under_sanitizer,  # builds and starts other programs
+    pytest.mark.unsanitized,  # builds and starts other programs
 ]
 
 

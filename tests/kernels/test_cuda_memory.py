@@ -15,7 +15,7 @@ from tests.kernels.devices import TUNING, Device, open_pipeline, open_workspace
 
 pytestmark = [
     pytest.mark.cuda_sim,
-    pytest.mark.slow_under_sanitizer,  # builds and starts other programs
+    pytest.mark.unsanitized,  # builds and starts other programs
 ]
 
 

@@ -5,9 +5,10 @@ import functools
 import numpy as np
 import pytest
 
-from superpixel_kernels import SegmentParams, segment
+from superpixel_kernels import SegmentParams, Workspace, segment
 from superpixel_kernels.cpu import _engine
 from tests.kernels import golden, images, reference
+from tests.kernels.any_image import results
 from tests.kernels.traces import assert_same, assert_same_trace, reference_trace, trace
 
 INSTRUCTION_SETS = _engine.available_instruction_sets()
@@ -125,13 +126,28 @@ def test_stages_of_small_images(name, compactness, workspace):
     assert_same_trace(actual, reference_trace(name, compactness))
 
 
-@pytest.mark.parametrize(
+LARGE = pytest.mark.parametrize(
     ("name", "compactness"),
     [(name, 100.0 if name.startswith("primaries") else 10.0) for name in images.LARGE],
 )
+
+
+@pytest.mark.slow_under_sanitizer
+@LARGE
 def test_stages_of_large_images(name, compactness, workspace):
     actual = trace(images.LARGE[name](), compactness, workspace)
     assert_same_trace(actual, reference_trace(name, compactness))
+
+
+@LARGE
+def test_large_images_are_the_same_on_every_instruction_set(name, compactness):
+    image = images.LARGE[name]()
+    params = SegmentParams(compactness=compactness)
+    first, *others = (
+        results(segment(image, params, workspace=Workspace(threads=1, instruction_set=instructions)))
+        for instructions in INSTRUCTION_SETS
+    )
+    assert others == [first] * len(others)
 
 
 @pytest.mark.parametrize("compactness", [0.0625, 1 / 3, 9.875, 9.9375, 12.34, 99.99])

@@ -39,7 +39,7 @@ def arm64_engine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return program
 
 
-@pytest.mark.slow_under_sanitizer
+@pytest.mark.unsanitized
 @pytest.mark.parametrize("row", ROWS, ids=str)
 def test_arm64_gives_the_golden_values(arm64_engine: Path, row: golden.Row) -> None:
     arguments = [str(row.width), str(row.height), repr(row.compactness)]
@@ -54,7 +54,7 @@ def test_arm64_gives_the_golden_values(arm64_engine: Path, row: golden.Row) -> N
     assert zlib.crc32(run.stdout[label_bytes:]) == row.merges
 
 
-@pytest.mark.slow_under_sanitizer
+@pytest.mark.unsanitized
 def test_a_machine_without_avx2_runs_the_plain_path() -> None:
     """The built module itself, on an emulated processor that stops at any AVX instruction."""
     row = ROWS[0]

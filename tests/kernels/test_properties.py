@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from superpixel_kernels import SegmentParams, Workspace, segment
+from superpixel_kernels import SegmentParams, Workspace, available_instruction_sets, segment
 from superpixel_kernels.cpu import _engine
 from superpixel_kernels.pixels import as_pixels
 from tests.kernels import images, reference
@@ -225,6 +225,7 @@ HOSTILE = {
 }
 
 
+@pytest.mark.slow_under_sanitizer
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_images(name):
     image = HOSTILE[name]()
@@ -242,3 +243,17 @@ def test_hostile_images(name):
         assert_partition(labels, count)
         assert_nested(finer, labels)
         finer = labels
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_images_are_the_same_on_every_instruction_set(name):
+    """Also what the sanitizers see of these images: the checks above are the reference's work."""
+    image = HOSTILE[name]()
+    pixels = image.shape[0] * image.shape[1]
+    found = []
+    for instructions in available_instruction_sets():
+        hierarchy = segment(image, workspace=Workspace(threads=1, instruction_set=instructions))
+        regions = hierarchy.base_count
+        counts = (pixels, regions + (pixels - regions) // 2, regions, regions // 2, 100, 2, 1)
+        found.append((*results(hierarchy), *(hierarchy.cut(count).tobytes() for count in counts)))
+    assert found[1:] == found[:1] * (len(found) - 1)

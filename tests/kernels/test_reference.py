@@ -5,6 +5,8 @@ import pytest
 
 from tests.kernels import golden, images, reference
 
+pytestmark = pytest.mark.unsanitized  # no native code
+
 # --- golden values ------------------------------------------------------------------------------------------
 
 

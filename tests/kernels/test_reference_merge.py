@@ -5,6 +5,8 @@ import pytest
 
 from tests.kernels import golden, reference
 
+pytestmark = pytest.mark.unsanitized  # no native code
+
 # --- by hand: merge -----------------------------------------------------------------------------------------
 
 

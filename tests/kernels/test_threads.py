@@ -14,12 +14,14 @@ from superpixel_kernels import SegmentParams, Workspace, segment
 from superpixel_kernels.cpu import _engine
 from tests.kernels import images
 from tests.kernels.any_image import COMPACTNESS, THREADS, checked, results, small_images
+from tests.kernels.marks import marked
 
 THREADED = {
     "noise": lambda: images.noise(257, 203),
     "photo": lambda: images.photo(331, 257),
     "dots": lambda: images.dots(320, 240),
-    "islands": lambda: images.islands(800, 700),
+    "islands": lambda: images.islands(300, 240),
+    "large islands": lambda: images.islands(800, 700),
     "spiral": lambda: images.spiral(240, 251),
     "flat": lambda: images.flat(300, 200),
     "wide": lambda: images.noise(9001, 3),
@@ -28,7 +30,7 @@ THREADED = {
 }
 
 
-@pytest.mark.parametrize("name", THREADED)
+@pytest.mark.parametrize("name", marked(THREADED, pytest.mark.slow_under_sanitizer, ["large islands"]))
 def test_any_number_of_threads_gives_the_same(name):
     image = THREADED[name]()
     first, *others = (results(segment(image, threads=threads)) for threads in THREADS)
