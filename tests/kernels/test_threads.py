@@ -20,7 +20,7 @@ THREADED = {
     "noise": lambda: images.noise(257, 203),
     "photo": lambda: images.photo(331, 257),
     "dots": lambda: images.dots(320, 240),
-    "islands": lambda: images.islands(300, 240),
+    "islands": lambda: images.islands(601, 503),  # a collective round of several threads
     "large islands": lambda: images.islands(800, 700),
     "spiral": lambda: images.spiral(240, 251),
     "flat": lambda: images.flat(300, 200),
