@@ -14,8 +14,8 @@ PY_TYPED := kernels service examples benchmarks protos/generate.py deploy/image/
 SOURCES := pyproject.toml CMakeLists.txt README.md LICENSE \
            $(shell find kernels service frontend/src frontend/page examples/photos -type f -not -path '*/__pycache__/*')
 SANITIZED := build/sanitize
-# Test files run in parallel, because they spend much of their time waiting.
-PARALLEL := --numprocesses 2 --dist loadfile
+# More workers than cores, because tests spend much time waiting. tests/conftest.py orders the files, longest first.
+PARALLEL := --numprocesses 3 --dist loadfile --no-loadscope-reorder
 SOAK_SECONDS := 1200
 
 .PHONY: help
@@ -108,11 +108,17 @@ pictures: install ## Draw the pictures of the documents again
 # ---- checks ---------------------------------------------------------------------------------------------------------
 
 .PHONY: test
-test: lint test-python test-sanitize ## Run all checks
+test: lint test-python test-sanitize ## Run all checks but those of test-slow
+
+# The longer versions of checks in `make test`: more images, seeds and compilers, longer runs.
+.PHONY: test-slow
+test-slow: install system-packages frontend-install deploy-install sanitized ## Run what `make test` leaves out
+	$(BIN)/python -m pytest tests -m slow --timeout 1200 $(PARALLEL)
+	$(SANITIZED_PYTEST) -m "(slow or slow_under_sanitizer) and not unsanitized"
 
 .PHONY: test-python
 test-python: install system-packages frontend-install deploy-install ## Run the test suite against the installed package
-	$(BIN)/python -m pytest tests $(PARALLEL)
+	$(BIN)/python -m pytest tests -m "not slow" $(PARALLEL)
 
 .PHONY: test-cuda-sim
 test-cuda-sim: install ## Test the CUDA kernels without a GPU: simulated on the CPU, and compiled
@@ -183,33 +189,39 @@ format: install frontend-install ## Rewrite the sources in the project's format
 proto: install ## Generate the protobuf code again
 	$(BIN)/python protos/generate.py
 
-.PHONY: test-sanitize
-test-sanitize: install ## Run the kernel tests with native modules built under AddressSanitizer and UBSan
+# The native modules under AddressSanitizer and UndefinedBehaviorSanitizer, in the tests that reach all of them.
+.PHONY: sanitized
+sanitized: install
 	$(BIN)/cmake -S . -B $(SANITIZED) -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja \
 	  -DPython_EXECUTABLE=$(abspath $(BIN))/python -DCMAKE_BUILD_TYPE=Debug \
 	  -DSUPERPIXEL_SANITIZE=ON -DSUPERPIXEL_WERROR=ON > /dev/null
 	$(BIN)/cmake --build $(SANITIZED)
 	rm -rf $(SANITIZED)/site && mkdir $(SANITIZED)/site && cp -r kernels/superpixel_kernels $(SANITIZED)/site
 	$(BIN)/cmake --install $(SANITIZED) --prefix $(SANITIZED)/site > /dev/null
-	PYTHONPATH=$(SANITIZED)/site PYTHONMALLOC=malloc \
-	  LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libstdc++.so)" \
-	  ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
-	  $(BIN)/python -m pytest tests/kernels --ignore tests/kernels/test_reference.py \
-	  -m "not slow_under_sanitizer" --timeout 600 -p no:cacheprovider $(PARALLEL)
+
+SANITIZED_PYTEST = PYTHONPATH=$(SANITIZED)/site PYTHONMALLOC=malloc \
+  LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libstdc++.so)" \
+  ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
+  $(BIN)/python -m pytest tests/kernels --timeout 600 -p no:cacheprovider $(PARALLEL)
+
+.PHONY: test-sanitize
+test-sanitize: sanitized ## Run the kernel tests with native modules built under AddressSanitizer and UBSan
+	$(SANITIZED_PYTEST) -m "not (slow or slow_under_sanitizer or unsanitized)"
 
 # ---- on a GPU -------------------------------------------------------------------------------------------------------
 
 # GPU_PYTHON must have the package and CuPy. After the whole suite, a part runs under NVIDIA's compute-sanitizer, if installed.
 GPU_PYTHON ?= $(BIN)/python
+GPU_TESTS := $(addprefix tests/kernels/test_cuda_,stages.py calls.py memory.py)
 
 .PHONY: test-gpu
 test-gpu: ## Run the CUDA engine's tests on this machine's GPU (needs the extra cuda12 or cuda13)
-	SUPERPIXEL_TEST_GPU=1 $(GPU_PYTHON) -m pytest tests/kernels/test_cuda.py -p no:cacheprovider
+	SUPERPIXEL_TEST_GPU=1 $(GPU_PYTHON) -m pytest $(GPU_TESTS) -p no:cacheprovider
 	@command -v compute-sanitizer > /dev/null || { echo "make: compute-sanitizer is not installed, so its checks were skipped"; exit 0; }; \
 	for tool in memcheck racecheck synccheck initcheck; do \
 	  echo "compute-sanitizer --tool $$tool"; \
 	  SUPERPIXEL_TEST_GPU=1 SUPERPIXEL_TEST_SANITIZER=1 compute-sanitizer --tool $$tool --error-exitcode 1 \
-	    $(GPU_PYTHON) -m pytest tests/kernels/test_cuda.py -q -p no:cacheprovider --timeout 1200 \
+	    $(GPU_PYTHON) -m pytest $(GPU_TESTS) -q -p no:cacheprovider --timeout 1200 \
 	    -k "golden-60x40 or noise-37x41 or dots-64x48 or golden-101x1"; \
 	done
 

@@ -21,7 +21,7 @@ from PIL import Image
 
 from superpixel_kernels import SegmentParams, codec, segment
 from superpixel_kernels.errors import InvalidLabelMap
-from tests.kernels import test_codec_refusals as refusals
+from tests.kernels import malformed
 from tests.kernels.codec_tools import END, as_reference, section
 from tests.kernels.fuzz_codec import MAX_PIXELS, mutate, samples
 
@@ -32,18 +32,18 @@ MUTATIONS = 3000
 
 def containers() -> Iterator[tuple[str, bytes]]:
     """The malformed containers of the codec's tests, and truncated ones."""
-    for name, (data, _) in refusals.CONTAINERS.items():
+    for name, (data, _) in malformed.CONTAINERS.items():
         yield f"container: {name}", data
-    for name, (payload, _) in refusals.LABELS.items():
-        yield f"LABL: {name}", refusals.HEADER + section(b"LABL", payload) + END
-    for name, (kind, payload, _) in refusals.MALFORMED.items():
-        yield name, refusals.SIX + section(kind, payload) + END
-    tree = section(b"TREE", refusals.INTO + bytes([0, 1, 2, 3, 4]))
-    for name, (payload, _) in refusals.HEIGHTS.items():
-        yield f"hght: {name}", refusals.SIX + tree + section(b"hght", payload) + END
+    for name, (payload, _) in malformed.LABELS.items():
+        yield f"LABL: {name}", malformed.HEADER + section(b"LABL", payload) + END
+    for name, (kind, payload, _) in malformed.SECTIONS.items():
+        yield name, malformed.SIX + section(kind, payload) + END
+    tree = section(b"TREE", malformed.INTO + bytes([0, 1, 2, 3, 4]))
+    for name, (payload, _) in malformed.HEIGHTS.items():
+        yield f"hght: {name}", malformed.SIX + tree + section(b"hght", payload) + END
     for number, (data, _) in enumerate(odd_members()):
         yield f"gzip member {number}", data
-    for kind, data in zip(("TREE", "LVLS"), refusals.everything(), strict=True):
+    for kind, data in zip(("TREE", "LVLS"), malformed.everything(), strict=True):
         yield f"{kind}: whole", data
         for size in range(len(data)):
             yield f"{kind}: cut to {size} bytes", data[:size]
@@ -51,8 +51,8 @@ def containers() -> Iterator[tuple[str, bytes]]:
 
 def odd_members() -> Iterator[tuple[bytes, str]]:
     """Payloads with unusual gzip framing: a few are valid, most are not."""
-    raw = refusals.LABL_PAYLOAD
-    member = refusals.MEMBER
+    raw = malformed.LABL_PAYLOAD
+    member = malformed.MEMBER
     body, trailer = member[10:-8], member[-8:]
     fields = b"\x03\x00abc" + b"name\0" + b"comment\0"
     long_header = b"\x1f\x8b\x08\x1e" + bytes(6) + fields
@@ -80,7 +80,7 @@ def odd_members() -> Iterator[tuple[bytes, str]]:
             member[:10] + b"\x07" + body[1:] + trailer,
         ]
     ):
-        yield refusals.HEADER + section(b"LABL", raw, stored=changed) + END, str(number)
+        yield malformed.HEADER + section(b"LABL", raw, stored=changed) + END, str(number)
 
 
 def verdict(data: bytes) -> dict[str, Any] | None:

@@ -20,6 +20,11 @@ def canonical(labels: NDArray[Any]) -> Labels:
     return np.array(flat, np.int32).reshape(labels.shape)
 
 
+def map_of(rows: list[str]) -> Labels:
+    """The map of the same partition as these characters."""
+    return canonical(np.array([list(map(ord, row)) for row in rows]))
+
+
 def noise(height: int, width: int, values: int, seed: int = 0) -> Labels:
     return canonical(np.random.default_rng(seed).integers(0, values, (height, width)))
 

@@ -5,56 +5,17 @@ import functools
 import numpy as np
 import pytest
 
-from superpixel_kernels import SegmentParams, segment
+from superpixel_kernels import SegmentParams, Workspace, segment
 from superpixel_kernels.cpu import _engine
-from superpixel_kernels.hierarchy import as_merges
-from superpixel_kernels.pixels import as_pixels
 from tests.kernels import golden, images, reference
+from tests.kernels.traces import assert_same, assert_same_trace, reference_trace, trace
 
 INSTRUCTION_SETS = _engine.available_instruction_sets()
-IMAGES = images.SMALL | images.LARGE
 
 
 @pytest.fixture(params=INSTRUCTION_SETS)
 def workspace(request):
     return _engine.Workspace(threads=1, instruction_set=request.param)
-
-
-def trace(image, compactness, workspace):
-    """The engine's stages by the names, shapes and dtypes of `reference.Trace`."""
-    stages = _engine.trace(as_pixels(image), compactness, workspace)
-    return stages | {"merges": as_merges(stages["merges"])}
-
-
-@functools.cache
-def reference_trace(name, compactness):
-    return reference.trace(IMAGES[name](), compactness)
-
-
-def assert_same(stage, actual, expected):
-    """Equal in dtype, shape and every element; the message names the first that differs."""
-    actual = np.asarray(actual)
-    assert (stage, actual.dtype, actual.shape) == (stage, expected.dtype, expected.shape)
-    differing = np.argwhere(actual != expected)
-    if len(differing):
-        first = tuple(differing[0].tolist())
-        pytest.fail(
-            f"{stage}: {len(differing)} of {actual.size} differ, first at {first}: "
-            f"{actual[first]} instead of {expected[first]}"
-        )
-
-
-def assert_same_trace(actual, expected):
-    """Every stage equal, compared in order: the first difference is the cause of those after it."""
-    for stage in ("color", "smooth"):
-        assert_same(stage, actual[stage], getattr(expected, stage))
-    for iteration in range(reference.ITERATIONS):
-        for stage in ("centers", "assign"):
-            expected_stage = getattr(expected, stage)[iteration]
-            assert_same(f"{stage}, iteration {iteration}", actual[stage][iteration], expected_stage)
-    for stage in ("base", "nodes", "edges", "merges"):
-        assert_same(stage, actual[stage], getattr(expected, stage))
-    assert actual["rounds"] == expected.rounds
 
 
 # --- tables, golden values ----------------------------------------------------------------------------------
@@ -164,13 +125,30 @@ def test_stages_of_small_images(name, compactness, workspace):
     assert_same_trace(actual, reference_trace(name, compactness))
 
 
-@pytest.mark.parametrize(
+LARGE = pytest.mark.parametrize(
     ("name", "compactness"),
     [(name, 100.0 if name.startswith("primaries") else 10.0) for name in images.LARGE],
 )
+
+
+@pytest.mark.slow_under_sanitizer
+@LARGE
 def test_stages_of_large_images(name, compactness, workspace):
     actual = trace(images.LARGE[name](), compactness, workspace)
     assert_same_trace(actual, reference_trace(name, compactness))
+
+
+@LARGE
+def test_large_images_are_the_same_on_every_instruction_set(name, compactness):
+    image = images.LARGE[name]()
+    params = SegmentParams(compactness=compactness)
+    first, *others = (
+        segment(image, params, workspace=Workspace(threads=1, instruction_set=instructions))
+        for instructions in INSTRUCTION_SETS
+    )
+    for other in others:
+        assert_same("base", other.base_labels, first.base_labels)
+        assert_same("merges", other.merges, first.merges)
 
 
 @pytest.mark.parametrize("compactness", [0.0625, 1 / 3, 9.875, 9.9375, 12.34, 99.99])

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.kernels import golden
+from tests.kernels.cuda_sim import build
 
 KERNELS = Path(__file__).parents[2] / "kernels" / "superpixel_kernels"
 ROWS = [row for row in golden.ROWS if row.width * row.height < 200_000]
@@ -21,25 +22,27 @@ def tool(name: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def arm64_engine(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def arm64_engine() -> Path:
     """The engine's sources without Python, built for arm64 with warnings as errors."""
-    program = tmp_path_factory.mktemp("arm64") / "engine"
+    compiler = tool("aarch64-linux-gnu-g++")
     sources = [p for p in sorted((KERNELS / "cpu").glob("*.cpp")) if p.stem not in ("module", "simd_avx2")]
     assert len(sources) >= 8
-    subprocess.run(
-        [
-            tool("aarch64-linux-gnu-g++"), "-std=c++20", "-O2", "-static", "-pthread",
-            "-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Werror",
-            "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math",
-            f"-I{KERNELS / 'include'}", f"-I{KERNELS / 'cpu'}",
-            *map(str, sources), str(Path(__file__).with_name("emulated_main.cpp")), "-o", str(program),
-        ],
-        check=True,
-    )  # fmt: skip
-    return program
+    sources.append(Path(__file__).with_name("emulated_main.cpp"))
+    command = [
+        compiler, "-std=c++20", "-O2", "-static", "-pthread",
+        "-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Werror",
+        "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math",
+        f"-I{KERNELS / 'include'}", f"-I{KERNELS / 'cpu'}", *map(str, sources),
+    ]  # fmt: skip
+    version = subprocess.run([compiler, "--version"], check=True, capture_output=True, text=True).stdout
+    headers = sorted([*(KERNELS / "cpu").glob("*.h"), *(KERNELS / "include").rglob("*.h")])
+    digest = build.digest_of([*command, version], build.contents_of((*sources, *headers)))
+    return build.cached(
+        "engine-arm64", digest, lambda out: subprocess.run([*command, "-o", str(out)], check=True)
+    )
 
 
-@pytest.mark.slow_under_sanitizer
+@pytest.mark.unsanitized
 @pytest.mark.parametrize("row", ROWS, ids=str)
 def test_arm64_gives_the_golden_values(arm64_engine: Path, row: golden.Row) -> None:
     arguments = [str(row.width), str(row.height), repr(row.compactness)]
@@ -54,7 +57,7 @@ def test_arm64_gives_the_golden_values(arm64_engine: Path, row: golden.Row) -> N
     assert zlib.crc32(run.stdout[label_bytes:]) == row.merges
 
 
-@pytest.mark.slow_under_sanitizer
+@pytest.mark.unsanitized
 def test_a_machine_without_avx2_runs_the_plain_path() -> None:
     """The built module itself, on an emulated processor that stops at any AVX instruction."""
     row = ROWS[0]
@@ -62,6 +65,7 @@ def test_a_machine_without_avx2_runs_the_plain_path() -> None:
 import zlib
 from superpixel_kernels import SegmentParams, available_instruction_sets, segment
 from tests.kernels import golden
+from tests.kernels.cuda_sim import build
 assert available_instruction_sets() == ["plain"], available_instruction_sets()
 row = golden.ROWS[{golden.ROWS.index(row)}]
 hierarchy = segment(row.pixels(), SegmentParams(row.compactness))

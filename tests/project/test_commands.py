@@ -1,5 +1,6 @@
 """Every shell command that the documents show is run as it stands there, or named here with the reason."""
 
+import functools
 import os
 import re
 import shutil
@@ -136,7 +137,7 @@ def folder(tmp_path: Path) -> Path:
     shutil.copytree(ROOT / "examples", tmp_path / "examples", ignore=shutil.ignore_patterns("node_modules"))
     shutil.copytree(ROOT / "protos", tmp_path / "protos")
     shutil.copy(PHOTO, tmp_path / "photo.jpg")
-    (tmp_path / "photo.spx").write_bytes(kernels.segment(photo()).encode(50))
+    (tmp_path / "photo.spx").write_bytes(hierarchy().encode(50))
     for name in ("photos", "PHOTOS"):
         (tmp_path / name).mkdir()
         shutil.copy(PHOTO, tmp_path / name)
@@ -157,8 +158,9 @@ def write_program(path: Path, script: str) -> None:
     path.chmod(0o755)
 
 
-def photo() -> np.ndarray:
-    return np.asarray(Image.open(PHOTO))
+@functools.cache
+def hierarchy() -> kernels.Hierarchy:
+    return kernels.segment(np.asarray(Image.open(PHOTO)))
 
 
 @pytest.mark.parametrize("command", RUN, ids=lambda command: f"{command.document}: {command.first_line[:50]}")
@@ -180,13 +182,12 @@ def test_a_command_of_the_documents(command: Command, server: RunningServer, fol
         timeout=240,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    hierarchy = kernels.segment(photo())
     for part, written in WRITES.items():
         for path, counts in written.items() if part in command.text else ():
             label_map = codec.decode((folder / path).read_bytes())
             for count in counts:
-                expected = hierarchy.cut(min(count, hierarchy.base_count))
-                actual = label_map.labels_at(min(count, hierarchy.base_count))
+                expected = hierarchy().cut(min(count, hierarchy().base_count))
+                actual = label_map.labels_at(min(count, hierarchy().base_count))
                 assert np.array_equal(actual, expected), (path, count)
 
 

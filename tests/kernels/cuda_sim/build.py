@@ -46,9 +46,9 @@ class CompileFailed(Exception):
 
 def worker(variant: str) -> Path:
     """The program, in the variant "hooks" (modes plain and race) or "asan"."""
-    return _cached(
+    return cached(
         f"worker-{variant}",
-        _digest(_WORKER[variant], _runtime()),
+        digest_of(_WORKER[variant], _runtime()),
         lambda out: _run([
             "g++", *_COMMON, *_WORKER[variant], "-std=c++20", "-rdynamic",
             *map(str, sorted(RUNTIME.glob("*.cpp"))), "-o", str(out), "-ldl",
@@ -64,7 +64,7 @@ def library(cu: Path, variant: str) -> Path:
         UnsupportedSource: the line that is not understood.
     """
     headers = tuple(sorted([*cu.parent.glob("*.cuh"), *cu.parent.glob("*.h"), *INCLUDE.rglob("*.h")]))
-    digest = _digest(_KERNEL[variant] + _LANGUAGE, _runtime() | _contents((cu, *headers)))
+    digest = digest_of(_KERNEL[variant] + _LANGUAGE, _runtime() | contents_of((cu, *headers)))
 
     def make(out: Path) -> None:
         prepared, compiled = out.with_suffix(".ii"), out.with_suffix(".o")
@@ -75,7 +75,7 @@ def library(cu: Path, variant: str) -> Path:
         sanitizers = _KERNEL[variant] if variant == "asan" else []
         _run(["g++", *sanitizers, "-shared", str(compiled), "-o", str(out)])
 
-    return _cached(f"{cu.stem}-{variant}", digest, make)
+    return cached(f"{cu.stem}-{variant}", digest, make)
 
 
 def _preprocessed(cu: Path) -> str:
@@ -93,8 +93,8 @@ def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
     return done
 
 
-def _cached(name: str, digest: str, make: Callable[[Path], object]) -> Path:
-    """Made unless it is there. Two processes never make the same one at the same time."""
+def cached(name: str, digest: str, make: Callable[[Path], object]) -> Path:
+    """The file that `make` writes for this digest, made once. Only one process makes it at a time."""
     CACHE.mkdir(parents=True, exist_ok=True)
     done = CACHE / f"{name}-{digest}.so"
     if done.exists():
@@ -111,14 +111,14 @@ def _cached(name: str, digest: str, make: Callable[[Path], object]) -> Path:
     return done
 
 
-def _contents(files: tuple[Path, ...]) -> dict[str, bytes]:
+def contents_of(files: tuple[Path, ...]) -> dict[str, bytes]:
     return {str(file): file.read_bytes() for file in files}
 
 
 @functools.cache
 def _runtime() -> dict[str, bytes]:
     here = Path(__file__)
-    return _contents((*sorted(RUNTIME.iterdir()), here, here.with_name("source.py")))
+    return contents_of((*sorted(RUNTIME.iterdir()), here, here.with_name("source.py")))
 
 
 @functools.cache
@@ -126,7 +126,8 @@ def _compiler() -> str:
     return platform.machine() + _run(["g++", "--version"]).stdout
 
 
-def _digest(flags: list[str], contents: dict[str, bytes]) -> str:
+def digest_of(flags: list[str], contents: dict[str, bytes]) -> str:
+    """Of the compiler, its flags and all files that it reads."""
     digest = hashlib.sha256(repr((_compiler(), flags)).encode())
     for name, content in contents.items():
         digest.update(repr((name, len(content))).encode())

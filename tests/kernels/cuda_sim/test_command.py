@@ -11,7 +11,7 @@ from tests.kernels import images
 from tests.kernels.cuda_sim import KernelFault
 from tests.kernels.cuda_sim.__main__ import main
 
-pytestmark = [pytest.mark.cuda_sim, pytest.mark.slow_under_sanitizer]
+pytestmark = [pytest.mark.cuda_sim, pytest.mark.unsanitized]
 
 
 def engine(pixels, compactness, _device):

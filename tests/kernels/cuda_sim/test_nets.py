@@ -8,7 +8,7 @@ import pytest
 
 from tests.kernels.cuda_sim import BadLaunch, KernelFault, SimDevice
 
-pytestmark = [pytest.mark.cuda_sim, pytest.mark.slow_under_sanitizer]
+pytestmark = [pytest.mark.cuda_sim, pytest.mark.unsanitized]
 
 KERNELS = Path(__file__).with_name("kernels")
 MODES = ("plain", "race", "asan")

@@ -1,0 +1,25 @@
+"""The order in which workers take the suite's files."""
+
+import pytest
+
+# A worker takes whole files (`--dist loadfile`). A long file taken last would leave the other workers idle.
+LONG_FILES_FIRST = (
+    "tests/project/test_wheel.py",
+    "tests/kernels/test_cuda_stages.py",
+    "tests/benchmarks/test_load_server.py",
+    "tests/kernels/test_cuda_compile.py",
+    "tests/kernels/test_other_machines.py",
+    "tests/page/",
+    "tests/service/",
+    "tests/frontend/",
+    "tests/deploy/",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: rank(item.nodeid))
+
+
+def rank(test: str) -> int:
+    matching = (at for at, start in enumerate(LONG_FILES_FIRST) if test.startswith(start))
+    return next(matching, len(LONG_FILES_FIRST))
