@@ -7,8 +7,7 @@ import signal
 import socket
 import struct
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from typing import Self
@@ -22,7 +21,7 @@ from superpixel_service.client import AsyncClient, Client, RetryPolicy, SegmentE
 from superpixel_service.contract import SERVICE
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2_grpc as pb_grpc
-from tests.service.harness import PATIENCE_SECONDS, RunningServer, running_server
+from tests.service.harness import PATIENCE_SECONDS, RunningServer, running_server, wait_until
 from tests.service.images import encoded, scene
 
 PNG = encoded(scene())
@@ -35,13 +34,6 @@ def handled(server: RunningServer) -> float:
 
 def name_of(*servers: RunningServer) -> str:
     return "ipv4:" + ",".join(server.listen for server in servers)
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert time.monotonic() < end, "it never came to that"
-        time.sleep(0.01)
 
 
 @pytest.fixture

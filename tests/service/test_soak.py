@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tests.service import soak
 from tests.service.harness import running_server
-from tests.service.test_vitals import mortal_server
+from tests.service.mortal import mortal_server
 
 
 def test_mixed_callers_leave_nothing_behind() -> None:
