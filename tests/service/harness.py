@@ -128,6 +128,15 @@ class RunningServer:
     def exit_code(self, timeout: float = PATIENCE_SECONDS) -> int:
         return self.process.wait(timeout)
 
+    def cpu_seconds(self) -> float:
+        """Processor time of the process so far. Other programs on the machine hardly change it."""
+        times = psutil.Process(self.process.pid).cpu_times()
+        return float(times.user + times.system)
+
+    def stages_begun(self, stage: str, **labels: str) -> float:
+        """Number of images for which this stage has begun."""
+        return self.metric("superpixel_stages_begun_total", stage=stage, **labels)
+
     def resident_bytes(self) -> int:
         return int(psutil.Process(self.process.pid).memory_info().rss)
 

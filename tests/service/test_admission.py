@@ -1,9 +1,10 @@
-"""The queue's rules: which work runs next, deadlines that cannot be met, and rejections that say when to come back."""
+"""The queue's rules: which work runs next, unreachable deadlines, and when a rejected call may return."""
 
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import grpc
 import pytest
@@ -18,13 +19,14 @@ from superpixel_service.work.deadline import Deadline
 from superpixel_service.work.job import Job
 from superpixel_service.work.throughput import Throughput
 from tests.service.bench import task, workers_with
-from tests.service.harness import PATIENCE_SECONDS, begun, refusal_of, request, running_server, wait_until
+from tests.service.harness import PATIENCE_SECONDS, refused, request, wait_until
 from tests.service.images import encoded, scene
+from tests.service.mortal import mortal_server
 
 
 @dataclass(eq=False)
 class Piece:
-    """Work without an engine, for the queue's own rules."""
+    """Work for the queue that no engine does. It records being paused and resumed."""
 
     pixels: int
     lane: Lane
@@ -40,13 +42,13 @@ class Piece:
 
 
 def taken_soon(queue: AdmissionQueue[Piece], lane: Lane) -> "list[Piece | None]":
-    """What a worker takes, once it does."""
+    """What a worker takes; a list that stays empty until then."""
     taken: list[Piece | None] = []
     threading.Thread(target=lambda: taken.append(queue.take(lane)), daemon=True).start()
     return taken
 
 
-def test_the_worker_that_worked_last_is_the_next_to_work() -> None:
+def test_the_worker_that_was_last_to_become_idle_gets_the_next_work() -> None:
     queue: AdmissionQueue[Piece] = AdmissionQueue(Settings())
     workers: list[str] = []
 
@@ -93,7 +95,7 @@ def test_large_bulk_images_run_alone() -> None:
     wait_until(lambda: last in [*waiting, *also])
 
 
-def test_beside_interactive_work_bulk_work_is_begun_only_when_it_stood_still_for_long() -> None:
+def test_beside_interactive_work_bulk_work_begins_only_after_its_patience() -> None:
     for patience, begins in ((3600.0, False), (0.05, True)):
         queue: AdmissionQueue[Piece] = AdmissionQueue(Settings(bulk_patience_seconds=patience))
         interactive, first, second = Piece(1, Lane.INTERACTIVE), Piece(1, Lane.BULK), Piece(1, Lane.BULK)
@@ -115,15 +117,15 @@ def test_beside_interactive_work_bulk_work_is_begun_only_when_it_stood_still_for
 # Speed, deadlines, refusals
 
 
-def learned(seconds_a_megapixel: float, images: int = 20) -> Throughput:
+def learned(seconds_per_megapixel: float, images: int = 20) -> Throughput:
     speed = Throughput()
     for _ in range(images):
-        # Thirty thousand pixels are what an image costs beside its own.
-        speed.learn(970_000, seconds_a_megapixel, 1)
+        # An image costs as much as thirty thousand pixels beside its own.
+        speed.learn(970_000, seconds_per_megapixel, 1)
     return speed
 
 
-def test_speed_is_that_of_the_whole_server_and_rather_too_high() -> None:
+def test_the_estimate_of_speed_is_the_whole_servers_and_errs_towards_too_fast() -> None:
     assert learned(2.0, images=7).seconds(1, 970_000) == 0  # too few to know
     assert learned(2.0).seconds(1, 970_000) == pytest.approx(2.0)
     assert learned(2.0).seconds(10, 9_700_000) == pytest.approx(20.0)
@@ -133,7 +135,7 @@ def test_speed_is_that_of_the_whole_server_and_rather_too_high() -> None:
     assert speed.seconds(1, 970_000) == pytest.approx(1.0)
 
 
-def test_what_was_slow_a_minute_ago_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_speed_is_unknown_a_minute_after_the_last_image(monkeypatch: pytest.MonkeyPatch) -> None:
     speed = learned(2.0)
     assert speed.seconds(1, 970_000) > 0
     now = time.monotonic()
@@ -141,7 +143,7 @@ def test_what_was_slow_a_minute_ago_is_forgotten(monkeypatch: pytest.MonkeyPatch
     assert speed.seconds(1, 970_000) == 0
 
 
-def test_a_deadline_that_cannot_be_met_is_refused_before_work_is_spent() -> None:
+def test_unreachable_deadlines_are_rejected_before_any_work() -> None:
     queue: AdmissionQueue[Piece] = AdmissionQueue(Settings(), learned(1.0))
     image = Piece(970_000, Lane.INTERACTIVE)
     queue.put(replace(image, seconds_left=1.1))
@@ -158,8 +160,8 @@ def test_a_deadline_that_cannot_be_met_is_refused_before_work_is_spent() -> None
     assert queue.lanes()[Lane.INTERACTIVE].depth == 4
 
 
-def test_what_cannot_be_done_in_time_any_more_is_not_begun() -> None:
-    """Its turn comes, but what is left is too little."""
+def test_queued_work_that_cannot_finish_in_time_is_not_begun() -> None:
+    """A worker takes it, but too little of its time is left."""
     on = workers_with(Settings(workers=1, cache_bytes=0), learned(100.0))
     job = Job(task(encoded(scene(1000, 970)), 50, Lane.INTERACTIVE), Deadline.after(30))
     assert on.queue.put_when_room(job, wanted=lambda: True)  # as an image of a stream, which waits for room
@@ -170,7 +172,7 @@ def test_what_cannot_be_done_in_time_any_more_is_not_begun() -> None:
     on.workers.stop()
 
 
-def test_refusals_tell_when_there_will_be_room() -> None:
+def test_rejections_say_when_there_will_be_room() -> None:
     queue: AdmissionQueue[Piece] = AdmissionQueue(Settings(max_inflight_calls=4), learned(1.0))
     for lane in (Lane.BULK, Lane.INTERACTIVE) * 2:
         queue.put(Piece(970_000, lane))
@@ -183,7 +185,7 @@ def test_refusals_tell_when_there_will_be_room() -> None:
     assert 3.5 < max(waits) <= 4.0
 
 
-def test_nobody_waits_longer_than_said() -> None:
+def test_no_call_is_admitted_that_would_wait_longer_than_max_wait_seconds() -> None:
     queue: AdmissionQueue[Piece] = AdmissionQueue(Settings(workers=1, max_wait_seconds=2.5), learned(1.0))
     image = Piece(970_000, Lane.INTERACTIVE)
     for _ in range(3):
@@ -206,9 +208,9 @@ def test_nobody_waits_longer_than_said() -> None:
     queue.put(replace(image))
 
 
-def test_one_may_wait_however_long_it_takes() -> None:
+def test_one_image_may_always_wait() -> None:
     queue: AdmissionQueue[Piece] = AdmissionQueue(Settings(workers=2, max_wait_seconds=0), learned(1.0))
-    for taken in (0, 1, 2):  # whether the workers have come to what is theirs makes no difference
+    for taken in (0, 1, 2):  # whether the workers have taken their images makes no difference
         while queue.overloaded() is None:
             queue.put(Piece(970_000, Lane.INTERACTIVE))
         lane = queue.lanes()[Lane.INTERACTIVE]
@@ -216,48 +218,42 @@ def test_one_may_wait_however_long_it_takes() -> None:
         queue.take(Lane.INTERACTIVE)
 
 
-def test_of_a_server_whose_speed_is_not_known_nobody_knows_the_wait() -> None:
+def test_a_server_of_unknown_speed_does_not_limit_waits() -> None:
     queue: AdmissionQueue[Piece] = AdmissionQueue(Settings(max_wait_seconds=0), learned(1.0, images=7))
     for _ in range(10):
         queue.put(Piece(970_000, Lane.INTERACTIVE))
     assert queue.overloaded() is None
 
 
-def test_a_deadline_that_the_queue_will_not_meet_on_a_real_server() -> None:
-    """The work saved is counted: stages begun, and images that came to no stage."""
-    picture = encoded(scene(1400, 1000), "JPEG")
-    with running_server("--workers=1") as server:
+def test_a_real_server_knows_the_time_that_its_queue_needs(tmp_path: Path) -> None:
+    """Its engine stalls while calls come in, so the queue is as long as the test makes it."""
+    picture, length = request(encoded(scene(700, 500), "JPEG"), 50), 100
+    flags = ("--workers=1", f"--max-inflight-calls={length}", "--max-wait-seconds=3600")
+    with mortal_server(tmp_path, *flags) as mortal:
+        server = mortal.server
+        durations = []
         for _ in range(10):
-            server.stub.Segment(request(picture, 50))
-        queued = [server.stub.Segment.future(request(picture, 50)) for _ in range(40)]
-        server.wait_until(lambda: server.metric("superpixel_queue_depth") >= 30)
-        hurried = server.stub.Segment.future(request(picture, 50), timeout=0.4)
+            started = time.perf_counter()
+            server.stub.Segment(picture)
+            durations.append(time.perf_counter() - started)
+        fastest = min(durations)
+        mortal.order("stall")
+        queued = [server.stub.Segment.future(picture) for _ in range(length - 1)]
+        server.wait_until(lambda: server.metric("superpixel_queue_depth") == length - 2)
+        # A deadline that the queue will not meet: the call is rejected, and no stage begins.
+        hurried = server.stub.Segment.future(picture, timeout=length * fastest / 3)
         assert hurried.code() is grpc.StatusCode.DEADLINE_EXCEEDED
         server.wait_until(
             lambda: server.metric("superpixel_requests_rejected_total", reason="DEADLINE_UNREACHABLE") == 1
         )
-        patient = server.stub.Segment.future(request(picture, 50), timeout=600)
-        assert patient.result().label_map.count == 50
+        queued.append(server.stub.Segment.future(picture, timeout=3600))
+        server.wait_until(lambda: server.metric("superpixel_queue_depth") == length - 1)
+        # A full queue: rejections name a time to retry, in the second half of the time that the queue needs.
+        rejections = [refused(lambda: server.stub.Segment(picture)) for _ in range(10)]
+        assert {rejection.reason for rejection in rejections} == {"QUEUE_FULL"}
+        waits = [rejection.retry_seconds for rejection in rejections]
+        assert min(filter(None, waits)) > length * fastest / 10
+        assert len(set(waits)) > 1
+        mortal.release()
         assert all(call.result().label_map.count == 50 for call in queued)
-        assert begun(server, "decode") == begun(server, "encode") == 51
-
-
-def test_a_full_server_tells_the_time_its_queue_needs() -> None:
-    picture = encoded(scene(1400, 1000), "JPEG")
-    with running_server("--workers=1", "--max-inflight-calls=40") as server:
-        for _ in range(10):
-            server.stub.Segment(request(picture, 50))
-        with ThreadPoolExecutor(80) as pool:
-
-            def call() -> float:
-                try:
-                    server.stub.Segment(request(picture, 50))
-                except grpc.RpcError as error:
-                    return refusal_of(error).retry_seconds or 0.0
-                return 0.0
-
-            waits = [wait for wait in pool.map(lambda _: call(), range(80)) if wait]
-    assert waits
-    # Forty images of 1.4 megapixels take longer than the 0.2 s that an idle server would have said.
-    assert max(waits) > 0.3
-    assert len(set(waits)) > 1
+        assert server.stages_begun("decode") == server.stages_begun("encode") == 10 + length

@@ -1,4 +1,4 @@
-"""When both clients try a failed call again, how long they wait before, and how they report the last error."""
+"""When both clients retry a call, how long they wait before that, and how they report the last error."""
 
 import asyncio
 import pickle

@@ -1,4 +1,4 @@
-"""`segment_many` of both clients when a server drains, dies, rejects or falls silent: each image is answered once."""
+"""`segment_many` of both clients when servers drain, die, reject or fall silent: one answer per image."""
 
 import signal
 import threading

@@ -157,7 +157,7 @@ def test_a_stream_of_a_stopping_server_gets_its_answers_while_others_hammer() ->
     assert set(hammer.codes) <= EXPECTED, hammer.codes
 
 
-# ---- calls whose message has not arrived ---------------------------------------------------------------------
+# ---- calls whose message has not arrived -------------------------------------------------------------------
 
 
 def test_a_draining_server_rejects_calls_before_their_message_arrives(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
-"""Whose turn it is: two lanes, deadlines that cannot be met, refusals that say when to come back.
+"""The two lanes: interactive work goes before bulk work.
 
-What ran when is counted by the kernels (steps begun of each image), not by the clock.
+The order is read from the kernels' steps of each image, not from the clock.
 """
 
 import numpy as np
@@ -12,13 +12,10 @@ from superpixel_service.errors import CallCancelled
 from superpixel_service.model import Lane
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 from tests.service.bench import bench, slow_task, task
-from tests.service.harness import PATIENCE_SECONDS, RunningServer, request, running_server, wait_until
+from tests.service.harness import PATIENCE_SECONDS, request, running_server, wait_until
 from tests.service.images import encoded, raw, scene, slow_image
 
 SMALL = request(raw(scene()), 5)
-
-
-# Lanes
 
 
 def test_while_interactive_work_is_in_flight_no_step_of_bulk_work_begins() -> None:
@@ -38,12 +35,12 @@ def test_while_interactive_work_is_in_flight_no_step_of_bulk_work_begins() -> No
             assert not bulk.future.done()
         answer = bulk.future.result(PATIENCE_SECONDS)
     assert [before for before, _ in steps] == [after for _, after in steps]
-    assert len({before for before, _ in steps}) == 4  # it went on in between
+    assert len({before for before, _ in steps}) == 4  # it advanced in between
     assert codec.decode(answer.label_map.data).count == count
     assert answer.stages.queue > 0
 
 
-def test_held_bulk_work_gives_the_same_answer_and_its_waiting_is_told_as_such() -> None:
+def test_paused_bulk_work_gives_the_same_answer_and_counts_its_wait_as_queue_time() -> None:
     source = encoded(scene(500, 400))
     with bench(bulk_patience_seconds=3600, workers=2) as on:
         alone = on.put(task(source, 60, Lane.BULK)).future.result(PATIENCE_SECONDS)
@@ -52,13 +49,13 @@ def test_held_bulk_work_gives_the_same_answer_and_its_waiting_is_told_as_such() 
         wait_until(lambda: blocking.token.steps > 10)
         assert bulk.token.steps == 0  # it is not begun
         blocking.token.cancel()
-        held = bulk.future.result(PATIENCE_SECONDS)
-    assert held.label_map.data == alone.label_map.data
-    assert held.stages.queue > held.stages.segment
+        paused = bulk.future.result(PATIENCE_SECONDS)
+    assert paused.label_map.data == alone.label_map.data
+    assert paused.stages.queue > paused.stages.segment
 
 
-def test_bulk_work_is_not_held_up_for_ever() -> None:
-    """It goes on step by step while interactive work never pauses, and new bulk work is begun."""
+def test_bulk_work_goes_on_after_its_patience() -> None:
+    """It advances step by step beside interactive work without pause, and new bulk work begins."""
     with bench(bulk_patience_seconds=0.02) as on:
         bulk = on.put(slow_task(Lane.BULK))
         wait_until(lambda: bulk.token.steps >= 3)
@@ -72,7 +69,7 @@ def test_bulk_work_is_not_held_up_for_ever() -> None:
         assert not blocking.future.done()
 
 
-def test_held_bulk_work_that_is_given_up_begins_no_further_step() -> None:
+def test_cancelled_bulk_work_begins_no_further_step_while_paused() -> None:
     with bench(bulk_patience_seconds=3600) as on:
         bulk = on.put(slow_task(Lane.BULK))
         wait_until(lambda: bulk.token.steps >= 5)
@@ -86,7 +83,7 @@ def test_held_bulk_work_that_is_given_up_begins_no_further_step() -> None:
         assert not blocking.future.done()
 
 
-def test_a_running_job_that_is_given_up_begins_no_further_step() -> None:
+def test_a_cancelled_job_begins_no_further_step() -> None:
     with bench() as on:
         whole = on.put(slow_task(Lane.INTERACTIVE))
         whole.future.result(PATIENCE_SECONDS)
@@ -99,33 +96,29 @@ def test_a_running_job_that_is_given_up_begins_no_further_step() -> None:
         assert job.token.steps == begun < whole.token.steps
 
 
-def test_people_overtake_a_bulk_stream() -> None:
-    """On a real server: bulk images run and wait; calls go first."""
+def test_interactive_calls_overtake_a_bulk_stream() -> None:
+    """On a real server with bulk images running and waiting."""
     file, count = slow_image()
     slow = pb.SegmentStreamRequest(request=request(file, count))
     flags = ("--workers=1", "--refinement-max-pixels=2000000", "--bulk-patience-seconds=3600")
     with running_server(*flags) as server:
-        stream = server.stub.SegmentStream(iter([slow, slow]))
-        server.wait_until(lambda: begun(server, "segment", "bulk") == 1)
+        stream = server.stub.SegmentStream(iter([slow, pb.SegmentStreamRequest(request=SMALL)]))
+        server.wait_until(lambda: server.stages_begun("segment", lane="bulk") == 1)
         blocking = server.stub.Segment.future(request(file, count))
         server.wait_until(lambda: server.metric("superpixel_bulk_held") == 1)
-        assert begun(server, "decode", "bulk") == 1
+        assert server.stages_begun("decode", lane="bulk") == 1
         assert not blocking.done()
         blocking.cancel()
         assert server.stub.Segment(SMALL).label_map.count == 5
-        assert [answer.response.label_map.count for answer in stream] == [count, count]
+        assert [answer.response.label_map.count for answer in stream] == [count, 5]
         assert server.metric("superpixel_bulk_held") == 0
-
-
-def begun(server: RunningServer, stage: str, lane: str = "interactive") -> float:
-    return server.metric("superpixel_stages_begun_total", stage=stage, lane=lane)
 
 
 # Threads
 
 
 def test_threads_of_an_image() -> None:
-    """All for one that is alone; one each where many are at work, and for the smallest."""
+    """All for an image that is alone; one each if many run, and for the smallest."""
     used: list[int] = []
     whole = kernels.segment
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -20,9 +21,10 @@ from superpixel_service.transport.call import Call, ImageEvent
 from superpixel_service.transport.streams import Streams
 from superpixel_service.work.deadline import Deadline
 from superpixel_service.work.warmup import sample_task
-from tests.service.harness import RunningServer, refusal_of, request, running_server
+from tests.service.harness import RunningServer, refusal_of, request
 from tests.service.images import encoded, raw, scene
-from tests.service.streams import METHOD, handled, named, open_stream, reason_of, slow_request
+from tests.service.mortal import mortal_server
+from tests.service.streams import METHOD, handled, named, open_stream, reason_of
 from tests.service.test_refusals import INVALID
 
 # Answers
@@ -63,7 +65,7 @@ def test_every_option_of_segment_is_served_in_a_stream(server: RunningServer) ->
     assert answer.response == alone
 
 
-def test_names_are_the_callers_own_business(server: RunningServer) -> None:
+def test_names_of_images_may_be_any_text_and_need_not_differ(server: RunningServer) -> None:
     names = ["", "twice", "twice", "", "Zürich/文 7\n", "x" * 256]
     answers = server.stub.SegmentStream(named(name) for name in names)
     assert Counter(answer.request_id for answer in answers) == Counter(names)
@@ -86,14 +88,17 @@ def test_an_answer_comes_while_the_stream_is_open(server: RunningServer) -> None
         assert stream.code() is grpc.StatusCode.OK
 
 
-def test_answers_come_as_they_finish() -> None:
-    with running_server("--workers=2", "--refinement-max-pixels=2000000") as server:
-        messages = [named("slow", slow_request()), named("fast"), named("fast")]
-        answers = [answer.request_id for answer in server.stub.SegmentStream(iter(messages))]
-    assert answers == ["fast", "fast", "slow"]
+def test_answers_come_as_they_finish(tmp_path: Path) -> None:
+    with mortal_server(tmp_path, "--workers=2", order="stall_large") as mortal:
+        messages = [named("large", request(raw(scene(300, 200)), 5)), named("fast"), named("fast")]
+        stream = mortal.server.stub.SegmentStream(iter(messages))
+        answers = [next(stream).request_id, next(stream).request_id]
+        mortal.release()
+        answers += [answer.request_id for answer in stream]
+    assert answers == ["fast", "fast", "large"]
 
 
-def test_an_empty_stream_ends_well(server: RunningServer) -> None:
+def test_an_empty_stream_ends_as_ok(server: RunningServer) -> None:
     stream = server.stub.SegmentStream(iter([]), metadata=[("x-request-id", "empty-1")])
     assert list(stream) == []
     assert stream.code() is grpc.StatusCode.OK
@@ -148,14 +153,14 @@ def answers_in_process(accept: Callable[[], Task], engine: Any = None) -> list[I
 @pytest.mark.parametrize(
     ("fault", "reason"), [(RuntimeError("the secret"), "INTERNAL_ERROR"), (MemoryError(), "OUT_OF_MEMORY")]
 )
-@pytest.mark.parametrize("place", ["door", "worker"])
+@pytest.mark.parametrize("place", ["gate", "worker"])
 def test_a_bug_costs_one_image(fault: Exception, reason: str, place: str) -> None:
     class FaultyEngine:
         def admit(self, job: Any) -> None:
             job.future.set_exception(fault)
 
     def accept() -> Task:
-        if place == "door":
+        if place == "gate":
             raise fault
         return sample_task(Settings())
 
@@ -170,7 +175,7 @@ def test_a_bug_costs_one_image(fault: Exception, reason: str, place: str) -> Non
         ] * 2
 
 
-# What the people who run the server see
+# Metrics and log
 
 
 def test_the_image_is_the_unit_of_stages_and_the_stream_that_of_calls(server: RunningServer) -> None:

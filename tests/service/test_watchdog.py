@@ -108,7 +108,8 @@ def test_a_worker_that_hangs_is_found_while_another_works(tmp_path: Path) -> Non
 
 
 def test_all_watchers_of_health_learn_of_a_dead_engine_before_the_server_ends(tmp_path: Path) -> None:
-    with mortal_server(tmp_path, "--workers=1") as mortal:
+    constants = {**LOOKS_OFTEN, "operations.watchdog._IDLE_SECONDS": 1.0}
+    with mortal_server(tmp_path, "--workers=1", constants=constants) as mortal:
         seen = watched_health(mortal.server, watchers=30)
         mortal.order("lose_the_device")
         refused(lambda: mortal.server.stub.Segment(SMALL))
