@@ -13,7 +13,7 @@ COMMAND = (sys.executable, "-m", "superpixel_service")
 
 
 def superpixel(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run it to its end."""
+    """Run it until it ends."""
     return subprocess.run(
         [*COMMAND, *map(str, arguments)],
         capture_output=True,
@@ -27,18 +27,21 @@ def superpixel(*arguments: object, **environment: str) -> subprocess.CompletedPr
 
 def called(capsys: pytest.CaptureFixture[str], *arguments: object) -> subprocess.CompletedProcess[str]:
     """Run it in this process, which is quicker; for commands that leave the process as it was."""
-    status = cli.main([*map(str, arguments)])
-    said = capsys.readouterr()
-    return subprocess.CompletedProcess(arguments, status, said.out, said.err)
+    try:
+        status = cli.main([*map(str, arguments)])
+    except SystemExit as exit_of_argparse:
+        status = exit_of_argparse.code
+    printed = capsys.readouterr()
+    return subprocess.CompletedProcess(arguments, status, printed.out, printed.err)
 
 
 def started(*arguments: object, **options: Any) -> subprocess.Popen[str]:
-    """Start it."""
+    """Start it and return at once."""
     return subprocess.Popen([*COMMAND, *map(str, arguments)], text=True, **options)
 
 
 def messages(run: subprocess.CompletedProcess[str]) -> list[str]:
-    """The lines on standard error, each of which must be a message to a person."""
+    """The lines on standard error; each must be a message of the command."""
     lines = run.stderr.splitlines()
     assert all(line.startswith("superpixel: ") for line in lines), run.stderr
     return [line.removeprefix("superpixel: ") for line in lines]

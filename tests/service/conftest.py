@@ -1,8 +1,12 @@
+import resource
 from collections.abc import Iterator
 
 import pytest
 
-from tests.service.harness import RunningServer, running_server
+from tests.service.fuzz_service import MEMORY_LIMIT_BYTES
+from tests.service.harness import RunningServer, request, running_server
+from tests.service.images import encoded, scene
+from tests.service.scripted import Caller
 
 SMALL_LIMITS = (
     "--max-image-bytes=3000000",
@@ -13,6 +17,21 @@ SMALL_LIMITS = (
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[RunningServer]:
-    """One server for all tests that leave it as it was."""
+    """One server for all tests that leave no trace in it."""
     with running_server(*SMALL_LIMITS) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def confined() -> Iterator[RunningServer]:
+    """One server under a limit of memory, for all tests that send harmful input."""
+    with running_server("--max-image-bytes=3000000", "--max-image-pixels=4000000") as running:
+        resource.prlimit(running.process.pid, resource.RLIMIT_AS, (MEMORY_LIMIT_BYTES, MEMORY_LIMIT_BYTES))
+        running.stub.Segment(request(encoded(scene(2000, 2000), "JPEG"), 5))  # peak of a sound image
+        yield running
+
+
+@pytest.fixture(params=["sync", "async"])
+def caller(request: pytest.FixtureRequest) -> Caller:
+    """Each of the two clients."""
+    return Caller(request.param)

@@ -25,8 +25,23 @@ from prometheus_client.parser import text_string_to_metric_families
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2_grpc as pb_grpc
 
-PATIENCE_SECONDS = 30.0
+MEBIBYTE = 1 << 20
+PATIENCE_SECONDS = 60.0
+"""Longest wait for an event. No test depends on it: it only ends tests that would wait for ever."""
+
 CHANNEL_OPTIONS = (("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1))
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Poll a condition that no event announces.
+
+    Raises:
+        AssertionError: it does not hold after `PATIENCE_SECONDS`.
+    """
+    end = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < end, "the condition was never met"
+        time.sleep(0.005)
 
 
 @dataclass
@@ -56,11 +71,11 @@ class RunningServer:
             self.changed.notify_all()
 
     def join_reader(self) -> None:
-        """Until the last line of an ended server is read."""
+        """Wait until the last line of an ended server is read."""
         self._reader.join(PATIENCE_SECONDS)
 
     def wait_for_line(self, event: str, **fields: object) -> dict[str, Any]:
-        """The first log line of that event with those fields, once it is there."""
+        """Wait for the first log line of `event` with these fields, and return it."""
 
         def found() -> dict[str, Any] | None:
             wanted = {"event": event, **fields}
@@ -95,14 +110,11 @@ class RunningServer:
         )
 
     def wait_until(self, condition: Callable[[], bool]) -> None:
-        """Poll what only the server knows."""
-        end = time.monotonic() + PATIENCE_SECONDS
-        while not condition():
-            assert time.monotonic() < end, "the server never came to that"
-            time.sleep(0.005)
+        """As the function of that name."""
+        wait_until(condition)
 
     def wait_until_working(self, *, waiting: int = 0) -> None:
-        """Until a call is being worked on and so many others wait."""
+        """Wait until one call is being worked on and `waiting` others are queued."""
         self.wait_until(
             lambda: (
                 self.metric("superpixel_inflight_bytes") > 0
@@ -116,13 +128,41 @@ class RunningServer:
     def exit_code(self, timeout: float = PATIENCE_SECONDS) -> int:
         return self.process.wait(timeout)
 
+    def cpu_seconds(self) -> float:
+        """Processor time of the process so far. Other programs on the machine hardly change it."""
+        times = psutil.Process(self.process.pid).cpu_times()
+        return float(times.user + times.system)
+
+    def stages_begun(self, stage: str, **labels: str) -> float:
+        """Number of images for which this stage has begun."""
+        return self.metric("superpixel_stages_begun_total", stage=stage, **labels)
+
     def resident_bytes(self) -> int:
         return int(psutil.Process(self.process.pid).memory_info().rss)
 
     def peak_resident_bytes(self) -> int:
-        """The most memory the process ever held, by the kernel's own book."""
+        """Peak memory of the process, as the kernel reports it."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return int(re.search(r"VmHWM:\s*(\d+) kB", status)[1]) * 1024
+
+
+def program_with(
+    constants: Mapping[str, object], module: str = "superpixel_service.__main__"
+) -> tuple[str, ...]:
+    """The program `module` with other values of some constants of the service.
+
+    Args:
+        constants: values by "module.NAME", the module named below `superpixel_service`, as in
+            {"transport.gate.PATIENCE_SECONDS": 6.0}.
+        module: the program.
+    """
+    lines = ["import importlib, runpy"]
+    for path, value in constants.items():
+        name, _, constant = path.rpartition(".")
+        lines.append(f"module = importlib.import_module('superpixel_service.{name}')")
+        # A name that is not there would leave the constant as it is, and the test without its subject.
+        lines.append(f"assert hasattr(module, {constant!r}); module.{constant} = {value!r}")
+    return ("-c", "\n".join([*lines, f"runpy.run_module({module!r}, run_name='__main__', alter_sys=True)"]))
 
 
 @contextmanager
@@ -132,9 +172,14 @@ def running_server(
     program: Sequence[str] = ("-m", "superpixel_service"),
     reader: type[RunningServer] = RunningServer,
 ) -> Iterator[RunningServer]:
-    """Start `superpixel serve` on free ports, without a cache; end it, by force if it is still there."""
+    """Start `superpixel serve` on free ports, without a cache. At the end kill it if it still runs.
+
+    Args:
+        program: arguments of the interpreter, before `serve`; see `program_with`.
+        reader: reads the server's log.
+    """
     ports = [f"--{name}=127.0.0.1:0" for name in ("listen", "health-listen", "metrics-listen")]
-    # Most tests look at work being done, and send one image again and again.
+    # Most tests need the work done, although they send the same image again and again.
     usual = ["--log-format=json", "--cache-bytes=0"]
     process = subprocess.Popen(
         [sys.executable, *program, "serve", *ports, *usual, *flags],
@@ -155,7 +200,7 @@ def running_server(
 
 @dataclass(frozen=True)
 class Refusal:
-    """What a client sees of an error."""
+    """A rejection as a client sees it."""
 
     code: grpc.StatusCode
     text: str
@@ -192,7 +237,7 @@ def refusal_of(error: grpc.RpcError) -> Refusal:
 
 
 def refused(call: Callable[[], object]) -> Refusal:
-    """Make the call, which must fail, and read why."""
+    """Make the call, which must fail, and return its rejection."""
     try:
         call()
     except grpc.RpcError as error:

@@ -1,6 +1,6 @@
-"""`superpixel serve`, and on command a fault that no test can bring about from outside the process.
+"""`superpixel serve`, with faults on command that no test can cause from outside the process.
 
-The commands are read from the file that MORTAL_ORDERS names, once it is there.
+The command is read from the file that the environment variable MORTAL_ORDERS names, once that file exists.
 """
 
 import ctypes
@@ -16,7 +16,7 @@ from superpixel_service.cli import main
 
 
 def end_a_worker() -> None:
-    """End the thread that does interactive work, as an interpreter that runs out of memory can."""
+    """End the thread that does interactive work, as lack of memory can."""
     worker = next(thread for thread in threading.enumerate() if thread.name == "engine-0")
     ctypes.pythonapi.PyThreadState_SetAsyncExc(
         ctypes.c_ulong(worker.ident or 0), ctypes.py_object(SystemExit)
@@ -24,7 +24,7 @@ def end_a_worker() -> None:
 
 
 def lose_the_device() -> None:
-    """From now on every image is a failure of the kernels, as after the loss of a device."""
+    """From now on the kernels fail with every image, as after the loss of a device."""
 
     def fail(*_: object, **__: object) -> NoReturn:
         raise RuntimeError("the device is lost, says a library")
@@ -33,19 +33,23 @@ def lose_the_device() -> None:
 
 
 def fail_now_and_then() -> None:
-    """From now on large images are a failure of the kernels, as a bug would make them."""
-    whole = kernels.segment
+    """From now on the kernels fail with large images, as a bug would make them.
+
+    A small image, such as the watchdog's, creates a file whose name ends with `.worked`.
+    """
+    whole, file = kernels.segment, Path(os.environ["MORTAL_ORDERS"])
 
     def fail(image: object, *arguments: object, **named: object) -> kernels.Hierarchy:
         if image.shape[0] > 64:  # type: ignore[attr-defined]
             raise RuntimeError("a bug")
+        file.with_suffix(".worked").touch()
         return whole(image, *arguments, **named)  # type: ignore[arg-type]
 
     kernels.segment = fail  # type: ignore[assignment]
 
 
 def hang_on_large() -> None:
-    """From now on the kernels never come back from a large image, and do the small ones."""
+    """From now on the kernels never return from a large image; small ones work."""
     whole = kernels.segment
 
     def segment(image: object, *arguments: object, **named: object) -> kernels.Hierarchy:
@@ -57,7 +61,7 @@ def hang_on_large() -> None:
 
 
 def hang() -> None:
-    """From now on the kernels never come back, as where a driver hangs."""
+    """From now on the kernels never return, as if a driver hangs."""
 
     def never(*_: object, **__: object) -> NoReturn:
         while True:
@@ -66,26 +70,32 @@ def hang() -> None:
     kernels.segment = never
 
 
-def hold_until_told() -> None:
-    """From now on every image waits for a file whose name ends with `.go`."""
+def stall(least_rows: int = 1) -> None:
+    """From now on every image with `least_rows` waits for a file whose name ends with `.go`."""
     whole, file = kernels.segment, Path(os.environ["MORTAL_ORDERS"])
 
-    def segment(*arguments: object, **named: object) -> kernels.Hierarchy:
-        file.with_suffix(".held").touch()
-        while not file.with_suffix(".go").exists():
-            time.sleep(0.01)
-        return whole(*arguments, **named)  # type: ignore[arg-type]
+    def segment(image: object, *arguments: object, **named: object) -> kernels.Hierarchy:
+        if image.shape[0] >= least_rows:  # type: ignore[attr-defined]
+            file.with_suffix(".stalled").touch()
+            while not file.with_suffix(".go").exists():
+                time.sleep(0.01)
+        return whole(image, *arguments, **named)  # type: ignore[arg-type]
 
     kernels.segment = segment  # type: ignore[assignment]
 
 
+def stall_large() -> None:
+    """As `stall`, for large images only."""
+    stall(least_rows=200)
+
+
 def leak() -> None:
-    """From now on something of every image stays for ever."""
+    """From now on every image leaks four megabytes."""
     whole = kernels.segment
     kept: list[bytes] = []
 
     def keep(*arguments: object, **named: object) -> kernels.Hierarchy:
-        kept.append(os.urandom(1_000_000))
+        kept.append(os.urandom(4_000_000))
         return whole(*arguments, **named)  # type: ignore[arg-type]
 
     kernels.segment = keep  # type: ignore[assignment]
@@ -99,7 +109,8 @@ ORDERS = {
         fail_now_and_then,
         hang,
         hang_on_large,
-        hold_until_told,
+        stall,
+        stall_large,
         leak,
     )
 }
@@ -114,6 +125,6 @@ def obey(file: Path) -> None:
 
 from_the_file = threading.Thread(target=obey, args=(Path(os.environ["MORTAL_ORDERS"]),), daemon=True)
 from_the_file.start()
-if Path(os.environ["MORTAL_ORDERS"]).exists():  # given before the server was
+if Path(os.environ["MORTAL_ORDERS"]).exists():  # given before the start
     from_the_file.join()
 sys.exit(main())

@@ -1,9 +1,9 @@
-"""Three times as many calls as a server can do: `python -m tests.service.overload --seconds 60`.
+"""Three times as many calls as a server can answer: `python -m tests.service.overload --seconds 60`.
 
-First callers who wait for their answers keep it busy: that is its capacity. Then calls come by the clock,
-whatever becomes of those before them: at 80 % of capacity, and at three times. Then capacity again, as a
-machine that others use too is not the same for long. The server has one core and this process another. All
-images differ, and there is no cache.
+First, callers that wait for their answers keep the server busy: this measures its capacity. Then calls arrive
+by the clock, whether or not earlier ones are answered: at 80 % of capacity, and at three times. Then
+capacity again, because other programs may slow the machine. The server has one core and this process another.
+All images differ, and there is no cache.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from tests.service.harness import PATIENCE_SECONDS, RunningServer, request, runn
 from tests.service.images import encoded, scene
 
 FLAGS = ("--workers=1", "--threads-per-image=1", "--max-wait-seconds=0.01")
-"""How long an admitted call waits is the operator's choice: here about the time of one image."""
+"""The operator chooses how long an admitted call may wait: here about the time of one image."""
 
 SIZE = (481, 321)
 IMAGES = 120
@@ -36,23 +36,25 @@ CHANNELS = 4
 PROBE_SECONDS = 0.05
 
 DEADLINE_SECONDS = 1.0
-"""What the callers of the long form wait for: an answer that comes later is none."""
+"""Deadline of the long form's calls: a later answer counts as none."""
 
 
 @dataclass
 class Load:
-    """What came of calls at some rate.
+    """The outcome of calls at some rate.
 
     Attributes:
+        cpu_seconds: processor time of the server meanwhile.
         codes: how many calls ended with each code and reason.
-        without_hint: refusals that do not say when to come back, in both ways.
-        admitted, refused: seconds of calls that were answered, and of those that were not.
-        late: seconds that calls were sent after they were due: the generator's own fault.
-        health: of the probes meanwhile, what each said and the seconds it took.
-        memory: bytes of the server, meanwhile.
+        without_hint: number of rejections without a time to retry, in either of its two forms.
+        admitted, refused: seconds of calls that were answered, and of calls that were not.
+        late: seconds that calls were sent after they were due; the generator causes these.
+        health: status and seconds of each probe meanwhile.
+        memory: bytes of the server meanwhile.
     """
 
     seconds: float
+    cpu_seconds: float = 0.0
     codes: Counter[tuple[str, str]] = field(default_factory=Counter)
     without_hint: int = 0
     admitted: list[float] = field(default_factory=list)
@@ -63,8 +65,13 @@ class Load:
 
     @property
     def goodput(self) -> float:
-        """Answers a second."""
+        """Answers per second."""
         return len(self.admitted) / self.seconds
+
+    @property
+    def per_cpu_second(self) -> float:
+        """Answers per second of the server's processor time."""
+        return len(self.admitted) / self.cpu_seconds
 
     def report(self, name: str) -> str:
         """For people."""
@@ -93,9 +100,9 @@ class Generator:
         self._lock = threading.Lock()
 
     def capacity(self, seconds: float) -> float:
-        """Images a second for two callers, each of whom waits for an answer before the next call.
+        """Images per second for two callers that each wait for an answer before the next call.
 
-        So one image always waits when another is done, and none is refused.
+        So one image always waits when another is done, and none is rejected.
         """
         end = time.monotonic() + seconds
         done: list[int] = []
@@ -117,13 +124,15 @@ class Generator:
         return sum(done) / seconds
 
     def offer(self, rate: float, seconds: float, timeout: float = PATIENCE_SECONDS) -> Load:
-        """Calls by the clock, so many a second, for callers who wait for `timeout` seconds."""
+        """Make `rate` calls per second by the clock, each with `timeout` seconds."""
         load = Load(seconds)
+        cpu_before = self._server.cpu_seconds()
         due = [Arrival(number / rate, SIZE) for number in range(int(rate * seconds))]
         with self._watching(load), senders(self._server.listen, deadline=timeout) as ways:
             outcome = open_loop(due, seconds, lambda _: next(self._messages), ways)
+        load.cpu_seconds = self._server.cpu_seconds() - cpu_before
         load.codes = outcome.codes
-        # Who has waited in vain needs no hint; anything else that this server did not word lacks it.
+        # A call whose time is over needs no hint; every other rejection does.
         refusals = [call for call in outcome.calls if (call.code, call.reason) != ("DEADLINE_EXCEEDED", "")]
         load.without_hint = sum(call.code != "OK" and not call.hinted for call in refusals)
         load.admitted = [call.seconds for call in outcome.answered]
@@ -136,9 +145,7 @@ class Generator:
         stop = threading.Event()
 
         def watch() -> None:
-            with grpc.insecure_channel(
-                self._server.health
-            ) as channel:  # one: who probes is not to be the load
+            with grpc.insecure_channel(self._server.health) as channel:  # one: probes must not add load
                 stub = health_pb2_grpc.HealthStub(channel)
                 while not stop.wait(PROBE_SECONDS):
                     start = time.monotonic()
@@ -158,7 +165,7 @@ class Generator:
 
 @contextmanager
 def apart() -> Iterator[RunningServer]:
-    """A server on one core; this process, from then on, on the others, where there are any."""
+    """A server on one core; this process, from then on, on the others, if there are any."""
     cores = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, cores[:1])
     try:
@@ -170,7 +177,7 @@ def apart() -> Iterator[RunningServer]:
 
 
 def main() -> int:
-    """Run, print, and fail where a goal is missed."""
+    """Run, print, and fail if a goal is missed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=60.0)
     seconds = parser.parse_args().seconds
@@ -192,10 +199,10 @@ def main() -> int:
     for name, value, limit in (
         ("goodput below capacity, share", 1 - much.goodput / peak, 0.1),
         ("p99 of admitted calls, times that at 80 %", p99_ms(much.admitted) / p99_ms(some.admitted), 2.0),
-        ("p99 of refusals, ms", p99_ms(much.refused), 50.0),
+        ("p99 of rejections, ms", p99_ms(much.refused), 50.0),
         ("slowest health probe, ms", 1e3 * slowest, 100.0),
         ("probes that did not say SERVING", sum(said != "SERVING" for said, _ in much.health), 0),
-        ("refusals without a hint when to come back", much.without_hint, 0),
+        ("rejections without a time to retry", much.without_hint, 0),
         ("memory grown meanwhile, MB", grown / 1e6, 20.0),
     ):
         missed += value > limit

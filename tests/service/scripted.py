@@ -28,7 +28,8 @@ QUICK = RetryPolicy(first_backoff_seconds=0.02)
 Outcome = Segmentation | SegmentError
 UnaryScript = Callable[[grpc.ServicerContext], None]
 """One Segment call: refuses through the context, or returns for the call to be answered."""
-StreamScript = Callable[["ScriptedStream"], Iterator[pb.SegmentStreamResponse]]
+Answers = Iterator[pb.SegmentStreamResponse]
+StreamScript = Callable[["ScriptedStream"], Answers]
 """One SegmentStream call."""
 
 
@@ -217,3 +218,17 @@ class Caller:
         else:
             asyncio.run(asynchronous())
         return got
+
+
+def images(count: int) -> list[tuple[int, Pixels]]:
+    return [(number, image(number)) for number in range(count)]
+
+
+def assert_answered(outcomes: Iterable[tuple[int, Outcome]], numbers: Iterable[int]) -> None:
+    """Each of those images has its own answer, once; nothing else has any."""
+    by_number = sorted(outcomes, key=lambda pair: pair[0])
+    assert [number for number, _ in by_number] == sorted(numbers)
+    for number, outcome in by_number:
+        assert isinstance(outcome, Segmentation), outcome
+        assert outcome.labels.shape == (15, 20 + number)
+        assert outcome.count == COUNT

@@ -1,9 +1,9 @@
-"""Mixed callers for as long as one likes: `python -m tests.service.soak --seconds 1200`.
+"""Mixed callers for a given time: `python -m tests.service.soak --seconds 1200`.
 
-Eight of them, each with a random mix of good images of many sizes, streams, bad images, calls that are
-cancelled, calls in a hurry, and connections that are dropped in mid-call. In the end every code was one that
-the call had to expect, memory no longer grows, and nothing is left in the server: no thread, no file and
-no room taken.
+Eight callers, each with a random mix of good images of many sizes, streams, bad images, cancelled calls,
+calls with short deadlines, and connections that are dropped during a call. At the end every call has ended
+with a code that its kind allows, memory no longer grows, and nothing is left in the server: no thread, no
+file and no room in the queue.
 """
 
 import argparse
@@ -41,14 +41,14 @@ this is less than a kilobyte an image."""
 
 @dataclass
 class Outcome:
-    """What came of a run.
+    """The outcome of a run.
 
     Attributes:
         codes: how many calls of each kind ended with each code.
         unexpected: calls that ended with a code that their kind excludes.
-        seconds: what good single calls took.
+        seconds: durations of good single calls.
         growth_bytes: of the server's memory over the last two thirds, by the line of least squares.
-        left: what the server has more of, at rest, than before: threads, files, room taken.
+        left: what the server has more of afterwards than before: threads, files, room taken.
     """
 
     codes: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -102,7 +102,7 @@ class Pictures:
 
 
 class Caller:
-    """One of those who call at the same time."""
+    """One of the callers."""
 
     def __init__(
         self, server: RunningServer, pictures: Pictures, seed: int, outcome: Outcome, lock: threading.Lock
@@ -123,14 +123,17 @@ class Caller:
         )
         self._stub = pb_grpc.SuperpixelServiceStub(self._channel)
 
-    def call_until(self, end: float) -> None:
+    def call_until(self, end: float, most: int | None) -> None:
+        """Call without pause until the monotonic clock reads `end`, at most `most` times (None: no limit)."""
         kinds = (
             [self.good] * 11
             + [self.bad, self.cancelled, self.hurried] * 2
             + [self.stream, self.bulk, self.abandoned]
         )
-        while time.monotonic() < end:
+        made = 0
+        while time.monotonic() < end and made != most:
             self._random.choice(kinds)()
+            made += 1
         self._channel.close()
 
     def _ended(self, kind: str, call: grpc.Future, *expected: grpc.StatusCode) -> None:
@@ -200,7 +203,7 @@ class Caller:
 
 
 def holdings(server: RunningServer) -> dict[str, float]:
-    """What the server has that must not grow."""
+    """Resources of the server that must not grow."""
     process = psutil.Process(server.process.pid)
     return {
         "files": process.num_fds(),
@@ -209,24 +212,25 @@ def holdings(server: RunningServer) -> dict[str, float]:
         "waiting": server.metric("superpixel_queue_depth"),
         "streams": server.metric("superpixel_streams"),
         "images of streams": server.metric("superpixel_stream_images"),
-        "held": server.metric("superpixel_bulk_held"),
+        "paused": server.metric("superpixel_bulk_held"),
     }
 
 
-def run(server: RunningServer, seconds: float) -> Outcome:
-    """Let them call for so long."""
+def run(server: RunningServer, seconds: float = 600.0, calls: int | None = None) -> Outcome:
+    """Let the callers call for `seconds`, or until each has made `calls` calls."""
     outcome, lock, pictures = Outcome(), threading.Lock(), Pictures()
-    server.stub.Segment(pictures.good[0])
+    for good in pictures.good:  # the server's memory has then seen every size
+        server.stub.Segment(good)
     before = holdings(server)
     end = time.monotonic() + seconds
     callers = [Caller(server, pictures, seed, outcome, lock) for seed in range(CALLERS)]
-    threads = [threading.Thread(target=caller.call_until, args=(end,)) for caller in callers]
+    threads = [threading.Thread(target=caller.call_until, args=(end, calls)) for caller in callers]
     for thread in threads:
         thread.start()
     samples: list[tuple[float, int]] = []
     while any(thread.is_alive() for thread in threads):
         samples.append((time.monotonic(), server.resident_bytes()))
-        time.sleep(max(0.1, seconds / 300))
+        time.sleep(0.05 if calls else max(0.1, seconds / 300))
     server.wait_until(lambda: not any(_more(before, holdings(server)).values()))
     outcome.left = {name: more for name, more in _more(before, holdings(server)).items() if more}
     times, sizes = np.array(samples[len(samples) // 3 :], dtype=float).T
@@ -236,15 +240,14 @@ def run(server: RunningServer, seconds: float) -> Outcome:
 
 
 def _more(before: dict[str, float], now: dict[str, float]) -> dict[str, float]:
-    # Threads for calls are made as they are needed, and kept: at most five a caller at a time (a call, the
-    # reader of a stream, a call that was left and has not noticed, and who watches health over the connection
-    # and over the one before). What leaks them has hundreds.
+    # Threads for calls are created on demand and kept: at most five per caller (a call, the reader of a
+    # stream, an abandoned call, watches of health over this connection and the last). A leak has hundreds.
     allowed = {"threads": 5 * CALLERS}
     return {name: max(0.0, value - before[name] - allowed.get(name, 0)) for name, value in now.items()}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run, print, and fail where something was not as it must be."""
+    """Run, print, and fail if something is wrong."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=1200.0)
     seconds = parser.parse_args(arguments).seconds

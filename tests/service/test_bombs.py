@@ -6,10 +6,8 @@ import time
 import grpc
 import pytest
 
-from tests.service.harness import RunningServer, refused, request
+from tests.service.harness import MEBIBYTE, RunningServer, refused, request
 from tests.service.images import encoded, png_bomb, scene
-
-MEBIBYTE = 1 << 20
 
 
 def jpeg_bomb() -> bytes:

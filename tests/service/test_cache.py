@@ -33,8 +33,8 @@ def call(server: RunningServer, message: pb.SegmentRequest) -> tuple[pb.SegmentR
     return response, dict(done.trailing_metadata())["x-superpixel-cache"]
 
 
-def begun(server: RunningServer, stage: str = "decode") -> float:
-    return server.metric("superpixel_stages_begun_total", stage=stage)
+def begun(server: RunningServer) -> float:
+    return server.stages_begun("decode")
 
 
 def counted(server: RunningServer, result: str) -> float:

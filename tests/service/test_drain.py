@@ -1,25 +1,24 @@
-"""A server that stops while many call on: nobody's call is cancelled, and no answer is lost."""
+"""A server that stops under load: no call is cancelled, and no answer is lost."""
 
 import signal
-import socket
 import threading
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Self
 
 import grpc
-import h2.config
-import h2.connection
 import pytest
 from grpc_status import rpc_status
 
-from superpixel_service.contract import SERVICE
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2_grpc as pb_grpc
 from tests.service.harness import PATIENCE_SECONDS, RunningServer, refusal_of, request, running_server
+from tests.service.http2 import MessagelessCaller
 from tests.service.images import encoded, scene, slow_image
+from tests.service.mortal import mortal_server
 
 PNG = encoded(scene())
 LARGE = encoded(scene(900, 700), compress_level=1)
@@ -28,10 +27,10 @@ OWN = ("grpc.use_local_subchannel_pool", 1)
 
 
 class Hammer:
-    """Callers that call on, whatever they are told, until there is no server any more.
+    """Callers that call without pause, whatever they get, until the server is gone.
 
     Attributes:
-        codes: how many calls ended with each code and reason; the reason is empty where gRPC itself ended it.
+        codes: how many calls ended with each code and reason; the reason is empty if gRPC itself ended it.
         answered: the request ids of calls that got their label map.
     """
 
@@ -62,7 +61,7 @@ class Hammer:
     def _call(self, caller: int, standing: bool) -> None:
         channel = self._server.open_channel(OWN)
         number = 0
-        # Some go on for a little when the process is gone: they find no server.
+        # Some make a few more calls when the process is gone: they find no server.
         while self._server.process.poll() is None or number % 5:
             number += 1
             if not standing:
@@ -95,7 +94,7 @@ EXPECTED = {
 
 
 def answered_by(server: RunningServer) -> set[str]:
-    """The calls of the hammer that the server, which has ended, says it has answered."""
+    """The hammer's calls that an ended server has logged as answered."""
     server.join_reader()
     return {
         line["request_id"]
@@ -104,8 +103,8 @@ def answered_by(server: RunningServer) -> set[str]:
     }
 
 
-@pytest.mark.parametrize("round_", range(3))
-def test_whoever_calls_a_stopping_server_is_answered_or_told_to_go_elsewhere(round_: int) -> None:
+@pytest.mark.parametrize("round_", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in range(1, 10))])
+def test_calls_of_a_stopping_server_are_answered_or_sent_elsewhere(round_: int) -> None:
     with running_server("--workers=1", "--threads-per-image=1") as server, Hammer(server) as hammer:
         server.wait_until(lambda: hammer.count("OK") > 100 + 10 * round_)
         server.signal(signal.SIGTERM)
@@ -115,7 +114,7 @@ def test_whoever_calls_a_stopping_server_is_answered_or_told_to_go_elsewhere(rou
     assert answered_by(server) == hammer.answered
 
 
-def test_the_same_with_a_full_queue_and_bulk_work_that_is_held() -> None:
+def test_the_same_with_a_full_queue_and_paused_bulk_work() -> None:
     flags = ("--workers=1", "--threads-per-image=1", "--max-inflight-calls=6", "--bulk-patience-seconds=60")
     with running_server(*flags, "--refinement-max-pixels=2000000") as server:
         slow, count = slow_image()
@@ -158,50 +157,16 @@ def test_a_stream_of_a_stopping_server_gets_its_answers_while_others_hammer() ->
     assert set(hammer.codes) <= EXPECTED, hammer.codes
 
 
-# ---- calls whose message is not there yet ------------------------------------------------------------------
+# ---- calls whose message has not arrived -------------------------------------------------------------------
 
 
-class SlowCaller:
-    """A call by hand: its head is sent, its message is not."""
-
-    def __init__(self, server: RunningServer) -> None:
-        host, port = server.listen.split(":")
-        self._socket = socket.create_connection((host, int(port)), PATIENCE_SECONDS)
-        self._http2 = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding="utf-8"))
-        self._http2.initiate_connection()
-        self._send()
-
-    def begin(self, stream: int = 1) -> None:
-        head = {":method": "POST", ":scheme": "http", ":path": f"/{SERVICE}/Segment", ":authority": "a"}
-        more = {"te": "trailers", "content-type": "application/grpc"}
-        self._http2.send_headers(stream, [*head.items(), *more.items()])
-        self._send()
-
-    def _send(self) -> None:
-        self._socket.sendall(self._http2.data_to_send())
-
-    def end(self) -> dict[str, str] | None:
-        """The trailers that end the call; None: the connection ended first."""
-        with suppress(ConnectionResetError):
-            while data := self._socket.recv(1 << 16):
-                for event in self._http2.receive_data(data):
-                    found = dict(getattr(event, "headers", None) or ())
-                    if "grpc-status" in found:
-                        return found
-                self._send()
-        return None
-
-    def close(self) -> None:
-        self._socket.close()
-
-
-def test_a_call_whose_message_is_still_to_come_is_refused_at_once() -> None:
-    slow, count = slow_image()
+def test_a_draining_server_rejects_calls_before_their_message_arrives(tmp_path: Path) -> None:
     with ExitStack() as stack:
-        server = stack.enter_context(running_server("--workers=1", "--refinement-max-pixels=2000000"))
-        running = server.stub.Segment.future(request(slow, count))
+        mortal = stack.enter_context(mortal_server(tmp_path, "--workers=1", order="stall"))
+        server = mortal.server
+        running = server.stub.Segment.future(request(PNG, 5))
         server.wait_until_working()
-        caller = stack.enter_context(closing(SlowCaller(server)))
+        caller = stack.enter_context(MessagelessCaller(server))
         server.signal(signal.SIGTERM)
         server.wait_until(lambda: server.metric("superpixel_ready") == 0)
         caller.begin()
@@ -209,19 +174,20 @@ def test_a_call_whose_message_is_still_to_come_is_refused_at_once() -> None:
         assert trailers is not None
         assert int(trailers["grpc-status"]) == grpc.StatusCode.UNAVAILABLE.value[0]
         assert not running.done()
-        assert running.result().label_map.count == count
+        mortal.release()
+        assert running.result().label_map.count == 5
         assert server.exit_code() == 0
 
 
-def test_who_never_sends_the_message_does_not_hold_up_the_end() -> None:
+def test_calls_without_their_message_do_not_delay_the_end() -> None:
     with ExitStack() as stack:
         server = stack.enter_context(running_server("--grace-seconds=3600"))
-        callers = [stack.enter_context(closing(SlowCaller(server))) for _ in range(40)]
+        callers = [stack.enter_context(MessagelessCaller(server)) for _ in range(40)]
         for caller in callers:
             caller.begin()
         assert server.stub.Segment(request(PNG, 5)).label_map.count == 5
         server.signal(signal.SIGTERM)
         assert server.exit_code() == 0
-        # Never as CANCELLED: they see the connection's end.
+        # Never as CANCELLED: they see the end of the connection.
         with ThreadPoolExecutor(len(callers)) as pool:
-            assert set(pool.map(SlowCaller.end, callers)) == {None}
+            assert set(pool.map(MessagelessCaller.end, callers)) == {None}

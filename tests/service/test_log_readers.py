@@ -13,7 +13,7 @@ from superpixel_service.background import BackgroundQueue
 from superpixel_service.operations import logs
 from tests.service.harness import PATIENCE_SECONDS, RunningServer, refused, request, running_server
 from tests.service.images import encoded, scene
-from tests.service.test_vitals import EXIT_ENGINE_DEAD, Mortal
+from tests.service.mortal import EXIT_ENGINE_DEAD, PROGRAM, Mortal
 
 CALLS = 200  # their lines are many times what the pipe holds
 PIPE_BYTES = 4096
@@ -63,7 +63,7 @@ def test_a_dead_engine_ends_the_server_whoever_reads_its_log(
     reader: type[RunningServer], tmp_path: Path
 ) -> None:
     orders = tmp_path / "orders"
-    given = {"program": ("-m", "tests.service.mortal_server"), "environment": {"MORTAL_ORDERS": str(orders)}}
+    given = {"program": ("-m", PROGRAM), "environment": {"MORTAL_ORDERS": str(orders)}}
     with running_server("--workers=1", reader=reader, **given) as server:  # type: ignore[arg-type]
         for _ in range(CALLS):
             assert server.stub.Segment(SMALL, timeout=PATIENCE_SECONDS).label_map.count == 5

@@ -2,24 +2,28 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.service import soak
 from tests.service.harness import running_server
-from tests.service.test_vitals import mortal_server
+from tests.service.mortal import mortal_server
+
+KINDS = {"good", "bulk", "bad", "cancelled", "hurried", "stream", "left stream", "abandoned"}
 
 
-def test_mixed_callers_leave_nothing_behind() -> None:
+@pytest.mark.parametrize("calls", [40, pytest.param(400, marks=pytest.mark.slow)])
+def test_mixed_callers_leave_nothing_behind(calls: int) -> None:
+    """A number of calls, not a time: every kind of call is among them on any machine."""
     with running_server(*soak.FLAGS) as server:
-        outcome = soak.run(server, seconds=20)
+        outcome = soak.run(server, calls=calls)
     print(outcome.report())
     assert outcome.unexpected == []
     assert outcome.left == {}
     assert outcome.is_flat, outcome.report()
-    kinds = {kind for kind, _ in outcome.codes}
-    assert kinds >= {"good", "bulk", "bad", "cancelled", "hurried", "stream", "left stream", "abandoned"}
+    assert {kind for kind, _ in outcome.codes} >= KINDS
 
 
-def test_a_server_that_leaks_is_found_out(tmp_path: Path) -> None:
-    with mortal_server(tmp_path, *soak.FLAGS) as mortal:
-        mortal.order("leak")
-        outcome = soak.run(mortal.server, seconds=10)
+def test_a_server_that_leaks_is_detected(tmp_path: Path) -> None:
+    with mortal_server(tmp_path, *soak.FLAGS, order="leak") as mortal:
+        outcome = soak.run(mortal.server, calls=15)
     assert not outcome.is_flat, outcome.report()

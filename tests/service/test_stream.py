@@ -1,19 +1,14 @@
 """Many images over one call: answers, errors, flow control, ends of every kind."""
 
-import queue
-import signal
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import grpc
 import numpy as np
-import psutil
 import pytest
-from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
-from google.rpc.status_pb2 import Status
+from google.rpc.error_details_pb2 import BadRequest
 from grpc_status import rpc_status
 from structlog.testing import capture_logs
 
@@ -22,79 +17,15 @@ from superpixel_kernels import codec
 from superpixel_service.config import Settings
 from superpixel_service.model import Task
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
-from superpixel_service.pb.superpixel.v1 import superpixel_pb2_grpc as pb_grpc
 from superpixel_service.transport.call import Call, ImageEvent
 from superpixel_service.transport.streams import Streams
 from superpixel_service.work.deadline import Deadline
 from superpixel_service.work.warmup import sample_task
-from tests.service.harness import RunningServer, refusal_of, request, running_server
-from tests.service.images import encoded, raw, scene, slow_image
+from tests.service.harness import RunningServer, refusal_of, request
+from tests.service.images import encoded, raw, scene
+from tests.service.mortal import mortal_server
+from tests.service.streams import METHOD, handled, named, open_stream, reason_of
 from tests.service.test_refusals import INVALID
-
-SLOW = ("--workers=1", "--refinement-max-pixels=2000000")
-SMALL = request(raw(scene()), 5)
-METHOD = "/superpixel.v1.SuperpixelService/SegmentStream"
-
-
-def named(image_id: str, message: pb.SegmentRequest = SMALL) -> pb.SegmentStreamRequest:
-    return pb.SegmentStreamRequest(request_id=image_id, request=message)
-
-
-def slow_request() -> pb.SegmentRequest:
-    """An image that takes the engine about two seconds."""
-    file, count = slow_image()
-    return request(file, count)
-
-
-def reason_of(status: Status) -> str:
-    info = ErrorInfo()
-    assert status.details[0].Unpack(info)
-    assert info.domain == "superpixel.v1"
-    return info.reason
-
-
-class Sender:
-    """Requests that are sent one by one, until `close`; what a stream waits for."""
-
-    def __init__(self, *messages: pb.SegmentStreamRequest) -> None:
-        self._messages: queue.SimpleQueue[pb.SegmentStreamRequest | None] = queue.SimpleQueue()
-        for message in messages:
-            self.send(message)
-
-    def send(self, message: pb.SegmentStreamRequest) -> None:
-        self._messages.put(message)
-
-    def close(self) -> None:
-        self._messages.put(None)
-
-    def __iter__(self) -> Iterator[pb.SegmentStreamRequest]:
-        while (message := self._messages.get()) is not None:
-            yield message
-
-
-@contextmanager
-def open_stream(server: RunningServer, *messages: pb.SegmentStreamRequest, **call: Any) -> Iterator[Any]:
-    """A stream that is not half-closed: the call, and its sender as an attribute."""
-    sender = Sender(*messages)
-    stream = server.stub.SegmentStream(iter(sender), **call)
-    stream.sender = sender
-    try:
-        yield stream
-    finally:
-        sender.close()
-        stream.cancel()
-
-
-def code_of_rest(stream: Any) -> grpc.StatusCode:
-    """The code that a stream ends with."""
-    with pytest.raises(grpc.RpcError) as caught:
-        list(stream)
-    return caught.value.code()
-
-
-def handled(server: RunningServer, code: str) -> float:
-    return server.metric("grpc_server_handled_total", grpc_method="SegmentStream", grpc_code=code)
-
 
 # Answers
 
@@ -134,7 +65,7 @@ def test_every_option_of_segment_is_served_in_a_stream(server: RunningServer) ->
     assert answer.response == alone
 
 
-def test_names_are_the_callers_own_business(server: RunningServer) -> None:
+def test_names_of_images_may_be_any_text_and_need_not_differ(server: RunningServer) -> None:
     names = ["", "twice", "twice", "", "Zürich/文 7\n", "x" * 256]
     answers = server.stub.SegmentStream(named(name) for name in names)
     assert Counter(answer.request_id for answer in answers) == Counter(names)
@@ -157,14 +88,17 @@ def test_an_answer_comes_while_the_stream_is_open(server: RunningServer) -> None
         assert stream.code() is grpc.StatusCode.OK
 
 
-def test_answers_come_as_they_finish() -> None:
-    with running_server("--workers=2", "--refinement-max-pixels=2000000") as server:
-        messages = [named("slow", slow_request()), named("fast"), named("fast")]
-        answers = [answer.request_id for answer in server.stub.SegmentStream(iter(messages))]
-    assert answers == ["fast", "fast", "slow"]
+def test_answers_come_as_they_finish(tmp_path: Path) -> None:
+    with mortal_server(tmp_path, "--workers=2", order="stall_large") as mortal:
+        messages = [named("large", request(raw(scene(300, 200)), 5)), named("fast"), named("fast")]
+        stream = mortal.server.stub.SegmentStream(iter(messages))
+        answers = [next(stream).request_id, next(stream).request_id]
+        mortal.release()
+        answers += [answer.request_id for answer in stream]
+    assert answers == ["fast", "fast", "large"]
 
 
-def test_an_empty_stream_ends_well(server: RunningServer) -> None:
+def test_an_empty_stream_ends_as_ok(server: RunningServer) -> None:
     stream = server.stub.SegmentStream(iter([]), metadata=[("x-request-id", "empty-1")])
     assert list(stream) == []
     assert stream.code() is grpc.StatusCode.OK
@@ -219,14 +153,14 @@ def answers_in_process(accept: Callable[[], Task], engine: Any = None) -> list[I
 @pytest.mark.parametrize(
     ("fault", "reason"), [(RuntimeError("the secret"), "INTERNAL_ERROR"), (MemoryError(), "OUT_OF_MEMORY")]
 )
-@pytest.mark.parametrize("place", ["door", "worker"])
+@pytest.mark.parametrize("place", ["gate", "worker"])
 def test_a_bug_costs_one_image(fault: Exception, reason: str, place: str) -> None:
     class FaultyEngine:
         def admit(self, job: Any) -> None:
             job.future.set_exception(fault)
 
     def accept() -> Task:
-        if place == "door":
+        if place == "gate":
             raise fault
         return sample_task(Settings())
 
@@ -241,259 +175,7 @@ def test_a_bug_costs_one_image(fault: Exception, reason: str, place: str) -> Non
         ] * 2
 
 
-# Flow control and room
-
-
-def large_request() -> pb.SegmentRequest:
-    """160 kB, and an answer of 800 kB."""
-    noise = np.random.default_rng(0).integers(0, 256, (400, 400), dtype=np.uint8)
-    return request(
-        raw(noise), include_hierarchy=True, include_regions=True, label_encoding=pb.LABEL_ENCODING_RAW_GZIP
-    )
-
-
-def test_what_is_not_read_is_not_taken_in() -> None:
-    """Nobody reads. What the windows of HTTP/2 hold is under way; beyond that the sender is held back."""
-    message, sent = large_request(), 0
-
-    def messages() -> Iterator[pb.SegmentStreamRequest]:
-        nonlocal sent
-        for number in range(400):
-            sent += 1
-            yield named(str(number), message)
-
-    with running_server("--stream-max-inflight=3", "--log-level=debug") as server:
-        stream = server.stub.SegmentStream(messages())
-
-        def done() -> float:
-            return server.metric("superpixel_stage_duration_seconds_count", stage="encode")
-
-        before = (-1, -1.0)
-        while before != (before := (sent, done())):  # until nothing moves any more
-            time.sleep(0.5)
-        held, answered = sent, done()
-        assert server.metric("superpixel_stream_images") == 3
-        assert server.metric("superpixel_inflight_bytes") == 0
-        assert server.metric("superpixel_streams") == 1
-        assert answered < 40
-        # Its windows hold a megabyte, and what gRPC has on the sender's side.
-        assert held < 60
-        for _ in range(int(answered) + 5):
-            assert next(stream).response.label_map.count
-        server.wait_until(lambda: done() >= answered + 5)
-        stream.cancel()
-        line = server.wait_for_line("image", image_id="7", code="OK")
-        assert (line["level"], line["format"], line["width"]) == ("debug", "raw", 400)
-        assert line["milliseconds"] >= line["segment_ms"] > 0
-
-
-def test_10_000_images_through_one_stream_in_flat_memory() -> None:
-    pictures = [request(raw(scene(16, 16, seed)), 9, 4) for seed in range(20)]
-    count = 10_000
-    with running_server() as server:
-        early = 0
-        names = set()
-        for answer in server.stub.SegmentStream(named(str(n), pictures[n % 20]) for n in range(count)):
-            assert answer.response.label_map.count == 9
-            names.add(answer.request_id)
-            if len(names) == 500:
-                early = server.resident_bytes()
-        assert len(names) == count
-        # 500 of these images are 0.4 MB as sent; what is kept of each would show 20 times as much.
-        assert server.resident_bytes() - early < 6_000_000
-        assert server.metric("superpixel_stage_duration_seconds_count", stage="decode") == count
-        assert server.metric("grpc_server_started_total", grpc_method="SegmentStream") == 1
-
-
-def test_a_full_queue_holds_a_stream_back_and_leaves_room_for_callers() -> None:
-    slow = slow_request()
-    with running_server(*SLOW, "--max-inflight-calls=4") as server:
-        with open_stream(server, *(named("slow", slow) for _ in range(6))) as stream:
-            server.wait_until_working(waiting=1)  # half of four
-            server.wait_until(
-                lambda: server.metric("superpixel_stream_images") == 3
-            )  # one more waits for room
-            bulk = request(raw(scene()), 5, priority=pb.PRIORITY_BULK)
-            waiting = [server.stub.Segment.future(bulk) for _ in range(2)]
-            server.wait_until_working(waiting=3)
-            with pytest.raises(grpc.RpcError) as caught:
-                server.stub.Segment(SMALL)
-            assert refusal_of(caught.value).reason == "QUEUE_FULL"
-            assert server.metric("superpixel_stream_images") == 3  # none of the others came in meanwhile
-            stream.cancel()
-            assert [call.result().label_map.count for call in waiting] == [5, 5]
-        assert server.metric("superpixel_requests_rejected_total", reason="QUEUE_FULL") == 1
-        server.wait_until(lambda: server.metric("superpixel_inflight_bytes") == 0)
-
-
-def test_images_that_waited_for_room_are_answered() -> None:
-    with running_server(*SLOW, "--max-inflight-calls=1") as server:
-        blocking = server.stub.Segment.future(slow_request())
-        server.wait_until_working()
-        stream = server.stub.SegmentStream(named(str(number)) for number in range(20))
-        server.wait_until(lambda: server.metric("superpixel_stream_images") == 1)
-        blocking.cancel()
-        assert {answer.response.label_map.count for answer in stream} == {5}
-        assert server.metric("superpixel_requests_rejected_total", reason="QUEUE_FULL") == 0
-
-
-def test_images_of_a_stream_are_bulk_work_unless_they_say_otherwise() -> None:
-    slow = slow_request()
-    interactive = pb.SegmentRequest()
-    interactive.CopyFrom(slow)
-    interactive.priority = pb.PRIORITY_INTERACTIVE
-    messages = [named(name, slow) for name in ("bulk", "bulk")] + [named("urgent", interactive)] * 2
-    with running_server(*SLOW) as server, open_stream(server, *messages):
-        server.wait_until_working(waiting=2)
-        assert server.metric("superpixel_queue_depth", lane="bulk") == 1
-        assert server.metric("superpixel_queue_depth", lane="interactive") == 1
-        size = len(slow.encoded_image)
-        assert server.metric("superpixel_inflight_bytes", lane="bulk") == 2 * size
-
-
-def test_too_many_streams_are_refused() -> None:
-    with running_server("--max-streams=2") as server:
-        with open_stream(server, named("1")) as first, open_stream(server, named("2")) as second:
-            assert (next(first).request_id, next(second).request_id) == ("1", "2")
-            with pytest.raises(grpc.RpcError) as caught:
-                list(server.stub.SegmentStream(iter([named("3")])))
-            refusal = refusal_of(caught.value)
-            assert (refusal.code, refusal.reason) == (
-                grpc.StatusCode.RESOURCE_EXHAUSTED,
-                "TOO_MANY_STREAMS",
-            )
-            assert refusal.retry_seconds is not None
-            assert "grpc-retry-pushback-ms" in refusal.trailers
-            assert server.stub.Segment(SMALL).label_map.count == 5
-        server.wait_until(lambda: server.metric("superpixel_streams") == 0)
-        assert len(list(server.stub.SegmentStream(iter([named("3")])))) == 1
-
-
-# Ends
-
-
-def test_a_cancelled_stream_stops_its_images() -> None:
-    slow = slow_request()
-    with running_server(*SLOW) as server:
-        assert len(list(server.stub.SegmentStream(iter([named("warm")])))) == 1
-        with open_stream(server, *(named("slow", slow) for _ in range(3))) as stream:
-            server.wait_until_working(waiting=2)
-            cancelled = time.perf_counter()
-            stream.cancel()
-            assert server.stub.Segment(SMALL).label_map.count == 5
-            assert time.perf_counter() - cancelled < 1.0  # three slow images take six seconds
-            assert stream.code() is grpc.StatusCode.CANCELLED
-        server.wait_until(lambda: handled(server, "CANCELLED") == 1)
-        assert server.metric("superpixel_inflight_bytes") == 0
-        assert server.metric("superpixel_streams") == 0
-        assert server.metric("superpixel_stage_duration_seconds_count", stage="decode") == 2
-
-
-def test_a_deadline_is_that_of_the_whole_stream() -> None:
-    with running_server(*SLOW) as server:
-        with open_stream(server, named("fast"), named("slow", slow_request()), timeout=0.5) as stream:
-            assert next(stream).request_id == "fast"
-            assert code_of_rest(stream) is grpc.StatusCode.DEADLINE_EXCEEDED
-        server.wait_until(lambda: handled(server, "DEADLINE_EXCEEDED") == 1)
-        server.wait_until(lambda: server.metric("superpixel_inflight_bytes") == 0)
-        assert server.metric("superpixel_requests_rejected_total", reason="DEADLINE_PASSED") == 1
-
-
-def test_streams_that_end_in_any_way_leave_no_thread_behind() -> None:
-    with running_server("--stream-max-inflight=1") as server:
-        ports = [server.open_channel(("grpc.use_local_subchannel_pool", 1)) for _ in range(6)]
-
-        def stream_over(channel: grpc.Channel, how: str) -> None:
-            sender = Sender(*(named(str(number)) for number in range(5)))
-            stream = pb_grpc.SuperpixelServiceStub(channel).SegmentStream(iter(sender))
-            next(stream)
-            if how == "half-close":
-                sender.close()
-                assert len(list(stream)) == 4
-            elif how == "cancel":
-                stream.cancel()
-            else:
-                channel.close()
-            sender.close()
-
-        def threads() -> int:
-            return psutil.Process(server.process.pid).num_threads()
-
-        for channel in ports:
-            stream_over(channel, "half-close")
-        server.wait_until(lambda: server.metric("superpixel_streams") == 0)
-        before = threads()
-        for _ in range(3):
-            for channel in ports:
-                stream_over(channel, "cancel")
-        for channel in ports:
-            stream_over(channel, "close")
-        server.wait_until(lambda: server.metric("superpixel_streams") == 0)
-        # 24 streams more; gRPC's own pool may have grown by a thread or two.
-        server.wait_until(lambda: threads() < before + 6)
-        assert server.metric("superpixel_inflight_bytes") == 0
-
-
-def test_a_stopping_server_answers_what_it_has_taken_in() -> None:
-    """The images that it has not taken in get no answer; streams with nothing in flight end at once."""
-    slow = slow_request()
-    with running_server(*SLOW, "--stream-max-inflight=3") as server:
-        messages = [named("1", slow), *(named(str(number)) for number in range(2, 7))]
-        with open_stream(server, *messages) as stream, open_stream(server) as idle:
-            server.wait_until_working(waiting=2)
-            server.wait_until(lambda: server.metric("superpixel_streams") == 2)
-            server.signal(signal.SIGTERM)
-            with pytest.raises(grpc.RpcError) as caught:  # while the other one goes on
-                next(idle)
-            refusal = refusal_of(caught.value)
-            assert (refusal.code, refusal.reason) == (grpc.StatusCode.UNAVAILABLE, "DRAINING")
-            with pytest.raises(grpc.RpcError) as late:
-                list(server.stub.SegmentStream(iter([named("late")])))
-            assert refusal_of(late.value).reason == "DRAINING"
-            assert [next(stream).request_id for _ in range(3)] == ["1", "2", "3"]
-            with pytest.raises(grpc.RpcError) as caught:
-                next(stream)
-            refusal = refusal_of(caught.value)
-            assert (refusal.code, refusal.reason) == (grpc.StatusCode.UNAVAILABLE, "DRAINING")
-            assert refusal.retry_seconds == 0
-            assert "grpc-retry-pushback-ms" not in refusal.trailers  # the next try is to go elsewhere
-            assert server.exit_code() == 0
-        line = server.wait_for_line("call", method="SegmentStream", images=3)
-        assert (line["code"], line["reason"]) == ("UNAVAILABLE", "DRAINING")
-
-
-def test_an_image_that_waits_for_room_does_not_hold_up_the_end() -> None:
-    with running_server(*SLOW, "--max-inflight-calls=1") as server:
-        running = server.stub.Segment.future(slow_request())
-        server.wait_until_working()
-        with open_stream(server, named("waits")) as stream:
-            server.wait_until(lambda: server.metric("superpixel_stream_images") == 1)
-            server.signal(signal.SIGTERM)
-            with pytest.raises(grpc.RpcError) as caught:
-                next(stream)
-            assert refusal_of(caught.value).reason == "DRAINING"
-            assert not running.done()
-            running.cancel()
-            assert server.exit_code() == 0
-
-
-def test_a_stopping_server_does_not_wait_for_readers_beyond_its_grace() -> None:
-    messages = [named("unread", large_request()) for _ in range(40)]
-    flags = ("--stream-max-inflight=3", "--grace-seconds=0.5")
-    with running_server(*flags) as server, open_stream(server, *messages) as stream:
-        server.wait_until(
-            lambda: (
-                server.metric("superpixel_stream_images") == 3
-                and server.metric("superpixel_inflight_bytes") == 0
-            )
-        )
-        server.signal(signal.SIGTERM)
-        assert server.exit_code() == 1
-        assert server.wait_for_line("stopped")["all_work_finished"] is False
-        assert code_of_rest(stream) is not grpc.StatusCode.OK
-
-
-# What the people who run the server see
+# Metrics and log
 
 
 def test_the_image_is_the_unit_of_stages_and_the_stream_that_of_calls(server: RunningServer) -> None:
@@ -524,17 +206,3 @@ def test_the_image_is_the_unit_of_stages_and_the_stream_that_of_calls(server: Ru
         "info",
     )
     assert not [line for line in server.lines if line["event"] == "image" and line["code"] == "OK"]
-
-
-def test_threads_do_not_grow_with_the_images_in_flight() -> None:
-    slow = slow_request()
-    with running_server(*SLOW, "--stream-max-inflight=40") as server:
-        process = psutil.Process(server.process.pid)
-        with open_stream(server, named("warm")) as stream:
-            next(stream)
-            before = process.num_threads()
-            stream.sender.send(named("slow", slow))
-            for _ in range(39):
-                stream.sender.send(named("waits"))
-            server.wait_until_working(waiting=39)
-            assert process.num_threads() <= before

@@ -16,7 +16,8 @@ from superpixel_service.security.reloading import WatchedFiles
 from tests.service.certificates import ALONE, DAY, Authority, Pair, SecretFolder
 from tests.service.command import messages, superpixel
 from tests.service.harness import CHANNEL_OPTIONS, RunningServer, request, running_server
-from tests.service.images import encoded, scene, slow_image
+from tests.service.images import encoded, scene
+from tests.service.mortal import mortal_server
 
 PNG = encoded(scene())
 AUTHORITY, OTHER = Authority(), Authority()
@@ -104,14 +105,17 @@ def test_mutual_tls_wants_a_certificate_of_the_right_authority(secret: SecretFol
         assert server.health_status() == "SERVING"
 
 
-def test_a_renewed_certificate_is_served_to_new_connections_while_calls_run(secret: SecretFolder) -> None:
-    slow, count = slow_image()
+def test_a_renewed_certificate_is_served_to_new_connections_while_calls_run(
+    secret: SecretFolder, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     renewed = OTHER.issue(*HERE)
+    folder = tmp_path_factory.mktemp("mortal")
     with (
-        running_server(*flags(secret), "--workers=1", "--refinement-max-pixels=2000000") as server,
-        stub(server, AUTHORITY.credentials()) as old,
+        mortal_server(folder, *flags(secret), "--workers=1", order="stall") as mortal,
+        stub(mortal.server, AUTHORITY.credentials()) as old,
     ):
-        running = old.Segment.future(request(slow, count))
+        server = mortal.server
+        running = old.Segment.future(request(PNG, 5))
         server.wait_until_working()
         assert served_certificate(server).startswith(first_of(GOOD))
         secret.put(chain=renewed.chain, key=renewed.key)
@@ -119,7 +123,8 @@ def test_a_renewed_certificate_is_served_to_new_connections_while_calls_run(secr
         assert is_let_in(server, OTHER.credentials())
         assert not is_let_in(server, AUTHORITY.credentials())
         assert not running.done()
-        assert running.result().label_map.count == count
+        mortal.release()
+        assert running.result().label_map.count == 5
         assert old.Segment(request(PNG, 5)).label_map.count == 5  # its connection stands
         assert reloads(server, "ok") == 1
         assert server.wait_for_line("reloaded")["file"] == "certificate"

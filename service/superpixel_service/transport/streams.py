@@ -123,7 +123,8 @@ class Stream:
                 pass
         except StopIteration:
             pass
-        except grpc.RpcError:  # so gRPC tells a reader that the caller is gone
+        except grpc.RpcError as error:  # so gRPC tells a reader that the caller is gone
+            error.__traceback__ = None  # gRPC keeps the error with the call; its frames lead back to the call
             self.abandon()
         except Exception as error:  # noqa: BLE001 (the call's own thread raises it)
             failure = error

@@ -1,50 +1,28 @@
 """Files and messages made to do harm, sent to a real server that may not have much memory."""
 
-import resource
+import itertools
 import struct
-import subprocess
-import sys
 import zlib
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import grpc
-import h2.config
-import h2.connection
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
-from superpixel_service.contract import SERVICE
 from superpixel_service.images.file_headers import MAX_SCANS, DamagedHeader, read_header
 from superpixel_service.model import ImageFormat
-from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
-from tests.service.fuzz_service import MEMORY_LIMIT_BYTES, answers_to, fuzz
 from tests.service.harness import (
-    PATIENCE_SECONDS,
+    MEBIBYTE,
     RunningServer,
-    refusal_of,
     refused,
     request,
-    running_server,
 )
 from tests.service.images import encoded, png, png_chunk, scene
 from tests.service.test_refusals import check_form
 
-MEBIBYTE = 1 << 20
 PIXELS = scene(64, 48)
 PNG, JPEG = encoded(PIXELS), encoded(PIXELS, "JPEG")
 WEBP = encoded(PIXELS, "WEBP", lossless=True)
-
-
-@pytest.fixture(scope="module")
-def confined() -> Iterator[RunningServer]:
-    """A server that cannot take more memory than it is to get by with."""
-    with running_server("--max-image-bytes=3000000", "--max-image-pixels=4000000") as server:
-        resource.prlimit(server.process.pid, resource.RLIMIT_AS, (MEMORY_LIMIT_BYTES, MEMORY_LIMIT_BYTES))
-        server.stub.Segment(request(encoded(scene(2000, 2000), "JPEG"), 5))  # as much as a sound image takes
-        yield server
 
 
 def jpeg_with(*segments: tuple[int, bytes]) -> bytes:
@@ -220,162 +198,8 @@ def test_scans_are_those_of_the_image_alone() -> None:
     assert read_header(whole[:first] + note + whole[first:], ImageFormat.JPEG).width == 2000
 
 
-# ---- messages ----------------------------------------------------------------------------------------------
-
-
-def varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 127:
-        out.append(value & 127 | 128)
-        value >>= 7
-    return bytes([*out, value])
-
-
-def nested(depth: int, field: int = 1000) -> bytes:
-    """A message in a message in a message, all of a field that nobody knows."""
-    data = b""
-    for _ in range(depth):
-        data = varint(field << 3 | 2) + varint(len(data)) + data
-    return data
-
-
-GROUP = varint(1000 << 3 | 3)
-GROUP_END = varint(1000 << 3 | 4)
-VALID = request(PNG, 5).SerializeToString()
-
-MESSAGES: dict[str, tuple[bytes, bool]] = {
-    "unknown fields, 2,000 deep": (VALID + nested(2000), True),
-    "a million unknown fields": (VALID + (varint(1000 << 3) + b"\1") * 1_000_000, True),
-    "groups, 50 deep": (VALID + GROUP * 50 + GROUP_END * 50, True),
-    "groups, 100,000 deep": (VALID + GROUP * 100_000 + GROUP_END * 100_000, False),
-    "a group without end": (VALID + GROUP, False),
-    "a million times the same count": (VALID + b"".join([b"\x18\x05"] * 1_000_000), True),
-    "a length beyond the end": (VALID + b"\x0a" + varint(2**31 - 1), False),
-    "a varint without end": (b"\xff" * 100, False),
-    "field number 0": (b"\x00\x00", False),
-    "half a message": (VALID[: len(VALID) // 2], False),
-}
-
-
-@pytest.mark.parametrize("name", MESSAGES)
-def test_messages_made_to_do_harm(confined: RunningServer, name: str) -> None:
-    data, parses = MESSAGES[name]
-    segment = confined.channel.unary_unary(f"/{SERVICE}/Segment")
-    try:
-        answer = pb.SegmentResponse.FromString(segment(data))
-    except grpc.RpcError:
-        refusal = refused(lambda: segment(data))
-        check_form(refusal)
-        assert refusal.code is grpc.StatusCode.INVALID_ARGUMENT
-        assert (refusal.reason == "MALFORMED_MESSAGE") is not parses
-    else:
-        assert parses
-        assert answer.label_map.count == 5
-
-
-FLOODS: dict[str, list[tuple[str, str | bytes]]] = {
-    "one of 100 kB": [("x-flood", "a" * 100_000)],
-    "thousands": [(f"x-flood-{index}", "a") for index in range(5000)],
-    "binary": [("x-flood-bin", bytes(20_000))],
-}
-
-
-@pytest.mark.parametrize("name", FLOODS)
-def test_floods_of_metadata_are_refused(confined: RunningServer, name: str) -> None:
-    """gRPC itself does that, so there are no details."""
-    with pytest.raises(grpc.RpcError) as caught:
-        confined.stub.Segment(request(PNG, 5), metadata=FLOODS[name], timeout=20)
-    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-    assert confined.stub.Segment(request(PNG, 5)).label_map.count == 5
-
-
-def test_a_message_that_unpacks_to_hundreds_of_megabytes_is_refused(confined: RunningServer) -> None:
-    """gRPC itself does that, before it has unpacked it."""
-    before = confined.peak_resident_bytes()
-    with pytest.raises(grpc.RpcError) as caught:
-        confined.stub.Segment(request(bytes(300 * MEBIBYTE), 5), compression=grpc.Compression.Gzip)
-    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-    assert confined.peak_resident_bytes() - before < 32 * MEBIBYTE
-
-
-NUMBERS = st.one_of(st.integers(0, 70), st.integers(0, 2**32 - 1))
-DOUBLES = st.one_of(st.floats(0, 50), st.floats(allow_nan=True, allow_infinity=True))
-RAW = st.builds(
-    lambda width, height, channels, more: pb.RawImage(
-        width=width,
-        height=height,
-        channels=channels,
-        data=bytes(max(0, min(6000, width * height * 3) + more)),
-    ),
-    st.one_of(st.integers(1, 40), NUMBERS),
-    st.one_of(st.integers(1, 40), NUMBERS),
-    st.sampled_from([3, 3, 3, 1, 4, 0, 2, 2**32 - 1]),
-    st.sampled_from([0, 0, 0, 1, -1]),
-)
-REGIONS = st.builds(pb.Rectangle, x=NUMBERS, y=NUMBERS, width=NUMBERS, height=NUMBERS)
-REQUESTS = st.builds(
-    lambda source, fields: pb.SegmentRequest(**source, **fields),
-    st.one_of(st.builds(lambda raw: {"raw_image": raw}, RAW), st.just({"encoded_image": PNG}), st.just({})),
-    st.fixed_dictionaries(
-        {"target_counts": st.lists(NUMBERS, max_size=4)},
-        optional={
-            "target_areas": st.lists(DOUBLES, max_size=3),
-            "compactness": DOUBLES,
-            "label_encoding": st.integers(0, 5),
-            "priority": st.integers(0, 4),
-            "include_hierarchy": st.booleans(),
-            "include_regions": st.booleans(),
-            "region_of_interest": REGIONS,
-            "apply_exif_orientation": st.booleans(),
-            "first_frame_only": st.booleans(),
-        },
-    ),
-)
-METADATA = st.lists(
-    st.one_of(
-        st.tuples(
-            st.sampled_from(["x-request-id", "traceparent", "tracestate", "authorization", "user-agent"]),
-            st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=60),
-        ),
-        st.tuples(st.sampled_from(["x-request-id-bin", "grpc-tags-bin"]), st.binary(max_size=60)),
-    ),
-    max_size=4,
-)
-
-
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(message=REQUESTS, metadata=METADATA)
-def test_any_values_of_the_fields_and_metadata_are_served_or_refused(
-    confined: RunningServer, message: pb.SegmentRequest, metadata: list[tuple[str, str | bytes]]
-) -> None:
-    try:
-        answer = confined.stub.Segment(message, metadata=metadata, timeout=PATIENCE_SECONDS)
-    except grpc.RpcError as error:
-        refusal = refusal_of(error)
-        check_form(refusal)
-        assert refusal.code is grpc.StatusCode.INVALID_ARGUMENT
-    else:
-        counts = [level.count for level in answer.levels]
-        assert set(message.target_counts) <= set(counts)
-        assert answer.label_map.count == max(counts, default=answer.label_map.count)
-
-
-def test_metadata_that_is_no_text_makes_no_error_in_the_log() -> None:
-    with running_server() as server:
-        channel = h2.connection.H2Connection(h2.config.H2Configuration(validate_outbound_headers=False))
-        channel.initiate_connection()
-        head = {b":method": b"POST", b":scheme": b"http", b":authority": b"a", b"te": b"trailers"}
-        head |= {b":path": f"/{SERVICE}/GetServerInfo".encode(), b"content-type": b"application/grpc"}
-        head |= {b"x-request-id": b"\xba\xf2\xff"}
-        channel.send_headers(1, list(head.items()))
-        channel.send_data(1, bytes(5), end_stream=True)
-        assert "0" in answers_to(server, channel.data_to_send()).split()
-        assert all(line["level"] == "info" for line in server.lines), server.lines
-        assert all(line.startswith("{") for line in server.raw_lines), server.raw_lines
-
-
-def test_memory_stays_where_it_was(confined: RunningServer) -> None:
-    """The same refusals and answers, over and over."""
+def test_harmful_files_leave_memory_flat(confined: RunningServer) -> None:
+    """A leak grows in every round; an allocator that grows for other reasons does not."""
     files = [*UNDECODABLE.values(), *NOT_AN_IMAGE.values(), *SERVED.values(), *ANYTHING_BUT_HARM.values()]
 
     def send_all() -> None:
@@ -383,11 +207,12 @@ def test_memory_stays_where_it_was(confined: RunningServer) -> None:
             ignoring_refusals(lambda data=data: confined.stub.Segment(request(data, 5)))
 
     send_all()
-    send_all()
-    before = confined.resident_bytes()
+    sizes = []
     for _ in range(4):
         send_all()
-    assert confined.resident_bytes() - before < 24 * MEBIBYTE
+        sizes.append(confined.resident_bytes())
+    grown = [after - before for before, after in itertools.pairwise(sizes)]
+    assert min(grown) < 6 * MEBIBYTE, grown
 
 
 def ignoring_refusals(call: Callable[[], object]) -> None:
@@ -395,24 +220,3 @@ def ignoring_refusals(call: Callable[[], object]) -> None:
         call()
     except grpc.RpcError as error:
         assert error.code() is grpc.StatusCode.INVALID_ARGUMENT  # noqa: PT017
-
-
-def test_a_short_run_of_the_fuzzer_that_is_guided_by_coverage(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "tests.service.fuzz_coverage", str(tmp_path), "-runs=20000", "-seed=1"]
-    # A program inherits the greatest memory of the process that starts it, here of all tests before: that
-    # process is a shell's.
-    forked = ["sh", "-c", '"$@"; exit $?', "sh", *command]
-    run = subprocess.run(forked, capture_output=True, text=True, check=False)
-    assert run.returncode == 0, run.stdout + run.stderr
-    assert "Done 20000 runs" in run.stderr
-    assert len(list(tmp_path.iterdir())) > 100  # it found branches behind those of the seeds
-
-
-@pytest.mark.parametrize("seed", [1, 2])
-def test_a_short_run_of_the_fuzzer(seed: int) -> None:
-    """`make fuzz` is the long one."""
-    tally = fuzz(600, seed)
-    # All outcomes are reached often enough for the rest to mean something.
-    assert tally["OK"] > 60
-    assert tally["INVALID_ARGUMENT"] > 200
-    assert sum(count for name, count in tally.items() if name.startswith("HTTP2 ")) > 30
