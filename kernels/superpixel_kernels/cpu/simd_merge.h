@@ -1,5 +1,4 @@
-// The loop of stage merge: costs of edges.
-// Included by simd_impl.h, once per instruction set.
+// The loop of stage merge: costs of edges. Included by simd_impl.h, once per instruction set.
 #pragma once
 
 #include <string.h>

@@ -1,5 +1,5 @@
-// Loops over pixels: stages color and smooth, and column sums.
-// Included by simd_impl.h, once per instruction set.
+// Loops over pixels: stages color and smooth, and column sums. Included by simd_impl.h, once per instruction
+// set.
 #pragma once
 
 #include "simd.h"

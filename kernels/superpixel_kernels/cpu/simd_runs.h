@@ -1,5 +1,5 @@
-// Loops over rows for the stages components, graph and cut.
-// Included by simd_impl.h, once per instruction set.
+// Loops over rows for the stages components, graph and cut. Included by simd_impl.h, once per instruction
+// set.
 #pragma once
 
 #if defined(SUPERPIXEL_SIMD_AVX2)

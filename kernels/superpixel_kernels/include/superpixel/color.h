@@ -10,8 +10,8 @@ SUPERPIXEL_FN i32 composite_on_white(i32 channel, i32 alpha) {
     return (channel * alpha + 255 * (255 - alpha) + 127) / 255;
 }
 
-// X, Y and Z of linear sRGB (0..65535), scaled by 2^14. Each matrix row sums to 2^14, so greys have
-// X = Y = Z. The largest sum is 65535 * 16384 < 2^30.
+// X, Y and Z of linear sRGB (0..65535), scaled by 2^14. Each matrix row sums to 2^14, so greys have X = Y =
+// Z. The largest sum is 65535 * 16384 < 2^30.
 SUPERPIXEL_FN i32 xyz_sum_x(i32 r, i32 g, i32 b) { return 7110 * r + 6164 * g + 3110 * b; }
 SUPERPIXEL_FN i32 xyz_sum_y(i32 r, i32 g, i32 b) { return 3484 * r + 11717 * g + 1183 * b; }
 SUPERPIXEL_FN i32 xyz_sum_z(i32 r, i32 g, i32 b) { return 291 * r + 1793 * g + 14300 * b; }
