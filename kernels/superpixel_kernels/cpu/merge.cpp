@@ -56,7 +56,7 @@ class Merger {
         pool_.team(phases_.ranges(), [&](int rank) {
             MergeRange& part = phases_.range(rank);
             std::exception_ptr error;
-            // A thread that fails still comes to the barrier: the others would wait for it. All stop there.
+            // A thread that fails still arrives at the barrier, where the others wait. All stop after it.
             const auto phase = [&](auto&& body) {
                 if (!failed.load()) {
                     try {

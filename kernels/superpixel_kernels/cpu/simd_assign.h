@@ -11,8 +11,7 @@
 namespace superpixel {
 namespace {
 
-// A block: at most eight columns of a cell, over all its rows, of which there are at most step + (step - 1) /
-// 2 = 11.
+// A block: at most eight columns of a cell, over all its rows. A cell has at most 8 + (8 - 1) / 2 = 11 rows.
 constexpr i32 kBlock = 8;
 constexpr i32 kMaxRows = 12;
 
@@ -158,8 +157,7 @@ void assign_cell(const AssignRow& row, const Block& block, const Candidates& can
     }
 
     if (row.sums != nullptr) {
-        // Two rows per register, as 16-bit lanes. An odd last row is paired with one whose lanes have slot
-        // 15.
+        // Two rows per register, as 16-bit lanes. An odd last row is paired with a row of slot 15.
         const i32 pairs = (block.rows + 1) / 2;
         __m256i slots[kMaxRows / 2], L[kMaxRows / 2], A[kMaxRows / 2], B[kMaxRows / 2];
         const __m256i one = _mm256_set1_epi32(1);
