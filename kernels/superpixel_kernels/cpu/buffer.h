@@ -41,7 +41,6 @@ class Buffer {
         return data_;
     }
     T* data() { return data_; }
-    T& operator[](i64 i) { return data_[i]; }
     i64 bytes() const { return capacity_ * static_cast<i64>(sizeof(T)); }
     // Lets the system take the memory when it is short of it; the contents are lost. Returns how many bytes.
     i64 free_lazily() { return superpixel::free_lazily(data_, static_cast<size_t>(bytes())) ? bytes() : 0; }

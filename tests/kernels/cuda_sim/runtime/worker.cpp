@@ -29,7 +29,7 @@ struct Image {
     std::string path;
     uintptr_t base;
 };
-std::vector<Image> images;
+std::vector<Image> images;  // the loaded .cu files
 
 void write_all(const void* data, size_t bytes) {
     const char* p = static_cast<const char*>(data);
@@ -72,21 +72,21 @@ void answer(char status, const void* data, size_t bytes) {
 
 void answer(const std::string& text) { answer('+', text.data(), text.size()); }
 
-int note_image(dl_phdr_info* info, size_t, void*) {
+int note_image(dl_phdr_info* info, size_t, void* path) {
+    if (std::strcmp(info->dlpi_name, static_cast<const char*>(path)) != 0) return 0;
     for (int i = 0; i < info->dlpi_phnum; ++i) {
         const auto& header = info->dlpi_phdr[i];
-        if (header.p_type != PT_LOAD || info->dlpi_name[0] == '\0') continue;
+        if (header.p_type != PT_LOAD) continue;
         const uintptr_t begin = info->dlpi_addr + header.p_vaddr;
         images.push_back({begin, begin + header.p_memsz, info->dlpi_name, info->dlpi_addr});
     }
     return 0;
 }
 
-void load(const std::string& path) {
+void load(std::string path) {
     const size_t before = kernels.size();
     if (dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL) == nullptr) fault(dlerror());
-    images.clear();
-    dl_iterate_phdr(note_image, nullptr);
+    dl_iterate_phdr(note_image, path.data());
     // One line per kernel: its name, the bound on its threads, and its parameters as pass, kind, size, name.
     std::string text;
     for (size_t i = before; i < kernels.size(); ++i) {
