@@ -1,12 +1,12 @@
-"""Nested superpixels: an image in, every count of superpixels out.
+"""Nested superpixels: from one image, label maps with any count of superpixels.
 
 ```
 hierarchy = segment(image, SegmentParams(compactness=10.0))
 labels = hierarchy.cut(400)                                  # (H, W) int32, exactly 400 labels
-data = hierarchy.encode(1600, include_hierarchy=True)        # bytes for a browser, with every coarser count
+data = hierarchy.encode(1600, include_hierarchy=True)        # bytes for a browser, with all coarser counts
 ```
 
-docs/algorithm.md specifies the result; it is the same to the bit on every backend, machine and thread count.
+docs/algorithm.md specifies the result. It is bit for bit the same on every backend, machine and thread count.
 """
 
 from typing import Any
@@ -69,24 +69,23 @@ def segment(
 
     Args:
         image: (H, W, 3) RGB, (H, W, 4) RGBA (straight alpha, composited on white), (H, W, 1) or (H, W) gray;
-            uint8, any strides; 1 to `MAX_PIXELS` pixels. It is copied: later changes to it do not matter.
+            uint8, any strides; 1 to `MAX_PIXELS` pixels. It is copied, so later changes to it have no effect.
             With backend "cuda" also an object with `__cuda_array_interface__`.
         params: compactness; the default is `SegmentParams()`.
         backend: "auto" for the fastest that can run here, "cpu", or "cuda".
-        threads: threads within this image, of backend "cpu"; 0 for all cores, or all of the workspace. The
+        threads: threads to use with backend "cpu"; 0 for all cores, or for all threads of the workspace. The
             result does not depend on it.
-        cancel: a token; once it is cancelled, the call stops at the next stage or merge round; while it is
-            held, the call stands still there.
-        workspace: what to reuse from call to call, one call at a time: a `Workspace` of backend "cpu" (its
-            memory and threads), or a `CudaWorkspace`.
+        cancel: a token that stops or pauses the call at its next stage or merge round.
+        workspace: memory and threads to reuse in later calls, for one call at a time: a `Workspace` for
+            backend "cpu", a `CudaWorkspace` for "cuda".
 
     Raises:
         InvalidImage: wrong dtype, shape or size.
         InvalidParameter: another argument is out of range.
         BackendUnavailable: the backend cannot run here; the message says what is missing.
-        OutOfMemory: the GPU has no room for the image.
+        OutOfMemory: the image needs more memory than the GPU has free, or than the workspace's cap.
         DeviceLost: the GPU failed.
-        Cancelled: `cancel` was set.
+        Cancelled: `cancel` was cancelled.
     """
     params = SegmentParams() if params is None else params
     if not isinstance(params, SegmentParams):
@@ -99,7 +98,7 @@ def segment(
         chosen = choose_backend(backend)
         workspace = CudaWorkspace() if chosen == "cuda" else Workspace(threads=threads)
     elif backend not in ("auto", "cuda" if isinstance(workspace, CudaWorkspace) else "cpu"):
-        raise InvalidParameter("workspace", f"is of another backend than {backend!r}")
+        raise InvalidParameter("workspace", f"belongs to another backend than {backend!r}")
     if isinstance(workspace, CudaWorkspace):
         return workspace.segment(image, params, cancel)
     if threads > workspace.threads:

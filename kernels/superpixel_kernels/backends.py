@@ -1,4 +1,4 @@
-"""The one place that chooses between engines."""
+"""The choice between the engines."""
 
 import functools
 from typing import Literal
@@ -14,25 +14,25 @@ from superpixel_kernels.params import SegmentParams
 from superpixel_kernels.pixels import as_pixels
 
 Backend = Literal["auto", "cpu", "cuda"]
-"""An engine; "auto" is the fastest that can run here."""
+"""Name of an engine; "auto" is the fastest that can run here."""
 
 
 @functools.cache
 def why_no_cuda() -> str | None:
-    """What is missing for backend "cuda"; None: nothing is. Asked once in the life of a process."""
+    """What backend "cuda" lacks to run here; None if it can run. Determined once per process."""
     return cuda.why_unavailable()
 
 
 def available_backends() -> tuple[str, ...]:
-    """The backends that can run here, the fastest first."""
+    """The backends that can run here, fastest first."""
     return ("cpu",) if why_no_cuda() else ("cuda", "cpu")
 
 
 def choose_backend(wanted: Backend) -> str:
-    """The backend to use for `wanted`; `auto` is the fastest one there is.
+    """The backend to use for `wanted`.
 
     Raises:
-        InvalidParameter: no such backend.
+        InvalidParameter: there is no such backend.
         BackendUnavailable: it cannot run here; the message names what is missing.
     """
     if wanted not in ("auto", "cpu", "cuda"):
@@ -58,7 +58,7 @@ def segment_on_cpu(
     _, labels, rows, seconds = _engine.segment(pixels, compactness, workspace, cancel, threads)
 
     def make_pixel_merges(cancel: _engine.CancelToken | None) -> NDArray[np.int32]:
-        # With memory of its own: the workspace may be busy by then, and would hold on to it.
+        # In a temporary workspace: the caller's may be in use by then, and would keep the memory.
         own = _engine.Workspace(threads=threads_used, kept_bytes=0)
         return _engine.pixel_merges(pixels, labels, compactness, own, cancel)
 

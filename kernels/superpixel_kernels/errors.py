@@ -1,20 +1,20 @@
-"""What can go wrong in the engine.
+"""The errors that this package raises.
 
 ```
 KernelError
 ├── InvalidImage        ValueError: shape, dtype or size of the image
 ├── InvalidParameter    ValueError: a parameter outside its range; `.parameter` names it
 ├── InvalidLabelMap     ValueError: malformed label-map bytes, or labels that cannot be encoded
-├── BackendUnavailable  RuntimeError: the backend asked for cannot run here
-├── OutOfMemory         MemoryError: no room for this image on the device now; a smaller one works
-├── DeviceLost          RuntimeError: the device failed; nothing will run on it in this process any more
-└── Cancelled           the caller's token was cancelled; nothing was produced
+├── BackendUnavailable  RuntimeError: the requested backend cannot run here
+├── OutOfMemory         MemoryError: too little device memory for this image now; a smaller one may fit
+├── DeviceLost          RuntimeError: the device failed; this process cannot use it any more
+└── Cancelled           the caller cancelled the call; there is no result
 ```
 """
 
 
 class KernelError(Exception):
-    """Base of all errors this package raises on purpose."""
+    """Base class of all errors that this package raises on purpose."""
 
 
 class InvalidImage(KernelError, ValueError):
@@ -25,7 +25,7 @@ class InvalidParameter(KernelError, ValueError):
     """A parameter is outside its range.
 
     Attributes:
-        parameter: the parameter's name, as in the function's signature.
+        parameter: name of the parameter, as in the function's signature.
     """
 
     def __init__(self, parameter: str, message: str) -> None:
@@ -34,20 +34,20 @@ class InvalidParameter(KernelError, ValueError):
 
 
 class InvalidLabelMap(KernelError, ValueError):
-    """Bytes that are not a well-formed label map, or labels that no label map can hold."""
+    """The bytes are not a well-formed label map, or the labels cannot be encoded as one."""
 
 
 class BackendUnavailable(KernelError, RuntimeError):
-    """The backend asked for cannot run on this machine; the message names what is missing."""
+    """The requested backend cannot run on this machine; the message names what is missing."""
 
 
 class OutOfMemory(KernelError, MemoryError):
-    """The device, or the cap set for it, has no room for this image now; the next one may fit."""
+    """The image needs more memory than the device has free, or than the cap; another may fit."""
 
 
 class DeviceLost(KernelError, RuntimeError):
-    """The device failed in a way that outlasts the call: this process cannot use it any more."""
+    """The device failed, and not only for this call: this process cannot use it any more."""
 
 
 class Cancelled(KernelError):
-    """The caller's cancellation token was set; the work was stopped and nothing was produced."""
+    """The caller cancelled the call; there is no result."""

@@ -1,4 +1,4 @@
-"""The result of a segmentation: every count of superpixels, nested."""
+"""The result of a segmentation: nested superpixels, in any count."""
 
 import threading
 import time
@@ -14,13 +14,13 @@ from superpixel_kernels.errors import InvalidParameter
 from superpixel_kernels.params import ALGORITHM_VERSION, SegmentParams
 
 MERGE_DTYPE = np.dtype([("height", "<f4"), ("round", "<i4"), ("a", "<i4"), ("b", "<i4")])
-"""One merge: its height (the cost, never below that of the merges it builds on), the round that found it, and
-the two regions joined, a < b, each named by its smallest base region (`pixel_merges`: by its first pixel)."""
+"""One merge: its height (the cost, but at least the heights of earlier merges in the two regions), its round,
+and the two regions a < b, each named by its smallest base region (`pixel_merges`: by its first pixel)."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Nodes:
-    """What a count is cut from: base regions or, for counts above the base, pixels."""
+    """The nodes of a cut: base regions or, for counts above the base, pixels."""
 
     labels: NDArray[np.int32]  # (nodes,): the label of each node at this count
     is_pixels: bool
@@ -29,20 +29,20 @@ class _Nodes:
 class Hierarchy:
     """Nested superpixels of one image: any count from 1 to the number of pixels.
 
-    Of two counts the finer only adds borders. Safe to use from several threads.
+    A larger count only adds borders to a smaller one. Threads may use a hierarchy at the same time.
 
     Attributes:
         shape: (height, width) of the image.
-        base_count: number of base regions. Counts up to it cost about a millisecond a megapixel; counts above
-            it need the merges of the pixels, made on first use: about a second a megapixel on one core, and
-            300 bytes of memory a pixel meanwhile.
+        base_count: number of base regions. Counts up to it take about a millisecond per megapixel. Counts
+            above it need the merges of the pixels, which are computed on first use: about a second per
+            megapixel on one core, and 300 bytes of memory per pixel during that time.
         base_labels: (height, width) int32, 0..base_count-1, read-only: the base regions.
         merges: (base_count - 1,) of `MERGE_DTYPE`, read-only, sorted by (height, round, a, b). Uniting a and
             b for the first base_count - K of them leaves exactly K superpixels.
-        params: what the image was segmented with.
-        backend: the engine that made it, "cpu" or "cuda".
-        algorithm_version: hierarchies of one image, one compactness and one version are equal.
-        timings: seconds spent in each stage; "cut" adds up over calls.
+        params: the parameters of the segmentation.
+        backend: the engine that was used, "cpu" or "cuda".
+        algorithm_version: the same image, compactness and version give the same hierarchy.
+        timings: seconds of each stage; "cut" is the sum over all calls.
     """
 
     def __init__(
@@ -82,14 +82,14 @@ class Hierarchy:
 
         Args:
             count: 1 to the number of pixels.
-            cancel: stops the making of the pixel merges (counts above the base only).
+            cancel: stops or pauses the computation of the pixel merges (only for counts above the base).
 
         Returns:
             (height, width) int32, labels 0..count-1 in raster order of first appearance, each 4-connected.
 
         Raises:
             InvalidParameter: count is not an integer in range.
-            Cancelled: `cancel` was set.
+            Cancelled: `cancel` was cancelled.
         """
         nodes = self._nodes(self._checked_count("count", count), cancel)
         start = time.perf_counter()
@@ -101,14 +101,14 @@ class Hierarchy:
         return labels
 
     def lut(self, fine: int, coarse: int, *, cancel: _engine.CancelToken | None = None) -> NDArray[np.int32]:
-        """Which superpixel of the `coarse` cut each superpixel of the `fine` cut lies in.
+        """For each superpixel of the `fine` cut, the superpixel of the `coarse` cut that contains it.
 
         Returns:
-            (fine,) int32: `cut(coarse) == lut(fine, coarse)[cut(fine)]`, everywhere.
+            (fine,) int32: `cut(coarse) == lut(fine, coarse)[cut(fine)]` in every pixel.
 
         Raises:
             InvalidParameter: a count is not an integer in range, or coarse is above fine.
-            Cancelled: `cancel` was set.
+            Cancelled: `cancel` was cancelled.
         """
         fine = self._checked_count("fine", fine)
         coarse = self._checked_count("coarse", coarse)
@@ -124,11 +124,11 @@ class Hierarchy:
         return lut
 
     def tree(self, count: int, *, cancel: _engine.CancelToken | None = None) -> codec.Tree:
-        """The merges from the cut at `count` down to one region, over that cut's labels.
+        """The merges from the cut at `count` down to one region, in terms of that cut's labels.
 
         Raises:
             InvalidParameter: count is not an integer in range.
-            Cancelled: `cancel` was set.
+            Cancelled: `cancel` was cancelled.
         """
         count = self._checked_count("count", count)
         nodes = self._nodes(count, cancel)
@@ -137,14 +137,15 @@ class Hierarchy:
         return codec.Tree(into=into, order=order)
 
     def heights(self, count: int, *, cancel: _engine.CancelToken | None = None) -> NDArray[np.float32]:
-        """The heights of the merges from the cut at `count` down to one region, in their order.
+        """The heights of the merges from the cut at `count` down to one region, in order.
 
         Returns:
-            (count - 1,) float32. They never fall, but where the merges of pixels end (at base_count).
+            (count - 1,) float32. They never decrease, except from the last merge of pixels to the first of
+            base regions.
 
         Raises:
             InvalidParameter: count is not an integer in range.
-            Cancelled: `cancel` was set.
+            Cancelled: `cancel` was cancelled.
         """
         count = self._checked_count("count", count)
         heights = self.merges["height"][max(self.base_count - count, 0) :]
@@ -156,12 +157,12 @@ class Hierarchy:
     def regions(self, count: int, *, cancel: _engine.CancelToken | None = None) -> codec.Regions:
         """Area, bounding box, centroid, mean colour and neighbours of each superpixel of the cut at `count`.
 
-        Colours are means of the sRGB bytes that were segmented: composited on white; gray has three equal
-        channels.
+        Colours are means of the sRGB bytes that were segmented: composited on white if there was alpha; with
+        three equal channels if the image was gray.
 
         Raises:
             InvalidParameter: count is not an integer in range.
-            Cancelled: `cancel` was set.
+            Cancelled: `cancel` was cancelled.
         """
         return self._measure(self.cut(count, cancel=cancel))
 
@@ -178,14 +179,15 @@ class Hierarchy:
 
         Args:
             count: 1 to the number of pixels.
-            include_hierarchy: add the whole tree above the map, with heights: a reader can cut any count.
-            include_regions: add the measurements of the map's regions, as `regions` gives them.
-            levels: else: counts of the coarser levels to add, falling, each below `count`.
-            cancel: stops the making of the pixel merges (counts above the base only).
+            include_hierarchy: add the whole tree, with heights, so that a reader can cut any coarser count.
+            include_regions: add the measurements of the regions that `regions` returns.
+            levels: counts of coarser levels to add, decreasing, each below `count`. Not used with
+                `include_hierarchy`.
+            cancel: stops or pauses the computation of the pixel merges (only for counts above the base).
 
         Raises:
             InvalidParameter: a count is not an integer in range, or levels are out of order.
-            Cancelled: `cancel` was set.
+            Cancelled: `cancel` was cancelled.
         """
         labels = self.cut(count, cancel=cancel)
         regions = self._measure(labels) if include_regions else None
@@ -198,13 +200,13 @@ class Hierarchy:
         return codec.encode(labels, regions=regions)
 
     def pixel_merges(self, *, cancel: _engine.CancelToken | None = None) -> NDArray[np.void]:
-        """The merges of pixels into base regions; made on first use, then kept.
+        """The merges of pixels into base regions; computed on first use, then kept.
 
         Returns:
-            (pixels - base_count,) of `MERGE_DTYPE`, sorted like `merges`, all of which come after these.
+            (pixels - base_count,) of `MERGE_DTYPE`, sorted like `merges`. All of `merges` come after them.
 
         Raises:
-            Cancelled: `cancel` was set.
+            Cancelled: `cancel` was cancelled.
         """
         with self._lock:
             if self._pixel_merges is None:
@@ -238,11 +240,11 @@ class Hierarchy:
         return _Nodes(labels, is_pixels=count > self.base_count)
 
     def _label_pairs(self, nodes: _Nodes, count: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-        """The nodes that each merge after the cut at `count` joins."""
+        """The two nodes of each merge after the cut at `count`."""
         if not nodes.is_pixels:
             left = self.merges[self.base_count - count :]
             return left["a"], left["b"]
-        # Base regions are named by their first pixels: written last to first, the first one stays.
+        # Names base regions by their first pixels: assigned in reverse, so the first pixel is written last.
         first_pixel = np.empty(self.base_count, np.int32)
         first_pixel[self.base_labels.ravel()[::-1]] = np.arange(self._pixel_count - 1, -1, -1, dtype=np.int32)
         left = self.pixel_merges()[self._pixel_count - count :]
@@ -253,7 +255,7 @@ class Hierarchy:
 
 
 def as_merges(rows: NDArray[np.int32]) -> NDArray[np.void]:
-    """(M, 4) int32 rows, as the engines give them, as (M,) of `MERGE_DTYPE`."""
+    """View (M, 4) int32 rows, as the engines return them, as (M,) of `MERGE_DTYPE`."""
     return rows.view(MERGE_DTYPE).reshape(-1)
 
 

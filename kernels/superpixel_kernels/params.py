@@ -1,4 +1,4 @@
-"""The parameters of a segmentation, validated once."""
+"""The parameters of a segmentation, and their limits."""
 
 import math
 from dataclasses import dataclass
@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from superpixel_kernels.errors import InvalidParameter
 
 ALGORITHM_VERSION = 1
-"""Changes whenever any output may change for the same pixels and parameters."""
+"""Changes if any output may change for the same pixels and parameters."""
 
 MAX_PIXELS = 2**27
-"""Largest image, in pixels: sizes of two regions multiply to at most 2**52, exact in a double."""
+"""Largest image, in pixels. The product of two regions' sizes is then at most 2**52, exact in a double."""
 
 DEFAULT_COMPACTNESS = 10.0
-"""At least as compact as SLIC at its own default (docs/algorithm.md)."""
+"""At this value superpixels are at least as compact as SLIC's at its default (docs/algorithm.md)."""
 
 MAX_COMPACTNESS = 100.0
 """Largest compactness; the smallest is 0."""
@@ -20,12 +20,12 @@ MAX_COMPACTNESS = 100.0
 
 @dataclass(frozen=True, slots=True)
 class SegmentParams:
-    """What, beside the pixels, decides the superpixels.
+    """The parameters of a segmentation.
 
     Attributes:
-        compactness: shape against colour, 0 to 100, no unit; same sense and default as SLIC's m
-            (Achanta et al., TPAMI 2012). 0 follows colour where it can; larger is squarer. Hierarchies of
-            different compactness are not nested in one another.
+        compactness: weight of shape against colour, 0 to 100, no unit; same meaning and default as SLIC's m
+            (Achanta et al., TPAMI 2012). 0: shape follows colour; larger values give squarer superpixels.
+            Superpixels of different compactness are not nested in each other.
 
     Raises:
         InvalidParameter: compactness is not a finite number from 0 to 100.

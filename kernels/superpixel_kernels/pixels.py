@@ -1,4 +1,4 @@
-"""From what callers hand in to what the engines take."""
+"""Conversion of images from callers to the arrays that the engines take."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,12 +14,12 @@ CHANNELS = (1, 3, 4)
 
 
 def in_device_memory(image: object) -> bool:
-    """Whether an image lies in a GPU's memory."""
+    """Whether an image is in a GPU's memory."""
     return hasattr(image, "__cuda_array_interface__")
 
 
 def checked_shape(array: Any) -> tuple[int, int, int]:
-    """Height, width and channels of an image, wherever it lies.
+    """Height, width and channels of an image in host or device memory.
 
     Raises:
         InvalidImage: wrong dtype, shape or size.
@@ -40,25 +40,25 @@ def as_pixels(
     workspace: _engine.Workspace | None = None,
     new_array: Callable[[tuple[int, ...], DTypeLike], NDArray[Any]] | None = None,
 ) -> NDArray[np.uint8]:
-    """A private copy of an image, as the engines take it.
+    """Make a private copy of an image, in the form that the engines take.
 
     Args:
         image: uint8, any strides: (H, W) or (H, W, 1) gray, (H, W, 3) RGB, (H, W, 4) RGBA (straight alpha).
-        workspace: whose threads do the copying; without one, it is done by the caller's alone.
-        new_array: makes the array to copy to, where that matters.
+        workspace: its threads do the copying; None: the calling thread does it.
+        new_array: allocates the array to copy to; None: NumPy or the engine does.
 
     Returns:
-        (H, W, 1 or 3) uint8, C order, read-only, alpha composited on white; never the caller's own memory.
+        (H, W, 1 or 3) uint8, C order, read-only, alpha composited on white. Never shares the caller's memory.
 
     Raises:
-        InvalidImage: wrong dtype, shape or size, or in a GPU's memory.
+        InvalidImage: wrong dtype, shape or size, or the image is in a GPU's memory.
     """
     if in_device_memory(image):
         raise InvalidImage("image: is in a GPU's memory; backend 'cpu' takes arrays in host memory")
     try:
         array = np.asarray(image)
     except ValueError as error:
-        raise InvalidImage("image: must be an array, its rows of equal length") from error
+        raise InvalidImage("image: must be an array with rows of equal length") from error
     shape = checked_shape(array)
     array = array.reshape(shape)
     pixels: NDArray[np.uint8]
@@ -68,7 +68,7 @@ def as_pixels(
     else:
         contiguous = np.ascontiguousarray(array)
         if shape[2] != 4 and not np.may_share_memory(contiguous, array):
-            pixels = contiguous  # a copy already
+            pixels = contiguous  # ascontiguousarray has copied it
         else:
             pixels = _engine.copy_pixels(contiguous, workspace or _engine.Workspace(threads=1))
     pixels.flags.writeable = False

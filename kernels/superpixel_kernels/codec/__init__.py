@@ -1,4 +1,4 @@
-"""The label map container SPXL: a label map and its coarser levels, small, in bytes that browsers read.
+"""The label map container SPXL: a label map and its coarser levels in few bytes, for browsers.
 
 ```
 data = encode(labels, tree=Tree(into, order))     # bytes, the same for the same arguments
@@ -7,7 +7,7 @@ label_map.labels                                  # (height, width) int32
 label_map.labels_at(100)                          # the level with 100 regions
 ```
 
-docs/label-map.md specifies the format. `reference.py` is a second, short decoder: executable documentation.
+docs/label-map.md specifies the format. `reference.py` is a second, short decoder, for documentation.
 """
 
 from superpixel_kernels.codec.label_map import LabelMap, Levels, Regions, Tree

@@ -1,4 +1,4 @@
-# The native loops. Arrays are in C order and checked by the callers in this package.
+# Native loops. Arrays are in C order; the callers in this package check them.
 import numpy as np
 from numpy.typing import NDArray
 

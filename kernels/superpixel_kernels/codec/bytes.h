@@ -1,4 +1,4 @@
-// Varints, the codec's error, and nothing else: what every section shares.
+// What all sections share: varints, and the codec's error.
 #pragma once
 
 #include <bit>
@@ -13,16 +13,16 @@ namespace superpixel::codec {
 static_assert(std::endian::native == std::endian::little,
               "the label map codec needs a little-endian machine");
 
-/// Malformed bytes, or labels that no label map can hold. Python sees it as InvalidLabelMap.
+/// Malformed bytes, or labels that cannot be encoded. In Python: InvalidLabelMap.
 class FormatError : public std::runtime_error {
   public:
     using std::runtime_error::runtime_error;
 };
 
-/// Bytes a value below 2^32 takes at most: seven bits a byte.
+/// Most bytes of a value below 2^32, at seven bits per byte.
 constexpr std::size_t kMaxVarintBytes = 5;
 
-/// Writes `value` at `out`, which has room for kMaxVarintBytes; returns the end of what was written.
+/// Writes `value` to `out`, which must have room for kMaxVarintBytes; returns the end of what was written.
 inline std::uint8_t* write_varint(std::uint8_t* out, std::uint32_t value) {
     while (value >= 0x80) {
         *out++ = static_cast<std::uint8_t>(value | 0x80);
@@ -32,7 +32,7 @@ inline std::uint8_t* write_varint(std::uint8_t* out, std::uint32_t value) {
     return out;
 }
 
-/// Reads varints from [begin, end) and never beyond.
+/// Reads varints from [begin, end); throws FormatError instead of reading past the end.
 class VarintReader {
   public:
     VarintReader(const char* section, const std::uint8_t* begin, const std::uint8_t* end)

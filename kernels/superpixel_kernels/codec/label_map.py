@@ -1,4 +1,4 @@
-"""What a label map container holds, once read."""
+"""A decoded label map and its parts."""
 
 from dataclasses import dataclass
 
@@ -28,10 +28,10 @@ class Levels:
     """Chosen coarser levels of a label map of `count` labels.
 
     Attributes:
-        counts: how many regions each level has: strictly falling, below `count`.
+        counts: number of regions of each level: strictly decreasing, below `count`.
         into: (count - 1,) int32; as in `Tree`.
         level: (count - 1,) uint8; entry 0 is label 1: the first (finest) level in which the label is no
-            longer the smallest of its component, `len(counts)` where it is in all of them.
+            longer the smallest of its component; `len(counts)` if it is the smallest in all of them.
     """
 
     counts: tuple[int, ...]
@@ -46,7 +46,7 @@ class Regions:
     Attributes:
         area: (count,) uint32, pixels.
         box: (count, 4) uint32: x0, y0, x1, y1 in pixels; x1 and y1 lie one past the region.
-        centroid: (count, 2) uint32: x, y in 1/16 pixel, pixel x lying at coordinate x, rounded half up.
+        centroid: (count, 2) uint32: x, y in 1/16 pixel, rounded half up. Pixel x is at coordinate x.
         mean_color: (count, 3) uint8: mean of the sRGB bytes R, G, B, rounded half up.
         neighbor_offsets: (count + 1,) uint32. The 4-neighbours b > a of region a are
             `neighbors[neighbor_offsets[a]:neighbor_offsets[a + 1]]`, ascending.
@@ -68,13 +68,13 @@ class LabelMap:
     Attributes:
         labels: (height, width) int32, 0..count-1, numbered by first appearance row by row.
         count: number of labels.
-        connected: the writer's word that every label is one 4-connected region; not verified.
+        connected: whether every label is one 4-connected region, as the writer states; not verified.
         algorithm_version: the version of the algorithm that made the map, 0..65535.
         tree: all coarser levels, or None.
         levels: some coarser levels, or None; never together with `tree`.
-        heights: (count - 1,) float32, the heights of the merges in their order, each rounded up to bfloat16;
-            or None. Only together with `tree`.
-        regions: measurements of the map's regions, or None; the writer's word, not verified.
+        heights: (count - 1,) float32, the heights of the merges in order, each rounded up to bfloat16; or
+            None. Only together with `tree`.
+        regions: measurements of the map's regions, as the writer states them; not verified. Or None.
     """
 
     labels: NDArray[np.int32]
@@ -88,25 +88,25 @@ class LabelMap:
 
     @property
     def width(self) -> int:
-        """Pixels in a row."""
+        """Pixels per row."""
         return int(self.labels.shape[1])
 
     @property
     def height(self) -> int:
-        """Rows."""
+        """Number of rows."""
         return int(self.labels.shape[0])
 
     def cut(self, count: int) -> NDArray[np.int32]:
-        """Which region of the level with `count` regions each label lies in.
+        """For each label, the region that contains it in the level with `count` regions.
 
         Args:
-            count: the map's own count; with a `tree` any count from 1; with `levels` a stored one.
+            count: the map's own count; with a `tree` any count from 1; with `levels` one of them.
 
         Returns:
-            (self.count,) int32, 0..count-1, numbered by first appearance as the labels are.
+            (self.count,) int32, 0..count-1, numbered by first appearance, like the labels.
 
         Raises:
-            InvalidParameter: the map does not hold that level.
+            InvalidParameter: the map does not contain that level.
         """
         if count == self.count:
             return np.arange(count, dtype=np.int32)

@@ -1,5 +1,5 @@
-// The LABL section: a label map as the differences between each row and the row above. docs/label-map.md
-// is the specification; the names here are its names.
+// The LABL section: a label map as the differences between each row and the row above. Names are those of its
+// specification, docs/label-map.md.
 #pragma once
 
 #include <algorithm>
@@ -18,15 +18,16 @@ enum Token : std::uint8_t {
     kOldLabel = 2,
     kLongFromLeft = 3,   // long form of code 0
     kLongFromRight = 4,  // long form of code 1
-    kFirstShort = 16,    // 5..15 are refused
+    kFirstShort = 16,    // 5..15 are invalid
 };
 
 // A short token is kFirstShort + ((k * kShortLengths + length - 1) * 2 + code).
 constexpr std::size_t kShortLengths = 8;
 constexpr std::size_t kShortRanks = 15;
-static_assert(kFirstShort + kShortRanks * kShortLengths * 2 == 256, "the short forms fill the byte");
+static_assert(kFirstShort + kShortRanks * kShortLengths * 2 == 256,
+              "the short tokens use all remaining bytes");
 
-// The most that one span can take: kOldLabel has three arguments.
+// Most argument bytes of one span: kOldLabel has three arguments.
 constexpr std::size_t kMaxArgumentBytes = 3 * kMaxVarintBytes;
 
 /// One bit per pixel of a row, pixel x at bit x % 64 of word x / 64; bits past the width are 0.
@@ -36,8 +37,8 @@ constexpr std::size_t kWordBits = 64;
 
 inline std::size_t mask_words(std::size_t width) { return (width + kWordBits - 1) / kWordBits; }
 
-/// Bit i of the result: left[i] != right[i], for 64 pixels. Bytes first and bits second, because compilers
-/// turn the first loop into a dozen vector compares on any machine.
+/// Bit i of the result: left[i] != right[i], for 64 pixels. The first loop yields bytes, not bits, because
+/// compilers vectorise that on any machine.
 inline Word differences(const std::int32_t* left, const std::int32_t* right) {
     std::uint8_t differs[kWordBits];
     for (std::size_t i = 0; i < kWordBits; ++i) differs[i] = left[i] != right[i];
@@ -45,14 +46,14 @@ inline Word differences(const std::int32_t* left, const std::int32_t* right) {
     for (std::size_t i = 0; i < kWordBits; i += 8) {
         Word bytes;
         std::memcpy(&bytes, differs + i, 8);
-        // The lowest bits of the eight bytes, gathered into the highest byte: byte j's bit, at 8j, is
-        // multiplied by 2^(56 - 7j). No two products meet in one bit, so nothing carries.
+        // Gathers the lowest bits of the eight bytes in the highest byte: the bit of byte j, at 8j, is
+        // multiplied by 2^(56 - 7j). No two products share a bit, so there are no carries.
         mask |= ((bytes * 0x0102040810204080) >> 56) << i;
     }
     return mask;
 }
 
-/// mask bit x = left[x] != right[x], for x < size; the mask's other bits become 0.
+/// Sets mask bit x to left[x] != right[x], for x < size, and the mask's other bits to 0.
 inline void compare(const std::int32_t* left, const std::int32_t* right, std::size_t size, RowMask& mask) {
     std::size_t word = 0;
     for (; (word + 1) * kWordBits <= size; ++word) {
@@ -66,12 +67,12 @@ inline void compare(const std::int32_t* left, const std::int32_t* right, std::si
     mask[word] = rest;
 }
 
-/// mask bit x: the row differs between x and x + 1. The format's cut at x is bit x - 1.
+/// Sets edges bit x to whether pixels x and x + 1 differ. What the format calls the cut at x is bit x - 1.
 inline void find_edges(const std::int32_t* row, std::size_t width, RowMask& edges) {
     compare(row, row + 1, width - 1, edges);
 }
 
-/// Number of bits set below position x, for x < 64 * mask.size(). `before[w]` counts the words before w.
+/// Number of bits set below position x, for x < 64 * mask.size(). before[w]: bits set in the words before w.
 inline std::size_t rank(const RowMask& mask, const std::vector<std::uint32_t>& before, std::size_t x) {
     const Word below = (Word{1} << (x % kWordBits)) - 1;
     return before[x / kWordBits] + static_cast<std::size_t>(std::popcount(mask[x / kWordBits] & below));
@@ -79,8 +80,8 @@ inline std::size_t rank(const RowMask& mask, const std::vector<std::uint32_t>& b
 
 constexpr std::size_t kNowhere = SIZE_MAX;
 
-/// Position of the (k+1)-th bit set at or after `from`, or kNowhere. Calls for one row go from left to right,
-/// so that all of a row's calls together pass each bit and each word once, whatever k is.
+/// Position of the (k+1)-th bit set at or after `from`, or kNowhere. The calls for one row go from left to
+/// right, so together they visit each bit and word about once, for any k.
 inline std::size_t find_bit(const RowMask& mask, std::size_t from, std::uint32_t k) {
     std::size_t word = from / kWordBits;
     if (word >= mask.size()) return kNowhere;
@@ -94,8 +95,8 @@ inline std::size_t find_bit(const RowMask& mask, std::size_t from, std::uint32_t
     }
 }
 
-/// Collects the tokens and arguments of LABL. A row is given its room at once, so that writing needs no
-/// check.
+/// Collects the tokens and arguments of LABL. make_room_for_row() reserves the most that a row can take, so
+/// that the writes need no checks.
 class TokenWriter {
   public:
     void make_room_for_row(std::size_t width) {
@@ -110,7 +111,7 @@ class TokenWriter {
         argument_bytes_ += static_cast<std::size_t>(write_varint(at, static_cast<std::uint32_t>(value)) - at);
     }
 
-    /// A span whose label stands in the row above, beside the k-th cut.
+    /// Writes a span whose label is that beside the k-th cut of the row above.
     void copy(std::size_t code, std::size_t k, std::size_t length) {
         if (k < kShortRanks && length <= kShortLengths) {
             token(kFirstShort + (k * kShortLengths + length - 1) * 2 + code);
@@ -121,7 +122,7 @@ class TokenWriter {
         argument(length - 1);
     }
 
-    /// The payload: u32 number of tokens, tokens, arguments.
+    /// The payload: number of tokens (u32), tokens, arguments.
     std::size_t size() const { return sizeof(std::uint32_t) + token_bytes_ + argument_bytes_; }
     void write(std::uint8_t* out) const {
         const auto count = static_cast<std::uint32_t>(token_bytes_);
@@ -140,16 +141,15 @@ class TokenWriter {
 };
 
 /// labels: (height, width) int32, both at least 1. Writes the canonical encoding; returns the number of
-/// labels.
+/// labels. Throws FormatError unless labels are numbered by first appearance.
 inline std::uint32_t encode_labels(const std::int32_t* labels, std::size_t height, std::size_t width,
                                    TokenWriter& out) {
     const std::size_t words = mask_words(width);
-    // One word more than the row has, always 0: the loop below looks one word ahead, and a rank may be asked
-    // for at the width.
+    // One extra word, always 0: the loop below looks one word ahead, and rank() may be called at the width.
     RowMask changed(words + 1), edges(words + 1), edges_above(words + 1);
     std::vector<std::uint32_t> edges_before(words + 1);
     std::vector<std::uint32_t> starts(width), lasts(width);
-    // Stands above row 0: no cut, and no label of the map.
+    // The row above row 0: without cuts, and without a label of the map.
     const std::vector<std::int32_t> nothing(width, -1);
     const std::int32_t* above = nothing.data();
     std::uint32_t seen = 0;
@@ -159,7 +159,7 @@ inline std::uint32_t encode_labels(const std::int32_t* labels, std::size_t heigh
                           std::to_string(labels[y * width + x]) + " after " + std::to_string(seen) +
                           " labels");
     };
-    // Unlike any other bad label, -1 in row 0 would look unchanged.
+    // In row 0 a label of -1 would count as unchanged, so it is checked here.
     const std::int32_t* const minus_one = std::find(labels, labels + width, -1);
     if (minus_one != labels + width) refuse(0, static_cast<std::size_t>(minus_one - labels));
 
@@ -172,11 +172,12 @@ inline std::uint32_t encode_labels(const std::int32_t* labels, std::size_t heigh
             edges_before[w + 1] = edges_before[w] + static_cast<std::uint32_t>(std::popcount(edges_above[w]));
         }
 
-        // Spans: maximal runs of changed pixels with one label. Their first and last pixels, as two lists.
+        // Spans are maximal runs of changed pixels with one label. Lists their first and their last pixels.
         std::size_t spans = 0, ended = 0;
-        Word carry = 0;  // bit 0: the pixel before this word belongs to a span that may go on
+        // Bit 0: the span at the end of the word before goes on in this word, if its first pixel changed.
+        Word carry = 0;
         for (std::size_t w = 0; w < words; ++w) {
-            const Word goes_on = changed[w] & ~edges[w];  // ... into the next pixel, if that changed too
+            const Word goes_on = changed[w] & ~edges[w];  // the span includes the next pixel, if that changed
             const Word next_changed = (changed[w] >> 1) | (changed[w + 1] << (kWordBits - 1));
             for (Word bits = changed[w] & ~((goes_on << 1) | carry); bits != 0; bits &= bits - 1) {
                 starts[spans++] = static_cast<std::uint32_t>(w * kWordBits + std::countr_zero(bits));
@@ -202,7 +203,7 @@ inline std::uint32_t encode_labels(const std::int32_t* labels, std::size_t heigh
                     rank(edges_above, edges_before, end - 1) - rank(edges_above, edges_before, previous_end),
                     end - start);
             } else {
-                // Compared unsigned: a negative label is too large as well.
+                // As unsigned, a negative label is too large as well.
                 const auto value = static_cast<std::uint32_t>(label);
                 if (value > seen) refuse(y, start);
                 out.token(value == seen ? kNewLabel : kOldLabel);
@@ -223,8 +224,7 @@ inline std::uint32_t encode_labels(const std::int32_t* labels, std::size_t heigh
     return seen;
 }
 
-/// payload: the inflated section. labels: (height, width) int32, written in full unless FormatError is
-/// thrown.
+/// payload: the decompressed section. Writes labels (height, width) int32. Throws FormatError.
 inline void decode_labels(const std::uint8_t* payload, std::size_t size, std::uint32_t count,
                           std::int32_t* labels, std::size_t height, std::size_t width) {
     std::uint32_t token_bytes = 0;
@@ -238,7 +238,7 @@ inline void decode_labels(const std::uint8_t* payload, std::size_t size, std::ui
     VarintReader arguments("LABL", tokens_end, payload + size);
 
     RowMask edges_above(mask_words(width));
-    const std::int32_t* above = nullptr;  // none: row 0 has no edges above, so no token asks for it
+    const std::int32_t* above = nullptr;  // not read in row 0, which has no cuts above
     std::uint32_t seen = 0;
 
     for (std::size_t y = 0; y < height; ++y) {
@@ -253,7 +253,7 @@ inline void decode_labels(const std::uint8_t* payload, std::size_t size, std::ui
             const std::uint8_t value = *token++;
             if (value == kEndOfRow) break;
 
-            std::size_t start = 0, length = 0;  // below 2^33: sums of two u32
+            std::size_t start = 0, length = 0;  // 64-bit: sums of two u32
             std::int32_t label = 0;
             if (value == kNewLabel || value == kOldLabel) {
                 start = previous_end + arguments.next();
@@ -283,7 +283,7 @@ inline void decode_labels(const std::uint8_t* payload, std::size_t size, std::ui
                 } else {
                     refuse("unknown token " + std::to_string(value));
                 }
-                // Edge x is the cut at x + 1, and the cuts wanted lie right of previous_end.
+                // Bit x is the cut at x + 1; only cuts right of previous_end count.
                 const std::size_t edge = find_bit(edges_above, previous_end, k);
                 if (edge == kNowhere) refuse("a cut that the row above does not have");
                 const std::size_t cut = edge + 1;

@@ -1,4 +1,4 @@
-"""The container's layout, as the writer and the reader both need it."""
+"""The layout of the container, shared by writer and reader."""
 
 import struct
 
@@ -23,29 +23,29 @@ REGIONS = b"regn"
 END = b"END\0"
 
 GZIP_WINDOW_BITS = 31
-"""zlib's word for a 32 KiB window in a gzip member."""
+"""zlib's code for a 32 KiB window and a gzip header."""
 
 MAX_PIXELS = 2**28
-"""Largest map written, and the largest read unless the caller says otherwise: 1 GiB of labels."""
+"""Largest map that is written, and by default the largest that is read: 1 GiB of labels."""
 
 MAX_LEVELS = 32
 
 REGION_BYTES = 4 + 4 * 4 + 2 * 4 + 3
-"""A region's fixed fields in REGIONS: area, box, centroid, mean colour."""
+"""Bytes of a region's fixed fields in REGIONS: area, box, centroid, mean colour."""
 
 
 def plane_count(count: int) -> int:
-    """Bytes that the labels of a map of `count` labels need: the byte planes of its tree's fields."""
+    """Bytes per label in a map of `count` labels: the number of byte planes of its tree's fields."""
     return ((count - 1).bit_length() + 7) // 8
 
 
 def to_planes(values: NDArray[np.uint32], planes: int) -> list[bytes]:
-    """All lowest bytes of `values`, (m,), then all second bytes, and so on."""
+    """Split `values`, (m,), into byte planes: all lowest bytes, all second bytes, and so on."""
     return [plane.tobytes() for plane in values.view(np.uint8).reshape(-1, 4).T[:planes]]
 
 
 def from_planes(data: bytes, size: int) -> NDArray[np.uint32]:
-    """The `size` values whose byte planes `data` is, as uint32."""
+    """Join byte planes to `size` values, as uint32."""
     planes = len(data) // size if size else 0
     wide = np.zeros((size, 4), np.uint8)
     wide[:, :planes] = np.frombuffer(data, np.uint8).reshape(planes, size).T

@@ -1,5 +1,5 @@
-// Python's door to the codec's loops. Shapes, dtypes and sizes are checked by the Python side, which is the
-// only caller; bytes from outside are checked here.
+// The codec's Python module. Its callers in this package check shapes, dtypes and sizes; this code checks
+// bytes from outside.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 
@@ -84,10 +84,10 @@ nb::tuple measure_regions(const Matrix<const std::int32_t>& labels,
                           const Vector<std::uint32_t>& area, const Matrix<std::uint32_t>& box,
                           const Matrix<std::uint32_t>& centroid, const Matrix<std::uint8_t>& mean_color) {
     expect(rgb.shape(0) == labels.shape(0) && rgb.shape(1) == labels.shape(1),
-           "rgb: not of the labels' size");
+           "rgb: must have the size of the labels");
     expect(area.size() == count && box.size() == 4 * std::size_t{count} &&
                centroid.size() == 2 * std::size_t{count} && mean_color.size() == 3 * std::size_t{count},
-           "regions: not of the count's size");
+           "regions: arrays must have the size of the count");
     codec::Adjacency adjacency;
     {
         const nb::gil_scoped_release unlocked;
@@ -117,7 +117,7 @@ NB_MODULE(_codec, m) {
                 PyErr_SetString(static_cast<PyObject*>(type), format_error.what());
             }
         },
-        nb::object(invalid_label_map).release().ptr());  // the translator lives as long as the process
+        nb::object(invalid_label_map).release().ptr());  // the translator is never removed
 
     m.def("encode_labels", &encode_labels, "labels"_a.noconvert());
     m.def("decode_labels", &decode_labels, "payload"_a, "count"_a, "labels"_a.noconvert());

@@ -1,4 +1,4 @@
-"""Container to label map. Every byte comes from outside: nothing large is made on its word alone."""
+"""Reads containers. The input is not trusted: a size that it states is checked before memory is allocated."""
 
 import itertools
 import struct
@@ -20,7 +20,7 @@ def decode(data: bytes | bytearray | memoryview, *, max_pixels: int = layout.MAX
 
     Args:
         data: the whole container and nothing else.
-        max_pixels: a larger map is refused before anything of its size is allocated; 1 to 2**31 - 1.
+        max_pixels: larger maps are rejected before any memory of their size is allocated; 1 to 2**31 - 1.
 
     Raises:
         InvalidLabelMap: the bytes are not a well-formed label map, or it is too large; the message says what
@@ -50,7 +50,7 @@ def decode(data: bytes | bytearray | memoryview, *, max_pixels: int = layout.MAX
         raw = _inflate(layout.HEIGHTS, sections[layout.HEIGHTS], count - 1, 3 * (count - 1))
         heights = _parse_heights(raw, count)
     if layout.REGIONS in sections:
-        # A map has at most two pairs of neighbours a pixel, and a varint at most five bytes.
+        # A map has at most two pairs of neighbours per pixel, and a varint has at most five bytes.
         fixed = layout.REGION_BYTES * count + 4
         most = fixed + 5 * (count + 2 * labels.size)
         regions = _parse_regions(
@@ -92,7 +92,7 @@ def _read_header(view: memoryview, max_pixels: int) -> _Header:
 
 
 def _split(view: memoryview) -> dict[bytes, _Section]:
-    """The sections by type, payloads untouched; unknown optional ones too."""
+    """Find the sections; their payloads stay compressed. Includes unknown optional sections."""
     sections: dict[bytes, _Section] = {}
     at = layout.HEADER.size
     while True:
@@ -128,13 +128,13 @@ def _split(view: memoryview) -> dict[bytes, _Section]:
 
 
 def _labels_bounds(header: _Header) -> tuple[int, int]:
-    """Raw bytes of LABL: one token a row at least; 16 and its token for every pixel at most."""
+    """Least and most raw bytes of LABL: one token per row; a token and 16 bytes per pixel."""
     least = 4 + header.height
     return least, least + 17 * header.width * header.height
 
 
 def _inflate(kind: bytes, section: _Section, least: int, most: int) -> bytes:
-    """The section's payload. Never makes more than a byte beyond the announced, possible size."""
+    """Decompress a payload. Never produces more than one byte beyond the announced size."""
     name = kind.decode("ascii")
     size = section.raw_bytes
     if not least <= size <= most:
@@ -171,7 +171,7 @@ def _parse_tree(raw: bytes, count: int) -> Tree:
     half = len(raw) // 2
     into = _parse_into("TREE", raw[:half], count)
     order = layout.from_planes(raw[half:], count - 1)
-    # In this order: bincount makes an array as long as its largest value.
+    # The bound comes first, because bincount allocates an array as long as the largest value.
     if np.any(order >= count - 1) or np.any(np.bincount(order, minlength=count - 1) != 1):
         raise InvalidLabelMap(f"TREE: order does not hold each of 0..{count - 2} once")
     return Tree(into, order.astype(np.int32))
@@ -217,7 +217,7 @@ def _parse_regions(raw: bytes, count: int) -> Regions:
     mean_color = np.frombuffer(raw[wide:fixed], np.uint8).reshape(3, count).T
     (pairs,) = struct.unpack_from("<I", raw, fixed)
     varints = raw[fixed + 4 :]
-    # Each takes a byte at least, so that the array below is no larger than what has been read.
+    # A varint has at least one byte, so the array below is no larger than the payload.
     if count + pairs > len(varints):
         raise InvalidLabelMap(
             f"regn: {pairs} pairs of neighbours announced, its {len(varints)} bytes hold fewer"

@@ -1,8 +1,8 @@
-"""The whole format as a short program: slow, obvious, and compared with the real decoder by the tests.
+"""The whole format as a short program. It is slow but simple; tests compare it with the real decoder.
 
-It refuses exactly what the real decoder refuses, so that a decoder in another language can be written from it
-as well as from docs/label-map.md. Lists take the place of arrays; entry 0 of `into`, `order` and `level` is
-label 1.
+It rejects exactly the input that the real decoder rejects, so it can serve, beside docs/label-map.md, as a
+model for a decoder in another language. It uses lists instead of arrays; entry 0 of `into`, `order` and
+`level` is for label 1.
 """
 
 import bisect
@@ -16,7 +16,7 @@ Parser = Callable[["Reader", int, int, int], dict[str, Any]]
 
 
 def decode(data: bytes) -> dict[str, Any]:
-    """The fields of a `LabelMap` as plain lists, heights as their 16 bits.
+    """Decode a container to the fields of a `LabelMap`, as plain lists; heights as their 16 bits.
 
     Raises:
         InvalidLabelMap: the bytes are not a well-formed label map.
@@ -40,7 +40,7 @@ def decode(data: bytes) -> dict[str, Any]:
     check(b"hght" not in sections or b"TREE" in sections)
     planes = bytes_for(count - 1)
     parsers: dict[bytes, tuple[Parser, int]] = {
-        # type: what reads it, and the most raw bytes that this header makes possible
+        # type: its parser, and the most raw bytes that this header allows
         b"LABL": (labels, 4 + 17 * width * height + height),
         b"TREE": (tree, 2 * planes * (count - 1)),
         b"LVLS": (levels, 1 + 4 * 32 + (planes + 1) * (count - 1)),
@@ -133,9 +133,9 @@ def regions(payload: "Reader", count: int, *_size: int) -> dict[str, Any]:
 
 
 def cut(into: list[int], rank: list[int], limit: int) -> list[int]:
-    """Region of each label once the merges of rank below `limit` are done.
+    """The region of each label after the merges with rank below `limit`.
 
-    TREE, K regions: rank = order, limit = count - K. LVLS, level j: rank = level, limit = j + 1.
+    For K regions of TREE: rank = order, limit = count - K. For level j of LVLS: rank = level, limit = j + 1.
     """
     lut, following = [0], 1
     for target, rank_of_label in zip(into, rank, strict=True):
@@ -146,7 +146,7 @@ def cut(into: list[int], rank: list[int], limit: int) -> list[int]:
 
 
 class Reader:
-    """Reads bytes from the front; reading past the end, or leaving some, is an error."""
+    """Reads bytes from the front. Reading past the end is an error, and so are bytes left over."""
 
     def __init__(self, data: bytes) -> None:
         self.data, self.at = data, 0
@@ -162,7 +162,7 @@ class Reader:
         return int.from_bytes(self.take(size), "little")
 
     def varint(self) -> int:
-        """Seven bits a byte, lowest first; the high bit says that more follow."""
+        """An integer of seven bits per byte, lowest first; the high bit of a byte means that more follow."""
         value = 0
         for shift in range(0, 35, 7):
             byte = self.uint(1)
@@ -173,19 +173,19 @@ class Reader:
         raise InvalidLabelMap("varint of more than 5 bytes")
 
     def planes(self, size: int, planes: int) -> list[int]:
-        """`size` integers: all their lowest bytes, then all second bytes, ..."""
+        """`size` integers, stored as all lowest bytes, then all second bytes, and so on."""
         return [
             int.from_bytes(value, "little")
             for value in zip(*(self.take(size) for _ in range(planes)), strict=True)
         ]
 
     def end(self) -> None:
-        """Nothing is left."""
+        """Check that no bytes are left."""
         check(self.at == len(self.data))
 
 
 def inflate(stored: bytes, raw_bytes: int) -> bytes:
-    """One gzip member of exactly `raw_bytes`, nothing behind it."""
+    """Decompress one gzip member of exactly `raw_bytes` with nothing after it."""
     member = zlib.decompressobj(wbits=31)
     try:
         raw = member.decompress(stored, raw_bytes + 1)
@@ -196,11 +196,11 @@ def inflate(stored: bytes, raw_bytes: int) -> bytes:
 
 
 def bytes_for(value: int) -> int:
-    """Bytes that `value` needs."""
+    """Number of bytes that `value` needs."""
     return (value.bit_length() + 7) // 8
 
 
 def check(condition: object) -> None:
-    """Refuse the input unless `condition` holds."""
+    """Reject the input unless `condition` is true."""
     if not condition:
         raise InvalidLabelMap("malformed label map")

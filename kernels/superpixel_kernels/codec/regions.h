@@ -10,26 +10,26 @@
 
 namespace superpixel::codec {
 
-/// Regions as rows of arrays: sizes in front, n = number of regions.
+/// The measurements, one row per region; n: number of regions.
 struct RegionArrays {
     std::uint32_t* area;       // (n,) pixels
     std::uint32_t* box;        // (n, 4) x0, y0, x1, y1; ends exclusive
-    std::uint32_t* centroid;   // (n, 2) x, y in 1/16 pixel; pixel x lies at coordinate x
+    std::uint32_t* centroid;   // (n, 2) x, y in 1/16 pixel; pixel x is at coordinate x
     std::uint8_t* mean_color;  // (n, 3) R, G, B
 };
 
-/// sum / n to the nearest integer after scaling, halves up: (2 * scale * sum + n) / (2 * n), written so that
-/// nothing overflows while `sum / n` times scale fits.
+/// scale * sum / n, rounded to nearest, halves up: (2 * scale * sum + n) / (2 * n). Written such that nothing
+/// overflows if the result fits.
 inline std::uint64_t rounded_mean(std::uint64_t scale, std::uint64_t sum, std::uint64_t n) {
     return scale * (sum / n) + (2 * scale * (sum % n) + n) / (2 * n);
 }
 
-/// Adds up regions from runs of pixels, then writes their measurements.
+/// Sums over regions, from runs of pixels.
 class RegionSums {
   public:
     explicit RegionSums(std::size_t count) : sums_(count) {}
 
-    /// The run [start, end) of row y; rgb: that row, (width, 3) uint8.
+    /// Adds the run [start, end) of row y; rgb: that row, (width, 3) uint8.
     void add(std::uint32_t label, std::uint32_t y, std::uint32_t start, std::uint32_t end,
              const std::uint8_t* rgb) {
         Sums& sums = sums_[label];
@@ -78,14 +78,14 @@ class RegionSums {
     std::vector<Sums> sums_;
 };
 
-/// For each label its neighbours with a larger label: those of label a are neighbors[offsets[a]..offsets[a +
-/// 1]), ascending.
+/// The neighbours of each label that are larger than it: those of label a are neighbors[offsets[a]] up to
+/// neighbors[offsets[a + 1]], exclusive, ascending.
 struct Adjacency {
     std::vector<std::uint32_t> offsets;
     std::vector<std::int32_t> neighbors;
 };
 
-/// Collects pairs of touching labels, in any order and as often as they touch.
+/// Collects pairs of adjacent labels, in any order and with repetitions.
 class PairCollector {
   public:
     explicit PairCollector(std::size_t count) : count_(count) {}
@@ -95,7 +95,7 @@ class PairCollector {
     }
 
     Adjacency finish() const {
-        // Bucketed by the smaller label, then each short bucket sorted and made unique, in place.
+        // A bucket per smaller label; then each bucket, which is short, is sorted and made unique in place.
         std::vector<std::size_t> ends(count_ + 1);
         for (const Pair& pair : pairs_) ++ends[pair.small + 1];
         for (std::size_t a = 0; a < count_; ++a) ends[a + 1] += ends[a];
@@ -112,7 +112,7 @@ class PairCollector {
             std::sort(begin, end);
             kept = std::unique_copy(begin, end, kept);
             begin = end;
-            // At most two pairs a pixel, so below 2^32.
+            // Below 2^32: at most two pairs per pixel.
             result.offsets.push_back(static_cast<std::uint32_t>(kept - neighbors.begin()));
         }
         neighbors.erase(kept, neighbors.end());
@@ -129,15 +129,15 @@ class PairCollector {
     std::vector<Pair> pairs_;
 };
 
-/// One past the pixels from `start` on that have its label, at most `limit`.
+/// The end, at most `limit`, of the run of equal labels that begins at `start`.
 inline std::size_t run_end(const std::int32_t* row, std::size_t start, std::size_t limit) {
     std::size_t end = start + 1;
     while (end < limit && row[end] == row[start]) ++end;
     return end;
 }
 
-/// labels: (height, width) int32, each of 0..count-1 present; rgb: (height, width, 3) uint8. At most 2^28
-/// pixels, so that a centroid in 1/16 pixel fits 32 bits.
+/// labels: (height, width) int32, each of 0..count-1 must occur; rgb: (height, width, 3) uint8. At most 2^28
+/// pixels, so that a centroid in 1/16 pixel fits 32 bits. Throws FormatError.
 inline Adjacency measure_regions(const std::int32_t* labels, const std::uint8_t* rgb, std::size_t height,
                                  std::size_t width, std::uint32_t count, const RegionArrays& out) {
     RegionSums sums(count);
@@ -156,8 +156,8 @@ inline Adjacency measure_regions(const std::int32_t* labels, const std::uint8_t*
             const std::size_t end = run_end(row, start, width);
             sums.add(index, static_cast<std::uint32_t>(y), static_cast<std::uint32_t>(start),
                      static_cast<std::uint32_t>(end), row_rgb);
-            // A pair that stands in the same two columns of the row above has been added there, and one run
-            // of the row above is one neighbour, however long it is.
+            // Skips a pair that the row above has in the same two columns, and counts each run of the row
+            // above once.
             if (start > 0 &&
                 !(above != nullptr && above[start] == label && above[start - 1] == row[start - 1])) {
                 pairs.add(label, row[start - 1]);
@@ -172,8 +172,9 @@ inline Adjacency measure_regions(const std::int32_t* labels, const std::uint8_t*
     return pairs.finish();
 }
 
-/// bytes: the section behind its fixed fields: varints, for each label a its number of neighbours b > a, then
-/// each b - a, ascending. offsets: (count + 1,); neighbors: (pairs,).
+/// bytes: the section after its fixed fields. These are varints: for each label a the number of its
+/// neighbours b > a, then each b - a, ascending. Writes offsets (count + 1,) and neighbors (pairs,). Throws
+/// FormatError.
 inline void decode_adjacency(const std::uint8_t* bytes, std::size_t size, std::uint32_t count,
                              std::uint32_t pairs, std::uint32_t* offsets, std::int32_t* neighbors) {
     VarintReader reader("regn", bytes, bytes + size);

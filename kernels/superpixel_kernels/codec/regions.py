@@ -1,4 +1,4 @@
-"""Measuring the regions of a label map."""
+"""Measurements of the regions of a label map."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,15 +10,15 @@ from superpixel_kernels.errors import InvalidImage, InvalidLabelMap
 
 
 def measure_regions(labels: NDArray[np.integer], image: NDArray[np.uint8]) -> Regions:
-    """Area, bounding box, centroid, mean colour and neighbours of every region.
+    """Measure area, bounding box, centroid, mean colour and neighbours of every region.
 
     Args:
-        labels: (height, width) integers, each of 0..count-1 present, in any order.
-        image: (height, width, 3) uint8, the sRGB bytes R, G, B to be averaged.
+        labels: (height, width) integers; each of 0..count-1 must occur, in any order.
+        image: (height, width, 3) uint8, the sRGB bytes R, G, B to average.
 
     Raises:
-        InvalidLabelMap: labels of another kind, or a label below the largest one that has no pixel.
-        InvalidImage: an image of another shape or dtype.
+        InvalidLabelMap: the labels are not such integers, or a label below the largest has no pixel.
+        InvalidImage: the image has another shape or dtype.
     """
     labels = as_labels(labels)
     if image.shape != (*labels.shape, 3) or image.dtype != np.uint8:

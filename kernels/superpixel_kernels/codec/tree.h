@@ -1,4 +1,4 @@
-// Cutting a hierarchy: TREE and LVLS alike.
+// Cuts of a hierarchy, for both TREE and LVLS.
 #pragma once
 
 #include <cstddef>
@@ -7,8 +7,9 @@
 
 namespace superpixel::codec {
 
-/// into, rank: (count - 1,), entry 0 is label 1; into[b] < b. Label b's component has been merged into that
-/// of into[b] where rank[b] < limit. lut: (count,); returns the number of regions.
+/// into, rank: (count - 1,), entry 0 is for label 1. A label whose rank is below `limit` has been merged into
+/// the component of its `into`, which is a smaller label. Writes the region of each label to lut (count,);
+/// returns the number of regions.
 inline std::uint32_t cut_tree(const std::int32_t* into, const std::int32_t* rank, std::size_t count,
                               std::int32_t limit, std::int32_t* lut) {
     std::int32_t next = 0;

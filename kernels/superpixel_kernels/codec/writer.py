@@ -1,4 +1,4 @@
-"""Label map to container."""
+"""Writes containers."""
 
 import itertools
 import struct
@@ -24,35 +24,37 @@ def encode(
     connected: bool = True,
     algorithm_version: int = ALGORITHM_VERSION,
 ) -> bytes:
-    """Write a label map and what belongs to it as one container. The same arguments give the same bytes.
+    """Write a label map, and optionally its coarser levels and measurements, as one container.
+
+    The same arguments give the same bytes.
 
     Args:
         labels: (height, width) integers, numbered 0, 1, ... by first appearance row by row; int32 in C order
             is not copied. At most 2**28 pixels.
-        tree: the hierarchy above `labels`. Alone, all of it is written, and a reader can cut any count.
-        levels: counts of the coarser levels to write instead of the whole `tree`: 1 to 32 of them, strictly
-            falling, each from 1 to below the map's own count. Much smaller than the whole tree.
-        heights: (count - 1,) float32, the heights of the tree's merges in their order, not negative. Each is
-            rounded up to bfloat16, so that their order is kept. Only with the whole tree.
+        tree: the merges of `labels`. Without `levels` all of it is written, and a reader can cut any count.
+        levels: counts of coarser levels to write instead of the whole `tree`: 1 to 32 of them, strictly
+            decreasing, each from 1 to below the map's own count. Takes much less space than the whole tree.
+        heights: (count - 1,) float32, the heights of the tree's merges in order, not negative. Each is
+            rounded up to bfloat16, which keeps their order. Only with the whole tree.
         regions: measurements of the regions of `labels`; see `measure_regions`.
-        connected: whether every label is one 4-connected region. Written as said, not verified.
+        connected: whether every label is one 4-connected region. Not verified.
         algorithm_version: 0..65535.
 
     Raises:
-        InvalidLabelMap: the labels are empty, too many, not integers, or numbered otherwise.
+        InvalidLabelMap: the labels are empty, too many, not integers, or not numbered by first appearance.
         InvalidParameter: another argument is malformed or does not fit the labels.
     """
     if not 0 <= algorithm_version <= 0xFFFF:
         raise InvalidParameter("algorithm_version", f"must be from 0 to 65535, got {algorithm_version}")
     labels = as_labels(labels)
     payload, count = _codec.encode_labels(labels)
-    # A pixel takes 8 bytes at most (token, three arguments, end of row), so that all sizes fit 32 bits.
+    # A pixel takes at most 8 bytes (token, three arguments, end of row), so all sizes fit 32 bits.
     token_end = 4 + int.from_bytes(payload[:4], "little")
-    # Huffman codes only: half the time of a search for repeats, which tokens hardly have, and 10 % smaller.
+    # Huffman codes only: half the time of a search for repeats, and 10 % smaller, as tokens hardly repeat.
     sections = [_section(layout.LABELS, [payload[:token_end], payload[token_end:]], zlib.Z_HUFFMAN_ONLY)]
     if tree is None:
         if levels is not None:
-            raise InvalidParameter("levels", "needs the tree that they are levels of")
+            raise InvalidParameter("levels", "needs the tree of the labels")
     else:
         into, order = _checked_tree(tree, count)
         if levels is None:
@@ -61,7 +63,7 @@ def encode(
             sections.append(_section(layout.LEVELS, _levels_parts(levels, into, order, count)))
     if heights is not None:
         if tree is None or levels is not None:
-            raise InvalidParameter("heights", "goes with the whole tree only")
+            raise InvalidParameter("heights", "needs the whole tree")
         sections.append(_section(layout.HEIGHTS, [_heights_payload(heights, count)]))
     if regions is not None:
         sections.append(_section(layout.REGIONS, _regions_parts(regions, count)))
@@ -75,10 +77,10 @@ def encode(
 
 
 def as_labels(labels: NDArray[np.integer]) -> NDArray[np.int32]:
-    """`labels` as int32 in C order, without a copy where they already are.
+    """Convert `labels` to int32 in C order; no copy if they already are.
 
     Raises:
-        InvalidLabelMap: not a non-empty, not too large plane of integers that fit.
+        InvalidLabelMap: the labels are empty, too many, not two-dimensional, or not integers in range.
     """
     if labels.ndim != 2 or not np.issubdtype(labels.dtype, np.integer):
         raise InvalidLabelMap(
@@ -86,16 +88,16 @@ def as_labels(labels: NDArray[np.integer]) -> NDArray[np.int32]:
         )
     if not 1 <= labels.size <= layout.MAX_PIXELS:
         raise InvalidLabelMap(f"labels: {labels.size} pixels, must be from 1 to {layout.MAX_PIXELS}")
-    # A wider type's value could wrap around to a valid one.
+    # A value of a wider type could wrap around to a valid one.
     if not np.can_cast(labels.dtype, np.int32) and not 0 <= labels.min() <= labels.max() < labels.size:
         raise InvalidLabelMap(f"labels: must be from 0 to below the number of pixels, {labels.size}")
     return np.ascontiguousarray(labels, np.int32)
 
 
 def _section(kind: bytes, parts: Sequence[bytes], strategy: int = zlib.Z_DEFAULT_STRATEGY) -> bytes:
-    """A section whose payload is `parts` one after the other, each with Huffman codes of its own."""
+    """A section with the concatenated `parts` as its payload, each part with Huffman codes of its own."""
     deflate = zlib.compressobj(level=1, wbits=layout.GZIP_WINDOW_BITS, memLevel=9, strategy=strategy)
-    # Ending the block where the statistics change saves 1 to 15 %.
+    # A new block where the statistics change saves 1 to 15 %.
     blocks = [deflate.compress(part) + deflate.flush(zlib.Z_BLOCK) for part in parts]
     stored = b"".join(blocks) + deflate.flush()
     return layout.SECTION.pack(kind, len(stored), sum(map(len, parts))) + stored
@@ -104,7 +106,7 @@ def _section(kind: bytes, parts: Sequence[bytes], strategy: int = zlib.Z_DEFAULT
 def _integers(
     parameter: str, values: NDArray[np.integer], shape: tuple[int, ...], limit: int
 ) -> NDArray[np.uint32]:
-    """`values` as uint32 in C order, refused unless they have `shape` and lie in 0..limit-1."""
+    """Convert `values` to uint32 in C order; raise unless they have `shape` and are in 0..limit-1."""
     if values.shape != shape or not np.issubdtype(values.dtype, np.integer):
         raise InvalidParameter(parameter, f"must be {shape} integers, got {values.shape} {values.dtype}")
     if values.size and not 0 <= values.min() <= values.max() < limit:
@@ -136,7 +138,7 @@ def _levels_parts(
     bounds = [count, *counts, 0]
     if any(finer <= coarser for finer, coarser in itertools.pairwise(bounds)):
         raise InvalidParameter("levels", f"must fall strictly from below {count} to at least 1, got {counts}")
-    # A label has left level j when its merge is among the first count - counts[j].
+    # Level j does the first count - counts[j] merges. `level`: the first level that does the label's merge.
     level = np.searchsorted(count - np.array(counts), order, side="right").astype(np.uint8)
     head = struct.pack(f"<B{len(counts)}I", len(counts), *counts)
     return [head, *layout.to_planes(into, layout.plane_count(count)), level.tobytes()]
@@ -147,10 +149,10 @@ def _heights_payload(heights: NDArray[np.float32], count: int) -> bytes:
         raise InvalidParameter(
             "heights", f"must be {(count - 1,)} float32, got {heights.shape} {heights.dtype}"
         )
-    # The largest bfloat16 below infinity; also refuses NaN.
+    # Up to the largest finite bfloat16; NaN fails this test too.
     if not np.all((heights >= 0) & (heights <= np.float32(2.0**127 * (2 - 2.0**-7)))):
         raise InvalidParameter("heights", "must be from 0 to the largest bfloat16")
-    # Adding 0 turns -0 into 0. The bits of floats from 0 up are ordered as the floats are.
+    # Adding 0 turns -0 into 0. The bits of non-negative floats have the order of the floats.
     bits = (np.ascontiguousarray(heights) + np.float32(0)).view(np.uint32).astype(np.int64)
     differences = np.diff((bits + 0xFFFF) >> 16, prepend=0)
     zigzag = (differences << 1) ^ (differences >> 63)
@@ -172,7 +174,7 @@ def _regions_parts(regions: Regions, count: int) -> list[bytes]:
     if offsets[0] != 0 or offsets[-1] != pairs or np.any(degrees < 0):
         raise InvalidParameter("regions.neighbor_offsets", f"must rise from 0 to the {pairs} neighbors")
     owners = np.repeat(np.arange(count), degrees)
-    # Pairs (a, b) rise strictly, so each region's neighbours do.
+    # Strictly increasing pairs (a, b) mean strictly increasing neighbours of each region.
     if not np.all(neighbors > owners) or not np.all(np.diff(owners * count + neighbors) > 0):
         raise InvalidParameter("regions.neighbors", "each region's must rise, from above the region itself")
     adjacency = np.insert(neighbors - owners, offsets[:-1], degrees).astype(np.uint32)

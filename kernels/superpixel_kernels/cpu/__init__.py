@@ -1,1 +1,1 @@
-"""The C++ engine (module `_engine`): the same bits as the CUDA engine, on any CPU."""
+"""The C++ engine (module `_engine`): the same results as the CUDA engine, on any CPU."""

@@ -1,10 +1,10 @@
-#include "engine.h"
+#include "cancel.h"
 
 namespace superpixel {
 
 void CancelToken::cancel() {
     {
-        // Under the lock, so that a call about to wait does not miss it.
+        // Under the lock, so that a call that is about to wait sees it.
         const std::lock_guard lock(mutex_);
         cancelled_ = true;
     }

@@ -1,9 +1,10 @@
-// Stage cut: counts and trees out of merge records.
+// Stage cut: labels and trees from merge records.
 #include <algorithm>
 #include <numeric>
 #include <stdexcept>
 
 #include "engine.h"
+#include "union_find.h"
 
 namespace superpixel {
 namespace {
@@ -14,17 +15,13 @@ class Sets {
     explicit Sets(i64 nodes) : parent_(static_cast<size_t>(nodes)) {
         std::iota(parent_.begin(), parent_.end(), 0);
     }
-    i32 find(i32 node) {
-        while (at(node) != node) node = at(node) = at(at(node));
-        return node;
-    }
+    i32 find(i32 node) { return find_root(parent_.data(), node); }
     // Returns the smaller and the larger root.
     std::pair<i32, i32> unite(i32 p, i32 q) {
         const std::pair<i32, i32> roots = std::minmax({find(p), find(q)});
-        at(roots.second) = roots.first;
+        parent_[static_cast<size_t>(roots.second)] = roots.first;
         return roots;
     }
-    i32& at(i32 node) { return parent_[static_cast<size_t>(node)]; }
 
   private:
     std::vector<i32> parent_;
@@ -37,16 +34,16 @@ i32 label_nodes(i64 nodes, const MergeRecord* records, i64 merges, i32* labels) 
     for (i64 i = 0; i < merges; ++i) sets.unite(records[i].a, records[i].b);
     i32 next = 0;
     for (i32 node = 0; node < nodes; ++node) {
-        // Roots are the smallest of their sets, so a node's root already has its label.
+        // A root is the smallest of its set, so it has got its label before its other nodes.
         const i32 root = sets.find(node);
         labels[node] = root == node ? next++ : labels[root];
     }
     return next;
 }
 
-// Joined components are laid out side by side, so that each is an interval of positions at every time: the
-// one that b joins is the interval beside b's own. Labels then enter in ascending order, and the largest
-// label below b in that interval is a range maximum over those that have entered.
+// Every label gets a position such that each component, at any time, is an interval of positions, and the
+// component that b joins is the interval just before b's own. Labels then enter a maximum tree in ascending
+// order, so the largest label below b in that interval is a range maximum over the labels that have entered.
 void build_tree(i32 count, const i32* a, const i32* b, i32* into, i32* order) {
     if (count == 1) return;
     const size_t labels = static_cast<size_t>(count);
@@ -72,7 +69,7 @@ void build_tree(i32 count, const i32* a, const i32* b, i32* into, i32* order) {
     for (i32 label = 0; label >= 0; label = next_of[static_cast<size_t>(label)]) {
         position[static_cast<size_t>(label)] = place++;
     }
-    // Maximum tree over positions; -1 where no label has entered.
+    // Maximum tree over positions; -1: no label has entered.
     std::vector<i32> maximum(2 * labels, -1);
     const auto enter = [&](i32 label) {
         for (size_t at = static_cast<size_t>(position[static_cast<size_t>(label)]) + labels; at > 0;
@@ -83,7 +80,7 @@ void build_tree(i32 count, const i32* a, const i32* b, i32* into, i32* order) {
     enter(0);
     for (i32 label = 1; label < count; ++label) {
         const size_t own = static_cast<size_t>(label);
-        // b's component began at position[b]; the one it joined lies just before.
+        // The component of b begins at position[b]; the one it joins ends there.
         size_t end = static_cast<size_t>(position[own]) + labels;
         size_t begin = end - static_cast<size_t>(joined_size[own]);
         i32 largest = -1;

@@ -1,17 +1,18 @@
-// Stage graph: sums of each base region, and one edge for each pair of neighbours.
+// Stage graph: the sums of each region, and one edge per pair of adjacent regions.
 #include "superpixel/graph.h"
 
 #include <algorithm>
 
+#include "bands.h"
 #include "engine.h"
 
 namespace superpixel {
 namespace {
 
-// Bands of rows are scanned at the same time. Regions are numbered in raster order of their first pixel, so
-// each band owns the range of regions that begin in it; what it finds of earlier bands' regions (few: a
-// region is at most three cells high) is handed to them at the end. All sums are exact, so their order is
-// free.
+// Threads scan bands of rows at the same time. Regions are numbered in raster order of their first pixel, so
+// the regions that begin in a band are a range, which the band owns. What a band finds about regions of
+// earlier bands is added to these at the end; it is little, because a region is at most three cells high. All
+// sums are exact, so their order does not matter.
 class GraphBuilder {
   public:
     GraphBuilder(Workspace& workspace, const Image& image, Planes planes, i32 regions)
@@ -20,7 +21,7 @@ class GraphBuilder {
           width_(image.width),
           height_(image.height),
           regions_(regions),
-          bands_(std::min<i32>(height_, workspace.pool.size())),
+          bands_{height_, std::min<i32>(height_, workspace.pool.size())},
           first_run_(workspace.memory.row_runs.data()),
           start_(workspace.memory.run_start.data()),
           region_(workspace.memory.run_region.data()) {}
@@ -28,18 +29,17 @@ class GraphBuilder {
     i64 build() {
         sums_ = workspace_.memory.merge.sums[0].need(regions_);
         head_ = workspace_.memory.edge_head.need(regions_);
-        if (workspace_.memory.edge_bands.size() < static_cast<size_t>(bands_)) {
-            workspace_.memory.edge_bands.resize(static_cast<size_t>(bands_));
+        if (workspace_.memory.edge_bands.size() < static_cast<size_t>(bands_.count)) {
+            workspace_.memory.edge_bands.resize(static_cast<size_t>(bands_.count));
         }
-        owned_.assign(static_cast<size_t>(bands_) + 1, regions_);
+        owned_.assign(static_cast<size_t>(bands_.count) + 1, regions_);
         find_owned();
-        workspace_.pool.each(bands_, [&](i64 band) { scan(static_cast<i32>(band)); });
-        for (i32 band = 0; band < bands_; ++band) hand_over(band);
+        workspace_.pool.each(bands_.count, [&](i64 band) { scan(static_cast<i32>(band)); });
+        for (i32 band = 0; band < bands_.count; ++band) add_foreign(band);
         return emit();
     }
 
   private:
-    i32 band_begin(i32 band) const { return static_cast<i32>(static_cast<i64>(height_) * band / bands_); }
     EdgeBand& band_at(i32 band) { return workspace_.memory.edge_bands[static_cast<size_t>(band)]; }
     i32 end_of(i64 run, i32 y) const { return run + 1 < first_run_[y + 1] ? start_[run + 1] : width_; }
     i32 owner(i32 region) const {
@@ -47,13 +47,13 @@ class GraphBuilder {
                1;
     }
 
-    // owned_[band] = the first region that begins in the band: one more than the largest seen in any row
+    // owned_[band]: the first region that begins in the band, which is one more than the largest in all rows
     // above.
     void find_owned() {
-        std::vector<i32> largest(static_cast<size_t>(bands_));
-        workspace_.pool.each(bands_, [&](i64 band) {
-            const i64 begin = first_run_[band_begin(static_cast<i32>(band))];
-            const i64 end = first_run_[band_begin(static_cast<i32>(band) + 1)];
+        std::vector<i32> largest(static_cast<size_t>(bands_.count));
+        workspace_.pool.each(bands_.count, [&](i64 band) {
+            const i64 begin = first_run_[bands_.begin(band)];
+            const i64 end = first_run_[bands_.end(band)];
             largest[static_cast<size_t>(band)] = *std::max_element(region_ + begin, region_ + end);
         });
         i32 next = 0;
@@ -73,20 +73,17 @@ class GraphBuilder {
         const i32 owned_end = owned_[static_cast<size_t>(band) + 1];
         std::fill(sums_ + owned_begin, sums_ + owned_end, RegionSums{});
         std::fill(head_ + owned_begin, head_ + owned_end, -1);
-        for (i32 y = band_begin(band); y < band_begin(band + 1); ++y) {
+        for (i32 y = bands_.begin(band); y < bands_.end(band); ++y) {
             scan_row(band, y, contrast);
             if (y > 0) scan_seam(band, y, contrast);
         }
     }
 
-    Planes line(i32 y, i32 x = 0) const {
-        const i64 at = static_cast<i64>(y) * width_ + x;
-        return {planes_.L + at, planes_.A + at, planes_.B + at};
-    }
+    Planes line(i32 y, i32 x = 0) const { return offset(planes_, static_cast<i64>(y) * width_ + x); }
 
-    // Region sums, and the sides between horizontal neighbours.
+    // Adds the pixels of a row to their regions' sums, and the sides between its neighbours to the edges.
     void scan_row(i32 band, i32 y, i16* contrast) {
-        // contrast[x]: the side between x-1 and x, from the pixels x-2 and x+1, held inside the row.
+        // contrast[x]: across the side between x-1 and x; from the pixels x-2 and x+1, clamped to the row.
         const auto at = [&](i32 x) {
             workspace_.simd.contrast(line(y, std::max(x - 2, 0)), line(y, std::min(x + 1, width_ - 1)), 1,
                                      contrast + x);
@@ -118,7 +115,7 @@ class GraphBuilder {
         }
     }
 
-    // The sides between row y-1 and row y, whose contrast lies between the rows y-2 and y+1.
+    // Adds the sides between rows y-1 and y. Their contrast is that between rows y-2 and y+1.
     void scan_seam(i32 band, i32 y, i16* contrast) {
         workspace_.simd.contrast(line(std::max(y - 2, 0)), line(std::min(y + 1, height_ - 1)), width_,
                                  contrast);
@@ -164,7 +161,8 @@ class GraphBuilder {
         head_[a] = static_cast<i32>(band.count++);
     }
 
-    void hand_over(i32 band) {
+    // Adds what the band found about earlier bands' regions.
+    void add_foreign(i32 band) {
         for (const EdgeBand::ForeignSums& from : band_at(band).foreign_sums) {
             RegionSums& sums = sums_[from.region];
             sums.n += from.n;
@@ -177,14 +175,14 @@ class GraphBuilder {
         }
     }
 
-    // The lists as one array, sorted by (a, b).
+    // Writes all lists to one array, sorted by (a, b).
     i64 emit() {
-        std::vector<i64> begin(static_cast<size_t>(bands_) + 1, 0);
-        for (i32 band = 0; band < bands_; ++band) {
+        std::vector<i64> begin(static_cast<size_t>(bands_.count) + 1, 0);
+        for (i32 band = 0; band < bands_.count; ++band) {
             begin[static_cast<size_t>(band) + 1] = begin[static_cast<size_t>(band)] + band_at(band).count;
         }
         Edge* const edges = workspace_.memory.edges.need(begin.back());
-        workspace_.pool.each(bands_, [&](i64 band) {
+        workspace_.pool.each(bands_.count, [&](i64 band) {
             const EdgeNode* const nodes = band_at(static_cast<i32>(band)).nodes.data();
             Edge* out = edges + begin[static_cast<size_t>(band)];
             for (i32 a = owned_[static_cast<size_t>(band)]; a < owned_[static_cast<size_t>(band) + 1]; ++a) {
@@ -202,7 +200,8 @@ class GraphBuilder {
 
     Workspace& workspace_;
     const Planes planes_;
-    const i32 width_, height_, regions_, bands_;
+    const i32 width_, height_, regions_;
+    const Bands bands_;
     const i64* const first_run_;
     const i32* const start_;
     const i32* const region_;
@@ -211,11 +210,57 @@ class GraphBuilder {
     std::vector<i32> owned_;
 };
 
+// A node per pixel, an edge per side between two pixels of one base region. Returns the number of edges.
+i64 write_pixel_graph(Workspace& workspace, const Image& image, Planes planes, const i32* labels) {
+    const i64 pixels = image.size();
+    RegionSums* const sums = workspace.memory.merge.sums[0].need(pixels);
+    for (i64 i = 0; i < pixels; ++i) {
+        sums[i] = {1.0, static_cast<double>(planes.L[i]), static_cast<double>(planes.A[i]),
+                   static_cast<double>(planes.B[i])};
+    }
+    const auto side_contrast = [&](i64 p, i64 q) {
+        return static_cast<double>(
+            contrast(planes.L[p] - planes.L[q], planes.A[p] - planes.A[q], planes.B[p] - planes.B[q]));
+    };
+    // Edges are counted first, to size the array: there may be up to twice as many as pixels.
+    i64 sides = 0;
+    for (i64 i = 0; i < pixels; ++i) {
+        sides += (i % image.width != 0 && labels[i] == labels[i - 1] ? 1 : 0) +
+                 (i >= image.width && labels[i] == labels[i - image.width] ? 1 : 0);
+    }
+    Edge* const edges = workspace.memory.edges.need(sides);
+    i64 count = 0;
+    for (i32 y = 0; y < image.height; ++y) {
+        const i64 line = static_cast<i64>(y) * image.width;
+        const i64 above = static_cast<i64>(std::max(y - 1, 0)) * image.width;
+        const i64 two_below = static_cast<i64>(std::min(y + 2, image.height - 1)) * image.width;
+        for (i32 x = 0; x < image.width; ++x) {
+            const i64 i = line + x;
+            const i32 a = static_cast<i32>(i);
+            if (x + 1 < image.width && labels[i] == labels[i + 1]) {
+                edges[count++] = {
+                    a, a + 1, 1,
+                    side_contrast(line + std::max(x - 1, 0), line + std::min(x + 2, image.width - 1))};
+            }
+            if (y + 1 < image.height && labels[i] == labels[i + image.width]) {
+                edges[count++] = {a, a + image.width, 1, side_contrast(above + x, two_below + x)};
+            }
+        }
+    }
+    return count;
+}
+
 }  // namespace
 
 i64 build_graph(Run& run, const Image& image, Planes planes, i32 regions) {
     i64 edges = 0;
     run.stage(kGraph, [&] { edges = GraphBuilder(run.workspace, image, planes, regions).build(); });
+    return edges;
+}
+
+i64 build_pixel_graph(Run& run, const Image& image, Planes planes, const i32* labels) {
+    i64 edges = 0;
+    run.stage(kGraph, [&] { edges = write_pixel_graph(run.workspace, image, planes, labels); });
     return edges;
 }
 

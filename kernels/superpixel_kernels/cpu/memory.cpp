@@ -11,7 +11,7 @@ namespace {
 constexpr size_t kHugePage = size_t{2} << 20;
 constexpr size_t kLarge = 2 * kHugePage;
 
-// Large blocks begin with a huge page and are whole ones, so that advice about one touches nothing else.
+// Large blocks consist of whole huge pages, so that madvise on one block affects no other memory.
 size_t whole_pages(size_t bytes) { return (bytes + kHugePage - 1) / kHugePage * kHugePage; }
 
 }  // namespace
@@ -22,14 +22,14 @@ void* allocate(size_t bytes) {
         memory = std::malloc(bytes > 0 ? bytes : 1);
     } else {
         memory = std::aligned_alloc(kHugePage, whole_pages(bytes));
-        // A wish: where the system has no huge pages, or gives them unasked, nothing changes.
+        // The result is ignored: the memory works with small pages too.
         if (memory != nullptr) static_cast<void>(madvise(memory, whole_pages(bytes), MADV_HUGEPAGE));
     }
     if (memory == nullptr) throw std::bad_alloc();
     return memory;
 }
 
-bool lend(void* memory, size_t bytes) {
+bool free_lazily(void* memory, size_t bytes) {
     return bytes >= kLarge && madvise(memory, whole_pages(bytes), MADV_FREE) == 0;
 }
 

@@ -1,5 +1,4 @@
-// The engine's Python module. Arrays come checked and contiguous from cpu/__init__.py; this file moves them
-// across.
+// The engine's Python module. Its callers in this package check shapes, dtypes and sizes.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/string.h>
@@ -13,6 +12,7 @@
 
 #include "engine.h"
 #include "superpixel/color.h"
+#include "superpixel/graph.h"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -31,15 +31,15 @@ struct Free {
     void operator()(void* memory) const { std::free(memory); }
 };
 
-// A new array, not initialised, that becomes Python's. Made without the GIL; handed over with it.
+// A new, uninitialised NumPy array. May be created and written without the GIL; release() needs it.
 template <class T>
 class Result {
   public:
     explicit Result(std::vector<size_t> shape) : shape_(std::move(shape)) {
         size_t bytes = sizeof(T);
         for (const size_t side : shape_) bytes *= side;
-        // Not in huge pages: results come and go with each call, and where a virtual machine's host takes
-        // freed pages back, each new one costs milliseconds.
+        // Without huge pages: results are allocated per call, and in a virtual machine whose host takes freed
+        // pages back, each new huge page costs milliseconds.
         memory_.reset(std::malloc(bytes > 0 ? bytes : 1));
         if (!memory_) throw std::bad_alloc();
     }
@@ -87,7 +87,7 @@ const Simd& simd_named(const std::string& name) {
     throw std::invalid_argument("this machine has no instruction set '" + name + "'");
 }
 
-// A workspace serves one call at a time.
+// Reserves a workspace for one call.
 class Claim {
   public:
     explicit Claim(Workspace& workspace) : workspace_(workspace) {
@@ -131,7 +131,7 @@ nb::tuple segment_image(const PixelArray& pixels, double compactness, Workspace&
     Segmentation result;
     {
         const nb::gil_scoped_release release;
-        result = segment(run, image, {compactness}, labels.data(), nullptr);
+        result = segment(run, image, compactness, labels.data(), nullptr);
     }
     return nb::make_tuple(result.regions, labels.release(), merge_rows(result.merges), seconds_of(run));
 }
@@ -144,7 +144,7 @@ nb::object pixel_merges(const PixelArray& pixels, const LabelMap& base, double c
     std::vector<MergeRecord> merges;
     {
         const nb::gil_scoped_release release;
-        merges = merge_pixels(run, image_of(pixels), {compactness}, base.data());
+        merges = merge_pixels(run, image_of(pixels), compactness, base.data());
     }
     return merge_rows(merges);
 }
@@ -157,7 +157,7 @@ nb::dict trace_image(const PixelArray& pixels, double compactness, Workspace& wo
     Result<int32_t> labels({height, width});
     Run run(workspace, nullptr);
     Trace trace;
-    const Segmentation result = segment(run, image, {compactness}, labels.data(), &trace);
+    const Segmentation result = segment(run, image, compactness, labels.data(), &trace);
     nb::dict out;
     out["color"] = array_of<int16_t>(trace.color.data(), {3, height, width});
     out["smooth"] = array_of<int16_t>(trace.smooth.data(), {3, height, width});
@@ -189,10 +189,10 @@ nb::dict trace_image(const PixelArray& pixels, double compactness, Workspace& wo
     return out;
 }
 
-// Below this many pixels a copy is too short to share.
+// Fewer pixels are too few to be worth sharing among threads.
 constexpr i64 kPixelsPerTask = i64{1} << 18;
 
-// Calls body(first pixel, end) for parts of the pixels, on all threads of the pool.
+// Calls body(first pixel, end) for all pixels, kPixelsPerTask at a time, on all threads of the pool.
 template <class F>
 void pixel_tasks(ThreadPool& pool, i64 pixels, F&& body) {
     pool.each((pixels + kPixelsPerTask - 1) / kPixelsPerTask,
@@ -227,12 +227,12 @@ nb::object copy_pixels(const PixelArray& pixels, Workspace& workspace) {
 
 nb::object label_nodes_array(int64_t nodes, const MergeRows& merges, int64_t count) {
     if (nodes < 1 || count < 0 || static_cast<size_t>(count) > merges.shape(0)) {
-        throw std::invalid_argument("merges: more asked for than there are");
+        throw std::invalid_argument("count: must be from 0 to the number of merges");
     }
     for (size_t i = 0; i < static_cast<size_t>(count); ++i) {
         const int32_t* const row = merges.data() + 4 * i;
         if (row[2] < 0 || row[2] >= nodes || row[3] < 0 || row[3] >= nodes) {
-            throw std::invalid_argument("merges: names a region that does not exist");
+            throw std::invalid_argument("merges: a merge names a region that does not exist");
         }
     }
     Result<int32_t> labels({static_cast<size_t>(nodes)});
@@ -243,8 +243,7 @@ nb::object label_nodes_array(int64_t nodes, const MergeRows& merges, int64_t cou
     return nb::cast(labels.release());
 }
 
-// Maps outlive the workspace they were made in, so the threads are their own: started here, where the map is
-// large enough for that to pay.
+// A map outlives the workspace it was made in, so this starts threads of its own if the map is large.
 nb::object lookup(const Labels& table, const LabelMap& index, int threads) {
     static const Simd& simd = simd_named("auto");
     Result<int32_t> result({index.shape(0), index.shape(1)});
@@ -260,7 +259,7 @@ nb::object lookup(const Labels& table, const LabelMap& index, int threads) {
 }
 
 nb::tuple tree(const Labels& a, const Labels& b) {
-    if (a.size() != b.size()) throw std::invalid_argument("a, b: of different length");
+    if (a.size() != b.size()) throw std::invalid_argument("a, b: must have the same length");
     const size_t merges = a.size();
     Result<int32_t> into({merges}), order({merges});
     {
@@ -271,9 +270,19 @@ nb::tuple tree(const Labels& a, const Labels& b) {
 }
 
 nb::tuple tables() {
-    const ColorTables& made = color_tables();
-    return nb::make_tuple(array_of<int32_t>(made.linear.data(), {made.linear.size()}),
-                          array_of<int32_t>(made.f.data(), {made.f.size()}));
+    const ColorTables& tables = color_tables();
+    return nb::make_tuple(array_of<int32_t>(tables.linear.data(), {tables.linear.size()}),
+                          array_of<int32_t>(tables.f.data(), {tables.f.size()}));
+}
+
+nb::tuple grid(int32_t width, int32_t height) {
+    const Grid made = grid_of(width, height);
+    return nb::make_tuple(made.step, made.nx, made.ny);
+}
+
+nb::tuple merge_params(double compactness, int32_t step) {
+    const CostParams params = cost_params(compactness, step);
+    return nb::make_tuple(params.k4, params.cell_area);
 }
 
 }  // namespace
@@ -285,13 +294,12 @@ NB_MODULE(_engine, m) {
     const nb::object cancelled = nb::module_::import_("superpixel_kernels.errors").attr("Cancelled");
     nb::exception<Cancelled>(m, "Cancelled", cancelled.ptr());
 
-    nb::class_<CancelToken>(
-        m, "CancelToken",
-        "Stops a running call from another thread, or holds it for a while: pass it as `cancel`.\n\n"
-        "A call looks at it before each step: a stage, or a round of the merge.")
+    nb::class_<CancelToken>(m, "CancelToken",
+                            "Stops or pauses a running call from another thread: pass it as `cancel`.\n\n"
+                            "A call checks it before each step: a stage, or a round of the merge.")
         .def(nb::init<>())
         .def("cancel", &CancelToken::cancel, nb::call_guard<nb::gil_scoped_release>(),
-             "Ask for the stop; seen before the next step. Cannot be undone.")
+             "Stop calls before their next step. Cannot be undone.")
         .def_prop_ro("cancelled", &CancelToken::cancelled, "Whether cancel() was called.")
         .def(
             "hold",
@@ -301,9 +309,9 @@ NB_MODULE(_engine, m) {
                 token.hold(CancelToken::Seconds(patience));
             },
             "patience"_a = kLongestPatience, nb::call_guard<nb::gil_scoped_release>(),
-            "Let no further step begin once this returns, but one every `patience` seconds.")
-        .def("release", &CancelToken::release, nb::call_guard<nb::gil_scoped_release>(),
-             "Let steps begin again.")
+            "Pause calls: once this returns, at most one step begins per `patience` seconds, until "
+            "release().")
+        .def("release", &CancelToken::release, nb::call_guard<nb::gil_scoped_release>(), "End the pause.")
         .def(
             "begin_step",
             [](CancelToken& token) {
@@ -311,19 +319,18 @@ NB_MODULE(_engine, m) {
                 const nb::gil_scoped_release release;
                 token.begin_step();
             },
-            "For work outside the engine that is to be stopped and held likewise: wait while held. Raises\n"
-            "Cancelled.")
+            "Begin a step of work outside the engine: wait while paused. Raises Cancelled.")
         .def_prop_ro("steps", &CancelToken::steps, "Steps begun so far.")
-        .def_prop_ro("waiting", &CancelToken::waiting, "Whether a call stands still, held.")
-        .def_prop_ro("held_seconds", &CancelToken::held_seconds, "How long calls have stood still.");
+        .def_prop_ro("waiting", &CancelToken::waiting, "Whether a call is paused now.")
+        .def_prop_ro("held_seconds", &CancelToken::held_seconds, "How long calls have been paused in all.");
 
     nb::class_<Workspace>(
         m, "Workspace",
         "Threads and scratch memory for one call at a time, reused from call to call.\n\n"
         "threads: 0 for all cores this process may use. instruction_set: 'auto', 'plain' or 'avx2'; all\n"
-        "give the same bits. kept_bytes: where a call leaves more scratch memory than this, the system may "
+        "give the same bits. kept_bytes: if a call leaves more scratch memory than this, the system may "
         "take\n"
-        "it when it is short of memory; until it does, it counts as this process's.")
+        "it when memory is short; until then it counts as memory of this process.")
         .def(
             "__init__",
             [](Workspace* self, int threads, const std::string& instruction_set, int64_t kept_bytes) {
@@ -333,13 +340,14 @@ NB_MODULE(_engine, m) {
             },
             "threads"_a = 0, "instruction_set"_a = "auto", "kept_bytes"_a = int64_t{256} << 20)
         .def_prop_ro(
-            "threads", [](const Workspace& self) { return self.pool.most(); }, "Most threads of one call.")
+            "threads", [](const Workspace& self) { return self.pool.most(); },
+            "The most threads that one call uses.")
         .def_prop_ro(
             "instruction_set", [](const Workspace& self) { return self.simd.name; },
             "The instruction set in use.")
         .def_prop_ro(
             "bytes", [](Workspace& self) { return self.bytes(); },
-            "Scratch memory held or lent to the system, in bytes.");
+            "Scratch memory in bytes, including what the system may take.");
 
     m.def("available_instruction_sets", &instruction_sets);
     m.def("segment", &segment_image, "pixels"_a, "compactness"_a, "workspace"_a, "cancel"_a.none(),
@@ -352,4 +360,10 @@ NB_MODULE(_engine, m) {
     m.def("lookup", &lookup, "table"_a, "index"_a, "threads"_a);
     m.def("tree", &tree, "a"_a, "b"_a);
     m.def("tables", &tables);
+    m.def("grid", &grid, "width"_a, "height"_a);
+    m.def("slic_m2", &slic_m2, "compactness"_a);
+    m.def("merge_params", &merge_params, "compactness"_a, "step"_a);
+    m.def("table_slots", &table_slots, "edges"_a);
+    m.attr("SLIC_ITERATIONS") = kSlicIterations;
+    m.attr("EDGES_PER_REGION") = kEdgesPerRegion;
 }

@@ -1,5 +1,5 @@
-// Compiled with -mavx2. Includes nothing of the standard library that is not a plain intrinsic or a C
-// function: an inline function compiled here must never be the copy that a machine without AVX2 runs.
+// Compiled with -mavx2. Of the standard library it includes only intrinsics and C functions: a machine
+// without AVX2 must never run an inline function that was compiled here.
 #define SUPERPIXEL_SIMD_NAME "avx2"
 #define SUPERPIXEL_SIMD_TABLE kSimdAvx2
 #define SUPERPIXEL_SIMD_AVX2 1

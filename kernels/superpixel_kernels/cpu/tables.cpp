@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "superpixel/color.h"
+
 namespace superpixel {
 namespace {
 
@@ -18,15 +20,14 @@ ColorTables make_tables() {
         tables.f[static_cast<size_t>(t)] = static_cast<i32>(std::floor(16384.0 * f + 0.5));
         tables.f16[static_cast<size_t>(t)] = static_cast<u16>(tables.f[static_cast<size_t>(t)]);
     }
-    // The matrix of xyz_x, xyz_y and xyz_z, column by column.
-    constexpr i32 kMatrix[3][3] = {{7110, 3484, 291}, {6164, 11717, 1793}, {3110, 1183, 14300}};
-    for (size_t channel = 0; channel < 3; ++channel) {
-        for (size_t c = 0; c < 256; ++c) {
-            const i32 light = tables.linear[c];
-            const i32* column = kMatrix[channel];
-            tables.xyz[channel][c] =
-                ColorTables::XyzPart{column[0] * light, column[1] * light, column[2] * light, 0};
-        }
+    for (size_t c = 0; c < 256; ++c) {
+        const i32 light = tables.linear[c];
+        const auto part = [](i32 r, i32 g, i32 b) {
+            return ColorTables::XyzPart{xyz_sum_x(r, g, b), xyz_sum_y(r, g, b), xyz_sum_z(r, g, b), 0};
+        };
+        tables.xyz[0][c] = part(light, 0, 0);
+        tables.xyz[1][c] = part(0, light, 0);
+        tables.xyz[2][c] = part(0, 0, light);
     }
     return tables;
 }

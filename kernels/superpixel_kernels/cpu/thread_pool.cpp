@@ -22,8 +22,7 @@ ThreadPool::ThreadPool(int threads) : most_(threads > 0 ? threads : usable_cores
 
 ThreadPool::~ThreadPool() {
     if (state_->process != 0 && state_->process != getpid()) {
-        // In a forked child the threads are not there, and what they waited for cannot be taken down without
-        // them.
+        // A forked child does not have the threads, and cannot destroy what they wait on: leak it.
         static_cast<void>(state_.release());
         return;
     }
@@ -39,7 +38,8 @@ void ThreadPool::start() {
     if (state_->process == 0) state_->process = getpid();
     if (state_->process != getpid()) {
         throw std::runtime_error(
-            "workspace: its threads belong to the process it was made in; make one after the fork");
+            "workspace: its threads belong to the process that created it; create a workspace after the "
+            "fork");
     }
     std::vector<std::thread>& threads = state_->threads;
     while (static_cast<int>(threads.size()) + 1 < size_) {

@@ -1,4 +1,4 @@
-// A team of threads that lives as long as its owner. No global state: every Workspace has its own.
+// The threads of a Workspace. There is no global pool.
 #pragma once
 
 #include <atomic>
@@ -15,26 +15,26 @@ namespace superpixel {
 
 class ThreadPool {
   public:
-    // `threads` includes the caller's; 0 means all cores this process may use. Threads start on first use.
+    // `threads` counts the calling thread; 0 means all cores this process may use. Threads start on first
+    // use.
     explicit ThreadPool(int threads);
     ~ThreadPool();
     ThreadPool(const ThreadPool&) = delete;
     ThreadPool& operator=(const ThreadPool&) = delete;
 
-    // Threads that work at the same time now, and at most.
+    // How many threads work at the same time: as set by use(), and at most.
     int size() const { return size_; }
     int most() const { return most_; }
 
-    // Have only so many of the threads work from here on; 0 or too many: all.
+    // From now on let this many threads work; 0, or more than there are: all.
     void use(int threads) { size_ = threads > 0 && threads < most_ ? threads : most_; }
 
-    // Runs body(rank) for ranks 0..members-1 at the same time, each on a thread of its own (the caller is
-    // rank 0), and waits. The first exception of any of them is thrown here. members <= size().
-    // Throws std::runtime_error in a forked child of the process that started the threads: they are not
-    // there.
+    // Runs body(rank) for ranks 0..members-1 at the same time, each on its own thread (the caller is rank 0),
+    // and waits for all. members <= size(). Rethrows the first exception of any of them. Throws
+    // std::runtime_error in a forked child of the process that started the threads, which does not have them.
     void team(int members, const std::function<void(int)>& body);
 
-    // Runs body(task) for tasks 0..tasks-1, on as many threads as there are, in any order.
+    // Runs body(task) for tasks 0..tasks-1, on size() threads, in any order.
     void each(int64_t tasks, const std::function<void(int64_t)>& body);
 
   private:
@@ -48,7 +48,7 @@ class ThreadPool {
         uint64_t generation = 0;
         bool stop = false;
         std::exception_ptr error;
-        int process = 0;  // that the threads run in
+        int process = 0;  // the process that the threads run in
     };
     void start();
     static void work(State& state, int rank);

@@ -1,10 +1,10 @@
-#include "engine.h"
+#include "workspace.h"
 
 namespace superpixel {
 namespace {
 
 template <class T>
-i64 held(const std::vector<T>& values) {
+i64 vector_bytes(const std::vector<T>& values) {
     return static_cast<i64>(values.capacity() * sizeof(T));
 }
 
@@ -32,10 +32,12 @@ Workspace::Workspace(int threads, const Simd& instructions, i64 kept)
 i64 Workspace::bytes() {
     i64 total = 0;
     each_buffer(memory, [&](const auto& buffer) { total += buffer.bytes(); });
-    for (const EdgeBand& band : memory.edge_bands) total += held(band.foreign) + held(band.foreign_sums);
+    for (const EdgeBand& band : memory.edge_bands) {
+        total += vector_bytes(band.foreign) + vector_bytes(band.foreign_sums);
+    }
     for (const MergeRange& range : memory.merge.ranges) {
-        total += held(range.crossing) + held(range.records);
-        for (const std::vector<Edge>& box : range.outbox) total += held(box);
+        total += vector_bytes(range.crossing) + vector_bytes(range.records);
+        for (const std::vector<Edge>& box : range.outbox) total += vector_bytes(box);
     }
     return total;
 }
@@ -43,7 +45,7 @@ i64 Workspace::bytes() {
 void Workspace::trim() {
     i64 left = bytes();
     if (left <= kept_bytes) return;
-    each_buffer(memory, [&](auto& buffer) { left -= buffer.lend(); });
+    each_buffer(memory, [&](auto& buffer) { left -= buffer.free_lazily(); });
     if (left > kept_bytes) memory = Scratch();
 }
 

@@ -1,4 +1,4 @@
-"""The CUDA engine: kernels for every stage (`*.cu`), and beside each file what launches it (`*.py`)."""
+"""The CUDA engine: the kernels of each stage in a `.cu` file, its launcher in the `.py` file of that name."""
 
 from superpixel_kernels.cuda.cupy_device import why_unavailable
 from superpixel_kernels.cuda.engine import CudaWorkspace

@@ -1,18 +1,18 @@
-// Stage color: sRGB bytes, wherever they lie, to packed Lab.
+// Stage color: sRGB bytes, with any strides, to packed Lab.
 #include "device.cuh"
 #include "superpixel/color.h"
 
 using namespace superpixel;
 
-// Channel c of pixel (x, y) is at image[y * row_stride + x * column_stride + c * channel_stride]: any
-// strides, also negative ones. One channel is gray, four have straight alpha.
+// Channel c of pixel (x, y) is at image[y * row_stride + x * column_stride + c * channel_stride]; strides may
+// be negative. One channel: gray; three: RGB; four: RGBA with straight alpha.
 extern "C" __global__ void color_convert(const unsigned char* image, i64 row_stride, i64 column_stride,
                                          i64 channel_stride, i32 channels, i32 width, i32 height,
                                          const u16* __restrict__ linear, const u16* __restrict__ f,
                                          u32* lab) {
     const i64 index = thread_rank();
     if (index >= static_cast<i64>(width) * height) return;
-    // Pixels are fewer than 2^31, and a 32-bit division is a quarter of the work.
+    // There are fewer than 2^31 pixels, and a 32-bit division takes a quarter of the work of a 64-bit one.
     const u32 y = static_cast<u32>(index) / static_cast<u32>(width);
     const u32 x = static_cast<u32>(index) - y * static_cast<u32>(width);
     const unsigned char* const pixel = image + y * row_stride + x * column_stride;
@@ -28,8 +28,8 @@ extern "C" __global__ void color_convert(const unsigned char* image, i64 row_str
     r = linear[r];
     g = linear[g];
     b = linear[b];
-    const i32 fx = f[xyz_x(r, g, b)];
-    const i32 fy = f[xyz_y(r, g, b)];
-    const i32 fz = f[xyz_z(r, g, b)];
+    const i32 fx = f[xyz_sum_x(r, g, b) >> kXyzShift];
+    const i32 fy = f[xyz_sum_y(r, g, b) >> kXyzShift];
+    const i32 fz = f[xyz_sum_z(r, g, b) >> kXyzShift];
     lab[index] = pack_lab(lab_l(fy), lab_a(fx, fy), lab_b(fy, fz));
 }

@@ -1,4 +1,4 @@
-"""Launches stage color."""
+"""Launcher of stage color."""
 
 from dataclasses import dataclass
 
@@ -15,8 +15,8 @@ class DeviceImage:
     """An image in device memory, with any strides.
 
     Attributes:
-        data: an array that begins at the image's first value.
-        strides: bytes from row to row, column to column, channel to channel.
+        data: an array that begins at the first value of the first pixel.
+        strides: bytes from one row, column and channel to the next; may be negative.
         channels: 1 gray, 3 RGB, 4 RGBA with straight alpha.
     """
 
@@ -26,7 +26,7 @@ class DeviceImage:
 
 
 class Tables:
-    """Linear light of the 256 sRGB values, and Lab's f of 8192 steps, on the device."""
+    """On the device: linear light of the 256 sRGB values, and Lab's f at 8192 steps."""
 
     def __init__(self, device: Device) -> None:
         self.linear, self.f = (self._on(device, table) for table in _engine.tables())
@@ -39,7 +39,7 @@ class Tables:
 
 
 def convert(stage: Stage, image: DeviceImage, tables: Tables) -> None:
-    """Pixels to packed Lab, in "color"."""
+    """Convert an image to packed Lab, in the workspace's "color"."""
     grid, workspace = stage.grid, stage.workspace
     stage.launch_each(
         "color_convert",

@@ -1,5 +1,5 @@
-// Stage components: 4-connected components of equal labels, numbered by their first pixels. Union-find within
-// tiles in shared memory, then across their seams (Playne and Hawick 2018).
+// Stage components: 4-connected components of equal labels, numbered in the order of their first pixels.
+// Union-find within tiles in shared memory, then across the seams between tiles (Playne and Hawick 2018).
 #include "device.cuh"
 
 using namespace superpixel;
@@ -7,7 +7,7 @@ using namespace superpixel;
 constexpr i32 kTileHeight = 16;
 constexpr i32 kTileThreads = kTileWidth * kTileHeight;
 
-// parent[i]: the first pixel of i's set within its tile.
+// Writes parent[i]: the first pixel of i's component within its tile.
 extern "C" __global__ void __launch_bounds__(kTileThreads)
     components_tiles(const i32* __restrict__ labels, i32 width, i32 height, i32* parent) {
     __shared__ i32 local_parent[kTileThreads];
@@ -16,7 +16,7 @@ extern "C" __global__ void __launch_bounds__(kTileThreads)
     const TilePixel at = tile_pixel(width, height, kTileHeight);
     const i32 label = at.inside ? labels[at.index] : -1;
     label_of[local] = label;
-    // A row's runs of equal labels need no union: everyone points to the run's first pixel.
+    // Runs of equal labels in a row need no union: each pixel points to the first one of its run.
     const i32 left = __shfl_up_sync(kFullWarp, label, 1);
     const bool joins_left = lane() > 0 && left == label;
     const u32 starts = __ballot_sync(kFullWarp, !joins_left);
@@ -24,7 +24,7 @@ extern "C" __global__ void __launch_bounds__(kTileThreads)
     local_parent[local] = local - lane() + (kWarp - 1 - __clz(static_cast<i32>(starts & up_to_here)));
     __syncthreads();
     if (at.inside && local >= kWarp && label_of[local - kWarp] == label) {
-        // Where the pair to the left is alike, it has done this already.
+        // If the two pixels to the left also belong to both runs, their thread unites them.
         const bool done = joins_left && label_of[local - kWarp - 1] == label;
         if (!done) unite(local_parent, local, local - kWarp);
     }
@@ -36,7 +36,7 @@ extern "C" __global__ void __launch_bounds__(kTileThreads)
     parent[at.index] = static_cast<i32>(y * width + x);
 }
 
-// One thread a pixel below a horizontal seam, then one a pixel right of a vertical one.
+// One thread per pixel below a horizontal seam, then one per pixel right of a vertical seam.
 extern "C" __global__ void components_seams(const i32* __restrict__ labels, i32 width, i32 height,
                                             i32* parent) {
     const i64 rows = (height - 1) / kTileHeight;
@@ -47,7 +47,7 @@ extern "C" __global__ void components_seams(const i32* __restrict__ labels, i32 
         const i64 here = (i / width + 1) * kTileHeight * width + x;
         const i64 above = here - width;
         if (labels[here] != labels[above]) return;
-        // Where the pair to the left in the same tiles is alike, it does this.
+        // If the pair to the left, in the same tiles, has the same label, its thread does the union.
         if (x % kTileWidth != 0 && labels[here - 1] == labels[here] && labels[above - 1] == labels[above])
             return;
         unite(parent, static_cast<i32>(here), static_cast<i32>(above));
@@ -65,7 +65,7 @@ extern "C" __global__ void components_seams(const i32* __restrict__ labels, i32 
     }
 }
 
-// Points every node at its root; counts each block's roots.
+// Points every node at its root, and counts the roots of each block.
 extern "C" __global__ void components_flatten(i32 nodes, i32* parent, i32* block_roots) {
     const i64 i = thread_rank();
     bool is_root = false;
@@ -73,14 +73,14 @@ extern "C" __global__ void components_flatten(i32 nodes, i32* parent, i32* block
         const i32 node = static_cast<i32>(i);
         const i32 root = find_root(parent, node);
         is_root = root == node;
-        // Others may be walking through here.
+        // Other threads may be following parents through this node.
         if (!is_root) store(parent + node, root);
     }
     const i32 roots = __syncthreads_count(is_root ? 1 : 0);
     if (threadIdx.x == 0) block_roots[blockIdx.x] = roots;
 }
 
-// Counts to the sums of all before them; one block. The sum of all goes to `total`.
+// One block: replaces each count by the sum of all counts before it; the total goes to `total`.
 extern "C" __global__ void components_scan(i32 blocks, i32* block_roots, u32* total) {
     __shared__ i32 scratch[kWarp + 1];
     i32 before = 0;
@@ -95,7 +95,7 @@ extern "C" __global__ void components_scan(i32 blocks, i32* block_roots, u32* to
     if (threadIdx.x == 0) *total = static_cast<u32>(before);
 }
 
-// Numbers the roots in their order; blocks as in components_flatten.
+// Numbers the roots in ascending order. The launch must have the same blocks as that of components_flatten.
 extern "C" __global__ void components_number(i32 nodes, const i32* __restrict__ parent,
                                              const i32* __restrict__ roots_before, i32* number) {
     __shared__ i32 scratch[kWarp + 1];

@@ -1,4 +1,4 @@
-"""Launches stage components."""
+"""Launcher of stage components."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ TILE_HEIGHT = 16
 
 
 def label(stage: Stage) -> None:
-    """Assigned labels in "labels" to base regions in the same place; their number to the counters."""
+    """Replace the assigned labels in "labels" by base regions; write how many there are to the counters."""
     grid, workspace = stage.grid, stage.workspace
     labels, parent = workspace["labels"], workspace["parent"]
     stage.launch_tiles("components_tiles", TILE_HEIGHT, [labels, *stage.size, parent])
@@ -23,7 +23,7 @@ def label(stage: Stage) -> None:
 
 
 def number(stage: Stage, nodes: int) -> None:
-    """Number the sets of the union-find in "parent" by their least members, in "number" at the roots."""
+    """Number the sets in "parent" in the order of their least members; write to "number" at the roots."""
     workspace = stage.workspace
     parent, block_roots = workspace["parent"], workspace["block_roots"]
     blocks = -(-nodes // stage.tuning.threads)

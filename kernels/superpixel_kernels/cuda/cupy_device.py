@@ -1,4 +1,4 @@
-"""A GPU, through CuPy: the only module that imports it."""
+"""A GPU, through CuPy. No other module imports CuPy."""
 
 import functools
 import importlib
@@ -17,28 +17,26 @@ from superpixel_kernels.cuda.source import OPTIONS, file_of, files, source
 from superpixel_kernels.errors import BackendUnavailable, DeviceLost, InvalidImage, OutOfMemory
 
 _OUT_OF_MEMORY = 2
-"""cudaErrorMemoryAllocation, and CUDA_ERROR_OUT_OF_MEMORY."""
+"""The value of both cudaErrorMemoryAllocation and CUDA_ERROR_OUT_OF_MEMORY."""
 
 _MOST_PINNED_BYTES = 64 << 20
-"""CuPy rounds page-locked memory up to a power of two, and keeps it."""
+"""Larger arrays are not page-locked: CuPy rounds their size up to a power of two, and keeps the memory."""
 
 _COMPILING = threading.Lock()
 
 INSTALL_HINT = (
-    "pip install 'superpixel-service[cuda12]' or 'superpixel-service[cuda13]', as the driver allows"
+    "pip install 'superpixel-service[cuda12]' or 'superpixel-service[cuda13]', depending on the driver"
 )
 
 
 def why_unavailable(index: int = 0) -> str | None:
-    """What is missing for kernels to run on the GPU of this index; None: nothing is."""
+    """What kernels lack to run on the GPU of this index; None if they can run."""
     try:
         cupy = _import("cupy")
     except ImportError:
         return f"CuPy is not installed ({INSTALL_HINT})"
     except OSError:
-        return (
-            "CuPy cannot make the folder of its kernel cache: set CUPY_CACHE_DIR to one that can be written"
-        )
+        return "CuPy cannot create the folder of its kernel cache: set CUPY_CACHE_DIR to a writable folder"
     try:
         count = cupy.cuda.runtime.getDeviceCount()
     except cupy.cuda.runtime.CUDARuntimeError as error:
@@ -46,9 +44,9 @@ def why_unavailable(index: int = 0) -> str | None:
     if count == 0:
         return "no NVIDIA GPU"
     if not 0 <= index < count:
-        return f"no GPU of index {index}: this machine has {count}"
+        return f"no GPU with index {index}: this machine has {count}"
     if not cupy.cuda.Device(index).attributes["CooperativeLaunch"]:
-        return f"GPU {index} has no cooperative launches"
+        return f"GPU {index} does not support cooperative launches"
     try:
         cupy.cuda.nvrtc.getVersion()
     except (ImportError, RuntimeError, OSError):
@@ -57,7 +55,7 @@ def why_unavailable(index: int = 0) -> str | None:
 
 
 def _import(name: str) -> Any:
-    # CuPy warns where it finds no CUDA toolkit, as there is none beside the packages that it needs.
+    # CuPy warns that there is no CUDA toolkit; the packages of the extras are enough.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return importlib.import_module(name)
@@ -68,15 +66,15 @@ def _error_name(error: Exception) -> str:
 
 
 class CupyDevice:
-    """One GPU and one stream of it. Used by one thread at a time.
+    """One GPU and one stream of it. For one thread at a time.
 
-    The first of a process compiles all kernels, which takes seconds, or finds them on disk.
+    The first one in a process loads all kernels from the disk cache, or compiles them, which takes seconds.
 
     Args:
-        index: which GPU.
+        index: index of the GPU.
 
     Raises:
-        BackendUnavailable: it cannot be used; the message names what is missing.
+        BackendUnavailable: the GPU cannot be used; the message names what is missing.
     """
 
     def __init__(self, index: int = 0) -> None:
@@ -96,17 +94,17 @@ class CupyDevice:
                     _module(cupy, file, index)
         except (cupy.cuda.compiler.CompileException, cupy.cuda.driver.CUDADriverError) as error:
             raise BackendUnavailable(
-                f"backend 'cuda': the kernels cannot be compiled for this GPU; newer packages may do "
+                f"backend 'cuda': the kernels cannot be compiled for this GPU; newer packages may help "
                 f"({INSTALL_HINT})"
             ) from error
 
     @contextmanager
     def active(self) -> Iterator[None]:
-        """Within it, this thread works on the device, and its errors are ours.
+        """See `Device`. Turns CUDA's errors into those of this package.
 
         Raises:
-            OutOfMemory: the device has no room.
-            DeviceLost: the device failed, for good.
+            OutOfMemory: the GPU has too little free memory.
+            DeviceLost: the GPU failed; this process cannot use it any more.
         """
         cuda = self._cupy.cuda
         self._callers_stream = cuda.get_current_stream(self._device.id)
@@ -115,7 +113,7 @@ class CupyDevice:
                 try:
                     yield
                 except BaseException:
-                    # Kernels that are still running read memory that is the caller's.
+                    # Running kernels may still read the caller's memory.
                     self._stream.synchronize()
                     raise
         except cuda.memory.OutOfMemoryError as error:
@@ -128,9 +126,9 @@ class CupyDevice:
             raise
 
     def _out_of_memory(self) -> OutOfMemory:
-        # Blocks that are kept for later, by any thread, may be what is missing next time.
+        # Memory that CuPy keeps for later arrays, of any thread, may be enough for the next call.
         self.give_back()
-        return OutOfMemory("the GPU has not enough free memory for this image")
+        return OutOfMemory("the GPU has too little free memory for this image")
 
     def give_back(self) -> None:
         """See `Device`."""
@@ -139,7 +137,7 @@ class CupyDevice:
         self._cupy.get_default_pinned_memory_pool().free_all_blocks()
 
     def _is_lost(self) -> bool:
-        # After a fault in a kernel every further call fails, until the process ends.
+        # After a fault in a kernel, every further call fails until the process ends.
         try:
             with self._device:
                 self._cupy.cuda.runtime.deviceSynchronize()
@@ -155,7 +153,7 @@ class CupyDevice:
             raise self._out_of_memory() from error
 
     def host_array(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
-        """See `Device`: page-locked memory from CuPy's pool, but for what is very large."""
+        """See `Device`: page-locked memory from CuPy's pool, except for very large arrays."""
         if math.prod(shape) * np.dtype(dtype).itemsize > _MOST_PINNED_BYTES:
             return np.empty(shape, dtype)
         array: NDArray[Any] = self._empty_pinned(shape, dtype)
@@ -164,8 +162,8 @@ class CupyDevice:
     def adopt(self, image: Any) -> DeviceArray:
         """See `Device`.
 
-        What the default stream and the caller's CuPy stream were given before is waited for. Work of other
-        streams is not known here: it must be done.
+        The GPU waits for all earlier work on the default stream and on the caller's current CuPy stream.
+        Work on other streams must be complete.
         """
         pointer = image.__cuda_array_interface__["data"][0]
         home = self._cupy.cuda.runtime.pointerGetAttributes(pointer).device if pointer else self._device.id
@@ -248,14 +246,14 @@ def _dimensions(size: int | tuple[int, int]) -> tuple[int, ...]:
 
 
 def _module(cupy: Any, file: str, index: int) -> Any:
-    """The compiled kernels of one file, for the GPU of this index, which is the current one."""
-    with _COMPILING:  # or every thread that starts would compile them
+    """The compiled kernels of one file, for the GPU of this index, which must be the current one."""
+    with _COMPILING:  # otherwise several threads would compile the same file
         return _compiled(cupy, file, index)
 
 
 @functools.cache
 def _compiled(cupy: Any, file: str, index: int) -> Any:
-    del index  # modules belong to a device: one of them each
+    del index  # a key of the cache: each device needs a module of its own
     module = cupy.RawModule(code=source(file), options=OPTIONS)
     module.compile()
     return module

@@ -1,4 +1,4 @@
-"""Launches stage cut."""
+"""Launcher of stage cut."""
 
 import numpy as np
 
@@ -10,15 +10,15 @@ from superpixel_kernels.cuda.stage import Stage
 def cut(
     stage: Stage, records: DeviceArray, nodes: int, count: int, labels: DeviceArray, base: DeviceArray | None
 ) -> None:
-    """The labels of exactly `count` superpixels.
+    """Write the labels of exactly `count` superpixels.
 
     Args:
         stage: the image.
-        records: four int32 each: the merges of the nodes, in their order.
-        nodes: how many there are.
+        records: four int32 each: the merges of the nodes, in order.
+        nodes: number of nodes.
         count: nodes - (number of records) to nodes.
         labels: (pixels,) int32, written.
-        base: (pixels,) int32, the node each pixel lies in; None: the pixels are the nodes.
+        base: (pixels,) int32, the node of each pixel; None if the pixels are the nodes.
     """
     workspace = stage.workspace
     stage.launch_each("cut_begin", nodes, [np.int32(nodes), workspace["parent"]])

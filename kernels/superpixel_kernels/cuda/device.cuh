@@ -1,8 +1,8 @@
-// What the kernels share: counters, atomics without an order, scans, union-find, and barriers.
+// What the kernels share: counters, packed Lab, tiles, scans, lists, and union-find.
 //
-// Determinism: threads meet only in integer atomics and minima, whose result does not depend on their order,
-// and in appending to lists that nobody reads in order. Memory that other threads may change in the same
-// phase is read and written through `load` and `store`.
+// Determinism: threads write the same memory only by integer atomics, whose result does not depend on their
+// order, and by appending to lists whose order does not matter. Memory that other threads may change in the
+// same phase is accessed through `load` and `store`.
 #pragma once
 
 #include "superpixel/common.h"
@@ -13,16 +13,16 @@ namespace superpixel {
 
 constexpr u32 kFullWarp = 0xffffffffu;
 constexpr i32 kWarp = 32;
-constexpr i32 kTileWidth = 32;  // of every kernel over image tiles: a warp is a piece of one row
+constexpr i32 kTileWidth = 32;  // in every kernel over image tiles: a warp is a part of one row
 
-// What only the device knows while an image is on its way: an array of u32. workspace.py names them alike.
+// Indices into the array of counters (u32). workspace.py has the same names.
 enum Counter {
-    kRegions,  // base regions (nodes of the merge)
-    kEdges,    // edges of the first round, and of every second one after it; the other half:
-    kEdgesOther,
-    kRecords,    // merge records
-    kRounds,     // rounds made
-    kTailRound,  // where the tail of the merge goes on: its round, and what it must know of those before
+    kRegions,     // base regions (nodes of the merge)
+    kEdges,       // edges of even rounds
+    kEdgesOther,  // edges of odd rounds
+    kRecords,     // merge records
+    kRounds,      // rounds done
+    kTailRound,   // where merge_tail continues: its first round, and the state after the round before
     kTailRecords,
     kTailMerges,
     kTailLive,
@@ -30,7 +30,7 @@ enum Counter {
     kCounters,
 };
 
-// A value that other threads may be changing: no ordering, but never torn and never cached in a register.
+// For memory that other threads may change: never torn, never cached in a register; no ordering.
 template <class T>
 SUPERPIXEL_DEVICE T load(const T* at) {
     return *static_cast<const volatile T*>(at);
@@ -43,7 +43,7 @@ SUPERPIXEL_DEVICE void store(T* at, T value) {
 SUPERPIXEL_DEVICE i64 thread_rank() { return static_cast<i64>(blockIdx.x) * blockDim.x + threadIdx.x; }
 SUPERPIXEL_DEVICE i32 lane() { return static_cast<i32>(threadIdx.x) % kWarp; }
 
-// L, A and B of a pixel in 9, 11 and 11 bits: all planes in one load.
+// Packed Lab: L in bits 0-9, A in bits 10-20, B in bits 21-31, so that one load fetches a pixel.
 SUPERPIXEL_DEVICE u32 pack_lab(i32 L, i32 A, i32 B) {
     return static_cast<u32>(L) | static_cast<u32>(A) << 10 | static_cast<u32>(B) << 21;
 }
@@ -51,8 +51,8 @@ SUPERPIXEL_DEVICE i32 lab_L(u32 lab) { return static_cast<i32>(lab & 0x3ffu); }
 SUPERPIXEL_DEVICE i32 lab_A(u32 lab) { return static_cast<i32>(lab >> 10 & 0x7ffu); }
 SUPERPIXEL_DEVICE i32 lab_B(u32 lab) { return static_cast<i32>(lab >> 21); }
 
-// The tile of a block in a grid of tiles kTileWidth wide, and the pixel of a thread in it. Grids are
-// one-dimensional: an image may be higher than a second dimension can be.
+// The pixel of a thread, if each block takes one tile, kTileWidth wide. Launch grids are one-dimensional,
+// because an image may have more rows of tiles than a grid's second dimension allows.
 struct TilePixel {
     i32 x, y;
     bool inside;
@@ -66,8 +66,9 @@ SUPERPIXEL_DEVICE TilePixel tile_pixel(i32 width, i32 height, i32 tile_height) {
     return {x, y, x < width && y < height, static_cast<i64>(y) * width + x};
 }
 
-// Sum of `value` over the block's threads before this one; `total` gets the sum over all. `scratch` is
-// shared, kWarp + 1 long. All threads of the block take part; blockDim.x is a multiple of kWarp.
+// Returns the sum of `value` over the block's threads before this one; `total` gets the sum over all.
+// `scratch`: kWarp + 1 values of shared memory. All threads of the block must call it; blockDim.x is a
+// multiple of kWarp.
 SUPERPIXEL_DEVICE i32 block_exclusive_sum(i32 value, i32* scratch, i32& total) {
     i32 sum = value;
     for (i32 step = 1; step < kWarp; step *= 2) {
@@ -76,7 +77,7 @@ SUPERPIXEL_DEVICE i32 block_exclusive_sum(i32 value, i32* scratch, i32& total) {
     }
     const i32 warp = static_cast<i32>(threadIdx.x) / kWarp;
     const i32 warps = static_cast<i32>(blockDim.x) / kWarp;
-    __syncthreads();  // scratch may be in use from a call before
+    __syncthreads();  // an earlier call may still be reading scratch
     if (lane() == kWarp - 1) scratch[warp] = sum;
     __syncthreads();
     if (warp == 0) {
@@ -94,7 +95,7 @@ SUPERPIXEL_DEVICE i32 block_exclusive_sum(i32 value, i32* scratch, i32& total) {
     return scratch[warp] + sum - value;
 }
 
-// A place of its own in a list for every thread with `wanted`; one atomic a warp. All lanes take part.
+// Reserves a place in a list for each thread with `wanted`; one atomic per warp. All lanes must call it.
 SUPERPIXEL_DEVICE u32 append(u32* count, bool wanted) {
     const u32 mask = __ballot_sync(kFullWarp, wanted);
     u32 base = 0;
@@ -103,7 +104,7 @@ SUPERPIXEL_DEVICE u32 append(u32* count, bool wanted) {
     return base + static_cast<u32>(__popc(mask & ((1u << lane()) - 1u)));
 }
 
-// Likewise for `wanted` places side by side.
+// Reserves `wanted` adjacent places in a list; one atomic per warp. All lanes must call it.
 SUPERPIXEL_DEVICE u32 append_several(u32* count, u32 wanted) {
     u32 sum = wanted;
     for (i32 step = 1; step < kWarp; step *= 2) {
@@ -116,8 +117,8 @@ SUPERPIXEL_DEVICE u32 append_several(u32* count, u32 wanted) {
     return base + sum - wanted;
 }
 
-// Union-find in which parents are never larger than their children, so a set's root is its least member
-// (Komura 2015, Playne and Hawick 2018). Safe among concurrent calls.
+// Union-find in which a parent is never larger than its child, so the root of a set is its least member
+// (Komura 2015, Playne and Hawick 2018). Threads may call these functions concurrently.
 SUPERPIXEL_DEVICE i32 find_root(const i32* parent, i32 node) {
     i32 next = load(parent + node);
     while (next != node) {
@@ -126,7 +127,7 @@ SUPERPIXEL_DEVICE i32 find_root(const i32* parent, i32 node) {
     }
     return node;
 }
-// The same, shortening the path it walks.
+// The same, and halves the path.
 SUPERPIXEL_DEVICE i32 find_root_halving(i32* parent, i32 node) {
     i32 next = load(parent + node);
     while (next != node) {
@@ -146,7 +147,8 @@ SUPERPIXEL_DEVICE void unite(i32* parent, i32 p, i32 q) {
         const i32 high = max(p, q);
         const i32 before = atomicMin(parent + high, low);
         if (before == high) return;
-        // Another thread hooked it first: what it hooked it to belongs to this set too.
+        // Another thread has given `high` the parent `before`, which belongs to the same set: unite that
+        // instead.
         p = before;
         q = low;
     }

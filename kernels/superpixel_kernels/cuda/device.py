@@ -1,4 +1,4 @@
-"""What the launchers need of a device: memory, copies, kernel launches. Nothing else here knows CuPy."""
+"""What the launchers need of a device: memory, copies, kernel launches."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -8,56 +8,56 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 DeviceArray = Any
-"""A one-dimensional array in device memory: `size`, `dtype`, `nbytes`, and slices that are views."""
+"""A one-dimensional array in device memory, with `size`, `dtype`, `nbytes`, and slices that are views."""
 
 Argument = DeviceArray | np.int32 | np.uint32 | np.int64 | np.float64
-"""A kernel's argument: an array for a pointer, a NumPy scalar of the parameter's exact type for a value."""
+"""A kernel argument: an array for a pointer; for a value a NumPy scalar of the parameter's exact type."""
 
 
 class Device(Protocol):
-    """One device and one stream of it: everything happens in the order of the calls.
+    """One device and one stream of it: the device works in the order of the calls.
 
-    Used by one thread at a time, within `active()`. Kernels are found by name: `merge_rounds` is in
-    `merge.cu`.
+    For one thread at a time, within `active()`. A kernel's name begins with that of its file:
+    `merge_rounds` is in `merge.cu`.
     """
 
     @property
     def name(self) -> str:
-        """The device's name, as its maker gave it."""
+        """The device's name, as its driver reports it."""
 
     def active(self) -> AbstractContextManager[None]:
-        """Within it, this thread works on the device.
+        """A context in which this thread may use the device.
 
         Raises:
-            OutOfMemory: the device has no room.
-            DeviceLost: the device failed, for good.
+            OutOfMemory: the device has too little free memory.
+            DeviceLost: the device failed; this process cannot use it any more.
         """
 
     def host_array(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
-        """An array in host memory that is copied fastest, of unspecified content."""
+        """An uninitialised array in host memory, of the kind that copies fastest to and from the device."""
 
     def empty(self, count: int, dtype: DTypeLike) -> DeviceArray:
-        """An array of `count` elements of unspecified content.
+        """An uninitialised array of `count` elements.
 
         Raises:
-            OutOfMemory: the device, or the cap set for it, has no such room.
+            OutOfMemory: the device, or the cap set for it, has too little memory.
         """
 
     def adopt(self, image: Any) -> DeviceArray:
-        """An array, with shape and strides, over the memory of an object with `__cuda_array_interface__`.
+        """A view, with shape and strides, of an object with `__cuda_array_interface__`.
 
         Raises:
-            InvalidImage: that memory is another device's.
+            InvalidImage: its memory is on another device.
         """
 
     def host_copy(self, array: DeviceArray) -> NDArray[Any]:
-        """A copy in host memory of an array of any shape and strides."""
+        """Copy an array of any shape and strides to host memory."""
 
     def upload(self, host: NDArray[np.generic], to: DeviceArray) -> None:
-        """Copy a contiguous host array over an array of the same dtype and size."""
+        """Copy a contiguous host array to a device array of the same dtype and size."""
 
     def download(self, source: DeviceArray, to: NDArray[np.generic]) -> None:
-        """Copy an array over a contiguous host array of the same dtype and size; done when this returns."""
+        """Copy a device array to a contiguous host array of the same dtype and size; complete on return."""
 
     def launch(
         self,
@@ -73,25 +73,25 @@ class Device(Protocol):
 
         Args:
             kernel: its name.
-            grid: blocks, (x, y) where two-dimensional.
-            block: threads of a block, likewise.
-            args: one for each parameter.
-            shared_bytes: dynamic shared memory of a block.
+            grid: number of blocks; (x, y) if two-dimensional.
+            block: threads per block; (x, y) if two-dimensional.
+            args: one per parameter.
+            shared_bytes: dynamic shared memory per block.
             cooperative: all blocks are resident at the same time, so they may wait for each other. The grid
-                is then at most `resident_blocks`.
+                must then have at most `resident_blocks` blocks.
         """
 
     def mark(self) -> Any:
-        """A point in the stream, for `seconds_between`."""
+        """Mark this point in the stream, for `seconds_between`."""
 
     def seconds_between(self, start: Any, end: Any) -> float:
-        """Seconds the device spent between two marks; after a download, so that both are reached."""
+        """Seconds of the device between two marks. Call it after a download, when both have been reached."""
 
     def give_back(self) -> None:
-        """Give back what is kept for later arrays."""
+        """Return memory that is kept for later arrays to the device."""
 
     def used_bytes(self) -> int:
-        """Bytes of the device's memory in use, by anyone; may be asked from any thread."""
+        """Bytes of the device's memory in use by all processes; may be called from any thread."""
 
     def resident_blocks(self, kernel: str, block: int, *, shared_bytes: int = 0) -> int:
-        """How many blocks of `block` threads the device can hold at the same time."""
+        """How many blocks of `block` threads can be resident on the device at the same time."""

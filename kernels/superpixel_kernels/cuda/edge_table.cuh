@@ -1,32 +1,26 @@
-// Edges of the region adjacency graph on the device: lists, and the hash table that joins equal pairs.
+// Edges of the region adjacency graph: lists, and a hash table that joins edges between the same two regions.
 #pragma once
 
 #include "device.cuh"
+#include "superpixel/graph.h"
 
 namespace superpixel {
 
 constexpr u64 kNoKey = ~0ull;
 
-// a < b: regions by their smallest base index.
+// a < b: the regions' identities.
 SUPERPIXEL_DEVICE u64 edge_key(i32 a, i32 b) { return static_cast<u64>(a) << 32 | static_cast<u32>(b); }
 SUPERPIXEL_DEVICE i32 edge_a(u64 key) { return static_cast<i32>(key >> 32); }
 SUPERPIXEL_DEVICE i32 edge_b(u64 key) { return static_cast<i32>(key & 0xffffffffu); }
 
-// Parallel arrays: the pair, the pixel sides between its regions, and their summed contrast.
+// Parallel arrays: both regions, the number of pixel sides between them, and their summed contrast.
 struct Edges {
     u64* key;
     u32* len;
     u64* cs;
 };
 
-// Slots of the table in use for so many distinct edges at most: a power of two, half empty at least.
-SUPERPIXEL_DEVICE u32 table_slots(u32 edges) {
-    u32 slots = 64;
-    while (slots < 2 * edges) slots *= 2;
-    return slots;
-}
-
-// Open addressing, linear probing (Knuth). Unused slots hold kNoKey and zeros.
+// Adds an edge to the table. Open addressing with linear probing (Knuth); unused slots hold kNoKey and zeros.
 SUPERPIXEL_DEVICE void add_edge(Edges table, u32 mask, u64 key, u32 len, u64 cs) {
     u32 slot = static_cast<u32>(key * 0x9E3779B97F4A7C15ull >> 32) & mask;
     while (true) {
@@ -39,11 +33,11 @@ SUPERPIXEL_DEVICE void add_edge(Edges table, u32 mask, u64 key, u32 len, u64 cs)
     atomicAdd(table.cs + slot, cs);
 }
 
-// Slots that a thread moves at a time: one atomic for those of a whole warp.
+// Slots that a thread moves at a time; a warp reserves the places for them by one atomic.
 constexpr u32 kSlotsAThread = 4;
 
-// Moves a thread's slots, those used, to the end of the list: of `stride` threads the one of this rank takes
-// the slots rank, rank + stride, ... . All lanes of a warp take part, with ranks side by side.
+// Moves the used slots among rank, rank + stride, rank + 2 * stride, ... to the end of the list, and clears
+// them. All lanes of a warp must call it, with consecutive ranks.
 SUPERPIXEL_DEVICE void drain_slots(Edges table, u32 slots, u32 rank, u32 stride, Edges list, u32* count) {
     for (u32 first = rank; first < slots; first += kSlotsAThread * stride) {
         u64 keys[kSlotsAThread];

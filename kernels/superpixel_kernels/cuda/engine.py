@@ -1,4 +1,4 @@
-"""The CUDA engine behind `superpixel_kernels.segment`: images from anywhere in, hierarchies out."""
+"""The CUDA engine behind `superpixel_kernels.segment`: an image in host or device memory to a hierarchy."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -20,19 +20,19 @@ from superpixel_kernels.pixels import as_pixels, checked_shape, in_device_memory
 
 
 class CudaWorkspace:
-    """A stream of a GPU and device memory for one call at a time, reused from call to call.
+    """A stream and device memory of a GPU, for one call at a time; reused by later calls.
 
     Args:
         device: the GPU's index.
-        limit_bytes: cap on the device memory for one image; None: what the GPU has. `cuda.bytes_needed` tells
-            what an image takes.
-        kept_bytes: device memory above this is given back after each call: one huge image must not keep it
-            from the other workspaces for ever.
+        limit_bytes: cap on the device memory for one image; None: all of the GPU's. `cuda.bytes_needed`
+            computes what an image takes.
+        kept_bytes: if a call leaves the workspace with more device memory than this, all of it is freed:
+            one huge image must not keep memory from the other workspaces for good.
         tuning: sizes of blocks; they never change results.
-        open_device: makes the device of an index.
+        open_device: opens the device with an index.
 
     Raises:
-        BackendUnavailable: there is no such GPU, or what it needs is not installed.
+        BackendUnavailable: there is no such GPU, or a package that it needs is not installed.
 
     Attributes:
         device_name: the GPU's name.
@@ -60,26 +60,26 @@ class CudaWorkspace:
 
     @property
     def bytes(self) -> int:
-        """Device memory held, in bytes."""
+        """Bytes of device memory in this workspace."""
         return self._pipeline.workspace.bytes
 
     @property
     def device_used_bytes(self) -> int:
-        """Bytes of the device's memory in use, by anyone."""
+        """Bytes of the device's memory in use by all processes."""
         return self._pipeline.device.used_bytes()
 
     def segment(self, image: Any, params: SegmentParams, cancel: CancelToken | None = None) -> Hierarchy:
         """Segment an image; see `superpixel_kernels.segment`.
 
         Args:
-            image: as there, or of the same shapes in device memory: an object with
-                `__cuda_array_interface__`, which is read where it is, whatever its strides.
+            image: as there; or an image of the same shapes in device memory, as an object with
+                `__cuda_array_interface__` and any strides, which the kernels read in place.
             params: compactness.
-            cancel: stops the call between stages.
+            cancel: stops or pauses the call between stages.
 
         Raises:
             InvalidImage: wrong dtype, shape or size.
-            OutOfMemory: the GPU or the cap has no room for it.
+            OutOfMemory: the image needs more memory than the GPU has free, or than the cap.
             DeviceLost: the GPU failed.
             Cancelled: `cancel` was set.
         """
@@ -97,7 +97,7 @@ class CudaWorkspace:
             result = self._pipeline.segment(given, (pixels.shape[0], pixels.shape[1]), settings, cancel)
 
         def make_pixel_merges(cancel: CancelToken | None) -> NDArray[np.int32]:
-            # With memory of its own: this workspace may be busy by then, and would hold on to it.
+            # In a temporary workspace: this one may be in use by then, and would keep the memory.
             pipeline = self._open_pipeline()
             try:
                 with pipeline.device.active():

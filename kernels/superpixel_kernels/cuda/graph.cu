@@ -1,7 +1,7 @@
-// Stage graph: what the regions sum up to, and the edges between them.
+// Stage graph: sums over the regions, and the edges between them.
 //
-// Room is sized from a guess of the regions. `capacity` is that guess: where the image has more, every kernel
-// from here on leaves at once, and the host comes again with more room.
+// Arrays are sized from a guess of the number of regions, `capacity`. If the image has more, every kernel of
+// the stages graph and merge returns at once, and the host runs the image again with larger arrays.
 #include "edge_table.cuh"
 #include "superpixel/graph.h"
 
@@ -9,11 +9,10 @@ using namespace superpixel;
 
 constexpr i32 kTileHeight = 8;
 
-// Region adjacency is planar: at most 3 R - 6 edges.
-SUPERPIXEL_DEVICE u32 region_slots(u32 regions) { return table_slots(3 * regions); }
+SUPERPIXEL_DEVICE u32 region_slots(u32 regions) { return table_slots(kEdgesPerRegion * regions); }
 
-// Nodes, and as much of the table as so many edges a node will ever use, to their state before the first
-// edge.
+// Resets the nodes, the part of the table that is used for at most `edges_per_node` edges per node, and all
+// counters but that of the regions.
 extern "C" __global__ void graph_clear(u32* counters, u32 capacity, u32 edges_per_node, u32* n, u64* sum_L,
                                        u64* sum_A, u64* sum_B, u32* height, i32* parent, u64* best, u64* tie,
                                        u64* table_key, u32* table_len, u64* table_cs) {
@@ -38,7 +37,7 @@ extern "C" __global__ void graph_clear(u32* counters, u32 capacity, u32 edges_pe
     }
 }
 
-// Sums over the pixels of each region; one atomic for each run of a region in a warp's piece of a row.
+// Sums over the pixels of each region. A warp covers a part of a row, and adds once per run of equal labels.
 extern "C" __global__ void __launch_bounds__(kTileWidth* kTileHeight)
     graph_nodes(const u32* counters, u32 capacity, const u32* __restrict__ lab,
                 const i32* __restrict__ labels, i32 width, i32 height, u32* n, u64* sum_L, u64* sum_A,
@@ -52,7 +51,7 @@ extern "C" __global__ void __launch_bounds__(kTileWidth* kTileHeight)
     const u32 run_starts = __ballot_sync(kFullWarp, starts);
     const u32 up_to_here = 0xffffffffu >> (kWarp - 1 - lane());
     const i32 start = kWarp - 1 - __clz(static_cast<i32>(run_starts & up_to_here));
-    // Three sums in one word: at most 32 * 400, 32 * 1131 and 32 * 1113, so no field meets the next.
+    // Three sums in one word: at most 32 * 400, 32 * 1131 and 32 * 1113, so each fits its field.
     u64 sums = static_cast<u64>(lab_L(pixel)) | static_cast<u64>(lab_A(pixel)) << 16 |
                static_cast<u64>(lab_B(pixel)) << 32;
     for (i32 step = 1; step < kWarp; step *= 2) {
@@ -72,16 +71,18 @@ SUPERPIXEL_DEVICE u32 contrast_between(const u32* lab, i64 p, i64 q) {
     const u32 b = lab[q];
     return static_cast<u32>(contrast(lab_L(a) - lab_L(b), lab_A(a) - lab_A(b), lab_B(a) - lab_B(b)));
 }
-// The contrast of the side between a pixel and the next one of its row, or of its column.
+// Contrast across the side between a pixel and the next one in its row.
 SUPERPIXEL_DEVICE u32 contrast_right(const u32* lab, i32 x, i32 y, i32 width) {
     const i64 row = static_cast<i64>(y) * width;
     return contrast_between(lab, row + max(x - 1, 0), row + min(x + 2, width - 1));
 }
+// The same in its column.
 SUPERPIXEL_DEVICE u32 contrast_down(const u32* lab, i32 x, i32 y, i32 width, i32 height) {
     return contrast_between(lab, static_cast<i64>(max(y - 1, 0)) * width + x,
                             static_cast<i64>(min(y + 2, height - 1)) * width + x);
 }
 
+// Adds the side to the right and the side below each pixel to the table, if they lie between two regions.
 extern "C" __global__ void __launch_bounds__(kTileWidth* kTileHeight)
     graph_sides(const u32* counters, u32 capacity, const u32* __restrict__ lab,
                 const i32* __restrict__ labels, i32 width, i32 height, u64* table_key, u32* table_len,
@@ -109,7 +110,7 @@ extern "C" __global__ void __launch_bounds__(kTileWidth* kTileHeight)
     }
 }
 
-// The table's edges into a list, leaving the table empty.
+// Moves the edges from the table to a list.
 extern "C" __global__ void graph_list(u32* counters, u32 capacity, u64* table_key, u32* table_len,
                                       u64* table_cs, u64* edge_keys, u32* edge_len, u64* edge_cs) {
     const u32 regions = counters[kRegions];
@@ -121,7 +122,7 @@ extern "C" __global__ void graph_list(u32* counters, u32 capacity, u64* table_ke
                 counters + kEdges);
 }
 
-// The pixel level: every pixel a node, and an edge for every side between pixels of one base region.
+// The pixel level: every pixel is a node, and every side between two pixels of one base region an edge.
 extern "C" __global__ void __launch_bounds__(kTileWidth* kTileHeight)
     graph_pixels(u32* counters, const u32* __restrict__ lab, const i32* __restrict__ labels, i32 width,
                  i32 height, u32* n, u64* sum_L, u64* sum_A, u64* sum_B, u64* edge_keys, u32* edge_len,

@@ -1,4 +1,4 @@
-"""Launches stage graph."""
+"""Launcher of stage graph."""
 
 import numpy as np
 
@@ -13,24 +13,24 @@ TABLE = ("table_key", "table_len", "table_cs")
 
 
 def arrays(stage: Stage, *groups: tuple[str, ...]) -> list[object]:
-    """The workspace's arrays of these names, in order."""
+    """The workspace's arrays with these names, in order."""
     return [stage.workspace[name] for group in groups for name in group]
 
 
 def build(stage: Stage) -> None:
-    """Sums over the base regions in "labels", and the list of edges between them."""
+    """Compute the sums over the base regions in "labels", and the list of edges between them."""
     image = [stage.workspace["smooth"], stage.workspace["labels"], *stage.size]
     _clear(stage, EDGES_PER_REGION)
     stage.launch_tiles("graph_nodes", TILE_HEIGHT, [*stage.counters, *image, *arrays(stage, NODES)])
     stage.launch_tiles("graph_sides", TILE_HEIGHT, [*stage.counters, *image, *arrays(stage, TABLE)])
-    # More threads than slots would find nothing to do.
+    # Threads beyond the number of slots would have no work.
     stage.launch_each(
         "graph_list", EDGES_PER_REGION * stage.node_capacity, [*stage.counters, *arrays(stage, TABLE, EDGES)]
     )
 
 
 def build_pixels(stage: Stage) -> None:
-    """The pixel level: every pixel a node, edges inside the base regions in "labels"."""
+    """Build the pixel level: every pixel is a node; edges are inside the base regions in "labels"."""
     pixels = np.array([stage.grid.pixels], np.uint32)
     stage.device.upload(pixels, stage.workspace["counters"][Counter.REGIONS : Counter.REGIONS + 1])
     _clear(stage, EDGES_PER_PIXEL)

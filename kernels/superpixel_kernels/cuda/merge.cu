@@ -1,14 +1,14 @@
-// Stage merge: all rounds in two launches, and the records into their order.
+// Stage merge: all rounds in two launches, then the sort of the records.
 //
-// A round has five phases, each over a list that was finished in the phase before:
-//   choose    edges     cost; the least word (cost and hash) at either end
-//   settle    edges     among equal words the least pair
-//   unite     edges     those chosen by both ends, or in a collective round by one, become records
-//   absorb    records   sums and heights move to the region that goes on; and
+// A round has five phases, each over a list that the phase before has completed:
+//   choose    edges     compute the word (cost and hash); find the least word of each region
+//   settle    edges     among equal words, find the least pair of regions
+//   unite     edges     those chosen by both ends (collective round: by at least one) become records
+//   absorb    records   add sums and heights to the region that remains
 //             edges     get their new ends and go into the table, which joins equal pairs
-//   list      table     becomes the list of edges again, and is left empty
-// While there is much to do, all blocks of a cooperative launch go through the phases together; the tail is
-// one block's, in a second launch. Nothing is read back by the host in between.
+//   list      table     is moved to the list of edges, and cleared
+// While there are many edges, all blocks of a cooperative launch do the phases together; the rest, the tail,
+// is done by one block in a second launch. The host reads nothing in between.
 #include "edge_table.cuh"
 #include "superpixel/merge.h"
 
@@ -18,14 +18,14 @@ namespace {
 
 constexpr u64 kNoWord = ~0ull;
 
-// What a region chose: an edge is recorded once, though one end or both may have chosen it.
+// Which ends of an edge chose it. The edge is recorded once in either case.
 enum Chooser : u32 { kChosenByA = 1, kChosenByB = 2 };
 
 struct Regions {
     u32* n;
     u64 *sum_L, *sum_A, *sum_B;
-    u32* height;  // a float's bits: not negative, so they order like the floats
-    i32* parent;  // itself, or after a merge the region it went into
+    u32* height;  // bits of a non-negative float, which have the order of the floats
+    i32* parent;  // the region itself; after a merge, the region that it was merged into
     u64 *best, *tie;
 };
 
@@ -40,15 +40,15 @@ struct Merge {
     CostParams params;
 };
 
-// One block.
+// The threads of one block.
 struct BlockScope {
     __device__ u32 rank() const { return threadIdx.x; }
     __device__ u32 size() const { return blockDim.x; }
     __device__ void sync() const { __syncthreads(); }
 };
 
-// All blocks of a cooperative launch. The last to arrive lets all go on; arrivals are only ever counted up,
-// so a block that is late to leave cannot miss anything.
+// The threads of all blocks of a cooperative launch. Blocks wait until all have arrived. The count of
+// arrivals only grows, so a block that is slow to see it cannot miss a barrier.
 struct GridScope {
     u32* arrived;
     __device__ u32 rank() const { return blockIdx.x * blockDim.x + threadIdx.x; }
@@ -67,9 +67,9 @@ struct GridScope {
 };
 
 SUPERPIXEL_DEVICE RegionMean mean_of(const Regions& regions, i32 region) {
-    const double n = static_cast<double>(regions.n[region]);
-    return {static_cast<double>(regions.sum_L[region]) / n, static_cast<double>(regions.sum_A[region]) / n,
-            static_cast<double>(regions.sum_B[region]) / n, n};
+    return region_mean(static_cast<double>(regions.n[region]), static_cast<double>(regions.sum_L[region]),
+                       static_cast<double>(regions.sum_A[region]),
+                       static_cast<double>(regions.sum_B[region]));
 }
 
 SUPERPIXEL_DEVICE void choose(const Merge& m, u32 edge) {
@@ -94,7 +94,7 @@ SUPERPIXEL_DEVICE void settle(const Merge& m, u32 edge) {
     if (m.regions.best[b] == word) atomicMin(m.regions.tie + b, key);
 }
 
-// All lanes of a warp take part.
+// All lanes of a warp must call it.
 SUPERPIXEL_DEVICE void unite_ends(const Merge& m, u32 edge, bool inside, i32 round, bool collective) {
     i32 a = 0;
     i32 b = 0;
@@ -115,8 +115,8 @@ SUPERPIXEL_DEVICE void unite_ends(const Merge& m, u32 edge, bool inside, i32 rou
     const u32 height = max(static_cast<u32>(word >> 32), max(m.regions.height[a], m.regions.height[b]));
     m.records[at] = int4{static_cast<i32>(height), round, a, b};
     m.choosers[at] = choosers;
-    // Every region that chooses points at its choice, but for the smaller end of a mutual one: the choices
-    // of a set form a tree with that edge as its root (the key is a strict total order).
+    // Every region that chose points at its choice, except the smaller end of a mutual choice. The key is a
+    // strict total order, so the choices of a set form a tree whose root is that smaller end.
     if (choosers & kChosenByB) {
         m.regions.parent[b] = a;
     } else {
@@ -124,8 +124,8 @@ SUPERPIXEL_DEVICE void unite_ends(const Merge& m, u32 edge, bool inside, i32 rou
     }
 }
 
-// Calls body(region, record) for every region that chose the record's edge: in a collective round all members
-// of all new sets, each once.
+// Calls body(region) for each region that chose the record's edge. Over all records of a collective round
+// these are all members of all new sets, each once.
 template <class F>
 SUPERPIXEL_DEVICE void each_chooser(const Merge& m, u32 record, F&& body) {
     const int4 merged = m.records[record];
@@ -133,9 +133,9 @@ SUPERPIXEL_DEVICE void each_chooser(const Merge& m, u32 record, F&& body) {
     if (m.choosers[record] & kChosenByB) body(merged.w);
 }
 
-// After a collective round, parents form trees of any depth, and their roots are not the smallest members.
-// Points every region at its set's smallest member, that one at itself. `best` serves as scratch: it holds
-// words of positive costs, which are larger than any region.
+// After a collective round, parents form trees of any depth, and a root need not be the smallest member.
+// Points every region at the smallest member of its set. `best` serves as scratch: it holds words of positive
+// costs, which are larger than any region.
 template <class Scope>
 SUPERPIXEL_DEVICE void name_sets(const Merge& m, Scope scope, u32 begin, u32 end) {
     const auto each = [&](auto&& body) {
@@ -144,7 +144,8 @@ SUPERPIXEL_DEVICE void name_sets(const Merge& m, Scope scope, u32 begin, u32 end
     };
     i32* const parent = m.regions.parent;
     u64* const least = m.regions.best;
-    // Pointer jumping halves all depths (Wyllie 1979): a set has at most twice as many members as records.
+    // Pointer jumping halves all depths (Wyllie 1979). A set has at most twice as many members as there are
+    // new records.
     for (u32 depth = 2 * (end - begin); depth > 1; depth = (depth + 1) / 2) {
         each([&](i32 region) { store(parent + region, load(parent + load(parent + region))); });
     }
@@ -157,7 +158,7 @@ SUPERPIXEL_DEVICE void absorb(const Merge& m, u32 record) {
     each_chooser(m, record, [&](i32 region) {
         const Regions& r = m.regions;
         const i32 into = r.parent[region];
-        // The heights of all its members are in those of their merges.
+        // A record's height includes the heights of the two regions it joins.
         atomicMax(r.height + into, height);
         if (into == region) return;
         atomicAdd(r.n + into, r.n[region]);
@@ -172,7 +173,7 @@ SUPERPIXEL_DEVICE void relabel(const Merge& m, u32 edge, u32 mask) {
     const i32 p = m.regions.parent[edge_a(key)];
     const i32 q = m.regions.parent[edge_b(key)];
     if (p == q) return;
-    // Ready for the next round. Many threads may write this, all the same.
+    // For the next round. Several threads may write the same value here.
     store(m.regions.best + p, kNoWord);
     store(m.regions.tie + p, kNoWord);
     store(m.regions.best + q, kNoWord);
@@ -182,7 +183,7 @@ SUPERPIXEL_DEVICE void relabel(const Merge& m, u32 edge, u32 mask) {
 
 struct RoundState {
     i32 round;
-    u32 regions;  // nodes at the beginning
+    u32 regions;  // before the first round
     u32 records, merges_before, live_before;
 };
 
@@ -223,8 +224,8 @@ SUPERPIXEL_DEVICE void rounds(const Merge& m, Scope scope, RoundState& state, u3
 
 }  // namespace
 
-// Cooperative. Expects the regions as graph_clear leaves them, with their sums, the edges as a list, and the
-// table empty. Ends when so few edges are left that one block goes on alone.
+// Cooperative launch. Takes what stage graph leaves: regions with their sums, a list of edges, and an empty
+// table. Returns when at most `tail_edges` edges are left.
 extern "C" __global__ void __launch_bounds__(1024)
     merge_rounds(u32* counters, u32 capacity, u32* n, u64* sum_L, u64* sum_A, u64* sum_B, u32* height,
                  i32* parent, u64* best, u64* tie, u64* edge_keys, u32* edge_len, u64* edge_cs, u64* word,
@@ -251,8 +252,8 @@ extern "C" __global__ void __launch_bounds__(1024)
     }
 }
 
-// One block: all rounds that are left. A kernel of its own, so that those of several streams run side by
-// side.
+// One block: all remaining rounds. This is a separate kernel, so that several streams can run it at the same
+// time.
 extern "C" __global__ void __launch_bounds__(1024)
     merge_tail(u32* counters, u32 capacity, u32* n, u64* sum_L, u64* sum_A, u64* sum_B, u32* height,
                i32* parent, u64* best, u64* tie, u64* edge_keys, u32* edge_len, u64* edge_cs, u64* word,
@@ -275,7 +276,7 @@ extern "C" __global__ void __launch_bounds__(1024)
 
 namespace {
 
-// (height, round, a, b), a strict total order.
+// Order of records: (height, round, a, b), a strict total order.
 SUPERPIXEL_DEVICE bool precedes(const int4& p, const int4& q) {
     if (p.x != q.x) return static_cast<u32>(p.x) < static_cast<u32>(q.x);
     if (p.y != q.y) return p.y < q.y;
@@ -286,7 +287,7 @@ constexpr u32 kSortTile = 1024;
 
 }  // namespace
 
-// Sorts each kSortTile of records: a bitonic network in shared memory (Batcher 1968). Half as many threads.
+// Sorts each tile of kSortTile records by a bitonic network in shared memory (Batcher 1968).
 extern "C" __global__ void __launch_bounds__(kSortTile / 2)
     merge_sort_tiles(const u32* counters, u32 capacity, int4* records) {
     __shared__ int4 tile[kSortTile];
@@ -320,8 +321,8 @@ extern "C" __global__ void __launch_bounds__(kSortTile / 2)
     }
 }
 
-// Merges pairs of sorted runs of `run` records: each record's place is its own in its run, plus how many of
-// the other run come before it.
+// Merges pairs of sorted runs of `run` records. A record's new place is its place in its own run, plus the
+// number of records of the other run that precede it.
 extern "C" __global__ void merge_sort_runs(const u32* counters, u32 capacity, u32 run,
                                            const int4* __restrict__ from, int4* to) {
     if (counters[kRegions] > capacity) return;

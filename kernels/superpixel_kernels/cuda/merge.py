@@ -1,4 +1,4 @@
-"""Launches stage merge."""
+"""Launcher of stage merge."""
 
 import numpy as np
 
@@ -7,17 +7,17 @@ from superpixel_kernels.cuda.graph import EDGES, NODE_STATE, NODES, TABLE, array
 from superpixel_kernels.cuda.stage import Stage
 
 SORT_TILE = 1024
-"""Records that one block sorts; as in merge.cu."""
+"""Records that one block sorts; the same number as in merge.cu."""
 
 
 def merge(stage: Stage, *, edges_per_node: int, k4: float, cell_area: float) -> None:
-    """All rounds, from the state that stage graph leaves, and the records into their order.
+    """Run all rounds from the state that stage graph leaves, then sort the records.
 
     Args:
         stage: the image.
-        edges_per_node: at most so many edges there are for each node.
-        k4: 0.4 * compactness.
-        cell_area: the step's square; 1 on the pixel level.
+        edges_per_node: the largest number of edges per node.
+        k4: weight of the shape factor, as in include/superpixel/merge.h.
+        cell_area: area of a grid cell, as there.
     """
     device, workspace, tuning = stage.device, stage.workspace, stage.tuning
     args = [
@@ -44,7 +44,7 @@ def merge(stage: Stage, *, edges_per_node: int, k4: float, cell_area: float) -> 
 
 
 def sorted_records(stage: Stage, count: int) -> DeviceArray:
-    """Where `merge` has left its `count` records: four int32 each (height's bits, round, a, b)."""
+    """The array with the `count` records of `merge`: four int32 each (height's bits, round, a, b)."""
     passes = max(0, -(-count // SORT_TILE) - 1).bit_length()
     return stage.workspace["records_other" if passes % 2 else "records"]
 
@@ -56,7 +56,7 @@ def _sort(stage: Stage) -> None:
         "merge_sort_tiles", -(-count // SORT_TILE), SORT_TILE // 2, [*stage.counters, records]
     )
     run = SORT_TILE
-    while run < count:  # of the records, which are fewer, perhaps: then the last passes have nothing to do
+    while run < count:  # there may be fewer records than `count`: then the last passes have no work
         stage.launch_each("merge_sort_runs", count, [*stage.counters, np.uint32(run), records, other])
         records, other = other, records
         run *= 2

@@ -1,4 +1,4 @@
-"""All stages in their order, on one device and stream: an image in, base labels and merge records out."""
+"""All stages in order, on one device and stream: an image in, base labels and merge records out."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from superpixel_kernels.cpu import _engine
 from superpixel_kernels.cpu._engine import CancelToken
 from superpixel_kernels.cuda import color, components, cut, graph, merge, slic, smooth
 from superpixel_kernels.cuda.color import DeviceImage
@@ -24,34 +25,33 @@ from superpixel_kernels.cuda.workspace import (
 )
 
 Observer = Callable[[str, Stage], None]
-"""Told of every stage that was launched, while its results are in the workspace."""
+"""Called after each stage, while its results are in the workspace."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What compactness means to the kernels; as in cpu/engine.h."""
+    """The parameters of a segmentation, and what the kernels compute from them."""
 
     compactness: float
 
     @property
     def m2(self) -> int:
         """Weight of the distance in space, in stage assign."""
-        return int(20.5 + 8.0 * self.compactness)
+        return _engine.slic_m2(self.compactness)
 
-    @property
-    def k4(self) -> float:
-        """Weight of the shape factor, in stage merge."""
-        return 0.4 * self.compactness
+    def merge_params(self, step: int) -> tuple[float, float]:
+        """Weight of the shape factor and area of a grid cell, for stage merge; `step` is 1 for pixels."""
+        return _engine.merge_params(self.compactness, step)
 
 
 @dataclass(frozen=True, slots=True)
 class Segmentation:
-    """What leaves the device.
+    """Results in host memory.
 
     Attributes:
         labels: (height, width) int32: the base regions.
-        records: (regions - 1, 4) int32: the merges (height's bits, round, a, b), in their order.
-        seconds: by stage, as the device measured them.
+        records: (regions - 1, 4) int32: the merges (height's bits, round, a, b), in order.
+        seconds: seconds of each stage, as the device measured them.
     """
 
     labels: NDArray[np.int32]
@@ -61,13 +61,13 @@ class Segmentation:
 
 @dataclass(frozen=True, slots=True)
 class OnDevice:
-    """What `Pipeline.run` leaves on the device.
+    """Results in device memory.
 
     Attributes:
         labels: (pixels,) int32: the base regions.
-        records: four int32 each, `regions - 1` of them: the merges, in their order.
-        regions: how many base regions there are.
-        seconds: by stage, as the device measured them.
+        records: `regions - 1` merges of four int32 each, in order.
+        regions: number of base regions.
+        seconds: seconds of each stage, as the device measured them.
     """
 
     labels: DeviceArray
@@ -77,7 +77,7 @@ class OnDevice:
 
 
 class _Clock:
-    """Where the device's time goes; also where a call is stopped or held."""
+    """What happens between stages: time is measured, and the call can be stopped or paused."""
 
     def __init__(self, device: Device, cancel: CancelToken | None, observe: Observer | None) -> None:
         self._device = device
@@ -87,26 +87,26 @@ class _Clock:
 
     @property
     def observed(self) -> bool:
-        """Whether someone looks at the stages."""
+        """Whether there is an observer."""
         return self._observe is not None
 
     def begin_step(self) -> None:
-        """Another stage is about to be launched.
+        """Call before each stage is launched.
 
         Raises:
-            Cancelled: it is not.
+            Cancelled: the call was cancelled.
         """
         if self._cancel is not None:
             self._cancel.begin_step()
 
     def done(self, name: str, stage: Stage) -> None:
-        """Stage `name` is launched."""
+        """Call after stage `name` was launched."""
         self._marks.append((name, self._device.mark()))
         if self._observe is not None:
             self._observe(name, stage)
 
     def seconds(self) -> dict[str, float]:
-        """Seconds by stage; after a download."""
+        """Seconds of each stage. Call it after a download."""
         seconds: dict[str, float] = {}
         for (_, start), (name, end) in zip(self._marks, self._marks[1:], strict=False):
             seconds[name] = seconds.get(name, 0.0) + self._device.seconds_between(start, end)
@@ -114,11 +114,11 @@ class _Clock:
 
 
 class Pipeline:
-    """Segments images one after the other; used by one thread at a time.
+    """Segments one image after another. For one thread at a time.
 
     Args:
-        device: where to run.
-        limit_bytes: cap on the device memory for one image; None: what the device has.
+        device: the device to run on.
+        limit_bytes: cap on the device memory for one image; None: all of the device's.
         tuning: sizes of blocks.
     """
 
@@ -138,23 +138,23 @@ class Pipeline:
         cancel: CancelToken | None = None,
         observe: Observer | None = None,
     ) -> "OnDevice":
-        """Run all stages and leave the results on the device: good until the next call.
+        """Run all stages, and leave the results on the device until the next call.
 
         Args:
             image: (height, width, 1 or 3) uint8, C order, in host memory; or an image on the device.
             size: height and width.
-            settings: from compactness.
-            cancel: stops between stages.
-            observe: is told of the stages.
+            settings: the parameters.
+            cancel: stops or pauses the call between stages.
+            observe: called after each stage.
 
         Raises:
-            OutOfMemory: there is no room; the next image may have it.
+            OutOfMemory: the image needs more memory than the device has free, or than the cap.
             DeviceLost: the device failed.
             Cancelled: `cancel` was set.
         """
         height, width = size
         grid = Grid(width, height)
-        # Where room has been made before, noise finds it at once.
+        # If an earlier image made room for more regions, use it: noise then needs no second pass.
         nodes = max(grid.regions_guess, min(self.workspace.room("n"), grid.pixels // 3))
         while True:
             stage = self._stage(grid, image, nodes, EDGES_PER_REGION)
@@ -164,13 +164,14 @@ class Pipeline:
             graph.build(stage)
             clock.done("graph", stage)
             clock.begin_step()
-            merge.merge(stage, edges_per_node=EDGES_PER_REGION, k4=settings.k4, cell_area=float(grid.step**2))
+            k4, cell_area = settings.merge_params(grid.step)
+            merge.merge(stage, edges_per_node=EDGES_PER_REGION, k4=k4, cell_area=cell_area)
             clock.done("merge", stage)
             regions = int(self._counters()[Counter.REGIONS])
             if regions <= stage.node_capacity:
                 records = merge.sorted_records(stage, regions - 1)
                 return OnDevice(self.workspace["labels"][: grid.pixels], records, regions, clock.seconds())
-            nodes = regions  # more than was guessed: the kernels of graph and merge did nothing
+            nodes = regions  # more than guessed: the kernels of graph and merge did nothing
 
     def segment(
         self,
@@ -180,7 +181,7 @@ class Pipeline:
         cancel: CancelToken | None = None,
         observe: Observer | None = None,
     ) -> Segmentation:
-        """As `run`, with the results in host memory."""
+        """The same as `run`, with the results in host memory."""
         made = self.run(image, size, settings, cancel, observe)
         labels = self.device.host_array(size, np.int32)
         self.device.download(made.labels, labels.reshape(-1))
@@ -197,15 +198,15 @@ class Pipeline:
 
         Args:
             image: as for `segment`.
-            base_labels: (height, width) int32, as `segment` gave them.
-            settings: from compactness.
-            cancel: stops between stages.
+            base_labels: (height, width) int32, as `segment` returns them.
+            settings: the parameters.
+            cancel: stops or pauses the call between stages.
 
         Returns:
             (pixels - regions, 4) int32 records.
 
         Raises:
-            OutOfMemory, DeviceLost, Cancelled: as `segment`.
+            OutOfMemory, DeviceLost, Cancelled: as for `segment`.
         """
         height, width = base_labels.shape
         grid = Grid(width, height)
@@ -219,19 +220,20 @@ class Pipeline:
         graph.build_pixels(stage)
         clock.done("graph", stage)
         clock.begin_step()
-        merge.merge(stage, edges_per_node=EDGES_PER_PIXEL, k4=settings.k4, cell_area=1.0)
+        k4, cell_area = settings.merge_params(1)
+        merge.merge(stage, edges_per_node=EDGES_PER_PIXEL, k4=k4, cell_area=cell_area)
         count = int(self._counters()[Counter.RECORDS])
         return self._download(merge.sorted_records(stage, count), count)
 
     def cut(
         self, base_labels: NDArray[np.int32], records: NDArray[np.int32], nodes: int, count: int
     ) -> NDArray[np.int32]:
-        """The labels of exactly `count` superpixels, made on the device.
+        """Compute the labels of exactly `count` superpixels on the device.
 
         Args:
             base_labels: (height, width) int32.
-            records: (merges, 4) int32 of the base regions, or of the pixels.
-            nodes: base regions, or pixels: which of both is told by their number.
+            records: (merges, 4) int32: merges of the base regions, or of the pixels.
+            nodes: number of base regions; or of pixels, if `records` are merges of pixels.
             count: nodes - merges to nodes.
 
         Returns:

@@ -1,5 +1,5 @@
-// Stages update and assign. The sums that an update needs are taken while pixels are assigned: per tile in
-// shared memory, then one atomic a centre and tile.
+// Stages update and assign. The assignment also takes the sums that the next update needs: per tile in shared
+// memory, then one atomic per tile, centre and value.
 #include "device.cuh"
 #include "superpixel/slic.h"
 
@@ -7,15 +7,16 @@ using namespace superpixel;
 
 constexpr i32 kTileHeight = 8;
 constexpr i32 kCenterValues = 5;  // L, A, B, x4, y4
-constexpr i32 kSumValues = 6;     // n, L, A, B, and x, y from the cell's first pixel
+constexpr i32 kSumValues = 6;     // n, L, A, B, and x, y relative to the cell's first pixel
 
-// Centres that pixels of one tile may take: the cells it meets, and one more all around. Cells are at least 4
-// pixels wide, so a side of s pixels meets at most (s + 2) / 4 + 1.
+// Most centres that the pixels of one tile may choose: those of the cells that it overlaps, and one more cell
+// on each side. Cells are at least 4 pixels wide, so a side of s pixels overlaps at most (s + 2) / 4 + 1 of
+// them.
 constexpr i32 kMaxCellsX = (kTileWidth + 2) / 4 + 3;
 constexpr i32 kMaxCellsY = (kTileHeight + 2) / 4 + 3;
 constexpr i32 kMaxCells = kMaxCellsX * kMaxCellsY;
 
-// The cells around a tile.
+// The cells whose centres the pixels of a tile may choose.
 struct CellWindow {
     i32 x0, y0, columns, rows;
 };
@@ -27,8 +28,8 @@ SUPERPIXEL_DEVICE CellWindow window_of_tile(i32 x0, i32 y0, i32 width, i32 heigh
     return {left, top, right - left + 1, bottom - top + 1};
 }
 
-// centers: kCenterValues arrays of nx * ny; null: a pixel's own cell is its label. sums: kSumValues arrays,
-// added to; null: no sums. labels may be null.
+// centers: kCenterValues arrays of nx * ny, not read if `own_cells`: then each pixel's label is its own cell.
+// sums: kSumValues arrays of nx * ny, added to if `with_sums`. labels: written if `with_labels`.
 extern "C" __global__ void __launch_bounds__(kTileWidth* kTileHeight)
     slic_assign(const u32* __restrict__ lab, i32 width, i32 height, i32 step, i32 m2, i32 nx, i32 ny,
                 i32 own_cells, const i32* __restrict__ centers, i32 with_sums, i32* sums, i32 with_labels,
@@ -98,7 +99,7 @@ extern "C" __global__ void slic_clear(i32 cells, i32* sums) {
     if (i < static_cast<i64>(kSumValues) * cells) sums[i] = 0;
 }
 
-// Sums to centres; leaves the sums at zero for the next assignment.
+// Computes the centres from the sums, and sets the sums to zero for the next assignment.
 extern "C" __global__ void slic_update(i32 step, i32 nx, i32 ny, i32* sums, i32* centers) {
     const i32 cells = nx * ny;
     const i32 cell = static_cast<i32>(thread_rank());

@@ -1,15 +1,16 @@
-"""Launches stages update and assign."""
+"""Launcher of stages update and assign."""
 
 import numpy as np
 
+from superpixel_kernels.cpu import _engine
 from superpixel_kernels.cuda.stage import Stage
 
 TILE_HEIGHT = 8
-ITERATIONS = 3
+ITERATIONS = _engine.SLIC_ITERATIONS
 
 
 def sum_cells(stage: Stage) -> None:
-    """The sums of the grid's cells: the first update's input."""
+    """Compute the sums over each grid cell, for the first update."""
     stage.launch_each(
         "slic_clear", 6 * stage.grid.cells, [np.int32(stage.grid.cells), stage.workspace["sums"]]
     )
@@ -17,7 +18,7 @@ def sum_cells(stage: Stage) -> None:
 
 
 def update(stage: Stage) -> None:
-    """Sums to centres; clears the sums."""
+    """Compute the centres from the sums, and clear the sums."""
     grid, workspace = stage.grid, stage.workspace
     stage.launch_each(
         "slic_update",
@@ -33,13 +34,13 @@ def update(stage: Stage) -> None:
 
 
 def assign(stage: Stage, m2: int, *, with_sums: bool, with_labels: bool) -> None:
-    """Give each pixel its nearest centre, in "labels", and sum up what each centre got, in "sums".
+    """Assign each pixel to its nearest centre.
 
     Args:
         stage: the image.
         m2: weight of the distance in space.
-        with_sums: whether an update follows.
-        with_labels: whether the labels are wanted.
+        with_sums: whether to write the sums over each centre's pixels to "sums", for an update.
+        with_labels: whether to write the index of each pixel's centre to "labels".
     """
     _assign(stage, m2, own_cells=False, with_sums=with_sums, with_labels=with_labels)
 

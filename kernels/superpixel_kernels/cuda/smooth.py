@@ -1,4 +1,4 @@
-"""Launches stage smooth."""
+"""Launcher of stage smooth."""
 
 from superpixel_kernels.cuda.stage import Stage
 
@@ -6,7 +6,7 @@ TILE_HEIGHT = 8
 
 
 def smooth(stage: Stage) -> None:
-    """Packed Lab in "color" to "smooth"."""
+    """Filter the packed Lab in "color"; write to "smooth"."""
     stage.launch_tiles(
         "smooth_filter", TILE_HEIGHT, [stage.workspace["color"], *stage.size, stage.workspace["smooth"]]
     )

@@ -1,7 +1,7 @@
-"""The kernels' source text: each `.cu` file with its headers written out in place.
+"""The kernels' source text: each `.cu` file with its headers inserted.
 
-CuPy keeps compiled kernels on disk under a hash of the source and the options; a header that is only named in
-the source could change and leave an old kernel in use.
+CuPy caches compiled kernels on disk, under a hash of the source and the options. It does not read headers, so
+after a change in a header it would still use the old kernel.
 """
 
 import re
@@ -11,28 +11,31 @@ from pathlib import Path
 FOLDER = Path(__file__).parent
 INCLUDE_FOLDERS = (FOLDER, FOLDER.parent / "include")
 OPTIONS = ("--std=c++17", "--fmad=false")
-"""For NVRTC and nvcc: no fused multiply-add, so that every engine rounds alike."""
+"""For NVRTC and nvcc. No fused multiply-add, so that every engine rounds alike."""
 
 _INCLUDE = re.compile(r'^#include "([^"]+)"$', re.MULTILINE)
 _PRAGMA_ONCE = re.compile(r"^#pragma once$", re.MULTILINE)
 
 
 def file_of(kernel: str) -> str:
-    """The name of the file, without suffix, that a kernel is in: `merge` for `merge_rounds`."""
+    """The name, without suffix, of the file that contains a kernel: `merge` for `merge_rounds`."""
     return kernel.partition("_")[0]
 
 
 def files() -> tuple[str, ...]:
-    """The names of all files with kernels, without suffix."""
+    """The names, without suffix, of all files with kernels."""
     return tuple(sorted(path.stem for path in FOLDER.glob("*.cu")))
 
 
 @cache
 def source(file: str) -> str:
-    """The text of a file, complete in itself.
+    """The text of a file with all its headers.
+
+    Args:
+        file: its name without suffix.
 
     Raises:
-        FileNotFoundError: no such file, or one that it includes is not there.
+        FileNotFoundError: there is no such file, or it includes a file that does not exist.
     """
     seen: set[Path] = set()
 

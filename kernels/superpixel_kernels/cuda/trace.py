@@ -1,10 +1,11 @@
-"""Everything between the stages, for comparing engines stage by stage."""
+"""The results of every stage, for comparing engines stage by stage."""
 
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from superpixel_kernels.cuda import slic
 from superpixel_kernels.cuda.device import DeviceArray
 from superpixel_kernels.cuda.pipeline import Pipeline, Settings
 from superpixel_kernels.cuda.stage import Stage
@@ -12,12 +13,12 @@ from superpixel_kernels.cuda.workspace import Counter
 
 
 def trace(pixels: NDArray[np.uint8], compactness: float, pipeline: Pipeline) -> dict[str, Any]:
-    """Run the pipeline and keep what each stage makes.
+    """Run the pipeline and keep the result of each stage.
 
     Args:
         pixels: (height, width, 1 or 3) uint8, C order.
         compactness: 0 to 100.
-        pipeline: what to run it on.
+        pipeline: the pipeline to run.
 
     Returns:
         The same names, shapes and dtypes as `superpixel_kernels.cpu._engine.trace`.
@@ -58,11 +59,12 @@ def trace(pixels: NDArray[np.uint8], compactness: float, pipeline: Pipeline) -> 
             stages["rounds"] = int(counters[Counter.ROUNDS])
 
     result = pipeline.segment(pixels, (height, width), Settings(compactness), observe=observe)
-    # A second pass, where regions were more than guessed, has appended to these.
-    stages["centers"], stages["assign"] = stages["centers"][-3:], stages["assign"][-3:]
+    # If there were more regions than guessed, a second pass has appended to these lists.
+    for name in ("centers", "assign"):
+        stages[name] = stages[name][-slic.ITERATIONS :]
     return stages | {"base": result.labels, "merges": result.records}
 
 
 def _planes(lab: NDArray[np.uint32]) -> NDArray[np.int16]:
-    """Packed Lab, as in device.cuh, to three planes."""
+    """Unpack Lab to three planes; the bits are as in device.cuh."""
     return np.stack([lab & 0x3FF, lab >> 10 & 0x7FF, lab >> 21]).astype(np.int16)

@@ -1,25 +1,25 @@
 """Device memory for one image at a time, and how much of it an image needs."""
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from superpixel_kernels.cpu import _engine
 from superpixel_kernels.cuda.device import Device, DeviceArray
 from superpixel_kernels.errors import OutOfMemory
 
 REGIONS_PER_CELL_GUESS = 4
-"""Regions expected at most, for each cell of the SLIC grid: photographs have 1.0 to 3.6, noise up to 20."""
+"""Base regions per grid cell to make room for at first. Photographs have 1.0 to 3.6, noise up to 20."""
 
-EDGES_PER_REGION = 3
-"""Region adjacency is planar: fewer than three edges a region."""
+EDGES_PER_REGION = _engine.EDGES_PER_REGION
 
 EDGES_PER_PIXEL = 2
-"""On the pixel level: the sides to the right and below."""
+"""On the pixel level each pixel has at most two edges: to the right and below."""
 
 
 class Counter(enum.IntEnum):
-    """Places in the array of counters; as in device.cuh."""
+    """Indices into the array of counters; the same as in device.cuh."""
 
     REGIONS = 0
     EDGES = 1
@@ -35,13 +35,13 @@ class Counter(enum.IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """Sizes that change how fast a device is, never what comes out.
+    """Sizes that affect speed, never results.
 
     Attributes:
-        threads: of a block, in kernels over pixels or regions one by one.
-        scan_threads: of the one block that sums up all blocks.
-        merge_threads: of a block in the merge.
-        tail_edges: from so few edges on, one block finishes the merge alone.
+        threads: threads per block, in kernels with one thread per pixel or region.
+        scan_threads: threads of the block that runs `components_scan`.
+        merge_threads: threads per block in stage merge.
+        tail_edges: once at most this many edges are left, one block finishes the merge alone.
     """
 
     threads: int = 256
@@ -50,21 +50,35 @@ class Tuning:
     tail_edges: int = 4096
 
 
-def table_slots(edges: int) -> int:
-    """Slots of the edge table for at most `edges` edges; as in edge_table.cuh."""
-    return max(64, 1 << (2 * edges - 1).bit_length())
-
+table_slots = _engine.table_slots
+"""Slots of the edge table for a number of edges."""
 
 Layout = dict[str, tuple[type[np.generic], int]]
-"""Arrays by name: their dtype and number of elements."""
+"""Name of each array: its dtype and number of elements."""
 
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """An image's size, and the SLIC grid over it (kernels/superpixel_kernels/include/superpixel/slic.h)."""
+    """An image's size, and the SLIC grid over it, which include/superpixel/slic.h computes.
+
+    Attributes:
+        width: of the image, in pixels.
+        height: of the image, in pixels.
+        step: width and height of a grid cell, in pixels.
+        columns: cells per row.
+        rows: cells per column.
+    """
 
     width: int
     height: int
+    step: int = field(init=False)
+    columns: int = field(init=False)
+    rows: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        made = _engine.grid(self.width, self.height)
+        for name, value in zip(("step", "columns", "rows"), made, strict=True):
+            object.__setattr__(self, name, value)
 
     @property
     def pixels(self) -> int:
@@ -72,35 +86,20 @@ class Grid:
         return self.width * self.height
 
     @property
-    def step(self) -> int:
-        """Width of a cell, in pixels."""
-        return 4 + sum(self.pixels >= bound for bound in (82944, 123904, 173056, 230400))
-
-    @property
-    def columns(self) -> int:
-        """Cells in a row."""
-        return max(1, (self.width + self.step // 2) // self.step)
-
-    @property
-    def rows(self) -> int:
-        """Cells in a column."""
-        return max(1, (self.height + self.step // 2) // self.step)
-
-    @property
     def cells(self) -> int:
-        """Cells in all."""
+        """All cells of the grid."""
         return self.columns * self.rows
 
     @property
     def regions_guess(self) -> int:
-        """Base regions to make room for at first."""
-        # The cells of an image that is thinner than a cell have few pixels, to shatter into few regions.
+        """Number of base regions to make room for at first."""
+        # If the image is thinner than a cell, cells have few pixels and so few regions.
         spare = (REGIONS_PER_CELL_GUESS - 1) * min(self.cells, self.pixels // self.step**2)
         return min(self.pixels, max(1024, self.cells + spare))
 
 
 def image_layout(grid: Grid, image_bytes: int, tuning: Tuning) -> Layout:
-    """What the stages up to components need; `image_bytes` is 0 where the image is on the device."""
+    """The arrays of the stages up to components; `image_bytes` is 0 if the image is on the device already."""
     return {
         "counters": (np.uint32, len(Counter)),
         "image": (np.uint8, image_bytes),
@@ -116,7 +115,7 @@ def image_layout(grid: Grid, image_bytes: int, tuning: Tuning) -> Layout:
 
 
 def graph_layout(nodes: int, edges_per_node: int) -> Layout:
-    """What the stages graph and merge need for so many nodes."""
+    """The arrays of the stages graph and merge, for `nodes` nodes."""
     edges = edges_per_node * nodes
     slots = table_slots(edges)
     return {
@@ -142,20 +141,21 @@ def graph_layout(nodes: int, edges_per_node: int) -> Layout:
 
 
 def layout_bytes(layout: Layout) -> int:
-    """Bytes of the arrays together."""
+    """Total size of the arrays, in bytes."""
     return sum(np.dtype(dtype).itemsize * count for dtype, count in layout.values())
 
 
 def bytes_needed(
     width: int, height: int, *, channels: int = 3, regions: int | None = None, tuning: Tuning | None = None
 ) -> int:
-    """Bytes of device memory that an image will need, known before any is allocated.
+    """Compute how many bytes of device memory an image needs, before anything is allocated.
 
     Args:
         width: of the image, in pixels.
-        height: likewise.
-        channels: 1 or 3 of an image that is uploaded; 0 of one that is on the device already.
-        regions: base regions; None: as many as are made room for at first. Noise has up to a pixel's third.
+        height: of the image, in pixels.
+        channels: 1 or 3, if the image is uploaded; 0 if it is on the device already.
+        regions: number of base regions; None: the number that room is made for at first. Noise has up to one
+            region per three pixels.
         tuning: the sizes in use; the default is `Tuning()`.
     """
     grid = Grid(width, height)
@@ -166,9 +166,9 @@ def bytes_needed(
 
 
 class Workspace:
-    """Device memory that is reused from image to image, and grows when one needs more.
+    """Device memory that is reused by later images, and grows when one needs more.
 
-    Used by one thread at a time. What an earlier image left in it does not matter.
+    For one thread at a time. Results do not depend on what earlier images left in it.
     """
 
     def __init__(self, device: Device, *, limit_bytes: int | None = None) -> None:
@@ -177,28 +177,28 @@ class Workspace:
         self._arrays: dict[str, DeviceArray] = {}
 
     def __getitem__(self, name: str) -> DeviceArray:
-        """The array of that name; at least as long as it was last asked to be."""
+        """The array with this name, at least as long as the last `make_room` asked for."""
         return self._arrays[name]
 
     @property
     def bytes(self) -> int:
-        """Bytes of device memory held."""
+        """Bytes of device memory in use."""
         return sum(array.nbytes for array in self._arrays.values())
 
     def room(self, name: str) -> int:
-        """How many elements the array of that name has; 0 if there is none."""
+        """Number of elements of the array with this name; 0 if there is none."""
         return self._arrays[name].size if name in self._arrays else 0
 
     def clear(self) -> None:
-        """Give everything back."""
+        """Free all arrays."""
         self._arrays.clear()
 
     def make_room(self, layout: Layout) -> None:
-        """Make every array at least as long as the layout says; contents are lost.
+        """Make every array at least as long as the layout says; the contents are lost.
 
         Raises:
-            OutOfMemory: the cap or the device has no such room. Everything was given back, and the workspace
-                can be used on.
+            OutOfMemory: the layout exceeds the cap, or the device's free memory. In the second case all
+                arrays have been freed. The workspace remains usable.
         """
         needed = layout_bytes(layout)
         if self._limit is not None and needed > self._limit:
@@ -212,10 +212,10 @@ class Workspace:
         }
         kept = sum(array.nbytes for name, array in self._arrays.items() if name not in growing)
         if self._limit is not None and kept + layout_bytes(growing) > self._limit:
-            growing = layout  # what an image of another shape has left stands in the way
+            growing = layout  # arrays left by an image of another shape take too much of the cap
             self._arrays.clear()
         for name in growing:
-            self._arrays.pop(name, None)  # first: the new ones may need their room
+            self._arrays.pop(name, None)  # before allocating: the new arrays may need this memory
         try:
             for name, (dtype, count) in growing.items():
                 self._arrays[name] = self._device.empty(max(count, 1), dtype)

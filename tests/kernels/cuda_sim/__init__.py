@@ -1,5 +1,7 @@
-"""CUDA on the CPU: unmodified .cu files with the semantics of CUDA, in a seeded random order of threads."""
+"""CUDA simulated on the CPU: unmodified .cu files under CUDA's rules, in a seeded random order of threads."""
 
-from tests.kernels.cuda_sim.device import BadLaunch, KernelFault, SimArray, SimDevice, SimError
+from tests.kernels.cuda_sim.arrays import SimArray
+from tests.kernels.cuda_sim.device import SimDevice
+from tests.kernels.cuda_sim.errors import BadLaunch, KernelFault, SimError
 
 __all__ = ["BadLaunch", "KernelFault", "SimArray", "SimDevice", "SimError"]

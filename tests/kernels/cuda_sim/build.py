@@ -1,4 +1,4 @@
-"""Compiles the .cu files, and the program that runs them, with g++: once for each content."""
+"""Compiles the .cu files, and the program that runs them, with g++. Results are cached by content."""
 
 import fcntl
 import functools
@@ -23,7 +23,7 @@ _WORKER = {
     "hooks": ["-O2"],
     "asan": ["-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"],
 }
-# -O1: the accesses stay those of the source, and the compiler is quick.
+# -O1 keeps the memory accesses of the source, and compiles quickly.
 _KERNEL = {
     "hooks": [
         "-O1", "-fsanitize=thread", "--param=tsan-distinguish-volatile=1",
@@ -41,11 +41,11 @@ _LANGUAGE = [
 
 
 class CompileFailed(Exception):
-    """g++ did not take a .cu file; the message is its own."""
+    """g++ rejected a .cu file; the message is that of g++."""
 
 
 def worker(variant: str) -> Path:
-    """The program, in the variant "hooks" (modes plain and race) or "asan"."""
+    """Build the worker, in the variant "hooks" (modes plain and race) or "asan"; returns its path."""
     return cached(
         f"worker-{variant}",
         digest_of(_WORKER[variant], _runtime()),
@@ -57,11 +57,11 @@ def worker(variant: str) -> Path:
 
 
 def library(cu: Path, variant: str) -> Path:
-    """A .cu file as a shared object for that program.
+    """Build a shared object from a .cu file, for the worker to load; returns its path.
 
     Raises:
-        CompileFailed: g++'s message.
-        UnsupportedSource: the line that is not understood.
+        CompileFailed: g++ rejected the file.
+        UnsupportedSource: the file uses CUDA in a way that `source` does not support.
     """
     headers = tuple(sorted([*cu.parent.glob("*.cuh"), *cu.parent.glob("*.h"), *INCLUDE.rglob("*.h")]))
     digest = digest_of(_KERNEL[variant] + _LANGUAGE, _runtime() | contents_of((cu, *headers)))
@@ -71,7 +71,7 @@ def library(cu: Path, variant: str) -> Path:
         prepared.write_text(source.prepare(_preprocessed(cu)))
         flags = [*_COMMON, *_LANGUAGE, *_KERNEL[variant]]
         _run(["g++", *flags, "-fpreprocessed", "-x", "c++", "-c", str(prepared), "-o", str(compiled)])
-        # Not against libtsan: the program answers its calls.
+        # Not linked with libtsan: the worker defines the functions that the instrumentation calls.
         sanitizers = _KERNEL[variant] if variant == "asan" else []
         _run(["g++", *sanitizers, "-shared", str(compiled), "-o", str(out)])
 
@@ -94,7 +94,7 @@ def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
 
 
 def cached(name: str, digest: str, make: Callable[[Path], object]) -> Path:
-    """The file that `make` writes for this digest, made once. Only one process makes it at a time."""
+    """Path of a cached file, built if missing. A lock keeps two processes from building it at once."""
     CACHE.mkdir(parents=True, exist_ok=True)
     done = CACHE / f"{name}-{digest}.so"
     if done.exists():

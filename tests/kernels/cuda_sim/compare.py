@@ -1,4 +1,4 @@
-"""Two traces of the engine's stages: the first place where they differ, in words."""
+"""Describes the first difference between two traces of the engine's stages."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,10 +16,10 @@ FIELDS = {
 
 
 def first_difference(actual: Mapping[str, Any], expected: Mapping[str, Any]) -> str | None:
-    """Where `actual` first differs from `expected`, in the order of the stages; None: nowhere.
+    """Describe where `actual` first differs from `expected`, in the order of the stages; None if nowhere.
 
-    Both as `superpixel_kernels.cpu._engine.trace` gives them. A difference in one stage is the cause of those
-    after it, so only the first is told.
+    Both are as `superpixel_kernels.cpu._engine.trace` returns them. A difference in one stage causes those
+    after it, so only the first one is described.
     """
     stages = [("color", ()), ("smooth", ())]
     stages += [(stage, (i,)) for i in range(len(expected["assign"])) for stage in ("centers", "assign")]

@@ -1,4 +1,4 @@
-"""Notes the launches that launchers make, to compare them with what a compiler says the kernels take."""
+"""Records launches, to compare their arguments with the parameters of the compiled kernels."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,11 +8,11 @@ import numpy as np
 from superpixel_kernels.cuda.device import Device
 
 Launch = tuple[str, tuple[str, ...]]
-"""A kernel's name, and its arguments as PTX types: u64 for arrays and 64-bit integers, u32, f32, f64."""
+"""A kernel's name, and the PTX types of its arguments: u64 for arrays and 64-bit integers, u32, f32, f64."""
 
 
 class RecordingDevice:
-    """A device that passes everything on, and keeps in `launches` what was launched."""
+    """A device that forwards all calls to another one, and records each launch in `launches`."""
 
     def __init__(self, device: Device) -> None:
         self._device = device

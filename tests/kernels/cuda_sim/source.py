@@ -1,6 +1,6 @@
-"""What g++ cannot be told by macros: `__shared__`, and which kernels a file holds.
+"""Rewrites what macros cannot express for g++: `__shared__`, and the list of a file's kernels.
 
-Works on preprocessed text, so that macros and headers need no care, and keeps every line where it is.
+Works on preprocessed text, so macros and headers need no special treatment. Keeps line numbers.
 """
 
 import re
@@ -15,14 +15,14 @@ _CLOSE = set(_OPEN.values())
 
 
 class UnsupportedSource(Exception):
-    """A use of CUDA that the simulation does not understand; the message names the line."""
+    """A use of CUDA that the simulation does not support; the message names the line."""
 
 
 def prepare(text: str) -> str:
-    """A preprocessed .cu file as C++ for g++.
+    """Convert a preprocessed .cu file to C++ for g++.
 
-    `__shared__ T name[n];` becomes a reference to the block's own memory, `extern __shared__ T name[];` a
-    pointer to its dynamic shared memory, and each kernel is followed by the call that registers it.
+    `__shared__ T name[n];` becomes a reference to memory of the block, `extern __shared__ T name[];` a
+    pointer to its dynamic shared memory, and a call after each kernel registers it.
     """
     tokens = _TOKEN.findall(text)
     lines = _Lines(tokens)
@@ -32,7 +32,7 @@ def prepare(text: str) -> str:
 
 
 class _Lines:
-    """The file and line of a token, for messages."""
+    """Finds the file and line of a token, for messages."""
 
     def __init__(self, tokens: list[str]) -> None:
         self._tokens = list(tokens)
@@ -71,7 +71,7 @@ def _after_space(tokens: list[str], index: int) -> int:
 
 
 def _blank(tokens: list[str], first: int, last: int) -> str:
-    """Takes out tokens first..last, but for their line ends; returns what they were, without line ends."""
+    """Remove tokens first..last except their line ends; returns their text, without line ends."""
     taken = "".join(token for token in tokens[first : last + 1] if not token.startswith("#"))
     for at in range(first, last + 1):
         marker = tokens[at].startswith("#")
@@ -80,7 +80,7 @@ def _blank(tokens: list[str], first: int, last: int) -> str:
 
 
 def _take_bound(tokens: list[str], at: int) -> tuple[str, int]:
-    """Takes out `__launch_bounds__(...)` at `at`: its arguments, and the index of its last token."""
+    """Remove `__launch_bounds__(...)` at `at`; returns its arguments, and the index of its last token."""
     opened = _after_space(tokens, at + 1)
     closed = _closing(tokens, opened)
     bound = _blank(tokens, opened + 1, closed - 1)
@@ -131,7 +131,7 @@ def _replace_kernel(tokens: list[str], start: int, bound: str, lines: _Lines) ->
 
 
 def _split(tokens: list[str]) -> list[list[str]]:
-    """At commas outside all brackets, template arguments' too."""
+    """Split at commas outside of all brackets, including those of template arguments."""
     parts: list[list[str]] = [[]]
     depth = angles = 0
     previous = ""
@@ -177,7 +177,7 @@ def _replace_shared(tokens: list[str], lines: _Lines) -> None:
 
 
 def _depth(tokens: list[str], index: int) -> int:
-    """How many braces of functions are open at `index`: those of namespaces and linkage do not count."""
+    """Number of open braces of functions at `index`, without those of namespaces and linkage."""
     kinds: list[bool] = []
     statement: list[str] = []
     for token in tokens[:index]:

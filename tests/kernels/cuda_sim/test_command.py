@@ -1,4 +1,4 @@
-"""The command one debugs with, around a pipeline that is right, wrong in one place, or faulty."""
+"""The command for debugging, with pipelines that are correct, wrong in one place, or faulty."""
 
 import copy
 
@@ -80,7 +80,7 @@ def test_other_sizes_and_types_are_differences(image, capsys, stage, change, wor
     assert words in capsys.readouterr().out
 
 
-def test_a_fault_is_told(image, capsys):
+def test_a_fault_is_printed(image, capsys):
     def trace(_pixels, _compactness, _device):
         raise KernelFault("kernel `x`: deadlock")
 

@@ -1,4 +1,4 @@
-"""The nets against planted bugs: each must turn its nets red, and its mended twin none."""
+"""Kernels with planted bugs: each must fail the checks (nets) listed for it, and its mended copy none."""
 
 import re
 from pathlib import Path
@@ -34,7 +34,7 @@ def dynamic_overrun():
     return out.ravel()
 
 
-# What the mended kernel makes of VALUES, where it is not VALUES.
+# The mended kernel's result for VALUES, if it is not VALUES.
 RESULTS = {
     "missing_barrier": BY_BLOCK[:, ::-1].ravel(),
     "missing_second_barrier": 3 * BY_BLOCK[:, ::-1].ravel() + 3,
@@ -48,8 +48,8 @@ RESULTS = {
     "shuffle_for_a_barrier": BY_WARP[:, ::-1].ravel(),
 }
 
-# The bug, the mode that must find it with every seed, and what its message must say. Where the mode is
-# "result", the plain mode's results must be wrong with at least one of some seeds.
+# The bug, the mode that must find it with every seed, and the message. For mode "result", the results in
+# plain mode must be wrong for at least one of several seeds.
 LINE = r"planted\.cu:\d+"
 THREAD = r"thread \d+ of block \d"
 AT = f"{THREAD} at {LINE}"
@@ -117,7 +117,7 @@ def run(kernel, mode, seed, *, cooperative=None, seconds=60.0, blocks=BLOCKS):
             device.empty(2, np.uint32),
         )
         device.upload(VALUES, values)
-        if name in COOPERATIVE:  # read by other threads than write it: not to be found as uninitialised
+        if name in COOPERATIVE:  # otherwise the race mode may find it as uninitialised
             device.upload(np.zeros(COUNT, np.int32), out)
         device.upload(np.zeros(2, np.uint32), word)
         device.launch(
@@ -181,7 +181,7 @@ def test_after_a_fault_the_device_is_lost():
 
 
 def test_the_seed_decides_everything():
-    """A wrong kernel gives the same wrong result again, and another with another seed."""
+    """A wrong kernel gives the same wrong result for the same seed, and other results for other seeds."""
     results = [run("missing_barrier", "plain", seed).tobytes() for seed in range(8)]
     assert len(set(results)) > 1
     assert results == [run("missing_barrier", "plain", seed).tobytes() for seed in range(8)]

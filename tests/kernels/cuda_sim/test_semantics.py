@@ -1,4 +1,4 @@
-"""What CUDA promises of each primitive, in every mode, by NumPy; and what a launch must be like."""
+"""CUDA's primitives compared with NumPy, in every mode; and checks of wrong launches and copies."""
 
 from pathlib import Path
 

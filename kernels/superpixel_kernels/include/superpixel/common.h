@@ -1,8 +1,8 @@
-// Shared by the C++ engine and the CUDA kernels: function qualifiers and integer names.
+// Function qualifiers and integer names, for the C++ engine and the CUDA kernels.
 //
-// Every function in this folder is arithmetic on a pixel, an edge or a region; none loops over an image. Both
-// engines call them, so that they cannot disagree. Internal linkage matters on the CPU: the same function is
-// compiled for several instruction sets, and the linker must never fold those copies into one.
+// Every function in this folder computes something about one pixel, edge or region; none loops over an image.
+// Both engines call these functions, so both give the same bits. Functions have internal linkage: each is
+// compiled once per instruction set, and the linker must not merge the copies.
 #pragma once
 
 #if defined(__CUDACC__)
@@ -13,7 +13,7 @@
 
 namespace superpixel {
 
-// Spelled out instead of <cstdint>, which NVRTC does not have.
+// NVRTC has no <cstdint>.
 using i16 = short;
 using u16 = unsigned short;
 using i32 = int;

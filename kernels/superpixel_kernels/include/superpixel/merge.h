@@ -9,27 +9,38 @@
 
 namespace superpixel {
 
-// Rounds from this one on are collective, whatever the merges: it bounds the rounds by 96 + log2(regions).
+// From this round on, all rounds are collective. This bounds their number by 96 + log2(regions).
 constexpr i32 kCollectiveFrom = 96;
-// A round is collective if the one before merged less than this share of the live regions (as a divisor).
+// A round is collective if the round before merged less than 1/64 of the live regions.
 constexpr i32 kCollectiveShare = 64;
 
-// A region, as the cost sees it: mean Lab, and the number of pixels.
+// What the cost needs of a region: mean Lab, and the number of pixels.
 struct RegionMean {
     double L, A, B, n;
 };
 
+SUPERPIXEL_FN RegionMean region_mean(double n, double sum_L, double sum_A, double sum_B) {
+    return {sum_L / n, sum_A / n, sum_B / n, n};
+}
+
 // What the cost needs beside regions and edge.
 struct CostParams {
-    double k4;         // 0.4 * compactness
-    double cell_area;  // step^2: a region below half of it counts as a speck. 1 on the pixel level: none does
+    double k4;         // weight of the shape factor
+    double cell_area;  // regions below half of this are specks, which join a neighbour early
 };
 
+// `step`: the grid step; 1 on the pixel level, where no pixel is a speck.
+SUPERPIXEL_FN CostParams cost_params(double compactness, i32 step) {
+    return {0.4 * compactness, static_cast<double>(step * step)};
+}
+
 // Cost of merging two regions that share `len` pixel sides of summed contrast `cs`. IEEE 754 double in this
-// order, no fused multiply-add: every engine must round alike. Squared colour difference (of the means, plus
-// half the mean contrast along the border, plus a floor of four Lab units), times a size that favours even
-// areas (Ward 1963, to the power 1.25), times a shape factor that is small where the common border is long,
-// times a factor by which specks join a neighbour early.
+// order, no fused multiply-add, so that every engine rounds alike. The product of
+//   col    squared colour difference: of the means, plus half the mean contrast along the border; plus a
+//          floor of four Lab units squared
+//   size   favours even areas (Ward 1963, to the power 1.25)
+//   shape  small if the common border is long
+//   t * t  below 1 for specks
 SUPERPIXEL_FN float edge_cost(RegionMean a, RegionMean b, double len, double cs, CostParams params) {
     const double d0 = a.L - b.L;
     const double d1 = a.A - b.A;
@@ -56,13 +67,14 @@ SUPERPIXEL_FN u32 hash_mix(u32 x) {
     return x;
 }
 
-// Breaks ties between edges of equal cost without favouring a direction. a and b are the regions' identities.
+// Breaks ties between edges of equal cost without favouring a direction. a and b: the regions' identities.
 SUPERPIXEL_FN u32 edge_hash(u32 a, u32 b) { return hash_mix((a * 0x9E3779B1u) ^ hash_mix(b)); }
 
-// Positive floats order as their bit patterns, so cost and hash compare as one integer. Equal words are
-// settled by (a, b).
+// Cost and hash as one integer: positive floats have the order of their bit patterns. Edges with equal words
+// are ordered by (a, b).
 SUPERPIXEL_FN u64 edge_word(u32 cost_bits, u32 hash) { return (static_cast<u64>(cost_bits) << 32) | hash; }
 
+// `merges_before`: edges merged in the round before; `live_before`: live regions before that round.
 SUPERPIXEL_FN bool collective_round(i32 round, i64 merges_before, i64 live_before) {
     return round > 0 && (kCollectiveShare * merges_before < live_before || round >= kCollectiveFrom);
 }

@@ -5,8 +5,8 @@
 
 namespace superpixel {
 
-// One direction of weights (1, 2, 1). Planes are at most 1131, so both directions together stay below 18200:
-// an int16.
+// One direction, weights (1, 2, 1). Values are at most 1131, so both directions together stay below 18200 and
+// fit an int16.
 SUPERPIXEL_FN i32 binomial3(i32 before, i32 here, i32 after) { return before + 2 * here + after; }
 
 SUPERPIXEL_FN i32 binomial_round(i32 sum16) { return (sum16 + 8) >> 4; }

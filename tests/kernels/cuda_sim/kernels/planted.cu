@@ -1,8 +1,8 @@
-// Kernels with one bug each, beside the same kernel without it (`..._mended`). test_nets.py says which net
-// must turn red at which.
+// Kernels with one bug each, and the same kernels without it (`..._mended`). test_nets.py lists which check
+// must find which bug.
 #include "superpixel/common.h"
 
-// All take the same arguments: `count` values, as many results, and a word that starts at 0.
+// All take the same arguments: `count` values, `count` results, and a word that starts at 0.
 #define PLANTED(name)                                                                 \
     extern "C" __global__ void __launch_bounds__(256)                                 \
         planted_##name(const int* in, int* out, int count, unsigned* word) {          \
@@ -22,7 +22,7 @@
 
 __device__ int global_index() { return static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x); }
 
-// Each block's values in reverse.
+// Reverses each block's values.
 BODY missing_barrier ARGUMENTS {
     __shared__ int tile[256];
     const int t = static_cast<int>(threadIdx.x), last = static_cast<int>(blockDim.x) - 1;
@@ -34,7 +34,7 @@ BODY missing_barrier ARGUMENTS {
 }
 PLANTED(missing_barrier)
 
-// The tile is written again while others still read it.
+// Writes the tile again while other threads still read it.
 BODY missing_second_barrier ARGUMENTS {
     __shared__ int tile[256];
     const int t = static_cast<int>(threadIdx.x), last = static_cast<int>(blockDim.x) - 1;
@@ -58,7 +58,7 @@ BODY plain_add ARGUMENTS {
 }
 PLANTED(plain_add)
 
-// The same, by threads of different blocks only.
+// The same, with one thread per block.
 BODY plain_add_of_blocks ARGUMENTS {
     if (threadIdx.x == 0) {
         if (kMended)
@@ -70,7 +70,7 @@ BODY plain_add_of_blocks ARGUMENTS {
 }
 PLANTED(plain_add_of_blocks)
 
-// One thread reads what one of another block writes, in either order.
+// One thread reads what a thread of another block writes.
 BODY read_beside_a_write ARGUMENTS {
     int seen = 0;
     if (threadIdx.x == 7 && blockIdx.x == 0) {
@@ -97,7 +97,7 @@ BODY write_beside_a_read ARGUMENTS {
 }
 PLANTED(write_beside_a_read)
 
-// One thread, then another of its block, with nothing between.
+// One thread reads, another of its block writes, without a barrier in between.
 BODY plain_pair ARGUMENTS {
     int seen = 0;
     if (threadIdx.x == 40 && blockIdx.x == 0) seen = static_cast<int>(*word);
@@ -165,7 +165,7 @@ BODY two_barriers ARGUMENTS {
 }
 PLANTED(two_barriers)
 
-// Block 0 waits for another block; nothing promises that there is a place for it.
+// Blocks wait for each other; nothing guarantees that all are resident.
 BODY waits_for_a_block ARGUMENTS {
     if (threadIdx.x == 0) {
         atomicAdd(word, 1u);
@@ -176,7 +176,7 @@ BODY waits_for_a_block ARGUMENTS {
 }
 PLANTED(waits_for_a_block)
 
-// A lock that is never given back.
+// A lock that is never released.
 BODY lock_kept ARGUMENTS {
     if (threadIdx.x == 0) {
         while (atomicCAS(word, 0u, 1u) != 0u) {
@@ -192,7 +192,7 @@ PLANTED(lock_kept)
 
 enum Flaw { kNone, kNoBarrier, kNoFence };
 
-// Each word serves once: it counts the blocks that have come.
+// Each word is used once: it counts the blocks that have arrived.
 template <int kFlaw>
 __device__ void grid_barrier(unsigned* word) {
     if (kFlaw == kNoBarrier) return;
@@ -206,7 +206,7 @@ __device__ void grid_barrier(unsigned* word) {
     __syncthreads();
 }
 
-// All values in reverse, over all blocks.
+// Reverses the values of all blocks.
 template <int kFlaw>
 __device__ void reverse_all(const int* in, int* out, int count, unsigned* word) {
     const int i = global_index();
@@ -223,7 +223,7 @@ PLANTED(no_grid_barrier)
 BODY no_fence_in_the_grid_barrier ARGUMENTS { reverse_all<kMended ? kNone : kNoFence>(in, out, count, word); }
 PLANTED(no_fence_in_the_grid_barrier)
 
-// Each warp's maximum, by its first lane.
+// The maximum of each warp, written by its first lane.
 BODY inactive_lane ARGUMENTS {
     const int i = global_index();
     int value = in[i];
@@ -265,7 +265,7 @@ BODY missing_syncwarp ARGUMENTS {
 }
 PLANTED(missing_syncwarp)
 
-// A shuffle orders no memory.
+// A shuffle does not order memory accesses.
 BODY shuffle_for_a_barrier ARGUMENTS {
     __shared__ int tile[256];
     const int t = static_cast<int>(threadIdx.x), lane = t % 32;
@@ -286,7 +286,7 @@ BODY uninitialised_shared ARGUMENTS {
 }
 PLANTED(uninitialised_shared)
 
-// Reads what only the host could have written.
+// Reads memory that only the host could have written.
 BODY uninitialised_global ARGUMENTS {
     const int i = global_index();
     out[i] = (kMended ? 0 : out[i]) + in[i];

@@ -1,4 +1,4 @@
-// Every primitive that kernels may use, with results that NumPy can tell.
+// Every primitive that kernels may use, with results that NumPy can compute.
 #include "superpixel/common.h"
 
 namespace {
@@ -12,7 +12,7 @@ struct Pair {
 
 }  // namespace
 
-// 8 values a thread.
+// 8 values per thread.
 template <class T>
 __device__ void shuffles(const T* in, T* out) {
     const int i = global_index();
@@ -27,7 +27,7 @@ __device__ void shuffles(const T* in, T* out) {
     mine[4] = __shfl_down_sync(all, value, 2);
     mine[5] = __shfl_down_sync(all, value, 2, 4);
     mine[6] = __shfl_xor_sync(all, value, 9);
-    // Lanes of one half among themselves.
+    // Each half of the warp separately.
     mine[7] = lane < 16 ? __shfl_xor_sync(0x0000ffffu, value, 15) : __shfl_sync(0xffff0000u, value, 31);
 }
 extern "C" __global__ void primitives_shuffle_i32(const int* in, int* out) { shuffles(in, out); }
@@ -53,7 +53,7 @@ extern "C" __global__ void primitives_votes(const unsigned* in, unsigned* out) {
     mine[7] = odd ? __ballot_sync(odds, value % 3 == 0) : 0;
 }
 
-// Each warp's lanes that happen to run together add by one of them.
+// Of the lanes that happen to run together, one adds for all.
 extern "C" __global__ void primitives_aggregate(unsigned* total, unsigned* places) {
     const unsigned together = __activemask();
     const int leader = __ffs(static_cast<int>(together)) - 1, lane = static_cast<int>(threadIdx.x) % 32;
@@ -97,7 +97,7 @@ extern "C" __global__ void primitives_atomics_u64(const unsigned long long* in, 
 }
 
 extern "C" __global__ void primitives_exchange(const int* in, int* slot, int* taken) {
-    // Each value goes in once and comes out once.
+    // Each value is written once and read once.
     taken[global_index()] = atomicExch(slot, in[global_index()]);
 }
 
@@ -116,7 +116,7 @@ extern "C" __global__ void primitives_bits(const unsigned long long* in, int* ou
     mine[7] = static_cast<int>(__float_as_uint(__int_as_float(1078530011)) + 0 * min(3, max(1, 2)));
 }
 
-// The arithmetic of the cost: no contraction.
+// Arithmetic as in the cost function: no contraction.
 extern "C" __global__ void primitives_doubles(const double* in, double* out, float* rounded) {
     const int i = global_index();
     const double a = in[3 * i], b = in[3 * i + 1], c = in[3 * i + 2];
@@ -124,7 +124,7 @@ extern "C" __global__ void primitives_doubles(const double* in, double* out, flo
     rounded[i] = static_cast<float>(out[i]);
 }
 
-// A tile of pixels with a border, two-dimensional; structs in shared memory; a scalar of each kind.
+// A two-dimensional tile of pixels with a border; structs in shared memory; a scalar of each kind.
 extern "C" __global__ void __launch_bounds__(64)
     primitives_tile(const uchar4* __restrict__ in, short4* __restrict__ out, int width, unsigned height,
                     long long add, double scale) {

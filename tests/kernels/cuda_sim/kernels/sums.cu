@@ -1,4 +1,4 @@
-// Correct kernels: what they compute depends on every primitive that they use.
+// Correct kernels, whose results depend on every primitive that they use.
 #include "superpixel/common.h"
 
 namespace {
@@ -16,7 +16,7 @@ __device__ __forceinline__ int block_sum(int value) {
     return value;
 }
 
-// All blocks of a cooperative launch wait for each other. `barrier` holds a count that starts at 0.
+// A barrier over all blocks of a cooperative launch. `barrier`: a count that starts at 0.
 __device__ void grid_barrier(unsigned* barrier) {
     __syncthreads();
     if (threadIdx.x == 0) {
@@ -37,7 +37,7 @@ extern "C" __global__ void __launch_bounds__(256)
     if (threadIdx.x == 0) atomicAdd(total, sum);
 }
 
-// Rounds of a[i] = a[i - 1] + a[i + 1] (cyclic), from one half of `cells` to the other.
+// Rounds of a[i] = a[i - 1] + a[i + 1] (cyclic), from one half of `cells` to the other and back.
 extern "C" __global__ void __launch_bounds__(64)
     sums_rounds(unsigned* cells, int count, int rounds, unsigned* barrier) {
     const int threads = static_cast<int>(gridDim.x * blockDim.x);

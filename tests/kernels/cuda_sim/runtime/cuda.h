@@ -1,7 +1,7 @@
-// What a .cu file sees in place of CUDA's own headers: included before its first line by the build.
+// Replaces CUDA's own headers; the build includes it before the first line of a .cu file.
 //
-// Everything that waits, is shared or can be checked is a call into the program that runs the kernel
-// (scheduler.cpp). Those functions are not instrumented; what is defined here is, unless marked.
+// Functions that wait, use shared memory or are checked call the worker (interface.h, calls.cpp), whose code
+// is not instrumented. Functions defined here are instrumented, unless marked CUDA_SIM_QUIET.
 #pragma once
 
 #include <math.h>
@@ -16,7 +16,7 @@
 
 #include "interface.h"
 
-// After the standard headers: some of them treat nvcc as another compiler.
+// Defined after the standard headers, because some of them test for nvcc.
 #define __CUDACC__ 1
 #define __CUDA_ARCH__ 750
 #define __device__
@@ -152,12 +152,12 @@ static inline unsigned __match_any_sync(unsigned mask, T value, CUDA_SIM_SITE) {
         cuda_sim_warp(CUDA_SIM_MATCH_ANY, mask, cuda_sim::to_bits(value), 0, 32, file, line));
 }
 
-// --- atomics: the overloads that CUDA has from sm_75 on
-// ------------------------------------------------------
+// --- atomics: the overloads of CUDA from sm_75 on
+// ------------------------------------------------------------
 
 namespace cuda_sim {
 
-// The access itself is compiled with the kernel, so that AddressSanitizer sees it.
+// The access is compiled with the kernel, so that AddressSanitizer instruments it.
 template <class T, class F>
 CUDA_SIM_QUIET T atomic(T* address, F change) {
     cuda_sim_before_atomic(address, sizeof(T), CUDA_SIM_PC);
@@ -251,7 +251,7 @@ static inline double __ddiv_rn(double a, double b) { return a / b; }
 static inline double __dsqrt_rn(double a) { return __builtin_sqrt(a); }
 static inline float __double2float_rn(double a) { return static_cast<float>(a); }
 
-// CUDA's global overloads; a mixed call takes the type C's arithmetic gives.
+// CUDA's global overloads. A call with mixed types has the type of C's usual arithmetic conversions.
 #define CUDA_SIM_MINMAX(A, B)                                                                 \
     static inline std::common_type_t<A, B> min(A a, B b) {                                    \
         using T = std::common_type_t<A, B>;                                                   \
@@ -277,17 +277,17 @@ CUDA_SIM_MINMAX(float, double)
 CUDA_SIM_MINMAX(double, float)
 #undef CUDA_SIM_MINMAX
 
-// --- what the build puts in place of __shared__ and after each kernel
-// -----------------------------------------
+// --- replacements of __shared__, and the registration of kernels
+// ----------------------------------------------
 
 namespace cuda_sim {
 
-// A number for each variable, given while the file is loaded: in a kernel, threads could be preempted between
-// the test and the setting of a function's static variable, and would get two.
+// The number of a shared variable, set while the file is loaded. A static variable in the function would not
+// do: threads may be preempted between its test and its initialisation, and would get two numbers.
 template <class Variable>
 inline const int slot_of = cuda_sim_new_slot();
 
-// Variable is a type of its own for each variable of each instantiation.
+// Variable: a distinct type per variable and instantiation.
 template <class T, class Variable>
 static inline T& shared_variable(const char* name) {
     using Element = std::remove_cv_t<std::remove_all_extents_t<T>>;
@@ -310,7 +310,7 @@ constexpr char scalar_kind() {
     return 's';
 }
 
-// A parameter's type: '*' for a pointer, then its (or its target's) kind and size.
+// A parameter's type: whether it is a pointer; the kind and size of it, or of its target.
 template <class P>
 constexpr cuda_sim_parameter parameter() {
     if constexpr (std::is_pointer_v<P>) {

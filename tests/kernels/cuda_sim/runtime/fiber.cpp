@@ -8,8 +8,8 @@
 #include <cstdlib>
 #include <vector>
 
-// Only what a call must keep: the callee-saved registers, and the stack pointer. The floating-point modes are
-// never changed.
+// Saves what a call must preserve: the callee-saved registers and the stack pointer. Floating-point modes
+// never change.
 #if defined(__x86_64__)
 asm(R"(
 .text

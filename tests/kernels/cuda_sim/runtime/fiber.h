@@ -1,23 +1,23 @@
-// A stack of its own for each CUDA thread, and the switch between two of them.
+// A stack for each CUDA thread, and the switch between two stacks.
 #pragma once
 
 #include <cstddef>
 
 namespace sim {
 
-// Saves this stack's state at `*save`, goes on with the one at `load`. `value` reaches a new stack's entry.
+// Saves the state of this stack at `*save`, and continues on the stack saved at `load`.
 extern "C" void cuda_sim_switch(void** save, void* load);
 
 struct Stack {
-    char* base = nullptr;  // lowest address; a page below it faults
+    char* base = nullptr;  // lowest address; access to the page below it faults
     size_t bytes = 0;
-    void* pointer = nullptr;  // where it was left
+    void* pointer = nullptr;  // the saved stack pointer
 
-    // Leaves the stack such that a switch to it calls `entry`, which never returns.
+    // Prepares the stack so that a switch to it calls `entry`, which must never return.
     void prepare(void (*entry)());
 };
 
-// Kept and used again: a launch takes as many as it has resident threads.
+// A launch takes one stack per resident thread. Returned stacks are used again.
 Stack take_stack();
 void give_stack(Stack stack);
 

@@ -1,4 +1,4 @@
-// Between a compiled .cu file and the program that runs it.
+// The interface between a compiled .cu file and the worker that runs it.
 #pragma once
 
 #include <cstddef>
@@ -29,7 +29,7 @@ enum {
 };
 
 extern "C" {
-// Constant for the thread that asks: its own stack frame never moves to another.
+// Constant within a thread, and a stack frame never moves to another thread, so the compiler may cache them.
 cuda_sim_uint3 cuda_sim_thread_idx() __attribute__((const));
 cuda_sim_uint3 cuda_sim_block_idx() __attribute__((const));
 cuda_sim_uint3 cuda_sim_block_dim() __attribute__((const));

@@ -1,3 +1,4 @@
+// Arrays and shared variables with guards around them.
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
@@ -8,7 +9,7 @@
 namespace sim {
 namespace {
 
-// AddressSanitizer puts guards of its own around what is allocated.
+// AddressSanitizer has guards of its own around allocations.
 #if defined(__SANITIZE_ADDRESS__)
 constexpr size_t kGuard = 0;
 #else

@@ -1,16 +1,16 @@
 // Data races under CUDA's memory model: two accesses of different threads to the same memory, one of them a
-// write, not both atomic, with no synchronisation between them. "Between" is happens-before, by vector clocks
-// as in FastTrack (Flanagan and Freund, PLDI 2009), so the order in which the threads happen to run does not
-// matter. What orders: __syncthreads within a block, __syncwarp within its lanes, and a fence before an
-// atomic or volatile write that another thread reads by an atomic or volatile access before a fence of its
-// own. Shuffles and votes order nothing, as CUDA says.
+// write, not both atomic, with no synchronisation between them. The check uses happens-before by vector
+// clocks, as in FastTrack (Flanagan and Freund, PLDI 2009), so it does not depend on the order in which
+// threads run. What orders accesses: __syncthreads within a block; __syncwarp among its lanes; and a fence
+// before an atomic or volatile write, together with a fence after the atomic or volatile access by which
+// another thread reads it. Shuffles and votes order nothing, as CUDA's documentation says.
 #include "race.h"
 
 #include <algorithm>
 
 namespace sim {
 
-// For each block that is known anything of: how far each of its threads was.
+// What is known to have happened: an epoch for each thread of each known block.
 struct View {
     struct Part {
         u32 block;
@@ -28,13 +28,13 @@ struct View {
 namespace race {
 namespace {
 
-// What an atomic write handed over, at block and device scope.
-struct Handover {
+// The views that an atomic write has published, for its block and for the device.
+struct Published {
     ViewRef views[2];
-    u32 block = 0;  // whose views[0] it is
+    u32 block = 0;  // the block of views[0]
 };
 
-std::unordered_map<uintptr_t, Handover> handovers;
+std::unordered_map<uintptr_t, Published> published;
 
 ViewRef merge(const ViewRef& a, const ViewRef& b) {
     if (!a || a == b) return b;
@@ -61,7 +61,7 @@ ViewRef merge(const ViewRef& a, const ViewRef& b) {
     return merged;
 }
 
-// The view, and that these threads of the block were at their present epochs.
+// The view, with the present epochs of these threads of the block.
 template <class Threads>
 ViewRef with_epochs(const ViewRef& view, u32 block, const Threads& threads) {
     auto extended = std::make_shared<View>(*view);
@@ -96,14 +96,15 @@ bool before_now(const Entry& entry, const Thread& thread, u32 id) {
     return epochs != nullptr && (*epochs)[entry.thread & 1023] >= entry.epoch;
 }
 
-// In place of what it makes superfluous, or of one of its own warp, else of any.
+// Stores the entry in place of one that it makes redundant; else of one of its own warp; else of a random
+// one.
 template <size_t N>
 void remember(Entry (&entries)[N], const Entry& entry, const Thread& thread, u32 id) {
     size_t place = N;
     for (size_t i = 0; i < N; ++i) {
         if (entries[i].thread == id || entries[i].epoch == 0) place = i;
         if (entries[i].epoch != 0 && entries[i].thread == id && entries[i].writes && !entry.writes) {
-            // A write is the stricter of a thread's two: keep it.
+            // Keep the write: of a thread's two accesses, it conflicts with more.
             entries[i].epoch = entry.epoch;
             return;
         }
@@ -156,7 +157,7 @@ Region* find(const volatile void* address) {
 }  // namespace
 
 void begin_launch() {
-    handovers.clear();
+    published.clear();
     ++generation;
     for (const auto& array : arrays) array->generation = generation;
 }
@@ -197,14 +198,15 @@ void fence(Thread& thread, bool device) {
     ++knows.epoch;
 }
 
-// Hands over what was released and takes what others handed over, at an atomic or volatile access.
-static void hand_over(Thread& thread, const volatile void* address, int how) {
+// At an atomic or volatile access: publishes what the thread has released, and acquires what others have
+// published.
+static void publish_and_acquire(Thread& thread, const volatile void* address, int how) {
     Knowledge& knows = thread.knows;
     const auto key = reinterpret_cast<uintptr_t>(address);
-    const auto known = handovers.find(key);
+    const auto known = published.find(key);
     const bool read_only = (how & kWrite) == 0;
-    const bool write_only = !read_only && (how & kModify) == 0;  // it overwrites what was handed over before
-    if (known != handovers.end() && !write_only) {
+    const bool write_only = !read_only && (how & kModify) == 0;  // it overwrites what was published before
+    if (known != published.end() && !write_only) {
         for (int scope = 0; scope < 2; ++scope) {
             const ViewRef& view = known->second.views[scope];
             if (!view || (scope == 0 && known->second.block != thread.block->linear)) continue;
@@ -219,14 +221,13 @@ static void hand_over(Thread& thread, const volatile void* address, int how) {
         }
     }
     if (read_only) return;
-    if (!knows.released[0] && known == handovers.end()) return;
-    Handover& handover = handovers[key];
+    if (!knows.released[0] && known == published.end()) return;
+    Published& own = published[key];
     const bool keep = !write_only;
-    handover.views[1] = keep ? merge(handover.views[1], knows.released[1]) : knows.released[1];
-    handover.views[0] = keep && handover.block == thread.block->linear
-                            ? merge(handover.views[0], knows.released[0])
-                            : knows.released[0];
-    handover.block = thread.block->linear;
+    own.views[1] = keep ? merge(own.views[1], knows.released[1]) : knows.released[1];
+    own.views[0] = keep && own.block == thread.block->linear ? merge(own.views[0], knows.released[0])
+                                                             : knows.released[0];
+    own.block = thread.block->linear;
 }
 
 void mark_written(Region& region, size_t offset, size_t bytes) {
@@ -258,7 +259,7 @@ void access(const volatile void* address, size_t size, int how, void* pc) {
     now.epoch = thread.knows.epoch;
     const size_t offset = static_cast<size_t>(p - region->begin);
     const size_t first = offset / region->unit, last = (offset + size - 1) / region->unit;
-    // Of a struct that is copied, the padding may never have been written: one written unit is enough.
+    // The padding of a copied struct may never have been written, so one written unit is enough.
     bool written = writes && !read_modify_write;
     for (size_t i = first; i <= last; ++i) written = written || region->cells[i].written >= region->birth;
     if (!written)
@@ -287,7 +288,7 @@ void access(const volatile void* address, size_t size, int how, void* pc) {
         else
             remember(cell.reads, now, thread, id);
     }
-    if (atomic) hand_over(thread, address, how);
+    if (atomic) publish_and_acquire(thread, address, how);
 }
 
 }  // namespace race

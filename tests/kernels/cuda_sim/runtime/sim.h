@@ -1,4 +1,4 @@
-// The state of the simulated device: memory, and the launch that runs.
+// The state of the simulated device: its memory, and the running launch.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,6 @@ using u32 = uint32_t;
 using u64 = uint64_t;
 
 constexpr u32 kWarp = 32;
-constexpr u32 kMaxThreads = 1024;  // of a block
 
 class Random {
   public:
@@ -38,15 +37,15 @@ class Random {
 
 // --- memory ------------------------------------------------------------------------------------------------
 
-struct Cell;  // race.cpp: what is known of one unit of memory
+struct Cell;  // race.h
 
 // A device array, or a shared variable of one block, with guards on both sides.
 struct Region {
     char* begin = nullptr;
     size_t bytes = 0;
-    size_t unit = 1;   // bytes that one cell stands for
+    size_t unit = 1;   // bytes per cell
     std::string name;  // of a shared variable
-    u32 birth = 0;     // written since then: initialised
+    u32 birth = 0;     // a unit is initialised if it was written in this generation or later
     u32 generation = 0;
     std::unique_ptr<Cell[]> cells;
     void* block_of_memory = nullptr;
@@ -61,27 +60,27 @@ struct Region {
         return p >= begin && p < begin + bytes;
     }
     void fill_with_garbage(Random& random);
-    void forget();  // content is nobody's: a new block's variable
+    void forget();  // makes the contents uninitialised, for a new block
     bool guards_are_whole() const;
     size_t cell_count() const { return (bytes + unit - 1) / unit; }
 };
 
 extern std::vector<std::unique_ptr<Region>> arrays;  // by address
 Region* find_array(const volatile void* address);
-Region* nearest_array(const volatile void* address);  // for messages: the one it lies closest to
+Region* nearest_array(const volatile void* address);  // the closest array, for messages
 
 // --- race.cpp ----------------------------------------------------------------------------------------------
 
 struct View;
 using ViewRef = std::shared_ptr<const View>;
 
-// What a thread knows of the others' progress.
+// What a thread knows about the progress of others.
 struct Knowledge {
     ViewRef view;
-    const u32* own_block = nullptr;  // of view, at once
+    const u32* own_block = nullptr;  // the view's epochs of the thread's own block
     u32 epoch = 1;
-    ViewRef released[2];               // at its last fence: block, device scope
-    std::vector<ViewRef> acquired[2];  // seen by atomics since its last fence
+    ViewRef released[2];               // the view at its last fence; block and device scope
+    std::vector<ViewRef> acquired[2];  // views read by atomics since its last fence
 };
 
 // --- the launch --------------------------------------------------------------------------------------------
@@ -101,7 +100,7 @@ struct Thread {
     Stack stack;
     void* fake_stack = nullptr;
 
-    // Where it waits, and with what.
+    // The operation that the thread waits at, and its arguments.
     int kind = 0;
     u32 mask = 0;
     u64 value = 0;
@@ -110,7 +109,7 @@ struct Thread {
     int line = 0;
     u64 result = 0;
 
-    // Since when nothing it saw has changed.
+    // To detect deadlocks: the `progress` that it has seen, and its idle reads since then.
     u64 stamp = 0;
     u32 idle = 0;
     void* pc = nullptr;
@@ -134,10 +133,10 @@ struct Block {
     u32 ready_warps = 0;  // mask
     u32 live = 0;         // threads
     u32 waiting = 0;      // threads at the barrier
-    u32 count = 0;        // of them, with a true predicate
+    u32 count = 0;        // those among them with a true predicate
     int result = 0;       // of the last barrier
     Thread* first_waiting = nullptr;
-    Thread* gone = nullptr;  // a thread that left
+    Thread* gone = nullptr;  // a thread that has left the kernel
     std::vector<Thread> threads;
     std::vector<Warp> warps;
     std::vector<std::unique_ptr<Region>> shared;  // by slot
@@ -150,9 +149,8 @@ struct KernelInfo {
     std::string name;
     std::vector<std::string> parameters;
     std::vector<cuda_sim_parameter> types;
-    u32 max_threads = 0;  // 0: not bounded
+    u32 max_threads = 0;  // 0: no bound
     void (*invoke)(const unsigned long long*) = nullptr;
-    u32 slots_end = 0;
 };
 
 extern std::vector<KernelInfo> kernels;
@@ -161,7 +159,7 @@ struct Options {
     u64 seed = 0;
     bool races = false;
     u32 resident = 3;
-    double seconds = 120;  // a launch that takes longer does not end
+    double seconds = 120;  // a longer launch counts as endless
 };
 
 struct Launch {
@@ -174,8 +172,8 @@ struct Launch {
 
 extern Options options;
 extern Launch launch;
-extern Thread* current;  // none: the scheduler
-extern Thread* latest;   // ran last
+extern Thread* current;  // the running thread; null in the scheduler
+extern Thread* latest;   // the thread that ran last
 extern Random scheduling;
 extern u32 generation;  // grows with each launch and each block
 
@@ -183,7 +181,8 @@ void run(Launch what);
 
 // --- faults ------------------------------------------------------------------------------------------------
 
-// Ends the process: a fault is sticky, as on a GPU. `<pc 0x...>` in the text becomes a source line.
+// Ends the process: a fault is sticky, as on a GPU. process.py replaces `<pc ...>` in the text by a source
+// line.
 [[noreturn]] void fault(const std::string& text);
 std::string where(const Thread& thread);
 std::string thread_name(u32 id);

@@ -1,5 +1,5 @@
-// The simulated device as a program: reads orders from its standard input, answers on its standard output. A
-// process of its own keeps a kernel's crash, and AddressSanitizer, away from the tests'.
+// The simulated device as a program: reads orders from standard input, and answers on standard output. A
+// separate process keeps a kernel's crash, and AddressSanitizer, out of the process of the tests.
 #include <dlfcn.h>
 #include <link.h>
 #include <signal.h>
@@ -29,7 +29,7 @@ struct Image {
     std::string path;
     uintptr_t base;
 };
-std::vector<Image> images;
+std::vector<Image> images;  // the loaded .cu files
 
 void write_all(const void* data, size_t bytes) {
     const char* p = static_cast<const char*>(data);
@@ -45,7 +45,7 @@ void read_all(void* data, size_t bytes) {
     char* p = static_cast<char*>(data);
     while (bytes > 0) {
         const ssize_t n = read(STDIN_FILENO, p, bytes);
-        if (n <= 0) _exit(0);  // the device was let go
+        if (n <= 0) _exit(0);  // the device was closed
         p += n;
         bytes -= static_cast<size_t>(n);
     }
@@ -72,22 +72,22 @@ void answer(char status, const void* data, size_t bytes) {
 
 void answer(const std::string& text) { answer('+', text.data(), text.size()); }
 
-int note_image(dl_phdr_info* info, size_t, void*) {
+int note_image(dl_phdr_info* info, size_t, void* path) {
+    if (std::strcmp(info->dlpi_name, static_cast<const char*>(path)) != 0) return 0;
     for (int i = 0; i < info->dlpi_phnum; ++i) {
         const auto& header = info->dlpi_phdr[i];
-        if (header.p_type != PT_LOAD || info->dlpi_name[0] == '\0') continue;
+        if (header.p_type != PT_LOAD) continue;
         const uintptr_t begin = info->dlpi_addr + header.p_vaddr;
         images.push_back({begin, begin + header.p_memsz, info->dlpi_name, info->dlpi_addr});
     }
     return 0;
 }
 
-void load(const std::string& path) {
+void load(std::string path) {
     const size_t before = kernels.size();
     if (dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL) == nullptr) fault(dlerror());
-    images.clear();
-    dl_iterate_phdr(note_image, nullptr);
-    // A line a kernel: its name, the bound on its threads, and its parameters as pass, kind, size, name.
+    dl_iterate_phdr(note_image, path.data());
+    // One line per kernel: its name, the bound on its threads, and its parameters as pass, kind, size, name.
     std::string text;
     for (size_t i = before; i < kernels.size(); ++i) {
         const KernelInfo& kernel = kernels[i];
@@ -268,7 +268,7 @@ void fault(const std::string& text) {
 using namespace sim;
 
 #if defined(__SANITIZE_ADDRESS__)
-// Whom AddressSanitizer's report is about, in this program's words; the report itself goes to standard error.
+// Adds kernel, thread and array to AddressSanitizer's report, on standard error.
 extern "C" void __asan_on_error() {
     if (current == nullptr || launch.kernel == nullptr) return;
     const void* address = __asan_get_report_address();
@@ -296,7 +296,7 @@ int main(int argc, char** argv) {
     options.seconds = std::atof(argv[4]);
     scheduling = Random(2 * options.seed + 1);
     garbage = Random(2 * options.seed + 2);
-    // Kernels may print: not into the answers.
+    // What kernels print must not mix with the answers.
     answers = dup(STDOUT_FILENO);
     dup2(STDERR_FILENO, STDOUT_FILENO);
 

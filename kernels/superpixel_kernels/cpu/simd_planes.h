@@ -1,0 +1,65 @@
+// Loops over pixels: stages color and smooth, and column sums. Included by simd_impl.h, once per instruction
+// set.
+#pragma once
+
+#include "simd.h"
+#include "superpixel/color.h"
+#include "superpixel/smooth.h"
+
+namespace superpixel {
+namespace {
+
+constexpr i32 kColorBlock = 128;
+
+void color(const ColorTables& tables, const unsigned char* pixels, i32 channels, i64 width, Planes out) {
+    const u16* const f = tables.f16.data();
+    const auto* const red = tables.xyz[0].data();
+    const auto* const green = tables.xyz[1].data();
+    const auto* const blue = tables.xyz[2].data();
+    i32 fx[kColorBlock], fy[kColorBlock], fz[kColorBlock];
+    const i32 to_green = channels == 3 ? 1 : 0;
+    const i32 to_blue = channels == 3 ? 2 : 0;
+    for (i64 begin = 0; begin < width; begin += kColorBlock) {
+        const i32 count = static_cast<i32>(width - begin < kColorBlock ? width - begin : kColorBlock);
+        const unsigned char* pixel = pixels + begin * channels;
+        for (i32 i = 0; i < count; ++i, pixel += channels) {
+            const ColorTables::XyzPart xyz =
+                (red[pixel[0]] + green[pixel[to_green]] + blue[pixel[to_blue]]) >> kXyzShift;
+            fx[i] = f[xyz[0]];
+            fy[i] = f[xyz[1]];
+            fz[i] = f[xyz[2]];
+        }
+        for (i32 i = 0; i < count; ++i) {
+            out.L[begin + i] = static_cast<i16>(lab_l(fy[i]));
+            out.A[begin + i] = static_cast<i16>(lab_a(fx[i], fy[i]));
+            out.B[begin + i] = static_cast<i16>(lab_b(fy[i], fz[i]));
+        }
+    }
+}
+
+void smooth(const i16* above, const i16* here, const i16* below, i32 width, i16* out, i16* scratch) {
+    for (i32 x = 0; x < width; ++x) {
+        scratch[x] = static_cast<i16>(binomial3(above[x], here[x], below[x]));
+    }
+    const i32 last = width - 1;
+    const auto at = [&](i32 x) {
+        const i32 sum = binomial3(scratch[clamp(x - 1, 0, last)], scratch[x], scratch[clamp(x + 1, 0, last)]);
+        return static_cast<i16>(binomial_round(sum));
+    };
+    out[0] = at(0);
+    for (i32 x = 1; x < last; ++x) {
+        out[x] = static_cast<i16>(binomial_round(binomial3(scratch[x - 1], scratch[x], scratch[x + 1])));
+    }
+    out[last] = at(last);
+}
+
+void column_sums(const i16* plane, i32 width, i32 rows, i32* out) {
+    for (i32 x = 0; x < width; ++x) out[x] = plane[x];
+    for (i32 row = 1; row < rows; ++row) {
+        const i16* const values = plane + static_cast<i64>(row) * width;
+        for (i32 x = 0; x < width; ++x) out[x] += values[x];
+    }
+}
+
+}  // namespace
+}  // namespace superpixel

@@ -1,0 +1,115 @@
+// Threads and scratch memory of one segmentation at a time.
+#pragma once
+
+#include <atomic>
+#include <vector>
+
+#include "buffer.h"
+#include "simd.h"
+#include "superpixel/common.h"
+#include "thread_pool.h"
+
+namespace superpixel {
+
+// Sums over a region's pixels, as doubles: integers below 2^53, so additions are exact.
+struct RegionSums {
+    double n, L, A, B;
+};
+
+struct MergeRecord {
+    float height;
+    i32 round;
+    i32 a, b;
+};
+static_assert(sizeof(MergeRecord) == 16);
+
+// Stage graph: an entry in the list of edges of one region.
+struct EdgeNode {
+    i32 b, len;
+    i64 cs;
+    i32 next;
+};
+
+// Stage graph: what the scan of one band of rows has found.
+struct EdgeBand {
+    Buffer<EdgeNode> nodes;
+    i64 count = 0;
+    struct Foreign {
+        i32 a, b, len;
+        i64 cs;
+    };
+    std::vector<Foreign> foreign;  // edges whose region a begins in an earlier band
+    struct ForeignSums {
+        i32 region, n, L, A, B;
+    };
+    std::vector<ForeignSums> foreign_sums;
+    Buffer<i16> contrast;
+    Buffer<i32> run_sums;
+};
+
+// Stage merge: the least edge of a region, as its cost and hash, and the region at the other end.
+struct Best {
+    u64 word;
+    i32 other;
+};
+
+// Stage merge: one thread's share, which is a range of regions and the edges whose smaller region is in it.
+struct MergeRange {
+    i32 begin = 0, end = 0;
+    Edge* edges = nullptr;
+    i64 edge_count = 0;
+    Buffer<Edge> storage[2];
+    int next_storage = 0;
+    struct Crossing {
+        u64 word;
+        i32 a, b;
+    };
+    std::vector<Crossing> crossing;         // edges whose larger region is in another range
+    std::vector<std::vector<Edge>> outbox;  // [range]: edges that move to that range in this round
+    Buffer<i32> bucket, marker, pairs;
+    std::vector<MergeRecord> records;
+    i64 merges = 0;
+    i32 roots = 0, new_begin = 0, new_end = 0;
+};
+
+struct MergeScratch {
+    Buffer<RegionSums> sums[2];
+    Buffer<RegionMean> means;
+    Buffer<i32> identity[2];
+    Buffer<float> height[2];
+    Buffer<Best> best;
+    Buffer<i32> root, rank, new_id;
+    std::vector<MergeRange> ranges;
+};
+
+struct Scratch {
+    Buffer<i16> color_planes, smooth_planes, smooth_scratch;
+    Buffer<Center> centers;
+    Buffer<CenterSums> sums;
+    Buffer<i32> row_scratch;
+    Buffer<i32> run_start, run_parent, run_region;
+    Buffer<i64> row_runs;  // the first run of each row, and one entry more for the end
+    Buffer<i32> edge_head;
+    std::vector<EdgeBand> edge_bands;
+    Buffer<Edge> edges;
+    MergeScratch merge;
+};
+
+class Workspace {
+  public:
+    Workspace(int threads, const Simd& instructions, i64 kept);
+
+    i64 bytes();
+    // If the scratch memory exceeds `kept_bytes`, lets the system take it: one huge image must not keep its
+    // memory for good. Large buffers are freed lazily, so that the next huge image need not create them anew;
+    // if the small ones alone exceed `kept_bytes`, frees everything.
+    void trim();
+
+    ThreadPool pool;
+    const Simd& simd;
+    const i64 kept_bytes;
+    std::atomic<bool> busy{false};
+    Scratch memory;
+};
+
+}  // namespace superpixel
