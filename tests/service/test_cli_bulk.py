@@ -117,7 +117,7 @@ def test_a_bad_file_is_told_at_the_end_and_the_others_are_done(tmp_path: Path) -
     assert run.returncode == 1
     assert sorted(printed(run.stdout, out)) == ["a.png.spx", "c.png.spx"]
     failed, tally = messages(run)
-    assert failed.startswith(f"{folder / 'b.png'}: must be a whole, sound image")
+    assert failed.startswith(f"{folder / 'b.png'}: must be a complete, undamaged image")
     assert tally == "2 made, 0 already there, 1 failed"
     before = label_maps(out)
 
