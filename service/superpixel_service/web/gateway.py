@@ -32,8 +32,9 @@ STATIC = Path(__file__).parent / "static"
 """The page (frontend/page), the package `superpixel-map` (frontend/src) and photographs (examples/photos)."""
 
 DEFAULT_AREA = 64.0
-"""Default average size of the finest superpixels sent, in pixels: 8 x 8. It avoids specks of 4 pixels or fewer:
-a quarter of all base regions (33 pixels on average) are specks, a sixth at 48 pixels, and none from 64 on."""
+"""Default average size of the finest superpixels sent, in pixels: 8 x 8. At this size and above there are no
+specks of 4 pixels or fewer; at 48 pixels a sixth are specks, and of all base regions (33 pixels on average) a
+quarter."""
 
 _SLACK_BYTES = 1 << 20
 """An image that exceeds the limit by this much is still passed on, because the server's error says more."""
