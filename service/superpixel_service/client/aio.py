@@ -10,24 +10,12 @@ import grpc
 import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
 
+from superpixel_service.client import stream_steps as steps
 from superpixel_service.client import wire
 from superpixel_service.client.base import BaseClient
 from superpixel_service.client.errors import SegmentError
 from superpixel_service.client.segmentation import Segmentation, ServerInfo
 from superpixel_service.client.stream import Key, StreamBook
-from superpixel_service.client.stream_steps import (
-    NOTHING,
-    AskServer,
-    CloseCall,
-    Deliver,
-    NextImage,
-    Receive,
-    Send,
-    Take,
-    Wait,
-    next_step,
-    stream_steps,
-)
 from superpixel_service.client.streamcall import Event, StreamCall, closed_error, error_of
 from superpixel_service.client.wire import ImageSource, Wanted
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
@@ -108,7 +96,7 @@ class AsyncClient(BaseClient):
         async with self._connect(()) as channel:
             check = health_pb2_grpc.HealthStub(channel).Check
             request = health_pb2.HealthCheckRequest()
-            answer = await self._try(check, request, wire.checked_timeout(timeout, self._timeout), "")
+            answer = await self._attempt(check, request, wire.checked_timeout(timeout, self._timeout), "")
         return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
     def segment_many(
@@ -131,29 +119,29 @@ class AsyncClient(BaseClient):
     async def _segment_many(
         self, images: AsyncIterator[tuple[Key, ImageSource]], book: StreamBook[Key], wanted: Wanted
     ) -> AsyncIterator[tuple[Key, Segmentation | SegmentError]]:
-        steps, call = stream_steps(book), None
+        generator, call = steps.stream_steps(book), None
         reply: Any = None
         try:
-            while (step := next_step(steps, reply)) is not None:
+            while (step := steps.next_step(generator, reply)) is not None:
                 reply = None
                 match step:
-                    case Deliver(key, result):
+                    case steps.Deliver(key, result):
                         yield key, result
-                    case Receive(seconds):
+                    case steps.Receive(seconds):
                         assert call is not None  # noqa: S101 (steps send before they receive)
                         reply = await self._receive(call, seconds)
-                    case Send(message):
+                    case steps.Send(message):
                         call = call or self._open_call(book.request_id)
                         call.send(message)
-                    case NextImage():
+                    case steps.NextImage():
                         reply = await anext(images, None)
-                    case Take(key, image):
+                    case steps.Take(key, image):
                         reply = await asyncio.to_thread(book.take, key, image, wanted)
-                    case Wait(seconds):
+                    case steps.Wait(seconds):
                         await asyncio.sleep(seconds)
-                    case AskServer():
+                    case steps.AskServer():
                         reply = await self.server_info()
-                    case CloseCall() if call is not None:
+                    case steps.CloseCall() if call is not None:
                         call.close()
                         call = None
             if call is not None:
@@ -178,7 +166,7 @@ class AsyncClient(BaseClient):
             else:
                 event = call.events.get_nowait()
         except (TimeoutError, asyncio.QueueEmpty):
-            return NOTHING
+            return steps.NOTHING
         if self._closed and isinstance(event, SegmentError):
             raise event
         return event
@@ -196,14 +184,14 @@ class AsyncClient(BaseClient):
         while True:
             attempts += 1
             try:
-                return await self._try(method, request, deadline - time.monotonic(), request_id)
+                return await self._attempt(method, request, deadline - time.monotonic(), request_id)
             except SegmentError as error:
                 wait = self._retry.wait_seconds(error, attempts, deadline - time.monotonic())
                 if wait is None or self._closed:
                     raise
             await asyncio.sleep(wait)
 
-    async def _try(
+    async def _attempt(
         self,
         method: Callable[..., Awaitable[_Answer]],
         request: object,

@@ -13,7 +13,7 @@ from superpixel_service.client.stream import StreamBook
 
 
 class BaseClient(ABC):
-    """Arguments and errors as for `Client`."""
+    """The common part of both clients. Arguments and errors as for `Client`."""
 
     def __init__(
         self,

@@ -47,7 +47,7 @@ class StreamBook(Generic[Key]):
     Each image has one result: the first answer. If a call ends early, its unanswered images are sent again in
     the next call.
 
-    An image may crash servers. It may interrupt the other images only once, so each call goes through three
+    An image can crash the server. So that it interrupts the other images only once, each call has three
     phases. It begins with a single image, one of those sent least often. After an answer, the suspects (the
     images that were in flight when a call ended) follow one at a time. Then all others are sent together. An
     image that was sent `max_attempts` times and is in flight when a call ends is given up.

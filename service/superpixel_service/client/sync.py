@@ -10,24 +10,12 @@ from typing import Any, Self, TypeVar, Unpack
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
 
+from superpixel_service.client import stream_steps as steps
 from superpixel_service.client import wire
 from superpixel_service.client.base import BaseClient
 from superpixel_service.client.errors import SegmentError
 from superpixel_service.client.segmentation import Segmentation, ServerInfo
 from superpixel_service.client.stream import Key, StreamBook
-from superpixel_service.client.stream_steps import (
-    NOTHING,
-    AskServer,
-    CloseCall,
-    Deliver,
-    NextImage,
-    Receive,
-    Send,
-    Take,
-    Wait,
-    next_step,
-    stream_steps,
-)
 from superpixel_service.client.streamcall import Event, StreamCall, closed_error, error_of
 from superpixel_service.client.wire import ImageSource, Wanted
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
@@ -129,7 +117,7 @@ class Client(BaseClient):
         with wire.open_channel(self._address, self._credentials, ()) as channel:
             check = health_pb2_grpc.HealthStub(channel).Check
             request = health_pb2.HealthCheckRequest()
-            answer = self._try(check, request, wire.checked_timeout(timeout, self._timeout), "")
+            answer = self._attempt(check, request, wire.checked_timeout(timeout, self._timeout), "")
         return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
     def segment_many(
@@ -168,29 +156,29 @@ class Client(BaseClient):
     def _segment_many(
         self, images: Iterator[tuple[Key, ImageSource]], book: StreamBook[Key], wanted: Wanted
     ) -> Iterator[tuple[Key, Segmentation | SegmentError]]:
-        steps, call = stream_steps(book), None
+        generator, call = steps.stream_steps(book), None
         reply: Any = None
         try:
-            while (step := next_step(steps, reply)) is not None:
+            while (step := steps.next_step(generator, reply)) is not None:
                 reply = None
                 match step:
-                    case Deliver(key, result):
+                    case steps.Deliver(key, result):
                         yield key, result
-                    case Receive(seconds):
+                    case steps.Receive(seconds):
                         assert call is not None  # noqa: S101 (steps send before they receive)
                         reply = self._receive(call, seconds)
-                    case Send(message):
+                    case steps.Send(message):
                         call = call or self._open_call(book.request_id)
                         call.send(message)
-                    case NextImage():
+                    case steps.NextImage():
                         reply = next(images, None)
-                    case Take(key, image):
+                    case steps.Take(key, image):
                         reply = book.take(key, image, wanted)
-                    case Wait(seconds):
+                    case steps.Wait(seconds):
                         time.sleep(seconds)
-                    case AskServer():
+                    case steps.AskServer():
                         reply = self.server_info()
-                    case CloseCall() if call is not None:
+                    case steps.CloseCall() if call is not None:
                         call.close()
                         call = None
             if call is not None:
@@ -208,7 +196,7 @@ class Client(BaseClient):
         try:
             event = call.events.get(timeout=seconds) if seconds > 0 else call.events.get_nowait()
         except queue.Empty:
-            return NOTHING
+            return steps.NOTHING
         if self._closed and isinstance(event, SegmentError):
             raise event
         return event
@@ -222,14 +210,14 @@ class Client(BaseClient):
         while True:
             attempts += 1
             try:
-                return self._try(method, request, deadline - time.monotonic(), request_id)
+                return self._attempt(method, request, deadline - time.monotonic(), request_id)
             except SegmentError as error:
                 wait = self._retry.wait_seconds(error, attempts, deadline - time.monotonic())
                 if wait is None or self._closed:
                     raise
             time.sleep(wait)
 
-    def _try(
+    def _attempt(
         self, method: Callable[..., _Answer], request: object, timeout: float, request_id: str
     ) -> _Answer:
         """Make one attempt."""

@@ -80,9 +80,7 @@ def _listen(address: str) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except OSError:
-        raise CommandFailed(
-            f"--listen: cannot listen on {address}: it is in use, or not ours to listen on"
-        ) from None
+        raise CommandFailed(str(CannotListen("listen", address))) from None
 
 
 @contextlib.contextmanager

@@ -76,7 +76,7 @@ class _StopSignals:
     """Lets a thread wait for SIGTERM and SIGINT.
 
     A Python signal handler runs only when the main thread next executes Python code, which may be late. But
-    the interpreter writes the signal's number into a socket at once, on any thread, and this wakes the reader.
+    the interpreter writes the signal's number into a socket at once, on any thread. This wakes the reader.
     """
 
     def __init__(self) -> None:
