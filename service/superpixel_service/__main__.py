@@ -1,9 +1,9 @@
-"""The `superpixel` command, also as `python -m superpixel_service`."""
+"""Runs the `superpixel` command as `python -m superpixel_service`."""
 
 import os
 
-# gRPC's native part writes lines of its own on standard error, as at every failed handshake, unless it is
-# told before it is loaded. What matters of them is in our messages and log.
+# Without this gRPC writes lines of its own to standard error, such as one per failed handshake. Our messages
+# and log report the same events. gRPC reads the variable when it is loaded.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 from superpixel_service.cli import main

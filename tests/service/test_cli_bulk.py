@@ -117,7 +117,7 @@ def test_a_bad_file_is_told_at_the_end_and_the_others_are_done(tmp_path: Path) -
     assert run.returncode == 1
     assert sorted(printed(run.stdout, out)) == ["a.png.spx", "c.png.spx"]
     failed, tally = messages(run)
-    assert failed.startswith(f"{folder / 'b.png'}: must be a whole, sound image")
+    assert failed.startswith(f"{folder / 'b.png'}: must be a complete, undamaged image")
     assert tally == "2 made, 0 already there, 1 failed"
     before = label_maps(out)
 
@@ -188,7 +188,7 @@ def test_of_an_image_that_ends_servers_the_run_says_so_and_goes_on(tmp_path: Pat
         run = superpixel("bulk", folder, "--out", out, "--server", server.address, "--jobs", 1)
     assert (run.returncode, sorted(printed(run.stdout, out))) == (1, ["a.png.spx", "c.png.spx"])
     failed, tally = messages(run)
-    assert failed == f"{folder / 'b.png'}: each of the 6 times it was sent, the server went away"
+    assert failed == f"{folder / 'b.png'}: sent 6 times; the connection to the server was lost each time"
     assert tally == "2 made, 0 already there, 1 failed"
 
 
@@ -228,7 +228,7 @@ def test_a_signal_ends_the_run_between_images(
     assert 1 <= len(before) < MANY
     assert said.splitlines() == [
         f"superpixel: {len(before)} made, 0 already there, 0 failed",
-        f"superpixel: stopped with {MANY - len(before)} left; the same command goes on from here",
+        f"superpixel: stopped with {MANY - len(before)} left; run the same command again to continue",
     ]
     assert_goes_on(many, out, before)
 
@@ -279,7 +279,7 @@ def test_a_run_that_cannot_write_says_so_and_leaves_nothing_half_done(tmp_path: 
     assert (run.returncode, run.stdout) == (1, "")
     assert messages(run) == [
         "0 made, 0 already there, 0 failed",
-        "stopped with 3 left; the same command goes on from here",
+        "stopped with 3 left; run the same command again to continue",
         f"{out / 'a.png.spx'}: file too large",
     ]
     assert [path.name for path in out.iterdir()] == ["superpixel-bulk.json"]
@@ -374,7 +374,7 @@ def test_when_the_server_dies_the_run_says_so_and_goes_on_anywhere(many: Path, t
     assert sorted(printed(first + rest, out)) == sorted(before)
     tally, stopped, why = said.splitlines()
     assert tally == f"superpixel: {len(before)} made, 0 already there, 0 failed"
-    assert stopped.endswith(f"stopped with {MANY - len(before)} left; the same command goes on from here")
+    assert stopped.endswith(f"stopped with {MANY - len(before)} left; run the same command again to continue")
     assert why == f"superpixel: {server.listen}: no server answers there"
     assert json.loads((out / "superpixel-bulk.json").read_text())["counts"] == []
     assert_goes_on(many, out, before)

@@ -128,7 +128,7 @@ def test_photos_that_cannot_be_segmented(
     wrong = {
         tmp_path / "none.png": "no such file or directory",
         tmp_path: "is a directory",
-        tmp_path / "cut.png": "must be a whole, sound image",
+        tmp_path / "cut.png": "must be a complete, undamaged image",
         tmp_path / "text.jpg": "must be a JPEG, PNG or WebP file",
     }
     for path, text in wrong.items():

@@ -159,7 +159,7 @@ def test_of_damage_only_our_own_words_are_told(server: RunningServer, data: byte
     refusal = refused(lambda: server.stub.Segment(request(data, 1)))
     assert refusal.reason == "IMAGE_UNDECODABLE"
     assert re.fullmatch(
-        r"encoded_image: must be a whole, sound image; "
+        r"encoded_image: must be a complete, undamaged image; "
         r"this (PNG|JPEG|WEBP) file is truncated, damaged or of an unsupported kind",
         refusal.text,
     )

@@ -1,4 +1,4 @@
-"""Clients of the service: `Client` for ordinary code, `AsyncClient` for asyncio, alike in all else.
+"""Clients of the service: `Client` for blocking code, `AsyncClient` for asyncio. They do the same.
 
 ```
 with Client("127.0.0.1:50051") as client:
@@ -7,14 +7,14 @@ with Client("127.0.0.1:50051") as client:
 
     for name, outcome in client.segment_many(((path, path) for path in paths), counts=1600):
         if isinstance(outcome, SegmentError):
-            print(name, outcome)            # this image only; the others go on
+            print(name, outcome)            # this image only; the others continue
         else:
             name.with_suffix(".spx").write_bytes(outcome.spx)
 ```
 
-Calls have a deadline, and are tried again within it where the contract says that this helps (`RetryPolicy`).
-docs/clients.md shows the same calls from other languages. `superpixel_service.client.exports` writes what was
-chosen of a segmentation for other tools.
+Every call has a deadline. Until then it is retried if the contract says that a retry helps (`RetryPolicy`).
+docs/clients.md shows the same calls from other languages. `superpixel_service.client.exports` writes the
+superpixels that a person has chosen in the formats of other tools.
 """
 
 from superpixel_service.client.aio import AsyncClient

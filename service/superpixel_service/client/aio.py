@@ -1,4 +1,4 @@
-"""The client for asyncio."""
+"""The asyncio client."""
 
 import asyncio
 import time
@@ -10,25 +10,12 @@ import grpc
 import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
 
+from superpixel_service.client import stream_steps as steps
 from superpixel_service.client import wire
+from superpixel_service.client.base import BaseClient
 from superpixel_service.client.errors import SegmentError
-from superpixel_service.client.retry import RetryPolicy
-from superpixel_service.client.security import call_metadata
 from superpixel_service.client.segmentation import Segmentation, ServerInfo
 from superpixel_service.client.stream import Key, StreamBook
-from superpixel_service.client.stream_steps import (
-    NOTHING,
-    AskServer,
-    CloseCall,
-    Deliver,
-    NextImage,
-    Receive,
-    Send,
-    Take,
-    Wait,
-    next_step,
-    stream_steps,
-)
 from superpixel_service.client.streamcall import Event, StreamCall, closed_error, error_of
 from superpixel_service.client.wire import ImageSource, Wanted
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
@@ -38,7 +25,7 @@ _Answer = TypeVar("_Answer")
 
 
 class _Stream(StreamCall):
-    """A call whose events wait in a queue of the running event loop."""
+    """A streaming call that puts its events into a queue of the running event loop."""
 
     def __init__(
         self, stub: pb_grpc.SuperpixelServiceStub, request_id: str, metadata: Sequence[tuple[str, str]]
@@ -53,33 +40,18 @@ class _Stream(StreamCall):
         )
 
 
-class AsyncClient:
-    """`Client` for asyncio: the same arguments, answers and errors; to be made in a running event loop.
+class AsyncClient(BaseClient):
+    """`Client` for asyncio, with the same arguments, results and errors. Create it in a running event loop.
 
-    Images are read and packed in threads, so that the loop stays free.
+    Images are read and encoded in threads, so that they do not block the event loop.
     """
 
-    def __init__(
-        self,
-        address: str,
-        *,
-        timeout: float = 30.0,
-        retry: RetryPolicy | None = None,
-        credentials: grpc.ChannelCredentials | None = None,
-        token: str | None = None,
-        metadata: Sequence[tuple[str, str]] = (),
-    ) -> None:
-        self._address = address
-        self._timeout = wire.checked_timeout(timeout, timeout)
-        self._closed = False  # by us: what ends then is not tried again
-        self._retry = retry or RetryPolicy()
-        self._credentials = credentials
-        self._metadata = call_metadata(address, credentials, token, metadata)
-        self._channel = self._open(wire.channel_options())
+    def _open_channel(self) -> None:
+        self._channel = self._connect(wire.channel_options())
         self._stub: Any = pb_grpc.SuperpixelServiceStub(self._channel)
-        self._streams: grpc.Channel | None = None  # from the first `segment_many` on
+        self._streams: grpc.Channel | None = None  # opened by the first `segment_many`
 
-    def _open(self, options: Sequence[tuple[str, Any]]) -> grpc.aio.Channel:
+    def _connect(self, options: Sequence[tuple[str, Any]]) -> grpc.aio.Channel:
         if self._credentials is None:
             return grpc.aio.insecure_channel(self._address, wire.plaintext_options(self._address, options))
         return grpc.aio.secure_channel(self._address, self._credentials, options)
@@ -93,7 +65,7 @@ class AsyncClient:
         await self.close()
 
     async def close(self) -> None:
-        """End the connection; calls under way, and those that come later, end as `Cancelled`."""
+        """Close the connection. Open calls and later calls raise `Cancelled`."""
         self._closed = True
         await self._channel.close()
         if self._streams is not None:
@@ -114,17 +86,17 @@ class AsyncClient:
         return wire.read_response(response, request_id)
 
     async def server_info(self, *, timeout: float | None = None) -> ServerInfo:
-        """What the server says about itself. Errors as for `Client.server_info`."""
+        """Get the server's version, engines, limits and defaults. Errors as for `Client.server_info`."""
         request, request_id = pb.GetServerInfoRequest(), wire.new_request_id()
         response = await self._call(self._stub.GetServerInfo, request, timeout, request_id)
         return wire.read_server_info(response)
 
     async def health(self, *, timeout: float | None = None) -> bool:
-        """Whether the server takes on work just now. Errors as for `Client.health`."""
-        async with self._open(()) as channel:
+        """Ask whether the server accepts work at present. Errors as for `Client.health`."""
+        async with self._connect(()) as channel:
             check = health_pb2_grpc.HealthStub(channel).Check
             request = health_pb2.HealthCheckRequest()
-            answer = await self._try(check, request, wire.checked_timeout(timeout, self._timeout), "")
+            answer = await self._attempt(check, request, wire.checked_timeout(timeout, self._timeout), "")
         return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
     def segment_many(
@@ -135,44 +107,41 @@ class AsyncClient:
         timeout: float | None = None,
         **wanted: Unpack[Wanted],
     ) -> AsyncIterator[tuple[Key, Segmentation | SegmentError]]:
-        """Segment many images over one call; answers come as they finish.
+        """Segment many images over one streaming call. Results come as they finish, in any order.
 
-        Arguments, answers and errors as for `Client.segment_many`; `images` may be asynchronous. To end it
-        early, close it: `async with contextlib.aclosing(client.segment_many(...)) as answers`.
+        Arguments, results and errors as for `Client.segment_many`; `images` may also be an asynchronous
+        iterable. To stop early, close the iterator:
+        `async with contextlib.aclosing(client.segment_many(...)) as results`.
         """
-        book: StreamBook[Key] = StreamBook(
-            self._retry,
-            max_inflight,
-            wire.checked_timeout(timeout, min(4 * self._timeout, wire.LONGEST_SECONDS)),
-        )
-        return self._segment_many(_asynchronous(images), book, wire.for_many(wanted))
+        book = self._new_book(max_inflight, timeout)
+        return self._segment_many(_as_async_iterator(images), book, wire.reusable(wanted))
 
     async def _segment_many(
         self, images: AsyncIterator[tuple[Key, ImageSource]], book: StreamBook[Key], wanted: Wanted
     ) -> AsyncIterator[tuple[Key, Segmentation | SegmentError]]:
-        steps, call = stream_steps(book), None
+        generator, call = steps.stream_steps(book), None
         reply: Any = None
         try:
-            while (step := next_step(steps, reply)) is not None:
+            while (step := steps.next_step(generator, reply)) is not None:
                 reply = None
                 match step:
-                    case Deliver(key, result):
+                    case steps.Deliver(key, result):
                         yield key, result
-                    case Receive(seconds):
-                        assert call is not None  # noqa: S101 (the steps send before they receive)
+                    case steps.Receive(seconds):
+                        assert call is not None  # noqa: S101 (steps send before they receive)
                         reply = await self._receive(call, seconds)
-                    case Send(message):
+                    case steps.Send(message):
                         call = call or self._open_call(book.request_id)
                         call.send(message)
-                    case NextImage():
+                    case steps.NextImage():
                         reply = await anext(images, None)
-                    case Take(key, image):
+                    case steps.Take(key, image):
                         reply = await asyncio.to_thread(book.take, key, image, wanted)
-                    case Wait(seconds):
+                    case steps.Wait(seconds):
                         await asyncio.sleep(seconds)
-                    case AskServer():
+                    case steps.AskServer():
                         reply = await self.server_info()
-                    case CloseCall() if call is not None:
+                    case steps.CloseCall() if call is not None:
                         call.close()
                         call = None
             if call is not None:
@@ -189,7 +158,7 @@ class AsyncClient:
         return _Stream(pb_grpc.SuperpixelServiceStub(self._streams), request_id, self._metadata)
 
     async def _receive(self, call: _Stream, seconds: float) -> Event | Any:
-        """The next event; `NOTHING` after `seconds`."""
+        """The next event, or `NOTHING` if none comes within `seconds`."""
         try:
             if seconds > 0:
                 async with asyncio.timeout(seconds):
@@ -197,7 +166,7 @@ class AsyncClient:
             else:
                 event = call.events.get_nowait()
         except (TimeoutError, asyncio.QueueEmpty):
-            return NOTHING
+            return steps.NOTHING
         if self._closed and isinstance(event, SegmentError):
             raise event
         return event
@@ -209,26 +178,27 @@ class AsyncClient:
         timeout: float | None,
         request_id: str,
     ) -> _Answer:
-        """Make a call, again where that helps."""
+        """Call `method`, with retries as `RetryPolicy` permits."""
         deadline = time.monotonic() + wire.checked_timeout(timeout, self._timeout)
         attempts = 0
         while True:
             attempts += 1
             try:
-                return await self._try(method, request, deadline - time.monotonic(), request_id)
+                return await self._attempt(method, request, deadline - time.monotonic(), request_id)
             except SegmentError as error:
                 wait = self._retry.wait_seconds(error, attempts, deadline - time.monotonic())
                 if wait is None or self._closed:
                     raise
             await asyncio.sleep(wait)
 
-    async def _try(
+    async def _attempt(
         self,
         method: Callable[..., Awaitable[_Answer]],
         request: object,
         timeout: float,
         request_id: str,
     ) -> _Answer:
+        """Make one attempt."""
         if self._closed:
             raise closed_error(request_id)
         try:
@@ -237,7 +207,7 @@ class AsyncClient:
             raise error_of(error, request_id) from error
 
 
-async def _asynchronous(
+async def _as_async_iterator(
     images: Iterable[tuple[Key, ImageSource]] | AsyncIterable[tuple[Key, ImageSource]],
 ) -> AsyncIterator[tuple[Key, ImageSource]]:
     if isinstance(images, AsyncIterable):

@@ -1,16 +1,16 @@
-"""What a call can end with, on the caller's side.
+"""The errors that a client raises.
 
 ```
 SegmentError           code, stable reason, field, message, metadata, request id
-├── InvalidRequest     never right as it is: mend the request
+├── InvalidRequest     the request is wrong: correct it
 │   └── InvalidImage   nothing was sent: the file cannot be read, or the object is not an image
-├── MessageTooLarge    larger than the server, or this client, takes at all
-├── NotServed          the contract has it, this server does not
-├── NotAllowed         no or wrong token, or one without this right
-├── Overloaded         no room just now                            (tried again already)
-├── Unavailable        draining, stopped, restarting, out of reach (tried again already)
-├── DeadlineExceeded   the time given was not enough
-├── Cancelled          the call was given up
+├── MessageTooLarge    larger than the server, or this client, accepts
+├── NotServed          this server does not offer the method
+├── NotAllowed         no token, an unknown token, or one without the scope of the method
+├── Overloaded         the queue is full                             (retried already)
+├── Unavailable        draining, stopped, restarting or unreachable  (retried already)
+├── DeadlineExceeded   the deadline passed
+├── Cancelled          the call was cancelled
 └── ServerError        a bug; `request_id` finds the server's log line
 ```
 """
@@ -31,17 +31,16 @@ Trailers = Iterable[tuple[str, str | bytes]]
 
 
 class SegmentError(Exception):
-    """Base of everything a call can end with.
+    """Base of the errors that a client raises.
 
     Attributes:
         code: the canonical gRPC code.
-        reason: the contract's stable reason, such as "IMAGE_UNDECODABLE"; empty where the server gave none.
-        field: path of the request's field that is to blame, such as "target_counts[0]"; empty where none is.
+        reason: the contract's stable reason, such as "IMAGE_UNDECODABLE"; empty if the server gave none.
+        field: path of the request's wrong field, such as "target_counts[0]"; empty if no one field is wrong.
         message: for people, in English.
-        metadata: for programs; its keys are listed with the reason in the contract.
-        request_id: the call's id, which the server's log carries; empty where nothing was sent.
-        retry_seconds: how long the server asks to wait before another try, in seconds; None where it says
-            nothing of that.
+        metadata: for programs; the contract lists the keys per reason.
+        request_id: the call's id in the server's log; empty if nothing was sent.
+        retry_seconds: how long the server asks to wait before a retry, in seconds; None if it does not ask.
     """
 
     def __init__(
@@ -65,11 +64,11 @@ class SegmentError(Exception):
         self.retry_seconds = retry_seconds
 
     def __str__(self) -> str:
-        named = f" ({self.reason})" if self.reason else ""
-        return f"{self.code.name}{named}: {self.message}"
+        reason = f" ({self.reason})" if self.reason else ""
+        return f"{self.code.name}{reason}: {self.message}"
 
     def __reduce__(self) -> tuple[object, ...]:
-        # An exception is pickled by its one positional argument unless told otherwise; pools of processes do.
+        # By default pickle restores only an exception's positional arguments. Process pools use pickle.
         return (_restored, (type(self), self.__dict__))
 
 
@@ -80,42 +79,42 @@ def _restored(kind: type[SegmentError], state: dict[str, object]) -> SegmentErro
 
 
 class InvalidRequest(SegmentError):
-    """The request can never be served as it is; `field` names the part to mend."""
+    """The request is wrong, and a retry cannot succeed; `field` names the wrong part."""
 
 
 class InvalidImage(InvalidRequest):
-    """The image cannot be sent: its file cannot be read, or the object is not an image of a known kind."""
+    """The image cannot be sent: its file cannot be read, or the object is not an image."""
 
     def __init__(self, message: str) -> None:
         super().__init__(grpc.StatusCode.INVALID_ARGUMENT, message, field="image")
 
 
 class MessageTooLarge(SegmentError):
-    """A message is above the limit of gRPC itself, the server's or this client's."""
+    """A message exceeds a size limit of gRPC, on the server or in this client."""
 
 
 class NotServed(SegmentError):
-    """The contract has it, this server does not."""
+    """This server does not offer the method."""
 
 
 class NotAllowed(SegmentError):
-    """No or a wrong token, or one without the right to this method."""
+    """The call has no token, an unknown one, or one without the scope of this method."""
 
 
 class Overloaded(SegmentError):
-    """The server had no room, and still none when the attempts or the time ran out."""
+    """The server was overloaded, also at the last attempt."""
 
 
 class Unavailable(SegmentError):
-    """No server could be reached, or the one that was is about to stop, and trying again did not help."""
+    """No server could be reached, or the server was stopping; retries did not help."""
 
 
 class DeadlineExceeded(SegmentError):
-    """The time given was not enough."""
+    """The deadline passed."""
 
 
 class Cancelled(SegmentError):
-    """The call was given up."""
+    """The call was cancelled."""
 
 
 class ServerError(SegmentError):
@@ -135,13 +134,13 @@ _KINDS: Mapping[grpc.StatusCode, type[SegmentError]] = {
 
 
 def from_call(code: grpc.StatusCode, text: str, trailers: Trailers, request_id: str) -> SegmentError:
-    """The error that a call ended with.
+    """Convert the status of a failed call.
 
     Args:
-        code: the call's code.
-        text: its text.
-        trailers: its trailing metadata.
-        request_id: the id the call was made with; the server's own word for it goes first.
+        code: the status code.
+        text: the status text.
+        trailers: the trailing metadata.
+        request_id: the id that the client sent; an id in the trailers overrides it.
     """
     status, pushback = Status(), None
     for key, value in trailers:
@@ -155,7 +154,7 @@ def from_call(code: grpc.StatusCode, text: str, trailers: Trailers, request_id: 
 
 
 def from_status(status: Status, request_id: str) -> SegmentError:
-    """The error that one image of a stream was answered with."""
+    """Convert the error that a stream returned for one image."""
     code = _CODES.get(status.code, grpc.StatusCode.UNKNOWN)
     return _error(code, status.message, status, request_id, None)
 
@@ -163,7 +162,7 @@ def from_status(status: Status, request_id: str) -> SegmentError:
 def _parsed(data: bytes) -> Status:
     try:
         return Status.FromString(data)
-    except DecodeError:  # not ours: the code and the text still stand
+    except DecodeError:  # from another server or proxy; code and text remain
         return Status()
 
 
@@ -180,11 +179,11 @@ def _error(
         elif detail.Is(RetryInfo.DESCRIPTOR) and detail.Unpack(retry):
             retry_seconds = retry.retry_delay.ToMilliseconds() / 1000
     if pushback is not None:
-        # As gRPC has it (proposal A6): milliseconds to wait; anything else means not to try again.
+        # gRPC proposal A6: the milliseconds to wait; any other value means "do not retry".
         retry_seconds = max(retry_seconds or 0.0, float(pushback) / 1000) if pushback.isdecimal() else None
     kind = _KINDS.get(code, ServerError)
     if kind is Overloaded and retry_seconds is None and not info.reason:
-        kind = MessageTooLarge  # by gRPC itself, which gives no details
+        kind = MessageTooLarge  # raised by gRPC itself, which sends no details
     return kind(
         code,
         message,

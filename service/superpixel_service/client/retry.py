@@ -1,4 +1,4 @@
-"""When a call is tried again, and after how long."""
+"""Decides whether and when a call is retried."""
 
 import random
 from dataclasses import dataclass
@@ -8,16 +8,16 @@ from superpixel_service.client.errors import Overloaded, SegmentError, Unavailab
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often, and how patiently, a call that was refused is tried again.
+    """How often a failed call is retried, and after which waits.
 
-    Tried again is what a server refuses for lack of room and says when to come back (`RESOURCE_EXHAUSTED`
-    with `RetryInfo` or `grpc-retry-pushback-ms`), and what no server could be reached for, or a stopping one
-    refused or left behind (`UNAVAILABLE`). Nothing else is: the same request would meet the same end.
+    Two kinds of failure are retried: the server is overloaded and says when to try again
+    (`RESOURCE_EXHAUSTED` with `RetryInfo` or `grpc-retry-pushback-ms`); and no server can be reached, or the
+    server is stopping (`UNAVAILABLE`). After any other failure the same request would fail again.
 
     Attributes:
-        max_attempts: tries of one call or image, the first included; 1: never again.
-        first_backoff_seconds: wait before the second try; doubles with every further one.
-        max_backoff_seconds: largest such wait. What the server asks for comes on top of it.
+        max_attempts: attempts per call or image, including the first; 1: no retries.
+        first_backoff_seconds: backoff before the second attempt; it doubles with each further attempt.
+        max_backoff_seconds: largest backoff. The wait that the server asks for is added to the backoff.
     """
 
     max_attempts: int = 6
@@ -29,26 +29,26 @@ class RetryPolicy:
             raise ValueError(f"max_attempts must be at least 1, got {self.max_attempts}")
 
     def wait_seconds(self, error: SegmentError, attempts: int, remaining_seconds: float) -> float | None:
-        """How long to wait before the next try; None: the error is final.
+        """How long to wait before the next attempt, in seconds; None: do not retry.
 
-        At least what the server asks for, and on top of it a backoff between half and all of its full
-        length, drawn anew each time, so that callers refused together do not come back together.
+        The wait is what the server asks for, plus a random part of the backoff, between half and all of it.
+        Randomness keeps callers that failed at the same time from retrying at the same time.
 
         Args:
-            error: what the last try ended with.
-            attempts: tries made so far, at least 1.
-            remaining_seconds: until the call's deadline; a wait that would pass it is not begun.
+            error: the error of the last attempt.
+            attempts: attempts made so far, at least 1.
+            remaining_seconds: time until the call's deadline; a longer wait is not begun.
         """
         if attempts >= self.max_attempts or not is_transient(error):
             return None
-        # Not 2.0 ** attempts alone, which overflows.
-        longest = min(self.max_backoff_seconds, self.first_backoff_seconds * 2.0 ** min(attempts - 1, 60))
-        wait = (error.retry_seconds or 0.0) + longest * random.uniform(0.5, 1.0)  # noqa: S311
+        # The limit of 60 avoids an overflow of 2.0 ** attempts.
+        backoff = min(self.max_backoff_seconds, self.first_backoff_seconds * 2.0 ** min(attempts - 1, 60))
+        wait = (error.retry_seconds or 0.0) + backoff * random.uniform(0.5, 1.0)  # noqa: S311
         return wait if wait < remaining_seconds else None
 
 
 def is_transient(error: SegmentError) -> bool:
-    """Whether the contract says that the same request may be served a little later, or elsewhere."""
+    """Whether the contract says that a retry of the same request, later or on another server, can succeed."""
     if isinstance(error, Overloaded):
         return error.retry_seconds is not None
     return isinstance(error, Unavailable)

@@ -1,4 +1,4 @@
-"""TLS and tokens, on the caller's side; and that no token leaves the machine in plaintext."""
+"""TLS and tokens of a client. No token leaves the machine in plaintext."""
 
 import os
 import re
@@ -19,15 +19,15 @@ def tls_credentials(
     cert: str | os.PathLike[str] | None = None,
     key: str | os.PathLike[str] | None = None,
 ) -> grpc.ChannelCredentials:
-    """TLS for `Client(credentials=...)`.
+    """Create TLS credentials, for `Client(credentials=...)`.
 
     Args:
-        ca: PEM file of the authorities to trust in; None: those that gRPC brings along.
-        cert: PEM file of our own certificate, with those that signed it, for servers that want one.
-        key: PEM file of its key, not encrypted.
+        ca: PEM file of the authorities to trust; None: gRPC's own list.
+        cert: PEM file of the client's certificate with its chain, for servers that require one.
+        key: PEM file of the key of `cert`, not encrypted.
 
     Raises:
-        ValueError: a file does not hold what it should, or `cert` and `key` are not both given.
+        ValueError: a file has the wrong content, or only one of `cert` and `key` is given.
         OSError: a file cannot be read.
     """
     if (cert is None) != (key is None):
@@ -43,11 +43,11 @@ def tls_credentials(
 
 
 def read_token(file: str | os.PathLike[str]) -> str:
-    """The token that is all of the file.
+    """Read a token from a file that contains nothing else.
 
     Raises:
-        ValueError: it holds something else; nothing of that is told.
-        OSError: it cannot be read.
+        ValueError: the file has other content. The text does not quote it.
+        OSError: the file cannot be read.
     """
     token = Path(file).read_text("ascii", "replace").strip()
     if not _TOKEN.fullmatch(token):
@@ -61,17 +61,17 @@ def call_metadata(
     token: str | None,
     metadata: Sequence[tuple[str, str]],
 ) -> tuple[tuple[str, str], ...]:
-    """What is sent with every call.
+    """The metadata to send with every call: `metadata` and the token.
 
     Raises:
-        ValueError: a token would be sent in plaintext to another machine, or is none.
+        ValueError: the token is malformed, or would be sent to another machine in plaintext.
     """
-    sent = tuple(metadata)
+    pairs = tuple(metadata)
     if token is not None:
         if not _TOKEN.fullmatch(token):
             raise ValueError("token must be printable ASCII without spaces")
-        sent += ((AUTHORIZATION_KEY, f"Bearer {token}"),)
-    has_token = any(key.lower() == AUTHORIZATION_KEY for key, _ in sent)
+        pairs += ((AUTHORIZATION_KEY, f"Bearer {token}"),)
+    has_token = any(key.lower() == AUTHORIZATION_KEY for key, _ in pairs)
     if has_token and credentials is None and not stays_here(address):
         raise ValueError(f"a token is not sent to {address} in plaintext: pass credentials=tls_credentials()")
-    return sent
+    return pairs

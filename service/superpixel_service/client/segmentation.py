@@ -1,4 +1,4 @@
-"""What a client gets: the superpixels of one image, and what a server says about itself."""
+"""The results of a client: the superpixels of one image, and a server's information."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,11 +13,11 @@ from superpixel_service.contract import StageSeconds
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something to know about how the image was read.
+    """A notice about how the image was read.
 
     Attributes:
-        code: the contract's name for it, such as "GRAY16_SCALED".
-        message: the same for people, in English.
+        code: the contract's name of the notice, such as "GRAY16_SCALED".
+        message: the text for people, in English.
     """
 
     code: str
@@ -28,21 +28,21 @@ class Notice:
 class Segmentation:
     """The superpixels of one image.
 
-    `spx` is read when a map, cut, tree or region is first asked for, so that a caller who only stores the
-    bytes does not pay for it. All that do so raise `superpixel_kernels.errors.InvalidLabelMap` if the bytes
-    are damaged.
+    `spx` is decoded at the first use of `label_map`, `labels`, `labels_at`, `cut`, `tree`, `heights` or
+    `regions`, so a caller that only stores the bytes does not pay for decoding. Each of these raises
+    `superpixel_kernels.errors.InvalidLabelMap` if the bytes are damaged.
 
     Attributes:
         spx: the label map with its levels or its tree, in the SPXL container (docs/label-map.md).
         width, height: size of the maps, in pixels.
         count: superpixels of the finest map.
-        counts: superpixels of each level asked for, distinct and falling; the first is `count`.
-        base_count: regions of the base partition, the largest count that is had without refinement.
-        notices: what to know about how the image was read.
-        timings: where the server's time went, in seconds.
+        counts: superpixels of each requested level, distinct and decreasing; the first is `count`.
+        base_count: regions of the base partition: the largest count without refinement.
+        notices: notices about how the image was read.
+        timings: seconds that the server spent in each stage.
         backend: the engine that made the map, "cpu" or "cuda"; the map does not depend on it.
         algorithm_version: changes whenever a map may change for the same pixels and parameters.
-        request_id: the call's id, which the server's log carries.
+        request_id: the call's id in the server's log.
     """
 
     spx: bytes
@@ -63,22 +63,22 @@ class Segmentation:
 
     @cached_property
     def label_map(self) -> codec.LabelMap:
-        """Everything `spx` holds."""
+        """The decoded contents of `spx`."""
         return codec.decode(self.spx)
 
     @property
     def labels(self) -> NDArray[np.int32]:
-        """The finest map: (height, width) int32, 0..count-1, numbered by first appearance row by row."""
+        """The finest map: (height, width) int32, 0..count-1, numbered by first appearance, row by row."""
         return self.label_map.labels
 
     def labels_at(self, count: int) -> NDArray[np.int32]:
-        """The map of `count` superpixels: (height, width) int32, numbered as `labels`.
+        """The map of `count` superpixels: (height, width) int32, numbered like `labels`.
 
         Args:
-            count: with the hierarchy any number from 1 to `self.count`; without it one of `counts`.
+            count: any number from 1 to `self.count` with the hierarchy; one of `counts` without it.
 
         Raises:
-            InvalidParameter: the answer does not hold that level.
+            superpixel_kernels.errors.InvalidParameter: the label map does not contain this level.
         """
         return self.label_map.labels_at(count)
 
@@ -107,20 +107,20 @@ class Segmentation:
 
 @dataclass(frozen=True, slots=True)
 class ServerInfo:
-    """What a server says about itself.
+    """Version, engines, limits and defaults of a server.
 
     Attributes:
         version: as in `superpixel --version`.
         algorithm_version: as in `Segmentation`.
-        backends: what each engine runs on, by name; the first is the one in use.
+        backends: the device of each engine, by the engine's name; the first engine is in use.
         max_image_bytes: largest image, in bytes as sent.
         max_image_pixels: largest image, in pixels.
         max_refinement_pixels: largest region of interest, in pixels, for counts above the base count.
-        max_targets: most counts and areas of one request, together.
+        max_targets: most counts and areas per request, together.
         compactness_range: smallest and largest compactness.
-        compactness_default: compactness where none is given.
-        label_encodings: how the server writes label maps, such as "SPX".
-        image_formats: what image files the server decodes, such as "JPEG".
+        compactness_default: compactness of requests that name none.
+        label_encodings: formats of label maps that the server writes, such as "SPX".
+        image_formats: formats of image files that the server decodes, such as "JPEG".
     """
 
     version: str

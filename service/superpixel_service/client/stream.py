@@ -1,6 +1,6 @@
-"""The book that is kept of a stream of images: what is unanswered, what to send when, what is final.
+"""The state of a stream of images: which images are unanswered, what to send when, which results are final.
 
-Neither threads nor tasks nor clocks: both clients run their streams by it.
+It has no threads, tasks or clocks, so both clients can use it.
 """
 
 import itertools
@@ -24,37 +24,43 @@ Key = TypeVar("Key")
 
 @dataclass(slots=True)
 class _Image(Generic[Key]):
-    """An image that is not answered yet.
+    """An unanswered image.
 
     Attributes:
         sent: how often it was sent.
-        send_at: not to be sent before this.
-        suspect: a call ended while it was on the way.
+        send_at: earliest time of the next sending.
+        in_flight: it was sent in the current call.
+        suspect: a call ended while it was in flight, so it may have crashed the server.
     """
 
     key: Key
     message: pb.SegmentStreamRequest
     sent: int = 0
     send_at: float = -math.inf
-    on_the_way: bool = False
+    in_flight: bool = False
     suspect: bool = False
 
 
 class StreamBook(Generic[Key]):
-    """The unanswered images of one `segment_many`, over as many calls as it takes.
+    """The state of one `segment_many`, over as many calls as necessary. Times are in seconds of one clock.
 
-    An image has one answer: the first that comes. When a call ends early, its unanswered images are sent
-    again in the next one. Every call begins with a single image, one of those that were sent least often;
-    once that is answered the images of the last call follow one by one, and then the others, together. So an
-    image that brings servers down takes the others with it once only, and after `max_attempts` such ends it
-    is given up. When as many calls in a row end without a single answer, everything is; but where they were
-    one image's alone, it may be to blame, and whether there is a server is in doubt until that is asked.
+    Each image has one result: the first answer. If a call ends early, its unanswered images are sent again in
+    the next call.
+
+    An image can crash the server. So that it interrupts the other images only once, each call has three
+    phases. It begins with a single image, one of those sent least often. After an answer, the suspects (the
+    images that were in flight when a call ended) follow one at a time. Then all others are sent together. An
+    image that was sent `max_attempts` times and is in flight when a call ends is given up.
+
+    When `max_attempts` calls in a row end without an answer, the whole stream fails. But if an image is given
+    up at that moment, the image may be the cause. Then the client must probe the server, and the stream
+    continues if the server answers.
 
     Attributes:
-        request_id: the id of the calls; those of the images begin with it.
+        request_id: the id of the calls; the ids of images begin with it.
         patience_seconds: longest wait for an answer.
-        max_image_bytes: largest image that the server takes, as it says; set it before any is taken in.
-        in_doubt: whether to ask if there still is a server, and to say so by `server_answered`.
+        max_image_bytes: largest image that the server accepts; set it before the first `take`.
+        needs_probe: whether to check that a server answers, and then call `probe_succeeded`.
 
     Raises:
         ValueError: `max_inflight` is below 1.
@@ -66,37 +72,37 @@ class StreamBook(Generic[Key]):
         self.request_id = wire.new_request_id()
         self.patience_seconds = patience_seconds
         self.max_image_bytes = 0
-        self.in_doubt = False
+        self.needs_probe = False
         self._policy = policy
         self._max_inflight = max_inflight
         self._numbers = itertools.count()
         self._unanswered: dict[str, _Image[Key]] = {}
-        self._open_at = -math.inf  # no call is begun before this
+        self._next_call_at = -math.inf  # earliest time of the next call
         self._ended_calls = 0  # since the last answer
-        self._proven = False  # whether there was an answer in this call
+        self._call_has_answer = False
 
     @property
     def has_room(self) -> bool:
-        """Whether another image may be taken in."""
+        """Whether `take` may be called."""
         return len(self._unanswered) < self._max_inflight
 
     @property
     def is_empty(self) -> bool:
-        """Whether all images taken in are answered."""
+        """Whether no image is unanswered."""
         return not self._unanswered
 
     def take(self, key: Key, source: ImageSource, wanted: Wanted) -> SegmentError | None:
-        """Take an image in, to be sent at once; the error it is refused with before that, if any."""
+        """Add an image, due at once. Returns an error if the image is rejected before it is sent."""
         try:
             request = wire.build_request(source, **wanted)
         except InvalidRequest as error:
             return error
         size = wire.image_bytes(request)
         if size > self.max_image_bytes:
-            # Sent anyway, it could break gRPC's limit on messages, which ends the call for all images.
+            # It could exceed gRPC's limit on messages, which would end the call for all images.
             return InvalidRequest(
                 grpc.StatusCode.INVALID_ARGUMENT,
-                f"the image has {size} bytes, the server takes {self.max_image_bytes}",
+                f"the image has {size} bytes, but the server accepts at most {self.max_image_bytes}",
                 reason=Reason.IMAGE_TOO_MANY_BYTES.value,
                 field="image",
                 metadata={"limit_bytes": str(self.max_image_bytes)},
@@ -107,36 +113,36 @@ class StreamBook(Generic[Key]):
         return None
 
     def next_at(self) -> float:
-        """When there is something to send, on the clock of the other methods; infinity: nothing."""
-        image = self._next()
-        return math.inf if image is None else max(self._open_at, image.send_at)
+        """When the next message becomes due; infinity if there is nothing to send before the next answer."""
+        image = self._next_image()
+        return math.inf if image is None else max(self._next_call_at, image.send_at)
 
     def due(self, now: float) -> Iterator[pb.SegmentStreamRequest]:
-        """The messages to send now."""
-        while (image := self._next()) and max(self._open_at, image.send_at) <= now:
+        """The messages that are due. Each counts as sent."""
+        while (image := self._next_image()) and max(self._next_call_at, image.send_at) <= now:
             image.sent += 1
-            image.on_the_way = True
+            image.in_flight = True
             yield image.message
 
-    def _next(self) -> _Image[Key] | None:
-        """The image whose turn it is; None: none before another is answered."""
-        waiting = [image for image in self._unanswered.values() if not image.on_the_way]
+    def _next_image(self) -> _Image[Key] | None:
+        """The image to send next; None: there is none, or another image must be answered first."""
+        waiting = [image for image in self._unanswered.values() if not image.in_flight]
         if not waiting:
             return None
-        if self._proven:
+        if self._call_has_answer:
             image = min(waiting, key=lambda image: (image.send_at, not image.suspect, image.sent))
         else:
             image = min(waiting, key=lambda image: (image.send_at, image.sent))
-        on_the_way = [image for image in self._unanswered.values() if image.on_the_way]
-        alone = not self._proven or image.suspect or any(other.suspect for other in on_the_way)
-        return None if alone and on_the_way else image
+        in_flight = [image for image in self._unanswered.values() if image.in_flight]
+        alone = not self._call_has_answer or image.suspect or any(other.suspect for other in in_flight)
+        return None if alone and in_flight else image
 
     def answered(
         self, response: pb.SegmentStreamResponse, now: float
     ) -> tuple[Key, Segmentation | SegmentError] | None:
-        """What the caller gets for an answer; None: nothing yet, or nothing more."""
+        """Process an answer. Returns the caller's result; None: the image is retried, or has its result."""
         self._ended_calls = 0
-        self._proven = True
+        self._call_has_answer = True
         request_id = response.request_id
         image = self._unanswered.get(request_id)
         if image is None:
@@ -149,15 +155,19 @@ class StreamBook(Generic[Key]):
         if wait is None:
             del self._unanswered[request_id]
             return image.key, error
-        image.on_the_way = image.suspect = False
+        image.in_flight = image.suspect = False
         image.send_at = now + wait
         return None
 
     def ended(self, error: SegmentError | None, now: float) -> list[tuple[Key, SegmentError]]:
-        """A call has ended, with `error` or (None) as if all were answered; the images given up with it.
+        """Process the end of a call, although images are unanswered. Returns the images that are given up.
+
+        Args:
+            error: the call's error; None: the server ended it with OK.
+            now: the time.
 
         Raises:
-            SegmentError: all is given up.
+            SegmentError: the whole stream fails.
         """
         if error is None:
             error = Unavailable(
@@ -166,36 +176,36 @@ class StreamBook(Generic[Key]):
                 request_id=self.request_id,
             )
         self._ended_calls += 1
-        self._proven = False
-        on_the_way = {name: image for name, image in self._unanswered.items() if image.on_the_way}
-        often = [name for name, image in on_the_way.items() if image.sent >= self._policy.max_attempts]
+        self._call_has_answer = False
+        in_flight = {name: image for name, image in self._unanswered.items() if image.in_flight}
+        exhausted = [name for name, image in in_flight.items() if image.sent >= self._policy.max_attempts]
         wait = self._policy.wait_seconds(error, self._ended_calls, self.patience_seconds)
         if wait is None:
-            self.in_doubt = (
-                is_transient(error) and self._ended_calls >= self._policy.max_attempts and bool(often)
+            self.needs_probe = (
+                is_transient(error) and self._ended_calls >= self._policy.max_attempts and bool(exhausted)
             )
-            if not self.in_doubt:
+            if not self.needs_probe:
                 raise error
             wait = 0.0
-        self._open_at = now + wait
+        self._next_call_at = now + wait
         given_up = []
-        for request_id, image in on_the_way.items():
-            if request_id in often:
+        for request_id, image in in_flight.items():
+            if request_id in exhausted:
                 del self._unanswered[request_id]
                 given_up.append((image.key, _given_up(error, image.sent, request_id)))
             else:
-                image.on_the_way = False
+                image.in_flight = False
                 image.suspect = True
                 image.send_at = -math.inf
         return given_up
 
-    def server_answered(self) -> None:
-        """There is a server: the images that were given up were to blame, and others have their chance."""
-        self.in_doubt = False
+    def probe_succeeded(self) -> None:
+        """A server answers, so the images that were given up were the cause; continue with the others."""
+        self.needs_probe = False
         self._ended_calls = 0
 
     def stalled(self) -> DeadlineExceeded:
-        """The error for a server that has said nothing for as long as the caller is ready to wait."""
+        """The error if the server has sent nothing for `patience_seconds`."""
         return DeadlineExceeded(
             grpc.StatusCode.DEADLINE_EXCEEDED,
             f"no answer for {self.patience_seconds:g} s, with {len(self._unanswered)} images unanswered",
@@ -204,12 +214,12 @@ class StreamBook(Generic[Key]):
 
 
 def _given_up(error: SegmentError, sent: int, request_id: str) -> SegmentError:
-    """The error of an image that calls ended over, `error` being what the last one ended with."""
+    """The error of an image that is given up, if the last call ended with `error`."""
     if not isinstance(error, Unavailable):
         return error
     return Unavailable(
         error.code,
-        f"each of the {sent} times it was sent, the server went away",
+        f"sent {sent} times; the connection to the server was lost each time",
         reason=error.reason,
         metadata=error.metadata,
         request_id=request_id,

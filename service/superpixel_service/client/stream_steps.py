@@ -1,7 +1,7 @@
-"""The loop of `segment_many`, as a generator of steps. Each client carries the steps out in its own way.
+"""The loop of `segment_many`, as a generator of steps that both clients execute.
 
-The generator decides what happens next; a client only sends, waits, and reads. So the order of things is
-written once for blocking code and for asyncio.
+The generator decides what happens next; a client only sends, waits and reads. So blocking code and asyncio
+share the logic.
 """
 
 import time
@@ -18,17 +18,17 @@ from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 
 @dataclass(frozen=True, slots=True)
 class AskServer:
-    """Ask for the server's information, and reply with it."""
+    """Call `server_info`, and reply with the result."""
 
 
 @dataclass(frozen=True, slots=True)
 class NextImage:
-    """Reply with the caller's next pair of key and image; None: there is none."""
+    """Reply with the caller's next pair of key and image, or None if there is none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Take(Generic[Key]):
-    """Put the image into the book, and reply with what `StreamBook.take` returns."""
+    """Call `StreamBook.take` with the image, and reply with what it returns."""
 
     key: Key
     image: ImageSource
@@ -36,33 +36,33 @@ class Take(Generic[Key]):
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Send the message; begin a call if there is none."""
+    """Send the message; open a call first if none is open."""
 
     message: pb.SegmentStreamRequest
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Wait for `seconds`; no call is open."""
+    """Wait for `seconds`. No call is open."""
 
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class Receive:
-    """Reply with the call's next event, or with `NOTHING` after `seconds`; 0: do not wait."""
+    """Reply with the call's next event, or with `NOTHING` if none comes within `seconds`; 0: do not wait."""
 
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class CloseCall:
-    """Close the call, which has ended."""
+    """Close the call. The server has already ended it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Deliver(Generic[Key]):
-    """Give the caller the result of one image."""
+    """Yield the result of one image to the caller."""
 
     key: Key
     result: Segmentation | SegmentError
@@ -71,14 +71,14 @@ class Deliver(Generic[Key]):
 Step: TypeAlias = AskServer | NextImage | Take[Key] | Send | Wait | Receive | CloseCall | Deliver[Key]
 
 NOTHING: Any = object()
-"""The reply to `Receive` if no event came."""
+"""The reply to `Receive` if there is no event."""
 
 
 def stream_steps(book: StreamBook[Key]) -> Generator[Step[Key], Any, None]:
-    """The steps that segment all images of the caller, over as many calls as it takes.
+    """The steps that segment all images of the caller, over as many calls as necessary.
 
     Raises:
-        SegmentError: why no further image can be segmented.
+        SegmentError: no further image can be segmented.
     """
     book.max_image_bytes = (yield AskServer()).max_image_bytes
     is_open, more = False, True
@@ -111,9 +111,9 @@ def stream_steps(book: StreamBook[Key]) -> Generator[Step[Key], Any, None]:
         yield CloseCall()
         is_open = False
         given_up = book.ended(event, time.monotonic())
-        if book.in_doubt:
+        if book.needs_probe:
             yield AskServer()
-            book.server_answered()
+            book.probe_succeeded()
         for key, error in given_up:
             yield Deliver(key, error)
 
@@ -127,7 +127,7 @@ def next_step(steps: Generator[Step[Key], Any, None], reply: object) -> Step[Key
 
 
 def _next_event(book: StreamBook[Key]) -> Generator[Step[Key], Any, Any]:
-    """Wait for the call's next event; send meanwhile what falls due."""
+    """Wait for the call's next event. Meanwhile send the messages that become due."""
     give_up_at = time.monotonic() + book.patience_seconds
     while True:
         for message in book.due(time.monotonic()):

@@ -1,7 +1,7 @@
-"""One call of SegmentStream, on threads of its own: for both clients.
+"""One call of SegmentStream, on its own threads. Both clients use it.
 
-`grpc.aio` is not used for streams: where a message is being sent as the server ends the call, it reports
-"Internal error from Core" in place of the call's status, and that status decides what happens next.
+`grpc.aio` is not used for streams: if the server ends the call while the client sends a message, it reports
+"Internal error from Core" instead of the call's status. The client needs the status to decide on a retry.
 """
 
 import queue
@@ -17,31 +17,31 @@ from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2_grpc as pb_grpc
 
 Event: TypeAlias = pb.SegmentStreamResponse | SegmentError | None
-"""An answer, or the end of the call: its error, None where it ended well."""
+"""An answer, or the end of the call: its error, or None if it succeeded."""
 
-# How long the server may take to end a call in which everything is said.
+# How long the server may take to end a call after the client has sent its last message.
 _FINISH_SECONDS = 5.0
 
 
 def error_of(error: grpc.RpcError, request_id: str) -> SegmentError:
-    """What a call raised, in the client's terms."""
-    call: Any = error  # it is a grpc.Call, too
+    """Convert the exception of a gRPC call."""
+    call: Any = error  # it is a grpc.Call too
     return errors.from_call(call.code(), call.details() or "", call.trailing_metadata() or (), request_id)
 
 
 def closed_error(request_id: str) -> Cancelled:
-    """For a call that is not made, as its client is closed."""
+    """The error of a call on a closed client."""
     return Cancelled(grpc.StatusCode.CANCELLED, "the client was closed", request_id=request_id)
 
 
 class StreamCall:
-    """One call, from its begin.
+    """One streaming call. The constructor opens it.
 
     Args:
-        stub: where to make it.
-        request_id: its id.
-        metadata: sent with it, beside its id.
-        put: told, on another thread, what the server says, in order; the end of the call is the last.
+        stub: the stub to call.
+        request_id: the call's id.
+        metadata: further metadata to send.
+        put: called with each event, in order, on another thread; the last event is the end of the call.
     """
 
     def __init__(
@@ -61,16 +61,16 @@ class StreamCall:
         self._reader.start()
 
     def send(self, message: pb.SegmentStreamRequest) -> None:
-        """Send as soon as flow control lets it."""
+        """Send the message as soon as flow control permits."""
         self._to_send.put(message)
 
     def finish(self) -> None:
-        """Say that no more is coming, and let the server end the call."""
+        """Half-close the call, and wait for the server to end it."""
         self._to_send.put(None)
         self._reader.join(_FINISH_SECONDS)
 
     def close(self) -> None:
-        """End the call, if it has not ended, and the threads that serve it."""
+        """Cancel the call if it has not ended, and wait for its reader thread."""
         self._call.cancel()
         self._to_send.put(None)
         self._reader.join()

@@ -1,4 +1,4 @@
-"""What both clients put on the wire and read from it; protobuf goes no further than this and `stream.py`."""
+"""Builds requests and reads responses, for both clients; and the options of their channels."""
 
 import errno
 import importlib.resources
@@ -24,42 +24,45 @@ from superpixel_service.contract import REQUEST_ID_KEY, Reason, StageSeconds
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 
 ImageSource: TypeAlias = str | os.PathLike[str] | bytes | bytearray | memoryview | Image.Image | NDArray[Any]
-"""A path, the bytes of an image file, a Pillow image, or an array (H, W), (H, W, 1 | 3 | 4) of uint8."""
+"""A path, the bytes of an image file, a Pillow image, or an array: (height, width) or (height, width, 1, 3 or
+4) of uint8, or (height, width) of uint16."""
 
 MAX_RAW_BYTES = 32 << 20
-"""Pixels are sent as they are up to this size (11 megapixels of RGB): packing them costs more time than a
-local network does. Larger images are sent as PNG, which keeps them within the size that servers take."""
+"""Most bytes of pixels sent uncompressed (11 megapixels of RGB). Up to this size compression takes longer
+than sending over a local network. Larger images are sent as PNG, to stay within the servers' size limit."""
 
 MAX_ANSWER_BYTES = 256 << 20
-"""Largest answer taken; gRPC's own default is 4 MB."""
+"""Largest accepted answer; gRPC's default is 4 MB."""
 
 LONGEST_SECONDS = 1e6
-"""Longest deadline; clocks and locks take no such thing as an endless one."""
+"""Longest deadline; the functions that wait do not accept infinity."""
 
 _MAX_FILE_BYTES = 2**31 - 1
-"""No protobuf message is larger."""
+"""Largest protobuf message."""
 
 _UINT32_MAX = 2**32 - 1
 _PRIORITIES = {"interactive": pb.PRIORITY_INTERACTIVE, "bulk": pb.PRIORITY_BULK}
 
 
 class Wanted(TypedDict, total=False):
-    """What is wanted of an image: the keywords of `segment` and `segment_many`.
+    """The parameters of a segmentation: the keywords of `segment` and `segment_many`.
 
     Attributes:
-        counts: numbers of superpixels, each from 1 to the number of pixels, in any order; a single number
-            will do. With neither counts nor areas: the whole base map, which needs the hierarchy.
-        areas: average superpixel sizes, in pixels, above 0; a single number will do.
-        compactness: shape against colour; the server's default where it is not given.
-        include_hierarchy: also the merge tree, from the finest map to a single region, so that any smaller
+        counts: one or more numbers of superpixels, each from 1 to the number of pixels, in any order. Without
+            counts and areas the answer is the whole base map, which requires `include_hierarchy`.
+        areas: one or more average superpixel sizes, in pixels, above 0.
+        compactness: weight of shape against colour. Default: the server's.
+        include_hierarchy: include the merge tree, from the finest map to a single region, so that any smaller
             count can be cut without another call. Default True.
-        include_regions: also area, centroid, box, mean colour and neighbours of every region of the finest
+        include_regions: include area, centroid, box, mean colour and neighbours of every region of the finest
             map. Default False.
         region_of_interest: x, y, width and height, in pixels of the upright image: segment only this part.
-        apply_exif_orientation: whether the map fits the picture as a browser shows it. Default True.
-            Applies to image files; Pillow images and arrays are taken as they are.
-        first_frame_only: take the first frame of an animation, which is refused otherwise. Default False.
-        priority: "interactive" (default of `segment`) or "bulk" (of `segment_many`), which gives way.
+        apply_exif_orientation: apply the orientation of image files, so that the map fits the picture as a
+            browser shows it. Default True. Pillow images and arrays are segmented as they are.
+        first_frame_only: segment the first frame of an animation; otherwise animations are rejected. Default
+            False.
+        priority: "interactive" (default of `segment`) or "bulk" (default of `segment_many`). Bulk work yields
+            to interactive work.
     """
 
     counts: int | Iterable[int]
@@ -74,31 +77,31 @@ class Wanted(TypedDict, total=False):
 
 
 def channel_options() -> list[tuple[str, Any]]:
-    """How the client's connections behave."""
+    """The gRPC options of the clients' channels."""
     return [
         ("grpc.primary_user_agent", f"superpixel-client/{__version__}"),
         ("grpc.max_receive_message_length", MAX_ANSWER_BYTES),
-        ("grpc.max_send_message_length", -1),  # the server's limit is the one that counts
+        ("grpc.max_send_message_length", -1),  # the server's limit applies
         ("grpc.service_config", service_config()),
-        # Asks, during a call, whether the other end is still there. Servers that keep gRPC's defaults hang up
-        # on whoever asks much more often.
+        # Pings detect a dead connection during a call. Much more frequent ones would make servers with gRPC's
+        # defaults close the connection.
         ("grpc.keepalive_time_ms", 60_000),
         ("grpc.keepalive_timeout_ms", 20_000),
-        # After a lost connection: as soon as the first retry wants it.
+        # Reconnect as soon as the first retry needs the connection.
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.min_reconnect_backoff_ms", 1_000),
         ("grpc.max_reconnect_backoff_ms", 5_000),
-        # Servers that are replaced have new addresses: by default a name is looked up every 30 s at most.
+        # Replaced servers have new addresses; by default gRPC resolves a name at most once per 30 s.
         ("grpc.dns_min_time_between_resolutions_ms", 2_000),
     ]
 
 
 def service_config() -> str:
-    """The service config that this package brings along, for our own calls (JSON).
+    """The gRPC service config of this package's clients (JSON).
 
-    Every server behind the name takes its turn, and one that says it is not healthy is left out. The retries
-    that the file names are for clients that have none of their own. Ours are left to `RetryPolicy`, which
-    knows the deadline and what the server asks for: both together would try a call 30 times.
+    Calls are distributed over all healthy servers behind the name. The shipped file's retries are left out:
+    these clients use `RetryPolicy`, which respects the deadline and the wait that the server asks for. Both
+    together would try a call 30 times.
     """
     config = json.loads(shipped_service_config())
     del config["methodConfig"]
@@ -106,39 +109,39 @@ def service_config() -> str:
 
 
 def shipped_service_config() -> str:
-    """The same with gRPC's retries, as clients in other languages take it (JSON)."""
+    """The gRPC service config for clients in other languages, with gRPC's retries (JSON)."""
     return importlib.resources.files(__package__).joinpath("service_config.json").read_text()
 
 
 def open_channel(
     address: str, credentials: grpc.ChannelCredentials | None, options: Sequence[tuple[str, Any]]
 ) -> grpc.Channel:
-    """A channel for ordinary, blocking code; without `credentials` in plaintext."""
+    """Open a blocking channel, in plaintext if `credentials` is None."""
     if credentials is None:
         return grpc.insecure_channel(address, plaintext_options(address, options))
     return grpc.secure_channel(address, credentials, options)
 
 
 def plaintext_options(address: str, options: Sequence[tuple[str, Any]]) -> Sequence[tuple[str, Any]]:
-    """The options of a channel without TLS: what stays on this machine goes through no proxy."""
+    """The options of a plaintext channel: calls to this machine do not use a proxy."""
     return [*options, ("grpc.enable_http_proxy", 0)] if stays_here(address) else options
 
 
 def new_request_id() -> str:
-    """An id for a call, to find it in the server's log."""
+    """A new id for a call; the server logs it."""
     return uuid.uuid4().hex
 
 
 def with_id(metadata: Sequence[tuple[str, str]], request_id: str) -> tuple[tuple[str, str], ...]:
-    """The metadata of a call with that id."""
+    """The metadata of a call with this id."""
     return (*metadata, (REQUEST_ID_KEY, request_id))
 
 
 def checked_timeout(timeout: float | None, default: float) -> float:
-    """`timeout`, or `default` where it is None, in seconds.
+    """`timeout` in seconds, or `default` if it is None.
 
     Raises:
-        ValueError: it is not above 0, or above `LONGEST_SECONDS`.
+        ValueError: the value is not above 0, or is above `LONGEST_SECONDS`.
     """
     seconds = default if timeout is None else timeout
     if not 0 < seconds <= LONGEST_SECONDS:
@@ -148,14 +151,14 @@ def checked_timeout(timeout: float | None, default: float) -> float:
     return seconds
 
 
-def for_many(wanted: Wanted) -> Wanted:
-    """The same, to be read once for each of many images: an iterator could be read but once."""
-    listed = ("counts", "areas", "region_of_interest")
-    held: Any = {
-        name: tuple(value) if name in listed and isinstance(value, Iterable) else value
+def reusable(wanted: Wanted) -> Wanted:
+    """The same parameters, for many requests: iterators, which can be read only once, become tuples."""
+    sequences = ("counts", "areas", "region_of_interest")
+    copied: Any = {
+        name: tuple(value) if name in sequences and isinstance(value, Iterable) else value
         for name, value in wanted.items()
     }
-    return cast(Wanted, held)
+    return cast(Wanted, copied)
 
 
 def build_request(
@@ -171,11 +174,11 @@ def build_request(
     first_frame_only: bool = False,
     priority: Literal["interactive", "bulk"] | None = None,
 ) -> pb.SegmentRequest:
-    """The request; arguments as in `Wanted`.
+    """Build a request. The keywords are those of `Wanted`.
 
     Raises:
         InvalidImage: the file cannot be read, or the object is not an image.
-        InvalidRequest: a number does not fit its field.
+        InvalidRequest: a number does not fit its field, or the priority is unknown.
     """
     return pb.SegmentRequest(
         **_source(image),
@@ -193,7 +196,7 @@ def build_request(
 
 
 def image_bytes(request: pb.SegmentRequest) -> int:
-    """Size of the request's image, as sent."""
+    """Size of the request's image as sent, in bytes."""
     return len(request.encoded_image) or len(request.raw_image.data)
 
 
@@ -205,23 +208,23 @@ def _source(image: ImageSource) -> dict[str, Any]:
             return {"encoded_image": read_image_file(Path(image))}
         except OSError as error:
             raise InvalidImage(f"cannot read {os.fspath(image)}: {error.strerror or error}") from error
-        except ValueError as error:  # a zero byte in the name
+        except ValueError as error:  # the name has a zero byte
             raise InvalidImage(f"cannot read {os.fspath(image)!r}: {error}") from error
     if isinstance(image, Image.Image):
         return _pixels(*_from_pillow(image))
     if isinstance(image, np.ndarray):
         return _pixels(*_from_array(image))
     raise InvalidImage(
-        "must be a path, the bytes of an image file, a Pillow image or a NumPy array, is a "
+        "the image must be a path, the bytes of an image file, a Pillow image or a NumPy array; it is a "
         f"{type(image).__name__}"
     )
 
 
 def read_image_file(path: Path) -> bytes:
-    """The file's bytes.
+    """Read the file.
 
     Raises:
-        OSError: it cannot be read, or is too large to be sent at all.
+        OSError: the file cannot be read, or is larger than any message.
     """
     with path.open("rb") as file:
         if os.fstat(file.fileno()).st_size > _MAX_FILE_BYTES:
@@ -230,18 +233,18 @@ def read_image_file(path: Path) -> bytes:
 
 
 def _from_pillow(picture: Image.Image) -> tuple[NDArray[Any], bool]:
-    """Its pixels as uint8, or 16-bit gray, and whether they are the latter."""
+    """The pixels, as uint8 or as 16-bit gray; and whether they are 16-bit gray."""
     try:
-        picture.load()  # of a file, it may be read only now
+        picture.load()  # Pillow may not have read the file yet
     except MemoryError:
         raise
     except Exception as error:
-        raise InvalidImage("the Pillow image cannot be decoded: damaged, cut off, or closed") from error
+        raise InvalidImage("the Pillow image cannot be decoded: damaged, truncated or closed") from error
     if picture.mode.startswith("I;16"):
         return np.asarray(picture), True
     if picture.mode in {"I", "F"}:
         raise InvalidImage(
-            f"a Pillow image of mode {picture.mode} has no fixed range; convert it to L or I;16"
+            f"a Pillow image of mode {picture.mode} has no fixed range of values; convert it to L or I;16"
         )
     if picture.has_transparency_data:
         return np.asarray(picture.convert("RGBA")), False
@@ -254,7 +257,7 @@ def _from_array(array: NDArray[Any]) -> tuple[NDArray[Any], bool]:
     if not (array.size and shape_fits and (gray16 or array.dtype == np.uint8)):
         raise InvalidImage(
             "an array must be (height, width) or (height, width, 1, 3 or 4) of uint8, or (height, width) of "
-            f"uint16, and not empty; is {array.shape} of {array.dtype}"
+            f"uint16, and not empty; this one is {array.shape} of {array.dtype}"
         )
     return array, gray16
 
@@ -271,10 +274,10 @@ def _pixels(pixels: NDArray[Any], gray16: bool) -> dict[str, Any]:
 
 
 def _counts(counts: int | Iterable[int]) -> list[int]:
-    listed = counts if isinstance(counts, Iterable) else [counts]
+    values = counts if isinstance(counts, Iterable) else [counts]
     return [
         _uint32(count, Reason.COUNT_OUT_OF_RANGE, f"target_counts[{index}]", 1)
-        for index, count in enumerate(listed)
+        for index, count in enumerate(values)
     ]
 
 
@@ -283,13 +286,13 @@ def _region(region: Sequence[int] | None) -> pb.Rectangle | None:
         return None
     field, reason = "region_of_interest", Reason.REGION_OUTSIDE_IMAGE
     if len(region) != 4:
-        raise _invalid(reason, field, f"must be x, y, width, height; has {len(region)} numbers")
+        raise _invalid(reason, field, f"must be x, y, width, height; it has {len(region)} numbers")
     x, y, width, height = (_uint32(value, reason, field, 0) for value in region)
     return pb.Rectangle(x=x, y=y, width=width, height=height)
 
 
 def _uint32(value: int, reason: Reason, field: str, low: int) -> int:
-    number = operator.index(value)  # NumPy's integers too; not floats
+    number = operator.index(value)  # accepts NumPy's integers, rejects floats
     if not low <= number <= _UINT32_MAX:
         raise _invalid(reason, field, f"must be from {low} to {_UINT32_MAX}, got {number}")
     return number
@@ -310,7 +313,7 @@ def _invalid(reason: Reason, field: str, text: str) -> InvalidRequest:
 
 
 def read_response(response: pb.SegmentResponse, request_id: str) -> Segmentation:
-    """The answer in the client's terms."""
+    """Convert a response to a `Segmentation`."""
     timings = response.timings
     return Segmentation(
         spx=response.label_map.data,
@@ -332,7 +335,7 @@ def read_response(response: pb.SegmentResponse, request_id: str) -> Segmentation
 
 
 def read_server_info(response: pb.GetServerInfoResponse) -> ServerInfo:
-    """The answer in the client's terms."""
+    """Convert a response to a `ServerInfo`."""
     limits = response.limits
     return ServerInfo(
         version=response.version,
@@ -353,6 +356,6 @@ _PREFIXES = {"NoticeCode": "NOTICE_CODE_", "LabelEncoding": "LABEL_ENCODING_", "
 
 
 def _name(enumeration: Any, value: int) -> str:
-    """The value's name without its prefix; its number, where a newer server knows more than we do."""
+    """The value's name without its prefix; its number if only a newer server knows it."""
     known = enumeration.DESCRIPTOR.values_by_number.get(value)
     return known.name.removeprefix(_PREFIXES[enumeration.DESCRIPTOR.name]) if known else str(value)

@@ -1,9 +1,9 @@
-"""What the `superpixel` command does, one module a command, each with `run(**arguments) -> exit status`."""
+"""The commands of `superpixel`: one module per command, each with `run(**arguments) -> exit status`."""
 
 import os
 import sys
 
-# Read as gRPC is loaded, which is after this. What it logs by itself is for programmers, and standard error
-# is where commands talk to people; a server's is its log.
+# Keeps gRPC's own log lines, which are for programmers, out of the messages of a command; the standard error
+# of `serve` is a log. gRPC reads the variable when it is loaded, which is later.
 if sys.argv[1:2] != ["serve"]:
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")

@@ -1,4 +1,4 @@
-"""`superpixel app`: the annotation page, and the gateway that serves it."""
+"""`superpixel app`: run the gateway that serves the annotation page."""
 
 import contextlib
 import signal
@@ -6,7 +6,7 @@ import socket
 import sys
 from collections.abc import Iterator
 
-from superpixel_service.addresses import split_address
+from superpixel_service.addresses import join_address, split_address
 from superpixel_service.client import AsyncClient
 from superpixel_service.commands.config import read_settings
 from superpixel_service.commands.output import EXIT_OK, CommandFailed, write
@@ -15,16 +15,16 @@ from superpixel_service.commands.target import Target
 from superpixel_service.operations import logs
 from superpixel_service.server import CannotListen, Server
 
-_ANYWHERE = "127.0.0.1:0"
-_PRIVATE = {
-    **dict.fromkeys(("listen", "health_listen", "metrics_listen"), _ANYWHERE),
+_FREE_PORT = "127.0.0.1:0"
+_PRIVATE_SETTINGS = {
+    **dict.fromkeys(("listen", "health_listen", "metrics_listen"), _FREE_PORT),
     **dict.fromkeys(("tls_cert_file", "tls_key_file", "tls_client_ca_file", "token_file"), ""),
 }
-"""Of the page's own server, which is there for the page alone, whatever the environment says of servers that
-others call; all else it says holds."""
+"""Settings of the page's own server, which only the page calls. They override the environment, which may
+describe a server for others; the environment's other settings apply."""
 
 _BACKLOG = 128
-_LEAVING_SECONDS = 3
+_SHUTDOWN_SECONDS = 3
 _TIMEOUT_SECONDS = 60.0
 
 
@@ -33,7 +33,7 @@ def run(*, listen: str, server: Target | None) -> int:
 
     Args:
         listen: HOST:PORT of the page.
-        server: a gRPC server; None: one is started for the page.
+        server: the gRPC server to call; None: start one for the page.
     """
     try:
         import uvicorn
@@ -44,7 +44,7 @@ def run(*, listen: str, server: Target | None) -> int:
             f"the page needs {error.name}, which is not installed; in a checkout: pip install '.[web]'"
         ) from None
     logs.configure("warning", "auto")
-    with _listening(listen) as listener, _backend(server) as backend:
+    with _listen(listen) as listener, _backend(server) as backend:
         credentials, token = identity(backend)
 
         def open_client() -> AsyncClient:
@@ -59,12 +59,13 @@ def run(*, listen: str, server: Target | None) -> int:
             access_log=False,
             server_header=False,
             ws="none",
-            timeout_graceful_shutdown=_LEAVING_SECONDS,
+            timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
         )
-        own = "" if server else " (its own; --server HOST:PORT takes another)"
-        write(f"server: {backend.address}{own}", f"page:   http://{_address_of(listener)}/")
+        own = "" if server else " (started for the page; --server HOST:PORT uses another)"
+        address = join_address(*listener.getsockname()[:2])
+        write(f"server: {backend.address}{own}", f"page:   http://{address}/")
         sys.stdout.flush()
-        # uvicorn heeds these while it runs, and raises them again when it is done.
+        # uvicorn handles these signals while it runs, and raises them again afterwards; ignore them then.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda _number, _frame: None)
         uvicorn.Server(config).run(sockets=[listener])
@@ -73,29 +74,22 @@ def run(*, listen: str, server: Target | None) -> int:
     return EXIT_OK
 
 
-def _listening(address: str) -> socket.socket:
+def _listen(address: str) -> socket.socket:
     host, port = split_address(address)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except OSError:
-        raise CommandFailed(
-            f"--listen: cannot listen on {address}: it is in use, or not ours to listen on"
-        ) from None
-
-
-def _address_of(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        raise CommandFailed(str(CannotListen("listen", address))) from None
 
 
 @contextlib.contextmanager
 def _backend(server: Target | None) -> Iterator[Target]:
-    """The server to call; one in this process, on free ports, where none is given."""
+    """The server to call. If `server` is None, one in this process, on free ports."""
     if server is not None:
         yield server
         return
-    own = Server(read_settings(_PRIVATE, None).settings)
+    own = Server(read_settings(_PRIVATE_SETTINGS, None).settings)
     try:
         addresses = own.start()
     except CannotListen as error:

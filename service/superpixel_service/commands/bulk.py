@@ -1,4 +1,4 @@
-"""`superpixel bulk`: every image of a folder, in a run that may be stopped, killed and gone on with."""
+"""`superpixel bulk`: segment every image of a folder. A run may be stopped or killed, and continued later."""
 
 import fcntl
 import json
@@ -12,14 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from superpixel_kernels.codec import layout
-from superpixel_service.commands.label_maps import Maker, Parameters, Refused
-from superpixel_service.commands.makers import choose
+from superpixel_service.commands.label_maps import ImageRejected, ImageSegmenter, Parameters
 from superpixel_service.commands.output import (
     EXIT_FAILED,
     EXIT_OK,
     EXIT_USAGE,
-    CannotPlace,
     CommandFailed,
+    UnusablePath,
     make_folder,
     read_file,
     reason,
@@ -28,13 +27,14 @@ from superpixel_service.commands.output import (
     write,
 )
 from superpixel_service.commands.progress import Progress
+from superpixel_service.commands.segmenters import choose_segmenter
 from superpixel_service.commands.target import Target
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 RECORD = "superpixel-bulk.json"
-"""Beside the label maps: the parameters they were made with."""
+"""The file in the output folder that records the parameters of its label maps."""
 
-_END_OF_MAP = layout.SECTION.pack(layout.END, 0, 0)
+_END_OF_FILE = layout.SECTION.pack(layout.END, 0, 0)
 
 
 def run(
@@ -47,18 +47,18 @@ def run(
     server: Target | None,
     jobs: int,
 ) -> int:
-    """Write OUT/a/b.jpg.spx for every FOLDER/a/b.jpg that has none yet."""
+    """Write OUT/a/b.jpg.spx for every FOLDER/a/b.jpg whose label map is missing or out of date."""
     images = _find_images(folder)
     parameters = Parameters(tuple(counts), compactness, hierarchy or not counts)
-    maker = choose(parameters, server, jobs)
+    segmenter = choose_segmenter(parameters, server, jobs)
     make_folder(out)
     with _lock(out):
-        _check_record(out, _parameters(parameters, maker.algorithm_version()))
+        _check_record(out, _record(parameters, segmenter.algorithm_version()))
         todo = [image for image in images if not _is_done(image, _output_of(image, folder, out))]
-        tally = Tally(total=len(images), before=len(images) - len(todo))
-        stop = _Stop()
+        tally = Tally(total=len(images), already_there=len(images) - len(todo))
+        stop = _StopSignals()
         try:
-            _make(maker, stop.until(todo), folder, out, tally)
+            _segment_all(segmenter, stop.until_signal(todo), folder, out, tally)
         except CommandFailed:
             _report(tally)
             raise
@@ -70,37 +70,41 @@ def run(
 
 @dataclass
 class Tally:
-    """How far a run has come.
+    """The progress of a run.
 
     Attributes:
-        before: images that were finished when it began.
-        failed: what is wrong with those that cannot be done.
+        total: images in the folder.
+        already_there: images whose label maps existed when the run began.
+        made: label maps written by this run.
+        failed: a message per image that failed.
     """
 
     total: int
-    before: int
+    already_there: int
     made: int = 0
     failed: list[str] = field(default_factory=list)
 
     @property
     def left(self) -> int:
-        """Images that the run has not come to."""
-        return self.total - self.before - self.made - len(self.failed)
+        """Number of images that remain."""
+        return self.total - self.already_there - self.made - len(self.failed)
 
 
-def _make(maker: Maker, todo: Iterable[Path], folder: Path, out: Path, tally: Tally) -> None:
-    # Where the bar is drawn, lines on the same terminal would tear it.
+def _segment_all(
+    segmenter: ImageSegmenter, todo: Iterable[Path], folder: Path, out: Path, tally: Tally
+) -> None:
+    # File names on the terminal of the progress line would garble it.
     quiet = sys.stderr.isatty() and sys.stdout.isatty()
-    with Progress(tally.total - tally.before) as progress:
-        for image, result in maker.make_many(todo):
-            if isinstance(result, Refused):
+    with Progress(tally.total - tally.already_there) as progress:
+        for image, result in segmenter.segment_many(todo):
+            if isinstance(result, ImageRejected):
                 tally.failed.append(str(result))
             else:
                 output = _output_of(image, folder, out)
                 try:
                     make_folder(output.parent)
                     save(output, result.spx)
-                except CannotPlace as error:
+                except UnusablePath as error:
                     tally.failed += error.lines
                 else:
                     tally.made += 1
@@ -112,59 +116,63 @@ def _make(maker: Maker, todo: Iterable[Path], folder: Path, out: Path, tally: Ta
 
 def _report(tally: Tally) -> None:
     say(*tally.failed)
-    say(f"{tally.made:,} made, {tally.before:,} already there, {len(tally.failed):,} failed")
+    say(f"{tally.made:,} made, {tally.already_there:,} already there, {len(tally.failed):,} failed")
     if tally.left:
-        say(f"stopped with {tally.left:,} left; the same command goes on from here")
+        say(f"stopped with {tally.left:,} left; run the same command again to continue")
 
 
-class _Stop:
-    """SIGINT and SIGTERM: the first ends the taking of images; a second one ends the process at once."""
+class _StopSignals:
+    """Handles SIGINT and SIGTERM. After the first signal no image is begun; a second one ends the process.
+
+    Attributes:
+        number: the number of the first signal; 0: there was none.
+    """
 
     def __init__(self) -> None:
         self.number = 0
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._came)
+            signal.signal(number, self._handle)
 
-    def until(self, images: Iterable[Path]) -> Iterator[Path]:
-        """The images, up to the signal."""
+    def until_signal(self, images: Iterable[Path]) -> Iterator[Path]:
+        """Yield images until the signal."""
         for image in images:
             if self.number:
                 return
             yield image
 
-    def _came(self, number: int, _frame: object) -> None:
+    def _handle(self, number: int, _frame: object) -> None:
         self.number = number
         for each in (signal.SIGINT, signal.SIGTERM):
             signal.signal(each, signal.SIG_DFL)
 
 
 def _find_images(folder: Path) -> list[Path]:
-    """All images in the folder and those below it, by their names' endings, in a stable order."""
+    """All image files in the folder and its subfolders, by their suffixes, sorted."""
     if not folder.is_dir():
         problem = "not a folder" if folder.exists() else "no such folder"
         raise CommandFailed(f"{folder}: {problem}", status=EXIT_USAGE)
     found = []
 
-    def refuse(error: OSError) -> None:
+    def fail(error: OSError) -> None:
         raise CommandFailed(reason(error))
 
-    for parent, folders, names in os.walk(folder, onerror=refuse):
-        # Hidden files are other programs' own: thumbnails, and on some disks a shadow of every file.
+    for parent, folders, names in os.walk(folder, onerror=fail):
+        # Hidden files belong to other programs: thumbnails, or macOS metadata beside every file.
         folders[:] = [name for name in folders if not name.startswith(".")]
         found += [
             Path(parent, name)
             for name in names
             if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES
         ]
-    return sorted(filter(_may_be_read, found))
+    return sorted(filter(_may_be_file, found))
 
 
-def _may_be_read(path: Path) -> bool:
-    """Not of pipes, sockets and devices: whoever opens one may wait for ever. What is gone is told later."""
+def _may_be_file(path: Path) -> bool:
+    """False for pipes, sockets and devices: reading one may block forever."""
     try:
         return stat.S_ISREG(path.stat().st_mode)
     except OSError:
-        return True
+        return True  # reading it will report the error
 
 
 def _output_of(image: Path, folder: Path, out: Path) -> Path:
@@ -173,20 +181,20 @@ def _output_of(image: Path, folder: Path, out: Path) -> Path:
 
 
 def _is_done(image: Path, output: Path) -> bool:
-    """Whether the label map is there, whole, and no older than its image."""
+    """Whether the label map exists, is complete, and is not older than its image."""
     try:
         with output.open("rb") as file:
-            whole = file.read(len(layout.MAGIC)) == layout.MAGIC
-            file.seek(-len(_END_OF_MAP), os.SEEK_END)
-            whole = whole and file.read() == _END_OF_MAP
-        return whole and output.stat().st_mtime_ns >= image.stat().st_mtime_ns
+            complete = file.read(len(layout.MAGIC)) == layout.MAGIC
+            file.seek(-len(_END_OF_FILE), os.SEEK_END)
+            complete = complete and file.read() == _END_OF_FILE
+        return complete and output.stat().st_mtime_ns >= image.stat().st_mtime_ns
     except OSError:
         return False
 
 
 @contextmanager
 def _lock(out: Path) -> Iterator[None]:
-    """One run at a time in an output folder; however a run ends, the system takes its lock away."""
+    """Lock the output folder: one run at a time. The system releases the lock however the run ends."""
     try:
         descriptor = os.open(out, os.O_RDONLY)
     except OSError as error:
@@ -196,7 +204,7 @@ def _lock(out: Path) -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise CommandFailed(f"{out}: another run is writing there") from None
-        except OSError as error:  # not every network's file system has locks
+        except OSError as error:  # some network file systems have no locks
             raise CommandFailed(f"cannot be locked: {reason(error, out)}") from None
         yield
     finally:
@@ -204,7 +212,11 @@ def _lock(out: Path) -> Iterator[None]:
 
 
 def _check_record(out: Path, parameters: dict[str, object]) -> None:
-    """Record the parameters of what is in the folder; refuse if they are others."""
+    """Record the parameters of the label maps in the folder, or compare them with the record.
+
+    Raises:
+        CommandFailed: the record has other parameters, or is damaged.
+    """
     path = out / RECORD
     if not path.exists():
         save(path, json.dumps(parameters, indent=2).encode() + b"\n")
@@ -227,8 +239,8 @@ def _check_record(out: Path, parameters: dict[str, object]) -> None:
         )
 
 
-def _parameters(parameters: Parameters, algorithm_version: int) -> dict[str, object]:
-    """What decides the label maps, beside the images."""
+def _record(parameters: Parameters, algorithm_version: int) -> dict[str, object]:
+    """Everything that the label maps depend on, besides the images."""
     return {
         "counts": list(parameters.counts),
         "compactness": parameters.compactness,

@@ -1,4 +1,4 @@
-"""`superpixel completion`: a script that a shell sources to complete the command."""
+"""`superpixel completion`: print a script with which a shell completes the command."""
 
 import argparse
 
@@ -18,24 +18,24 @@ _PATHS = {
     "key": shtab.FILE,
     "token_file": shtab.FILE,
 }
-"""What completes each argument, by its name in the parser."""
+"""The kind of path that completes each argument, by the argument's name in the parser."""
 
 
 def run(*, shell: str) -> int:
     """Print the script."""
-    whole = parser()
-    for command in _commands(whole):
-        for action in command._actions:  # noqa: SLF001 (argparse has no public way to its arguments)
+    top = parser()
+    for command in _commands(top):
+        for action in command._actions:  # noqa: SLF001 (argparse has no public access to its arguments)
             if action.dest in _PATHS:
                 action.complete = _PATHS[action.dest]  # type: ignore[attr-defined]
-    write(shtab.complete(whole, shell))
+    write(shtab.complete(top, shell))
     return EXIT_OK
 
 
-def _commands(whole: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:
+def _commands(top: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:
     return [
         command
-        for action in whole._actions  # noqa: SLF001
+        for action in top._actions  # noqa: SLF001
         if isinstance(action, argparse._SubParsersAction)  # noqa: SLF001
         for command in action.choices.values()
     ]

@@ -1,4 +1,4 @@
-"""`superpixel config`: the settings that `serve` would run with, and where each comes from."""
+"""`superpixel config`: print the settings that `serve` would use, and the source of each."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,43 +7,44 @@ from superpixel_service.commands.output import EXIT_OK, EXIT_USAGE, CommandFaile
 from superpixel_service.config import ENVIRONMENT_PREFIX, Loaded, Origin, WrongSettings, flag, load
 
 
-def run(*, json: bool, config: Path | None, **given: str) -> int:
+def run(*, json: bool, config: Path | None, **flags: str) -> int:
     """Print the effective settings.
 
     Args:
-        json: as one JSON object.
-        config: the settings' file.
-        given: the settings named on the command line.
+        json: print one JSON object.
+        config: the TOML file of settings.
+        flags: the settings named on the command line.
     """
-    loaded = read_settings(given, config)
+    loaded = read_settings(flags, config)
     values = loaded.settings.model_dump(mode="json")
     if json:
         write_json({name: {"value": values[name], "origin": loaded.origins[name]} for name in values})
     else:
-        write_table((name, _as_written(values[name]), _for_people(name, loaded)) for name in values)
+        write_table((name, _as_flag_value(values[name]), _source(name, loaded)) for name in values)
     return EXIT_OK
 
 
-def read_settings(given: Mapping[str, str], config: Path | None) -> Loaded:
-    """The settings by command line, environment, file and defaults.
+def read_settings(flags: Mapping[str, str], config: Path | None) -> Loaded:
+    """Load the settings from command line, environment, file and defaults.
 
     Raises:
-        CommandFailed: some are wrong; one line for each.
+        CommandFailed: some settings are wrong; there is one line per wrong setting.
     """
     try:
-        return load(given, config)
+        return load(flags, config)
     except WrongSettings as error:
         raise CommandFailed(*error.lines, status=EXIT_USAGE) from None
 
 
-def _as_written(value: object) -> str:
-    """As it would be written on a command line."""
+def _as_flag_value(value: object) -> str:
+    """The value as written on a command line."""
     if value is None:
         return "none"
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _for_people(name: str, loaded: Loaded) -> str:
+def _source(name: str, loaded: Loaded) -> str:
+    """The origin of a setting, with the name of the flag, variable or file."""
     origin = loaded.origins[name]
     names = {
         Origin.FLAG: f" {flag(name)}",

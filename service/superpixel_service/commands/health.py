@@ -1,4 +1,4 @@
-"""`superpixel health`: ask a server whether it takes on work, as a container's health check does."""
+"""`superpixel health`: ask a server whether it accepts work, for the health checks of containers."""
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
@@ -7,7 +7,7 @@ from superpixel_service.commands.output import EXIT_FAILED, EXIT_OK, CommandFail
 
 
 def run(*, address: str, service: str, timeout: float) -> int:
-    """Print the server's status; the exit status is 0 for SERVING alone."""
+    """Print the server's health status. The exit status is 0 for SERVING, 1 for anything else."""
     request = health_pb2.HealthCheckRequest(service=service)
     with grpc.insecure_channel(address) as channel:
         try:
@@ -27,5 +27,5 @@ def _reason(error: grpc.RpcError, service: str, timeout: float) -> str:
     if code is grpc.StatusCode.NOT_FOUND:
         return f"this server has no service {service!r}"
     if code is grpc.StatusCode.UNIMPLEMENTED:
-        return "a gRPC server that does not tell its health"
+        return "this gRPC server has no health service"
     return f"the health check failed with {code.name}"

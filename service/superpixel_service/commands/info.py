@@ -1,4 +1,4 @@
-"""`superpixel info`: what this installation, or a server, is and can do."""
+"""`superpixel info`: print version, engines and limits of this installation or of a server."""
 
 import dataclasses
 import platform
@@ -11,7 +11,7 @@ from superpixel_service.resources import usable_cores
 
 
 def run(*, server: Target | None, json: bool) -> int:
-    """Print it."""
+    """Print the information."""
     facts = _local() if server is None else _of_server(server)
     if json:
         write_json(facts)
@@ -36,7 +36,7 @@ def _local() -> dict[str, object]:
 
 
 def _of_server(server: Target) -> dict[str, object]:
-    # Not needed, and so not loaded, for the local half.
+    # Imported on demand: `_local` does not need them.
     from superpixel_service.client import RetryPolicy
     from superpixel_service.commands.remote import ask_info, connect
 

@@ -1,4 +1,4 @@
-"""`superpixel inspect`: what a label map file holds."""
+"""`superpixel inspect`: check a label map file and print its contents."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,12 +21,12 @@ from superpixel_service.commands.output import (
 
 
 def run(*, file: Path, json: bool) -> int:
-    """Check the file and print what is in it."""
+    """Check the file and print its header, levels and sections."""
     data = read_file(file)
     try:
         label_map = codec.decode(data)
     except InvalidLabelMap as error:
-        raise CommandFailed(f"{file}: not a sound label map: {error}") from None
+        raise CommandFailed(f"{file}: not a valid label map: {error}") from None
     facts, sections = _describe(data, label_map), list(_sections(data))
     if json:
         write_json({**facts, "sections": [section._asdict() for section in sections]})
@@ -38,7 +38,7 @@ def run(*, file: Path, json: bool) -> int:
 
 
 class Section(NamedTuple):
-    """A part of the container, with its size there and its size when inflated."""
+    """A section of the container, with its size as stored and its size after decompression."""
 
     section: str
     stored_bytes: int
@@ -66,11 +66,11 @@ def _describe(data: bytes, label_map: codec.LabelMap) -> dict[str, object]:
 
 
 def _sections(data: bytes) -> Iterator[Section]:
-    """The sections of a container that has been read: its sizes are sound."""
-    at = layout.HEADER.size
+    """The sections of a container. `codec.decode` has already checked their sizes."""
+    offset = layout.HEADER.size
     while True:
-        kind, stored_bytes, raw_bytes = layout.SECTION.unpack_from(data, at)
+        kind, stored_bytes, raw_bytes = layout.SECTION.unpack_from(data, offset)
         if kind == layout.END:
             return
         yield Section(kind.decode("latin-1"), stored_bytes, raw_bytes)
-        at += layout.SECTION.size + stored_bytes
+        offset += layout.SECTION.size + stored_bytes

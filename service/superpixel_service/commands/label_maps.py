@@ -1,4 +1,4 @@
-"""What the commands ask for and get: parameters, label maps, rejections."""
+"""What commands send to and get from a segmenter: parameters, label maps, rejections."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -8,11 +8,12 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
-    """What is wanted of every image.
+    """The parameters for every image.
 
     Attributes:
         counts: numbers of superpixels; empty: the whole base.
-        hierarchy: keep every coarser count, not `counts` alone.
+        compactness: weight of shape against colour.
+        hierarchy: include every smaller count, not `counts` alone.
     """
 
     counts: tuple[int, ...]
@@ -21,12 +22,13 @@ class Parameters:
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
-    """A label map.
+class ImageResult:
+    """The result of one image.
 
     Attributes:
         spx: the label map, in the SPXL container.
-        notices: how the image was read, if that is unusual.
+        base_count: number of regions of the base partition.
+        notices: notices about how the image was read.
     """
 
     spx: bytes
@@ -34,33 +36,33 @@ class Made:
     notices: tuple[str, ...]
 
 
-class Refused(Exception):
-    """There is no label map for this image; there may be for others. The text names the image."""
+class ImageRejected(Exception):
+    """This image has no label map; other images may have one. The text names the image."""
 
 
-class Maker(Protocol):
-    """Makes label maps of image files."""
+class ImageSegmenter(Protocol):
+    """Segments image files."""
 
     def algorithm_version(self) -> int:
-        """The engine's version. Equal image, parameters and version give equal maps."""
+        """The engine's version. Equal images, parameters and versions give equal maps."""
 
-    def make(self, image: Path) -> Made:
-        """The label map of one image.
-
-        Raises:
-            Refused: there is none for this image.
-            CommandFailed: there is none for any image.
-        """
-
-    def make_many(self, images: Iterable[Path]) -> Iterator[tuple[Path, Made | Refused]]:
-        """The label maps of many images, each as soon as it is ready. Few images are read in advance.
+    def segment(self, image: Path) -> ImageResult:
+        """Segment one image.
 
         Raises:
-            CommandFailed: no further label map can be made.
+            ImageRejected: this image cannot be segmented.
+            CommandFailed: no image can be segmented.
+        """
+
+    def segment_many(self, images: Iterable[Path]) -> Iterator[tuple[Path, ImageResult | ImageRejected]]:
+        """Segment many images. Results come as they finish. Only a few images are read ahead.
+
+        Raises:
+            CommandFailed: no further image can be segmented.
         """
 
 
-def refusal(image: Path, field: str, text: str) -> Refused:
-    """A rejection: the request's field becomes the command's flag."""
+def rejection(image: Path, field: str, text: str) -> ImageRejected:
+    """The rejection of an image because of the request's field `field`, named as the command's flag."""
     flags = {"target_counts": "--counts: ", "compactness": "--compactness: "}
-    return Refused(f"{image}: {flags.get(field.split('[')[0], '')}{text}")
+    return ImageRejected(f"{image}: {flags.get(field.split('[')[0], '')}{text}")

@@ -1,4 +1,4 @@
-"""Label maps made in this process."""
+"""Segments images in this process."""
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 import superpixel_kernels as kernels
 from superpixel_kernels.pixels import as_pixels
 from superpixel_service.client.wire import read_image_file
-from superpixel_service.commands.label_maps import Made, Parameters, Refused, refusal
+from superpixel_service.commands.label_maps import ImageRejected, ImageResult, Parameters, rejection
 from superpixel_service.commands.output import reason
 from superpixel_service.errors import InvalidRequest
 from superpixel_service.images.decode import decode, ignore_library_warnings
@@ -25,55 +25,55 @@ _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
 
-class InProcess:
-    """Makes label maps here, of `jobs` images at the same time; 0: one per core."""
+class LocalSegmenter:
+    """Segments images in this process, `jobs` of them at the same time; with `jobs` 0, one per core."""
 
     def __init__(self, parameters: Parameters, jobs: int) -> None:
         cores = usable_cores()
         self._parameters = parameters
         self._jobs = jobs or cores
         self._threads = max(1, cores // self._jobs)
-        self._own = threading.local()
+        self._of_thread = threading.local()
 
     def algorithm_version(self) -> int:
         """The version of the installed engine."""
         return kernels.ALGORITHM_VERSION
 
-    def make(self, image: Path) -> Made:
+    def segment(self, image: Path) -> ImageResult:
         """Decode, segment and encode one image."""
-        task = _accepted(image, self._parameters)
+        task = _accept(image, self._parameters)
         try:
             answer = self._segmenter().run(task)
         except InvalidRequest as error:
-            raise refusal(image, error.field, error.text) from None
+            raise rejection(image, error.field, error.text) from None
         except MemoryError:
-            raise Refused(f"{image}: there is not enough memory for this image") from None
+            raise ImageRejected(f"{image}: there is not enough memory for this image") from None
         notices = tuple(notice.value for notice in answer.notices)
-        return Made(answer.label_map.data, answer.base_count, notices)
+        return ImageResult(answer.label_map.data, answer.base_count, notices)
 
-    def make_many(self, images: Iterable[Path]) -> Iterator[tuple[Path, Made | Refused]]:
-        """Make them on threads; the engine releases the interpreter's lock."""
+    def segment_many(self, images: Iterable[Path]) -> Iterator[tuple[Path, ImageResult | ImageRejected]]:
+        """Segment images on threads, in parallel: the engine releases the interpreter lock."""
 
-        def make(image: Path) -> tuple[Path, Made | Refused]:
+        def segment(image: Path) -> tuple[Path, ImageResult | ImageRejected]:
             try:
-                return image, self.make(image)
-            except Refused as error:
+                return image, self.segment(image)
+            except ImageRejected as error:
                 return image, error
 
-        return _in_threads(make, iter(images), self._jobs)
+        return _map_on_threads(segment, iter(images), self._jobs)
 
     def _segmenter(self) -> FileSegmenter:
-        if not hasattr(self._own, "segmenter"):
-            self._own.segmenter = FileSegmenter("cpu", self._threads)
-        segmenter: FileSegmenter = self._own.segmenter
+        if not hasattr(self._of_thread, "segmenter"):
+            self._of_thread.segmenter = FileSegmenter("cpu", self._threads)
+        segmenter: FileSegmenter = self._of_thread.segmenter
         return segmenter
 
 
-def _in_threads(
+def _map_on_threads(
     function: Callable[[_Item], _Result], items: Iterator[_Item], threads: int
 ) -> Iterator[_Result]:
-    """`map` on threads, results as they come; reads only as many items ahead as keep the threads busy."""
-    with ThreadPoolExecutor(threads, thread_name_prefix="make") as pool:
+    """Map on threads. Results come as they finish. At most two items per thread are read ahead."""
+    with ThreadPoolExecutor(threads, thread_name_prefix="segment") as pool:
         pending = {pool.submit(function, item) for item in islice(items, 2 * threads)}
         while pending:
             done, pending = wait(pending, return_when=FIRST_COMPLETED)
@@ -82,23 +82,23 @@ def _in_threads(
 
 
 def read_photo(image: Path) -> NDArray[np.uint8]:
-    """The image as it is segmented: (height, width, 3) sRGB, upright, on white.
+    """Read the pixels that are segmented: (height, width, 3) sRGB, upright; transparency over white.
 
     Raises:
-        Refused: it cannot be read.
+        ImageRejected: the image cannot be read.
     """
     ignore_library_warnings()
-    task = _accepted(image, Parameters((), kernels.DEFAULT_COMPACTNESS, hierarchy=True))
+    task = _accept(image, Parameters((), kernels.DEFAULT_COMPACTNESS, hierarchy=True))
     try:
         pixels = as_pixels(decode(task.image, task.region)[0])
     except InvalidRequest as error:
-        raise refusal(image, error.field, error.text) from None
+        raise rejection(image, error.field, error.text) from None
     height, width, _ = pixels.shape
     return np.broadcast_to(pixels, (height, width, 3))
 
 
-def _accepted(image: Path, parameters: Parameters) -> Task:
-    """The image and what is wanted of it, after every check that the server makes too."""
+def _accept(image: Path, parameters: Parameters) -> Task:
+    """Read the file and make all checks that a server makes."""
     try:
         return read_file(
             read_image_file(image),
@@ -107,6 +107,6 @@ def _accepted(image: Path, parameters: Parameters) -> Task:
             include_hierarchy=parameters.hierarchy,
         )
     except OSError as error:
-        raise Refused(reason(error, image)) from None
+        raise ImageRejected(reason(error, image)) from None
     except InvalidRequest as error:
-        raise refusal(image, error.field, error.text) from None
+        raise rejection(image, error.field, error.text) from None

@@ -1,4 +1,4 @@
-"""How commands talk: data on standard output, messages on standard error, files all at once or not at all."""
+"""The output of commands: data on standard output, messages on standard error, files written atomically."""
 
 import contextlib
 import errno
@@ -13,11 +13,11 @@ EXIT_OK = 0
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_ENGINE_DEAD = 70
-"""A server that is to be started anew: the engine does not work any more (BSD's EX_SOFTWARE)."""
+"""The engine has failed for good, so the server must be restarted (BSD's EX_SOFTWARE)."""
 
 
 class CommandFailed(Exception):
-    """The command cannot be done; what to tell the user, and the exit status."""
+    """The command failed. Carries the lines to show to the user, and the exit status."""
 
     def __init__(self, *lines: str, status: int = EXIT_FAILED) -> None:
         super().__init__(*lines)
@@ -25,62 +25,62 @@ class CommandFailed(Exception):
         self.status = status
 
 
-class CannotPlace(CommandFailed):
-    """A file cannot have that name or place; others can."""
+class UnusablePath(CommandFailed):
+    """A file cannot be written to this path; files with other paths can."""
 
 
-_OF_THE_PLACE = frozenset({errno.ENAMETOOLONG, errno.EISDIR, errno.ENOTDIR, errno.EEXIST})
+_PATH_ERRORS = frozenset({errno.ENAMETOOLONG, errno.EISDIR, errno.ENOTDIR, errno.EEXIST})
 
 
 def say(*lines: str) -> None:
-    """Write messages to people on standard error."""
+    """Write messages for the user to standard error."""
     for line in lines:
         print(f"superpixel: {line}", file=sys.stderr)  # noqa: T201
 
 
 def write(*lines: str) -> None:
-    """Write lines of data on standard output."""
+    """Write lines of data to standard output."""
     for line in lines:
         print(line)  # noqa: T201
 
 
 def write_json(value: object) -> None:
-    """Write one JSON value on standard output."""
+    """Write one JSON value to standard output."""
     write(json.dumps(value, indent=2))
 
 
 def write_table(rows: Iterable[Sequence[object]]) -> None:
-    """Write rows of cells in columns, those with numbers set to the right."""
+    """Write rows of cells as aligned columns; columns with whole numbers are right-aligned."""
     columns = []
     for column in zip(*rows, strict=True):
         texts = [str(cell) for cell in column]
         width = max(map(len, texts))
-        to_right = any(isinstance(cell, int) for cell in column)
-        columns.append([text.rjust(width) if to_right else text.ljust(width) for text in texts])
+        right_aligned = any(isinstance(cell, int) for cell in column)
+        columns.append([text.rjust(width) if right_aligned else text.ljust(width) for text in texts])
     for cells in zip(*columns, strict=True):
         write("  ".join(cells).rstrip())
 
 
 def write_facts(facts: Mapping[str, object]) -> None:
-    """Write names and values, as people read them."""
-    write_table((name, _for_people(value)) for name, value in facts.items())
+    """Write a table of names and values, formatted for people."""
+    write_table((name, _formatted(value)) for name, value in facts.items())
 
 
-def _for_people(value: object) -> str:
+def _formatted(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Mapping):
-        return "; ".join(f"{name} ({_for_people(each)})" for name, each in value.items())
+        return "; ".join(f"{name} ({_formatted(each)})" for name, each in value.items())
     if isinstance(value, list | tuple):
-        return ", ".join(map(_for_people, value))
+        return ", ".join(map(_formatted, value))
     return str(value)
 
 
 def read_file(path: Path) -> bytes:
-    """The file's bytes.
+    """Read the file.
 
     Raises:
-        CommandFailed: it cannot be read.
+        CommandFailed: the file cannot be read.
     """
     try:
         return path.read_bytes()
@@ -89,52 +89,52 @@ def read_file(path: Path) -> bytes:
 
 
 def make_folder(path: Path) -> None:
-    """Make the folder and those above it, if they are not there.
+    """Create the folder and its parents, if they do not exist.
 
     Raises:
-        CannotPlace: something else is in its place.
-        CommandFailed: it cannot be made.
+        UnusablePath: something else has this path.
+        CommandFailed: the folder cannot be created.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _not_written(error, path) from None
+        raise _write_error(error, path) from None
 
 
 def save(path: Path, data: bytes) -> None:
-    """Write a file so that it is there whole or not at all, whenever the process ends.
+    """Write a file atomically: it is complete or does not exist, even if the process is killed.
 
     Raises:
-        CannotPlace: not under that name; others may be.
-        CommandFailed: it cannot be written.
+        UnusablePath: the file cannot be written to this path.
+        CommandFailed: the file cannot be written.
     """
     part = part_of(path)
     try:
         part.write_bytes(data)
         part.replace(path)
     except OSError as error:
-        raise _not_written(error, path) from None
+        raise _write_error(error, path) from None
     finally:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
 
 
 def part_of(path: Path) -> Path:
-    """Where a file is while it is written.
+    """The temporary path of a file that is being written.
 
-    Always the same, so that what a killed process left behind is written over by the next one; and short, so
-    that whatever name a file can have, its part can, too.
+    It depends only on the path, so that a new run overwrites what a killed run left behind. It is short, so
+    that even the longest file name has a temporary path.
     """
     digest = hashlib.blake2b(os.fsencode(path.name), digest_size=8).hexdigest()
     return path.with_name(f".{digest}.part")
 
 
-def _not_written(error: OSError, path: Path) -> CommandFailed:
-    kind = CannotPlace if error.errno in _OF_THE_PLACE else CommandFailed
-    return kind(reason(error, path))
+def _write_error(error: OSError, path: Path) -> CommandFailed:
+    failure = UnusablePath if error.errno in _PATH_ERRORS else CommandFailed
+    return failure(reason(error, path))
 
 
 def reason(error: OSError, path: Path | str | None = None) -> str:
-    """What went wrong with a file, in the system's words: "photo.jpg: no such file or directory"."""
+    """The file and the system's error text, as in "photo.jpg: no such file or directory"."""
     text = os.strerror(error.errno) if error.errno else "cannot be read or written"
     return f"{path or error.filename or 'standard output'}: {text[:1].lower()}{text[1:]}"

@@ -1,4 +1,4 @@
-"""A line on a terminal that says how far a long run has come."""
+"""A progress line on a terminal."""
 
 import shutil
 import sys
@@ -6,32 +6,32 @@ import time
 from types import TracebackType
 from typing import Self
 
-_SECONDS_BETWEEN = 0.1
-_BAR = 24
+_UPDATE_SECONDS = 0.1
+_BAR_WIDTH = 24
 
 
 class Progress:
-    """Drawn over itself on standard error; where that is not a terminal, nothing is written."""
+    """A line on standard error that redraws itself. If standard error is no terminal, nothing is written."""
 
     def __init__(self, total: int) -> None:
         self._total = total
         self._start = time.monotonic()
-        self._next = self._start
+        self._next_update = self._start
         self._visible = sys.stderr.isatty()
 
     def show(self, made: int, failed: int) -> None:
-        """Draw the line again, if it is time."""
+        """Redraw the line, if it is due."""
         now = time.monotonic()
         done = made + failed
-        if self._visible and (now >= self._next or done == self._total):
-            self._next = now + _SECONDS_BETWEEN
+        if self._visible and (now >= self._next_update or done == self._total):
+            self._next_update = now + _UPDATE_SECONDS
             width = shutil.get_terminal_size().columns - 1
             self._write(self._line(done, failed, max(now - self._start, 1e-6))[:width])
 
     def _line(self, done: int, failed: int, seconds: float) -> str:
-        filled = _BAR * done // self._total
+        filled = _BAR_WIDTH * done // self._total
         rate = done / seconds
-        parts = [f"[{'#' * filled:-<{_BAR}}] {done:,} of {self._total:,}", f"{rate:.1f} images/s"]
+        parts = [f"[{'#' * filled:-<{_BAR_WIDTH}}] {done:,} of {self._total:,}", f"{rate:.1f} images/s"]
         if done < self._total:
             parts.append(f"{_duration((self._total - done) / rate)} left")
         if failed:
@@ -39,13 +39,13 @@ class Progress:
         return "  ".join(parts)
 
     def _write(self, line: str) -> None:
-        # Back to the first column, the line, and whatever was longer before is erased.
+        # Return to the first column, write the line, and erase the rest of a longer previous line.
         sys.stderr.write(f"\r{line}\x1b[K")
         sys.stderr.flush()
 
     def __enter__(self) -> Self:
         if self._visible and self._total:
-            self._write(f"[{'-' * _BAR}] 0 of {self._total:,}")
+            self._write(f"[{'-' * _BAR_WIDTH}] 0 of {self._total:,}")
         return self
 
     def __exit__(

@@ -1,4 +1,4 @@
-"""Label maps made by a server."""
+"""Segments images on a server, and connects commands to servers."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -21,28 +21,28 @@ from superpixel_service.client import (
     tls_credentials,
 )
 from superpixel_service.client.security import read_token
-from superpixel_service.commands.label_maps import Made, Parameters, Refused, refusal
+from superpixel_service.commands.label_maps import ImageRejected, ImageResult, Parameters, rejection
 from superpixel_service.commands.output import EXIT_USAGE, CommandFailed, reason
 from superpixel_service.commands.target import Target
 
 _IN_FLIGHT = 8
-"""Images sent and not answered: enough for the server's workers never to wait for the network."""
+"""Images sent and not answered: enough to keep the server's workers busy despite the network's delay."""
 
 _TIMEOUT_SECONDS = 120.0
-"""For one image; a person who does not want to wait so long has Ctrl-C."""
+"""Deadline per image. It is long because the user can press Ctrl-C."""
 
-_WORDS: tuple[tuple[type[SegmentError], str], ...] = (
+_TEXTS: tuple[tuple[type[SegmentError], str], ...] = (
     (Unavailable, "no server answers there"),
     (DeadlineExceeded, "the server did not answer in time"),
-    (MessageTooLarge, "the server takes no message of this size"),
-    (NotServed, "this server does not offer that"),
-    (Overloaded, "the server has no room; try again later"),
+    (MessageTooLarge, "the message is larger than the server accepts"),
+    (NotServed, "this server does not offer the method"),
+    (Overloaded, "the server is overloaded; try again later"),
 )
-"""What to say where the server itself said nothing: gRPC's own texts are for programmers."""
+"""Texts for errors without a reason: these come from gRPC itself, whose own texts are for programmers."""
 
 
-class OnServer:
-    """Has label maps made by `server`, of `jobs` images at the same time; 0: a few."""
+class RemoteSegmenter:
+    """Segments images on `server`, `jobs` of them at the same time; with `jobs` 0, eight."""
 
     def __init__(self, parameters: Parameters, server: Target, jobs: int) -> None:
         self._parameters = parameters
@@ -51,11 +51,11 @@ class OnServer:
         self._client = connect(server, timeout=_TIMEOUT_SECONDS)
 
     def algorithm_version(self) -> int:
-        """That of the server."""
+        """The version of the server's engine."""
         return ask_info(self._client, self._address).algorithm_version
 
-    def make(self, image: Path) -> Made:
-        """Send one image; other callers' images may come before it, but no bulk work."""
+    def segment(self, image: Path) -> ImageResult:
+        """Segment one image, as interactive work."""
         parameters = self._parameters
         try:
             answer = self._client.segment(
@@ -65,13 +65,13 @@ class OnServer:
                 include_hierarchy=parameters.hierarchy,
             )
         except (InvalidRequest, MessageTooLarge) as error:
-            raise _refused(image, error) from None
+            raise _rejection(image, error) from None
         except SegmentError as error:
             raise failure(self._address, error) from None
-        return _made(answer)
+        return _result(answer)
 
-    def make_many(self, images: Iterable[Path]) -> Iterator[tuple[Path, Made | Refused]]:
-        """Send them over one stream, as work that gives way to people who wait."""
+    def segment_many(self, images: Iterable[Path]) -> Iterator[tuple[Path, ImageResult | ImageRejected]]:
+        """Segment images over one stream, as bulk work."""
         parameters = self._parameters
         try:
             for image, answer in self._client.segment_many(
@@ -82,29 +82,32 @@ class OnServer:
                 include_hierarchy=parameters.hierarchy,
             ):
                 if isinstance(answer, Segmentation):
-                    yield image, _made(answer)
+                    yield image, _result(answer)
                 else:
-                    yield image, _refused(image, answer)
+                    yield image, _rejection(image, answer)
         except SegmentError as error:
             raise failure(self._address, error) from None
 
 
 def connect(server: Target, *, timeout: float, retry: RetryPolicy | None = None) -> Client:
-    """A client of that server.
+    """Create a client of the server.
 
     Raises:
-        CommandFailed: as `identity`.
+        CommandFailed: as for `identity`.
     """
     credentials, token = identity(server)
     return Client(server.address, timeout=timeout, retry=retry, credentials=credentials, token=token)
 
 
 def identity(server: Target) -> tuple[grpc.ChannelCredentials | None, str | None]:
-    """How to reach the server and who we are there: credentials for TLS, None for plaintext; our token.
+    """Read the credentials for a connection to the server.
+
+    Returns:
+        The TLS credentials, or None for plaintext; and the token, or None.
 
     Raises:
-        CommandFailed: certificates or token are not to be had from their files, or the token is not for
-            plaintext.
+        CommandFailed: a certificate or the token cannot be read from its file, or the token would be sent to
+            another machine in plaintext.
     """
     try:
         credentials = tls_credentials(server.ca, server.cert, server.key) if server.tls else None
@@ -122,10 +125,10 @@ def identity(server: Target) -> tuple[grpc.ChannelCredentials | None, str | None
 
 
 def ask_info(client: Client, address: str) -> ServerInfo:
-    """What the server says about itself.
+    """Get the server's information.
 
     Raises:
-        CommandFailed: it does not say.
+        CommandFailed: the call failed.
     """
     try:
         return client.server_info()
@@ -134,20 +137,20 @@ def ask_info(client: Client, address: str) -> ServerInfo:
 
 
 def failure(address: str, error: SegmentError) -> CommandFailed:
-    """A call that failed whatever the image."""
+    """The error of a call that failed for a reason other than the image."""
     return CommandFailed(f"{address}: {_text(error)}")
 
 
-def _made(answer: Segmentation) -> Made:
-    return Made(answer.spx, answer.base_count, tuple(notice.message for notice in answer.notices))
+def _result(answer: Segmentation) -> ImageResult:
+    return ImageResult(answer.spx, answer.base_count, tuple(notice.message for notice in answer.notices))
 
 
-def _refused(image: Path, error: SegmentError) -> Refused:
-    if isinstance(error.__cause__, OSError):  # nothing was sent: the file could not be read
-        return Refused(reason(error.__cause__, image))
-    # Of one image, it does not mean that there is no server.
+def _rejection(image: Path, error: SegmentError) -> ImageRejected:
+    if isinstance(error.__cause__, OSError):  # the client could not read the file
+        return ImageRejected(reason(error.__cause__, image))
+    # `Unavailable` for a single image means that the image was given up, not that there is no server.
     text = error.message if isinstance(error, Unavailable) else _text(error)
-    return refusal(image, error.field, text)
+    return rejection(image, error.field, text)
 
 
 def _text(error: SegmentError) -> str:
@@ -155,5 +158,5 @@ def _text(error: SegmentError) -> str:
         return error.message.removeprefix(f"{error.field}: ")
     if isinstance(error, Unavailable) and "handshake" in error.message.lower():
         return "the TLS handshake failed: one side does not trust the other's certificate, or has none"
-    own = next((words for kind, words in _WORDS if isinstance(error, kind)), None)
-    return own or f"the call failed with {error.code.name}"
+    text = next((text for kind, text in _TEXTS if isinstance(error, kind)), None)
+    return text or f"the call failed with {error.code.name}"

@@ -1,4 +1,4 @@
-"""`superpixel segment`: one photograph, drawn and labelled at the sizes asked for."""
+"""`superpixel segment`: segment one photograph, and write its label map, overlays and masks."""
 
 import io
 from collections.abc import Sequence
@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from superpixel_kernels import codec
-from superpixel_service.commands.label_maps import Made, Parameters, Refused
+from superpixel_service.commands.label_maps import ImageRejected, ImageResult, Parameters
 from superpixel_service.commands.local import read_photo
-from superpixel_service.commands.makers import choose
 from superpixel_service.commands.output import (
     EXIT_OK,
     CommandFailed,
@@ -22,30 +21,32 @@ from superpixel_service.commands.output import (
     write_facts,
     write_table,
 )
+from superpixel_service.commands.segmenters import choose_segmenter
 from superpixel_service.commands.target import Target
 from superpixel_service.images.overlay import draw
 
 _ENLARGED_PIXELS = 1 << 20
-"""Photographs up to so many pixels are drawn at twice their size: lines need room."""
+"""Photographs of at most this many pixels are drawn at twice their size, so that lines hide less of them."""
 
 
 def run(*, photo: Path, counts: Sequence[int], out: Path, compactness: float, server: Target | None) -> int:
-    """Write the label map, and for each count an overlay and a mask; print a table of them."""
+    """Write the label map, and per count an overlay and a mask; print a table of them."""
     try:
         pixels = read_photo(photo)
-        made = choose(Parameters(tuple(counts), compactness, hierarchy=True), server, jobs=1).make(photo)
-    except Refused as error:
+        parameters = Parameters(tuple(counts), compactness, hierarchy=True)
+        result = choose_segmenter(parameters, server, jobs=1).segment(photo)
+    except ImageRejected as error:
         raise CommandFailed(str(error)) from None
     make_folder(out)
-    say(*(f"{photo}: {notice}" for notice in made.notices))
-    _write_all(out / photo.stem, pixels, made, counts)
+    say(*(f"{photo}: {notice}" for notice in result.notices))
+    _write_all(out / photo.stem, pixels, result, counts)
     return EXIT_OK
 
 
-def _write_all(stem: Path, photo: NDArray[np.uint8], made: Made, counts: Sequence[int]) -> None:
-    label_map = codec.decode(made.spx)
+def _write_all(stem: Path, photo: NDArray[np.uint8], result: ImageResult, counts: Sequence[int]) -> None:
+    label_map = codec.decode(result.spx)
     spx = stem.with_name(f"{stem.name}.spx")
-    save(spx, made.spx)
+    save(spx, result.spx)
     rows: list[tuple[object, ...]] = [
         ("superpixels", "smallest_pixels", "mean_pixels", "largest_pixels", "overlay", "mask")
     ]
@@ -63,15 +64,15 @@ def _write_all(stem: Path, photo: NDArray[np.uint8], made: Made, counts: Sequenc
     write_facts(
         {
             "label map with every count": spx,
-            "its size, in bytes": len(made.spx),
+            "its size, in bytes": len(result.spx),
             "photo": f"{label_map.width} x {label_map.height}",
-            "base regions": made.base_count,
+            "base regions": result.base_count,
         }
     )
 
 
 def _mask(stem: Path, labels: NDArray[np.int32], count: int) -> tuple[Path, bytes]:
-    """An image whose values are the labels: 16 bits where they fit, which every tool reads, else 32."""
+    """An image whose values are the labels: a 16-bit PNG, which every tool reads, or else a 32-bit TIFF."""
     if count <= 1 << 16:
         return stem.with_name(f"{stem.name}-{count}-mask.png"), _encoded(labels.astype(np.uint16), "PNG")
     return stem.with_name(f"{stem.name}-{count}-mask.tif"), _encoded(labels, "TIFF")

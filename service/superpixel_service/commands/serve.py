@@ -19,24 +19,24 @@ from superpixel_service.operations.traces import CannotTrace
 from superpixel_service.security.reloading import UnusableFile
 from superpixel_service.server import CannotListen, Server
 
-_ALARM = 0
-"""Not a signal: the engine is dead."""
+_ENGINE_DEAD = 0
+"""Stands for "the engine is dead" among the numbers of signals."""
 
 log = structlog.get_logger()
 
 
-def run(*, config: Path | None, **given: str) -> NoReturn:
+def run(*, config: Path | None, **flags: str) -> NoReturn:
     """Run the server until a signal ends it.
 
     Args:
-        config: the settings' file.
-        given: the settings named on the command line.
+        config: the TOML file of settings.
+        flags: the settings named on the command line.
     """
-    settings = read_settings(given, config).settings
+    settings = read_settings(flags, config).settings
     logs.configure(settings.log_level, settings.log_format)
     stop = _StopSignals()
     try:
-        server = Server(settings, on_dead=stop.raise_alarm)
+        server = Server(settings, on_dead=stop.engine_died)
         addresses = server.start()
     except (BackendUnavailable, CannotListen, CannotTrace, UnusableFile) as error:
         logs.flush()
@@ -45,7 +45,7 @@ def run(*, config: Path | None, **given: str) -> NoReturn:
         log.exception("cannot_start")
         logs.flush()
         raise CommandFailed("the server could not start; the log says why") from None
-    # What is there by now stays: the collector need not look through it again and again.
+    # Everything that exists now stays, so the garbage collector need not scan it again.
     gc.collect()
     gc.freeze()
     log.info(
@@ -58,7 +58,7 @@ def run(*, config: Path | None, **given: str) -> NoReturn:
         pid=os.getpid(),
         version=__version__,
     )
-    if stop.wait() == _ALARM:
+    if stop.wait() == _ENGINE_DEAD:
         server.abort()
         logs.flush()
         os._exit(EXIT_ENGINE_DEAD)
@@ -67,17 +67,16 @@ def run(*, config: Path | None, **given: str) -> NoReturn:
     finished = server.drain()
     log.info("stopped", all_work_finished=finished)
     logs.flush()
-    # Not by return: Python would wait for threads that read from callers or are in the engine, and gRPC would
-    # cancel the calls that come just now.
+    # A normal return would wait for threads that read from callers or run the engine, and gRPC would cancel
+    # calls that arrive now.
     os._exit(EXIT_OK if finished else EXIT_FAILED)
 
 
 class _StopSignals:
-    """SIGTERM and SIGINT, to be waited for.
+    """Lets a thread wait for SIGTERM and SIGINT.
 
-    A signal may reach any thread, those of libraries too, and Python's own handlers wait for the main thread
-    to come out of whatever it waits in. What is written into a socket from the signal itself wakes its reader
-    at once.
+    A Python signal handler runs only when the main thread next executes Python code, which may be late. But
+    the interpreter writes the signal's number into a socket at once, on any thread. This wakes the reader.
     """
 
     def __init__(self) -> None:
@@ -87,15 +86,15 @@ class _StopSignals:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda _number, _frame: None)
 
-    def raise_alarm(self) -> None:
-        """End what waits for a signal, as `_ALARM`."""
-        self._sender.send(bytes([_ALARM]))
+    def engine_died(self) -> None:
+        """Make `wait` return `_ENGINE_DEAD`."""
+        self._sender.send(bytes([_ENGINE_DEAD]))
 
     def wait(self) -> int:
-        """Until the next signal; its number."""
+        """Wait for the next signal; returns its number."""
         return self._receiver.recv(1)[0]
 
 
 def _end_at_once(stop: _StopSignals) -> None:
-    """At the next signal, end the process with the shell's status for it."""
+    """Wait for the next signal, and end the process with the shell's status for it."""
     os._exit(128 + stop.wait())

@@ -1,4 +1,4 @@
-"""Which server a command talks to, and how."""
+"""The server that a command calls."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,14 +6,14 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A server.
+    """A server, and how to connect to it.
 
     Attributes:
         address: HOST:PORT.
-        tls: whether to reach it over TLS.
-        ca: authorities to trust in; None: those that gRPC brings along.
-        cert, key: our own certificate.
-        token_file: holds our token.
+        tls: whether to use TLS.
+        ca: PEM file of the authorities to trust; None: gRPC's own list.
+        cert, key: PEM files of the client's certificate and its key.
+        token_file: file with the client's token.
     """
 
     address: str

@@ -1,1 +1,1 @@
-"""Images as they come in and go out: files to pixels, labels to files, overlays."""
+"""Reads image files, writes label maps as files, and draws overlays."""

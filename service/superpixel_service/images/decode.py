@@ -1,7 +1,8 @@
-"""From an image as sent to pixels, in two steps.
+"""Turns an image as sent into pixels, in two steps.
 
-`open_image` reads the header and rejects. It takes microseconds, allocates nothing on the file's word, and
-runs before the image is queued. `decode` makes the pixels, on a worker.
+`open_image` reads the header and accepts or rejects the image. It runs before the image enters the queue,
+takes microseconds, and never allocates an amount that the file names. `decode` runs on a worker and returns
+the pixels.
 """
 
 import io
@@ -32,29 +33,30 @@ from superpixel_service.model import (
 
 
 class ImageLimits(Protocol):
-    """The largest image that is accepted; the server's settings are one."""
+    """The largest image to accept. The server's settings have these attributes."""
 
     @property
     def max_image_bytes(self) -> int:
-        """Bytes as sent."""
+        """Largest size as sent, in bytes."""
 
     @property
     def max_image_pixels(self) -> int:
-        """Pixels."""
+        """Largest number of pixels."""
 
 
 Pixels = NDArray[np.uint8]
-"""(height, width) gray, or (height, width, channels): 1 gray, 3 sRGB, 4 sRGB and straight alpha."""
+"""(height, width) gray, or (height, width, channels): 1 gray, 3 sRGB, 4 sRGB with straight alpha."""
 
-# The reader of each format by its class: Image.open would try others by what the file says, and turns a JPEG
-# with auxiliary pictures into an animation.
+# Image.open is not used: the file's content would choose the reader, and a JPEG with auxiliary pictures would
+# become an animation.
 _READERS: dict[ImageFormat, Callable[[io.BytesIO], ImageFile.ImageFile]] = {
     ImageFormat.JPEG: JpegImageFile,
     ImageFormat.PNG: PngImageFile,
     ImageFormat.WEBP: WebPImageFile,
 }
 
-_UPRIGHT = {
+# By EXIF orientation; 1 needs none.
+_TRANSPOSITIONS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -66,11 +68,11 @@ _UPRIGHT = {
 _JPEG_IN_COLOR = {"YCbCr", "RGB"}
 
 _FIRST_SIDEWAYS = 5
-"""Orientations from this one on swap width and height."""
+"""EXIF orientations from this one on swap width and height."""
 
 
 def ignore_library_warnings() -> None:
-    """Keep Pillow's warnings about odd files out of the log: what they say is for us to put in words."""
+    """Keep Pillow's warnings about odd files out of the log. Our own errors and notices report such files."""
     warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
@@ -78,7 +80,7 @@ def open_image(spec: SegmentSpec, limits: ImageLimits) -> OpenedImage:
     """Accept or reject the image by its size in bytes and its header.
 
     Raises:
-        InvalidRequest: the image is not allowed.
+        InvalidRequest: the image is rejected.
     """
     if isinstance(spec.source, RawImage):
         return _open_raw(spec.source, limits)
@@ -118,7 +120,7 @@ def _open_encoded(encoded: EncodedImage, spec: SegmentSpec, limits: ImageLimits)
     if header.frames > 1 and not spec.first_frame_only:
         raise InvalidRequest(
             Reason.IMAGE_MULTIPLE_FRAMES,
-            f"must be a single picture, has {header.frames} frames; set first_frame_only to take the first",
+            f"must be a single picture, has {header.frames} frames; set first_frame_only to use the first",
             field="encoded_image",
             metadata={"frames": str(header.frames)},
         )
@@ -149,21 +151,28 @@ def _check_pixels(width: int, height: int, field: str, limits: ImageLimits) -> N
 
 
 def decode(image: OpenedImage, region: Rectangle | None) -> tuple[Pixels, tuple[NoticeCode, ...]]:
-    """Make the pixels of `region` (None: of the whole image), upright, and say what the caller should know.
+    """Decode an accepted image and apply its orientation.
+
+    Args:
+        image: the accepted image.
+        region: the part to return, in pixels of the upright image; None: the whole image.
+
+    Returns:
+        The pixels, and notices about how the image was read.
 
     Raises:
-        InvalidRequest: the file is truncated or damaged.
-        MemoryError: there is no room for the pixels.
+        InvalidRequest: the file is truncated, damaged or of an unsupported kind.
+        MemoryError: there is no memory for the pixels.
     """
     if isinstance(image.source, RawImage):
         shape = image.source.height, image.source.width, image.source.channels
         pixels = np.frombuffer(image.source.data, np.uint8).reshape(shape)
-        return (pixels if region is None else _cut_out(pixels, region)), ()
+        return _crop(pixels, region), ()
     try:
-        usual = _decode_usual_jpeg(image.source, image)
-        if usual is not None:
-            return (usual if region is None else _cut_out(usual, region)), ()
-        return _decode_file(image.source, image, region)
+        jpeg_pixels = _decode_common_jpeg(image.source, image)
+        if jpeg_pixels is not None:
+            return _crop(jpeg_pixels, region), ()
+        return _decode_with_pillow(image.source, image, region)
     except MemoryError:
         raise
     except Exception as error:
@@ -173,24 +182,26 @@ def decode(image: OpenedImage, region: Rectangle | None) -> tuple[Pixels, tuple[
 def _undecodable(image_format: ImageFormat) -> InvalidRequest:
     return InvalidRequest(
         Reason.IMAGE_UNDECODABLE,
-        f"must be a whole, sound image; this {image_format.upper()} file is truncated, damaged or of an "
-        "unsupported kind",
+        f"must be a complete, undamaged image; this {image_format.upper()} file is truncated, damaged or of "
+        "an unsupported kind",
         field="encoded_image",
     )
 
 
-def _cut_out(pixels: Pixels, region: Rectangle) -> Pixels:
+def _crop(pixels: Pixels, region: Rectangle | None) -> Pixels:
+    if region is None:
+        return pixels
     rows = slice(region.y, region.y + region.height)
     columns = slice(region.x, region.x + region.width)
     return np.ascontiguousarray(pixels[rows, columns])
 
 
-def _decode_usual_jpeg(source: EncodedImage, opened: OpenedImage) -> Pixels | None:
-    """The pixels of a sound, upright JPEG in colour; None: for Pillow to read, or to refuse.
+def _decode_common_jpeg(source: EncodedImage, opened: OpenedImage) -> Pixels | None:
+    """The pixels of an undamaged, upright colour JPEG; None: Pillow must read or reject the file.
 
-    Both use libjpeg-turbo and come to the same pixels. Pillow copies them three times on their way.
+    Both decoders use libjpeg-turbo and return the same pixels. Pillow is slower: it copies them three times.
     """
-    if opened.format is not ImageFormat.JPEG or opened.orientation in _UPRIGHT:
+    if opened.format is not ImageFormat.JPEG or opened.orientation in _TRANSPOSITIONS:
         return None
     try:
         height, width, color, _ = simplejpeg.decode_jpeg_header(source.data)
@@ -202,17 +213,17 @@ def _decode_usual_jpeg(source: EncodedImage, opened: OpenedImage) -> Pixels | No
     return pixels
 
 
-def _decode_file(
+def _decode_with_pillow(
     source: EncodedImage, opened: OpenedImage, region: Rectangle | None
 ) -> tuple[Pixels, tuple[NoticeCode, ...]]:
     picture: Image.Image = _READERS[opened.format](io.BytesIO(source.data))
     accepted = opened.width, opened.height
     if picture.size != (accepted if opened.orientation < _FIRST_SIDEWAYS else accepted[::-1]):
-        # The library found another size in the file than we did; what was accepted was ours.
-        raise ValueError("two sizes in one file")
+        # The limits were checked against the size that `open_image` found.
+        raise ValueError("Pillow and open_image found different sizes")
     picture.load()
-    if opened.orientation in _UPRIGHT:
-        picture = picture.transpose(_UPRIGHT[opened.orientation])
+    if opened.orientation in _TRANSPOSITIONS:
+        picture = picture.transpose(_TRANSPOSITIONS[opened.orientation])
     if region is not None:
         picture = picture.crop((region.x, region.y, region.x + region.width, region.y + region.height))
     notices = [NoticeCode.FIRST_FRAME_ONLY] if opened.frames > 1 else []
@@ -225,7 +236,7 @@ def _decode_file(
 
 
 def _from_gray16(picture: Image.Image) -> Pixels:
-    """16-bit gray, scaled by its own range; the colour key, if the file has one, is as white as paper."""
+    """16-bit gray, scaled from its own range of values to 0..255. Pixels of the colour key become white."""
     values = np.asarray(picture).astype(np.int64)
     low, high = int(values.min()), int(values.max())
     if high == low:
@@ -243,7 +254,7 @@ def _from_8_bits(picture: Image.Image, bit_depth: int) -> Pixels:
         return np.asarray(picture if picture.mode == mode else picture.convert(mode))
     key = picture.info.get("transparency")
     if picture.mode == "L" and isinstance(key, int):
-        # The file gives its colour key in its own bits, the picture's samples are stretched to eight.
+        # The colour key has the file's bit depth, but Pillow has scaled the samples to 8 bits.
         full = (1 << bit_depth) - 1
         picture.info["transparency"] = (key & full) * (255 // full)
     elif picture.mode == "RGB" and isinstance(key, tuple):

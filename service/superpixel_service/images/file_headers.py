@@ -1,8 +1,8 @@
-"""Format, size, frames and orientation of an image file, read from its bytes alone.
+"""Reads format, size, frames and orientation of an image file from its bytes, without an image library.
 
-This is what stands between the network and the image library: a file is opened by the library only after its
-header was accepted here, and nothing here allocates by what the file says. Formats: JPEG (ITU-T T.81), PNG
-(W3C, third edition), WebP (RFC 9649), EXIF orientation (CIPA DC-008).
+The server opens a file with the image library only after it has accepted the header read here. Nothing here
+allocates an amount that the file names. Formats: JPEG (ITU-T T.81), PNG (W3C, third edition), WebP
+(RFC 9649), EXIF orientation (CIPA DC-008).
 """
 
 import re
@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from superpixel_service.model import ImageFormat
 
 MAX_BLOCKS = 20_000
-"""Most chunks or segments that are looked at: a file of millions of empty ones is hostile."""
+"""Most chunks or segments read per file. A hostile file can have millions of empty ones."""
 
 MAX_SCANS = 64
-"""Most scans of a progressive JPEG; encoders write about ten. Each one has the decoder pass over the whole
-picture, however few bytes it has: a megabyte of them would keep a worker busy for hours."""
+"""Most scans of a progressive JPEG; encoders write about ten. Even a tiny scan makes the decoder pass over
+the whole picture, so a megabyte of tiny scans would occupy a worker for hours."""
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _JPEG_SIGNATURE = b"\xff\xd8\xff"
@@ -33,17 +33,17 @@ _JPEG_APP1 = 0xE1
 
 
 class DamagedHeader(Exception):
-    """The header is cut off, contradicts itself, or has no size."""
+    """The header is truncated, contradicts itself, or has no size."""
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What an image file says about itself.
+    """The header of an image file.
 
     Attributes:
         width: columns as stored, in pixels, at least 1.
         height: rows as stored, in pixels, at least 1.
-        bit_depth: bits a sample (PNG; elsewhere 8).
+        bit_depth: bits per sample (PNG); 8 for the other formats.
         frames: frames of an animation, at least 1. Auxiliary pictures of a multi-picture JPEG do not count.
         orientation: EXIF orientation, 1 (as stored) to 8.
     """
@@ -57,7 +57,7 @@ class Header:
 
 
 def sniff(data: bytes) -> ImageFormat | None:
-    """The format, by the file's first bytes; None: not one of ours."""
+    """The format, by the file's first bytes; None: not JPEG, PNG or WebP."""
     if data.startswith(_JPEG_SIGNATURE):
         return ImageFormat.JPEG
     if data.startswith(_PNG_SIGNATURE):
@@ -71,7 +71,7 @@ def read_header(data: bytes, image_format: ImageFormat) -> Header:
     """Read the header of a file that `sniff` found to be of `image_format`.
 
     Raises:
-        DamagedHeader: there is no size to be had from it.
+        DamagedHeader: the header is damaged, or the file has too many segments or scans.
     """
     readers = {ImageFormat.JPEG: _read_jpeg, ImageFormat.PNG: _read_png, ImageFormat.WEBP: _read_webp}
     try:
@@ -105,7 +105,7 @@ def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
         if position < 0:
             return
         marker = data[position + 1]
-        if marker in {0x00, 0xFF}:  # a stuffed or a fill byte
+        if marker in {0x00, 0xFF}:  # a stuffed byte or a fill byte, not a marker
             position += 1
             continue
         if marker == _JPEG_START_OF_SCAN:
@@ -120,7 +120,7 @@ def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
 
 
 def _jpeg_scans(data: bytes, position: int) -> int:
-    """How many scans there are from `position` to the end of the image; one more than allowed is enough."""
+    """The number of scans from `position` to the end of the image; counting stops above `MAX_SCANS`."""
     scans = 0
     for _ in range(MAX_BLOCKS):
         found = _JPEG_MARKER_IN_SCAN.search(data, position)
@@ -182,7 +182,7 @@ def _read_webp(data: bytes) -> Header:
 
 
 def exif_orientation(exif: bytes) -> int:
-    """The orientation in a block of EXIF data, 1 to 8; 1 where it has none or cannot be read."""
+    """The orientation in a block of EXIF data, 1 to 8; 1 if it has none or cannot be read."""
     tiff = exif.removeprefix(_EXIF_PREFIX)
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
     if order is None:

@@ -1,4 +1,4 @@
-"""Label maps in formats that any program reads."""
+"""Writes label maps in formats that common programs read."""
 
 import io
 import zlib
@@ -11,11 +11,11 @@ _GZIP_WINDOW_BITS = 16 + zlib.MAX_WBITS
 
 
 def to_png(labels: NDArray[np.int32], count: int) -> bytes:
-    """A PNG: 16-bit gray up to 65,536 labels, above that RGB8 with label = R + 256 G + 65,536 B.
+    """Write a PNG: 16-bit gray up to 65,536 labels; above that 8-bit RGB, with label = R + 256 G + 65,536 B.
 
     Args:
         labels: (height, width), 0..count-1.
-        count: at most 2**24.
+        count: number of labels, at most 2**24.
     """
     if count <= 1 << 16:
         picture = Image.fromarray(labels.astype(np.uint16))
@@ -23,12 +23,12 @@ def to_png(labels: NDArray[np.int32], count: int) -> bytes:
         channels = np.ascontiguousarray(labels, "<i4").view(np.uint8).reshape(*labels.shape, 4)
         picture = Image.fromarray(np.ascontiguousarray(channels[..., :3]))
     file = io.BytesIO()
-    # Only runs are looked for: faster than the general search of this level, and smaller.
+    # Z_RLE looks for runs only: faster than the default strategy at this level, and the files are smaller.
     picture.save(file, "PNG", compress_level=1, compress_type=zlib.Z_RLE)
     return file.getvalue()
 
 
 def to_raw_gzip(labels: NDArray[np.int32]) -> bytes:
-    """Rows of little-endian uint32, in one gzip member without a name or a time."""
+    """Write rows of little-endian uint32, as one gzip member without a file name or time."""
     deflate = zlib.compressobj(level=1, wbits=_GZIP_WINDOW_BITS)
     return deflate.compress(labels.astype("<i4").tobytes()) + deflate.flush()

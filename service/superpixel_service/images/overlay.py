@@ -1,4 +1,4 @@
-"""Superpixels drawn on the photograph they belong to."""
+"""Draws the borders of superpixels on their photograph."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,11 +7,11 @@ from PIL import Image
 LINE = (255, 225, 40)
 _SHADE = 0.45
 _SMOOTH_PIXELS = 1 << 22
-"""Largest picture, in pixels, whose lines are smoothed; above it, lines of whole pixels look as well."""
+"""Largest picture, in pixels, with smoothed lines. In larger ones, lines of whole pixels look as good."""
 
 
 def draw(photo: NDArray[np.uint8], labels: NDArray[np.int32], scale: int) -> NDArray[np.uint8]:
-    """The photograph, `scale` times as large, with lines between the superpixels.
+    """Enlarge the photograph `scale` times and draw lines between the superpixels.
 
     Args:
         photo: (height, width, 3) sRGB.
@@ -31,8 +31,8 @@ def draw(photo: NDArray[np.uint8], labels: NDArray[np.int32], scale: int) -> NDA
         picture[line] = LINE
         return picture
     smooth = picture.astype(np.float64)
-    # Lines run along the cracks between pixels: drawn four times as fine, and smoothed on the way down. A
-    # dark one lies under the bright one, so that they show on any colour.
+    # Lines are drawn at four times the resolution and then reduced, which smooths them. A dark line under the
+    # bright one keeps the pair visible on any colour.
     fine = 4 * scale
     line = cracks(labels.repeat(fine, axis=0).repeat(fine, axis=1))
     for grown, color, opacity in ((4, (0, 0, 0), _SHADE), (2, LINE, 1.0)):
@@ -44,7 +44,7 @@ def draw(photo: NDArray[np.uint8], labels: NDArray[np.int32], scale: int) -> NDA
 
 
 def cracks(labels: NDArray[np.int32]) -> NDArray[np.bool_]:
-    """Where a pixel's label differs from the next one's, to the right or below: on both sides."""
+    """A mask of the pixels on either side of a border between two labels; diagonals do not count."""
     line = np.zeros(labels.shape, bool)
     for before, after in ((np.s_[:, :-1], np.s_[:, 1:]), (np.s_[:-1], np.s_[1:])):
         differs = labels[before] != labels[after]
@@ -54,7 +54,7 @@ def cracks(labels: NDArray[np.int32]) -> NDArray[np.bool_]:
 
 
 def grow(mask: NDArray[np.bool_], pixels: int) -> NDArray[np.bool_]:
-    """`mask` made wider by `pixels` on every side."""
+    """Widen `mask` by `pixels` on every side; diagonals do not count."""
     for _ in range(pixels):
         wider = mask.copy()
         for before, after in ((np.s_[:, :-1], np.s_[:, 1:]), (np.s_[:-1], np.s_[1:])):

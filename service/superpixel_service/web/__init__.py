@@ -1,1 +1,4 @@
-"""The annotation page and its gateway: HTTP to the browser, gRPC to a server. Needs the extra `web`."""
+"""The annotation page and its gateway, which speaks HTTP to the browser and gRPC to a server.
+
+It needs the extra `web`.
+"""

@@ -1,7 +1,7 @@
-"""The gateway: the page's files, and `/api`, which hands images on to a server as annotation backends do.
+"""The gateway: serves the page's files, and passes images from `/api` on to a gRPC server.
 
-GET  /api/server                  what the server says about itself
-POST /api/segment?compactness=K   an image file in, its label map with the whole hierarchy out
+GET  /api/server                         version, engines and limits of the server, as JSON
+POST /api/segment?area=A&compactness=K   takes an image file; returns its label map with the whole hierarchy
 """
 
 import asyncio
@@ -29,32 +29,34 @@ from superpixel_service.web.guard import Guard
 from superpixel_service.web.problems import Problem
 
 STATIC = Path(__file__).parent / "static"
-"""The page, the package `superpixel-map` and photographs: frontend/page, frontend/src, examples/photos."""
+"""The page (frontend/page), the package `superpixel-map` (frontend/src) and photographs (examples/photos)."""
 
 DEFAULT_AREA = 64.0
-"""Average size of the finest superpixels sent, in pixels: 8 x 8. A quarter of all base regions (33 pixels on
-average) are specks of 4 pixels or fewer, at 48 pixels still a sixth; from 64 on there are none."""
+"""Default average size of the finest superpixels sent, in pixels: 8 x 8. At this size and above there are no
+specks of 4 pixels or fewer; at 48 pixels a sixth are specks, and of all base regions (33 pixels on average) a
+quarter."""
 
 _SLACK_BYTES = 1 << 20
-"""An image that is a little too large is refused by the server itself, which says why."""
+"""An image that exceeds the limit by this much is still passed on, because the server's error says more."""
 
-_UPLOADS = 8
-"""Images held in memory at the same time; more of them wait."""
+_MAX_UPLOADS = 8
+"""Images in memory at the same time; further requests wait."""
 
 _UPLOAD_SECONDS = 60.0
+"""Longest time that an upload may take."""
 
 
 def build(open_client: Callable[[], AsyncClient]) -> Starlette:
-    """The application.
+    """Build the application.
 
     Args:
-        open_client: makes the client, in the application's event loop; the application closes it.
+        open_client: creates the client, in the application's event loop; the application closes it.
     """
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[Mapping[str, Any]]:
         async with open_client() as client:
-            yield {"client": client, "uploads": asyncio.Semaphore(_UPLOADS)}
+            yield {"client": client, "uploads": asyncio.Semaphore(_MAX_UPLOADS)}
 
     app = Starlette(
         routes=[
@@ -67,12 +69,12 @@ def build(open_client: Callable[[], AsyncClient]) -> Starlette:
         middleware=[Middleware(Guard)],
         exception_handlers={
             Problem: _answer_problem,
-            SegmentError: _answer_refusal,
-            HTTPException: _answer_http,
+            SegmentError: _answer_segment_error,
+            HTTPException: _answer_http_exception,
         },
         lifespan=lifespan,
     )
-    app.router.redirect_slashes = False  # it would send callers to whatever Host they named
+    app.router.redirect_slashes = False  # a redirect would go to the Host that the request names
     return app
 
 
@@ -92,12 +94,14 @@ async def _server(request: Request) -> Response:
 async def _segment(request: Request) -> Response:
     _check_content(request)
     client = _client(request)
-    given_area = _number(request, "area")
-    area = DEFAULT_AREA if given_area is None else given_area
+    area = _number(request, "area")
     compactness = _number(request, "compactness")
     async with request.state.uploads:
         image = await _image(request, (await client.server_info(timeout=10.0)).max_image_bytes)
-        result = await _while_connected(request, _superpixels(client, request, image, area, compactness))
+        segmentation = _segment_image(
+            client, request, image, DEFAULT_AREA if area is None else area, compactness
+        )
+        result = await _while_connected(request, segmentation)
     facts = {
         "count": result.count,
         "baseCount": result.base_count,
@@ -111,23 +115,23 @@ async def _segment(request: Request) -> Response:
     headers = {
         "cache-control": "no-store",
         "superpixel-facts": json.dumps(facts),  # ASCII
-        "server-timing": ", ".join(f"{stage};dur={1000 * took:.2f}" for stage, took in timings.items()),
+        "server-timing": ", ".join(f"{stage};dur={1000 * seconds:.2f}" for stage, seconds in timings.items()),
     }
     return Response(result.spx, headers=headers, media_type="application/octet-stream")
 
 
-async def _superpixels(
+async def _segment_image(
     client: AsyncClient, request: Request, image: bytes, area: float, compactness: float | None
 ) -> Segmentation:
-    wanted: dict[str, Any] = {} if compactness is None else {"compactness": compactness}
-    wanted["request_id"] = request.state.request_id
+    options: dict[str, Any] = {} if compactness is None else {"compactness": compactness}
+    options["request_id"] = request.state.request_id
     try:
-        return await client.segment(image, areas=area, **wanted)
+        return await client.segment(image, areas=area, **options)
     except SegmentError as error:
         if error.reason != Reason.COUNT_ABOVE_BASE:
             raise
-        # The whole base map is the finest there is of this image.
-        return await client.segment(image, counts=int(error.metadata["base_count"]), **wanted)
+        # This image has fewer base regions than the area asks for, so send all of them.
+        return await client.segment(image, counts=int(error.metadata["base_count"]), **options)
 
 
 def _check_content(request: Request) -> None:
@@ -139,11 +143,11 @@ def _check_content(request: Request) -> None:
 
 
 async def _image(request: Request, max_bytes: int) -> bytes:
-    """The request's body, refused as soon as it is known to be too large."""
+    """Read the request's body; reject it as soon as it is known to be too large."""
     limit = max_bytes + _SLACK_BYTES
     too_large = Problem(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-        f"the image is too large: at most {max_bytes} bytes are taken",
+        f"the image is too large: it must have at most {max_bytes} bytes",
         reason=Reason.IMAGE_TOO_MANY_BYTES.value,
     )
     announced = request.headers.get("content-length", "")
@@ -159,31 +163,30 @@ async def _image(request: Request, max_bytes: int) -> bytes:
     except TimeoutError:
         raise Problem(HTTPStatus.REQUEST_TIMEOUT, "the image did not arrive in time") from None
     except ClientDisconnect:
-        raise _gone() from None
+        raise _disconnected() from None
     return bytes(body)
 
 
 async def _while_connected(request: Request, call: Any) -> Segmentation:
-    """The call's result; it is cancelled, on the server too, when the browser stops waiting for it."""
-    working = asyncio.ensure_future(call)
-    leaving = asyncio.ensure_future(
-        request.receive()
-    )  # all of the body is read: only the end is left to come
+    """Wait for the result of `call`. If the browser disconnects, cancel the call, also on the server."""
+    segmenting = asyncio.ensure_future(call)
+    # The body has been read, so the next event is the disconnect.
+    disconnected = asyncio.ensure_future(request.receive())
     try:
-        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
-            raise _gone()
-        result: Segmentation = await working
+        await asyncio.wait({segmenting, disconnected}, return_when=asyncio.FIRST_COMPLETED)
+        if not segmenting.done():
+            raise _disconnected()
+        result: Segmentation = await segmenting
         return result
     finally:
-        for task in (working, leaving):
+        for task in (segmenting, disconnected):
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError, SegmentError):
                 await task
 
 
-def _gone() -> Problem:
-    return Problem(HTTPStatus.BAD_REQUEST, "the caller left")
+def _disconnected() -> Problem:
+    return Problem(HTTPStatus.BAD_REQUEST, "the caller disconnected")
 
 
 def _number(request: Request, name: str) -> float | None:
@@ -205,15 +208,15 @@ def _client(request: Request) -> AsyncClient:
 
 
 async def _answer_problem(request: Request, error: Exception) -> Response:
-    assert isinstance(error, Problem)  # noqa: S101 (by the table of handlers)
+    assert isinstance(error, Problem)  # noqa: S101 (registered for this type)
     return error.response(request.state.request_id)
 
 
-async def _answer_refusal(request: Request, error: Exception) -> Response:
+async def _answer_segment_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, SegmentError)  # noqa: S101
-    return problems.of_server(error).response(request.state.request_id)
+    return problems.from_segment_error(error).response(request.state.request_id)
 
 
-async def _answer_http(request: Request, error: Exception) -> Response:
+async def _answer_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101
-    return problems.of_http(error).response(request.state.request_id)
+    return problems.from_http_exception(error).response(request.state.request_id)

@@ -1,4 +1,4 @@
-"""What holds for every answer: request ids, security headers, caching, one log line, errors as problems."""
+"""Gives every request an id and a log line, and every response security headers; reports bugs as problems."""
 
 import re
 import time
@@ -13,12 +13,12 @@ from superpixel_service.web.problems import Problem
 
 _REQUEST_ID = re.compile(r"[!-~]{1,128}")
 
-_POLICY = "; ".join(
+_CONTENT_SECURITY_POLICY = "; ".join(
     [
         "default-src 'none'",
         "script-src 'self'",
         "style-src 'self'",
-        "img-src 'self' blob:",  # images that are opened never leave the page but by /api
+        "img-src 'self' blob:",  # blob: for images that the user opens
         "connect-src 'self'",
         "worker-src 'self'",
         "manifest-src 'self'",
@@ -29,7 +29,7 @@ _POLICY = "; ".join(
 )
 
 _HEADERS = {
-    "content-security-policy": _POLICY,
+    "content-security-policy": _CONTENT_SECURITY_POLICY,
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
     "permissions-policy": "camera=(), geolocation=(), microphone=()",
@@ -41,13 +41,13 @@ log = structlog.get_logger()
 
 
 class Guard:
-    """Wraps the whole application."""
+    """Middleware around the whole application."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
+        """Handle one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -56,31 +56,34 @@ class Guard:
         if not _REQUEST_ID.fullmatch(request_id):
             request_id = uuid.uuid4().hex
         scope.setdefault("state", {})["request_id"] = request_id
-        # Files are small: they come whole (RFC 9110, 14.2), and no error about a range is anybody else's.
+        # A server may ignore Range (RFC 9110, 14.2). The files are small, and this avoids range errors.
         scope["headers"] = [(name, value) for name, value in scope["headers"] if name != b"range"]
         start = time.monotonic()
         status = 0
 
-        async def guarded(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                _complete(MutableHeaders(scope=message), request_id)
+                _add_headers(MutableHeaders(scope=message), request_id)
             await send(message)
 
         try:
-            if _is_foreign(headers):
-                # Other sites' pages can make a browser send requests here.
-                problem = Problem(HTTPStatus.FORBIDDEN, "only this page itself may call its gateway")
-                await problem.response(request_id)(scope, receive, guarded)
+            if _is_cross_origin(headers):
+                # Pages of other sites can make a browser send requests here.
+                problem = Problem(HTTPStatus.FORBIDDEN, "only the page of this gateway may call it")
+                await problem.response(request_id)(scope, receive, send_with_headers)
             else:
-                await self._app(scope, receive, guarded)
+                await self._app(scope, receive, send_with_headers)
         except Exception:
             log.exception("page_request_failed", path=scope["path"], request_id=request_id)
-            if status:
+            if status:  # the response has begun: no other one can be sent
                 raise
-            problem = Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "a bug; the request id finds the log line")
-            await problem.response(request_id)(scope, receive, guarded)
+            problem = Problem(
+                HTTPStatus.INTERNAL_SERVER_ERROR,
+                "internal error; the gateway's log has it under this request id",
+            )
+            await problem.response(request_id)(scope, receive, send_with_headers)
         finally:
             if scope["path"].startswith("/api/"):
                 log.info(
@@ -93,15 +96,15 @@ class Guard:
                 )
 
 
-def _is_foreign(headers: Headers) -> bool:
+def _is_cross_origin(headers: Headers) -> bool:
     return headers.get("sec-fetch-site", "none") in {"cross-site", "same-site"} and (
-        headers.get("sec-fetch-mode") != "navigate"  # links to the page are welcome
+        headers.get("sec-fetch-mode") != "navigate"  # links to the page are allowed
     )
 
 
-def _complete(headers: MutableHeaders, request_id: str) -> None:
+def _add_headers(headers: MutableHeaders, request_id: str) -> None:
     headers["x-request-id"] = request_id
     for name, value in _HEADERS.items():
         headers.setdefault(name, value)
-    # Files have an ETag: asked for again, they cost a few bytes, and a new version is seen at once.
+    # Files have an ETag: to ask again costs few bytes, and the browser gets a new version at once.
     headers.setdefault("cache-control", "no-cache")

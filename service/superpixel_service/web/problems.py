@@ -1,4 +1,4 @@
-"""Errors as problem details (RFC 9457)."""
+"""Errors of the gateway as problem details (RFC 9457)."""
 
 import math
 from collections.abc import Mapping
@@ -20,26 +20,26 @@ _STATUS: Mapping[grpc.StatusCode, HTTPStatus] = {
     grpc.StatusCode.DEADLINE_EXCEEDED: HTTPStatus.GATEWAY_TIMEOUT,
     grpc.StatusCode.UNIMPLEMENTED: HTTPStatus.NOT_IMPLEMENTED,
 }
-"""By the server's code; anything else is between gateway and server: 502."""
+"""HTTP status by gRPC code. Any other code is a fault between gateway and server: 502."""
 
-_WORDS: Mapping[grpc.StatusCode, str] = {
+_TEXTS: Mapping[grpc.StatusCode, str] = {
     grpc.StatusCode.UNAVAILABLE: "the segmentation server does not answer; it may be starting or stopping",
     grpc.StatusCode.DEADLINE_EXCEEDED: "the segmentation server did not answer in time",
     grpc.StatusCode.UNAUTHENTICATED: "the segmentation server does not accept this gateway's token",
     grpc.StatusCode.PERMISSION_DENIED: "the segmentation server does not accept this gateway's token",
-    grpc.StatusCode.RESOURCE_EXHAUSTED: "the segmentation server has no room just now",
+    grpc.StatusCode.RESOURCE_EXHAUSTED: "the segmentation server is overloaded",
 }
-"""What to say where the server itself said nothing: gRPC's own texts are for programmers."""
+"""Texts for errors without a reason: these come from gRPC itself, whose own texts are for programmers."""
 
 
 class Problem(Exception):
-    """An answer that is an error.
+    """An error response.
 
     Attributes:
-        status: HTTP's.
-        detail: what went wrong this time, for people.
-        allow: the methods that the path has, where the method is the error.
-        members: more about it, for programs; those without a value are left out.
+        status: the HTTP status.
+        detail: what went wrong, for people.
+        allow: the methods that the path supports, if the method is wrong.
+        members: further members of the JSON object, for programs; empty ones are left out.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Problem(Exception):
         self.members = {name: value for name, value in members.items() if value not in ("", None, {})}
 
     def response(self, request_id: str) -> JSONResponse:
-        """The answer. Its type is "about:blank": what kind of error it is, `status` and `reason` say."""
+        """The response. Its type is always "about:blank": `status` and `reason` name the kind of error."""
         body: dict[str, Any] = {
             "type": "about:blank",
             "title": self.status.phrase,
@@ -64,20 +64,21 @@ class Problem(Exception):
         headers = {"cache-control": "no-store"}
         wait = self.members.get("retryAfterSeconds")
         if isinstance(wait, float):
-            headers["retry-after"] = str(max(1, math.ceil(wait)))  # whole seconds; the member has it exactly
+            # The header takes whole seconds; the member has the exact value.
+            headers["retry-after"] = str(max(1, math.ceil(wait)))
         if self.allow is not None:
             headers["allow"] = self.allow
         return JSONResponse(body, self.status, headers, MEDIA_TYPE)
 
 
-def of_server(error: SegmentError) -> Problem:
-    """What the server refused, in its own words, with its reason and the field to mend."""
+def from_segment_error(error: SegmentError) -> Problem:
+    """The problem for an error of a call, with the server's text, reason and field."""
     if isinstance(error, MessageTooLarge):
         return Problem(
-            HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the segmentation server takes no message of this size"
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the message is larger than the segmentation server accepts"
         )
     status = _STATUS.get(error.code, HTTPStatus.BAD_GATEWAY)
-    detail = error.message if error.reason else _WORDS.get(error.code, "the segmentation server failed")
+    detail = error.message if error.reason else _TEXTS.get(error.code, "the segmentation server failed")
     return Problem(
         status,
         detail,
@@ -89,8 +90,9 @@ def of_server(error: SegmentError) -> Problem:
     )
 
 
-def of_http(error: HTTPException) -> Problem:
-    """What Starlette itself refuses: unknown paths, wrong methods."""
+def from_http_exception(error: HTTPException) -> Problem:
+    """The problem for an error that Starlette raises: an unknown path or a wrong method."""
     status = HTTPStatus(error.status_code)
-    allow = (error.headers or {}).get("Allow", "GET, HEAD") if status == 405 else None  # of files: the latter
+    # Static files raise 405 without the header.
+    allow = (error.headers or {}).get("Allow", "GET, HEAD") if status == 405 else None
     return Problem(status, status.description or status.phrase, allow=allow)
