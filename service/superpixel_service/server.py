@@ -110,7 +110,7 @@ class CannotListen(Exception):
 
     def __init__(self, setting: str, address: str) -> None:
         super().__init__(
-            f"{flag(setting)}: cannot listen on {address}: it is in use, or not ours to listen on"
+            f"{flag(setting)}: cannot listen on {address}: it is in use, or this process may not use it"
         )
 
 

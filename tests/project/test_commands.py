@@ -37,9 +37,6 @@ NOT_RUN = {
     "pip install '.[cuda12]'": "would put CuPy into the tests' environment",
     "npm install ./frontend": "needs a project of npm; tests/frontend uses the package",
     "pip install grpcio-tools googleapis-common-protos": "the tests' environment has both",
-    # docs/service.md:
-    "pip install 'superpixel-service[cuda12]'": "would put CuPy into the tests' environment",
-    "pip install 'superpixel-service[otel]'": "the tests' environment has what the extra brings",
     "superpixel app": "tests/page starts it, and works on the page in a browser",
     "superpixel health": "a server at the default address; test_cli.py asks one elsewhere",
     "make bench-install": MEASURES,

@@ -24,9 +24,7 @@ _MOST_PINNED_BYTES = 64 << 20
 
 _COMPILING = threading.Lock()
 
-INSTALL_HINT = (
-    "pip install 'superpixel-service[cuda12]' or 'superpixel-service[cuda13]', depending on the driver"
-)
+INSTALL_HINT = "in a checkout: pip install '.[cuda12]' or '.[cuda13]', depending on the driver"
 
 
 def why_unavailable(index: int = 0) -> str | None:
