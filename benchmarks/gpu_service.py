@@ -54,7 +54,7 @@ def measure(
         return [], "not wanted"
     servers: list[Server] = []
     try:
-        image = photograph(size)
+        image, count = photograph(size), min(COUNT, size[0] * size[1])
         files = [
             as_jpeg(np.roll(image, (7 * number, 11 * number), axis=(0, 1)))
             for number in range(max(FILES, callers))
@@ -66,7 +66,7 @@ def measure(
                 flags.append(f"--device={index}")
             with running(flags, simulate=simulate and backend == "cuda") as address:
                 ready = time.perf_counter() - start
-                servers.append(Server(backend, number, rate(address, files, callers, seconds), ready))
+                servers.append(Server(backend, number, rate(address, files, count, callers, seconds), ready))
     except Exception as error:  # noqa: BLE001 (whatever is missing on that machine, the other figures count)
         return servers, f"{type(error).__name__}: {error}"
     return servers, None
@@ -119,7 +119,7 @@ def _ready(server: "subprocess.Popen[str]") -> str:
     raise RuntimeError(f"the server ended with status {server.wait()}: {' '.join(lines[-3:]).strip()}")
 
 
-def rate(address: str, files: Sequence[bytes], callers: int, seconds: float) -> float:
+def rate(address: str, files: Sequence[bytes], count: int, callers: int, seconds: float) -> float:
     """Return the images per second of `callers` threads, including the images in flight at the end."""
     grpc = importlib.import_module("grpc")
     pb = importlib.import_module("superpixel_service.pb.superpixel.v1.superpixel_pb2")
@@ -133,7 +133,7 @@ def rate(address: str, files: Sequence[bytes], callers: int, seconds: float) -> 
             while done == 0 or time.perf_counter() - start < seconds:
                 # Callers are at different files, so that no two send the same at the same time.
                 file = files[(rank + callers * done) % len(files)]
-                request = pb.SegmentRequest(encoded_image=file, target_counts=[COUNT], include_hierarchy=True)
+                request = pb.SegmentRequest(encoded_image=file, target_counts=[count], include_hierarchy=True)
                 stub.Segment(request, timeout=20)
                 done += 1
             return done
