@@ -91,7 +91,7 @@ def steps(out: Path, work: Path, *, rehearse: bool) -> list[Step]:
         sweep += ["--threads", "1", "2", "--tail-edges", "48", "512", "--merge-threads", "64"]
         sweep += ["--pixel-threads", "64", "--tiles", "16"]
         tests = ["-k", REHEARSED_TESTS]
-    pytest = ["pytest", "-p", "pytest_timeout", "-p", "no:cacheprovider", "-q"]
+    pytest = ["pytest", "-p", "pytest_timeout", "-p", "no:cacheprovider", "-v", "--tb=short"]
     # A warning of another version of NumPy or CuPy is shown, and is no failure here.
     pytest += ["-o", "filterwarnings=default"]
     return [
