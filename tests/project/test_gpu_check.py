@@ -243,7 +243,10 @@ def play(tmp_path, monkeypatch, name, script):
     ("script", "status", "says"),
     [
         ("echo '2 passed'; echo '========= ERROR SUMMARY: 0 errors'", 0, "0 errors"),
+        ("echo '==== RACECHECK SUMMARY: 0 hazards displayed (0 errors, 0 warnings)'", 0, "0 hazards"),
         ("echo '========= Error: Race reported'; exit 86", 1, "Race reported"),
+        ("echo '=== Error: Device not supported'; exit 86", SKIPPED, "not supported"),
+        ("echo '2 passed'", SKIPPED, "no summary"),
         (
             "echo '========= Error: Device not supported'; echo 'error 999'; exit 1",
             SKIPPED,

@@ -68,8 +68,10 @@ def check(site: Path, *, simulate: bool) -> int:
     start = time.monotonic()
     device = devices.opener(simulate=simulate)(0)
     print(f"device: {device.name}; opened, kernels compiled, in {time.monotonic() - start:.1f} s")
-    for kernel in ("merge_rounds", "merge_tail", "slic_assign"):
-        print(f"resident blocks of {kernel}: {device.resident_blocks(kernel, 256)} of 256 threads")
+    with device.active():
+        for kernel, threads in (("merge_rounds", 1024), ("merge_rounds", 256), ("slic_assign", 256)):
+            blocks = device.resident_blocks(kernel, threads)
+            print(f"{kernel}: {blocks} blocks of {threads} threads are resident at a time")
     return 0
 
 

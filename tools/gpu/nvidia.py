@@ -26,10 +26,12 @@ METRICS = {
     "launch__registers_per_thread": "registers",
 }
 
-_UNSUPPORTED = re.compile(
-    r"^.*(device not supported|LibraryNotLoaded|ERR_NVGPUCTRPERM|failed to initialize|unable to).*$",
+_REFUSED = re.compile(
+    r"^.*(device not supported|LibraryNotLoaded|ERR_NVGPUCTRPERM|failed to initialize).*$",
     re.IGNORECASE | re.MULTILINE,
 )
+
+_CLEAN = re.compile(r"SUMMARY: 0 (errors|hazards)")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -59,14 +61,17 @@ def sanitize(tool: str) -> int:
     command += [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "pytest_timeout"]
     command += ["-o", "filterwarnings=default", *(f"tests/kernels/test_cuda.py::{test}" for test in TESTS)]
     status, output = _run(command, {"SUPERPIXEL_TEST_SANITIZER": "1"})
+    # First: a tool that refuses the device may count that as an error.
+    if refused := _REFUSED.search(output):
+        return _skip(f"compute-sanitizer: {refused[0].strip()}")
     if status == FOUND:
         return 1
-    if unsupported := _UNSUPPORTED.search(output):
-        return _skip(f"compute-sanitizer: {unsupported[0].strip()}")
     if status != 0:
         return _skip(
             f"compute-sanitizer reported no error, but the tests ended with status {status} under it"
         )
+    if not _CLEAN.search(output):
+        return _skip("compute-sanitizer printed no summary, so it may have checked nothing")
     return 0
 
 
@@ -80,7 +85,7 @@ def profile(size: str, report: Path) -> int:
     command += [sys.executable, "-m", "tools.gpu.smoke", "--sizes", size, "--once"]
     status, output = _run(command, {})
     if status != 0 or not report.exists():
-        found = _UNSUPPORTED.search(output)
+        found = _REFUSED.search(output)
         return _skip(f"ncu: {found[0].strip() if found else f'exit status {status}'}")
     raw = subprocess.run(  # noqa: S603
         ["ncu", "--import", str(report), "--csv", "--page", "raw", "--metrics", ",".join(METRICS)],  # noqa: S607
