@@ -229,14 +229,15 @@ build/gpu-kit/.made: $(SOURCES) tools/gpu/kit.py
 	touch $@
 
 # `tools/gpu/check.sh` never rehearses by itself: on a machine whose GPU does not work, that is a failure.
-.PHONY: gpu-check
-gpu-check: gpu-kit ## Run all checks on this machine's GPU in 8 minutes; without a GPU, rehearse them on the simulated device
-	@if nvidia-smi -L > /dev/null 2>&1; then \
-	  OUT=$(GPU_OUT) GPU_PYTHON=$(GPU_PYTHON) tools/gpu/check.sh; \
-	else \
-	  echo "make: no GPU here, so this is a rehearsal: no figure below is a GPU's"; \
-	  OUT=$(GPU_OUT)-rehearsal GPU_PYTHON=build/gpu-python/bin/python tools/gpu/check.sh --rehearse; \
-	fi
+.PHONY: gpu-check gpu-run gpu-rehearsal
+gpu-check: $(if $(wildcard /dev/nvidia0),gpu-run,gpu-rehearsal) ## Run all checks on this machine's GPU (8 minutes); without a GPU, rehearse them
+
+gpu-run:
+	OUT=$(GPU_OUT) GPU_PYTHON=$(GPU_PYTHON) tools/gpu/check.sh --installed
+
+gpu-rehearsal: gpu-kit
+	@echo "make: this is a rehearsal: no figure below is a GPU's"
+	OUT=$(GPU_OUT)-rehearsal GPU_PYTHON=build/gpu-python/bin/python tools/gpu/check.sh --rehearse
 
 FUZZ_SECONDS ?= 600
 

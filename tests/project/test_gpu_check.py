@@ -221,6 +221,16 @@ def test_without_a_gpu_nothing_is_simulated_by_itself(tmp_path):
     assert results["smoke"].startswith("FAILED")
 
 
+@pytest.mark.parametrize(("flags", "installs"), [([], True), (["--installed"], False)])
+def test_the_kit_is_left_alone_if_the_package_is_installed(flags, installs, tmp_path, monkeypatch):
+    chosen = []
+    monkeypatch.setenv("OUT", str(tmp_path))
+    monkeypatch.setattr(check, "run_all", lambda steps, *_, **__: chosen.extend(steps) or True)
+    assert check.main(flags) == 0
+    assert ("install" in {step.name for step in chosen}) is installs
+    assert "engine" in {step.name for step in chosen}
+
+
 def test_an_unknown_step_is_an_error(tmp_path):
     done = run_script(tmp_path, "--only", "smokes")
     assert done.returncode == 2

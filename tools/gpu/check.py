@@ -32,6 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         action="store_true",
         help="use the simulated device and small images; every line begins with `simulated`",
     )
+    parser.add_argument(
+        "--installed", action="store_true", help="leave the kit alone: this Python has the package"
+    )
     parser.add_argument("--only", nargs="+", metavar="STEP", help="run these steps; by default all")
     parser.add_argument(
         "--seconds", type=float, default=SECONDS, help="for all steps together (default: %(default)g)"
@@ -45,6 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     resource.setrlimit(resource.RLIMIT_CORE, (0, most))  # a hung step is ended by SIGABRT
     with tempfile.TemporaryDirectory(prefix="gpu-check-") as work:
         chosen = steps(out, Path(work), rehearse=options.rehearse)
+        if options.installed:
+            chosen = [step for step in chosen if step.name != "install"]
         if options.only:
             if unknown := set(options.only) - {step.name for step in chosen}:
                 parser.error(f"no such step: {', '.join(sorted(unknown))}")
