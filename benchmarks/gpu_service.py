@@ -134,7 +134,15 @@ def rate(address: str, files: Sequence[bytes], count: int, callers: int, seconds
                 # Callers are at different files, so that no two send the same at the same time.
                 file = files[(rank + callers * done) % len(files)]
                 request = pb.SegmentRequest(encoded_image=file, target_counts=[count], include_hierarchy=True)
-                stub.Segment(request, timeout=20)
+                try:
+                    stub.Segment(request, timeout=20)
+                except grpc.RpcError as error:
+                    # A server with few workers may reject some of the callers; they come again.
+                    too_busy = error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+                    if not too_busy or time.perf_counter() - start > seconds + 20:
+                        raise
+                    time.sleep(0.01)
+                    continue
                 done += 1
             return done
 

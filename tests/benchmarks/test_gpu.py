@@ -4,7 +4,8 @@ import json
 
 import numpy as np
 import pytest
-from benchmarks.gpu_devices import device_image, marked_output
+from benchmarks.data import as_jpeg
+from benchmarks.gpu_devices import device_image, marked_output, photograph
 from tools.gpu import MARK
 
 from benchmarks import gpu, gpu_service, gpu_sweep
@@ -69,6 +70,12 @@ def test_a_server_that_cannot_start_costs_only_its_own_figures():
     servers, missing = gpu_service.measure((24, 16), [1], 1, 0.1, 9, simulate=False)
     assert servers == []
     assert "the server ended with status" in missing
+
+
+def test_callers_that_a_server_rejects_come_again():
+    files = [as_jpeg(photograph((48, 32 + number))) for number in range(4)]
+    with gpu_service.running(["--backend=cpu", "--max-inflight-calls=1"], simulate=False) as address:
+        assert gpu_service.rate(address, files, 10, 4, 0.2) > 0
 
 
 def test_a_thread_that_fails_ends_the_measurement():
