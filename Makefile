@@ -229,6 +229,28 @@ test-gpu: ## Run the CUDA engine's tests on this machine's GPU (needs the extra 
 bench-gpu: ## Measure the CUDA engine on this machine's GPU
 	$(GPU_PYTHON) -m benchmarks.gpu
 
+PY_TYPED += tools/gpu
+GPU_KIT_PYTHON ?=
+GPU_OUT ?= build/gpu-check
+
+.PHONY: gpu-kit
+gpu-kit: build/gpu-kit/.made ## Pack build/gpu-kit for a GPU machine without a registry (needs Python 3.12: GPU_KIT_PYTHON)
+
+build/gpu-kit/.made: $(SOURCES) tools/gpu/kit.py
+	$(PYTHON) -m tools.gpu.kit --out $(@D) --venv build/gpu-python $(if $(GPU_KIT_PYTHON),--python $(GPU_KIT_PYTHON))
+	touch $@
+
+# `tools/gpu/check.sh` never rehearses by itself: on a machine whose GPU does not work, that is a failure.
+.PHONY: gpu-check gpu-run gpu-rehearsal
+gpu-check: $(if $(wildcard /dev/nvidia0),gpu-run,gpu-rehearsal) ## Run all checks on this machine's GPU (8 minutes); without a GPU, rehearse them
+
+gpu-run:
+	OUT=$(GPU_OUT) GPU_PYTHON=$(GPU_PYTHON) tools/gpu/check.sh --installed
+
+gpu-rehearsal: gpu-kit
+	@echo "make: this is a rehearsal: no figure below is a GPU's"
+	OUT=$(GPU_OUT)-rehearsal GPU_PYTHON=build/gpu-python/bin/python tools/gpu/check.sh --rehearse
+
 FUZZ_SECONDS ?= 600
 
 .PHONY: fuzz

@@ -1,29 +1,40 @@
-"""Speed of the CUDA engine on this machine's GPU: whole calls, stages, threads; compared with the C++ engine.
+"""Speed of the CUDA engine on this machine's GPU: whole calls, stages, threads, public interface, server.
 
-The sample photograph is scaled to the usual sizes. The bytes that a stage moves are counted from its kernels'
-arguments (each array once per pass). Their rate is compared with that of a copy within the device's memory.
+The C++ engine is measured in the same run. The sample photograph is scaled to the usual sizes. The bytes that
+a stage moves are counted from its kernels' arguments (each array once per pass). Their rate is compared with
+that of a copy within the device's memory. `benchmarks.gpu_sweep` tries other block sizes.
 """
 
+import contextlib
 import threading
 import time
-from collections.abc import Callable, Sequence
+from argparse import Namespace
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from statistics import median
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 
+from benchmarks import gpu_public, gpu_service
+from benchmarks.gpu_devices import (
+    HD,
+    SMALL,
+    UHD,
+    OpenDevice,
+    marked_output,
+    named,
+    opener,
+    photograph,
+    size_argument,
+)
 from benchmarks.report import Goal, make_parser, say, say_goals, say_table, write_json
 from superpixel_kernels import Workspace, segment
+from superpixel_kernels.cuda import Tuning
 from superpixel_kernels.cuda.color import DeviceImage
-from superpixel_kernels.cuda.cupy_device import CupyDevice
 from superpixel_kernels.cuda.device import Device
 from superpixel_kernels.cuda.pipeline import Pipeline, Settings
 
-PHOTO = Path(__file__).parent.parent / "examples" / "photos" / "astronaut.jpg"
-SMALL, HD, UHD = (481, 321), (1920, 1080), (3840, 2160)
 STAGES = ("color", "smooth", "update", "assign", "components", "graph", "merge")
 SETTINGS = Settings(compactness=10.0)
 WARM_UP = 3
@@ -55,14 +66,21 @@ class Whole:
     stages: dict[str, float]
 
 
-def main(arguments: Sequence[str] | None = None, open_device: Callable[[int], Device] = CupyDevice) -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print, and write the requested file."""
     parser = make_parser("gpu", __doc__)
     parser.add_argument("--device", type=int, default=0, help="index of the GPU (default: 0)")
+    parser.add_argument(
+        "--simulate", action="store_true", help="rehearse on the simulated device; the figures mean nothing"
+    )
     parser.add_argument("--rounds", type=int, default=30, help="calls of each kind (default: 30)")
     parser.add_argument("--threads", type=int, default=8, help="threads for small images (default: 8)")
     parser.add_argument(
-        "--small", type=_size, default=SMALL, metavar="WxH", help="size of small images (default: 481x321)"
+        "--small",
+        type=size_argument,
+        default=SMALL,
+        metavar="WxH",
+        help="size of small images (default: 481x321)",
     )
     parser.add_argument("--seconds", type=float, default=5.0, help="run time of the threads (default: 5)")
     parser.add_argument(
@@ -75,73 +93,119 @@ def main(arguments: Sequence[str] | None = None, open_device: Callable[[int], De
     parser.add_argument(
         "--sizes",
         nargs="+",
-        type=_size,
+        type=size_argument,
         default=[HD, UHD],
         metavar="WxH",
-        help="image sizes for whole calls (default: 1920x1080 3840x2160)",
+        help="image sizes for whole calls; the server gets the first (default: 1920x1080 3840x2160)",
     )
+    parser.add_argument(
+        "--service-workers",
+        nargs="*",
+        type=int,
+        default=[4, 8, 16],
+        metavar="N",
+        help="servers to measure, by their workers on the GPU; none: no servers (default: 4 8 16)",
+    )
+    parser.add_argument(
+        "--service-seconds", type=float, default=3.0, help="run time of each server (default: 3)"
+    )
+    parser.add_argument("--service-callers", type=int, default=32, help="simultaneous callers (default: 32)")
     options = parser.parse_args(arguments)
+    with marked_output(simulate=options.simulate):
+        run(options)
+
+
+def run(options: Namespace) -> None:
+    """Measure everything; see `main`."""
+    open_device = opener(simulate=options.simulate)
     device = open_device(options.device)
     say(f"device: {device.name}")
     wholes = [measure(device, size, options.rounds) for size in options.sizes]
     bandwidth = copy_bandwidth(device, options.rounds, options.copy)
+    say_wholes(wholes, bandwidth)
+    public = [
+        gpu_public.measure(size, options.rounds, options.device, simulate=options.simulate)
+        for size in options.sizes
+    ]
+    gpu_public.say_public(public)
+    rate = small_images_per_second(
+        open_device, options.device, options.small, options.threads, options.seconds
+    )
+    say(f"\n{options.threads} threads, {named(options.small)}: {rate:.0f} images per second")
+    last = wholes[-1]
+    core = one_core_seconds(last.size)
+    say(f"{named(last.size)}, one core of the C++ engine: {1e3 * core:.0f} ms")
+    goals = judged(wholes, rate, core, options)
+    figures: dict[str, Any] = {
+        "device": device.name,
+        "simulated": options.simulate,
+        "copy_bytes_a_second": bandwidth,
+        "whole": [asdict(each) for each in wholes],
+        "public": [asdict(each) for each in public],
+        "small_images_a_second": rate,
+        "one_core_seconds": core,
+    }
+    write_json(options.json, figures, goals)  # now, because a server may hang
+    servers, missing = gpu_service.measure(
+        options.sizes[0],
+        options.service_workers,
+        options.service_callers,
+        options.service_seconds,
+        options.device,
+        simulate=options.simulate,
+    )
+    gpu_service.say_servers(servers, missing, options.sizes[0], options.service_callers)
+    say_goals(goals)
+    figures |= {"servers": [asdict(each) for each in servers], "servers_not_measured": missing}
+    write_json(options.json, figures, goals)
+
+
+def say_wholes(wholes: Sequence[Whole], bandwidth: float) -> None:
+    """Print whole calls and their stages."""
     say_table(
         "Whole calls, medians, milliseconds",
         ["image", "regions", "on the device", "with transfers"],
         [
-            [_named(each.size), each.regions, 1e3 * each.on_device, 1e3 * each.with_transfers]
+            [named(each.size), each.regions, 1e3 * each.on_device, 1e3 * each.with_transfers]
             for each in wholes
         ],
     )
     for each in wholes:
         say_table(
-            f"{_named(each.size)}; a copy within the device's memory moves {bandwidth / 1e9:.0f} GB/s",
+            f"{named(each.size)}; a copy within the device's memory moves {bandwidth / 1e9:.0f} GB/s",
             ["stage", "milliseconds", "MB moved", "share of the copy's rate"],
             stage_rows(each, bandwidth),
         )
-    rate = small_images_per_second(
-        open_device, options.device, options.small, options.threads, options.seconds
-    )
-    say(f"\n{options.threads} threads, {_named(options.small)}: {rate:.0f} images per second")
+
+
+def judged(wholes: Sequence[Whole], rate: float, core: float, options: Namespace) -> list[Goal]:
+    """Return the goals; the simulated device can neither reach nor miss them."""
     last = wholes[-1]
-    core = one_core_seconds(last.size)
-    say(f"{_named(last.size)}, one core of the C++ engine: {1e3 * core:.0f} ms")
-    times = core / last.on_device
     goals = [
-        Goal.at_least(f"{_named(last.size)}, times one core of the C++ engine", times, TIMES_ONE_CORE),
         Goal.at_least(
-            f"{options.threads} threads, {_named(options.small)}, images per second", rate, SMALL_A_SECOND
+            f"{named(last.size)}, times one core of the C++ engine", core / last.on_device, TIMES_ONE_CORE
+        ),
+        Goal.at_least(
+            f"{options.threads} threads, {named(options.small)}, images per second", rate, SMALL_A_SECOND
         ),
     ]
     for each in wholes:
         on_device, with_transfers = LIMITS_MS.get(each.size, (float("inf"), float("inf")))
-        name = _named(each.size)
+        name = named(each.size)
         goals.append(Goal.at_most(f"{name}, on the device", 1e3 * each.on_device, on_device, " ms"))
         goals.append(
             Goal.at_most(f"{name}, with transfers", 1e3 * each.with_transfers, with_transfers, " ms")
         )
-    say_goals(goals)
-    figures = {
-        "device": device.name,
-        "copy_bytes_a_second": bandwidth,
-        "whole": [asdict(each) for each in wholes],
-        "small_images_a_second": rate,
-        "one_core_seconds": core,
-    }
-    write_json(options.json, figures, goals)
+    if options.simulate:
+        return [Goal(goal.name, "simulated, not judged", None) for goal in goals]
+    return goals
 
 
-def photograph(size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Return the sample photograph, scaled to (width, height)."""
-    with Image.open(PHOTO) as photo:
-        return np.asarray(photo.convert("RGB").resize(size, Image.Resampling.BICUBIC))
-
-
-def measure(device: Device, size: tuple[int, int], rounds: int) -> Whole:
+def measure(device: Device, size: tuple[int, int], rounds: int, tuning: Tuning | None = None) -> Whole:
     """Time whole calls on one image size."""
     image, shape = photograph(size), (size[1], size[0])
     with device.active():
-        pipeline = Pipeline(device)
+        pipeline = Pipeline(device, tuning=tuning)
         pixels = device.host_array(image.shape, np.uint8)
         pixels[:] = image
         data = device.empty(image.size, np.uint8)
@@ -200,37 +264,45 @@ def copy_bandwidth(device: Device, rounds: int, count: int) -> float:
 
 
 def small_images_per_second(
-    open_device: Callable[[int], Device], index: int, size: tuple[int, int], threads: int, seconds: float
+    open_device: OpenDevice, index: int, size: tuple[int, int], threads: int, seconds: float
 ) -> float:
     """Return the images per second, transfers included; each thread has its own stream and memory."""
     image, shape = photograph(size), (size[1], size[0])
     ready, counts = threading.Barrier(threads + 1), [0] * threads
     stop = threading.Event()
+    failures: list[Exception] = []
 
     def work(rank: int) -> None:
-        device = open_device(index)
-        with device.active():
-            pipeline = Pipeline(device)
-            pixels = device.host_array(image.shape, np.uint8)
-            pixels[:] = image
-            pipeline.segment(pixels, shape, SETTINGS)
-            ready.wait()
-            while not stop.is_set():
+        try:
+            device = open_device(index)
+            with device.active():
+                pipeline = Pipeline(device)
+                pixels = device.host_array(image.shape, np.uint8)
+                pixels[:] = image
                 pipeline.segment(pixels, shape, SETTINGS)
-                counts[rank] += 1
+                ready.wait()
+                while not stop.is_set():
+                    pipeline.segment(pixels, shape, SETTINGS)
+                    counts[rank] += 1
+        except Exception as error:  # noqa: BLE001 (raised below)
+            failures.append(error)
+            ready.abort()
 
-    workers = [threading.Thread(target=work, args=(rank,)) for rank in range(threads)]
+    workers = [threading.Thread(target=work, args=(rank,), daemon=True) for rank in range(threads)]
     for worker in workers:
         worker.start()
-    ready.wait()
+    with contextlib.suppress(threading.BrokenBarrierError):
+        ready.wait()
     start = time.perf_counter()
-    time.sleep(seconds)
-    while not any(counts) and any(worker.is_alive() for worker in workers):
+    time.sleep(seconds if not failures else 0)
+    while not any(counts) and any(worker.is_alive() for worker in workers) and not failures:
         time.sleep(0.01)  # a slow device needs longer for its first image
     done, took = sum(counts), time.perf_counter() - start
     stop.set()
     for worker in workers:
         worker.join()
+    if failures:
+        raise failures[0]
     return done / took
 
 
@@ -239,15 +311,6 @@ def one_core_seconds(size: tuple[int, int], rounds: int = 3) -> float:
     image, workspace = photograph(size), Workspace(threads=1, kept_bytes=1 << 34)
     segment(image, workspace=workspace)
     return median(sum(segment(image, workspace=workspace).timings.values()) for _ in range(rounds))
-
-
-def _size(text: str) -> tuple[int, int]:
-    width, _, height = text.partition("x")
-    return int(width), int(height)
-
-
-def _named(size: tuple[int, int]) -> str:
-    return f"{size[0]}x{size[1]}"
 
 
 if __name__ == "__main__":

@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
-from tools.docs import ROOT
 
 from superpixel_kernels import SegmentParams, segment
 from superpixel_service.images.overlay import cracks, draw, grow
+from tools.docs import ROOT
 
 PHOTOS = ROOT / "examples" / "photos"
 IMAGES = ROOT / "docs" / "images"
