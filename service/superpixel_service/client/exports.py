@@ -112,22 +112,26 @@ class Annotation:
             data: the parsed JSON of `Selection.toJSON` (frontend/src/serialise.js).
 
         Raises:
-            InvalidParameter: the selection is damaged, or was made on another map.
+            InvalidParameter: the selection is damaged, or was made on another map. The message names the part
+                and what would be valid.
         """
-        if data.get("format") != "superpixel-selection" or data.get("version") != 1:
+        known = isinstance(data, Mapping) and data.get("format") == "superpixel-selection"
+        if not known or data.get("version") != 1 or data["version"] is True:
             raise InvalidParameter("selection", "must be a superpixel-selection of version 1")
         height, width = label_map.labels.shape
-        made_on = tuple(data.get(name) for name in ("width", "height", "count", "map"))
-        if made_on != (width, height, label_map.count, fingerprint(label_map.labels)):
+        made_on = [data.get(name) for name in ("width", "height", "count", "map")]
+        same = made_on == [width, height, label_map.count, fingerprint(label_map.labels)]
+        if not same or bool in map(type, made_on):
             raise InvalidParameter("selection", "was made on another map")
         try:
-            classes = tuple(Class(str(one["name"]), str(one["color"])) for one in data["classes"])
-            mask = _from_runs(data["regions"], label_map.count, len(classes))[label_map.labels]
-            if data["pixels"]:
-                painted = _from_runs(data["pixels"], mask.size, len(classes) + 1).reshape(mask.shape)
+            classes = _classes(data.get("classes"))
+            regions, pixels = data.get("regions"), data.get("pixels")
+            mask = _from_runs("regions", regions, label_map.count, len(classes))[label_map.labels]
+            if pixels != []:
+                painted = _from_runs("pixels", pixels, mask.size, len(classes) + 1).reshape(mask.shape)
                 mask = np.where(painted > 0, painted - (painted > 0), mask).astype(np.uint8)
-        except (KeyError, OverflowError, TypeError, ValueError) as error:
-            raise InvalidParameter("selection", "is damaged") from error
+        except (OverflowError, TypeError, ValueError) as error:
+            raise InvalidParameter("selection", f"is damaged: {error}") from error
         return cls(mask, classes)
 
 
@@ -142,12 +146,52 @@ def fingerprint(labels: NDArray[np.int32]) -> str:
     return f"{int(((flat + np.uint32(1)) * place).sum(dtype=np.uint64)) % 2**32:08x}"
 
 
-def _from_runs(runs: list[int], size: int, most: int) -> NDArray[np.uint8]:
-    """Values 0 to `most`, from value and length of each run. Raises ValueError if the runs are damaged."""
-    values, lengths = np.array(runs, np.int64).reshape(-1, 2).T
-    if np.any((values < 0) | (values > most)) or np.any(lengths < 1) or lengths.sum() != size:
-        raise ValueError
+def _classes(given: object) -> tuple[Class, ...]:
+    """The classes of a stored selection. Raises TypeError or ValueError if they are damaged."""
+    if not isinstance(given, list) or len(given) > MAX_CLASSES:
+        raise ValueError(f"classes: must be a list of at most {MAX_CLASSES}")
+    classes = []
+    for one in given:
+        name, color = (one.get(key) if isinstance(one, Mapping) else None for key in ("name", "color"))
+        if not isinstance(name, str) or not isinstance(color, str):
+            raise TypeError("classes: each must have a name and a color, as text")
+        classes.append(Class(name, color))
+    return tuple(classes)
+
+
+def _from_runs(name: str, runs: object, size: int, most: int) -> NDArray[np.uint8]:
+    """(size,) values 0 to `most`, from value and length of each run.
+
+    Args:
+        name: for the error text.
+        runs: untrusted.
+        size: at most 2**31.
+        most: at most 255.
+
+    Raises:
+        ValueError: the runs are damaged.
+        OverflowError: a number is too large for a float.
+    """
+    # A run has a length of at least 1, so an honest list has at most 2 * size numbers.
+    if not isinstance(runs, list) or len(runs) > 2 * size or len(runs) % 2 or not _are_numbers(runs):
+        raise ValueError(f"{name}: must be value and length of at most {size} runs")
+    pairs = np.array(runs, np.float64).reshape(-1, 2)
+    valid = (pairs >= (0, 1)) & (pairs <= (most, size)) & (pairs == np.floor(pairs))
+    wrong = np.flatnonzero(~valid.all(axis=1))
+    if wrong.size:
+        raise ValueError(
+            f"{name}: run {wrong[0]} must have a value from 0 to {most} and a length from 1 to {size}"
+        )
+    values, lengths = pairs.astype(np.int64).T
+    # Cannot wrap: at most `size` lengths, each at most `size`.
+    total = int(lengths.sum())
+    if total != size:
+        raise ValueError(f"{name}: hold {total} values, must be {size}")
     return np.repeat(values.astype(np.uint8), lengths)
+
+
+def _are_numbers(values: list[object]) -> bool:
+    return {*map(type, values)} <= {int, float}  # bool is no number here
 
 
 def to_indexed_png(annotation: Annotation) -> bytes:
