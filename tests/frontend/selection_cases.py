@@ -5,11 +5,13 @@ InvalidParameter, any wrong mask and any wrong verdict ends the run.
 """
 
 import argparse
+import base64
 import copy
 import json
 import random
 import tracemalloc
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -209,15 +211,21 @@ def peak_bytes(data: Any) -> int:
     raise AssertionError("was read")
 
 
-def rows() -> Iterator[dict[str, Any]]:
+def rows(count: int, seed: int) -> Iterator[dict[str, Any]]:
     """Cases for JavaScript: JSON text, and the mask that it must give or null."""
-    rng = random.Random(7)
+    rng = random.Random(seed)
     forgeries: list[Any] = [{**WHOLE, "regions": runs} for runs in forged(MAP.count)]
     forgeries += [{**WHOLE, "pixels": runs} for runs in forged(SIZE)]
-    for data in [WHOLE, PAINTED, *forgeries, *(mutate(rng) for _ in range(3000))]:
+    for data in [WHOLE, PAINTED, *forgeries, *(mutate(rng) for _ in range(count))]:
         text = as_json(data)
         if text is not None and len(text) < 10_000:
             yield {"text": text, "mask": expected(data)}
+
+
+def write(folder: Path, count: int, seed: int) -> None:
+    """Write selections.json: the map, and cases with `count` mutations."""
+    spx = base64.b64encode(codec.encode(MAP.labels)).decode()
+    (folder / "selections.json").write_text(json.dumps({"map": spx, "cases": [*rows(count, seed)]}))
 
 
 def main() -> None:

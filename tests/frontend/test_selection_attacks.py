@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from superpixel_kernels.errors import InvalidParameter
 from superpixel_service.client.exports import Annotation
 from tests.frontend import selection_cases as cases
+from tests.frontend.conftest import node
 
 PAGE_SIZED = """
 import sys
@@ -92,3 +94,12 @@ def test_many_mutated_selections() -> None:
     read, refused = cases.fuzz(100_000, 3)
     assert read > 7_000
     assert refused > 50_000
+
+
+@pytest.mark.slow
+def test_many_mutated_selections_in_javascript(tmp_path: Path, fixtures: Path) -> None:
+    for name in ("maps", "containers.json"):
+        (tmp_path / name).symlink_to(fixtures / name)
+    cases.write(tmp_path, 60_000, 4)
+    done = node(tmp_path, "--test", "test/untrusted.test.js", timeout=600)
+    assert done.returncode == 0, done.stdout[-20_000:] + done.stderr
