@@ -64,7 +64,7 @@ class Segmentation:
     @cached_property
     def label_map(self) -> codec.LabelMap:
         """Everything `spx` holds."""
-        return codec.decode(self.spx)
+        return codec.decode(self.spx, max_pixels=min(max(self.width * self.height, 1), codec.MAX_PIXELS))
 
     @property
     def labels(self) -> NDArray[np.int32]:

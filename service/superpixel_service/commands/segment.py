@@ -43,7 +43,7 @@ def run(*, photo: Path, counts: Sequence[int], out: Path, compactness: float, se
 
 
 def _write_all(stem: Path, photo: NDArray[np.uint8], made: Made, counts: Sequence[int]) -> None:
-    label_map = codec.decode(made.spx)
+    label_map = codec.decode(made.spx, max_pixels=photo.shape[0] * photo.shape[1])
     spx = stem.with_name(f"{stem.name}.spx")
     save(spx, made.spx)
     rows: list[tuple[object, ...]] = [
