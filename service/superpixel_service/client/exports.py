@@ -12,15 +12,16 @@ import io
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from superpixel_kernels import Hierarchy, codec
-from superpixel_kernels.errors import InvalidParameter
+from superpixel_kernels import codec
+from superpixel_kernels.codec import InvalidParameter
 from superpixel_service.client.outlines import Piece, Ring, find_pieces, join_rings, trace_rings
+from superpixel_service.client.runs import from_runs
 from superpixel_service.client.segmentation import Segmentation
 
 MAX_CLASSES = 254
@@ -45,6 +46,13 @@ class Class:
     def __post_init__(self) -> None:
         if not re.fullmatch(r"#[0-9a-fA-F]{6}", self.color):
             raise InvalidParameter("color", f"must be #rrggbb, got {self.color!r}")
+
+
+class HasCut(Protocol):
+    """Cuts an image into any number of superpixels, as `superpixel_kernels.Hierarchy` does."""
+
+    def cut(self, count: int, /) -> NDArray[np.int32]:
+        """Return the label map with `count` superpixels: (height, width) int32, 0..count-1."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,14 +83,14 @@ class Annotation:
     @classmethod
     def of_regions(
         cls,
-        source: Hierarchy | codec.LabelMap | Segmentation,
+        source: HasCut | codec.LabelMap | Segmentation,
         count: int,
         chosen: Mapping[Class, Iterable[int]],
     ) -> Self:
         """Make an annotation from regions of one level.
 
         Args:
-            source: contains the level.
+            source: contains the level: a `superpixel_kernels.Hierarchy`, a label map, or a server's answer.
             count: number of superpixels of the level.
             chosen: regions of each class, 0 to count - 1. Class values follow its order.
 
@@ -90,7 +98,10 @@ class Annotation:
             InvalidParameter: the source does not contain the level, the level does not have a region, or a
                 region has two classes.
         """
-        labels = source.cut(count) if isinstance(source, Hierarchy) else source.labels_at(count)
+        if isinstance(source, codec.LabelMap | Segmentation):
+            labels = source.labels_at(count)
+        else:
+            labels = source.cut(count)
         value_of = np.zeros(count, np.uint8)
         for value, (one, regions) in enumerate(chosen.items(), 1):
             for region in regions:
@@ -126,9 +137,9 @@ class Annotation:
         try:
             classes = _classes(data.get("classes"))
             regions, pixels = data.get("regions"), data.get("pixels")
-            mask = _from_runs("regions", regions, label_map.count, len(classes))[label_map.labels]
+            mask = from_runs("regions", regions, label_map.count, len(classes))[label_map.labels]
             if pixels != []:
-                painted = _from_runs("pixels", pixels, mask.size, len(classes) + 1).reshape(mask.shape)
+                painted = from_runs("pixels", pixels, mask.size, len(classes) + 1).reshape(mask.shape)
                 mask = np.where(painted > 0, painted - (painted > 0), mask).astype(np.uint8)
         except (OverflowError, TypeError, ValueError) as error:
             raise InvalidParameter("selection", f"is damaged: {error}") from error
@@ -157,41 +168,6 @@ def _classes(given: object) -> tuple[Class, ...]:
             raise TypeError("classes: each must have a name and a color, as text")
         classes.append(Class(name, color))
     return tuple(classes)
-
-
-def _from_runs(name: str, runs: object, size: int, most: int) -> NDArray[np.uint8]:
-    """(size,) values 0 to `most`, from value and length of each run.
-
-    Args:
-        name: for the error text.
-        runs: untrusted.
-        size: at most 2**31.
-        most: at most 255.
-
-    Raises:
-        ValueError: the runs are damaged.
-        OverflowError: a number is too large for a float.
-    """
-    # A run has a length of at least 1, so an honest list has at most 2 * size numbers.
-    if not isinstance(runs, list) or len(runs) > 2 * size or len(runs) % 2 or not _are_numbers(runs):
-        raise ValueError(f"{name}: must be value and length of at most {size} runs")
-    pairs = np.array(runs, np.float64).reshape(-1, 2)
-    valid = (pairs >= (0, 1)) & (pairs <= (most, size)) & (pairs == np.floor(pairs))
-    wrong = np.flatnonzero(~valid.all(axis=1))
-    if wrong.size:
-        raise ValueError(
-            f"{name}: run {wrong[0]} must have a value from 0 to {most} and a length from 1 to {size}"
-        )
-    values, lengths = pairs.astype(np.int64).T
-    # Cannot wrap: at most `size` lengths, each at most `size`.
-    total = int(lengths.sum())
-    if total != size:
-        raise ValueError(f"{name}: hold {total} values, must be {size}")
-    return np.repeat(values.astype(np.uint8), lengths)
-
-
-def _are_numbers(values: list[object]) -> bool:
-    return {*map(type, values)} <= {int, float}  # bool is no number here
 
 
 def to_indexed_png(annotation: Annotation) -> bytes:
