@@ -9,6 +9,7 @@ import base64
 import copy
 import json
 import random
+import re
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
@@ -167,6 +168,7 @@ def expected(data: Any) -> list[int] | None:
         need(type(classes) is list and len(classes) <= 254)
         for one in classes:
             need(type(one) is dict and type(one.get("name")) is type(one.get("color")) is str)
+            need(re.fullmatch("#[0-9a-fA-F]{6}", one["color"]))
         regions = runs(data["regions"], MAP.count, len(classes))
         pixels = runs(data["pixels"], SIZE, len(classes) + 1) if data["pixels"] != [] else [0] * SIZE
     except Refused:
