@@ -1,5 +1,7 @@
 """The client expects a label map of the size that the answer says, and no other bound."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -29,3 +31,7 @@ def test_a_larger_map_than_the_answer_says_is_refused(size: tuple[int, int]) -> 
 
 def test_an_answer_that_says_a_huge_size_is_no_error_of_the_caller() -> None:
     assert answer(2**32 - 1, 2**32 - 1).label_map.count == 1
+    wide = codec.encode(np.zeros((1, 8), np.int32))
+    forged = wide[:8] + (2**27 + 1).to_bytes(4, "little") + wide[12:]
+    with pytest.raises(InvalidLabelMap, match=r"must be from 1 to 134217728$"):
+        _ = dataclasses.replace(answer(2**28, 1), spx=forged).label_map
