@@ -47,6 +47,10 @@ def touched(labels: NDArray[np.int32], mark: dict[str, Any]) -> NDArray[np.int32
     height, width = labels.shape
     value = mark["value"]
     if "rle" in value:
+        # decode_rle allocates as many bytes as the first 32 bits say.
+        announced = int.from_bytes(bytes(value["rle"][:4]), "big")
+        if announced != 4 * height * width:
+            raise ValueError(f"rle: {announced} values, must be {4 * height * width}")
         stroke = decode_rle(value["rle"]).reshape(height, width, 4)[..., 3] > 0
         return np.unique(labels[stroke])
     x, y = (int(value[axis] / 100 * size) for axis, size in (("x", width), ("y", height)))

@@ -20,3 +20,11 @@
 
 /** Largest number of classes. A class value is 1 to 254; 0 is no class. */
 export const MAX_CLASSES = 254;
+
+/**
+ * @param {any} value untrusted
+ * @returns {boolean} whether name and colour are text
+ */
+export function isClass(value) {
+  return typeof value?.name === 'string' && typeof value.color === 'string';
+}

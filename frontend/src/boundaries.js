@@ -211,32 +211,28 @@ export function outline(map, view) {
   const { joins } = map;
   const size = view.width * view.height;
   const strengths = map.count < 2 ** 16 ? new Uint16Array(size) : new Uint32Array(size);
-  // Caches the last pair of each label: neighbouring pixels often need the same.
-  const lastRight = new Int32Array(map.count).fill(-1);
-  const lastBelow = new Int32Array(map.count).fill(-1);
-  const rightStrength = new Int32Array(map.count);
-  const belowStrength = new Int32Array(map.count);
+  // Keeps the last pair of each label: neighbouring pixels often need the same.
+  const cached = () => {
+    const other = new Int32Array(map.count).fill(-1);
+    const strength = new Int32Array(map.count);
+    /** @type {(label: number, next: number) => number} */
+    return (label, next) => {
+      if (other[label] !== next) {
+        other[label] = next;
+        strength[label] = 1 + joins.between(label, next);
+      }
+      return strength[label];
+    };
+  };
+  const [toRight, toBelow] = [cached(), cached()];
   scan(map, view, (labels, below, from, to, last, at) => {
     for (let i = from; i < to; i++) {
       const label = labels[i];
-      const down = below[i];
-      let strength = 0;
-      if (down !== label) {
-        if (lastBelow[label] !== down) {
-          lastBelow[label] = down;
-          belowStrength[label] = 1 + joins.between(label, down);
-        }
-        strength = belowStrength[label];
-      }
       const right = i + 1 < last ? labels[i + 1] : label;
-      if (right !== label) {
-        if (lastRight[label] !== right) {
-          lastRight[label] = right;
-          rightStrength[label] = 1 + joins.between(label, right);
-        }
-        if (rightStrength[label] > strength) strength = rightStrength[label];
-      }
-      strengths[at + i] = strength;
+      strengths[at + i] = Math.max(
+        below[i] === label ? 0 : toBelow(label, below[i]),
+        right === label ? 0 : toRight(label, right),
+      );
     }
   });
   return strengths;

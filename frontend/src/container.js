@@ -4,9 +4,6 @@ import { check, checkInteger } from './errors.js';
 import { inflateMember } from './inflate.js';
 import { parseHeights, parseLabels, parseLevels, parseRegions, parseTree, planeCount } from './sections.js';
 
-/** Default limit of width * height: 1 GiB of labels. */
-export const MAX_PIXELS = 2 ** 28;
-
 const KNOWN = ['LABL', 'TREE', 'LVLS', 'hght', 'regn'];
 
 /**
@@ -80,14 +77,10 @@ function readHeader(view, maxPixels) {
   check(flags <= 1, 'UNSUPPORTED', `header: unknown flags ${flags}`);
   const algorithmVersion = view.getUint16(6, true);
   const [width, height, count] = [8, 12, 16].map((at) => view.getUint32(at, true));
-  check(width > 0 && height > 0, 'MALFORMED', `header: ${width} x ${height} pixels`);
   const pixels = width * height;
-  check(
-    pixels <= maxPixels,
-    'TOO_LARGE',
-    `header: ${width} x ${height} pixels, must be at most ${maxPixels}`,
-  );
-  check(count >= 1 && count <= pixels, 'MALFORMED', `header: ${count} labels in ${width} x ${height} pixels`);
+  const size = `header: ${width} x ${height} pixels`;
+  check(pixels <= maxPixels, 'TOO_LARGE', `${size}, must be at most ${maxPixels}: the option maxPixels`);
+  check(count >= 1 && count <= pixels, 'MALFORMED', `${size} and ${count} labels`);
   return { width, height, count, connected: flags === 1, algorithmVersion };
 }
 

@@ -1,4 +1,4 @@
-import { MAX_PIXELS, readContainer } from './container.js';
+import { readContainer } from './container.js';
 import { check, SuperpixelMapError } from './errors.js';
 import { LabelMap } from './map.js';
 
@@ -7,18 +7,19 @@ import { LabelMap } from './map.js';
  *
  * @param {Uint8Array | ArrayBuffer} bytes exactly one container; not changed
  * @param {object} [options]
- * @param {number} [options.maxPixels] largest width * height, 1 to 2^31 - 1; default 2^28. A larger map is rejected before
- *   its memory is allocated
+ * @param {number} [options.maxPixels] largest width * height, 1 to 2^31 - 1. A larger map is rejected before its memory is
+ *   allocated, which is 4 bytes per pixel. Default: 2^17 for each byte of `bytes`, at most 2^27. All maps of the service up to
+ *   16,384 pixels wide fit; for others give the size that you expect
  * @param {boolean} [options.worker] read in a Web Worker, so that the page stays responsive. One idle worker is kept for
  *   the next map
  * @param {AbortSignal} [options.signal] with `worker`: stops reading, and rejects with the signal's reason
  * @returns {Promise<LabelMap>} rejects with a SuperpixelMapError: `INVALID_ARGUMENT`, `WORKER_FAILED`, or a `DataErrorCode`
  */
-export async function decode(bytes, { maxPixels = MAX_PIXELS, worker = false, signal } = {}) {
-  const isBytes = bytes instanceof Uint8Array || bytes instanceof ArrayBuffer;
-  check(isBytes, 'INVALID_ARGUMENT', 'bytes: must be a Uint8Array or an ArrayBuffer');
-  const view = bytes instanceof Uint8Array ? bytes : new Uint8Array(bytes);
-  const data = worker ? await readInWorker(view, maxPixels, signal) : await readContainer(view, maxPixels);
+export async function decode(bytes, { maxPixels, worker = false, signal } = {}) {
+  const view = bytes instanceof ArrayBuffer ? new Uint8Array(bytes) : bytes;
+  check(view instanceof Uint8Array, 'INVALID_ARGUMENT', 'bytes: must be a Uint8Array or an ArrayBuffer');
+  const most = maxPixels ?? Math.min(2 ** 27, 2 ** 17 * (view.length || 1));
+  const data = worker ? await readInWorker(view, most, signal) : await readContainer(view, most);
   return new LabelMap(data);
 }
 

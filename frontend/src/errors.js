@@ -47,6 +47,16 @@ export function check(condition, code, message) {
 }
 
 /**
+ * @param {any} value
+ * @param {number} least
+ * @param {number} most
+ * @returns {value is number} whether it is an integer from `least` to `most`
+ */
+export function isIntegerIn(value, least, most) {
+  return Number.isInteger(value) && value >= least && value <= most;
+}
+
+/**
  * @param {string} name for the error text
  * @param {number} value
  * @param {number} least
@@ -55,7 +65,7 @@ export function check(condition, code, message) {
  */
 export function checkInteger(name, value, least, most) {
   check(
-    Number.isInteger(value) && value >= least && value <= most,
+    isIntegerIn(value, least, most),
     'INVALID_ARGUMENT',
     `${name}: must be an integer from ${least} to ${most}, got ${value}`,
   );

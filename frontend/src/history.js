@@ -1,7 +1,8 @@
 // The undo history. A step stores only the values that it changed.
 
+import { isClass, MAX_CLASSES } from './annotation.js';
 import { grow } from './boxes.js';
-import { check } from './errors.js';
+import { check, isIntegerIn } from './errors.js';
 
 /** @typedef {import('./map.js').LabelMap} LabelMap */
 /** @typedef {import('./runs.js').Runs} Runs */
@@ -127,11 +128,12 @@ export class UndoHistory {
    *
    * @param {History} history untrusted
    * @param {LabelMap} map
+   * @param {number} classes number of classes now
    * @throws {SuperpixelMapError} `INVALID_SELECTION`: a step is damaged
    */
-  restore(history, map) {
-    this.done = checkedSteps(history.done, map);
-    this.undone = checkedSteps(history.undone, map);
+  restore({ done, undone }, map, classes) {
+    this.done = checkedSteps(done, map, classes, true);
+    this.undone = checkedSteps(undone, map, classes, false);
   }
 }
 
@@ -143,17 +145,33 @@ function isEmpty({ regions, pixels, maps, removed }) {
 /**
  * @param {Step[]} steps untrusted
  * @param {LabelMap} map
+ * @param {number} most number of classes now
+ * @param {boolean} back true: steps to undo; false: to redo
  */
-function checkedSteps(steps, { count, labels }) {
-  /** @type {(changes: Changes, size: number) => boolean} */
-  const fit = (changes, size) =>
+function checkedSteps(steps, { count, labels }, most, back) {
+  /** @type {(changes: Changes, size: number, value: number) => boolean} */
+  const fit = (changes, size, value) =>
     Array.isArray(changes) &&
     changes.length % 4 === 0 &&
-    changes.every((value, i) => value >= 0 && value <= [size, size - changes[i - 1], 255, 255][i % 4]);
-  const valid =
-    Array.isArray(steps) &&
-    steps.every((step) => fit(step?.regions, count) && fit(step.pixels, labels.length) && !step.maps);
-  check(valid, 'INVALID_SELECTION', 'history: is damaged');
+    changes.every((one, i) => isIntegerIn(one, 0, [size, size - changes[i - 1], value, value][i % 4]));
+  /** @type {(step: Step) => boolean} */
+  const valid = (step) => {
+    const removed = step?.removed;
+    if (removed && back) most++;
+    const fits =
+      fit(step?.regions, count, most) &&
+      fit(step.pixels, labels.length, most + 1) &&
+      !step.maps &&
+      (!removed || (isIntegerIn(removed.at, 1, most) && most <= MAX_CLASSES && isClass(removed.class)));
+    if (removed && !back) most--;
+    return fits;
+  };
+  // The next step is the last one.
+  check(
+    Array.isArray(steps) && steps.slice().reverse().every(valid),
+    'INVALID_SELECTION',
+    'history: is damaged',
+  );
   return steps.slice();
 }
 

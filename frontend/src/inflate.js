@@ -32,13 +32,11 @@ export function crc32(bytes) {
  */
 export async function inflateMember(name, member, size) {
   const start = headerEnd(member);
-  const damaged = `${name}: is not one valid gzip member`;
+  const damaged = `${name}: must be one valid gzip member of ${size} bytes`;
   check(start > 0 && member.length - start >= 8, 'DAMAGED', damaged);
   const body = member.subarray(start, member.length - 8);
   const raw = await inflateRaw(body, size);
-  check(raw, 'DAMAGED', damaged);
-  const got = raw.length > size ? 'more' : raw.length;
-  check(got === size, 'DAMAGED', `${name}: must inflate to ${size} bytes, got ${got}`);
+  check(raw?.length === size, 'DAMAGED', damaged);
   const trailer = new DataView(member.buffer, member.byteOffset + member.length - 8, 8);
   check(trailer.getUint32(0, true) === crc32(raw) && trailer.getUint32(4, true) === size, 'DAMAGED', damaged);
   // Some platforms ignore bytes after the deflate stream. A stream that still ends without the last byte had such bytes.
@@ -74,7 +72,7 @@ function headerEnd(member) {
 /**
  * @param {Uint8Array} body a raw deflate stream
  * @param {number} size stop after more bytes than this
- * @returns {Promise<Uint8Array | null>} null: invalid or incomplete
+ * @returns {Promise<Uint8Array | null>} null: invalid, incomplete or longer
  */
 async function inflateRaw(body, size) {
   const stream = new DecompressionStream('deflate-raw');
@@ -89,7 +87,7 @@ async function inflateRaw(body, size) {
       if (done) break;
       chunks.push(value);
       length += value.length;
-      if (length > size) break;
+      if (length > size) return null;
     }
   } catch {
     return null;
@@ -97,7 +95,7 @@ async function inflateRaw(body, size) {
     // Not awaited: on some platforms it settles only after the writer has failed as well.
     reader.cancel().catch(() => {});
   }
-  await (length > size ? undefined : writing);
+  await writing;
   const raw = new Uint8Array(length);
   let at = 0;
   for (const chunk of chunks) {

@@ -1,3 +1,5 @@
+import { groups } from './regions.js';
+
 /** Finds the merge after which two finest regions belong to the same region. */
 export class Joins {
   /** @param {import('./map.js').LabelMap} map */
@@ -20,7 +22,8 @@ export class Joins {
       }
       return i;
     };
-    for (const b of inOrder(rank)) {
+    // Ranks are below count with a tree, and at most 32 with levels.
+    for (const b of groups(rank, count + 32).items) {
       let small = root(b + 1);
       let large = root(into[b]);
       if (size[small] > size[large]) [small, large] = [large, small];
@@ -47,17 +50,4 @@ export class Joins {
     }
     return last;
   }
-}
-
-/**
- * @param {Int32Array} rank
- * @returns {Int32Array} indices of `rank`, by ascending rank
- */
-function inOrder(rank) {
-  const starts = new Int32Array(rank.length + 34);
-  for (const value of rank) starts[value + 1]++;
-  for (let i = 1; i < starts.length; i++) starts[i] += starts[i - 1];
-  const places = new Int32Array(rank.length);
-  rank.forEach((value, i) => (places[starts[value]++] = i));
-  return places;
 }

@@ -1,7 +1,7 @@
 import { Boundaries, outline } from './boundaries.js';
 import { grow } from './boxes.js';
 import { groups, labDistance, pairsOf, toLab } from './regions.js';
-import { check, checkInteger } from './errors.js';
+import { check, checkInteger, isIntegerIn } from './errors.js';
 import { Joins } from './joins.js';
 
 /** A label map: the region of each pixel, and the merges from these regions down to one. */
@@ -51,8 +51,11 @@ export class LabelMap {
     if (count === this.count) return this.finest;
     const { tree, levels } = this;
     if (tree) {
-      const inRange = Number.isInteger(count) && count >= 1 && count < this.count;
-      check(inRange, 'NO_SUCH_LEVEL', `count: must be an integer from 1 to ${this.count}, got ${count}`);
+      check(
+        isIntegerIn(count, 1, this.count),
+        'NO_SUCH_LEVEL',
+        `count: must be an integer from 1 to ${this.count}, got ${count}`,
+      );
       return this._level(count, tree.into, tree.order, this.count - count);
     }
     const stored = levels ? levels.counts : [];
@@ -64,8 +67,8 @@ export class LabelMap {
 
   /**
    * @param {number} count
-   * @param {Int32Array} into
-   * @param {Int32Array} rank when each merge happens
+   * @param {ArrayLike<number>} into
+   * @param {ArrayLike<number>} rank when each merge happens
    * @param {number} limit apply merges of a rank below it
    */
   _level(count, into, rank, limit) {
@@ -77,15 +80,12 @@ export class LabelMap {
 
   /** The level of the finest regions. @returns {Level} */
   get finest() {
-    const all = () => Int32Array.from({ length: this.count }, (_, i) => i);
-    this._finest ??= new Level(this, this.count, all(), 0);
-    return this._finest;
+    return (this._finest ??= this._level(this.count, [], [], 0));
   }
 
   /** @returns {Joins} */
   get joins() {
-    this._joins ??= new Joins(this);
-    return this._joins;
+    return (this._joins ??= new Joins(this));
   }
 
   /**
@@ -261,27 +261,21 @@ export class Level {
   neighbours(region) {
     this._checkRegion(region);
     const { offsets, items } = this._once('neighbours', () => {
-      const finest = this.map.finest._once('pairs', () => pairsOf(this.map));
-      return groups(...this._symmetric(finest));
+      const { map, lut, count } = this;
+      const pairs = map.finest._once('pairs', () => pairsOf(map));
+      /** @type {number[]} pairs of this level's regions, in both directions */
+      const keys = [];
+      /** @type {number[]} */
+      const values = [];
+      for (let i = 0; i < pairs.length; i += 2) {
+        const [a, b] = [lut[pairs[i]], lut[pairs[i + 1]]];
+        if (a === b) continue;
+        keys.push(a, b);
+        values.push(b, a);
+      }
+      return groups(keys, count, values);
     });
     return items.subarray(offsets[region], offsets[region + 1]);
-  }
-
-  /**
-   * @param {Int32Array} pairs of touching finest regions
-   * @returns {[Int32Array, number, Int32Array]} arguments of `groups`: pairs of this level's regions, in both directions
-   */
-  _symmetric(pairs) {
-    const keys = [];
-    const values = [];
-    for (let i = 0; i < pairs.length; i += 2) {
-      const a = this.lut[pairs[i]];
-      const b = this.lut[pairs[i + 1]];
-      if (a === b) continue;
-      keys.push(a, b);
-      values.push(b, a);
-    }
-    return [Int32Array.from(keys), this.count, Int32Array.from(values)];
   }
 
   /**

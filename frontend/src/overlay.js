@@ -30,7 +30,7 @@ export function drawClasses(selection, rgba, view, colors) {
       for (let i = 0; i < view.width; i++) {
         const pixel = top + columns[i];
         if (columns[i] < 0) out[at + i] = 0;
-        else if (pixels !== null && pixels[pixel] !== 0) out[at + i] = palette[pixels[pixel] - 1];
+        else if (pixels?.[pixel]) out[at + i] = palette[pixels[pixel] - 1];
         else out[at + i] = ofRegion[labels[pixel]];
       }
     }

@@ -3,9 +3,9 @@
 /**
  * Group values by key. The values of key k are `items[offsets[k] .. offsets[k + 1]]`: ascending, without duplicates.
  *
- * @param {Int32Array} keys 0..count-1
+ * @param {ArrayLike<number>} keys 0..count-1
  * @param {number} count
- * @param {Int32Array} [values] one per key; if missing, the index of each key
+ * @param {ArrayLike<number>} [values] one per key; if missing, the index of each key
  * @returns {{ offsets: Int32Array, items: Int32Array }}
  */
 export function groups(keys, count, values) {

@@ -368,7 +368,7 @@ export class Selection {
    */
   static restore(map, data, history) {
     const selection = Object.assign(new Selection(map), deserialise(map, data));
-    if (history) selection._history.restore(history, map);
+    if (history) selection._history.restore(history, map, selection.classes.length);
     return selection;
   }
 

@@ -1,7 +1,7 @@
 // A selection as plain data, and back. service/superpixel_service/client/exports.py reads it too.
 
-import { MAX_CLASSES } from './annotation.js';
-import { check } from './errors.js';
+import { isClass, MAX_CLASSES } from './annotation.js';
+import { check, isIntegerIn } from './errors.js';
 
 /** @typedef {import('./map.js').LabelMap} LabelMap */
 
@@ -50,13 +50,18 @@ export function deserialise(map, data) {
   check(valid, 'INVALID_SELECTION', `selection: must be a ${FORMAT} of version 1`);
   const same = data.width === map.width && data.height === map.height && data.count === map.count;
   check(same && data.map === map.fingerprint, 'OTHER_MAP', 'selection: was made on another map');
-  const classes = data.classes.map((one) => ({ name: String(one?.name), color: String(one?.color) }));
-  const number = classes.length;
-  check(number <= MAX_CLASSES, 'INVALID_SELECTION', `classes: at most ${MAX_CLASSES}, got ${number}`);
+  const number = data.classes.length;
+  check(
+    number <= MAX_CLASSES && data.classes.every(isClass),
+    'INVALID_SELECTION',
+    `classes: must be at most ${MAX_CLASSES}, each with a name and a color`,
+  );
+  const { pixels } = data;
+  const isEmpty = Array.isArray(pixels) && !pixels.length;
   return {
-    classes,
+    classes: data.classes.map(({ name, color }) => ({ name, color })),
     regions: fromRuns('regions', data.regions, map.count, number),
-    pixels: data.pixels?.length ? fromRuns('pixels', data.pixels, map.labels.length, number + 1) : null,
+    pixels: isEmpty ? null : fromRuns('pixels', pixels, map.labels.length, number + 1),
   };
 }
 
@@ -83,15 +88,17 @@ function toRuns(values) {
 function fromRuns(name, runs, size, most) {
   check(Array.isArray(runs), 'INVALID_SELECTION', `${name}: must be an array of runs`);
   const values = new Uint8Array(size);
-  let at = 0;
+  let left = size;
   for (let i = 0; i < runs.length; i += 2) {
     const [value, length] = [runs[i], runs[i + 1]];
-    const valid =
-      Number.isInteger(value) && value >= 0 && value <= most && Number.isInteger(length) && length > 0;
-    check(valid && at + length <= size, 'INVALID_SELECTION', `${name}: run ${i / 2} is damaged`);
-    values.fill(value, at, at + length);
-    at += length;
+    check(
+      isIntegerIn(value, 0, most) && isIntegerIn(length, 1, left),
+      'INVALID_SELECTION',
+      `${name}: run ${i / 2} must have a value from 0 to ${most} and a length from 1 to ${left}`,
+    );
+    values.fill(value, size - left, size - left + length);
+    left -= length;
   }
-  check(at === size, 'INVALID_SELECTION', `${name}: holds ${at} values, must be ${size}`);
+  check(left === 0, 'INVALID_SELECTION', `${name}: hold ${size - left} values, must be ${size}`);
   return values;
 }

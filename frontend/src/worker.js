@@ -8,7 +8,7 @@ self.onmessage = async ({ data }) => {
   try {
     const map = await readContainer(data.bytes, data.maxPixels);
     const parts = [map, map.tree, map.levels, map.regions].flatMap((part) => Object.values(part ?? {}));
-    const buffers = parts.flatMap((part) => (ArrayBuffer.isView(part) ? [part.buffer] : []));
+    const buffers = parts.filter(ArrayBuffer.isView).map(({ buffer }) => buffer);
     /** @type {any} */ (self).postMessage({ map }, [...new Set(buffers)]);
   } catch (error) {
     const known = error instanceof SuperpixelMapError;

@@ -145,6 +145,53 @@ test('a gzip bomb is rejected after one slice of its output', async () => {
 test('an announced size of 4 GB allocates no memory', async () => {
   const member = new Uint8Array(gzipSync('short'));
   const started = process.memoryUsage().arrayBuffers;
-  await assert.rejects(decode(container(2 ** 14, 2 ** 14, member, 2 ** 32 - 1)), { code: 'DAMAGED' });
+  const bytes = container(2 ** 14, 2 ** 14, member, 2 ** 32 - 1);
+  await assert.rejects(decode(bytes, { maxPixels: 2 ** 28 }), { code: 'DAMAGED' });
   assert(process.memoryUsage().arrayBuffers - started < 10_000_000);
+});
+
+/** @param {number} width @param {number} height @param {number} [more] bytes in a section that the reader skips */
+function flat(width, height, more = 0) {
+  // The tokens: a new label, ends of all rows. The arguments: no gap, the whole width.
+  const head = new Uint8Array([0, 0, 0, 0, 1]);
+  new DataView(head.buffer).setUint32(0, 1 + height, true);
+  const argument = [0];
+  for (let left = width - 1; argument.push(left > 127 ? (left & 127) | 128 : left) && left > 127;) {
+    left = Math.floor(left / 128);
+  }
+  const raw = new Uint8Array([...head, ...new Uint8Array(height), ...argument]);
+  const bytes = container(width, height, new Uint8Array(gzipSync(raw, { level: 9 })), raw.length);
+  const skipped = new Uint8Array(12 + more);
+  skipped.set(new TextEncoder().encode('skip'));
+  new DataView(skipped.buffer).setUint32(4, more, true);
+  return new Uint8Array([...bytes.subarray(0, -12), ...skipped, ...bytes.subarray(-12)]);
+}
+
+test('a small container of a huge map is rejected unless the caller expects it', async () => {
+  for (const [width, height] of [
+    [2 ** 28, 1],
+    [1, 2 ** 28],
+    [2 ** 14, 2 ** 14],
+    [2 ** 27, 1],
+    [2 ** 24, 1],
+    [2 ** 32 - 1, 2 ** 32 - 1],
+  ]) {
+    const bytes = flat(width, height < 2 ** 16 ? height : 1);
+    new DataView(bytes.buffer).setUint32(12, height, true);
+    assert(bytes.length < 120);
+    const started = process.memoryUsage().arrayBuffers;
+    await assert.rejects(decode(bytes), {
+      code: 'TOO_LARGE',
+      message: `header: ${width} x ${height} pixels, must be at most ${2 ** 17 * bytes.length}: the option maxPixels`,
+    });
+    assert(process.memoryUsage().arrayBuffers - started < 100_000);
+  }
+  const wide = flat(2 ** 24, 1);
+  assert.equal((await decode(wide, { maxPixels: 2 ** 24 })).width, 2 ** 24);
+  await assert.rejects(decode(wide, { maxPixels: 2 ** 24 - 1 }), { code: 'TOO_LARGE' });
+  // The bound is exact, and never above 2^27.
+  const { length } = flat(2 ** 24, 1, 0);
+  assert.equal((await decode(flat(2 ** 24, 1, 128 - length))).width, 2 ** 24);
+  await assert.rejects(decode(flat(2 ** 24, 1, 127 - length)), { code: 'TOO_LARGE' });
+  await assert.rejects(decode(flat(2 ** 27 + 1, 1, 4000)), { code: 'TOO_LARGE' });
 });

@@ -7,6 +7,7 @@ project's packages from the tests' own.
 import http.client
 import json
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -114,3 +115,29 @@ def test_a_stroke_of_the_brush_comes_back_as_the_superpixels_it_meets(
     stroke[200:206, 100:300] = True
     (mark,) = as_result(stroke, "Spoon")
     assert predicted(address, [mark]) == as_result(np.isin(labels, np.unique(labels[stroke])), "Spoon")
+
+
+FORGED = """
+import sys, tracemalloc
+import numpy as np
+import backend
+tracemalloc.start()
+try:
+    backend.touched(np.zeros((2, 3), np.int32), {"value": {"rle": [255] * 4 + [0] * 60}})
+except ValueError as error:
+    print(tracemalloc.get_traced_memory()[1] < 100_000, error)
+"""
+
+
+def test_a_forged_stroke_allocates_nothing(tmp_path: Path) -> None:
+    for package in Path(superpixel_service.__file__).parents[1].glob("superpixel_*"):
+        (tmp_path / package.name).symlink_to(package)
+    path = f"{tmp_path}:{ROOT / 'examples' / 'label_studio'}"
+    done = subprocess.run(
+        [PYTHON, "-W", "ignore", "-c", FORGED],
+        env={**os.environ, "HOME": str(tmp_path), "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.stdout == "True rle: 4294967295 values, must be 24\n", done.stderr

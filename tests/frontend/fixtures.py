@@ -2,6 +2,7 @@
 
 `python -m tests.frontend.fixtures FOLDER` writes:
     containers.json   valid, malformed and mutated label maps, each with the result of the Python decoder
+    selections.json   sound and damaged selections, each with the mask by the rules
     maps/NAME.spx     maps of the engine; NAME.labels: labels (int32); NAME.json: cuts, regions, heights;
                       NAME.rgba: the image
 """
@@ -21,6 +22,7 @@ from PIL import Image
 
 from superpixel_kernels import SegmentParams, codec, segment
 from superpixel_kernels.errors import InvalidLabelMap
+from tests.frontend import selection_cases
 from tests.kernels import malformed
 from tests.kernels.codec_tools import END, as_reference, section
 from tests.kernels.fuzz_codec import MAX_PIXELS, mutate, samples
@@ -156,6 +158,7 @@ def write(folder: Path) -> None:
     """Write all fixtures."""
     (folder / "maps").mkdir(parents=True, exist_ok=True)
     write_containers(folder)
+    selection_cases.write(folder, 3000, 7)
     photo = np.asarray(Image.open(PHOTOS / "astronaut.jpg"))
     rng = np.random.default_rng(5)
     for name, image, count, levels in [

@@ -1,4 +1,4 @@
-"""Fuzzing of all that reads a caller's bytes, guided by coverage: message, header and decoder in one process.
+"""Fuzzing of all that reads a stranger's bytes, guided by coverage: requests, selections, label maps.
 
 `python -m tests.service.fuzz_coverage FOLDER -max_total_time=60`: libFuzzer by way of Atheris, whose flags
 these are, finds its way from sound images and messages to the branches behind them. FOLDER keeps what it
@@ -6,22 +6,26 @@ found. What comes back must be pixels of the size that was accepted, or a refusa
 takes ten seconds or a gigabyte ends the run, too. The image library is watched only from outside.
 """
 
+import json
 import sys
 from pathlib import Path
 
 import atheris
 
-with atheris.instrument_imports(include=["superpixel_service"]):
+with atheris.instrument_imports(include=["superpixel_service", "superpixel_kernels.codec"]):
+    from superpixel_kernels import codec
     from superpixel_service.config import Settings
     from superpixel_service.errors import ServiceError, to_message
     from superpixel_service.images.decode import decode, ignore_library_warnings, open_image
     from superpixel_service.model import Lane, accept
     from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
     from superpixel_service.transport import convert
+    from tests.frontend import selection_cases
 
 import numpy as np
 from google.protobuf.message import DecodeError
 
+from tests.kernels import fuzz_codec
 from tests.service.fuzz_service import FILES
 from tests.service.harness import request
 from tests.service.images import raw, scene
@@ -30,12 +34,42 @@ from tests.service.test_refusals import LEAKS
 SETTINGS = Settings(max_image_pixels=1 << 16, max_image_bytes=1 << 16)
 LIMITS = ("-max_len=8192", "-timeout=10", "-rss_limit_mb=1024")
 
-AS_IMAGE, AS_MESSAGE = b"\0", b"\1"
+AS_IMAGE, AS_MESSAGE, AS_SELECTION, AS_LABEL_MAP = b"\0", b"\1", b"\2", b"\3"
 """First byte of an input: what the others are."""
 
 
 def one(data: bytes) -> None:
-    """Do what the server does with a caller's bytes, up to the engine."""
+    """Do what the server or a client does with a stranger's bytes, up to the engine."""
+    if data[:1] == AS_SELECTION:
+        read_selection(data[1:])
+    elif data[:1] == AS_LABEL_MAP:
+        read_label_map(data[1:])
+    else:
+        read_request(data)
+
+
+def read_selection(text: bytes) -> None:
+    """Read a selection; it must be read by the rules or refused."""
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError):
+        return
+    selection_cases.check(data)
+
+
+def read_label_map(data: bytes) -> None:
+    """Read a label map; what comes back must be in range."""
+    try:
+        label_map = codec.decode(data, max_pixels=SETTINGS.max_image_pixels)
+    except codec.InvalidLabelMap:
+        return
+    assert label_map.labels.size <= SETTINGS.max_image_pixels
+    assert label_map.labels.min() == 0
+    assert label_map.labels.max() == label_map.count - 1
+
+
+def read_request(data: bytes) -> None:
+    """Read a request as far as its pixels."""
     try:
         message = (
             pb.SegmentRequest.FromString(data[1:])
@@ -68,6 +102,11 @@ def seeds() -> list[bytes]:
     return [
         *(AS_IMAGE + file for file in FILES),
         *(AS_MESSAGE + each.SerializeToString() for each in messages),
+        *(
+            AS_SELECTION + json.dumps(each).encode()
+            for each in (selection_cases.WHOLE, selection_cases.PAINTED)
+        ),
+        *(AS_LABEL_MAP + each for each in fuzz_codec.samples()),
     ]
 
 

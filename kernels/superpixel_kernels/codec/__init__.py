@@ -15,5 +15,17 @@ from superpixel_kernels.codec.layout import MAX_PIXELS
 from superpixel_kernels.codec.reader import decode
 from superpixel_kernels.codec.regions import measure_regions
 from superpixel_kernels.codec.writer import encode
+from superpixel_kernels.errors import InvalidLabelMap, InvalidParameter
 
-__all__ = ["MAX_PIXELS", "LabelMap", "Levels", "Regions", "Tree", "decode", "encode", "measure_regions"]
+__all__ = [
+    "MAX_PIXELS",
+    "InvalidLabelMap",
+    "InvalidParameter",
+    "LabelMap",
+    "Levels",
+    "Regions",
+    "Tree",
+    "decode",
+    "encode",
+    "measure_regions",
+]

@@ -26,7 +26,16 @@ GZIP_WINDOW_BITS = 31
 """zlib's code for a 32 KiB window and a gzip header."""
 
 MAX_PIXELS = 2**28
-"""Largest map that is written, and by default the largest that is read: 1 GiB of labels."""
+"""Largest map written: 1 GiB of labels."""
+
+MAX_PIXELS_READ = 2**27
+"""Largest map read unless the caller gives a limit: the engine's largest image, 512 MiB of labels."""
+
+PIXELS_PER_BYTE = 2**17
+"""Most pixels read per byte of a container, unless the caller gives a limit.
+
+The writer needs a bit per row at least, so every map up to 2**17 / 8 = 16,384 pixels wide fits.
+"""
 
 MAX_LEVELS = 32
 

@@ -15,19 +15,22 @@ from superpixel_kernels.errors import InvalidLabelMap, InvalidParameter
 _KNOWN = (layout.LABELS, layout.TREE, layout.LEVELS, layout.HEIGHTS, layout.REGIONS)
 
 
-def decode(data: bytes | bytearray | memoryview, *, max_pixels: int = layout.MAX_PIXELS) -> LabelMap:
+def decode(data: bytes | bytearray | memoryview, *, max_pixels: int | None = None) -> LabelMap:
     """Read a label map container.
 
     Args:
         data: the whole container and nothing else.
-        max_pixels: larger maps are rejected before any memory of their size is allocated; 1 to 2**31 - 1.
+        max_pixels: largest width * height, 1 to 2**31 - 1. A larger map is rejected before its memory is
+            allocated, which is 4 bytes per pixel. Default: 2**17 for each byte of `data`, at most 2**27. All
+            maps that `encode` writes up to 16,384 pixels wide and 2**27 pixels large fit; for others give the
+            size that you expect.
 
     Raises:
         InvalidLabelMap: the bytes are not a well-formed label map, or it is too large; the message says what
             is wrong and where.
         InvalidParameter: `max_pixels` is out of range.
     """
-    if not 1 <= max_pixels < 2**31:
+    if max_pixels is not None and not 1 <= max_pixels < 2**31:
         raise InvalidParameter("max_pixels", f"must be from 1 to {2**31 - 1}, got {max_pixels}")
     view = memoryview(data).cast("B")
     header = _read_header(view, max_pixels)
@@ -74,7 +77,7 @@ class _Section:
     raw_bytes: int
 
 
-def _read_header(view: memoryview, max_pixels: int) -> _Header:
+def _read_header(view: memoryview, max_pixels: int | None) -> _Header:
     if len(view) < layout.HEADER.size:
         raise InvalidLabelMap(f"header: {len(view)} bytes, it takes {layout.HEADER.size}")
     magic, version, flags, algorithm_version, width, height, count = layout.HEADER.unpack_from(view)
@@ -84,8 +87,12 @@ def _read_header(view: memoryview, max_pixels: int) -> _Header:
         raise InvalidLabelMap(f"header: format version {version}, only {layout.FORMAT_VERSION} is known")
     if flags & ~layout.FLAG_CONNECTED:
         raise InvalidLabelMap(f"header: unknown flags in {flags:#04x}")
-    if not 1 <= width * height <= max_pixels:
-        raise InvalidLabelMap(f"header: {width} x {height} pixels, must be from 1 to {max_pixels}")
+    limit, why = max_pixels, ""
+    if limit is None:
+        limit = min(layout.PIXELS_PER_BYTE * len(view), layout.MAX_PIXELS_READ)
+        why = f", which is {layout.PIXELS_PER_BYTE} per byte and at most 2**27; max_pixels sets another limit"
+    if not 1 <= width * height <= limit:
+        raise InvalidLabelMap(f"header: {width} x {height} pixels, must be from 1 to {limit}{why}")
     if not 1 <= count <= width * height:
         raise InvalidLabelMap(f"header: {count} labels in {width} x {height} pixels")
     return _Header(bool(flags), algorithm_version, width, height, count)

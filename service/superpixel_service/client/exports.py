@@ -12,15 +12,16 @@ import io
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from superpixel_kernels import Hierarchy, codec
-from superpixel_kernels.errors import InvalidParameter
+from superpixel_kernels import codec
+from superpixel_kernels.codec import InvalidParameter
 from superpixel_service.client.outlines import Piece, Ring, find_pieces, join_rings, trace_rings
+from superpixel_service.client.runs import from_runs
 from superpixel_service.client.segmentation import Segmentation
 
 MAX_CLASSES = 254
@@ -45,6 +46,13 @@ class Class:
     def __post_init__(self) -> None:
         if not re.fullmatch(r"#[0-9a-fA-F]{6}", self.color):
             raise InvalidParameter("color", f"must be #rrggbb, got {self.color!r}")
+
+
+class HasCut(Protocol):
+    """Cuts an image into any number of superpixels, as `superpixel_kernels.Hierarchy` does."""
+
+    def cut(self, count: int, /) -> NDArray[np.int32]:
+        """Return the label map with `count` superpixels: (height, width) int32, 0..count-1."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,14 +83,14 @@ class Annotation:
     @classmethod
     def of_regions(
         cls,
-        source: Hierarchy | codec.LabelMap | Segmentation,
+        source: HasCut | codec.LabelMap | Segmentation,
         count: int,
         chosen: Mapping[Class, Iterable[int]],
     ) -> Self:
         """Make an annotation from regions of one level.
 
         Args:
-            source: contains the level.
+            source: contains the level: a `superpixel_kernels.Hierarchy`, a label map, or a server's answer.
             count: number of superpixels of the level.
             chosen: regions of each class, 0 to count - 1. Class values follow its order.
 
@@ -90,7 +98,10 @@ class Annotation:
             InvalidParameter: the source does not contain the level, the level does not have a region, or a
                 region has two classes.
         """
-        labels = source.cut(count) if isinstance(source, Hierarchy) else source.labels_at(count)
+        if isinstance(source, codec.LabelMap | Segmentation):
+            labels = source.labels_at(count)
+        else:
+            labels = source.cut(count)
         value_of = np.zeros(count, np.uint8)
         for value, (one, regions) in enumerate(chosen.items(), 1):
             for region in regions:
@@ -112,22 +123,26 @@ class Annotation:
             data: the parsed JSON of `Selection.toJSON` (frontend/src/serialise.js).
 
         Raises:
-            InvalidParameter: the selection is damaged, or was made on another map.
+            InvalidParameter: the selection is damaged, or was made on another map. The message names the part
+                and what would be valid.
         """
-        if data.get("format") != "superpixel-selection" or data.get("version") != 1:
+        known = isinstance(data, Mapping) and data.get("format") == "superpixel-selection"
+        if not known or data.get("version") != 1 or data["version"] is True:
             raise InvalidParameter("selection", "must be a superpixel-selection of version 1")
         height, width = label_map.labels.shape
-        made_on = tuple(data.get(name) for name in ("width", "height", "count", "map"))
-        if made_on != (width, height, label_map.count, fingerprint(label_map.labels)):
+        made_on = [data.get(name) for name in ("width", "height", "count", "map")]
+        same = made_on == [width, height, label_map.count, fingerprint(label_map.labels)]
+        if not same or bool in map(type, made_on):
             raise InvalidParameter("selection", "was made on another map")
         try:
-            classes = tuple(Class(str(one["name"]), str(one["color"])) for one in data["classes"])
-            mask = _from_runs(data["regions"], label_map.count, len(classes))[label_map.labels]
-            if data["pixels"]:
-                painted = _from_runs(data["pixels"], mask.size, len(classes) + 1).reshape(mask.shape)
+            classes = _classes(data.get("classes"))
+            regions, pixels = data.get("regions"), data.get("pixels")
+            mask = from_runs("regions", regions, label_map.count, len(classes))[label_map.labels]
+            if pixels != []:
+                painted = from_runs("pixels", pixels, mask.size, len(classes) + 1).reshape(mask.shape)
                 mask = np.where(painted > 0, painted - (painted > 0), mask).astype(np.uint8)
-        except (KeyError, OverflowError, TypeError, ValueError) as error:
-            raise InvalidParameter("selection", "is damaged") from error
+        except (OverflowError, TypeError, ValueError) as error:
+            raise InvalidParameter("selection", f"is damaged: {error}") from error
         return cls(mask, classes)
 
 
@@ -142,12 +157,17 @@ def fingerprint(labels: NDArray[np.int32]) -> str:
     return f"{int(((flat + np.uint32(1)) * place).sum(dtype=np.uint64)) % 2**32:08x}"
 
 
-def _from_runs(runs: list[int], size: int, most: int) -> NDArray[np.uint8]:
-    """Values 0 to `most`, from value and length of each run. Raises ValueError if the runs are damaged."""
-    values, lengths = np.array(runs, np.int64).reshape(-1, 2).T
-    if np.any((values < 0) | (values > most)) or np.any(lengths < 1) or lengths.sum() != size:
-        raise ValueError
-    return np.repeat(values.astype(np.uint8), lengths)
+def _classes(given: object) -> tuple[Class, ...]:
+    """The classes of a stored selection. Raises TypeError or ValueError if they are damaged."""
+    if not isinstance(given, list) or len(given) > MAX_CLASSES:
+        raise ValueError(f"classes: must be a list of at most {MAX_CLASSES}")
+    classes = []
+    for one in given:
+        name, color = (one.get(key) if isinstance(one, Mapping) else None for key in ("name", "color"))
+        if not isinstance(name, str) or not isinstance(color, str):
+            raise TypeError("classes: each must have a name and a color, as text")
+        classes.append(Class(name, color))
+    return tuple(classes)
 
 
 def to_indexed_png(annotation: Annotation) -> bytes:

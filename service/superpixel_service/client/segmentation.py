@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from superpixel_kernels import codec
+from superpixel_kernels.codec import layout
 from superpixel_service.contract import StageSeconds
 
 
@@ -64,7 +65,9 @@ class Segmentation:
     @cached_property
     def label_map(self) -> codec.LabelMap:
         """The decoded contents of `spx`."""
-        return codec.decode(self.spx)
+        # A wide flat map can exceed the default limit per byte, but no answer exceeds the largest image.
+        size = max(self.width * self.height, 1)
+        return codec.decode(self.spx, max_pixels=min(size, layout.MAX_PIXELS_READ))
 
     @property
     def labels(self) -> NDArray[np.int32]:

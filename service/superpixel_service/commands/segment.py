@@ -44,7 +44,7 @@ def run(*, photo: Path, counts: Sequence[int], out: Path, compactness: float, se
 
 
 def _write_all(stem: Path, photo: NDArray[np.uint8], result: ImageResult, counts: Sequence[int]) -> None:
-    label_map = codec.decode(result.spx)
+    label_map = codec.decode(result.spx, max_pixels=photo.shape[0] * photo.shape[1])
     spx = stem.with_name(f"{stem.name}.spx")
     save(spx, result.spx)
     rows: list[tuple[object, ...]] = [
