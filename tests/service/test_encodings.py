@@ -184,11 +184,11 @@ def test_other_encodings_hold_as_many_labels_as_there_are_pixels() -> None:
 
     from superpixel_service.config import Settings
     from superpixel_service.images.decode import open_image
-    from tests.service.test_decode import ORDER, EncodedImage
+    from tests.service.test_decode import SPEC, EncodedImage
 
     image = EncodedImage(encoded(np.zeros((4097, 4097), np.uint8)))
     for encoding, count in ((LabelEncoding.RAW_GZIP, 2**24 + 1), (LabelEncoding.PNG, 2**24)):
-        order = replace(ORDER, source=image, encoding=encoding, target_counts=(count,))
+        order = replace(SPEC, source=image, encoding=encoding, target_counts=(count,))
         assert accept(order, open_image(order, Settings())).counts == (count,)
 
 
