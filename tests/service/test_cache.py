@@ -196,7 +196,7 @@ def test_one_who_leaves_does_not_take_the_work_from_the_others(leaver: str, firs
     with running_server(*SLOW) as server:
         blocking = server.stub.Segment.future(request(slow, count))
         server.wait_until_working()
-        timeout = 0.5 if leaver == "runs out of time" else None
+        timeout = 1.0 if leaver == "runs out of time" else None
         timeouts = [timeout, None] if first_leaves else [None, timeout]
         calls = []
         for seconds in timeouts:
