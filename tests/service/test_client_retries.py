@@ -74,7 +74,7 @@ def full(seconds: float) -> ServiceError:
     return error
 
 
-def test_a_call_says_who_makes_it(caller: Caller) -> None:
+def test_a_call_carries_its_id_and_the_clients_version(caller: Caller) -> None:
     with serving(Scripted()) as server:
         caller.segment(server.address, image(0), counts=COUNT, request_id="mine")
     assert server.metadata[0]["x-request-id"] == "mine"
@@ -237,7 +237,7 @@ def test_a_wait_that_would_pass_the_deadline_is_not_begun(caller: Caller) -> Non
     assert len(server.calls) == 1  # and we are here, long before those 20 s
 
 
-def test_the_deadline_is_kept_and_told_to_the_server(caller: Caller) -> None:
+def test_the_deadline_is_kept_and_sent_to_the_server(caller: Caller) -> None:
     told: list[float] = []
     over = threading.Event()
 
@@ -279,7 +279,7 @@ def test_a_server_that_is_killed_during_a_call_is_replaced(caller: Caller, tmp_p
     assert [answer.count for answer in result] == [COUNT]
 
 
-def test_health_of_nobody() -> None:
+def test_health_of_an_address_without_a_server() -> None:
     with Client("127.0.0.1:1") as nowhere, pytest.raises(Unavailable):
         nowhere.health(timeout=5)
 
@@ -336,6 +336,6 @@ def test_errors_survive_pickling() -> None:
         assert (type(again), again.__dict__, str(again)) == (type(error), error.__dict__, str(error))
 
 
-def test_a_newer_servers_names_are_told_by_number() -> None:
+def test_unknown_names_of_a_newer_server_become_numbers() -> None:
     info = wire.read_server_info(pb.GetServerInfoResponse(label_encodings=[pb.LABEL_ENCODING_PNG, 77]))
     assert info.label_encodings == ("PNG", "77")

@@ -28,7 +28,7 @@ def test_health_on_both_ports(server: RunningServer, service: str) -> None:
     assert server.health_status(service, address=server.listen) == "SERVING"
 
 
-def test_health_of_what_nobody_serves(server: RunningServer) -> None:
+def test_health_of_an_unknown_service(server: RunningServer) -> None:
     with pytest.raises(grpc.RpcError) as caught:
         server.health_status("no.such.Service")
     assert caught.value.code() is grpc.StatusCode.NOT_FOUND

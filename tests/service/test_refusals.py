@@ -157,7 +157,7 @@ UNDECODABLE = [
 
 
 @pytest.mark.parametrize("data", UNDECODABLE)
-def test_of_damage_only_our_own_words_are_told(server: RunningServer, data: bytes) -> None:
+def test_errors_of_damaged_files_quote_no_library(server: RunningServer, data: bytes) -> None:
     refusal = refused(lambda: server.stub.Segment(request(data, 1)))
     assert refusal.reason == "IMAGE_UNDECODABLE"
     assert re.fullmatch(
@@ -301,7 +301,7 @@ def test_a_full_server_rejects_before_it_reads(cache_bytes: int, tmp_path: Path)
         assert server.stub.Segment(request(PNG, 7)).label_map.count == 7
 
 
-def test_whoever_has_an_answer_finds_the_room_it_took() -> None:
+def test_the_room_of_an_answered_call_is_free() -> None:
     with running_server("--max-inflight-calls=1") as server:
         for _ in range(50):
             assert server.stub.Segment(request(PNG, 5)).label_map.count == 5
