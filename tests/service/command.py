@@ -1,6 +1,7 @@
 """The `superpixel` command as users start it: in a process of its own."""
 
 import os
+import signal
 import subprocess
 import sys
 from typing import Any
@@ -25,12 +26,21 @@ def superpixel(*arguments: object, **environment: str) -> subprocess.CompletedPr
     )
 
 
-def called(capsys: pytest.CaptureFixture[str], *arguments: object) -> subprocess.CompletedProcess[str]:
-    """Run it in this process, which is quicker; for commands that leave the process as it was."""
-    try:
-        status = cli.main([*map(str, arguments)])
-    except SystemExit as exit_of_argparse:
-        status = exit_of_argparse.code
+def called(
+    capsys: pytest.CaptureFixture[str], *arguments: object, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run it in this process, which is quicker. It must not change the process, but for signal handlers."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        try:
+            status = cli.main([*map(str, arguments)])
+        except SystemExit as exit_of_argparse:
+            status = exit_of_argparse.code
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
     printed = capsys.readouterr()
     return subprocess.CompletedProcess(arguments, status, printed.out, printed.err)
 

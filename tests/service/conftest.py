@@ -1,5 +1,6 @@
 import resource
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -35,3 +36,11 @@ def confined() -> Iterator[RunningServer]:
 def caller(request: pytest.FixtureRequest) -> Caller:
     """Each of the two clients."""
     return Caller(request.param)
+
+
+@pytest.fixture(scope="session")
+def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with `scene()`."""
+    path = tmp_path_factory.mktemp("photo") / "street.png"
+    path.write_bytes(encoded(scene()))
+    return path

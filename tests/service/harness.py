@@ -26,7 +26,7 @@ from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2_grpc as pb_grpc
 
 MEBIBYTE = 1 << 20
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 120.0
 """Longest wait for an event. No test depends on it: it only ends tests that would wait for ever."""
 
 CHANNEL_OPTIONS = (("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1))

@@ -1,6 +1,7 @@
 """Tokens: which methods they admit, how calls are rejected, and that the file is read while calls run."""
 
 import itertools
+import statistics
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -175,9 +176,9 @@ def test_rejections_are_counted_and_logged_and_tokens_are_not(guarded: RunningSe
 def test_calls_with_and_without_a_token_leave_no_memory_behind(
     guarded: RunningServer, token: str, code: grpc.StatusCode
 ) -> None:
-    """A handler made for each call would cost 1,700 bytes per call, in every round.
+    """A handler made for each call would cost 1,700 bytes per call, in most rounds.
 
-    An allocator that grows for other reasons does not grow in every round. `test_leaks.py` counts objects.
+    An allocator that grows for other reasons grows in few rounds. `test_leaks.py` counts objects.
     """
 
     def make(calls: int) -> int:
@@ -187,9 +188,9 @@ def test_calls_with_and_without_a_token_leave_no_memory_behind(
             assert {each.code() for each in made} == {code}
         return guarded.resident_bytes()
 
-    sizes = [make(1000), *(make(500) for _ in range(5))]
+    sizes = [make(1000), *(make(800) for _ in range(5))]
     grown = [after - before for before, after in itertools.pairwise(sizes)]
-    assert min(grown) < 500 * 500, grown
+    assert statistics.median(grown) < 800 * 500, grown
 
 
 def test_health_needs_no_token_and_reflection_needs_one(guarded: RunningServer) -> None:

@@ -119,7 +119,7 @@ def test_bulk_work_finds_answers_and_leaves_none(caching: RunningServer) -> None
     assert call(caching, new)[1] == "miss"
 
 
-def test_without_a_cache_nothing_is_kept_or_told() -> None:
+def test_without_a_cache_nothing_is_kept_or_reported() -> None:
     with running_server() as server:
         assert [call(server, request(PNG, 5))[1] for _ in range(2)] == ["off", "off"]
         assert begun(server) == 2
@@ -191,12 +191,12 @@ def test_callers_of_the_same_share_the_work() -> None:
 
 @pytest.mark.parametrize("leaver", ["cancels", "runs out of time"])
 @pytest.mark.parametrize("first_leaves", [True, False])
-def test_one_who_leaves_does_not_take_the_work_from_the_others(leaver: str, first_leaves: bool) -> None:
+def test_a_caller_that_leaves_does_not_end_the_work_of_the_others(leaver: str, first_leaves: bool) -> None:
     slow, count = slow_image()
     with running_server(*SLOW) as server:
         blocking = server.stub.Segment.future(request(slow, count))
         server.wait_until_working()
-        timeout = 0.5 if leaver == "runs out of time" else None
+        timeout = 1.0 if leaver == "runs out of time" else None
         timeouts = [timeout, None] if first_leaves else [None, timeout]
         calls = []
         for seconds in timeouts:
@@ -231,7 +231,7 @@ def test_when_all_have_left_the_work_is_dropped() -> None:
         assert begun(server) == 2
 
 
-def test_the_same_bad_image_is_refused_to_all_who_sent_it() -> None:
+def test_a_bad_image_is_rejected_for_all_callers_that_share_it() -> None:
     slow, count = slow_image()
     with running_server(*SLOW) as server:
         blocking = server.stub.Segment.future(request(slow, count))

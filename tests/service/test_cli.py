@@ -18,7 +18,7 @@ from grpc_health.v1.health import HealthServicer
 from superpixel_service import __version__, cli
 from superpixel_service.commands.output import save
 from superpixel_service.config import Settings
-from tests.service.command import COMMAND, called, messages, started, superpixel
+from tests.service.command import COMMAND, called, messages, started
 from tests.service.harness import RunningServer
 
 ROOT = Path(__file__).parents[2]
@@ -32,8 +32,8 @@ def unused_address() -> str:
 # ---- the command as a whole --------------------------------------------------------------------------------
 
 
-def test_version() -> None:
-    run = superpixel("--version")
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    run = called(capsys, "--version")
     assert (run.returncode, run.stdout, run.stderr) == (0, f"superpixel {__version__}\n", "")
 
 
@@ -72,7 +72,7 @@ def test_a_write_that_is_interrupted_leaves_nothing_behind(
 
 def test_help_names_every_command_and_each_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:
     commands = ("serve", "config", "app", "segment", "bulk", "inspect", "info", "health", "completion")
-    run = superpixel("--help")
+    run = called(capsys, "--help")
     assert run.returncode == 0
     for command in commands:
         assert re.search(rf"^ +{command}\b", run.stdout, re.MULTILINE)
@@ -100,7 +100,7 @@ def test_help_names_every_command_and_each_explains_itself(capsys: pytest.Captur
         (["completion", "fish"], "fish"),
     ],
 )
-def test_wrong_usage_is_told(arguments: list[str], text: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_usage_is_reported(arguments: list[str], text: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         cli.main(arguments)
     assert ended.value.code == 2
@@ -124,7 +124,7 @@ def test_head_of_a_pipe_gets_its_line() -> None:
     assert run.stderr == ""
 
 
-def test_output_that_cannot_be_written_is_told() -> None:
+def test_output_that_cannot_be_written_is_reported() -> None:
     with Path("/dev/full").open("w") as full:
         run = started("info", stdout=full, stderr=subprocess.PIPE)
         said = run.communicate(timeout=60)[1]
@@ -134,30 +134,32 @@ def test_output_that_cannot_be_written_is_told() -> None:
 # ---- info, health, config ----------------------------------------------------------------------------------
 
 
-def test_info_of_the_installation_and_of_a_server(server: RunningServer) -> None:
-    here = json.loads(superpixel("info", "--json").stdout)
-    there = json.loads(superpixel("info", "--json", "--server", server.listen).stdout)
+def test_info_of_the_installation_and_of_a_server(
+    server: RunningServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here = json.loads(called(capsys, "info", "--json").stdout)
+    there = json.loads(called(capsys, "info", "--json", "--server", server.listen).stdout)
     assert here["version"] == there["version"] == __version__
     assert here["algorithm_version"] == there["algorithm_version"]
     assert "plain" in here["instruction_sets"]
     assert there["max_image_bytes"] == 3_000_000
     assert "cpu" in there["backends"]
-    run = superpixel("info", "--server", server.listen)
+    run = called(capsys, "info", "--server", server.listen)
     assert run.stdout.splitlines()[0].split() == ["version", __version__]
 
 
-def test_a_server_that_is_not_there_is_told() -> None:
+def test_a_missing_server_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     address = unused_address()
-    run = superpixel("info", "--server", address)
+    run = called(capsys, "info", "--server", address)
     assert (run.returncode, run.stdout) == (1, "")
     assert messages(run) == [f"{address}: no server answers there"]
 
 
-def test_health_of_a_server_that_serves(server: RunningServer) -> None:
+def test_health_of_a_server_that_serves(server: RunningServer, capsys: pytest.CaptureFixture[str]) -> None:
     for arguments in ([server.health], [server.listen, "--service", "superpixel.v1.SuperpixelService"]):
-        run = superpixel("health", *arguments)
+        run = called(capsys, "health", *arguments)
         assert (run.returncode, run.stdout, run.stderr) == (0, "SERVING\n", "")
-    run = superpixel("health", server.health, "--service", "other")
+    run = called(capsys, "health", server.health, "--service", "other")
     assert (run.returncode, run.stdout) == (1, "")
     assert messages(run) == [f"{server.health}: this server has no service 'other'"]
 
@@ -175,52 +177,54 @@ def resting() -> Iterator[str]:
     resting.stop(None).wait()
 
 
-def test_health_of_a_server_that_does_not(resting: str) -> None:
-    run = superpixel("health", resting)
+def test_health_of_a_server_that_does_not(resting: str, capsys: pytest.CaptureFixture[str]) -> None:
+    run = called(capsys, "health", resting)
     assert (run.returncode, run.stdout, run.stderr) == (1, "NOT_SERVING\n", "")
 
 
-def test_health_of_nothing_and_of_silence() -> None:
+def test_health_of_nothing_and_of_silence(capsys: pytest.CaptureFixture[str]) -> None:
     nobody = unused_address()
-    run = superpixel("health", nobody)
+    run = called(capsys, "health", nobody)
     assert (run.returncode, messages(run)) == (1, [f"{nobody}: no server answers there"])
     with socket.create_server(("127.0.0.1", 0)) as listener:
         silent = f"127.0.0.1:{listener.getsockname()[1]}"
-        run = superpixel("health", silent, "--timeout", 0.3)
+        run = called(capsys, "health", silent, "--timeout", 0.3)
     assert (run.returncode, messages(run)) == (1, [f"{silent}: no answer within 0.3 seconds"])
 
 
-def test_config_tells_values_and_origins() -> None:
-    run = superpixel("config", "--json", "--workers", 3, SUPERPIXEL_WORKERS="2", SUPERPIXEL_LOG_LEVEL="debug")
+def test_config_reports_values_and_their_origins(capsys: pytest.CaptureFixture[str]) -> None:
+    run = called(
+        capsys, "config", "--json", "--workers", 3, SUPERPIXEL_WORKERS="2", SUPERPIXEL_LOG_LEVEL="debug"
+    )
     assert (run.returncode, run.stderr) == (0, "")
     config = json.loads(run.stdout)
     assert list(config) == list(Settings.model_fields)
     assert config["workers"] == {"value": 3, "origin": "flag"}
     assert config["log_level"] == {"value": "debug", "origin": "environment"}
     assert config["grace_seconds"] == {"value": 25.0, "origin": "default"}
-    lines = superpixel("config", "--workers", 3, SUPERPIXEL_LOG_LEVEL="debug").stdout.splitlines()
+    lines = called(capsys, "config", "--workers", 3, SUPERPIXEL_LOG_LEVEL="debug").stdout.splitlines()
     assert ["workers", "3", "flag", "--workers"] in map(str.split, lines)
     assert ["log_level", "debug", "environment", "SUPERPIXEL_LOG_LEVEL"] in map(str.split, lines)
 
 
-def test_config_tells_of_the_file(tmp_path: Path) -> None:
+def test_config_reports_values_of_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "superpixel.toml"
     path.write_text("workers = 3\nallow_plaintext = true\n")
-    lines = superpixel("config", "--config", path).stdout.splitlines()
+    lines = called(capsys, "config", "--config", path).stdout.splitlines()
     assert ["workers", "3", "file", str(path)] in map(str.split, lines)
     assert ["allow_plaintext", "true", "file", str(path)] in map(str.split, lines)
     assert ["token_file", "none", "default"] in map(str.split, lines)
-    told = json.loads(superpixel("config", "--json", SUPERPIXEL_CONFIG=str(path)).stdout)
+    told = json.loads(called(capsys, "config", "--json", SUPERPIXEL_CONFIG=str(path)).stdout)
     assert told["workers"] == {"value": 3, "origin": "file"}
     path.write_text("worker = 3\n")
-    said = [superpixel(command, "--config", path) for command in ("config", "serve")]
+    said = [called(capsys, command, "--config", path) for command in ("config", "serve")]
     assert [run.returncode for run in said] == [2, 2]
     assert said[0].stderr == said[1].stderr
     assert messages(said[0]) == [f"{path}: there is no setting 'worker'; did you mean workers?"]
 
 
-def test_config_refuses_what_serve_refuses() -> None:
-    said = [superpixel(command, "--workers=two", "--listen=x") for command in ("config", "serve")]
+def test_config_refuses_what_serve_refuses(capsys: pytest.CaptureFixture[str]) -> None:
+    said = [called(capsys, command, "--workers=two", "--listen=x") for command in ("config", "serve")]
     assert [run.returncode for run in said] == [2, 2]
     assert len(messages(said[0])) == 2
     assert said[0].stderr == said[1].stderr

@@ -1,4 +1,4 @@
-"""`superpixel bulk`: a folder of images, done once each whatever happens on the way."""
+"""`superpixel bulk`: each image of a folder is done once, whatever happens meanwhile."""
 
 import fcntl
 import json
@@ -35,7 +35,7 @@ def fill(folder: Path, images: dict[str, Pixels]) -> None:
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of images that take one worker about two seconds in all."""
+    """A folder of images that take one worker about two seconds in total."""
     folder = tmp_path_factory.mktemp("many")
     image = encoded(scene(600, 400))
     for index in range(MANY):
@@ -44,7 +44,7 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def label_maps(out: Path) -> dict[str, os.stat_result]:
-    """What is finished in a folder: every file that bears a label map's name must be one."""
+    """The finished label maps of a folder. Every file with the name of one must be one."""
     found = {}
     for path in out.rglob("*.spx"):
         codec.decode(path.read_bytes())
@@ -63,9 +63,15 @@ def same_files(before: dict[str, os.stat_result], now: dict[str, os.stat_result]
     )
 
 
-def assert_goes_on(folder: Path, out: Path, before: dict[str, os.stat_result], *flags: str) -> None:
-    """The same command does the rest, all of it and nothing else."""
-    run = superpixel("bulk", folder, "--out", out, *flags)
+def assert_goes_on(
+    capsys: pytest.CaptureFixture[str],
+    folder: Path,
+    out: Path,
+    before: dict[str, os.stat_result],
+    *flags: str,
+) -> None:
+    """The same command does all that is left, and nothing else."""
+    run = called(capsys, "bulk", folder, "--out", out, *flags)
     assert run.returncode == 0, run.stderr
     now = label_maps(out)
     assert len(now) == MANY
@@ -96,7 +102,9 @@ def test_every_image_of_the_folder_gets_its_label_map(tmp_path: Path) -> None:
         assert (out / f"{name}.spx").read_bytes() == expected
 
 
-def test_counts_keep_just_those_levels_unless_the_hierarchy_is_asked_for(tmp_path: Path) -> None:
+def test_counts_keep_just_those_levels_unless_the_hierarchy_is_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     fill(tmp_path / "in", {"a.png": scene()})
     hierarchy = segment(scene(), SegmentParams(20.0))
     flags = ("--counts", 7, 50, 20, "--compactness", 20)
@@ -105,15 +113,17 @@ def test_counts_keep_just_those_levels_unless_the_hierarchy_is_asked_for(tmp_pat
         (("--hierarchy",), hierarchy.encode(50, include_hierarchy=True)),
     ):
         out = tmp_path / f"out{len(extra)}"
-        assert superpixel("bulk", tmp_path / "in", "--out", out, *flags, *extra).returncode == 0
+        assert called(capsys, "bulk", tmp_path / "in", "--out", out, *flags, *extra).returncode == 0
         assert (out / "a.png.spx").read_bytes() == expected
 
 
-def test_a_bad_file_is_told_at_the_end_and_the_others_are_done(tmp_path: Path) -> None:
+def test_a_bad_file_is_reported_at_the_end_and_the_others_are_done(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder, out = tmp_path / "in", tmp_path / "out"
     fill(folder, {name: scene() for name in ("a.png", "c.png")})
     (folder / "b.png").write_bytes(encoded(scene())[:3000])
-    run = superpixel("bulk", folder, "--out", out)
+    run = called(capsys, "bulk", folder, "--out", out)
     assert run.returncode == 1
     assert sorted(printed(run.stdout, out)) == ["a.png.spx", "c.png.spx"]
     failed, tally = messages(run)
@@ -121,23 +131,25 @@ def test_a_bad_file_is_told_at_the_end_and_the_others_are_done(tmp_path: Path) -
     assert tally == "2 made, 0 already there, 1 failed"
     before = label_maps(out)
 
-    again = superpixel("bulk", folder, "--out", out)
+    again = called(capsys, "bulk", folder, "--out", out)
     assert (again.returncode, again.stdout) == (1, "")
     assert messages(again) == [failed, "0 made, 2 already there, 1 failed"]
 
     fill(folder, {"b.png": scene()})
-    mended = superpixel("bulk", folder, "--out", out)
+    mended = called(capsys, "bulk", folder, "--out", out)
     assert (mended.returncode, printed(mended.stdout, out)) == (0, ["b.png.spx"])
     assert same_files(before, label_maps(out))
 
 
-def test_names_and_places_that_one_image_cannot_have_do_not_stop_the_others(tmp_path: Path) -> None:
+def test_names_and_places_that_one_image_cannot_have_do_not_stop_the_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder, out = tmp_path / "in", tmp_path / "out"
     longest, too_long = "x" * 247 + ".png", "y" * 251 + ".png"  # a name has at most 255 bytes, with .spx
     fill(folder, {name: scene() for name in ("a.png", "b.png", "c/d.png", "z.png", longest, too_long)})
     (out / "a.png.spx" / "taken").mkdir(parents=True)
     (out / "c").write_text("not a folder")
-    run = superpixel("bulk", folder, "--out", out)
+    run = called(capsys, "bulk", folder, "--out", out)
     assert (run.returncode, sorted(printed(run.stdout, out))) == (
         1,
         ["b.png.spx", f"{longest}.spx", "z.png.spx"],
@@ -152,18 +164,18 @@ def test_names_and_places_that_one_image_cannot_have_do_not_stop_the_others(tmp_
     assert not list(out.glob(".*"))
 
 
-def test_what_is_no_file_or_larger_than_any_image_holds_nothing_up(
-    tmp_path: Path, server: RunningServer
+def test_pipes_and_huge_files_do_not_delay_the_others(
+    tmp_path: Path, server: RunningServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "in"
     fill(folder, {"a.png": scene()})
-    os.mkfifo(folder / "pipe.png")  # whoever opens it to read waits for a writer
+    os.mkfifo(folder / "pipe.png")  # opening it to read waits for a writer
     (folder / "gone.png").symlink_to(folder / "nothing")
     with (folder / "endless.png").open("wb") as endless:
         endless.truncate(1 << 40)
     for place, flags in (("here", ()), ("there", ("--server", server.listen))):
         out = tmp_path / place
-        run = superpixel("bulk", folder, "--out", out, *flags)
+        run = called(capsys, "bulk", folder, "--out", out, *flags)
         assert (run.returncode, printed(run.stdout, out)) == (1, ["a.png.spx"]), run.stderr
         *failed, tally = messages(run)
         assert tally == "1 made, 0 already there, 2 failed"
@@ -173,7 +185,9 @@ def test_what_is_no_file_or_larger_than_any_image_holds_nothing_up(
         assert gone == f"{folder / 'gone.png'}: no such file or directory"
 
 
-def test_of_an_image_that_ends_servers_the_run_says_so_and_goes_on(tmp_path: Path) -> None:
+def test_an_image_that_ends_servers_is_reported_and_the_others_are_done(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder, out = tmp_path / "in", tmp_path / "out"
     fill(folder, {f"{name}.png": scene(seed=seed) for seed, name in enumerate("abc")})
     deadly = (folder / "b.png").read_bytes()
@@ -185,14 +199,16 @@ def test_of_an_image_that_ends_servers_the_run_says_so_and_goes_on(tmp_path: Pat
             yield answered(message)
 
     with serving(Scripted(streams=[dies_of_b] * 99)) as server:
-        run = superpixel("bulk", folder, "--out", out, "--server", server.address, "--jobs", 1)
+        run = called(capsys, "bulk", folder, "--out", out, "--server", server.address, "--jobs", 1)
     assert (run.returncode, sorted(printed(run.stdout, out))) == (1, ["a.png.spx", "c.png.spx"])
     failed, tally = messages(run)
     assert failed == f"{folder / 'b.png'}: sent 6 times; the connection to the server was lost each time"
     assert tally == "2 made, 0 already there, 1 failed"
 
 
-def test_a_killed_run_goes_on_where_it_was(many: Path, tmp_path: Path) -> None:
+def test_a_killed_run_goes_on_from_where_it_was(
+    many: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "out"
     run = started("bulk", many, "--out", out, "--jobs", 2, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     assert run.stdout is not None
@@ -204,14 +220,19 @@ def test_a_killed_run_goes_on_where_it_was(many: Path, tmp_path: Path) -> None:
     assert {*printed("".join(seen), out)} <= before.keys()
     assert len(before) < MANY
     part_of(out / "039.png.spx").write_bytes(b"SPXL")  # as if it had been writing
-    assert_goes_on(many, out, before)
+    assert_goes_on(capsys, many, out, before)
 
 
 @pytest.mark.parametrize(
     ("number", "on_server"), [(signal.SIGINT, False), (signal.SIGTERM, False), (signal.SIGTERM, True)]
 )
 def test_a_signal_ends_the_run_between_images(
-    number: signal.Signals, on_server: bool, many: Path, tmp_path: Path, server: RunningServer
+    number: signal.Signals,
+    on_server: bool,
+    many: Path,
+    tmp_path: Path,
+    server: RunningServer,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     out = tmp_path / "out"
     flags = ("--server", server.listen) if on_server else ()
@@ -230,29 +251,33 @@ def test_a_signal_ends_the_run_between_images(
         f"superpixel: {len(before)} made, 0 already there, 0 failed",
         f"superpixel: stopped with {MANY - len(before)} left; run the same command again to continue",
     ]
-    assert_goes_on(many, out, before)
+    assert_goes_on(capsys, many, out, before)
 
 
-def test_what_is_damaged_or_older_than_its_image_is_done_again(tmp_path: Path) -> None:
+def test_what_is_damaged_or_older_than_its_image_is_done_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder, out = tmp_path / "in", tmp_path / "out"
     fill(folder, {name: scene() for name in ("a.png", "b.png", "c.png", "d.png")})
-    assert superpixel("bulk", folder, "--out", out).returncode == 0
+    assert called(capsys, "bulk", folder, "--out", out).returncode == 0
     whole = (out / "a.png.spx").read_bytes()
     (out / "a.png.spx").write_bytes(whole[:-12])
     (out / "b.png.spx").write_bytes(b"")
     later = time.time_ns() + 10**9
     os.utime(folder / "c.png", ns=(later, later))
-    run = superpixel("bulk", folder, "--out", out)
+    run = called(capsys, "bulk", folder, "--out", out)
     assert (run.returncode, sorted(printed(run.stdout, out))) == (0, [f"{name}.png.spx" for name in "abc"])
     assert (out / "a.png.spx").read_bytes() == whole
 
 
-def test_other_parameters_are_refused_and_change_nothing(tmp_path: Path) -> None:
+def test_other_parameters_are_rejected_and_change_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder, out = tmp_path / "in", tmp_path / "out"
     fill(folder, {"a.png": scene()})
-    assert superpixel("bulk", folder, "--out", out, "--counts", 9).returncode == 0
+    assert called(capsys, "bulk", folder, "--out", out, "--counts", 9).returncode == 0
     before = label_maps(out)
-    run = superpixel("bulk", folder, "--out", out, "--counts", 9, "--compactness", 5)
+    run = called(capsys, "bulk", folder, "--out", out, "--counts", 9, "--compactness", 5)
     assert (run.returncode, run.stdout) == (2, "")
     (line,) = messages(run)
     assert line == (
@@ -261,16 +286,16 @@ def test_other_parameters_are_refused_and_change_nothing(tmp_path: Path) -> None
     )
     assert same_files(before, label_maps(out))
     (out / "superpixel-bulk.json").write_text("{")
-    run = superpixel("bulk", folder, "--out", out, "--counts", 9)
+    run = called(capsys, "bulk", folder, "--out", out, "--counts", 9)
     assert (run.returncode, run.stdout) == (1, "")
     assert "superpixel-bulk.json: damaged" in run.stderr
     (out / "superpixel-bulk.json").write_text("[]")
-    run = superpixel("bulk", tmp_path / "in", "--out", out)
+    run = called(capsys, "bulk", tmp_path / "in", "--out", out)
     assert run.returncode == 1
     assert "superpixel-bulk.json: damaged" in run.stderr
 
 
-def test_a_run_that_cannot_write_says_so_and_leaves_nothing_half_done(tmp_path: Path) -> None:
+def test_a_run_that_cannot_write_reports_it_and_leaves_no_partial_file(tmp_path: Path) -> None:
     fill(tmp_path / "in", {name: scene() for name in ("a.png", "b.png", "c.png")})
     out = tmp_path / "out"
     # No file may be larger than one kilobyte: to a program that is like a full disk.
@@ -285,13 +310,13 @@ def test_a_run_that_cannot_write_says_so_and_leaves_nothing_half_done(tmp_path: 
     assert [path.name for path in out.iterdir()] == ["superpixel-bulk.json"]
 
 
-def test_two_runs_do_not_write_to_one_folder(tmp_path: Path) -> None:
+def test_two_runs_do_not_write_to_one_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     fill(tmp_path / "in", {"a.png": scene()})
     out = tmp_path / "out"
     out.mkdir()
     descriptor = os.open(out, os.O_RDONLY)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
-    run = superpixel("bulk", tmp_path / "in", "--out", out)
+    run = called(capsys, "bulk", tmp_path / "in", "--out", out)
     os.close(descriptor)
     assert (run.returncode, messages(run)) == (1, [f"{out}: another run is writing there"])
     assert not list(out.iterdir())
@@ -303,7 +328,7 @@ def test_folders_that_cannot_be(tmp_path: Path, capsys: pytest.CaptureFixture[st
         run = called(capsys, "bulk", path, "--out", tmp_path / "out")
         assert (run.returncode, messages(run)) == (2, [f"{path}: {text}"])
     (tmp_path / "empty").mkdir()
-    run = superpixel("bulk", tmp_path / "empty", "--out", tmp_path / "out")
+    run = called(capsys, "bulk", tmp_path / "empty", "--out", tmp_path / "out")
     assert (run.returncode, run.stdout) == (0, "")
     assert messages(run) == ["0 made, 0 already there, 0 failed"]
 
@@ -337,7 +362,9 @@ def read_terminal(terminal: IO[bytes]) -> str:
 # ---- through a server -------------------------------------------------------------------------------------
 
 
-def test_a_server_makes_the_same_label_maps(tmp_path: Path, server: RunningServer) -> None:
+def test_a_server_makes_the_same_label_maps(
+    tmp_path: Path, server: RunningServer, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = tmp_path / "in"
     fill(folder, {f"{index}.png": scene(seed=index) for index in range(12)})
     (folder / "bad.png").write_text("no picture")
@@ -345,8 +372,8 @@ def test_a_server_makes_the_same_label_maps(tmp_path: Path, server: RunningServe
     runs = {}
     for name, flags in (("here", ()), ("there", ("--server", server.listen, "--jobs", "3"))):
         out = tmp_path / name
-        runs[name] = superpixel(
-            *("bulk", folder, "--out", out, "--counts", 9, 30, "--compactness", 30, *flags)
+        runs[name] = called(
+            capsys, *("bulk", folder, "--out", out, "--counts", 9, 30, "--compactness", 30, *flags)
         )
         assert runs[name].returncode == 1
         assert sorted(printed(runs[name].stdout, out)) == sorted(label_maps(out))
@@ -357,7 +384,9 @@ def test_a_server_makes_the_same_label_maps(tmp_path: Path, server: RunningServe
         assert path.read_bytes() == (tmp_path / "there" / path.name).read_bytes()
 
 
-def test_when_the_server_dies_the_run_says_so_and_goes_on_anywhere(many: Path, tmp_path: Path) -> None:
+def test_a_dead_server_is_reported_and_the_run_goes_on_without_it(
+    many: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "out"
     with running_server() as server:
         run = started(
@@ -377,4 +406,4 @@ def test_when_the_server_dies_the_run_says_so_and_goes_on_anywhere(many: Path, t
     assert stopped.endswith(f"stopped with {MANY - len(before)} left; run the same command again to continue")
     assert why == f"superpixel: {server.listen}: no server answers there"
     assert json.loads((out / "superpixel-bulk.json").read_text())["counts"] == []
-    assert_goes_on(many, out, before)
+    assert_goes_on(capsys, many, out, before)

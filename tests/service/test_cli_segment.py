@@ -11,19 +11,12 @@ from PIL import Image
 
 from superpixel_kernels import SegmentParams, codec, segment
 from superpixel_service.images import overlay
-from tests.service.command import called, messages, superpixel
+from tests.service.command import called, messages
 from tests.service.harness import RunningServer
 from tests.service.images import encoded, saved, scene
 
 PHOTO = scene()
 HEIGHT, WIDTH = PHOTO.shape[:2]
-
-
-@pytest.fixture(scope="module")
-def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("photo") / "street.png"
-    path.write_bytes(encoded(PHOTO))
-    return path
 
 
 def read(path: Path) -> npt.NDArray[Any]:
@@ -34,9 +27,11 @@ def read(path: Path) -> npt.NDArray[Any]:
 # ---- segment -----------------------------------------------------------------------------------------------
 
 
-def test_segment_writes_the_label_map_masks_and_overlays(photo: Path, tmp_path: Path) -> None:
+def test_segment_writes_the_label_map_masks_and_overlays(
+    photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "deep" / "er"
-    run = superpixel("segment", photo, "--counts", 40, 10, 40, "--out", out)
+    run = called(capsys, "segment", photo, "--counts", 40, 10, 40, "--out", out)
     assert (run.returncode, run.stderr) == (0, "")
     assert {path.name for path in out.iterdir()} == {
         "street.spx",
@@ -71,10 +66,13 @@ def test_compactness_reaches_the_engine(
     assert (tmp_path / "street.spx").read_bytes() == expected
 
 
-def test_a_server_gives_the_same_label_map(photo: Path, tmp_path: Path, server: RunningServer) -> None:
+def test_a_server_gives_the_same_label_map(
+    photo: Path, tmp_path: Path, server: RunningServer, capsys: pytest.CaptureFixture[str]
+) -> None:
     for name, flags in (("here", ()), ("there", ("--server", server.listen))):
-        run = superpixel(
-            *("segment", photo, "--counts", 40, 10, "--compactness", 30, "--out", tmp_path / name, *flags)
+        run = called(
+            capsys,
+            *("segment", photo, "--counts", 40, 10, "--compactness", 30, "--out", tmp_path / name, *flags),
         )
         assert (run.returncode, run.stderr) == (0, "")
     for path in (tmp_path / "here").iterdir():
@@ -156,13 +154,15 @@ def test_an_output_folder_that_cannot_be(
 # ---- inspect -----------------------------------------------------------------------------------------------
 
 
-def test_inspect_tells_what_a_label_map_holds(tmp_path: Path) -> None:
+def test_inspect_reports_the_contents_of_a_label_map(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     hierarchy = segment(PHOTO)
     whole, some = tmp_path / "whole.spx", tmp_path / "some.spx"
     whole.write_bytes(hierarchy.encode(50, include_hierarchy=True))
     some.write_bytes(hierarchy.encode(50, levels=[20, 5]))
 
-    run = superpixel("inspect", whole, "--json")
+    run = called(capsys, "inspect", whole, "--json")
     assert (run.returncode, run.stderr) == (0, "")
     facts = json.loads(run.stdout)
     areas = np.bincount(hierarchy.cut(50).ravel())
@@ -173,7 +173,7 @@ def test_inspect_tells_what_a_label_map_holds(tmp_path: Path) -> None:
     stored = sum(part["stored_bytes"] for part in facts["sections"])
     assert facts["bytes"] == whole.stat().st_size == 20 + 12 * 4 + stored
 
-    run = superpixel("inspect", some)
+    run = called(capsys, "inspect", some)
     assert run.returncode == 0
     fields = dict(line.split(maxsplit=1) for line in run.stdout.split("\n\n")[0].splitlines())
     assert fields["levels"] == "50, 20, 5"

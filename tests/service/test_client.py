@@ -121,7 +121,7 @@ def test_options_reach_the_server(server: RunningServer, caller: Caller) -> None
     assert np.array_equal(result.labels, in_process(part, 64, compactness=30.0))
 
 
-def test_orientation_is_that_of_the_file_unless_told_otherwise(server: RunningServer, caller: Caller) -> None:
+def test_orientation_is_that_of_the_file_by_default(server: RunningServer, caller: Caller) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     data = encoded(PIXELS, "PNG", exif=exif)
@@ -160,7 +160,7 @@ def test_what_a_server_says_about_itself(server: RunningServer) -> None:
     assert info.image_formats == ("JPEG", "PNG", "WEBP")
 
 
-def test_a_refusal_tells_what_would_be_right(server: RunningServer, caller: Caller) -> None:
+def test_a_rejection_names_the_valid_values(server: RunningServer, caller: Caller) -> None:
     with pytest.raises(InvalidRequest) as caught:
         caller.segment(server.listen, PIXELS, counts=[5, 10_801], request_id="find-me")
     error = caught.value

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import grpc
 import pytest
@@ -40,7 +41,7 @@ from superpixel_service.errors import InvalidRequest as ServerInvalidRequest
 from superpixel_service.errors import Overloaded as ServerOverloaded
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 from tests.service.harness import PATIENCE_SECONDS, running_server
-from tests.service.images import slow_image
+from tests.service.mortal import mortal_server
 from tests.service.scripted import (
     COUNT,
     Caller,
@@ -73,7 +74,7 @@ def full(seconds: float) -> ServiceError:
     return error
 
 
-def test_a_call_says_who_makes_it(caller: Caller) -> None:
+def test_a_call_carries_its_id_and_the_clients_version(caller: Caller) -> None:
     with serving(Scripted()) as server:
         caller.segment(server.address, image(0), counts=COUNT, request_id="mine")
     assert server.metadata[0]["x-request-id"] == "mine"
@@ -175,7 +176,7 @@ def test_a_client_that_is_closed_ends_its_calls() -> None:
 
 @pytest.mark.parametrize("method", ["segment", "segment_many"])
 def test_a_client_that_is_closed_before_the_next_try_makes_none(method: str) -> None:
-    policy = RetryPolicy(first_backoff_seconds=1.0)
+    policy = RetryPolicy(first_backoff_seconds=2.0)
 
     def refuses_stream(stream: ScriptedStream) -> Iterator[pb.SegmentStreamResponse]:
         stream.refuse(Draining())
@@ -236,7 +237,7 @@ def test_a_wait_that_would_pass_the_deadline_is_not_begun(caller: Caller) -> Non
     assert len(server.calls) == 1  # and we are here, long before those 20 s
 
 
-def test_the_deadline_is_kept_and_told_to_the_server(caller: Caller) -> None:
+def test_the_deadline_is_kept_and_sent_to_the_server(caller: Caller) -> None:
     told: list[float] = []
     over = threading.Event()
 
@@ -247,10 +248,10 @@ def test_the_deadline_is_kept_and_told_to_the_server(caller: Caller) -> None:
 
     with serving(Scripted(unary=[refuses(full(0.1)), never_answers])) as server:
         with pytest.raises(DeadlineExceeded):
-            caller.segment(server.address, image(0), counts=COUNT, timeout=0.5)
+            caller.segment(server.address, image(0), counts=COUNT, timeout=2.0)
         assert over.wait(PATIENCE_SECONDS)
     assert len(server.calls) == 2
-    assert 0 < told[0] <= 0.4  # what the first try and the wait had left of it
+    assert 0 < told[0] <= 1.9  # what the first try and the wait had left of it
 
 
 def test_no_server_is_said_so_after_some_tries(caller: Caller) -> None:
@@ -259,29 +260,26 @@ def test_no_server_is_said_so_after_some_tries(caller: Caller) -> None:
     assert caught.value.code is grpc.StatusCode.UNAVAILABLE
 
 
-def test_a_server_that_is_killed_in_mid_call_is_replaced(caller: Caller) -> None:
-    data, count = slow_image()
+def test_a_server_that_is_killed_during_a_call_is_replaced(caller: Caller, tmp_path: Path) -> None:
     patient = RetryPolicy(max_attempts=1000, max_backoff_seconds=0.2)
-    limit = "--refinement-max-pixels=2000000"
     result = []
-    with running_server(limit) as first:
+    with mortal_server(tmp_path, order="stall") as mortal:
+        first = mortal.server
         call = threading.Thread(
             target=lambda: result.append(
-                caller.segment(
-                    first.listen, data, counts=count, include_hierarchy=False, retry=patient, timeout=60
-                )
+                caller.segment(first.listen, image(0), counts=COUNT, retry=patient, timeout=PATIENCE_SECONDS)
             )
         )
         call.start()
         first.wait_until_working()
         first.signal(signal.SIGKILL)
         first.exit_code()
-        with running_server(limit, f"--listen={first.listen}"):
-            call.join(60)
-    assert [answer.count for answer in result] == [count]
+        with running_server(f"--listen={first.listen}"):
+            call.join(PATIENCE_SECONDS)
+    assert [answer.count for answer in result] == [COUNT]
 
 
-def test_health_of_nobody() -> None:
+def test_health_of_an_address_without_a_server() -> None:
     with Client("127.0.0.1:1") as nowhere, pytest.raises(Unavailable):
         nowhere.health(timeout=5)
 
@@ -338,6 +336,6 @@ def test_errors_survive_pickling() -> None:
         assert (type(again), again.__dict__, str(again)) == (type(error), error.__dict__, str(error))
 
 
-def test_a_newer_servers_names_are_told_by_number() -> None:
+def test_unknown_names_of_a_newer_server_become_numbers() -> None:
     info = wire.read_server_info(pb.GetServerInfoResponse(label_encodings=[pb.LABEL_ENCODING_PNG, 77]))
     assert info.label_encodings == ("PNG", "77")

@@ -25,7 +25,7 @@ from superpixel_service.client.security import read_token
 from superpixel_service.contract import SCOPES
 from superpixel_service.security.tokens import line_of, new_token
 from tests.service.certificates import Authority
-from tests.service.command import messages, started, superpixel
+from tests.service.command import called, messages, started
 from tests.service.harness import PATIENCE_SECONDS, RunningServer, running_server
 from tests.service.images import encoded, scene
 
@@ -191,7 +191,7 @@ def test_a_token_in_plaintext_goes_through_no_proxy(tmp_path: Path, monkeypatch:
 
 
 @pytest.mark.parametrize("token", ["", "two words", "line\nbreak", "é"])
-def test_what_is_no_token_is_not_sent(token: str, tmp_path: Path) -> None:
+def test_invalid_tokens_are_not_sent(token: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="token"):
         Client("127.0.0.1:1", token=token)
     path = tmp_path / "token"
@@ -200,7 +200,7 @@ def test_what_is_no_token_is_not_sent(token: str, tmp_path: Path) -> None:
         read_token(path)
 
 
-def test_files_that_are_no_certificates_are_told(files: Files) -> None:
+def test_files_that_are_no_certificates_are_reported(files: Files) -> None:
     for arguments in (
         (files["token"],),
         (files["ca"], files["token"], files["client_key"]),
@@ -227,7 +227,7 @@ def secure_flags(files: Files, ca: str = "ca", own: str = "client", token: str =
 
 @pytest.mark.parametrize("command", ["info", "segment", "bulk"])
 def test_commands_over_tls_with_a_token(
-    secured: RunningServer, files: Files, tmp_path: Path, command: str
+    secured: RunningServer, files: Files, tmp_path: Path, command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "a.png").write_bytes(PNG)
@@ -236,7 +236,7 @@ def test_commands_over_tls_with_a_token(
         "segment": ["segment", files["photo.png"], "--counts", "5", "--out", tmp_path / "out"],
         "bulk": ["bulk", tmp_path / "photos", "--counts", "5", "--out", tmp_path / "out"],
     }[command]
-    run = superpixel(*arguments, "--server", secured.listen, *secure_flags(files))
+    run = called(capsys, *arguments, "--server", secured.listen, *secure_flags(files))
     assert run.returncode == 0, run.stderr
 
 
@@ -261,9 +261,11 @@ def test_the_pages_own_server_needs_no_certificate(files: Files) -> None:
         app.kill()
 
 
-def test_commands_say_why_they_are_not_let_in(secured: RunningServer, files: Files) -> None:
+def test_commands_report_why_they_are_not_admitted(
+    secured: RunningServer, files: Files, capsys: pytest.CaptureFixture[str]
+) -> None:
     def said(*flags: object) -> str:
-        run = superpixel("info", "--server", secured.listen, *flags)
+        run = called(capsys, "info", "--server", secured.listen, *flags)
         assert run.returncode == 1
         (line,) = messages(run)
         return line
@@ -275,13 +277,13 @@ def test_commands_say_why_they_are_not_let_in(secured: RunningServer, files: Fil
     assert "must hold one token" in said(*secure_flags(files, token="ca"))
 
 
-def test_commands_refuse_what_cannot_be_meant(files: Files) -> None:
+def test_commands_reject_contradictory_flags(files: Files, capsys: pytest.CaptureFixture[str]) -> None:
     for flags, text in (
         (["--server", "10.0.0.1:1", "--token-file", files["token"]], "not sent there in plaintext"),
         (["--server", "127.0.0.1:1", "--cert", files["client"]], "--cert and --key go together"),
         (["--tls"], "are for a --server"),
     ):
-        run = superpixel("info", *flags)
+        run = called(capsys, "info", *flags)
         assert run.returncode == 2
         assert text in run.stderr
         assert TOKEN not in run.stderr

@@ -87,7 +87,7 @@ def test_no_more_than_asked_for_are_on_the_way(caller: Caller) -> None:
     assert 1 <= most_ahead <= 2
 
 
-def test_counts_that_can_be_read_but_once_hold_for_every_image(caller: Caller) -> None:
+def test_an_iterator_of_counts_applies_to_every_image(caller: Caller) -> None:
     asked: list[list[int]] = []
 
     def noting(stream: ScriptedStream) -> Answers:
@@ -127,7 +127,7 @@ def test_what_cannot_be_sent_is_its_own_error(caller: Caller, tmp_path: Path) ->
     assert server.received == [1, 4]
 
 
-def test_whoever_stops_listening_ends_the_call(caller: Caller) -> None:
+def test_a_caller_that_stops_reading_ends_the_call(caller: Caller) -> None:
     with serving(Scripted()) as server:
         outcomes = caller.segment_many(server.address, images(50), most=2, max_inflight=2, counts=COUNT)
         assert len(outcomes) == 2

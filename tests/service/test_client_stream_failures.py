@@ -214,7 +214,7 @@ def test_when_no_server_answers_any_more_all_is_given_up(caller: Caller) -> None
     assert len(server.calls) == 1 + 3
 
 
-def test_a_server_without_streams_is_told_at_once(caller: Caller) -> None:
+def test_a_server_without_streams_is_reported_at_once(caller: Caller) -> None:
     def not_served(stream: ScriptedStream) -> Answers:
         stream.context.abort(grpc.StatusCode.UNIMPLEMENTED, "no streams here")
         yield from ()

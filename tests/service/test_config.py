@@ -196,7 +196,7 @@ def test_each_thing_wrong_in_the_file_gets_its_line(tmp_path: Path) -> None:
     assert len(wrong_file(toml(tmp_path, "workers = -1\nmax_streams = 0"))) == 2
 
 
-def test_a_file_that_is_none_is_told(tmp_path: Path) -> None:
+def test_files_that_are_no_settings_are_reported(tmp_path: Path) -> None:
     missing = tmp_path / "missing.toml"
     assert wrong_file(missing) == [f"{missing}: no such file or directory"]
     (line,) = wrong_file(toml(tmp_path, "workers = \n"))

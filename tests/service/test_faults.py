@@ -95,7 +95,7 @@ class Onlooker:
 RAW = raw(scene(60, 50))
 
 
-def test_a_call_that_waits_holds_its_image_once() -> None:
+def test_a_waiting_call_has_its_image_in_memory_once() -> None:
     """Neither the message as it came nor as it was read: queued images would take three times their bytes."""
     onlooker = Onlooker()
     servicer = SuperpixelServicer(Settings(), onlooker, None, dict, None)  # type: ignore[arg-type]

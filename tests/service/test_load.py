@@ -86,7 +86,7 @@ def test_calls_that_end_in_the_queue_are_never_begun(tmp_path: Path) -> None:
         server = mortal.server
         running = server.stub.Segment.future(request(PNG, 5))
         server.wait_until_working()
-        hurried = server.stub.Segment.future(request(PNG, 5), timeout=0.2)
+        hurried = server.stub.Segment.future(request(PNG, 5), timeout=1.0)
         cancelled = server.stub.Segment.future(request(PNG, 5))
         server.wait_until(lambda: server.metric("grpc_server_started_total", grpc_method="Segment") == 3)
         cancelled.cancel()

@@ -55,11 +55,11 @@ def test_the_server_outlives_the_readers_of_its_log(reader: type[RunningServer])
         if reader is Gone:
             server.wait_until(lambda: server.metric("superpixel_log_lines_dropped_total") >= CALLS)
         server.signal(signal.SIGTERM)
-        assert server.exit_code(timeout=15) == 0
+        assert server.exit_code(timeout=30) == 0
 
 
 @pytest.mark.parametrize("reader", [Stalled, Gone])
-def test_a_dead_engine_ends_the_server_whoever_reads_its_log(
+def test_a_dead_engine_ends_the_server_with_or_without_readers_of_its_log(
     reader: type[RunningServer], tmp_path: Path
 ) -> None:
     orders = tmp_path / "orders"
@@ -105,7 +105,7 @@ def test_what_a_full_disk_does_not_take_is_dropped_and_counted() -> None:
     os.close(descriptor)
 
 
-def test_what_cannot_be_told_keeps_nothing_else_from_being_told() -> None:
+def test_an_item_that_fails_does_not_stop_the_background_queue() -> None:
     told: list[float] = []
     teller: BackgroundQueue[int] = BackgroundQueue(lambda event: told.append(1 / event))
     for event in (1, 0, 2):

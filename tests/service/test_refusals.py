@@ -3,6 +3,7 @@
 import re
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -22,6 +23,7 @@ from tests.service.harness import (
     running_server,
 )
 from tests.service.images import encoded, saved, scene, slow_image
+from tests.service.mortal import mortal_server
 
 LEAKS = re.compile(
     r"PIL|[Pp]illow|numpy|Traceback|site-packages|\.py\b|\b0x[0-9a-f]{5,}|Error\(|\bFile \"|/work|/tmp"
@@ -155,7 +157,7 @@ UNDECODABLE = [
 
 
 @pytest.mark.parametrize("data", UNDECODABLE)
-def test_of_damage_only_our_own_words_are_told(server: RunningServer, data: bytes) -> None:
+def test_errors_of_damaged_files_quote_no_library(server: RunningServer, data: bytes) -> None:
     refusal = refused(lambda: server.stub.Segment(request(data, 1)))
     assert refusal.reason == "IMAGE_UNDECODABLE"
     assert re.fullmatch(
@@ -266,23 +268,24 @@ def without_message(server: RunningServer) -> Refusal:
 
 
 @pytest.mark.parametrize("cache_bytes", [0, 1_000_000])
-def test_a_full_server_refuses_before_it_reads(cache_bytes: int) -> None:
-    """Where there is a cache, once nobody finds anything in it."""
-    slow, count = slow_image()
-    flags = ("--workers=1", "--max-inflight-calls=1", "--refinement-max-pixels=2000000")
-    with running_server(*flags, f"--cache-bytes={cache_bytes}") as server:
+def test_a_full_server_rejects_before_it_reads(cache_bytes: int, tmp_path: Path) -> None:
+    """With a cache, after many consecutive misses."""
+    flags = ("--workers=1", "--max-inflight-calls=1", f"--cache-bytes={cache_bytes}")
+    with mortal_server(tmp_path, *flags) as mortal:
+        server = mortal.server
         known = [request(PNG, 5 + number) for number in range(3)]
         for message in known:
             server.stub.Segment(message)
-        running = server.stub.Segment.future(request(slow, count))
+        mortal.order("stall")
+        running = server.stub.Segment.future(request(PNG, 50))
         server.wait_until_working()
         if cache_bytes:
             for calls in (40, 40, 64):
                 assert all(server.stub.Segment(message).label_map.count for message in known)
-                for number in range(calls):  # one by one: many at once would not all be read
-                    in_vain = request(PNG, 100 + number)
+                for number in range(calls):  # one by one: of many at once, some would not be read
+                    missing = request(PNG, 100 + number)
                     assert (
-                        refused(lambda message=in_vain: server.stub.Segment(message)).reason == "QUEUE_FULL"
+                        refused(lambda message=missing: server.stub.Segment(message)).reason == "QUEUE_FULL"
                     )
         refusal = without_message(server)
         check_form(refusal)
@@ -291,14 +294,14 @@ def test_a_full_server_refuses_before_it_reads(cache_bytes: int) -> None:
         assert int(refusal.trailers["grpc-retry-pushback-ms"]) == round(refusal.retry_seconds * 1000)
         line = server.wait_for_line("call", request_id=refusal.trailers["x-request-id"])
         assert (line["code"], line["reason"]) == ("RESOURCE_EXHAUSTED", "QUEUE_FULL")
-        assert "width" not in line  # nobody has looked at its image
+        assert "width" not in line  # its image was not read
         assert not running.done()
-        running.cancel()
-        server.wait_until(lambda: server.metric("superpixel_inflight_bytes") == 0)
+        mortal.release()
+        assert running.result().label_map.count == 50
         assert server.stub.Segment(request(PNG, 7)).label_map.count == 7
 
 
-def test_whoever_has_an_answer_finds_the_room_it_took() -> None:
+def test_the_room_of_an_answered_call_is_free() -> None:
     with running_server("--max-inflight-calls=1") as server:
         for _ in range(50):
             assert server.stub.Segment(request(PNG, 5)).label_map.count == 5
@@ -323,4 +326,4 @@ def test_retries_by_grpc_itself_heed_the_pushback() -> None:
             lambda: server.metric("superpixel_requests_rejected_total", reason="QUEUE_FULL") >= 1
         )
         admitted.cancel()
-        assert waiting.result(timeout=10).label_map.count == 5
+        assert waiting.result(timeout=25).label_map.count == 5

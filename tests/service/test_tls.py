@@ -70,7 +70,7 @@ def reloads(server: RunningServer, result: str) -> float:
     return server.metric("superpixel_file_reloads_total", file="certificate", result=result)
 
 
-def test_who_trusts_the_authority_is_served(secret: SecretFolder) -> None:
+def test_clients_that_trust_the_authority_are_served(secret: SecretFolder) -> None:
     with running_server(*flags(secret)) as server:
         with stub(server, AUTHORITY.credentials()) as client:
             assert client.Segment(request(PNG, 5)).label_map.count == 5
@@ -163,7 +163,7 @@ def test_text_around_certificates_may_be_in_any_encoding(secret: SecretFolder, e
         assert reloads(server, "ok") == 1
 
 
-def test_whatever_fails_leaves_the_old_value_and_is_told(tmp_path: Path) -> None:
+def test_a_failed_reload_keeps_the_old_value_and_is_reported(tmp_path: Path) -> None:
     file = tmp_path / "number"
     file.write_text("2")
     watched = WatchedFiles("number", [file], lambda contents: 1 / int(contents[0]))
@@ -174,7 +174,7 @@ def test_whatever_fails_leaves_the_old_value_and_is_told(tmp_path: Path) -> None
     assert watched.reloads == {"ok": 1, "failed": 2}
 
 
-def test_a_broken_certificate_is_told_and_the_old_one_stays(secret: SecretFolder) -> None:
+def test_a_broken_certificate_is_reported_and_the_old_one_stays(secret: SecretFolder) -> None:
     mine = AUTHORITY.credentials(AUTHORITY.issue("backend.example"))
     whole = {"chain": GOOD.chain, "key": GOOD.key, "clients": AUTHORITY.pem}
     with running_server(*flags(secret, mutual=True)) as server:
@@ -222,7 +222,7 @@ def test_files_that_are_back_as_they_were_are_current(tmp_path: Path) -> None:
         assert (reloads(server, "ok"), reloads(server, "failed")) == (0, 1)
 
 
-def test_an_authority_taken_away_lets_its_clients_in_no_more(secret: SecretFolder) -> None:
+def test_a_removed_authority_admits_its_clients_no_more(secret: SecretFolder) -> None:
     mine, theirs = (
         AUTHORITY.credentials(AUTHORITY.issue("a.example")),
         AUTHORITY.credentials(OTHER.issue("b.example")),
@@ -237,13 +237,18 @@ def test_an_authority_taken_away_lets_its_clients_in_no_more(secret: SecretFolde
 
 
 def test_a_certificate_that_ends_while_served_is_refused_by_callers(secret: SecretFolder) -> None:
-    short = AUTHORITY.issue(*HERE, end=6)
-    secret.put(chain=short.chain, key=short.key)
+    secret.put(chain=GOOD.chain, key=GOOD.key)
     with running_server(*flags(secret)) as server:
-        assert is_let_in(server, AUTHORITY.credentials())
-        end = server.metric("superpixel_certificate_expiry_timestamp_seconds")
-        time.sleep(max(0.0, end + 1 - time.time()))
-        assert not is_let_in(server, AUTHORITY.credentials())
+        for seconds in (3, 10, 30):  # on a slow machine it may end before the first call
+            short = AUTHORITY.issue(*HERE, end=seconds)
+            secret.put(chain=short.chain, key=short.key)
+            was_served = is_let_in(server, AUTHORITY.credentials())
+            end = server.metric("superpixel_certificate_expiry_timestamp_seconds")
+            time.sleep(max(0.0, end + 1 - time.time()))
+            assert not is_let_in(server, AUTHORITY.credentials())
+            if was_served:
+                break
+        assert was_served
 
 
 @pytest.mark.parametrize("name", BROKEN)

@@ -224,7 +224,7 @@ def test_a_server_sends_its_spans_to_a_collector_and_its_last_ones_as_it_stops()
     assert {span.trace_id.hex() for span in spans} == {trace_id}
 
 
-def test_a_collector_that_is_not_there_holds_nothing_up() -> None:
+def test_a_missing_collector_delays_nothing() -> None:
     environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
     with running_server("--traces=otlp", environment=environment) as server:
         assert server.stub.Segment(request(PNG, 5)).label_map.count == 5
@@ -234,7 +234,7 @@ def test_a_collector_that_is_not_there_holds_nothing_up() -> None:
         assert all(line.startswith("{") for line in server.raw_lines), server.raw_lines
 
 
-def test_without_the_packages_it_is_told_and_where_traces_are_off_nothing_is_loaded() -> None:
+def test_missing_packages_are_reported_and_without_traces_none_is_loaded() -> None:
     hide = "import sys; sys.modules['opentelemetry'] = None; "
     serve = "from superpixel_service.cli import main; sys.exit(main(['serve', '--traces=otlp']))"
     run = subprocess.run(
