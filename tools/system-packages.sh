@@ -5,7 +5,7 @@ set -euo pipefail
 
 packages=("$@")
 if [ $# -eq 0 ]; then
-    packages=(g++-aarch64-linux-gnu qemu-user chromium prometheus)
+    packages=(g++-aarch64-linux-gnu qemu-user chromium postgresql prometheus)
     # Any installed Node is fine.
     command -v npm >/dev/null || packages+=(nodejs npm)
     # A command in docs/clients.md uses jq.
