@@ -43,21 +43,23 @@ def _set_up_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN")
+    # The lock at once, rather than at the first change: two migrations must not both find the old schema.
+    alone = connection.get_execution_options().get("alone", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if alone else "BEGIN")
 
 
 def migrate(engine: Engine, revision: str = "head") -> None:
     """Bring the schema to `revision`. Several programs may do so at once."""
-    with engine.begin() as connection:
+    with engine.execution_options(alone=True).begin() as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
-        command.upgrade(_config(connection), revision)
+        command.upgrade(config_for(connection), revision)
 
 
 def write_revision(engine: Engine, message: str) -> None:
     """Write a new migration: the difference between the database and `schema.py`. Read it before use."""
     with engine.begin() as connection:
-        command.revision(_config(connection), message, autogenerate=True)
+        command.revision(config_for(connection), message, autogenerate=True)
 
 
 def check_schema(engine: Engine) -> None:
@@ -69,7 +71,8 @@ def check_schema(engine: Engine) -> None:
         raise SchemaOutdated(f"the database has schema {found}, this backend needs {newest}: run `migrate`")
 
 
-def _config(connection: Connection) -> Config:
+def config_for(connection: Connection) -> Config:
+    """Alembic's settings for a connection within a transaction."""
     config = Config(attributes={"connection": connection, "metadata": metadata})
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     return config

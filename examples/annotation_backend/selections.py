@@ -66,12 +66,17 @@ async def put_selection(
 def _save(shared: Context, image_id: str, seen: int, file: IO[bytes], author: str) -> SelectionVersion:
     image = shared.store.image(image_id)
     label_map = codec.decode(shared.store.blob(image.map_digest))
-    data = _checked(file.read(), label_map)
+    data = check_selection(file.read(), label_map)
     return shared.store.save_selection(image_id, seen, data, image, author)
 
 
-def _checked(body: bytes, label_map: codec.LabelMap) -> bytes:
-    """The selection as JSON to store."""
+def check_selection(body: bytes, label_map: codec.LabelMap) -> bytes:
+    """Check what a stranger sent; return it as JSON to store.
+
+    Raises:
+        Problem: it is no selection.
+        OtherMap: it was made on another map.
+    """
     try:
         selection = _Selection.model_validate_json(body)
     except ValidationError as error:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from examples.annotation_backend import database
 
 from superpixel_kernels import codec
 from superpixel_service.client.exports import fingerprint
@@ -117,15 +118,27 @@ def environment_of(url: str, server: str = "127.0.0.1:1", **settings: str) -> di
 def running_backend(url: str, server: str, **settings: str) -> Iterator[Backend]:
     """Bring the database at `url` to the newest schema, and run the backend on it."""
     environment = environment_of(url, server, **settings)
-    subprocess.run([*PROGRAM, "migrate"], env=environment, check=True)
+    engine = database.open_engine(url)
+    database.migrate(engine)
+    engine.dispose()
     with running_example(PROGRAM, environment) as address:
         yield Backend(address)
 
 
+@dataclass(frozen=True)
+class PostgreSQL:
+    """A running PostgreSQL."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+
+
 @contextmanager
-def running_postgresql() -> Iterator[str]:
-    """A PostgreSQL of Debian's package on a socket of its own; its URL."""
-    (bin_folder,) = sorted(Path("/usr/lib/postgresql").glob("*/bin"))[-1:]
+def running_postgresql() -> Iterator[PostgreSQL]:
+    """A PostgreSQL of Debian's package, on a socket of its own."""
+    versions = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    assert versions, "postgresql is missing: run `make system-packages`"
+    bin_folder = versions[-1]
     folder = Path(tempfile.mkdtemp(prefix="postgresql-"))
     user = "postgres" if os.geteuid() == 0 else None  # it refuses to run as root
     if user:
@@ -142,7 +155,7 @@ def running_postgresql() -> Iterator[str]:
             ready = [bin_folder / "pg_isready", "-q", "-h", folder]
             while subprocess.run(ready, check=False).returncode:
                 assert process.poll() is None, (folder / "log").read_text()
-            yield f"postgresql://postgres@/postgres?host={folder}"
+            yield PostgreSQL(f"postgresql://postgres@/postgres?host={folder}", process)
         finally:
             process.terminate()
             process.wait()

@@ -38,7 +38,7 @@ def backend(
         with running_backend(url, server.listen) as running:
             yield running
     else:
-        with running_postgresql() as url, running_backend(url, server.listen) as running:
+        with running_postgresql() as database, running_backend(database.url, server.listen) as running:
             yield running
 
 
