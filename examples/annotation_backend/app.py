@@ -27,8 +27,15 @@ def build(settings: Settings) -> FastAPI:
         try:
             await run_in_threadpool(check_schema, engine)
             async with _open_client(settings) as client:
-                permits = asyncio.Semaphore(settings.max_working)
-                yield {"context": Context(settings, client, Store(engine), Uploads(settings), permits)}
+                context = Context(
+                    settings=settings,
+                    client=client,
+                    store=Store(engine),
+                    uploads=Uploads(settings),
+                    segmenting=asyncio.Semaphore(settings.max_segmenting),
+                    reading=asyncio.Semaphore(settings.max_reading),
+                )
+                yield {"context": context}
         finally:
             engine.dispose()
 

@@ -30,7 +30,7 @@ class Uploads:
 
     @asynccontextmanager
     async def receive(self, request: Request, limit: str, max_bytes: int) -> AsyncIterator[IO[bytes]]:
-        """Receive the body into a temporary file, and yield it, rewound.
+        """Receive the body into a temporary file, and yield it, rewound. It counts until it is used up.
 
         Args:
             request: its body must not have been read.
@@ -42,19 +42,23 @@ class Uploads:
         """
         if self._running >= self._settings.max_uploads:
             raise retry_later("too many uploads at present; try again later")
-        with tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES) as file:
-            self._running += 1
-            try:
-                async with asyncio.timeout(self._settings.upload_seconds):
-                    await self._copy(request, file, limit, max_bytes)
-            except TimeoutError:
-                raise Problem(HTTPStatus.REQUEST_TIMEOUT, "the body did not arrive in time") from None
-            except ClientDisconnect:
-                raise Problem(HTTPStatus.BAD_REQUEST, "the client left") from None
-            finally:
-                self._running -= 1
-            file.seek(0)
-            yield file
+        self._running += 1
+        try:
+            with tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES) as file:
+                await self._fill(file, request, limit, max_bytes)
+                file.seek(0)
+                yield file
+        finally:
+            self._running -= 1
+
+    async def _fill(self, file: IO[bytes], request: Request, limit: str, max_bytes: int) -> None:
+        try:
+            async with asyncio.timeout(self._settings.upload_seconds):
+                await self._copy(request, file, limit, max_bytes)
+        except TimeoutError:
+            raise Problem(HTTPStatus.REQUEST_TIMEOUT, "the body did not arrive in time") from None
+        except ClientDisconnect:
+            raise Problem(HTTPStatus.BAD_REQUEST, "the client left") from None
 
     async def _copy(self, request: Request, file: IO[bytes], limit: str, max_bytes: int) -> None:
         problem = too_large(f"the body may have at most {max_bytes} bytes", limit, max_bytes)

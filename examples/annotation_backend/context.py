@@ -32,18 +32,20 @@ class Context:
         client: the one client: its connections to the service are shared by all requests.
         store: the database.
         uploads: receives bodies.
-        working: one permit per request that holds a whole image or map in memory.
+        segmenting: one permit per image that is in memory for the service.
+        reading: one permit per stored image or map in memory; apart, so that a slow service delays no reader.
     """
 
     settings: Settings
     client: AsyncClient
     store: Store
     uploads: Uploads
-    working: asyncio.Semaphore
+    segmenting: asyncio.Semaphore
+    reading: asyncio.Semaphore
 
-    async def work(self, function: Callable[[], _T]) -> _T:
-        """Run a function that holds a whole image or map in memory, in a thread."""
-        async with self.working:
+    async def read(self, function: Callable[[], _T]) -> _T:
+        """Run a function that reads a whole image or map from the store, in a thread."""
+        async with self.reading:
             return await run_in_threadpool(function)
 
 

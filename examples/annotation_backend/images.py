@@ -16,6 +16,9 @@ from .store import ImageVersion, Picture
 
 router = APIRouter()
 
+_INFO_SECONDS = 5.0
+"""Time for the service to say its limits. If it hangs, this is noticed before an image is sent."""
+
 _FORMATS = {b"\xff\xd8": "image/jpeg", b"\x89P": "image/png", b"RI": "image/webp"}
 """By a file's first two bytes; the service accepts no other formats."""
 
@@ -25,7 +28,7 @@ async def create_image(
     name: Name, request: Request, response: Response, shared: Shared, author: Author = ""
 ) -> dict[str, Any]:
     """Segment the body, an image file, and store both as a new image. The name need not be unique."""
-    async with _upload(request, shared) as file, shared.working:
+    async with _upload(request, shared) as file, shared.segmenting:
         picture = await _segment(file, shared)
         image = await run_in_threadpool(shared.store.create_image, name, picture, author)
     response.headers["location"] = f"/images/{image.image_id}"
@@ -39,7 +42,7 @@ async def replace_image(
     """Segment the body, and store both as a new version of the image."""
     seen = seen_version(request)
     await run_in_threadpool(shared.store.check_image, image_id, seen)  # before the work
-    async with _upload(request, shared) as file, shared.working:
+    async with _upload(request, shared) as file, shared.segmenting:
         picture = await _segment(file, shared)
         image = await run_in_threadpool(shared.store.replace_image, image_id, seen, picture, author)
     return _answer(image, response)
@@ -117,7 +120,8 @@ def _upload(request: Request, shared: Context) -> AbstractAsyncContextManager[IO
 
 async def _segment(file: IO[bytes], shared: Context) -> Picture:
     # The service's own limit, before its messages' limit: that one could not say how large an image may be.
-    limit = (await shared.client.server_info(timeout=shared.settings.superpixel_timeout)).max_image_bytes
+    timeout = min(_INFO_SECONDS, shared.settings.superpixel_timeout)
+    limit = (await shared.client.server_info(timeout=timeout)).max_image_bytes
     data = await run_in_threadpool(file.read)
     if len(data) > limit:
         raise too_large(
@@ -149,7 +153,7 @@ async def _superpixels(data: bytes, shared: Context) -> Segmentation:
 async def _bytes(digest: str, media_type: str, request: Request, shared: Context) -> Response:
     if (answer := unchanged(request, digest)) is not None:
         return answer
-    data = await shared.work(lambda: shared.store.blob(digest))
+    data = await shared.read(lambda: shared.store.blob(digest))
     return Response(data, headers=content_headers(digest), media_type=media_type)
 
 

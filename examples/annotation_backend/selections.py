@@ -57,7 +57,7 @@ async def put_selection(
         raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "the body must be application/json")
     limit = shared.settings.max_selection_bytes
     async with shared.uploads.receive(request, "max_selection_bytes", limit) as file:
-        saved = await shared.work(lambda: _save(shared, image_id, seen, file, author))
+        saved = await shared.read(lambda: _save(shared, image_id, seen, file, author))
     response.status_code = HTTPStatus.CREATED if saved.version == 1 else HTTPStatus.OK
     response.headers["etag"] = etag_of(saved.version)
     return _facts(saved)
@@ -127,7 +127,7 @@ def list_versions(
 async def get_selection(image_id: ImageId, shared: Shared, version: VersionQuery = None) -> Response:
     """Return the JSON of the latest selection, or of another version."""
     saved = await run_in_threadpool(_find, shared, image_id, version)
-    data = await shared.work(lambda: shared.store.blob(saved.digest))
+    data = await shared.read(lambda: shared.store.blob(saved.digest))
     return Response(data, headers=_headers(saved), media_type="application/json")
 
 
@@ -135,7 +135,7 @@ async def get_selection(image_id: ImageId, shared: Shared, version: VersionQuery
 async def get_mask(image_id: ImageId, shared: Shared, version: VersionQuery = None) -> Response:
     """Return the class of each pixel as an indexed PNG."""
     saved = await run_in_threadpool(_find, shared, image_id, version)
-    png = await shared.work(lambda: _mask(shared, saved))
+    png = await shared.read(lambda: _mask(shared, saved))
     return Response(png, headers=_headers(saved), media_type="image/png")
 
 

@@ -29,9 +29,12 @@ class Settings(BaseSettings):
         default=64 << 20, ge=1, description="largest upload; the service's own limit also applies"
     )
     max_selection_bytes: int = Field(default=8 << 20, ge=1, description="largest selection")
-    max_uploads: int = Field(default=32, ge=1, description="uploads received at the same time; more get 503")
-    max_working: int = Field(
-        default=4, ge=1, description="requests that hold an image or a map in memory; more wait"
+    max_uploads: int = Field(default=32, ge=1, description="uploads on disk at the same time; more get 503")
+    max_segmenting: int = Field(
+        default=4, ge=1, description="images in memory for the service at the same time; more wait"
+    )
+    max_reading: int = Field(
+        default=4, ge=1, description="stored images and maps in memory at the same time; more wait"
     )
     upload_idle_seconds: float = Field(default=10.0, gt=0, description="longest pause within an upload")
     upload_seconds: float = Field(default=300.0, gt=0, description="longest upload")

@@ -14,8 +14,10 @@ import grpc
 import numpy as np
 import psutil
 import pytest
+from examples.annotation_backend.problems import of_service
 from PIL import Image
 
+from superpixel_service import client
 from superpixel_service.errors import (
     DeadlineUnreachable,
     Draining,
@@ -324,3 +326,42 @@ def test_each_error_of_the_service_has_its_status(
     assert (answer.status, answer.headers.get("retry-after")) == (status, retry_after), answer
     assert answer.problem["reason"] == error.reason.value
     assert answer.problem["requestId"] == "the-id"
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [
+        (client.InvalidRequest, 422),
+        (client.MessageTooLarge, 413),
+        (client.NotServed, 502),
+        (client.NotAllowed, 502),
+        (client.Overloaded, 503),
+        (client.Unavailable, 503),
+        (client.DeadlineExceeded, 504),
+        (client.Cancelled, 503),
+        (client.ServerError, 502),
+    ],
+)
+def test_each_error_of_the_client_has_its_status(kind: type[client.SegmentError], status: int) -> None:
+    answer = of_service(kind(grpc.StatusCode.UNKNOWN, "secret")).response()
+    assert answer.status_code == status
+    assert ("retry-after" in answer.headers) == (status == 503)
+    shown = kind is client.InvalidRequest
+    assert (b"secret" in bytes(answer.body)) == shown
+
+
+def test_a_slow_service_delays_no_reader(server: RunningServer, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/annotations.db"
+    with running_backend(url, server.listen, MAX_SEGMENTING="1", SUPERPIXEL_TIMEOUT="20") as backend:
+        path = backend.add_image()
+        server.signal(signal.SIGSTOP)
+        try:
+            with futures.ThreadPoolExecutor(2) as uploaders:
+                uploads = [uploaders.submit(backend.upload) for _ in range(2)]
+                assert backend.call("GET", f"{path}/map").status == 200
+                assert backend.call("GET", f"{path}/file").status == 200
+                assert not any(upload.done() for upload in uploads)
+                server.signal(signal.SIGCONT)
+                assert [upload.result().status for upload in uploads] == [201, 201]
+        finally:
+            server.signal(signal.SIGCONT)
