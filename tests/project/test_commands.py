@@ -36,6 +36,11 @@ NOT_RUN = {
     "pip install '.[cuda12]'": "would put CuPy into the tests' environment",
     "npm install ./frontend": "needs a project of npm; tests/frontend uses the package",
     "pip install grpcio-tools googleapis-common-protos": "the tests' environment has both",
+    # tests/examples/test_annotation_backend_readme.py runs these:
+    "pip install . -r examples/annotation_backend/requirements.txt": "but for the installation; see above",
+    "curl --fail -o image.json -H 'Content-Type: image/jpeg' --data-binary @examples/photos/chelsea.jpg '127.0.0.1:8000/images?name=chelsea.jpg'": "needs the backend",  # noqa: E501
+    "python -m examples.annotation_backend migrate": "in a folder of its own",
+    'python -m examples.annotation_backend revision "what changed"': "writes into the sources",
     # docs/service.md:
     "pip install 'superpixel-service[cuda12]'": "would put CuPy into the tests' environment",
     "pip install 'superpixel-service[otel]'": "the tests' environment has what the extra brings",
