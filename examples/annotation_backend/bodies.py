@@ -16,10 +16,6 @@ from .settings import Settings
 
 _IN_MEMORY_BYTES = 1 << 20
 
-_DISCARDED_SHARE = 4
-"""A body that is too large is read on, up to this many times the limit. Otherwise the connection would be
-reset while the client still sends, and many clients then never see the answer."""
-
 
 class Uploads:
     """Receives uploads: a limited number at a time, each within limits of bytes and seconds."""
@@ -62,20 +58,17 @@ class Uploads:
 
     async def _copy(self, request: Request, file: IO[bytes], limit: str, max_bytes: int) -> None:
         problem = too_large(f"the body may have at most {max_bytes} bytes", limit, max_bytes)
-        announced = int(text) if (text := request.headers.get("content-length", "")).isdecimal() else 0
-        if announced > max_bytes and request.headers.get("expect", "").lower() == "100-continue":
-            raise problem  # the client waits for our word before it sends
+        announced = request.headers.get("content-length", "")
+        if announced.isdecimal() and int(announced) > max_bytes:
+            raise problem
         size = 0
         chunks = request.stream()
         while True:
             async with asyncio.timeout(self._settings.upload_idle_seconds):
                 chunk = await anext(chunks, None)
             if chunk is None:
-                break
+                return
             size += len(chunk)
-            if max(size, announced) <= max_bytes:
-                await run_in_threadpool(file.write, chunk)
-            elif size > _DISCARDED_SHARE * max_bytes:
-                break
-        if max(size, announced) > max_bytes:
-            raise problem
+            if size > max_bytes:
+                raise problem  # uvicorn reads the rest and discards it, so that the caller gets to the answer
+            await run_in_threadpool(file.write, chunk)

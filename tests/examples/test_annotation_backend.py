@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-import psutil
 import pytest
 from PIL import Image
 
@@ -198,20 +197,3 @@ def test_of_labellers_who_save_at_once_one_wins_and_the_others_learn_of_it(backe
             assert backend.call("GET", f"{path}/selection").json == selection_of(label_map, 10 * winner + 1)
     history = versions(backend.call("GET", f"{path}/selection/versions"))
     assert [version for version, _, _ in history] == [4, 3, 2, 1]
-
-
-def test_all_requests_share_one_connection_to_the_service(backend: Backend, server: RunningServer) -> None:
-    port = int(server.listen.rsplit(":", 1)[1])
-    seen = set()
-    for _ in range(3):
-        backend.add_image()
-        connections = psutil.Process(server.process.pid).net_connections("tcp")
-        seen.add(
-            frozenset(
-                one.raddr.port
-                for one in connections
-                if one.status == "ESTABLISHED" and one.laddr.port == port
-            )
-        )
-    (same,) = seen
-    assert same

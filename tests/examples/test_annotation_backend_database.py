@@ -4,9 +4,10 @@ import copy
 import json
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from subprocess import PIPE
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,7 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
     yield opened
     if request.param == "postgresql":
         with opened.begin() as connection:
+            connection.exec_driver_sql("SET lock_timeout = '10s'")
             connection.exec_driver_sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
     opened.dispose()
 
@@ -79,12 +81,33 @@ def test_the_migrations_can_be_undone(engine: Engine) -> None:
     database.check_schema(engine)
 
 
+MIGRATE_WHEN_ASKED = """
+import sys
+from examples.annotation_backend import database
+engine = database.open_engine(sys.argv[1])
+print("ready", flush=True)
+sys.stdin.readline()
+database.migrate(engine)
+"""
+
+
 def test_programs_may_migrate_at_once(engine: Engine) -> None:
-    engines = [database.open_engine(engine.url.render_as_string(hide_password=False)) for _ in range(4)]
-    with ThreadPoolExecutor(4) as programs:
-        list(programs.map(database.migrate, engines))
-    for one in engines:
-        one.dispose()
+    url = engine.url.render_as_string(hide_password=False)
+    command = [sys.executable, "-c", MIGRATE_WHEN_ASKED, url]
+    programs = [
+        subprocess.Popen(command, stdin=PIPE, stdout=PIPE, text=True, env=environment_of(url))
+        for _ in range(3)
+    ]
+    for program in programs:
+        assert program.stdout is not None
+        assert program.stdout.readline() == "ready\n"
+    for program in programs:
+        assert program.stdin is not None
+        program.stdin.write("go\n")
+        program.stdin.flush()
+    for program in programs:
+        program.communicate(timeout=60)
+    assert [program.returncode for program in programs] == [0, 0, 0]
     database.check_schema(engine)
 
 

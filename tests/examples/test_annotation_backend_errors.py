@@ -246,6 +246,7 @@ def test_a_stalled_upload_ends_and_gives_its_room_back(backend: Backend) -> None
         "Content-Length: 1000\r\n\r\nabc"
     )
     with connected(backend) as stalled:
+        stalled.settimeout(10)
         stalled.sendall(head.encode())
         answers: list[Answer] = []
         while not answers or answers[-1].status == 201:  # until the stalled one is being received
@@ -278,11 +279,18 @@ class Refusing(pb_grpc.SuperpixelServiceServicer):
 
     def __init__(self) -> None:
         self.error: ServiceError = Draining()
+        self.peers: set[str] = set()
 
-    def GetServerInfo(self, request: object, context: object) -> pb.GetServerInfoResponse:  # noqa: ARG002, N802
+    def GetServerInfo(  # noqa: N802
+        self,
+        request: object,  # noqa: ARG002
+        context: grpc.ServicerContext,
+    ) -> pb.GetServerInfoResponse:
+        self.peers.add(context.peer())
         return pb.GetServerInfoResponse(limits=pb.ServerLimits(max_image_bytes=1 << 30))
 
     def Segment(self, request: object, context: grpc.ServicerContext) -> pb.SegmentResponse:  # noqa: ARG002, N802
+        self.peers.add(context.peer())
         context.abort_with_status(to_status(self.error, "the-id"))
         raise AssertionError
 
@@ -326,6 +334,15 @@ def test_each_error_of_the_service_has_its_status(
     assert (answer.status, answer.headers.get("retry-after")) == (status, retry_after), answer
     assert answer.problem["reason"] == error.reason.value
     assert answer.problem["requestId"] == "the-id"
+
+
+def test_all_requests_share_one_connection_to_the_service(refusing: tuple[Refusing, Backend]) -> None:
+    servicer, backend = refusing
+    servicer.error = InvalidRequest(Reason.IMAGE_UNDECODABLE, "x")
+    with futures.ThreadPoolExecutor(4) as callers:
+        answers = list(callers.map(lambda _: backend.upload(), range(12)))
+    assert {answer.status for answer in answers} == {422}
+    assert len(servicer.peers) == 1
 
 
 @pytest.mark.parametrize(
