@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
 
-from superpixel_service.client import AsyncClient, tls_credentials
+from superpixel_service.client import AsyncClient, RetryPolicy, tls_credentials
 from superpixel_service.client.security import read_token
 
 from . import images, problems, selections
@@ -51,6 +51,7 @@ def _open_client(settings: Settings) -> AsyncClient:
     return AsyncClient(
         settings.superpixel_server,
         timeout=settings.superpixel_timeout,
+        retry=RetryPolicy(max_attempts=settings.superpixel_attempts),
         credentials=None if ca is None else tls_credentials(ca),
         token=None if token is None else read_token(token),
     )

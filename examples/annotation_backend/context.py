@@ -67,7 +67,7 @@ def _one_line(text: str) -> str:
 
 
 def _same_site(request: Request) -> None:
-    """Refuse what a page of another site makes a browser send. The backend itself has no log-in."""
+    """Reject requests that a page of another site makes a browser send."""
     host = request.headers.get("host", "").rsplit("@", 1)[-1]
     name = re.sub(r":\d*$", "", host).lower()
     if name not in _context(request).settings.allowed_hosts:

@@ -129,7 +129,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(Conflict)
     async def _conflict(_request: Request, error: Conflict) -> Response:
-        detail = f"somebody else saved meanwhile: {error}; read it, then save on top of it"
+        detail = f"another save came first: {error}; read it, merge, and save again"
         headers = {"etag": f'"{error.current}"'} if error.current else {}
         return Problem(
             HTTPStatus.PRECONDITION_FAILED, detail, {"currentVersion": error.current}, headers=headers

@@ -32,7 +32,7 @@ class _Class(BaseModel):
 
 
 class _Selection(BaseModel):
-    """The JSON of `Selection.toJSON` in the npm package superpixel-map, from a stranger."""
+    """The JSON of `Selection.toJSON` in the npm package superpixel-map, untrusted."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
@@ -71,7 +71,7 @@ def _save(shared: Context, image_id: str, seen: int, file: IO[bytes], author: st
 
 
 def check_selection(body: bytes, label_map: codec.LabelMap) -> bytes:
-    """Check what a stranger sent; return it as JSON to store.
+    """Check an untrusted selection; return it as JSON to store.
 
     Raises:
         Problem: it is no selection.
@@ -146,7 +146,7 @@ def _find(shared: Context, image_id: str, version: int | None) -> SelectionVersi
         raise Problem(
             HTTPStatus.CONFLICT,
             f"the image has another label map since version {saved.version} of the selection was saved; "
-            f"add ?version={saved.version} to get it all the same",
+            f"add ?version={saved.version} to get it",
             {"selectionVersion": saved.version},
             headers={"etag": etag_of(saved.version)},
         )

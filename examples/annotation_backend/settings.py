@@ -24,6 +24,7 @@ class Settings(BaseSettings):
     superpixel_timeout: float = Field(
         default=30.0, gt=0, description="seconds per segmentation, retries included"
     )
+    superpixel_attempts: int = Field(default=6, ge=1, description="most tries of one segmentation")
     average_area: float = Field(default=64.0, description="average size of the finest superpixels, in pixels")
     max_image_bytes: int = Field(
         default=64 << 20, ge=1, description="largest upload; the service's own limit also applies"

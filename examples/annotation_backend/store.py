@@ -1,6 +1,6 @@
 """Images, label maps and selections, with their history. Every save is a new version; none is overwritten.
 
-A save names the version that its caller has seen. If somebody else saved meanwhile, it raises `Conflict`.
+A save names the version that its caller has seen. If another save came first, it raises `Conflict`.
 """
 
 import hashlib

@@ -179,7 +179,7 @@ def test_a_save_needs_the_version_that_its_author_saw(backend: Backend) -> None:
     assert (again.status, again.headers["etag"], again.problem["currentVersion"]) == (412, '"1"', 1)
 
 
-def test_of_labellers_who_save_at_once_one_wins_and_the_others_learn_of_it(backend: Backend) -> None:
+def test_of_concurrent_saves_one_succeeds_and_the_others_get_412(backend: Backend) -> None:
     path = backend.add_image()
     label_map = backend.label_map(path)
     assert backend.save(path, selection_of(label_map), 0).status == 201

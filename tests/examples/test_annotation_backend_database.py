@@ -179,7 +179,7 @@ def changed_selections(draw: st.DrawFn) -> Any:
 
 @settings(max_examples=150, deadline=None)
 @given(changed_selections())
-def test_of_any_selection_it_is_said_whether_it_can_be_drawn(selection: Any) -> None:
+def test_an_accepted_selection_can_always_be_drawn(selection: Any) -> None:
     status = 422
     try:
         stored = check_selection(json.dumps(selection).encode(), LABEL_MAP)
@@ -198,6 +198,6 @@ def test_of_any_selection_it_is_said_whether_it_can_be_drawn(selection: Any) -> 
 
 
 @given(st.binary(max_size=200))
-def test_bytes_that_are_no_selection_are_refused(body: bytes) -> None:
+def test_bytes_that_are_no_selection_are_rejected(body: bytes) -> None:
     with pytest.raises(Problem):
         check_selection(body, LABEL_MAP)

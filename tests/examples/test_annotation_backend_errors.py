@@ -66,7 +66,7 @@ def only_images_are(backend: Backend, *names: str) -> bool:
     return [image["name"] for image in backend.call("GET", "/images").json["images"]] == list(names)
 
 
-def test_what_is_too_large_is_refused_with_the_limit(backend: Backend) -> None:
+def test_a_body_that_is_too_large_is_rejected_with_the_limit(backend: Backend) -> None:
     before = backend.call("GET", "/images").json
     for upload, limit, value in (
         (bytes(70_000_000), "max_image_bytes", 64 << 20),  # the backend's
@@ -85,7 +85,7 @@ def test_what_is_too_large_is_refused_with_the_limit(backend: Backend) -> None:
     assert len(backend.call("GET", "/images").json["images"]) == len(before["images"]) + 1
 
 
-def test_a_caller_who_asks_first_does_not_send_what_is_too_large(backend: Backend) -> None:
+def test_expect_100_continue_is_answered_with_413_before_the_body(backend: Backend) -> None:
     head = (
         "POST /images?name=a HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: image/png\r\n"
         "Content-Length: 70000000\r\nExpect: 100-continue\r\n\r\n"
@@ -96,7 +96,7 @@ def test_a_caller_who_asks_first_does_not_send_what_is_too_large(backend: Backen
 
 
 @pytest.mark.parametrize("upload", [b"", b"no image", PHOTO[:5000]], ids=["empty", "text", "truncated"])
-def test_a_bad_image_is_refused_with_the_reason(backend: Backend, upload: bytes) -> None:
+def test_a_bad_image_is_rejected_with_the_reason(backend: Backend, upload: bytes) -> None:
     before = backend.call("GET", "/images").json
     problem = backend.upload(upload).problem
     assert problem["status"] == 422
@@ -138,7 +138,7 @@ def test_a_wrong_path_or_parameter_is_the_callers_error(
 @pytest.mark.parametrize(
     "kind", ["", "text/plain", "multipart/form-data", "application/x-www-form-urlencoded"]
 )
-def test_what_a_form_of_another_site_can_send_is_refused(backend: Backend, kind: str) -> None:
+def test_content_types_that_a_form_can_send_are_rejected(backend: Backend, kind: str) -> None:
     path = backend.add_image()
     selection = json.dumps(selection_of(backend.label_map(path))).encode()
     upload = backend.call("POST", "/images?name=a", PHOTO, content_type=kind)
@@ -147,7 +147,7 @@ def test_what_a_form_of_another_site_can_send_is_refused(backend: Backend, kind:
     assert saved.problem["status"] == 415
 
 
-def test_pages_of_other_sites_are_refused(backend: Backend) -> None:
+def test_requests_from_pages_of_other_sites_are_rejected(backend: Backend) -> None:
     own = f"http://{backend.address}"
     assert backend.call("GET", "/images", origin=own).status == 200
     for foreign in ("http://evil.example", "null", "http://127.0.0.1:1"):
@@ -200,7 +200,7 @@ def hostile_selections(valid: dict[str, Any]) -> Iterator[tuple[str, bytes]]:
     yield "a long name", changed(classes=[{"name": "a" * 201, "color": "#000000"}])
 
 
-def test_no_selection_ends_the_backend_or_takes_the_place_of_a_good_one(backend: Backend) -> None:
+def test_malformed_selections_are_rejected_and_change_nothing(backend: Backend) -> None:
     path = backend.add_image()
     label_map = backend.label_map(path)
     valid = selection_of(label_map)
@@ -274,7 +274,7 @@ def test_a_service_that_hangs_is_a_504_and_one_that_is_gone_a_503(tmp_path: Path
         assert only_images_are(backend, "cat.jpg")
 
 
-class Refusing(pb_grpc.SuperpixelServiceServicer):
+class Failing(pb_grpc.SuperpixelServiceServicer):
     """A service that answers each image with one error."""
 
     def __init__(self) -> None:
@@ -296,13 +296,13 @@ class Refusing(pb_grpc.SuperpixelServiceServicer):
 
 
 @pytest.fixture(scope="module")
-def refusing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Refusing, Backend]]:
-    servicer, server = Refusing(), grpc.server(futures.ThreadPoolExecutor(2))
+def failing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Failing, Backend]]:
+    servicer, server = Failing(), grpc.server(futures.ThreadPoolExecutor(2))
     pb_grpc.add_SuperpixelServiceServicer_to_server(servicer, server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     url = f"sqlite:///{tmp_path_factory.mktemp('database')}/annotations.db"
-    with running_backend(url, f"127.0.0.1:{port}", SUPERPIXEL_TIMEOUT="1") as backend:
+    with running_backend(url, f"127.0.0.1:{port}", SUPERPIXEL_ATTEMPTS="1") as backend:
         yield servicer, backend
     server.stop(None).wait()
 
@@ -326,9 +326,9 @@ def refusing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Refusin
     ids=lambda value: value.reason.value if isinstance(value, ServiceError) else "",
 )
 def test_each_error_of_the_service_has_its_status(
-    refusing: tuple[Refusing, Backend], error: ServiceError, status: int, retry_after: str | None
+    failing: tuple[Failing, Backend], error: ServiceError, status: int, retry_after: str | None
 ) -> None:
-    servicer, backend = refusing
+    servicer, backend = failing
     servicer.error = error
     answer = backend.upload()
     assert (answer.status, answer.headers.get("retry-after")) == (status, retry_after), answer
@@ -336,8 +336,8 @@ def test_each_error_of_the_service_has_its_status(
     assert answer.problem["requestId"] == "the-id"
 
 
-def test_all_requests_share_one_connection_to_the_service(refusing: tuple[Refusing, Backend]) -> None:
-    servicer, backend = refusing
+def test_all_requests_share_one_connection_to_the_service(failing: tuple[Failing, Backend]) -> None:
+    servicer, backend = failing
     servicer.error = InvalidRequest(Reason.IMAGE_UNDECODABLE, "x")
     with futures.ThreadPoolExecutor(4) as callers:
         answers = [backend.upload() for _ in range(3)]  # gRPC closes a connection that no client uses
