@@ -35,8 +35,9 @@ $(VENV)/.tools: pyproject.toml
 
 # Installed from a wheel and not linked to the sources, so that tests see what users get. Resolved together with the tools, so
 # that their versions fit.
-$(VENV)/.package: $(VENV)/.tools $(SOURCES)
-	$(PIP) install --no-build-isolation --config-settings=cmake.define.SUPERPIXEL_WERROR=ON --group dev .
+$(VENV)/.package: $(VENV)/.tools $(SOURCES) examples/annotation_backend/requirements.txt
+	$(PIP) install --no-build-isolation --config-settings=cmake.define.SUPERPIXEL_WERROR=ON --group dev \
+	  -r examples/annotation_backend/requirements-postgresql.txt .
 	command -v nvcc > /dev/null || $(PIP) install --group nvcc
 	touch $@
 

@@ -5,10 +5,11 @@ set -euo pipefail
 
 packages=("$@")
 if [ $# -eq 0 ]; then
-    packages=(g++-aarch64-linux-gnu qemu-user chromium prometheus)
+    packages=(g++-aarch64-linux-gnu qemu-user chromium postgresql prometheus)
     # Any installed Node is fine.
     command -v npm >/dev/null || packages+=(nodejs npm)
-    # A command in docs/clients.md uses jq.
+    # Commands in examples/annotation_backend/README.md use curl, and one in docs/clients.md uses jq.
+    command -v curl >/dev/null || packages+=(curl)
     command -v jq >/dev/null || packages+=(jq)
 fi
 

@@ -1,89 +1,57 @@
-"""A small annotation backend: stores images, their label maps, and what labellers selected on them.
+"""The application: one client and one pool of database connections for its life."""
 
-    pip install fastapi uvicorn ../..      the package from this checkout, and what this example needs
-    python app.py FOLDER                   SUPERPIXEL_SERVER=HOST:PORT, if it is not 127.0.0.1:50051
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
-PUT /images/NAME               store an image (the body is its bytes) and its label map
-GET /images/NAME               the image
-GET /images/NAME/map           the label map, for `decode` of the npm package superpixel-map
-PUT /images/NAME/selection     store a labeller's selection (the JSON of `Selection.toJSON`)
-GET /images/NAME/mask          the selection as an indexed PNG
-"""
+from fastapi import FastAPI
+from fastapi.concurrency import run_in_threadpool
 
-import json
-import os
-import re
-import sys
-from pathlib import Path
-from typing import Any
+from superpixel_service.client import AsyncClient, RetryPolicy, tls_credentials
+from superpixel_service.client.security import read_token
 
-import uvicorn
-from fastapi import FastAPI, HTTPException, Request, Response
-from fastapi.responses import FileResponse
-
-from superpixel_kernels import codec
-from superpixel_kernels.errors import InvalidParameter
-from superpixel_service.client import AsyncClient, SegmentError, exports
-
-FOLDER = Path(sys.argv[1] if len(sys.argv) > 1 else "images")
-SERVER = os.environ.get("SUPERPIXEL_SERVER", "127.0.0.1:50051")
-app = FastAPI(title="Annotation backend")
+from . import images, problems, selections
+from .bodies import Uploads
+from .context import Context, SameSite
+from .database import check_schema, open_engine
+from .settings import Settings
+from .store import Store
 
 
-def file_of(name: str, ending: str = "", *, new: bool = False) -> Path:
-    """Path of one of the image's files; 404 if it does not exist, unless it is `new`."""
-    path = FOLDER / (name + ending)
-    if not re.fullmatch(r"\w[\w.-]*", name) or not (new or path.exists()):
-        raise HTTPException(404, f"there is no {name}{ending}")
-    return path
+def build(settings: Settings) -> FastAPI:
+    """Make the application. It raises SchemaOutdated at its start if the database is not migrated."""
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[dict[str, Context]]:
+        engine = open_engine(settings.database_url)
+        try:
+            await run_in_threadpool(check_schema, engine)
+            async with _open_client(settings) as client:
+                context = Context(
+                    settings=settings,
+                    client=client,
+                    store=Store(engine),
+                    uploads=Uploads(settings),
+                    segmenting=asyncio.Semaphore(settings.max_segmenting),
+                    reading=asyncio.Semaphore(settings.max_reading),
+                )
+                yield {"context": context}
+        finally:
+            engine.dispose()
+
+    app = FastAPI(title="Annotation backend", lifespan=lifespan, dependencies=[SameSite])
+    for router in (images.router, selections.router, selections.masks):
+        app.include_router(router)
+    problems.install(app)
+    return app
 
 
-@app.put("/images/{name}", status_code=201)
-async def put_image(name: str, request: Request) -> dict[str, int]:
-    """Segment, then store. If the server rejects the image, store nothing and return the reason."""
-    image, path = await request.body(), file_of(name, new=True)
-    try:
-        async with AsyncClient(SERVER) as client:
-            result = await client.segment(image, areas=64)
-    except SegmentError as error:
-        raise HTTPException(422 if error.field else 503, error.message) from error
-    path.write_bytes(image)
-    file_of(name, ".spx", new=True).write_bytes(result.spx)
-    return {"width": result.width, "height": result.height, "superpixels": result.count}
-
-
-@app.get("/images/{name}")
-def get_image(name: str) -> FileResponse:
-    """Return the image as it was uploaded."""
-    return FileResponse(file_of(name))
-
-
-@app.get("/images/{name}/map")
-def get_map(name: str) -> FileResponse:
-    """Return the label map, which contains every size of superpixels in a few kilobytes."""
-    return FileResponse(file_of(name, ".spx"), media_type="application/octet-stream")
-
-
-@app.put("/images/{name}/selection", status_code=204)
-def put_selection(name: str, selection: dict[str, Any]) -> None:
-    """Store a selection; 422 if it does not belong to the label map."""
-    label_map = codec.decode(file_of(name, ".spx").read_bytes())
-    try:
-        exports.Annotation.of_selection(label_map, selection)
-    except InvalidParameter as error:
-        raise HTTPException(422, str(error)) from error
-    file_of(name, ".json", new=True).write_text(json.dumps(selection))
-
-
-@app.get("/images/{name}/mask")
-def get_mask(name: str) -> Response:
-    """Return the class of each pixel as an indexed PNG."""
-    label_map = codec.decode(file_of(name, ".spx").read_bytes())
-    selection = json.loads(file_of(name, ".json").read_text())
-    annotation = exports.Annotation.of_selection(label_map, selection)
-    return Response(exports.to_indexed_png(annotation), media_type="image/png")
-
-
-if __name__ == "__main__":
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    uvicorn.run(app, host="127.0.0.1", port=int(os.environ.get("PORT", "8000")))
+def _open_client(settings: Settings) -> AsyncClient:
+    ca, token = settings.superpixel_ca_file, settings.superpixel_token_file
+    return AsyncClient(
+        settings.superpixel_server,
+        timeout=settings.superpixel_timeout,
+        retry=RetryPolicy(max_attempts=settings.superpixel_attempts),
+        credentials=None if ca is None else tls_credentials(ca),
+        token=None if token is None else read_token(token),
+    )

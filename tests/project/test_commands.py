@@ -30,6 +30,7 @@ WORDS = re.compile(rf"`((?:{PROGRAMS}) [^`]+)`")
 CLUSTER = "needs a cluster"
 ENGINE = "needs a container engine"
 MEASURES = "measures for minutes; tests/benchmarks runs its parts"
+README_OF_BACKEND = "tests/examples/test_annotation_backend_readme.py runs it"
 NOT_RUN = {
     "pip install .": "test_wheel.py builds and installs what it would",
     "pip install '.[web]'": "would build once more; the tests' environment has what the extra brings",
@@ -43,6 +44,10 @@ NOT_RUN = {
     "make load": MEASURES,
     "python -m tests.kernels.fuzz_codec --count 1000000 --seed N": "N stands for a number, and takes hours",
     "python -m tests.kernels.cuda_sim": "a part of a command; test_cuda_compile.py calls what it does",
+    "pip install . -r examples/annotation_backend/requirements.txt": README_OF_BACKEND,
+    "curl --fail -o image.json -H 'Content-Type: image/jpeg' --data-binary @examples/photos/chelsea.jpg '127.0.0.1:8000/images?name=chelsea.jpg'": README_OF_BACKEND,  # noqa: E501
+    "python -m examples.annotation_backend migrate": README_OF_BACKEND,
+    'python -m examples.annotation_backend revision "what changed"': "writes into the sources",
     "kubectl create namespace superpixel": "tests/deploy/test_readme.py runs it without a cluster",
     "kubectl -n superpixel create secret docker-registry": "a part of a command",
     "kubectl apply -k deploy/overlays/cpu": f"{CLUSTER}; tests/deploy renders it",
