@@ -19,8 +19,8 @@ import structlog
 ENGINE, QUEUE, SERVING, ACCEPTING = CHECKS = ("engine", "queue", "serving", "accepting")
 
 _LOOK_SECONDS = 1.0
-_LONGEST_LOOK = 3
-"""A longer time between two looks, in units of `_LOOK_SECONDS`, means that the process did not run."""
+_LONGEST_LOOK_SECONDS = 3.0
+"""A longer time between two looks means that the process did not run."""
 
 _IDLE_SECONDS = 10.0
 """An engine that has had no work for this long must prove that it works."""
@@ -93,7 +93,7 @@ class Watchdog:
     def _run(self) -> None:
         while not self._stopped.wait(_LOOK_SECONDS):
             before, self._looked = self._looked, time.monotonic()
-            self._clock += min(self._looked - before, _LONGEST_LOOK * _LOOK_SECONDS)
+            self._clock += min(self._looked - before, _LONGEST_LOOK_SECONDS)
             self._on_look()
             for name, is_well in ((SERVING, self._is_serving), (QUEUE, self._moves), (ENGINE, self._works)):
                 if not is_well() and not self._stopped.is_set():
