@@ -40,6 +40,7 @@ from superpixel_service.transport.streams import Streams
 from superpixel_service.work.admission import AdmissionQueue
 from superpixel_service.work.answers import Answers
 from superpixel_service.work.job import Job
+from superpixel_service.work.memory import IdleMemory, keep_freed_memory
 from superpixel_service.work.throughput import Throughput
 from superpixel_service.work.warmup import sample_task
 from superpixel_service.work.workers import Workers
@@ -136,6 +137,7 @@ class Server:
     def __init__(self, settings: Settings, on_dead: Callable[[], None] = lambda: None) -> None:
         """`on_dead` is called once if the engine fails for good: then `abort`, and end the process."""
         ignore_library_warnings()
+        keep_freed_memory()
         self._settings = settings
         throughput = Throughput()
         self._queue: AdmissionQueue[Job] = AdmissionQueue(settings, throughput)
@@ -166,6 +168,7 @@ class Server:
             is_serving=self._is_serving,
         )
         self._on_dead = on_dead
+        self._idle_memory = IdleMemory()
         self._rejections = RejectionThread(self._open_calls)
         self._gate = Gate(self._limits(), self._open_calls, settings.max_inflight_bytes)
         self._health_gate = Gate(health.limits(_HEALTH_PORT_WATCHERS), self._open_calls)
@@ -250,6 +253,8 @@ class Server:
 
     def _end_old_calls(self) -> None:
         self._streams.end_old()
+        if self._idle_memory.look(sum(self._workers.begun().values())):
+            log.debug("memory_returned")
         for gate in (self._gate, self._health_gate):
             for name, calls in gate.cancel_late():
                 log.warning("late_callers", threads=name, calls=calls)

@@ -1,0 +1,52 @@
+"""What the C library's allocator does with freed memory.
+
+By its defaults glibc returns freed memory of an image to the system, or keeps it, by luck: its thresholds
+follow the sizes that were freed before. If it returns the memory, the next image pays for it in page faults,
+an eighth of the time of 1920x1080. So a server keeps freed memory while it works, and returns it when idle.
+"""
+
+import ctypes
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of mallopt(3)
+
+_KEPT_BYTES = 64 << 20
+"""Freed memory that each of the allocator's arenas keeps."""
+
+_MAPPED_BYTES = 32 << 20
+"""Larger blocks are always returned when freed. glibc accepts no larger threshold."""
+
+_IDLE_LOOKS = 10
+
+
+def keep_freed_memory() -> None:
+    """Keep freed memory for the next image. Does nothing if the C library is not glibc."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, _MAPPED_BYTES)
+        mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
+
+
+class IdleMemory:
+    """Returns freed memory to the system once per idle period."""
+
+    def __init__(self) -> None:
+        self._trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        self._work = 0
+        self._idle_looks = 0
+
+    def look(self, work: int) -> bool:
+        """Look once per second; return the memory after ten looks without work.
+
+        Args:
+            work: a number that grows with the work done.
+
+        Returns:
+            Whether memory was returned to the system now.
+        """
+        if work != self._work:
+            self._work, self._idle_looks = work, 0
+            return False
+        self._idle_looks += 1
+        if self._idle_looks != _IDLE_LOOKS or self._trim is None:
+            return False
+        return bool(self._trim(0))
