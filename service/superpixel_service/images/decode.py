@@ -20,7 +20,9 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from superpixel_service.contract import Reason
 from superpixel_service.errors import InvalidRequest
-from superpixel_service.images.file_headers import DamagedHeader, read_header, sniff
+from superpixel_service.images.file_headers import read_header, sniff
+from superpixel_service.images.header import DamagedHeader
+from superpixel_service.images.png_chunks import first_picture
 from superpixel_service.model import (
     EncodedImage,
     ImageFormat,
@@ -216,12 +218,9 @@ def _decode_common_jpeg(source: EncodedImage, opened: OpenedImage) -> Pixels | N
 def _decode_with_pillow(
     source: EncodedImage, opened: OpenedImage, region: Rectangle | None
 ) -> tuple[Pixels, tuple[NoticeCode, ...]]:
-    picture: Image.Image = _READERS[opened.format](io.BytesIO(source.data))
     accepted = opened.width, opened.height
-    if picture.size != (accepted if opened.orientation < _FIRST_SIDEWAYS else accepted[::-1]):
-        # The limits were checked against the size that `open_image` found.
-        raise ValueError("Pillow and open_image found different sizes")
-    picture.load()
+    size = accepted if opened.orientation < _FIRST_SIDEWAYS else accepted[::-1]
+    picture = _load(source.data, opened, size)
     if opened.orientation in _TRANSPOSITIONS:
         picture = picture.transpose(_TRANSPOSITIONS[opened.orientation])
     if region is not None:
@@ -233,6 +232,38 @@ def _decode_with_pillow(
     if opened.bit_depth == 16:
         notices.append(NoticeCode.HIGH_BYTES_ONLY)
     return _from_8_bits(picture, opened.bit_depth), tuple(notices)
+
+
+def _load(data: bytes, opened: OpenedImage, size: tuple[int, int]) -> Image.Image:
+    """The picture as stored, `size` pixels large."""
+    if opened.format is ImageFormat.PNG:
+        return _load_png(data, opened, size)
+    picture = _READERS[opened.format](io.BytesIO(data))
+    _check_same_size(picture.size, size)
+    picture.load()
+    return picture
+
+
+def _load_png(data: bytes, opened: OpenedImage, size: tuple[int, int]) -> Image.Image:
+    selected = first_picture(data)
+    _check_same_size(selected.size, size)
+    picture = _READERS[ImageFormat.PNG](io.BytesIO(selected.file))
+    left, top, right, bottom = selected.box
+    _check_same_size(picture.size, (right - left, bottom - top))
+    picture.load()
+    if picture.size == size:
+        return picture
+    # A frame that is smaller than its animation lies on a transparent ground.
+    pixels = _from_gray16(picture) if picture.mode.startswith("I") else _from_8_bits(picture, opened.bit_depth)
+    ground = Image.new("RGBA", size)
+    ground.paste(Image.fromarray(pixels).convert("RGBA"), (left, top))
+    return ground
+
+
+def _check_same_size(found: tuple[int, int], accepted: tuple[int, int]) -> None:
+    """Check the size that Pillow will decode: the limits were checked against the size in `open_image`."""
+    if found != accepted:
+        raise ValueError("Pillow and open_image found different sizes")
 
 
 def _from_gray16(picture: Image.Image) -> Pixels:

@@ -1,0 +1,116 @@
+"""Reads the header of a JPEG file and counts its scans (ITU-T T.81)."""
+
+import re
+import struct
+from collections.abc import Iterator
+
+import numpy as np
+
+from superpixel_service.images.exif import exif_orientation
+from superpixel_service.images.header import MAX_BLOCKS, DamagedHeader, Header
+from superpixel_service.model import ImageFormat
+
+MAX_SEQUENTIAL_SCANS = 4
+"""Most scans of a sequential JPEG: each component has one, and there are at most four components."""
+
+MAX_PROGRESSIVE_SCANS = 32
+"""Most scans of a progressive JPEG; encoders write about ten.
+
+Even an empty scan makes the decoder pass over the whole picture, so each scan beyond these costs pixels, not
+bytes. A decode cannot be interrupted, so this bound alone keeps it short: docs/security has the figures.
+"""
+
+MAX_ARITHMETIC_SCANS = 16
+"""Most scans of a progressive JPEG with arithmetic coding, which costs several times as much per empty scan."""
+
+_EXIF_PREFIX = b"Exif\0"
+_EXIF_PREFIX_BYTES = 6  # and a byte of any value
+_FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_FIRST_KNOWN_MARKER = 0xC0
+_BARE_MARKERS = frozenset(range(0xD0, 0xD9))
+_MAX_SCANS = {
+    **dict.fromkeys(_FRAME_MARKERS, MAX_SEQUENTIAL_SCANS),
+    **dict.fromkeys((0xC2, 0xC6), MAX_PROGRESSIVE_SCANS),
+    **dict.fromkeys((0xCA, 0xCE), MAX_ARITHMETIC_SCANS),
+}
+_START_OF_SCAN = 0xDA
+_END_OF_IMAGE = 0xD9
+_APP1 = 0xE1
+_MARKER_IN_SCAN = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]", re.DOTALL)
+_SEARCH_BYTES = 1 << 16
+"""Bytes searched at a time: a search holds the interpreter's lock."""
+
+
+def read_jpeg(data: bytes) -> Header:
+    """Read the header.
+
+    Raises:
+        DamagedHeader, struct.error, IndexError: the file is damaged, or has too many segments or scans.
+    """
+    size, orientation, limit, end = None, None, 0, 2
+    for marker, start, end in _segments_before_scans(data):
+        if marker in _FRAME_MARKERS and size is None:
+            height, width = struct.unpack_from(">HH", data, start + 1)
+            size, limit = (width, height), _MAX_SCANS[marker]
+        elif marker == _APP1 and orientation is None and data.startswith(_EXIF_PREFIX, start):
+            orientation = exif_orientation(data[start + _EXIF_PREFIX_BYTES : end])
+    if size is None:
+        raise DamagedHeader
+    # Most files need only the quick count, which includes scans of thumbnails.
+    if _scan_markers(data) > limit and _scans(data, end, limit) > limit:
+        raise DamagedHeader
+    return Header(ImageFormat.JPEG, *size, orientation=orientation or 1)
+
+
+def _segments_before_scans(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """Marker, start and end of the content of each segment before the first scan."""
+    position = 2
+    for _ in range(MAX_BLOCKS):
+        position = data.find(b"\xff", position)
+        if position < 0:
+            return
+        marker = data[position + 1]
+        if marker in {0x00, 0xFF}:  # a stuffed byte or a fill byte, not a marker
+            position += 1
+            continue
+        if marker == _START_OF_SCAN:
+            return
+        position += 2
+        if marker in _BARE_MARKERS or marker < _FIRST_KNOWN_MARKER:
+            continue
+        (length,) = struct.unpack_from(">H", data, position)
+        yield marker, position + 2, position + length
+        position += max(2, length)
+    raise DamagedHeader
+
+
+def _scan_markers(data: bytes) -> int:
+    """The number of byte pairs in the whole file that start a scan if they are markers."""
+    count = 0
+    for offset in (0, 1):
+        pairs = np.frombuffer(data, ">u2", (len(data) - offset) // 2, offset)
+        count += int(np.count_nonzero(pairs == (0xFF00 | _START_OF_SCAN)))
+    return count
+
+
+def _scans(data: bytes, position: int, limit: int) -> int:
+    """The number of scans from `position` to the end of the image; counting stops above `limit`.
+
+    Markers that no decoder knows have no content here: a decoder in search of a restart marker skips only
+    their two bytes, so scans could hide in what seems to be their content.
+    """
+    scans = markers = 0
+    while position < len(data) and scans <= limit:
+        found = _MARKER_IN_SCAN.search(data, position, position + _SEARCH_BYTES)
+        if found is None:
+            position += _SEARCH_BYTES - 1  # a marker may begin with the last byte
+            continue
+        marker, position, markers = found[0][1], found.end(), markers + 1
+        if marker == _END_OF_IMAGE:
+            break
+        if markers > MAX_BLOCKS:
+            raise DamagedHeader
+        scans += marker == _START_OF_SCAN
+        if marker not in _BARE_MARKERS and marker >= _FIRST_KNOWN_MARKER and position + 2 <= len(data):
+            position += max(2, struct.unpack_from(">H", data, position)[0])
+    return scans
