@@ -254,7 +254,9 @@ def _load_png(data: bytes, opened: OpenedImage, size: tuple[int, int]) -> Image.
     if picture.size == size:
         return picture
     # A frame that is smaller than its animation lies on a transparent ground.
-    pixels = _from_gray16(picture) if picture.mode.startswith("I") else _from_8_bits(picture, opened.bit_depth)
+    pixels = (
+        _from_gray16(picture) if picture.mode.startswith("I") else _from_8_bits(picture, opened.bit_depth)
+    )
     ground = Image.new("RGBA", size)
     ground.paste(Image.fromarray(pixels).convert("RGBA"), (left, top))
     return ground

@@ -11,28 +11,32 @@ from superpixel_service.images.header import MAX_BLOCKS, DamagedHeader, Header
 from superpixel_service.model import ImageFormat
 
 MAX_SEQUENTIAL_SCANS = 4
-"""Most scans of a sequential JPEG: each component has one, and there are at most four components."""
+"""Most scans of a sequential JPEG. Each component has one, and there are at most four components."""
 
 MAX_PROGRESSIVE_SCANS = 32
-"""Most scans of a progressive JPEG; encoders write about ten.
+"""Most scans of a progressive JPEG; a scan of n components counts n times. Encoders write about 14.
 
-Even an empty scan makes the decoder pass over the whole picture, so each scan beyond these costs pixels, not
-bytes. A decode cannot be interrupted, so this bound alone keeps it short: docs/security has the figures.
+Even an empty scan makes the decoder pass over the whole picture, so a decode costs scans times pixels, whatever
+the file's size. The decoder cannot be interrupted, so these bounds alone keep it short. docs/service.md
+(Security) has the figures.
 """
 
 MAX_ARITHMETIC_SCANS = 16
-"""Most scans of a progressive JPEG with arithmetic coding, which costs several times as much per empty scan."""
+"""The same for arithmetic coding, in which an empty scan costs several times as much."""
+
+MAX_PASSES = 4
+"""Most times that the scans of a progressive JPEG pass over all coefficients, on average. Encoders need 2 or 3."""
 
 _EXIF_PREFIX = b"Exif\0"
 _EXIF_PREFIX_BYTES = 6  # and a byte of any value
 _FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _FIRST_KNOWN_MARKER = 0xC0
 _BARE_MARKERS = frozenset(range(0xD0, 0xD9))
-_MAX_SCANS = {
-    **dict.fromkeys(_FRAME_MARKERS, MAX_SEQUENTIAL_SCANS),
+_PROGRESSIVE_MARKERS = {
     **dict.fromkeys((0xC2, 0xC6), MAX_PROGRESSIVE_SCANS),
     **dict.fromkeys((0xCA, 0xCE), MAX_ARITHMETIC_SCANS),
 }
+_COEFFICIENTS = 64
 _START_OF_SCAN = 0xDA
 _END_OF_IMAGE = 0xD9
 _APP1 = 0xE1
@@ -47,18 +51,20 @@ def read_jpeg(data: bytes) -> Header:
     Raises:
         DamagedHeader, struct.error, IndexError: the file is damaged, or has too many segments or scans.
     """
-    size, orientation, limit, end = None, None, 0, 2
+    size, orientation, frame, end = None, None, None, 2
     for marker, start, end in _segments_before_scans(data):
         if marker in _FRAME_MARKERS and size is None:
             height, width = struct.unpack_from(">HH", data, start + 1)
-            size, limit = (width, height), _MAX_SCANS[marker]
+            size, frame = (width, height), (marker, data[start + 5])
         elif marker == _APP1 and orientation is None and data.startswith(_EXIF_PREFIX, start):
             orientation = exif_orientation(data[start + _EXIF_PREFIX_BYTES : end])
-    if size is None:
+    if size is None or frame is None:
         raise DamagedHeader
-    # Most files need only the quick count, which includes scans of thumbnails.
-    if _scan_markers(data) > limit and _scans(data, end, limit) > limit:
-        raise DamagedHeader
+    marker, components = frame
+    if marker in _PROGRESSIVE_MARKERS:
+        _check_scans(data, end, _PROGRESSIVE_MARKERS[marker], MAX_PASSES * _COEFFICIENTS * components)
+    elif _scan_markers(data) > 1:  # mostly those of a thumbnail
+        _check_scans(data, end, MAX_SEQUENTIAL_SCANS, MAX_SEQUENTIAL_SCANS * _COEFFICIENTS)
     return Header(ImageFormat.JPEG, *size, orientation=orientation or 1)
 
 
@@ -88,29 +94,45 @@ def _scan_markers(data: bytes) -> int:
     """The number of byte pairs in the whole file that start a scan if they are markers."""
     count = 0
     for offset in (0, 1):
-        pairs = np.frombuffer(data, ">u2", (len(data) - offset) // 2, offset)
-        count += int(np.count_nonzero(pairs == (0xFF00 | _START_OF_SCAN)))
+        pairs = np.frombuffer(data, "<u2", (len(data) - offset) // 2, offset)
+        count += int(np.count_nonzero(pairs == (_START_OF_SCAN << 8 | 0xFF)))
     return count
 
 
-def _scans(data: bytes, position: int, limit: int) -> int:
-    """The number of scans from `position` to the end of the image; counting stops above `limit`.
+def _check_scans(data: bytes, position: int, max_scans: int, max_coefficients: int) -> None:
+    """Check the scans from `position` to the end of the image.
+
+    Raises:
+        DamagedHeader: there are too many, or they pass over too many coefficients of the components.
+    """
+    scans = coefficients = 0
+    for marker, start in _markers_among_scans(data, position):
+        if marker == _END_OF_IMAGE:
+            return
+        if marker == _START_OF_SCAN and start + 3 < len(data):
+            components = max(1, data[start + 2])
+            first, last = data[start + 3 + 2 * components : start + 5 + 2 * components].ljust(2, b"\0")
+            scans += components
+            coefficients += components * max(1, last - first + 1)
+            if scans > max_scans or coefficients > max_coefficients:
+                raise DamagedHeader
+
+
+def _markers_among_scans(data: bytes, position: int) -> Iterator[tuple[int, int]]:
+    """Each marker from `position` on, and the place behind it.
 
     Markers that no decoder knows have no content here: a decoder in search of a restart marker skips only
     their two bytes, so scans could hide in what seems to be their content.
     """
-    scans = markers = 0
-    while position < len(data) and scans <= limit:
+    markers = 0
+    while position < len(data):
         found = _MARKER_IN_SCAN.search(data, position, position + _SEARCH_BYTES)
         if found is None:
             position += _SEARCH_BYTES - 1  # a marker may begin with the last byte
             continue
         marker, position, markers = found[0][1], found.end(), markers + 1
-        if marker == _END_OF_IMAGE:
-            break
         if markers > MAX_BLOCKS:
             raise DamagedHeader
-        scans += marker == _START_OF_SCAN
+        yield marker, position
         if marker not in _BARE_MARKERS and marker >= _FIRST_KNOWN_MARKER and position + 2 <= len(data):
             position += max(2, struct.unpack_from(">H", data, position)[0])
-    return scans
