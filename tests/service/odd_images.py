@@ -163,7 +163,7 @@ def exif_oddities() -> dict[str, OddImage]:
 def damaged_pngs() -> dict[str, OddImage]:
     """Ancillary chunks do not matter; critical ones do."""
     key = struct.pack(">HHH", *COLORS["R"])
-    cases = {}
+    cases: dict[str, OddImage] = {}
     ancillary = {
         "tEXt": b"a\0b",
         "gAMA": struct.pack(">I", 45455),

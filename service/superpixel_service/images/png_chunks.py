@@ -22,7 +22,10 @@ _MAX_COLORS = 256
 _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 """Samples per pixel, by colour type."""
 _PALETTE_TYPE = 3
+_SPARE_ROW_BYTES = 16
 _SPARE_DATA_BYTES = 1 << 16
+"""Compressed data may exceed the pixels by 1/64, by this, and by the other per row: some encoders store each
+row in a block of its own. Empty deflate blocks cost ten times as much per byte as an honest file."""
 _ANCILLARY_BIT = 0x20
 
 
@@ -200,8 +203,8 @@ def _assemble(header: bytes, colors: list[tuple[bytes, bytes]], parts: list[byte
     width, height, bit_depth, color_type = struct.unpack_from(">IIBB", header)
     row = (width * bit_depth * _SAMPLES.get(color_type, 1) + 7) // 8 + 1
     size = sum(map(len, parts))
-    # Deflate enlarges data by less than a percent. Empty blocks cost ten times an honest file's time per byte.
-    if size > row * height * 5 // 4 + _SPARE_DATA_BYTES:
+    raw = row * height
+    if size > raw + raw // 64 + _SPARE_ROW_BYTES * height + _SPARE_DATA_BYTES:
         raise ValueError("far more compressed data than pixels")
     file = [PNG_SIGNATURE, *_written(b"IHDR", header)]
     for kind, content in colors:

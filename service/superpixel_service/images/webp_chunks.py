@@ -5,6 +5,9 @@ import struct
 from superpixel_service.images.header import MAX_BLOCKS, DamagedHeader, Header
 from superpixel_service.model import ImageFormat
 
+_PIXEL_CHUNKS = {b"VP8 ", b"VP8L", b"ALPH", b"ANMF"}
+_SPARE_BYTES = 1 << 16
+
 
 def read_webp(data: bytes) -> Header:
     """Read the header. EXIF is ignored, as browsers ignore it in WebP files.
@@ -12,7 +15,7 @@ def read_webp(data: bytes) -> Header:
     Raises:
         DamagedHeader, struct.error, IndexError: the file is damaged, or has too many chunks.
     """
-    size, frames = None, 0
+    size, frames, largest = None, 0, 0
     position = 12
     for _ in range(MAX_BLOCKS):
         if position + 8 > len(data):
@@ -30,9 +33,12 @@ def read_webp(data: bytes) -> Header:
             size = (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
         elif kind == b"ANMF":
             frames += 1
+        if kind in _PIXEL_CHUNKS:
+            largest = max(largest, length)
         position = start + length + (length & 1)
     else:
         raise DamagedHeader
-    if size is None:
+    # Pixels have 4 bytes, and compression adds less than 1/16. The rest would be code tables without pixels.
+    if size is None or largest > size[0] * size[1] * 17 // 4 + _SPARE_BYTES:
         raise DamagedHeader
     return Header(ImageFormat.WEBP, *size, frames=max(1, frames))
