@@ -110,8 +110,18 @@ def test_passes_over_the_coefficients() -> None:
         b"\xff\0" * 40_000,
         b"x" * 65_533 + b"\xff",
         b"x" * 65_535,
+        bytes(1_500_001),
     ],
-    ids=["unknown marker", "bare marker", "fill bytes", "restarts", "stuffed bytes", "far", "farther"],
+    ids=[
+        "unknown marker",
+        "bare marker",
+        "fill bytes",
+        "restarts",
+        "stuffed bytes",
+        "far",
+        "farther",
+        "1 MB",
+    ],
 )
 def test_scans_cannot_hide(between: bytes) -> None:
     assert not opens(empty_scans(MAX_SEQUENTIAL_SCANS + 1, between=between))

@@ -41,6 +41,7 @@ _START_OF_SCAN = 0xDA
 _END_OF_IMAGE = 0xD9
 _APP1 = 0xE1
 _MARKER_IN_SCAN = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]", re.DOTALL)
+_COUNTED_PAIRS = 1 << 19
 _SEARCH_BYTES = 1 << 16
 """Bytes searched at a time: a search holds the interpreter's lock."""
 
@@ -95,7 +96,9 @@ def _scan_markers(data: bytes) -> int:
     count = 0
     for offset in (0, 1):
         pairs = np.frombuffer(data, "<u2", (len(data) - offset) // 2, offset)
-        count += int(np.count_nonzero(pairs == (_START_OF_SCAN << 8 | 0xFF)))
+        for start in range(0, len(pairs), _COUNTED_PAIRS):
+            part = pairs[start : start + _COUNTED_PAIRS]
+            count += int(np.count_nonzero(part == (_START_OF_SCAN << 8 | 0xFF)))
     return count
 
 
