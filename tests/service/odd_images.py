@@ -295,6 +295,16 @@ def animations() -> dict[str, OddImage]:
     }
 
 
+def two_frames() -> bytes:
+    """An APNG of two frames, red and blue, neither of which is the default image."""
+    file = _png(png_chunk(b"acTL", struct.pack(">II", 2, 0)))[: -len(END)]
+    for number, name in ((0, "R"), (2, "B")):
+        pixels = np.zeros((HEIGHT, WIDTH, 3), np.uint8) + np.array(COLORS[name], np.uint8)
+        file += png_chunk(b"fcTL", struct.pack(">IIIIIHHBB", number, WIDTH, HEIGHT, 0, 0, 1, 10, 0, 0))
+        file += png_chunk(b"fdAT", struct.pack(">I", number + 1) + _deflated(pixels))
+    return file + END
+
+
 @functools.cache
 def odd_images() -> dict[str, OddImage]:
     rgba = saved(Image.fromarray(quarters()).convert("RGBA"))
