@@ -64,7 +64,7 @@ def read_jpeg(data: bytes) -> Header:
     marker, components = frame
     if marker in _PROGRESSIVE_MARKERS:
         _check_scans(data, end, _PROGRESSIVE_MARKERS[marker], MAX_PASSES * _COEFFICIENTS * components)
-    elif _scan_markers(data) > 1:  # mostly those of a thumbnail
+    elif _scan_markers(data) > MAX_SEQUENTIAL_SCANS:  # thumbnails and chance count here as well
         _check_scans(data, end, MAX_SEQUENTIAL_SCANS, MAX_SEQUENTIAL_SCANS * _COEFFICIENTS)
     return Header(ImageFormat.JPEG, *size, orientation=orientation or 1)
 
