@@ -22,6 +22,7 @@ from superpixel_service.client import (
     MessageTooLarge,
     wire,
 )
+from superpixel_service.client.wire import build_request
 from tests.service.harness import RunningServer
 from tests.service.images import Pixels, encoded, scene
 from tests.service.scripted import (
@@ -209,6 +210,23 @@ def test_what_is_no_image_is_not_sent(caller: Caller, source: Any, text: str) ->
         caller.segment(server.address, source, counts=3)
     assert text in str(caught.value)
     assert (caught.value.field, caught.value.request_id, server.calls) == ("image", "", [])
+
+
+PILLOW_MODES = (
+    *("1", "L", "P", "RGB", "RGBA", "CMYK", "YCbCr", "LAB", "HSV", "LA", "PA", "RGBX", "RGBa", "La"),
+    *("I;16", "I;16L", "I;16B", "I;16N"),
+)
+
+
+@pytest.mark.parametrize("mode", PILLOW_MODES)
+def test_pillow_images_of_every_mode_are_sent(mode: str) -> None:
+    sent = build_request(Image.new(mode, (3, 2)), counts=2)
+    assert sent.encoded_image or (sent.raw_image.width, sent.raw_image.height) == (3, 2)
+
+
+def test_premultiplied_gray_is_sent_as_straight_alpha() -> None:
+    straight = Image.fromarray(np.array([[[200, 255], [100, 51], [0, 0]]], np.uint8), "LA")
+    assert build_request(straight.convert("La")).raw_image == build_request(straight).raw_image
 
 
 @pytest.mark.parametrize(

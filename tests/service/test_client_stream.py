@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from unittest.mock import Mock
 
 import grpc
 import numpy as np
@@ -107,10 +108,13 @@ def test_what_cannot_be_sent_is_its_own_error(caller: Caller, tmp_path: Path) ->
     (tmp_path / "cut.png").write_bytes(encoded(large)[:3000])
     with (tmp_path / "endless.jpg").open("wb") as endless:
         endless.truncate(1 << 40)
+    unconvertible = Image.new("P", (3, 3))
+    unconvertible.convert = Mock(side_effect=ValueError("no such conversion"))  # type: ignore[method-assign]
     with serving(Scripted()) as server, Image.open(tmp_path / "cut.png") as cut:
-        pairs += [(5, "no\0name.jpg"), (6, cut), (7, tmp_path / "endless.jpg")]
+        pairs += [(5, "no\0name.jpg"), (6, cut), (7, tmp_path / "endless.jpg"), (8, unconvertible)]
         outcomes = dict(caller.segment_many(server.address, pairs, max_inflight=1, counts=COUNT))
-    for number, text in ((5, "cannot read"), (6, "cannot be decoded"), (7, "File too large")):
+    texts = {5: "cannot read", 6: "cannot be decoded", 7: "File too large", 8: "cannot be converted"}
+    for number, text in texts.items():
         refused = outcomes.pop(number)
         assert isinstance(refused, InvalidImage)
         assert text in refused.message

@@ -281,7 +281,8 @@ def test_orientation(file_format: str, orientation: int) -> None:
     data = encoded(PIXELS, file_format, exif=exif.tobytes(), **options)
     stored = pixels_of(data, apply_orientation=False)
     assert stored.shape == PIXELS.shape
-    expected = UPRIGHT[orientation](stored)
+    shown = 1 if file_format == "WEBP" else orientation  # browsers ignore it in WebP files
+    expected = UPRIGHT[shown](stored)
     assert np.array_equal(pixels_of(data), expected)
     region = Rectangle(3, 5, 11, 7)
     assert np.array_equal(read(data, region=region)[0], expected[5:12, 3:14])

@@ -8,14 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from superpixel_service.images.file_headers import (
-    MAX_BLOCKS,
-    DamagedHeader,
-    Header,
-    exif_orientation,
-    read_header,
-    sniff,
-)
+from superpixel_service.images.exif import exif_orientation
+from superpixel_service.images.file_headers import read_header, sniff
+from superpixel_service.images.header import MAX_BLOCKS, DamagedHeader, Header
 from superpixel_service.model import ImageFormat
 from tests.service.images import encoded, png_chunk, saved, scene
 
@@ -59,7 +54,8 @@ def test_orientation(file_format: str, orientation: int) -> None:
     exif = Image.Exif()
     exif[0x010E] = "a description before the orientation"
     exif[0x0112] = orientation
-    assert header_of(encoded(PIXELS, file_format, exif=exif.tobytes())).orientation == orientation
+    shown = 1 if file_format == "WEBP" else orientation  # browsers ignore it in WebP files
+    assert header_of(encoded(PIXELS, file_format, exif=exif.tobytes())).orientation == shown
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
@@ -68,7 +64,6 @@ def test_orientation_in_both_byte_orders(order: str) -> None:
     entry = struct.pack(order + "HHIHH", 0x0112, 3, 1, 8, 0)
     exif = signature + struct.pack(order + "IH", 8, 1) + entry
     assert exif_orientation(exif) == 8
-    assert exif_orientation(b"Exif\0\0" + exif) == 8
     for end in range(len(exif) - 2):
         assert exif_orientation(exif[:end]) == 1
     for wrong in (

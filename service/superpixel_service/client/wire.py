@@ -246,9 +246,18 @@ def _from_pillow(picture: Image.Image) -> tuple[NDArray[Any], bool]:
         raise InvalidImage(
             f"a Pillow image of mode {picture.mode} has no fixed range of values; convert it to L or I;16"
         )
+    try:
+        return _in_usual_mode(picture), False
+    except ValueError as error:
+        raise InvalidImage(f"a Pillow image of mode {picture.mode} cannot be converted: {error}") from error
+
+
+def _in_usual_mode(picture: Image.Image) -> NDArray[Any]:
+    if picture.mode == "La":  # Pillow converts it to LA only
+        picture = picture.convert("LA")
     if picture.has_transparency_data:
-        return np.asarray(picture.convert("RGBA")), False
-    return np.asarray(picture.convert("L" if picture.mode in {"1", "L"} else "RGB")), False
+        return np.asarray(picture.convert("RGBA"))
+    return np.asarray(picture.convert("L" if picture.mode in {"1", "L"} else "RGB"))
 
 
 def _from_array(array: NDArray[Any]) -> tuple[NDArray[Any], bool]:

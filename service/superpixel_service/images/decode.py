@@ -20,7 +20,9 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from superpixel_service.contract import Reason
 from superpixel_service.errors import InvalidRequest
-from superpixel_service.images.file_headers import DamagedHeader, read_header, sniff
+from superpixel_service.images.file_headers import read_header, sniff
+from superpixel_service.images.header import DamagedHeader
+from superpixel_service.images.png_chunks import first_picture
 from superpixel_service.model import (
     EncodedImage,
     ImageFormat,
@@ -216,23 +218,59 @@ def _decode_common_jpeg(source: EncodedImage, opened: OpenedImage) -> Pixels | N
 def _decode_with_pillow(
     source: EncodedImage, opened: OpenedImage, region: Rectangle | None
 ) -> tuple[Pixels, tuple[NoticeCode, ...]]:
-    picture: Image.Image = _READERS[opened.format](io.BytesIO(source.data))
     accepted = opened.width, opened.height
-    if picture.size != (accepted if opened.orientation < _FIRST_SIDEWAYS else accepted[::-1]):
-        # The limits were checked against the size that `open_image` found.
-        raise ValueError("Pillow and open_image found different sizes")
-    picture.load()
+    size = accepted if opened.orientation < _FIRST_SIDEWAYS else accepted[::-1]
+    picture, is_gray16 = _load(source.data, opened, size)
     if opened.orientation in _TRANSPOSITIONS:
         picture = picture.transpose(_TRANSPOSITIONS[opened.orientation])
     if region is not None:
         picture = picture.crop((region.x, region.y, region.x + region.width, region.y + region.height))
     notices = [NoticeCode.FIRST_FRAME_ONLY] if opened.frames > 1 else []
-    if picture.mode.startswith("I"):
+    if is_gray16:
         notices.append(NoticeCode.GRAY16_SCALED)
-        return _from_gray16(picture), tuple(notices)
-    if opened.bit_depth == 16:
+    elif opened.bit_depth == 16:
         notices.append(NoticeCode.HIGH_BYTES_ONLY)
-    return _from_8_bits(picture, opened.bit_depth), tuple(notices)
+    return _to_8_bits(picture, opened.bit_depth), tuple(notices)
+
+
+def _load(data: bytes, opened: OpenedImage, size: tuple[int, int]) -> tuple[Image.Image, bool]:
+    """The picture as stored, `size` pixels large, and whether the file has 16-bit gray."""
+    if opened.format is ImageFormat.PNG:
+        return _load_png(data, opened, size)
+    picture = _READERS[opened.format](io.BytesIO(data))
+    _check_same_size(picture.size, size)
+    picture.load()
+    return picture, False
+
+
+def _load_png(data: bytes, opened: OpenedImage, size: tuple[int, int]) -> tuple[Image.Image, bool]:
+    selected = first_picture(data)
+    _check_same_size(selected.size, size)
+    picture = _READERS[ImageFormat.PNG](io.BytesIO(selected.file))
+    left, top, right, bottom = selected.box
+    _check_same_size(picture.size, (right - left, bottom - top))
+    picture.load()
+    is_gray16 = _is_gray16(picture)
+    if picture.size == size:
+        return picture, is_gray16
+    # A frame that is smaller than its animation lies on a transparent ground.
+    ground = Image.new("RGBA", size)
+    ground.paste(Image.fromarray(_to_8_bits(picture, opened.bit_depth)).convert("RGBA"), (left, top))
+    return ground, is_gray16
+
+
+def _check_same_size(found: tuple[int, int], accepted: tuple[int, int]) -> None:
+    """Check the size that Pillow will decode: the limits were checked against the size in `open_image`."""
+    if found != accepted:
+        raise ValueError("Pillow and open_image found different sizes")
+
+
+def _is_gray16(picture: Image.Image) -> bool:
+    return picture.mode.startswith("I")
+
+
+def _to_8_bits(picture: Image.Image, bit_depth: int) -> Pixels:
+    return _from_gray16(picture) if _is_gray16(picture) else _from_8_bits(picture, bit_depth)
 
 
 def _from_gray16(picture: Image.Image) -> Pixels:

@@ -150,9 +150,11 @@ class _ImageFormatEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     ignored.
     """
     IMAGE_FORMAT_PNG: _ImageFormat.ValueType  # 2
-    """PNG of every colour type and bit depth."""
+    """PNG of every colour type and bit depth. Damaged ancillary chunks are ignored, as browsers do; a wrong checksum in
+    a critical chunk is an error.
+    """
     IMAGE_FORMAT_WEBP: _ImageFormat.ValueType  # 3
-    """WebP, lossy and lossless."""
+    """WebP, lossy and lossless. EXIF is ignored, as browsers do."""
 
 class ImageFormat(_ImageFormat, metaclass=_ImageFormatEnumTypeWrapper):
     """Format of an image file that the service decodes."""
@@ -164,9 +166,11 @@ IMAGE_FORMAT_JPEG: ImageFormat.ValueType  # 1
 ignored.
 """
 IMAGE_FORMAT_PNG: ImageFormat.ValueType  # 2
-"""PNG of every colour type and bit depth."""
+"""PNG of every colour type and bit depth. Damaged ancillary chunks are ignored, as browsers do; a wrong checksum in
+a critical chunk is an error.
+"""
 IMAGE_FORMAT_WEBP: ImageFormat.ValueType  # 3
-"""WebP, lossy and lossless."""
+"""WebP, lossy and lossless. EXIF is ignored, as browsers do."""
 Global___ImageFormat: typing_extensions.TypeAlias = ImageFormat
 
 class _NoticeCode:
@@ -244,9 +248,13 @@ class SegmentRequest(google.protobuf.message.Message):
     priority: Global___Priority.ValueType
     """Order of work if the server has more than it can do at once."""
     apply_exif_orientation: builtins.bool
-    """Apply the EXIF orientation, so that the map fits the picture as a browser shows it. Unset: true."""
+    """Apply the EXIF orientation, so that the map fits the picture as a browser shows it. JPEG: that of the first EXIF
+    segment. PNG: that of the first sound eXIf chunk before the pixels. WebP: none, as browsers ignore it. Unset: true.
+    """
     first_frame_only: builtins.bool
-    """Use the first frame of an animation. If false, an animation is rejected with IMAGE_MULTIPLE_FRAMES."""
+    """Use the first frame of an animation. If false, an animation of several frames is rejected with
+    IMAGE_MULTIPLE_FRAMES. The default image of an animated PNG counts only if it is part of the animation.
+    """
     @property
     def raw_image(self) -> Global___RawImage:
         """Decoded pixels."""
