@@ -10,6 +10,7 @@ import grpc
 import structlog
 from grpc_reflection.v1alpha import reflection, reflection_pb2  # type: ignore[import-untyped]
 
+import superpixel_kernels as kernels
 from superpixel_service.addresses import join_address, split_address
 from superpixel_service.background import BackgroundQueue
 from superpixel_service.config import Settings, flag
@@ -136,6 +137,7 @@ class Server:
     def __init__(self, settings: Settings, on_dead: Callable[[], None] = lambda: None) -> None:
         """`on_dead` is called once if the engine fails for good: then `abort`, and end the process."""
         ignore_library_warnings()
+        settings = settings.for_backend(kernels.choose_backend(settings.backend, settings.device))
         self._settings = settings
         throughput = Throughput()
         self._queue: AdmissionQueue[Job] = AdmissionQueue(settings, throughput)

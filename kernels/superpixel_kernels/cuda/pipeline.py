@@ -120,13 +120,19 @@ class Pipeline:
         device: the device to run on.
         limit_bytes: cap on the device memory for one image; None: all of the device's.
         tuning: sizes of blocks.
+        reclaim: frees the device memory that idle users keep; returns whether there was any.
     """
 
     def __init__(
-        self, device: Device, *, limit_bytes: int | None = None, tuning: Tuning | None = None
+        self,
+        device: Device,
+        *,
+        limit_bytes: int | None = None,
+        tuning: Tuning | None = None,
+        reclaim: Callable[[], bool] = lambda: False,
     ) -> None:
         self.device = device
-        self.workspace = Workspace(device, limit_bytes=limit_bytes)
+        self.workspace = Workspace(device, limit_bytes=limit_bytes, reclaim=reclaim)
         self.tuning = tuning or Tuning()
         self._tables = color.Tables(device)
 
@@ -183,7 +189,7 @@ class Pipeline:
     ) -> Segmentation:
         """The same as `run`, with the results in host memory."""
         made = self.run(image, size, settings, cancel, observe)
-        labels = self.device.host_array(size, np.int32)
+        labels = np.empty(size, np.int32)
         self.device.download(made.labels, labels.reshape(-1))
         return Segmentation(labels, self._download(made.records, made.regions - 1), made.seconds)
 

@@ -1,6 +1,7 @@
 """Device memory for one image at a time, and how much of it an image needs."""
 
 import enum
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -169,11 +170,24 @@ class Workspace:
     """Device memory that is reused by later images, and grows when one needs more.
 
     For one thread at a time. Results do not depend on what earlier images left in it.
+
+    Args:
+        device: where the memory is.
+        limit_bytes: cap on the memory for one image; None: no cap.
+        reclaim: called if the device has too little memory; frees what idle users of the device keep, and
+            returns whether there was any.
     """
 
-    def __init__(self, device: Device, *, limit_bytes: int | None = None) -> None:
+    def __init__(
+        self,
+        device: Device,
+        *,
+        limit_bytes: int | None = None,
+        reclaim: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._device = device
         self._limit = limit_bytes
+        self._reclaim = reclaim
         self._arrays: dict[str, DeviceArray] = {}
 
     def __getitem__(self, name: str) -> DeviceArray:
@@ -197,8 +211,8 @@ class Workspace:
         """Make every array at least as long as the layout says; the contents are lost.
 
         Raises:
-            OutOfMemory: the layout exceeds the cap, or the device's free memory. In the second case all
-                arrays have been freed. The workspace remains usable.
+            OutOfMemory: the layout exceeds the cap; or the device's free memory, even after idle users gave
+                theirs back. In the second case all arrays have been freed. The workspace remains usable.
         """
         needed = layout_bytes(layout)
         if self._limit is not None and needed > self._limit:
@@ -214,11 +228,24 @@ class Workspace:
         if self._limit is not None and kept + layout_bytes(growing) > self._limit:
             growing = layout  # arrays left by an image of another shape take too much of the cap
             self._arrays.clear()
-        for name in growing:
-            self._arrays.pop(name, None)  # before allocating: the new arrays may need this memory
+        freed = [self._arrays.pop(name) for name in growing if name in self._arrays]
+        if growing is layout or freed:
+            # The new arrays may need this memory, and a pool would keep the old ones beside the new ones.
+            freed.clear()
+            self._device.give_back()
         try:
-            for name, (dtype, count) in growing.items():
+            self._allocate(growing)
+        except OutOfMemory:
+            self.clear()
+            self._device.give_back()
+            if not self._reclaim():
+                raise
+            self._allocate(layout)
+
+    def _allocate(self, layout: Layout) -> None:
+        try:
+            for name, (dtype, count) in layout.items():
                 self._arrays[name] = self._device.empty(max(count, 1), dtype)
         except OutOfMemory:
-            self._arrays.clear()
+            self.clear()
             raise
