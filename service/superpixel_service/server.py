@@ -10,7 +10,6 @@ import grpc
 import structlog
 from grpc_reflection.v1alpha import reflection, reflection_pb2  # type: ignore[import-untyped]
 
-import superpixel_kernels as kernels
 from superpixel_service.addresses import join_address, split_address
 from superpixel_service.background import BackgroundQueue
 from superpixel_service.config import Settings, flag
@@ -43,7 +42,7 @@ from superpixel_service.work.answers import Answers
 from superpixel_service.work.job import Job
 from superpixel_service.work.throughput import Throughput
 from superpixel_service.work.warmup import sample_task
-from superpixel_service.work.workers import Workers
+from superpixel_service.work.workers import Workers, for_the_engine
 
 # Open calls of `Segment` beyond `max_inflight_calls`: their messages are still to arrive, or their answers
 # still to be read.
@@ -137,7 +136,7 @@ class Server:
     def __init__(self, settings: Settings, on_dead: Callable[[], None] = lambda: None) -> None:
         """`on_dead` is called once if the engine fails for good: then `abort`, and end the process."""
         ignore_library_warnings()
-        settings = settings.for_backend(kernels.choose_backend(settings.backend, settings.device))
+        settings = for_the_engine(settings)
         self._settings = settings
         throughput = Throughput()
         self._queue: AdmissionQueue[Job] = AdmissionQueue(settings, throughput)

@@ -52,6 +52,15 @@ class _Worker:
     workspace: Workspace | None = None
 
 
+def for_the_engine(settings: Settings) -> Settings:
+    """The settings with the number of workers that suits the engine that they choose.
+
+    Raises:
+        BackendUnavailable: the engine that the settings name cannot run here.
+    """
+    return settings.for_backend(kernels.choose_backend(settings.backend, settings.device))
+
+
 class Workers:
     """The worker threads of all lanes.
 
