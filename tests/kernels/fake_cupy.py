@@ -42,6 +42,12 @@ class Array:
     def __getitem__(self, key):
         return Array(self.fake, self.host[key], self.memory)
 
+    def copy(self):
+        return self.fake.array(self, copy=True, order="C")
+
+    def reshape(self, shape):
+        return Array(self.fake, self.host.reshape(shape), self.memory)
+
     def get(self, stream):
         del stream
         self.fake.call("get")

@@ -133,7 +133,7 @@ def test_the_pool_holds_what_the_workspace_says():
     workspace = CudaWorkspace()
     for side in (100, 200, 300, 250):
         segment(images.photo(side, side), workspace=workspace)
-        rounded_up = 512 * len(workspace._pipeline.workspace._arrays)
+        rounded_up = 512 * len(arrays_of(workspace))
         assert workspace.bytes <= workspace.held_bytes <= workspace.bytes + rounded_up
 
 
@@ -186,6 +186,19 @@ def test_images_that_hierarchies_keep_are_not_the_workspaces_memory():
     assert workspace.held_bytes >= workspace.bytes + 50 * image.nbytes
     assert workspace.give_back()
     assert workspace.held_bytes == 0
+
+
+def test_results_on_the_device_are_the_callers(fake):
+    workspace = CudaWorkspace()
+    result = workspace.segment_on_device(OnDevice(images.photo(40, 30)), kernels.SegmentParams())
+    assert workspace.held_bytes <= workspace.bytes + 512 * 30
+    assert fake.downloads == 0
+    assert (result.labels.shape, result.merges.shape) == ((30, 40), (0, 4))
+    assert not any(np.shares_memory(result.labels.host, each.host) for each in arrays_of(workspace))
+
+
+def arrays_of(workspace):
+    return workspace._pipeline.workspace._arrays.values()
 
 
 def test_a_hierarchy_does_not_keep_the_memory_of_its_workspace(fake):

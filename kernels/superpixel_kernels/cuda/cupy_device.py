@@ -109,7 +109,7 @@ class CupyDevice:
         self._kernels: dict[str, Any] = {}
         self._staging: NDArray[np.uint8] = np.empty(0, np.uint8)
         self._pool = cupy.cuda.MemoryPool()
-        # Of images that hierarchies keep: they are not this object's to give back.
+        # Of images and results that callers keep: they are not this object's to give back.
         self._snapshot_pool = cupy.cuda.MemoryPool()
         self._pools = (self._pool, self._snapshot_pool)
         with self._translated() if index in _opened else nullcontext(), self._device:
@@ -200,6 +200,15 @@ class CupyDevice:
             return host
 
         return download
+
+    def duplicate(self, array: DeviceArray, shape: tuple[int, ...]) -> DeviceArray:
+        """See `Device`. The copy is a CuPy array."""
+        with self._cupy.cuda.using_allocator(self._snapshot_pool.malloc):
+            return array.copy().reshape(shape)
+
+    def finish(self) -> None:
+        """See `Device`."""
+        self._wait()
 
     def upload(self, host: NDArray[np.generic], to: DeviceArray) -> None:
         """See `Device`."""

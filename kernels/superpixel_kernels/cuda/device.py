@@ -65,6 +65,16 @@ class Device(Protocol):
             `download` that followed. It raises DeviceLost if the device failed.
         """
 
+    def duplicate(self, array: DeviceArray, shape: tuple[int, ...]) -> DeviceArray:
+        """Copy an array to device memory of the caller's own, in another shape. Call `finish` afterwards.
+
+        Raises:
+            OutOfMemory: the device has too little free memory.
+        """
+
+    def finish(self) -> None:
+        """Wait until the device has done everything that this object asked for."""
+
     def upload(self, host: NDArray[np.generic], to: DeviceArray) -> None:
         """Copy a contiguous host array to a device array of the same dtype and size."""
 

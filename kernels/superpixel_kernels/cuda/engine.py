@@ -4,6 +4,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from superpixel_kernels.cpu._engine import CancelToken
 from superpixel_kernels.cuda.color import DeviceImage
 from superpixel_kernels.cuda.cupy_device import CupyDevice
-from superpixel_kernels.cuda.device import Device
+from superpixel_kernels.cuda.device import Device, DeviceArray
 from superpixel_kernels.cuda.pipeline import Pipeline, Settings
 from superpixel_kernels.cuda.workspace import Tuning
 from superpixel_kernels.hierarchy import Hierarchy, as_merges
@@ -22,6 +23,25 @@ from superpixel_kernels.pixels import as_pixels, checked_shape, in_device_memory
 
 _Where = tuple[Callable[[int], Device], int]
 """What opens a device, and its index."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DeviceSegmentation:
+    """A segmentation in device memory of the caller's own. Its arrays are complete: any stream may read them.
+
+    On a GPU they are CuPy arrays, which also offer `__cuda_array_interface__` and DLPack.
+
+    Attributes:
+        labels: (height, width) int32, 0..base_count-1: the base regions, as `Hierarchy.base_labels`.
+        merges: (base_count - 1, 4) int32: the bytes of `Hierarchy.merges` (height's bits, round, a, b).
+        base_count: number of base regions.
+        timings: seconds of each stage, as the device measured them.
+    """
+
+    labels: DeviceArray
+    merges: DeviceArray
+    base_count: int
+    timings: dict[str, float]
 
 
 class CudaWorkspace:
@@ -113,12 +133,9 @@ class CudaWorkspace:
         pixels: Callable[[], NDArray[np.uint8]]
         with self._claimed() as device:
             if in_device_memory(image):
-                array = device.adopt(image)
-                height, width, channels = checked_shape(array)
-                row, column, channel = (*array.strides, 0)[:3]
-                given = DeviceImage(array, (row, column, channel), channels)
-                pixels = _downloaded(device.snapshot(array))
-                result = self._pipeline.segment(given, (height, width), settings, cancel)
+                given, size = _adopted(device, image)
+                pixels = _downloaded(device.snapshot(given.data))
+                result = self._pipeline.segment(given, size, settings, cancel)
             else:
                 copy = as_pixels(image)
                 pixels = partial(_same, copy)
@@ -144,6 +161,25 @@ class CudaWorkspace:
             timings=result.seconds,
             make_pixel_merges=make_pixel_merges,
         )
+
+    def segment_on_device(
+        self, image: Any, params: SegmentParams, cancel: CancelToken | None = None
+    ) -> DeviceSegmentation:
+        """Segment an image and leave the results in device memory. Arguments and errors as for `segment`."""
+        settings = Settings(params.compactness)
+        given: NDArray[np.uint8] | DeviceImage
+        with self._claimed() as device:
+            if in_device_memory(image):
+                given, size = _adopted(device, image)
+            else:
+                given = as_pixels(image)
+                size = (given.shape[0], given.shape[1])
+            made = self._pipeline.run(given, size, settings, cancel)
+            merges = made.regions - 1
+            labels = device.duplicate(made.labels, size)
+            records = device.duplicate(made.records[: 4 * merges], (merges, 4))
+            device.finish()
+        return DeviceSegmentation(labels, records, made.regions, made.seconds)
 
     @contextmanager
     def _claimed(self) -> Iterator[Device]:
@@ -188,6 +224,14 @@ def _reclaim_from_idle(where: _Where) -> bool:
         neighbours = [workspace for workspace, at in _open.items() if at == where]
     freed = [workspace.give_back() for workspace in neighbours]
     return any(freed)
+
+
+def _adopted(device: Device, image: Any) -> tuple[DeviceImage, tuple[int, int]]:
+    """An image in device memory as the kernels read it, and its height and width."""
+    array = device.adopt(image)
+    height, width, channels = checked_shape(array)
+    row, column, channel = (*array.strides, 0)[:3]
+    return DeviceImage(array, (row, column, channel), channels), (height, width)
 
 
 def _downloaded(download: Callable[[], NDArray[np.uint8]]) -> Callable[[], NDArray[np.uint8]]:

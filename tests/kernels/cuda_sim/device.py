@@ -119,6 +119,18 @@ class SimDevice:
         """See `Device`. Only for arrays from `adopt`."""
         return array.host.copy
 
+    def duplicate(self, array: SimArray, shape: tuple[int, ...]) -> SimArray:
+        """See `Device`."""
+        host = np.empty(array.size, array.dtype)
+        self.download(array, host)
+        copy = self.empty(array.size, array.dtype)
+        self.upload(host, copy)
+        copy.shape = shape
+        return copy
+
+    def finish(self) -> None:
+        """See `Device`. Nothing to do here."""
+
     def empty(self, count: int, dtype: DTypeLike) -> SimArray:
         """See `Device`. The array holds seeded garbage.
 
