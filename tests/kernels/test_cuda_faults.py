@@ -8,7 +8,9 @@ import pytest
 
 import superpixel_kernels as kernels
 from superpixel_kernels import CudaWorkspace, segment
-from superpixel_kernels.cuda import cupy_device, engine
+from superpixel_kernels.cuda import Tuning, cupy_device, engine
+from superpixel_kernels.cuda.stage import Stage
+from superpixel_kernels.cuda.workspace import Workspace, grid_of, image_layout
 from superpixel_kernels.errors import BackendUnavailable, DeviceLost, OutOfMemory
 from tests.kernels import images
 from tests.kernels.fake_cupy import CompileException, CUDADriverError, CUDARuntimeError, FakeCupy, OnDevice
@@ -135,6 +137,21 @@ def test_the_pool_holds_what_the_workspace_says():
         segment(images.photo(side, side), workspace=workspace)
         rounded_up = 512 * len(arrays_of(workspace))
         assert workspace.bytes <= workspace.held_bytes <= workspace.bytes + rounded_up
+
+
+@pytest.mark.usefixtures("fake")
+def test_kept_arguments_do_not_keep_memory():
+    device = cupy_device.CupyDevice()
+    workspace = Workspace(device)
+    with device.active():
+        for side in (100, 200, 300):
+            layout = image_layout(grid_of(side, side), 0, Tuning())
+            workspace.make_room(layout)
+            stage = Stage(device, workspace, grid_of(side, side), Tuning(), 10)
+            (color,) = stage.arguments("kernel", make=lambda: [workspace["color"]])
+            assert stage.arguments("kernel", make=list) == (color,)
+            del color
+            assert device.held_bytes() <= workspace.bytes + 512 * len(layout)
 
 
 def test_a_photograph_of_12_megapixels_is_kept():

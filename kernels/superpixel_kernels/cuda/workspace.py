@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 
 from superpixel_kernels.cpu import _engine
-from superpixel_kernels.cuda.device import Device, DeviceArray
+from superpixel_kernels.cuda.device import Argument, Device, DeviceArray
 from superpixel_kernels.errors import OutOfMemory
 
 REGIONS_PER_CELL_GUESS = 4
@@ -54,6 +54,12 @@ class Tuning:
 
 table_slots = _engine.table_slots
 """Slots of the edge table for a number of edges."""
+
+Arguments = dict[tuple[object, ...], tuple[Argument, ...]]
+"""Arguments of launches, by the kernel's name and the values that differ between its launches."""
+
+_KEPT_SIZES = 32
+"""Number of image sizes that arguments are kept for."""
 
 Layout = dict[str, tuple[type[np.generic], int]]
 """Name of each array: its dtype and number of elements."""
@@ -194,6 +200,7 @@ class Workspace:
         self._limit = limit_bytes
         self._reclaim = reclaim
         self._arrays: dict[str, DeviceArray] = {}
+        self._arguments: dict[tuple[Grid, int], Arguments] = {}
         self._fitting: Layout | None = None  # the layout of the last `make_room`, if its arrays still exist
 
     def __getitem__(self, name: str) -> DeviceArray:
@@ -209,9 +216,21 @@ class Workspace:
         """Number of elements of the array with this name; 0 if there is none."""
         return self._arrays[name].size if name in self._arrays else 0
 
+    def arguments(self, grid: Grid, nodes: int) -> Arguments:
+        """Kernel arguments kept for images of this size; dropped if arrays change."""
+        if len(self._arguments) > _KEPT_SIZES:
+            self._forget_arguments()
+        return self._arguments.setdefault((grid, nodes), {})
+
+    def _forget_arguments(self) -> None:
+        self._fitting = None
+        for kept in self._arguments.values():
+            kept.clear()  # a stage may still have it, and it keeps arrays alive
+        self._arguments.clear()
+
     def clear(self) -> None:
         """Free all arrays."""
-        self._fitting = None
+        self._forget_arguments()
         self._arrays.clear()
 
     def make_room(self, layout: Layout) -> None:
@@ -228,7 +247,7 @@ class Workspace:
             raise OutOfMemory(
                 f"the image needs {needed} bytes of device memory, and the cap is {self._limit}"
             )
-        self._fitting = None
+        self._forget_arguments()
         growing = {
             name: need
             for name, need in layout.items()
