@@ -18,9 +18,13 @@ Backend = Literal["auto", "cpu", "cuda"]
 
 
 @functools.cache
-def why_no_cuda() -> str | None:
-    """What backend "cuda" lacks to run here; None if it can run. Determined once per process."""
-    return cuda.why_unavailable()
+def why_no_cuda(device: int = 0) -> str | None:
+    """Why backend "cuda" cannot run on the GPU of this index; None if it can.
+
+    The first call in a process opens the GPU and compiles the kernels, which may take seconds. Later calls
+    return the same answer.
+    """
+    return cuda.why_unavailable(device)
 
 
 def available_backends() -> tuple[str, ...]:
@@ -28,8 +32,12 @@ def available_backends() -> tuple[str, ...]:
     return ("cpu",) if why_no_cuda() else ("cuda", "cpu")
 
 
-def choose_backend(wanted: Backend) -> str:
+def choose_backend(wanted: Backend, device: int = 0) -> str:
     """The backend to use for `wanted`.
+
+    Args:
+        wanted: "auto" gives "cuda" if the GPU can be opened, otherwise "cpu"; `why_no_cuda` says why.
+        device: index of the GPU.
 
     Raises:
         InvalidParameter: there is no such backend.
@@ -38,9 +46,9 @@ def choose_backend(wanted: Backend) -> str:
     if wanted not in ("auto", "cpu", "cuda"):
         raise InvalidParameter("backend", f"must be 'auto', 'cpu' or 'cuda', got {wanted!r}")
     if wanted == "auto":
-        return available_backends()[0]
-    if wanted == "cuda" and why_no_cuda():
-        raise BackendUnavailable(f"backend 'cuda': {why_no_cuda()}")
+        return "cpu" if why_no_cuda(device) else "cuda"
+    if wanted == "cuda" and (why := why_no_cuda(device)):
+        raise BackendUnavailable(f"backend 'cuda': {why}")
     return wanted
 
 

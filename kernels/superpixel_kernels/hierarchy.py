@@ -47,7 +47,7 @@ class Hierarchy:
 
     def __init__(
         self,
-        pixels: NDArray[np.uint8],
+        pixels: NDArray[np.uint8] | Callable[[], NDArray[np.uint8]],
         base_labels: NDArray[np.int32],
         merges: NDArray[np.void],
         params: SegmentParams,
@@ -215,7 +215,8 @@ class Hierarchy:
             return self._pixel_merges
 
     def _measure(self, labels: NDArray[np.int32]) -> codec.Regions:
-        return codec.measure_regions(labels, np.broadcast_to(self._pixels, (*self.shape, 3)))
+        pixels = self._pixels() if callable(self._pixels) else self._pixels
+        return codec.measure_regions(labels, np.broadcast_to(pixels, (*self.shape, 3)))
 
     @property
     def _pixel_count(self) -> int:

@@ -1,10 +1,9 @@
 """Conversion of images from callers to the arrays that the engines take."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike, NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from superpixel_kernels.cpu import _engine
 from superpixel_kernels.errors import InvalidImage
@@ -38,14 +37,12 @@ def checked_shape(array: Any) -> tuple[int, int, int]:
 def as_pixels(
     image: ArrayLike,
     workspace: _engine.Workspace | None = None,
-    new_array: Callable[[tuple[int, ...], DTypeLike], NDArray[Any]] | None = None,
 ) -> NDArray[np.uint8]:
     """Make a private copy of an image, in the form that the engines take.
 
     Args:
         image: uint8, any strides: (H, W) or (H, W, 1) gray, (H, W, 3) RGB, (H, W, 4) RGBA (straight alpha).
         workspace: its threads do the copying; None: the calling thread does it.
-        new_array: allocates the array to copy to; None: NumPy or the engine does.
 
     Returns:
         (H, W, 1 or 3) uint8, C order, read-only, alpha composited on white. Never shares the caller's memory.
@@ -62,14 +59,10 @@ def as_pixels(
     shape = checked_shape(array)
     array = array.reshape(shape)
     pixels: NDArray[np.uint8]
-    if new_array is not None and shape[2] != 4:
-        pixels = new_array(shape, np.uint8)
-        np.copyto(pixels, array)
+    contiguous = np.ascontiguousarray(array)
+    if shape[2] != 4 and not np.may_share_memory(contiguous, array):
+        pixels = contiguous  # ascontiguousarray has copied it
     else:
-        contiguous = np.ascontiguousarray(array)
-        if shape[2] != 4 and not np.may_share_memory(contiguous, array):
-            pixels = contiguous  # ascontiguousarray has copied it
-        else:
-            pixels = _engine.copy_pixels(contiguous, workspace or _engine.Workspace(threads=1))
+        pixels = _engine.copy_pixels(contiguous, workspace or _engine.Workspace(threads=1))
     pixels.flags.writeable = False
     return pixels

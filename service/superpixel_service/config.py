@@ -79,13 +79,14 @@ class Settings(BaseSettings):
     max_device_bytes: int = Field(
         default=0,
         ge=0,
-        description="GPU memory for one image, per worker; 0: all that the GPU has",
+        description="GPU memory for one image, per worker; 0: half of the GPU's",
     )
     workers: int = Field(
         default=0,
         ge=0,
         le=256,
-        description="images in work at the same time, per lane; 0: one per core (CPU quota included)",
+        description="images in work at the same time, per lane; 0: one per core (CPU quota included), on a "
+        "GPU 4 to 8",
     )
     threads_per_image: int = Field(
         default=0,
@@ -183,6 +184,13 @@ class Settings(BaseSettings):
     def lane_workers(self) -> int:
         """Images of one lane in work at the same time, at least 1."""
         return self.workers or usable_cores()
+
+    def for_backend(self, backend: str) -> Self:
+        """The settings with the number of workers that suits the backend in use, "cpu" or "cuda"."""
+        if backend != "cuda" or self.workers != 0:
+            return self
+        # More images side by side take more of the GPU's memory, and the GPU is busy with fewer.
+        return self.model_copy(update={"workers": min(max(usable_cores(), 4), 8)})
 
     @model_validator(mode="after")
     def _callers_are_protected(self) -> Self:

@@ -43,7 +43,7 @@ from superpixel_service.work.job import Job
 from superpixel_service.work.memory import IdleMemory, keep_freed_memory
 from superpixel_service.work.throughput import Throughput
 from superpixel_service.work.warmup import sample_task
-from superpixel_service.work.workers import Workers
+from superpixel_service.work.workers import Workers, for_the_engine
 
 # Open calls of `Segment` beyond `max_inflight_calls`: their messages are still to arrive, or their answers
 # still to be read.
@@ -138,6 +138,7 @@ class Server:
         """`on_dead` is called once if the engine fails for good: then `abort`, and end the process."""
         ignore_library_warnings()
         keep_freed_memory()
+        settings = for_the_engine(settings)
         self._settings = settings
         throughput = Throughput()
         self._queue: AdmissionQueue[Job] = AdmissionQueue(settings, throughput)

@@ -19,9 +19,7 @@ Device = CupyDevice if ON_GPU else SimDevice
 
 if os.environ.get("SUPERPIXEL_TEST_SANITIZER"):
     # Every array is an allocation of its own then, and checkers see where it ends.
-    import cupy
-
-    cupy.cuda.set_allocator(None)
+    CupyDevice.pooled = False
 
 
 def open_device(seed=0, base=Device, mode="plain"):

@@ -78,6 +78,30 @@ def test_alpha_and_gray_on_the_device(name, workspace):
     assert_same_hierarchy(actual, segment(image[::-1], backend="cpu"))
 
 
+@pytest.mark.parametrize("place", [np.asarray, on_device], ids=["host", "device"])
+@pytest.mark.parametrize("name", ["photo-80x60", "noise-1x1", "rgba-45x35"])
+def test_results_on_the_device(name, place, workspace):
+    image = images.SMALL[name]()
+    actual = workspace.segment_on_device(place(image), kernels.SegmentParams())
+    segment(images.photo(40, 30), workspace=workspace)  # a later call does not change them
+    expected = segment(image, backend="cpu")
+    assert actual.base_count == expected.base_count
+    assert actual.labels.shape == expected.shape
+    assert actual.merges.shape == (expected.base_count - 1, 4)
+    assert_same("labels", downloaded(actual.labels), expected.base_labels)
+    merges = downloaded(actual.merges).view(kernels.MERGE_DTYPE).reshape(-1)
+    assert_same("merges", merges, expected.merges)
+
+
+def downloaded(array):
+    if ON_GPU:
+        return array.get()
+    host = np.empty(array.size, array.dtype)
+    if array.size > 0:
+        array.device.download(array, host)
+    return host.reshape(array.shape)
+
+
 WRONG = {
     "zero size": (np.zeros((0, 5, 3), np.uint8), "1 to"),
     "dtype": (np.zeros((4, 5, 3), np.float32), "uint8, got float32"),

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from superpixel_kernels import segment
+from superpixel_kernels import SegmentParams, segment
 from superpixel_kernels.cuda import bytes_needed
 from superpixel_kernels.cuda.pipeline import Settings
 from superpixel_kernels.cuda.workspace import Grid, table_slots
@@ -85,6 +85,22 @@ def test_memory_of_another_shape_makes_way():
     for image in (wide, tall, wide):
         assert_same_hierarchy(segment(image, workspace=capped), segment(image, backend="cpu"))
         assert capped.bytes <= cap
+
+
+def test_arguments_kept_for_a_size_do_not_outlive_the_arrays():
+    """The larger image moves all arrays; the last one has the size and the arguments of the first."""
+    workspace = open_workspace()
+    for image in (images.photo(40, 30), images.photo(80, 60), images.golden(40, 30)):
+        assert_same_hierarchy(segment(image, workspace=workspace), segment(image, backend="cpu"))
+
+
+def test_kept_arguments_are_those_of_the_compactness():
+    workspace = open_workspace()
+    image = images.photo(40, 30)
+    for compactness in (10.0, 1.0, 40.0, 10.0):
+        params = SegmentParams(compactness)
+        actual = segment(image, params, workspace=workspace)
+        assert_same_hierarchy(actual, segment(image, params, backend="cpu"))
 
 
 def test_out_of_memory_leaves_a_working_workspace():

@@ -272,7 +272,7 @@ def test_a_sanitizer(script, status, says, tmp_path, monkeypatch, capsys):
 
 
 def test_the_sanitizers_tests_exist():
-    names = [f"tests/kernels/test_cuda.py::{name}" for name in nvidia.TESTS]
+    names = [f"tests/kernels/test_cuda_stages.py::{name}" for name in nvidia.TESTS]
     command = [sys.executable, "-m", "pytest", "--collect-only", "-q", *names]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert f"{len(nvidia.TESTS)} tests collected" in listed.stdout

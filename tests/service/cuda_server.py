@@ -28,9 +28,14 @@ class Device(SimDevice):
             raise DeviceLost("the GPU failed: cudaErrorIllegalAddress")
         yield
 
+    def used_bytes(self) -> int:
+        if LOST.exists():
+            raise DeviceLost("the GPU failed: cudaErrorIllegalAddress")
+        return super().used_bytes()
+
 
 defaults = CudaWorkspace.__init__.__kwdefaults__
 assert defaults is not None
 defaults.update(open_device=Device, tuning=TUNING)
-backends.why_no_cuda = lambda: None  # type: ignore[assignment]
+backends.why_no_cuda = lambda _device=0: None  # type: ignore[assignment]
 sys.exit(main())

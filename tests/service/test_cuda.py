@@ -12,6 +12,8 @@ import pytest
 
 import superpixel_kernels as kernels
 from superpixel_kernels.cuda import bytes_needed
+from superpixel_service import config
+from superpixel_service.config import Settings
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 from tests.kernels.devices import TUNING
 from tests.service.harness import RunningServer, refused, request, running_server
@@ -48,18 +50,30 @@ def test_answers_are_those_of_the_cpu_and_the_device_is_named_everywhere(
         name = "superpixel_engine_stage_duration_seconds_count"
         for stage in ("color", "merge"):
             assert cuda.metric(name, stage=stage, backend="cuda") >= 2
-        check_that_a_lost_gpu_ends_the_server(cuda, tmp_path)
+        (tmp_path / "lost").touch()
+        assert cuda.metric("superpixel_gpu_memory_used_bytes") == 0  # absent, and the scrape succeeds
+        assert cuda.metric("superpixel_build_info", backend="cuda") == 1
+        check_that_a_lost_gpu_ends_the_server(cuda)
 
 
-def check_that_a_lost_gpu_ends_the_server(cuda: RunningServer, folder: Path) -> None:
+def check_that_a_lost_gpu_ends_the_server(cuda: RunningServer) -> None:
     """For a restart, with status 70."""
-    (folder / "lost").touch()
     refusal = refused(lambda: cuda.stub.Segment(request(raw(scene(40, 30)), 5)))
     assert (refusal.code, refusal.reason) == (grpc.StatusCode.UNAVAILABLE, "DEVICE_LOST")
     assert "cuda" not in refusal.text.lower()
     assert cuda.exit_code() == 70
     cuda.join_reader()
     assert cuda.wait_for_line("engine_dead")["check"] == "engine"
+
+
+@pytest.mark.parametrize(("cores", "workers"), [(1, 4), (2, 4), (6, 6), (16, 8)])
+def test_a_gpu_gets_4_to_8_workers_per_lane(
+    cores: int, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(config, "usable_cores", lambda: cores)
+    assert Settings().for_backend("cuda").lane_workers == workers
+    assert Settings().for_backend("cpu").lane_workers == cores
+    assert Settings(workers=3).for_backend("cuda").lane_workers == 3
 
 
 def test_backend_cpu_leaves_the_gpu_alone(tmp_path: Path) -> None:

@@ -21,6 +21,8 @@ SECONDS = 465.0
 FILES = ("check.log", "summary.txt", "gpu.json", "sweep.json", "ncu-1080p.ncu-rep", "ncu-4k.ncu-rep")
 """What a run may leave in its folder. At most 8 files are brought back from a lent machine."""
 
+TESTS = tuple(f"tests/kernels/test_cuda_{part}.py" for part in ("stages", "calls", "memory"))
+
 REHEARSED_TESTS = "test_cut or test_timings or test_one_workspace or (test_every_stage and 60x40)"
 
 
@@ -103,7 +105,7 @@ def steps(out: Path, work: Path, *, rehearse: bool) -> list[Step]:
         Step("install", 45, python("tools.gpu.engine", "install", str(work / "site")), may_skip=True),
         Step("engine", 170, python("tools.gpu.engine", "check", str(work / "site"), *simulate)),
         Step("smoke", 60, python("tools.gpu.smoke", *simulate, *smoke)),
-        Step("tests", 120, python(*pytest, "tests/kernels/test_cuda.py", *tests)),
+        Step("tests", 120, python(*pytest, *TESTS, *tests)),
         Step("bench", 130, python("benchmarks.gpu", *simulate, *bench, "--json", str(out / "gpu.json"))),
         Step(
             "sweep",

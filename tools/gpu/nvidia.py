@@ -59,7 +59,11 @@ def sanitize(tool: str) -> int:
     # The tests notice failed calls themselves; CuPy makes some that may fail.
     command += ["--report-api-errors", "no"]
     command += [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "pytest_timeout"]
-    command += ["-o", "filterwarnings=default", *(f"tests/kernels/test_cuda.py::{test}" for test in TESTS)]
+    command += [
+        "-o",
+        "filterwarnings=default",
+        *(f"tests/kernels/test_cuda_stages.py::{test}" for test in TESTS),
+    ]
     status, output = _run(command, {"SUPERPIXEL_TEST_SANITIZER": "1"})
     # First: a tool that refuses the device may count that as an error.
     if refused := _REFUSED.search(output):

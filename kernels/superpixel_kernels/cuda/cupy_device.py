@@ -2,43 +2,56 @@
 
 import functools
 import importlib
-import math
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from superpixel_kernels.cuda import faults
 from superpixel_kernels.cuda.device import Argument, DeviceArray
 from superpixel_kernels.cuda.source import OPTIONS, file_of, files, source
 from superpixel_kernels.errors import BackendUnavailable, DeviceLost, InvalidImage, OutOfMemory
 
-_OUT_OF_MEMORY = 2
-"""The value of both cudaErrorMemoryAllocation and CUDA_ERROR_OUT_OF_MEMORY."""
-
-_MOST_PINNED_BYTES = 64 << 20
-"""Larger arrays are not page-locked: CuPy rounds their size up to a power of two, and keeps the memory."""
+_STAGING_BYTES = 16 << 20
+"""Most page-locked memory of one device object. Larger copies go through it in parts."""
 
 _COMPILING = threading.Lock()
+
+_opened: set[int] = set()
+"""Indices of the GPUs that this process has used: a later failure to open one means that it is lost."""
 
 INSTALL_HINT = "in a checkout: pip install '.[cuda12]' or '.[cuda13]', depending on the driver"
 
 
 def why_unavailable(index: int = 0) -> str | None:
-    """What kernels lack to run on the GPU of this index; None if they can run."""
+    """Open the GPU of this index and compile the kernels; return why that fails, None if it works."""
+    try:
+        CupyDevice(index)
+    except (BackendUnavailable, OutOfMemory, DeviceLost) as error:
+        return str(error).removeprefix(_PREFIX)
+    return None
+
+
+_PREFIX = "backend 'cuda': "
+
+
+def _what_is_missing(index: int) -> str | None:
     try:
         cupy = _import("cupy")
-    except ImportError:
-        return f"CuPy is not installed ({INSTALL_HINT})"
+    except ModuleNotFoundError as error:
+        if error.name == "cupy":
+            return f"CuPy is not installed ({INSTALL_HINT})"
+        raise
     except OSError:
         return "CuPy cannot create the folder of its kernel cache: set CUPY_CACHE_DIR to a writable folder"
     try:
         count = cupy.cuda.runtime.getDeviceCount()
     except cupy.cuda.runtime.CUDARuntimeError as error:
-        return f"no usable NVIDIA driver or GPU ({_error_name(error)})"
+        return f"no usable NVIDIA driver or GPU ({faults.name_of(error)})"
     if count == 0:
         return "no NVIDIA GPU"
     if not 0 <= index < count:
@@ -59,12 +72,8 @@ def _import(name: str) -> Any:
         return importlib.import_module(name)
 
 
-def _error_name(error: Exception) -> str:
-    return str(error).partition(":")[0]
-
-
 class CupyDevice:
-    """One GPU and one stream of it. For one thread at a time.
+    """One GPU, one stream of it, and a memory pool. For one thread at a time.
 
     The first one in a process loads all kernels from the disk cache, or compiles them, which takes seconds.
 
@@ -73,28 +82,45 @@ class CupyDevice:
 
     Raises:
         BackendUnavailable: the GPU cannot be used; the message names what is missing.
+        OutOfMemory: this process has used the GPU before, and now it has too little free memory.
+        DeviceLost: this process has used the GPU before, and the GPU has failed.
     """
 
+    pooled = True
+    """Keep freed memory for later arrays. False: each array is an allocation of its own, for checkers."""
+
     def __init__(self, index: int = 0) -> None:
-        missing = why_unavailable(index)
+        try:
+            missing = None if index in _opened else _what_is_missing(index)
+            if missing is None:
+                self._open(index)
+        except (OutOfMemory, DeviceLost):
+            raise
+        except Exception as error:  # what CuPy raises has no common base class
+            raise BackendUnavailable(f"{_PREFIX}{_why_not_opened(error, index)}") from error
         if missing is not None:
-            raise BackendUnavailable(f"backend 'cuda': {missing}")
+            raise BackendUnavailable(f"{_PREFIX}{missing}")
+        _opened.add(index)
+
+    def _open(self, index: int) -> None:
         self._cupy = cupy = _import("cupy")
         self._empty_pinned = _import("cupyx").empty_pinned
         self._device = cupy.cuda.Device(index)
-        with self._device:
-            self._stream = cupy.cuda.Stream(non_blocking=True)
-        self.name: str = cupy.cuda.runtime.getDeviceProperties(index)["name"].decode()
         self._kernels: dict[str, Any] = {}
-        try:
-            with self._device:
-                for file in files():
-                    _module(cupy, file, index)
-        except (cupy.cuda.compiler.CompileException, cupy.cuda.driver.CUDADriverError) as error:
-            raise BackendUnavailable(
-                f"backend 'cuda': the kernels cannot be compiled for this GPU; newer packages may help "
-                f"({INSTALL_HINT})"
-            ) from error
+        self._staging: NDArray[np.uint8] = np.empty(0, np.uint8)
+        self._pool = cupy.cuda.MemoryPool()
+        # Of images and results that callers keep: they are not this object's to give back.
+        self._snapshot_pool = cupy.cuda.MemoryPool()
+        self._pools = (self._pool, self._snapshot_pool)
+        with self._translated() if index in _opened else nullcontext(), self._device:
+            self._stream = cupy.cuda.Stream(non_blocking=True)
+            # A thread that waits for a blocking event sleeps; otherwise it would occupy a core.
+            self._reached = cupy.cuda.Event(block=True, disable_timing=True)
+            properties = cupy.cuda.runtime.getDeviceProperties(index)
+            self.name: str = properties["name"].decode()
+            self.total_bytes = int(properties["totalGlobalMem"])
+            for file in files():
+                _module(cupy, file, index)
 
     @contextmanager
     def active(self) -> Iterator[None]:
@@ -105,55 +131,37 @@ class CupyDevice:
             DeviceLost: the GPU failed; this process cannot use it any more.
         """
         cuda = self._cupy.cuda
-        self._callers_stream = cuda.get_current_stream(self._device.id)
-        try:
-            with self._device, self._stream:
+        with self._translated():
+            self._callers_stream = cuda.get_current_stream(self._device.id)
+            allocator = self._pool.malloc if self.pooled else None
+            with self._device, self._stream, cuda.using_allocator(allocator):
                 try:
                     yield
                 except BaseException:
                     # Running kernels may still read the caller's memory.
-                    self._stream.synchronize()
+                    self._wait()
                     raise
-        except cuda.memory.OutOfMemoryError as error:
-            raise self._out_of_memory() from error
-        except (cuda.runtime.CUDARuntimeError, cuda.driver.CUDADriverError) as error:
-            if error.status == _OUT_OF_MEMORY:
-                raise self._out_of_memory() from error
-            if self._is_lost():
-                raise DeviceLost(f"the GPU failed: {_error_name(error)}") from error
-            raise
 
-    def _out_of_memory(self) -> OutOfMemory:
-        # Memory that CuPy keeps for later arrays, of any thread, may be enough for the next call.
-        self.give_back()
-        return OutOfMemory("the GPU has too little free memory for this image")
+    def _translated(self) -> AbstractContextManager[None]:
+        return faults.translated(self._cupy, self._device, self._pools)
+
+    def _wait(self) -> None:
+        self._reached.record(self._stream)
+        self._reached.synchronize()
 
     def give_back(self) -> None:
         """See `Device`."""
-        with self._device:
-            self._cupy.get_default_memory_pool().free_all_blocks()
-        self._cupy.get_default_pinned_memory_pool().free_all_blocks()
-
-    def _is_lost(self) -> bool:
-        # After a fault in a kernel, every further call fails until the process ends.
-        try:
-            with self._device:
-                self._cupy.cuda.runtime.deviceSynchronize()
-        except self._cupy.cuda.runtime.CUDARuntimeError:
-            return True
-        return False
+        faults.free_unused(self._cupy, self._device, self._pools)
 
     def empty(self, count: int, dtype: DTypeLike) -> DeviceArray:
         """See `Device`."""
         try:
             return self._cupy.empty(count, dtype)
         except self._cupy.cuda.memory.OutOfMemoryError as error:
-            raise self._out_of_memory() from error
+            raise faults.out_of_memory(self._cupy, self._device, self._pools) from error
 
     def host_array(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
-        """See `Device`: page-locked memory from CuPy's pool, except for very large arrays."""
-        if math.prod(shape) * np.dtype(dtype).itemsize > _MOST_PINNED_BYTES:
-            return np.empty(shape, dtype)
+        """See `Device`."""
         array: NDArray[Any] = self._empty_pinned(shape, dtype)
         return array
 
@@ -179,13 +187,66 @@ class CupyDevice:
         copy: NDArray[Any] = self._cupy.asnumpy(array, stream=self._stream)
         return copy
 
+    def snapshot(self, array: DeviceArray) -> Callable[[], NDArray[Any]]:
+        """See `Device`."""
+        cupy, device = self._cupy, self._device
+        with cupy.cuda.using_allocator(self._snapshot_pool.malloc):
+            copy = cupy.array(array, copy=True, order="C")
+
+        def download() -> NDArray[Any]:
+            # Without `self`, whose stream may be at work on another image, and whose memory must not stay.
+            with faults.translated(cupy, device), device:
+                host: NDArray[Any] = copy.get(stream=cupy.cuda.Stream(non_blocking=True))
+            return host
+
+        return download
+
+    def duplicate(self, array: DeviceArray, shape: tuple[int, ...]) -> DeviceArray:
+        """See `Device`. The copy is a CuPy array."""
+        with self._cupy.cuda.using_allocator(self._snapshot_pool.malloc):
+            return array.copy().reshape(shape)
+
+    def finish(self) -> None:
+        """See `Device`."""
+        self._wait()
+
     def upload(self, host: NDArray[np.generic], to: DeviceArray) -> None:
         """See `Device`."""
-        to.set(host, stream=self._stream)
+        runtime = self._cupy.cuda.runtime
+        for begin, part in _parts(host):
+            self._reached.synchronize()  # the last upload may still read the staging memory
+            staging = self._staged(part.size)
+            np.copyto(staging, part)
+            runtime.memcpyAsync(
+                to.data.ptr + begin,
+                staging.ctypes.data,
+                part.size,
+                runtime.memcpyHostToDevice,
+                self._stream.ptr,
+            )
+            self._reached.record(self._stream)
 
     def download(self, source: DeviceArray, to: NDArray[np.generic]) -> None:
         """See `Device`."""
-        source.get(stream=self._stream, out=to)
+        runtime = self._cupy.cuda.runtime
+        for begin, part in _parts(to):
+            staging = self._staged(part.size)
+            runtime.memcpyAsync(
+                staging.ctypes.data,
+                source.data.ptr + begin,
+                part.size,
+                runtime.memcpyDeviceToHost,
+                self._stream.ptr,
+            )
+            self._wait()
+            np.copyto(part, staging)
+
+    def _staged(self, size: int) -> NDArray[np.uint8]:
+        if self._staging.size < size:
+            self._reached.synchronize()  # an upload may still read the old one
+            # CuPy rounds page-locked memory up to a power of two.
+            self._staging = self._empty_pinned(1 << (size - 1).bit_length(), np.uint8)
+        return self._staging[:size]
 
     def launch(
         self,
@@ -228,15 +289,35 @@ class CupyDevice:
 
     def used_bytes(self) -> int:
         """See `Device`."""
-        with self._device:
+        with self._translated(), self._device:
             free, total = self._cupy.cuda.runtime.memGetInfo()
         return int(total - free)
+
+    def held_bytes(self) -> int:
+        """See `Device`."""
+        with self._translated(), self._device:  # a pool counts the memory of the current device
+            return int(self._pool.total_bytes() + self._snapshot_pool.free_bytes())
 
     def _kernel(self, name: str) -> Any:
         if name not in self._kernels:
             module = _module(self._cupy, file_of(name), self._device.id)
             self._kernels[name] = module.get_function(name).kernel
         return self._kernels[name]
+
+
+def _why_not_opened(error: Exception, index: int) -> str:
+    if type(error).__name__ in ("CompileException", "CUDADriverError", "NVRTCError"):
+        return f"the kernels cannot be compiled for this GPU; newer packages may help ({INSTALL_HINT})"
+    first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
+    hint = "" if type(error).__name__ == "CUDARuntimeError" else f" ({INSTALL_HINT})"
+    return f"GPU {index} cannot be opened: {first_line}{hint}"
+
+
+def _parts(host: NDArray[np.generic]) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    """The bytes of a contiguous array in parts that fit the staging memory, each with its offset."""
+    flat = host.reshape(-1).view(np.uint8)
+    for begin in range(0, flat.size, _STAGING_BYTES):
+        yield begin, flat[begin : begin + _STAGING_BYTES]
 
 
 def _dimensions(size: int | tuple[int, int]) -> tuple[int, ...]:

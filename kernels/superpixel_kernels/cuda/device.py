@@ -1,6 +1,6 @@
 """What the launchers need of a device: memory, copies, kernel launches."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -25,6 +25,10 @@ class Device(Protocol):
     def name(self) -> str:
         """The device's name, as its driver reports it."""
 
+    @property
+    def total_bytes(self) -> int:
+        """The device's memory, in bytes."""
+
     def active(self) -> AbstractContextManager[None]:
         """A context in which this thread may use the device.
 
@@ -34,7 +38,7 @@ class Device(Protocol):
         """
 
     def host_array(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
-        """An uninitialised array in host memory, of the kind that copies fastest to and from the device."""
+        """An uninitialised array in page-locked host memory. Results are not in such memory: it is scarce."""
 
     def empty(self, count: int, dtype: DTypeLike) -> DeviceArray:
         """An uninitialised array of `count` elements.
@@ -52,6 +56,24 @@ class Device(Protocol):
 
     def host_copy(self, array: DeviceArray) -> NDArray[Any]:
         """Copy an array of any shape and strides to host memory."""
+
+    def snapshot(self, array: DeviceArray) -> Callable[[], NDArray[Any]]:
+        """Copy an array of any shape and strides within the device.
+
+        Returns:
+            a function that copies the copy to host memory. Any thread may call it, at any time after a
+            `download` that followed. It raises DeviceLost if the device failed.
+        """
+
+    def duplicate(self, array: DeviceArray, shape: tuple[int, ...]) -> DeviceArray:
+        """Copy an array to device memory of the caller's own, in another shape. Call `finish` afterwards.
+
+        Raises:
+            OutOfMemory: the device has too little free memory.
+        """
+
+    def finish(self) -> None:
+        """Wait until the device has done everything that this object asked for."""
 
     def upload(self, host: NDArray[np.generic], to: DeviceArray) -> None:
         """Copy a contiguous host array to a device array of the same dtype and size."""
@@ -88,10 +110,25 @@ class Device(Protocol):
         """Seconds of the device between two marks. Call it after a download, when both have been reached."""
 
     def give_back(self) -> None:
-        """Return memory that is kept for later arrays to the device."""
+        """Return memory that is kept for later arrays to the device; any thread may call it.
+
+        Raises:
+            DeviceLost: the device failed.
+        """
+
+    def held_bytes(self) -> int:
+        """Bytes of device memory in the arrays from `empty`, and kept for later arrays or snapshots.
+
+        Raises:
+            DeviceLost: the device failed.
+        """
 
     def used_bytes(self) -> int:
-        """Bytes of the device's memory in use by all processes; may be called from any thread."""
+        """Bytes of the device's memory in use by all processes; any thread may call it.
+
+        Raises:
+            DeviceLost: the device failed.
+        """
 
     def resident_blocks(self, kernel: str, block: int, *, shared_bytes: int = 0) -> int:
         """How many blocks of `block` threads can be resident on the device at the same time."""

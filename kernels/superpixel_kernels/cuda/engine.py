@@ -1,8 +1,11 @@
 """The CUDA engine behind `superpixel_kernels.segment`: an image in host or device memory to a hierarchy."""
 
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,12 +14,34 @@ from numpy.typing import NDArray
 from superpixel_kernels.cpu._engine import CancelToken
 from superpixel_kernels.cuda.color import DeviceImage
 from superpixel_kernels.cuda.cupy_device import CupyDevice
-from superpixel_kernels.cuda.device import Device
+from superpixel_kernels.cuda.device import Device, DeviceArray
 from superpixel_kernels.cuda.pipeline import Pipeline, Settings
 from superpixel_kernels.cuda.workspace import Tuning
 from superpixel_kernels.hierarchy import Hierarchy, as_merges
 from superpixel_kernels.params import SegmentParams
 from superpixel_kernels.pixels import as_pixels, checked_shape, in_device_memory
+
+_Where = tuple[Callable[[int], Device], int]
+"""What opens a device, and its index."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DeviceSegmentation:
+    """A segmentation in device memory of the caller's own. Its arrays are complete: any stream may read them.
+
+    On a GPU they are CuPy arrays, which also offer `__cuda_array_interface__` and DLPack.
+
+    Attributes:
+        labels: (height, width) int32, 0..base_count-1: the base regions, as `Hierarchy.base_labels`.
+        merges: (base_count - 1, 4) int32: the bytes of `Hierarchy.merges` (height's bits, round, a, b).
+        base_count: number of base regions.
+        timings: seconds of each stage, as the device measured them.
+    """
+
+    labels: DeviceArray
+    merges: DeviceArray
+    base_count: int
+    timings: dict[str, float]
 
 
 class CudaWorkspace:
@@ -24,10 +49,11 @@ class CudaWorkspace:
 
     Args:
         device: the GPU's index.
-        limit_bytes: cap on the device memory for one image; None: all of the GPU's. `cuda.bytes_needed`
+        limit_bytes: cap on the device memory for one image; None: half of the GPU's. `cuda.bytes_needed`
             computes what an image takes.
-        kept_bytes: if a call leaves the workspace with more device memory than this, all of it is freed:
-            one huge image must not keep memory from the other workspaces for good.
+        kept_bytes: if a call leaves the workspace with more device memory than this, all of it is freed. The
+            default is enough for photographs of 20 megapixels. If another workspace needs the memory, an idle
+            workspace gives all of it back.
         tuning: sizes of blocks; they never change results.
         open_device: opens the device with an index.
 
@@ -43,29 +69,48 @@ class CudaWorkspace:
         device: int = 0,
         *,
         limit_bytes: int | None = None,
-        kept_bytes: int = 1 << 29,
+        kept_bytes: int = 1 << 30,
         tuning: Tuning | None = None,
         open_device: Callable[[int], Device] = CupyDevice,
     ) -> None:
         def open_pipeline() -> Pipeline:
             opened = open_device(device)
             with opened.active():
-                return Pipeline(opened, limit_bytes=limit_bytes, tuning=tuning)
+                return Pipeline(
+                    opened,
+                    limit_bytes=opened.total_bytes // 2 if limit_bytes is None else limit_bytes,
+                    tuning=tuning,
+                    reclaim=partial(_reclaim_from_idle, where),
+                )
 
+        where = (open_device, device)
         self._open_pipeline = open_pipeline
         self._pipeline = open_pipeline()
+        self._tables_bytes = self._pipeline.device.held_bytes()
         self._kept_bytes = kept_bytes
-        self._claim = threading.Lock()
+        self._state = threading.Lock()  # guards `_busy`, and memory while it is given back
+        self._busy = False
         self.device_name = self._pipeline.device.name
+        with _OPEN_LOCK:
+            _open[self] = where
 
     @property
     def bytes(self) -> int:
-        """Bytes of device memory in this workspace."""
+        """Bytes of device memory in this workspace's arrays."""
         return self._pipeline.workspace.bytes
 
     @property
+    def held_bytes(self) -> int:
+        """Bytes of device memory that no one else can use: `bytes`, and what is kept for later arrays."""
+        return self._pipeline.device.held_bytes() - self._tables_bytes
+
+    @property
     def device_used_bytes(self) -> int:
-        """Bytes of the device's memory in use by all processes."""
+        """Bytes of the device's memory in use by all processes.
+
+        Raises:
+            DeviceLost: the GPU failed.
+        """
         return self._pipeline.device.used_bytes()
 
     def segment(self, image: Any, params: SegmentParams, cancel: CancelToken | None = None) -> Hierarchy:
@@ -84,24 +129,24 @@ class CudaWorkspace:
             Cancelled: `cancel` was set.
         """
         settings = Settings(params.compactness)
+        open_pipeline = self._open_pipeline  # a hierarchy must not keep this workspace alive
+        pixels: Callable[[], NDArray[np.uint8]]
         with self._claimed() as device:
-            given: NDArray[np.uint8] | DeviceImage
             if in_device_memory(image):
-                array = device.adopt(image)
-                shape = checked_shape(array)
-                row, column, channel = (*array.strides, 0)[:3]
-                given = DeviceImage(array, (row, column, channel), shape[2])
-                pixels = as_pixels(device.host_copy(array))
+                given, size = _adopted(device, image)
+                pixels = _downloaded(device.snapshot(given.data))
+                result = self._pipeline.segment(given, size, settings, cancel)
             else:
-                given = pixels = as_pixels(image, new_array=device.host_array)
-            result = self._pipeline.segment(given, (pixels.shape[0], pixels.shape[1]), settings, cancel)
+                copy = as_pixels(image)
+                pixels = partial(_same, copy)
+                result = self._pipeline.segment(copy, (copy.shape[0], copy.shape[1]), settings, cancel)
 
         def make_pixel_merges(cancel: CancelToken | None) -> NDArray[np.int32]:
-            # In a temporary workspace: this one may be in use by then, and would keep the memory.
-            pipeline = self._open_pipeline()
+            # In a temporary workspace: the caller's may be in use by then, and would keep the memory.
+            pipeline = open_pipeline()
             try:
                 with pipeline.device.active():
-                    return pipeline.pixel_merges(pixels, result.labels, settings, cancel)
+                    return pipeline.pixel_merges(pixels(), result.labels, settings, cancel)
             finally:
                 pipeline.workspace.clear()
                 pipeline.device.give_back()
@@ -117,15 +162,93 @@ class CudaWorkspace:
             make_pixel_merges=make_pixel_merges,
         )
 
+    def segment_on_device(
+        self, image: Any, params: SegmentParams, cancel: CancelToken | None = None
+    ) -> DeviceSegmentation:
+        """Segment an image and leave the results in device memory. Arguments and errors as for `segment`."""
+        settings = Settings(params.compactness)
+        given: NDArray[np.uint8] | DeviceImage
+        with self._claimed() as device:
+            if in_device_memory(image):
+                given, size = _adopted(device, image)
+            else:
+                given = as_pixels(image)
+                size = (given.shape[0], given.shape[1])
+            made = self._pipeline.run(given, size, settings, cancel)
+            merges = made.regions - 1
+            labels = device.duplicate(made.labels, size)
+            records = device.duplicate(made.records[: 4 * merges], (merges, 4))
+            device.finish()
+        return DeviceSegmentation(labels, records, made.regions, made.seconds)
+
     @contextmanager
     def _claimed(self) -> Iterator[Device]:
-        if not self._claim.acquire(blocking=False):
-            raise RuntimeError("workspace: in use by another call; give each thread its own")
+        with self._state:
+            if self._busy:
+                raise RuntimeError("workspace: in use by another call; give each thread its own")
+            self._busy = True
         try:
             with self._pipeline.device.active():
                 yield self._pipeline.device
         finally:
-            if self.bytes > self._kept_bytes:
-                self._pipeline.workspace.clear()
-                self._pipeline.device.give_back()
-            self._claim.release()
+            with self._state:
+                self._busy = False
+                if self.held_bytes > self._kept_bytes:
+                    self._free()
+
+    def _free(self) -> None:
+        self._pipeline.workspace.clear()
+        self._pipeline.device.give_back()
+
+    def give_back(self) -> bool:
+        """Free all memory, unless a call uses it; returns whether there was any. Any thread may call it.
+
+        Raises:
+            DeviceLost: the GPU failed.
+        """
+        with self._state:
+            if self._busy or self.held_bytes == 0:
+                return False
+            self._free()
+            return True
+
+
+_OPEN_LOCK = threading.Lock()
+_open: "weakref.WeakKeyDictionary[CudaWorkspace, _Where]" = weakref.WeakKeyDictionary()
+"""All workspaces of this process, and their devices."""
+
+
+def _reclaim_from_idle(where: _Where) -> bool:
+    """Free the memory of all idle workspaces on one device; returns whether there was any."""
+    with _OPEN_LOCK:
+        neighbours = [workspace for workspace, at in _open.items() if at == where]
+    freed = [workspace.give_back() for workspace in neighbours]
+    return any(freed)
+
+
+def _adopted(device: Device, image: Any) -> tuple[DeviceImage, tuple[int, int]]:
+    """An image in device memory as the kernels read it, and its height and width."""
+    array = device.adopt(image)
+    height, width, channels = checked_shape(array)
+    row, column, channel = (*array.strides, 0)[:3]
+    return DeviceImage(array, (row, column, channel), channels), (height, width)
+
+
+def _downloaded(download: Callable[[], NDArray[np.uint8]]) -> Callable[[], NDArray[np.uint8]]:
+    """The pixels of a copy in device memory, downloaded by the first call; this also frees the copy."""
+    lock = threading.Lock()
+    source: list[Callable[[], NDArray[np.uint8]]] = [download]
+    pixels: list[NDArray[np.uint8]] = []
+
+    def get() -> NDArray[np.uint8]:
+        with lock:
+            if not pixels:
+                pixels.append(as_pixels(source[0]()))
+                source.clear()
+            return pixels[0]
+
+    return get
+
+
+def _same(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return pixels

@@ -1,7 +1,10 @@
 """Launcher of stage graph."""
 
+from functools import partial
+
 import numpy as np
 
+from superpixel_kernels.cuda.device import Argument, DeviceArray
 from superpixel_kernels.cuda.stage import Stage
 from superpixel_kernels.cuda.workspace import EDGES_PER_PIXEL, EDGES_PER_REGION, Counter
 
@@ -12,21 +15,25 @@ EDGES = ("edge_key", "edge_len", "edge_cs")
 TABLE = ("table_key", "table_len", "table_cs")
 
 
-def arrays(stage: Stage, *groups: tuple[str, ...]) -> list[object]:
+def arrays(stage: Stage, *groups: tuple[str, ...]) -> list[DeviceArray]:
     """The workspace's arrays with these names, in order."""
     return [stage.workspace[name] for group in groups for name in group]
 
 
 def build(stage: Stage) -> None:
     """Compute the sums over the base regions in "labels", and the list of edges between them."""
-    image = [stage.workspace["smooth"], stage.workspace["labels"], *stage.size]
     _clear(stage, EDGES_PER_REGION)
-    stage.launch_tiles("graph_nodes", TILE_HEIGHT, [*stage.counters, *image, *arrays(stage, NODES)])
-    stage.launch_tiles("graph_sides", TILE_HEIGHT, [*stage.counters, *image, *arrays(stage, TABLE)])
+    for kernel, group in (("graph_nodes", NODES), ("graph_sides", TABLE)):
+        args = stage.arguments(kernel, make=partial(_of_pixels, stage, group))
+        stage.launch_tiles(kernel, TILE_HEIGHT, args)
+    args = stage.arguments("graph_list", make=lambda: [*stage.counters, *arrays(stage, TABLE, EDGES)])
     # Threads beyond the number of slots would have no work.
-    stage.launch_each(
-        "graph_list", EDGES_PER_REGION * stage.node_capacity, [*stage.counters, *arrays(stage, TABLE, EDGES)]
-    )
+    stage.launch_each("graph_list", EDGES_PER_REGION * stage.node_capacity, args)
+
+
+def _of_pixels(stage: Stage, group: tuple[str, ...]) -> list[Argument]:
+    image = [stage.workspace["smooth"], stage.workspace["labels"], *stage.size]
+    return [*stage.counters, *image, *arrays(stage, group)]
 
 
 def build_pixels(stage: Stage) -> None:
@@ -48,8 +55,13 @@ def build_pixels(stage: Stage) -> None:
 
 
 def _clear(stage: Stage, edges_per_node: int) -> None:
-    stage.launch_each(
+    args = stage.arguments(
         "graph_clear",
-        edges_per_node * stage.node_capacity,
-        [*stage.counters, np.uint32(edges_per_node), *arrays(stage, NODES, NODE_STATE, TABLE)],
+        edges_per_node,
+        make=lambda: [
+            *stage.counters,
+            np.uint32(edges_per_node),
+            *arrays(stage, NODES, NODE_STATE, TABLE),
+        ],
     )
+    stage.launch_each("graph_clear", edges_per_node * stage.node_capacity, args)

@@ -20,16 +20,21 @@ def merge(stage: Stage, *, edges_per_node: int, k4: float, cell_area: float) -> 
         cell_area: area of a grid cell, as there.
     """
     device, workspace, tuning = stage.device, stage.workspace, stage.tuning
-    args = [
-        *stage.counters,
-        *arrays(stage, NODES, NODE_STATE, EDGES),
-        workspace["edge_word"],
-        *arrays(stage, TABLE),
-        workspace["records"],
-        workspace["choosers"],
-        np.float64(k4),
-        np.float64(cell_area),
-    ]
+    args = stage.arguments(
+        "merge_tail",
+        k4.hex(),  # 0.0 and -0.0 are equal, but not the same
+        cell_area,
+        make=lambda: [
+            *stage.counters,
+            *arrays(stage, NODES, NODE_STATE, EDGES),
+            workspace["edge_word"],
+            *arrays(stage, TABLE),
+            workspace["records"],
+            workspace["choosers"],
+            np.float64(k4),
+            np.float64(cell_area),
+        ],
+    )
     threads = tuning.merge_threads
     blocks = -(-edges_per_node * stage.node_capacity // threads)
     device.launch(

@@ -20,8 +20,8 @@ from superpixel_kernels.cuda.workspace import (
     Layout,
     Tuning,
     Workspace,
-    graph_layout,
-    image_layout,
+    grid_of,
+    whole_layout,
 )
 
 Observer = Callable[[str, Stage], None]
@@ -120,13 +120,19 @@ class Pipeline:
         device: the device to run on.
         limit_bytes: cap on the device memory for one image; None: all of the device's.
         tuning: sizes of blocks.
+        reclaim: frees the device memory that idle users keep; returns whether there was any.
     """
 
     def __init__(
-        self, device: Device, *, limit_bytes: int | None = None, tuning: Tuning | None = None
+        self,
+        device: Device,
+        *,
+        limit_bytes: int | None = None,
+        tuning: Tuning | None = None,
+        reclaim: Callable[[], bool] = lambda: False,
     ) -> None:
         self.device = device
-        self.workspace = Workspace(device, limit_bytes=limit_bytes)
+        self.workspace = Workspace(device, limit_bytes=limit_bytes, reclaim=reclaim)
         self.tuning = tuning or Tuning()
         self._tables = color.Tables(device)
 
@@ -153,7 +159,7 @@ class Pipeline:
             Cancelled: `cancel` was set.
         """
         height, width = size
-        grid = Grid(width, height)
+        grid = grid_of(width, height)
         # If an earlier image made room for more regions, use it: noise then needs no second pass.
         nodes = max(grid.regions_guess, min(self.workspace.room("n"), grid.pixels // 3))
         while True:
@@ -183,7 +189,7 @@ class Pipeline:
     ) -> Segmentation:
         """The same as `run`, with the results in host memory."""
         made = self.run(image, size, settings, cancel, observe)
-        labels = self.device.host_array(size, np.int32)
+        labels = np.empty(size, np.int32)
         self.device.download(made.labels, labels.reshape(-1))
         return Segmentation(labels, self._download(made.records, made.regions - 1), made.seconds)
 
@@ -209,7 +215,7 @@ class Pipeline:
             OutOfMemory, DeviceLost, Cancelled: as for `segment`.
         """
         height, width = base_labels.shape
-        grid = Grid(width, height)
+        grid = grid_of(width, height)
         stage = self._stage(grid, image, grid.pixels, EDGES_PER_PIXEL)
         clock = _Clock(self.device, cancel, None)
         self._smoothed(stage, clock, image)
@@ -240,7 +246,7 @@ class Pipeline:
             (height, width) int32.
         """
         height, width = base_labels.shape
-        grid = Grid(width, height)
+        grid = grid_of(width, height)
         workspace = self.workspace
         layout = self._layout(grid, 0, max(nodes, grid.regions_guess), EDGES_PER_REGION)
         workspace.make_room(layout | {"cut": (np.int32, grid.pixels)})
@@ -262,7 +268,7 @@ class Pipeline:
         return Stage(self.device, self.workspace, grid, self.tuning, nodes)
 
     def _layout(self, grid: Grid, image_bytes: int, nodes: int, edges_per_node: int) -> Layout:
-        return image_layout(grid, image_bytes, self.tuning) | graph_layout(nodes, edges_per_node)
+        return whole_layout(grid, image_bytes, nodes, edges_per_node, self.tuning)
 
     def _smoothed(self, stage: Stage, clock: _Clock, image: NDArray[np.uint8] | DeviceImage) -> None:
         if isinstance(image, np.ndarray):

@@ -20,10 +20,9 @@ def sum_cells(stage: Stage) -> None:
 def update(stage: Stage) -> None:
     """Compute the centres from the sums, and clear the sums."""
     grid, workspace = stage.grid, stage.workspace
-    stage.launch_each(
+    args = stage.arguments(
         "slic_update",
-        grid.cells,
-        [
+        make=lambda: [
             np.int32(grid.step),
             np.int32(grid.columns),
             np.int32(grid.rows),
@@ -31,6 +30,7 @@ def update(stage: Stage) -> None:
             workspace["centers"],
         ],
     )
+    stage.launch_each("slic_update", grid.cells, args)
 
 
 def assign(stage: Stage, m2: int, *, with_sums: bool, with_labels: bool) -> None:
@@ -47,10 +47,13 @@ def assign(stage: Stage, m2: int, *, with_sums: bool, with_labels: bool) -> None
 
 def _assign(stage: Stage, m2: int, *, own_cells: bool, with_sums: bool, with_labels: bool) -> None:
     grid, workspace = stage.grid, stage.workspace
-    stage.launch_tiles(
+    args = stage.arguments(
         "slic_assign",
-        TILE_HEIGHT,
-        [
+        m2,
+        own_cells,
+        with_sums,
+        with_labels,
+        make=lambda: [
             workspace["smooth"],
             *stage.size,
             np.int32(grid.step),
@@ -65,3 +68,4 @@ def _assign(stage: Stage, m2: int, *, own_cells: bool, with_sums: bool, with_lab
             workspace["labels"],
         ],
     )
+    stage.launch_tiles("slic_assign", TILE_HEIGHT, args)

@@ -1,12 +1,15 @@
 """What the launcher of each stage takes: the device, its memory, and the image's size and grid."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from superpixel_kernels.cuda.device import Argument, Device
-from superpixel_kernels.cuda.workspace import Grid, Tuning, Workspace
+from superpixel_kernels.cuda.workspace import Arguments, Grid, Tuning, Workspace
+
+_KEPT_LAUNCHES = 256
+"""Number of launches per image size that arguments are kept for: callers choose any compactness."""
 
 TILE_WIDTH = 32
 """The same number as in device.cuh."""
@@ -18,6 +21,7 @@ class Stage:
 
     Attributes:
         node_capacity: number of nodes that the workspace has room for in stages graph and merge.
+        kept: arguments of earlier launches for this size, see `arguments`.
     """
 
     device: Device
@@ -25,6 +29,24 @@ class Stage:
     grid: Grid
     tuning: Tuning
     node_capacity: int
+    kept: Arguments = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "kept", self.workspace.arguments(self.grid, self.node_capacity))
+
+    def arguments(self, *key: object, make: Callable[[], Sequence[Argument]]) -> tuple[Argument, ...]:
+        """What `make` returns, kept for later images of this size.
+
+        Args:
+            key: the kernel's name, and all values in the arguments that are not the same in each launch.
+            make: makes the arguments, from the workspace's arrays and the image's size.
+        """
+        kept = self.kept.get(key)
+        if kept is None:
+            if len(self.kept) > _KEPT_LAUNCHES:
+                self.kept.clear()
+            kept = self.kept[key] = tuple(make())
+        return kept
 
     @property
     def size(self) -> tuple[np.int32, np.int32]:

@@ -1,12 +1,14 @@
 """Device memory for one image at a time, and how much of it an image needs."""
 
 import enum
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 
 from superpixel_kernels.cpu import _engine
-from superpixel_kernels.cuda.device import Device, DeviceArray
+from superpixel_kernels.cuda.device import Argument, Device, DeviceArray
 from superpixel_kernels.errors import OutOfMemory
 
 REGIONS_PER_CELL_GUESS = 4
@@ -53,6 +55,12 @@ class Tuning:
 table_slots = _engine.table_slots
 """Slots of the edge table for a number of edges."""
 
+Arguments = dict[tuple[object, ...], tuple[Argument, ...]]
+"""Arguments of launches, by the kernel's name and the values that differ between its launches."""
+
+_KEPT_SIZES = 32
+"""Number of image sizes that arguments are kept for."""
+
 Layout = dict[str, tuple[type[np.generic], int]]
 """Name of each array: its dtype and number of elements."""
 
@@ -67,6 +75,9 @@ class Grid:
         step: width and height of a grid cell, in pixels.
         columns: cells per row.
         rows: cells per column.
+        pixels: of the image.
+        cells: all cells of the grid.
+        regions_guess: number of base regions to make room for at first.
     """
 
     width: int
@@ -74,28 +85,23 @@ class Grid:
     step: int = field(init=False)
     columns: int = field(init=False)
     rows: int = field(init=False)
+    pixels: int = field(init=False)
+    cells: int = field(init=False)
+    regions_guess: int = field(init=False)
 
     def __post_init__(self) -> None:
-        made = _engine.grid(self.width, self.height)
-        for name, value in zip(("step", "columns", "rows"), made, strict=True):
+        step, columns, rows = _engine.grid(self.width, self.height)
+        pixels, cells = self.width * self.height, columns * rows
+        # If the image is thinner than a cell, cells have few pixels and so few regions.
+        spare = (REGIONS_PER_CELL_GUESS - 1) * min(cells, pixels // step**2)
+        guess = min(pixels, max(1024, cells + spare))
+        names = ("step", "columns", "rows", "pixels", "cells", "regions_guess")
+        for name, value in zip(names, (step, columns, rows, pixels, cells, guess), strict=True):
             object.__setattr__(self, name, value)
 
-    @property
-    def pixels(self) -> int:
-        """Pixels of the image."""
-        return self.width * self.height
 
-    @property
-    def cells(self) -> int:
-        """All cells of the grid."""
-        return self.columns * self.rows
-
-    @property
-    def regions_guess(self) -> int:
-        """Number of base regions to make room for at first."""
-        # If the image is thinner than a cell, cells have few pixels and so few regions.
-        spare = (REGIONS_PER_CELL_GUESS - 1) * min(self.cells, self.pixels // self.step**2)
-        return min(self.pixels, max(1024, self.cells + spare))
+grid_of = lru_cache(maxsize=256)(Grid)
+"""The grid of an image of this width and height; kept for later images of that size."""
 
 
 def image_layout(grid: Grid, image_bytes: int, tuning: Tuning) -> Layout:
@@ -140,6 +146,12 @@ def graph_layout(nodes: int, edges_per_node: int) -> Layout:
     }
 
 
+@lru_cache(maxsize=256)
+def whole_layout(grid: Grid, image_bytes: int, nodes: int, edges_per_node: int, tuning: Tuning) -> Layout:
+    """The arrays of all stages; the same object for the same arguments. Do not change it."""
+    return image_layout(grid, image_bytes, tuning) | graph_layout(nodes, edges_per_node)
+
+
 def layout_bytes(layout: Layout) -> int:
     """Total size of the arrays, in bytes."""
     return sum(np.dtype(dtype).itemsize * count for dtype, count in layout.values())
@@ -158,7 +170,7 @@ def bytes_needed(
             region per three pixels.
         tuning: the sizes in use; the default is `Tuning()`.
     """
-    grid = Grid(width, height)
+    grid = grid_of(width, height)
     nodes = grid.regions_guess if regions is None else max(regions, grid.regions_guess)
     return layout_bytes(image_layout(grid, channels * grid.pixels, tuning or Tuning())) + layout_bytes(
         graph_layout(nodes, EDGES_PER_REGION)
@@ -169,12 +181,27 @@ class Workspace:
     """Device memory that is reused by later images, and grows when one needs more.
 
     For one thread at a time. Results do not depend on what earlier images left in it.
+
+    Args:
+        device: where the memory is.
+        limit_bytes: cap on the memory for one image; None: no cap.
+        reclaim: called if the device has too little memory; frees what idle users of the device keep, and
+            returns whether there was any.
     """
 
-    def __init__(self, device: Device, *, limit_bytes: int | None = None) -> None:
+    def __init__(
+        self,
+        device: Device,
+        *,
+        limit_bytes: int | None = None,
+        reclaim: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._device = device
         self._limit = limit_bytes
+        self._reclaim = reclaim
         self._arrays: dict[str, DeviceArray] = {}
+        self._arguments: dict[tuple[Grid, int], Arguments] = {}
+        self._fitting: Layout | None = None  # the layout of the last `make_room`, if its arrays still exist
 
     def __getitem__(self, name: str) -> DeviceArray:
         """The array with this name, at least as long as the last `make_room` asked for."""
@@ -189,22 +216,38 @@ class Workspace:
         """Number of elements of the array with this name; 0 if there is none."""
         return self._arrays[name].size if name in self._arrays else 0
 
+    def arguments(self, grid: Grid, nodes: int) -> Arguments:
+        """Kernel arguments kept for images of this size; dropped if arrays change."""
+        if len(self._arguments) > _KEPT_SIZES:
+            self._forget_arguments()
+        return self._arguments.setdefault((grid, nodes), {})
+
+    def _forget_arguments(self) -> None:
+        self._fitting = None
+        for kept in self._arguments.values():
+            kept.clear()  # a stage may still have it, and it keeps arrays alive
+        self._arguments.clear()
+
     def clear(self) -> None:
         """Free all arrays."""
+        self._forget_arguments()
         self._arrays.clear()
 
     def make_room(self, layout: Layout) -> None:
         """Make every array at least as long as the layout says; the contents are lost.
 
         Raises:
-            OutOfMemory: the layout exceeds the cap, or the device's free memory. In the second case all
-                arrays have been freed. The workspace remains usable.
+            OutOfMemory: the layout exceeds the cap; or the device's free memory, even after idle users gave
+                theirs back. In the second case all arrays have been freed. The workspace remains usable.
         """
+        if layout is self._fitting:
+            return
         needed = layout_bytes(layout)
         if self._limit is not None and needed > self._limit:
             raise OutOfMemory(
                 f"the image needs {needed} bytes of device memory, and the cap is {self._limit}"
             )
+        self._forget_arguments()
         growing = {
             name: need
             for name, need in layout.items()
@@ -213,12 +256,26 @@ class Workspace:
         kept = sum(array.nbytes for name, array in self._arrays.items() if name not in growing)
         if self._limit is not None and kept + layout_bytes(growing) > self._limit:
             growing = layout  # arrays left by an image of another shape take too much of the cap
-            self._arrays.clear()
-        for name in growing:
-            self._arrays.pop(name, None)  # before allocating: the new arrays may need this memory
+            self.clear()
+        freed = [self._arrays.pop(name) for name in growing if name in self._arrays]
+        if growing is layout or freed:
+            # The new arrays may need this memory, and a pool would keep the old ones beside the new ones.
+            freed.clear()
+            self._device.give_back()
         try:
-            for name, (dtype, count) in growing.items():
+            self._allocate(growing)
+        except OutOfMemory:
+            self.clear()
+            self._device.give_back()
+            if not self._reclaim():
+                raise
+            self._allocate(layout)
+        self._fitting = layout
+
+    def _allocate(self, layout: Layout) -> None:
+        try:
+            for name, (dtype, count) in layout.items():
                 self._arrays[name] = self._device.empty(max(count, 1), dtype)
         except OutOfMemory:
-            self._arrays.clear()
+            self.clear()
             raise

@@ -52,6 +52,15 @@ class _Worker:
     workspace: Workspace | None = None
 
 
+def for_the_engine(settings: Settings) -> Settings:
+    """The settings with the number of workers that suits the engine that they choose.
+
+    Raises:
+        BackendUnavailable: the engine that the settings name cannot run here.
+    """
+    return settings.for_backend(kernels.choose_backend(settings.backend, settings.device))
+
+
 class Workers:
     """The worker threads of all lanes.
 
@@ -70,7 +79,7 @@ class Workers:
         self._answers = answers
         self._throughput = throughput
         self._workers = [_Worker(lane) for lane in Lane for _ in range(settings.lane_workers)]
-        self.backend = kernels.choose_backend(settings.backend)
+        self.backend = kernels.choose_backend(settings.backend, settings.device)
         self._image_threads = settings.threads_per_image or usable_cores()
         self._devices = {"cpu": f"{self._image_threads} threads, {kernels.available_instruction_sets()[-1]}"}
         self._answered = 0
@@ -112,7 +121,11 @@ class Workers:
             "engine",
             backend=self.backend,
             device=self._devices[self.backend],
-            **({"no_cuda": why} if self.backend == "cpu" and (why := kernels.why_no_cuda()) else {}),
+            **(
+                {"no_cuda": why}
+                if self._settings.backend == "auto" and (why := kernels.why_no_cuda(self._settings.device))
+                else {}
+            ),
         )
 
     def stop(self) -> None:
@@ -154,14 +167,17 @@ class Workers:
         return sum(1 for job in jobs if job is not None and job.token.waiting)
 
     def gpu_used_bytes(self) -> dict[str, int]:
-        """Bytes in use, by any process, of each GPU that the workers run on, by the GPU's name."""
+        """Bytes in use, by any process, of each GPU that the workers run on, by name; none of a lost GPU."""
         workspaces = [worker.workspace for worker in self._workers]
         used = {
             workspace.device_name: workspace
             for workspace in workspaces
             if isinstance(workspace, kernels.CudaWorkspace)
         }
-        return {name: workspace.device_used_bytes for name, workspace in used.items()}
+        try:
+            return {name: workspace.device_used_bytes for name, workspace in used.items()}
+        except KernelsDeviceLost:
+            return {}  # a scrape must still give the other metrics
 
     # ---- what the watchdog looks at
 

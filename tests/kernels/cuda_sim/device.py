@@ -4,7 +4,7 @@ import ctypes
 import struct
 import time
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -85,6 +85,13 @@ class SimDevice:
     def used_bytes(self) -> int:
         return self._used
 
+    def held_bytes(self) -> int:
+        return self._used
+
+    @property
+    def total_bytes(self) -> int:
+        return self._memory or 1 << 40
+
     def host_array(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
         return np.empty(shape, dtype)
 
@@ -107,6 +114,22 @@ class SimDevice:
     def host_copy(self, array: SimArray) -> NDArray[Any]:
         """See `Device`. Only for arrays from `adopt`."""
         return array.host
+
+    def snapshot(self, array: SimArray) -> Callable[[], NDArray[Any]]:
+        """See `Device`. Only for arrays from `adopt`."""
+        return array.host.copy
+
+    def duplicate(self, array: SimArray, shape: tuple[int, ...]) -> SimArray:
+        """See `Device`."""
+        host = np.empty(array.size, array.dtype)
+        self.download(array, host)
+        copy = self.empty(array.size, array.dtype)
+        self.upload(host, copy)
+        copy.shape = shape
+        return copy
+
+    def finish(self) -> None:
+        """See `Device`. Nothing to do here."""
 
     def empty(self, count: int, dtype: DTypeLike) -> SimArray:
         """See `Device`. The array holds seeded garbage.
