@@ -20,6 +20,7 @@ from superpixel_service.commands.output import save
 from superpixel_service.config import Settings
 from tests.service.command import COMMAND, called, messages, started, superpixel
 from tests.service.harness import RunningServer
+from tests.service.images import encoded, scene
 
 ROOT = Path(__file__).parents[2]
 
@@ -38,12 +39,10 @@ def test_version() -> None:
 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
-def test_closed_outputs_are_no_error_and_not_mistaken_for_others(
-    photo: Path, tmp_path: Path, closed: str
-) -> None:
+def test_closed_outputs_are_no_error_and_not_mistaken_for_others(tmp_path: Path, closed: str) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
-    (folder / "a.png").write_bytes(photo.read_bytes())
+    (folder / "a.png").write_bytes(encoded(scene()))
     (folder / "b.png").write_bytes(b"not an image")
     for arguments, status in (
         ("info", 0),
@@ -55,7 +54,11 @@ def test_closed_outputs_are_no_error_and_not_mistaken_for_others(
         assert run.returncode == status, run.stderr
         assert "Traceback" not in run.stderr
         assert "superpixel: " not in run.stdout
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png.spx", "superpixel-bulk.json"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "a.png.spx",
+        "superpixel-bulk-images.jsonl",
+        "superpixel-bulk.json",
+    ]
 
 
 def test_a_write_that_is_interrupted_leaves_nothing_behind(

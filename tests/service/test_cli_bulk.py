@@ -10,12 +10,19 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import IO
 
+import grpc
 import pytest
 
 from superpixel_kernels import SegmentParams, codec, segment
-from superpixel_service.commands.output import part_of
+from superpixel_service.client import Segmentation, Unavailable
+from superpixel_service.commands import remote
+from superpixel_service.commands.label_maps import ImageRejected, ImageResult, Parameters
+from superpixel_service.commands.output import CommandFailed, part_of
+from superpixel_service.commands.target import Target
+from superpixel_service.contract import StageSeconds
 from superpixel_service.errors import Draining
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 from tests.service.command import COMMAND, called, messages, started, superpixel
@@ -24,6 +31,8 @@ from tests.service.images import Pixels, encoded, scene
 from tests.service.scripted import Scripted, ScriptedStream, answered, serving
 
 MANY = 40
+RECORDS = ["superpixel-bulk-images.jsonl", "superpixel-bulk.json"]
+OTHER_SUFFIXES = "other suffixes than .jpg, .jpeg, .jpe, .jfif, .pjpeg, .pjp, .png, .webp"
 
 
 def fill(folder: Path, images: dict[str, Pixels]) -> None:
@@ -72,7 +81,7 @@ def assert_goes_on(folder: Path, out: Path, before: dict[str, os.stat_result], *
     assert same_files(before, now)
     assert sorted(printed(run.stdout, out)) == sorted(now.keys() - before.keys())
     assert messages(run) == [f"{MANY - len(before)} made, {len(before)} already there, 0 failed"]
-    assert sorted(path.name for path in out.iterdir() if path.suffix != ".spx") == ["superpixel-bulk.json"]
+    assert sorted(path.name for path in out.iterdir() if path.suffix != ".spx") == RECORDS
 
 
 def test_every_image_of_the_folder_gets_its_label_map(tmp_path: Path) -> None:
@@ -89,7 +98,10 @@ def test_every_image_of_the_folder_gets_its_label_map(tmp_path: Path) -> None:
     run = superpixel("bulk", folder, "--out", out)
     assert run.returncode == 0
     assert sorted(printed(run.stdout, out)) == sorted(f"{name}.spx" for name in images)
-    assert messages(run) == ["5 made, 0 already there, 0 failed"]
+    assert messages(run) == [
+        f"left out: 1 file has {OTHER_SUFFIXES} (1 .txt)",
+        "5 made, 0 already there, 0 failed",
+    ]
     for name in images.keys() - {"b c/d.jpeg"}:
         hierarchy = segment(images[name])
         expected = hierarchy.encode(hierarchy.base_count, include_hierarchy=True)
@@ -165,7 +177,8 @@ def test_what_is_no_file_or_larger_than_any_image_holds_nothing_up(
         out = tmp_path / place
         run = superpixel("bulk", folder, "--out", out, *flags)
         assert (run.returncode, printed(run.stdout, out)) == (1, ["a.png.spx"]), run.stderr
-        *failed, tally = messages(run)
+        left_out, *failed, tally = messages(run)
+        assert left_out == f"left out: {folder / 'pipe.png'}: not a regular file"
         assert tally == "1 made, 0 already there, 2 failed"
         large, gone = sorted(failed)
         assert large.startswith(f"{folder / 'endless.png'}: ")
@@ -233,7 +246,7 @@ def test_a_signal_ends_the_run_between_images(
     assert_goes_on(many, out, before)
 
 
-def test_what_is_damaged_or_older_than_its_image_is_done_again(tmp_path: Path) -> None:
+def test_what_is_damaged_or_made_of_another_image_is_done_again(tmp_path: Path) -> None:
     folder, out = tmp_path / "in", tmp_path / "out"
     fill(folder, {name: scene() for name in ("a.png", "b.png", "c.png", "d.png")})
     assert superpixel("bulk", folder, "--out", out).returncode == 0
@@ -353,7 +366,7 @@ def test_a_server_makes_the_same_label_maps(tmp_path: Path, server: RunningServe
     assert sorted(messages(runs["here"])) == sorted(messages(runs["there"]))
     assert messages(runs["there"])[-1] == "12 made, 0 already there, 2 failed"
     assert f"{folder / 'gone.png'}: no such file or directory" in messages(runs["there"])
-    for path in (tmp_path / "here").iterdir():
+    for path in (tmp_path / "here").glob("*.spx"):
         assert path.read_bytes() == (tmp_path / "there" / path.name).read_bytes()
 
 
@@ -361,7 +374,7 @@ def test_when_the_server_dies_the_run_says_so_and_goes_on_anywhere(many: Path, t
     out = tmp_path / "out"
     with running_server() as server:
         run = started(
-            *("bulk", many, "--out", out, "--server", server.listen, "--jobs", 1),
+            *("bulk", many, "--out", out, "--server", server.listen, "--jobs", 1, "--retry-for", 0),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
@@ -378,3 +391,96 @@ def test_when_the_server_dies_the_run_says_so_and_goes_on_anywhere(many: Path, t
     assert why == f"superpixel: {server.listen}: no server answers there"
     assert json.loads((out / "superpixel-bulk.json").read_text())["counts"] == []
     assert_goes_on(many, out, before)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_server_that_comes_back_is_waited_for(number: signal.Signals, many: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with running_server() as server:
+        address = server.listen
+        run = started(
+            *("bulk", many, "--out", out, "--server", address, "--jobs", 4),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        assert run.stdout is not None
+        first = run.stdout.readline()
+        server.signal(number)
+        server.exit_code()
+    time.sleep(8)  # longer than the client's own tries
+    assert run.poll() is None
+    with running_server(f"--listen={address}"):
+        rest, said = run.communicate(timeout=60)
+    assert (run.returncode, said) == (0, f"superpixel: {MANY} made, 0 already there, 0 failed\n")
+    assert len(printed(first + rest, out)) == len(label_maps(out)) == MANY
+
+
+def test_the_wait_for_a_server_ends(many: Path, tmp_path: Path) -> None:
+    with running_server() as server:
+        run = started(
+            *("bulk", many, "--out", tmp_path, "--server", server.listen, "--jobs", 1, "--retry-for", 4),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        assert run.stdout is not None
+        run.stdout.readline()
+        server.signal(signal.SIGKILL)
+        begin = time.monotonic()
+        _, said = run.communicate(timeout=60)
+    assert 4 < time.monotonic() - begin < 30
+    assert run.returncode == 1
+    assert said.splitlines()[-1] == f"superpixel: {server.listen}: no server answers there"
+
+
+def test_an_image_that_ends_each_server_for_long_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each stream with b.png ends without an answer, and the server answers again afterwards."""
+    client = OneImageEndsStreams(tmp_path / "b.png")
+    monkeypatch.setattr(remote, "connect", lambda *_, **__: client)
+    segmenter = remote.RemoteSegmenter(Parameters((), 10.0, hierarchy=True), Target("x:1"), 2, 30.0)
+    assert segmenter.algorithm_version() == 1
+    images = [tmp_path / f"{name}.png" for name in "abcd"]
+    results = dict(segmenter.segment_many(images))
+    assert set(results) == set(images)
+    assert [type(results[image]) for image in images] == [
+        ImageResult,
+        ImageRejected,
+        ImageResult,
+        ImageResult,
+    ]
+    assert str(results[images[1]]) == (
+        f"{images[1]}: each time it was sent, the connection to the server was lost"
+    )
+    client.version = 2
+    segmenter = remote.RemoteSegmenter(Parameters((), 10.0, hierarchy=True), Target("x:1"), 2, 30.0)
+    with pytest.raises(CommandFailed, match="now has version 2 of the algorithm, and had 0"):
+        list(segmenter.segment_many(images))
+
+
+class OneImageEndsStreams:
+    """Stands for a client: one image of each stream ends it, as does a server that dies and comes back."""
+
+    def __init__(self, deadly: Path) -> None:
+        self.deadly = deadly
+        self.version = 1
+
+    def server_info(self, **_: object) -> SimpleNamespace:
+        return SimpleNamespace(algorithm_version=self.version)
+
+    def segment_many(
+        self, images: Iterator[tuple[Path, Path]], max_inflight: int, **_: object
+    ) -> Iterator[tuple[Path, Segmentation]]:
+        sent, in_flight = [], 1  # a stream sends its first image alone
+        for image, _path in images:
+            sent.append(image)
+            if image == self.deadly:
+                raise Unavailable(grpc.StatusCode.UNAVAILABLE, "as the test says")
+            if len(sent) >= in_flight:
+                in_flight = max_inflight
+                yield sent.pop(0), SEGMENTATION
+        for image in sent:
+            yield image, SEGMENTATION
+
+
+SEGMENTATION = Segmentation(b"", 1, 1, 1, (1,), 1, (), StageSeconds(), "cpu", 1, "")
