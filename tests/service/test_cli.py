@@ -256,3 +256,34 @@ def test_zsh_gets_a_script_of_its_own(capsys: pytest.CaptureFixture[str]) -> Non
     run = called(capsys, "completion", "zsh")
     assert (run.returncode, run.stderr) == (0, "")
     assert run.stdout.startswith("#compdef superpixel")
+
+
+@pytest.mark.parametrize("name", ["dns:///{}", "ipv4:{}"])
+def test_a_server_may_be_named_as_grpc_names_it(name: str, server: RunningServer, tmp_path: Path) -> None:
+    target = name.format(server.listen)
+    assert superpixel("info", "--server", target).returncode == 0
+    assert superpixel("health", name.format(server.health)).stdout == "SERVING\n"
+    (tmp_path / "a.png").write_bytes(encoded(scene()))
+    flags = ("--counts", 9, "--out", tmp_path, "--server", target)
+    assert superpixel("segment", tmp_path / "a.png", *flags).returncode == 0
+
+
+def test_a_server_may_listen_at_a_socket_file(tmp_path: Path) -> None:
+    address = f"unix:{tmp_path / 'socket'}"
+    server = grpc.server(ThreadPoolExecutor(2))
+    health = HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(health, server)
+    for name in ("", "superpixel.v1.SuperpixelService"):
+        health.set(name, health_pb2.HealthCheckResponse.SERVING)
+    server.add_insecure_port(address)
+    server.start()
+    try:
+        assert superpixel("health", address).stdout == "SERVING\n"
+        run = superpixel("info", "--server", address)
+        assert messages(run) == [f"{address}: this server does not offer the method"]
+    finally:
+        server.stop(None).wait()
+    for wrong in ("unix:", "dns:///", "http://host:1", "host"):
+        run = superpixel("info", "--server", wrong)
+        assert run.returncode == 2, wrong
+        assert "argument --server: must" in run.stderr

@@ -3,7 +3,7 @@
 import argparse
 
 from superpixel_kernels.params import MAX_COMPACTNESS
-from superpixel_service.addresses import split_address
+from superpixel_service.addresses import check_target, split_address
 from superpixel_service.model import MAX_TARGETS
 
 
@@ -74,6 +74,15 @@ def address(text: str) -> str:
     """HOST:PORT."""
     try:
         split_address(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{error}; got {text!r}") from None
+    return text
+
+
+def target(text: str) -> str:
+    """HOST:PORT, or one of gRPC's names: unix:PATH, dns:///NAME:PORT, ipv4:HOST:PORT,HOST:PORT."""
+    try:
+        check_target(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{error}; got {text!r}") from None
     return text

@@ -172,7 +172,7 @@ def _add_health(commands: "_Commands[argparse.ArgumentParser]") -> None:
         "else: made for the health checks of containers.",
     )
     health.add_argument(
-        "address", type=types.address, metavar="HOST:PORT", help="the server's --health-listen"
+        "address", type=types.target, metavar="HOST:PORT", help="the server's --health-listen"
     )
     health.add_argument("--service", default="", metavar="NAME", help="one service (default: the server)")
     health.add_argument(
@@ -291,7 +291,9 @@ def _add_reading(command: argparse.ArgumentParser) -> None:
 
 
 def _add_server(command: argparse.ArgumentParser, text: str) -> None:
-    command.add_argument("--server", type=types.address, metavar="HOST:PORT", help=text)
+    command.add_argument(
+        "--server", type=types.target, metavar="HOST:PORT", help=f"{text}; also unix:PATH or dns:///NAME:PORT"
+    )
     command.add_argument(
         "--tls", action="store_true", help="reach the server over TLS; --ca and --cert imply it"
     )
