@@ -7,6 +7,7 @@ import signal
 import socket
 import struct
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -25,6 +26,9 @@ from tests.service.harness import PATIENCE_SECONDS, RunningServer, running_serve
 from tests.service.images import encoded, scene
 
 PNG = encoded(scene())
+HUNG_SECONDS = 20.0
+"""A hung server is found within 15 s: the interval of pings and the wait for their answer."""
+
 FLAGS = ("--workers=1", "--threads-per-image=1")
 
 
@@ -234,6 +238,25 @@ def test_no_image_of_a_stream_is_lost_when_its_server_ends(
         assert sorted(got) == [(index, 7) for index in range(100)]
         for server in gone:
             assert server.exit_code() == (0 if number is signal.SIGTERM else -number)
+    assert callers.errors == []
+
+
+def test_a_hung_server_holds_calls_up_for_seconds_only(three: list[RunningServer]) -> None:
+    """It is stopped: its connections stay open and silent."""
+    with Client(name_of(*three), timeout=PATIENCE_SECONDS) as client, Callers(client) as callers:
+        call_until_all_have_served(client, three)
+        three[0].signal(signal.SIGSTOP)
+        try:
+            begin = time.monotonic()
+            callers.make(100)  # at first all callers wait for the hung server
+            assert time.monotonic() - begin < HUNG_SECONDS
+            begin = time.monotonic()
+            callers.make(100)
+            assert time.monotonic() - begin < HUNG_SECONDS / 2
+        finally:
+            three[0].signal(signal.SIGCONT)
+        before = handled(three[0])
+        wait_until(lambda: handled(three[0]) > before + 10)  # it is used again
     assert callers.errors == []
 
 

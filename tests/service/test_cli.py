@@ -18,6 +18,7 @@ from grpc_health.v1.health import HealthServicer
 from superpixel_service import __version__, cli
 from superpixel_service.commands.output import save
 from superpixel_service.config import Settings
+from superpixel_service.resources import find_resources
 from tests.service.command import COMMAND, called, messages, started, superpixel
 from tests.service.harness import RunningServer
 from tests.service.images import encoded, scene
@@ -201,7 +202,13 @@ def test_config_tells_values_and_origins() -> None:
     assert config["workers"] == {"value": 3, "origin": "flag"}
     assert config["log_level"] == {"value": "debug", "origin": "environment"}
     assert config["grace_seconds"] == {"value": 25.0, "origin": "default"}
-    lines = superpixel("config", "--workers", 3, SUPERPIXEL_LOG_LEVEL="debug").stdout.splitlines()
+    run = superpixel("config", "--workers", 3, SUPERPIXEL_LOG_LEVEL="debug")
+    found = find_resources()
+    assert messages(run) == [
+        f"found {found.cores} cores (limited by: {found.cores_from}) and {found.memory_bytes:,} bytes of "
+        f"memory (limited by: {found.memory_from})"
+    ]
+    lines = run.stdout.splitlines()
     assert ["workers", "3", "flag", "--workers"] in map(str.split, lines)
     assert ["log_level", "debug", "environment", "SUPERPIXEL_LOG_LEVEL"] in map(str.split, lines)
 

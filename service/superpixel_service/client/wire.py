@@ -93,10 +93,12 @@ def channel_options() -> list[tuple[str, Any]]:
         ("grpc.max_receive_message_length", MAX_ANSWER_BYTES),
         ("grpc.max_send_message_length", -1),  # the server's limit applies
         ("grpc.service_config", service_config()),
-        # Pings detect a dead connection during a call. Much more frequent ones would make servers with gRPC's
-        # defaults close the connection.
-        ("grpc.keepalive_time_ms", 60_000),
-        ("grpc.keepalive_timeout_ms", 20_000),
+        # Pings detect a dead connection or a hung server during a call; its calls then go to other servers.
+        # More frequent ones would break the servers' rule of at most one per 5 s.
+        ("grpc.keepalive_time_ms", 10_000),
+        ("grpc.keepalive_timeout_ms", 5_000),
+        # Without this, a ping that gRPC sent to measure the connection delays the detection by a minute.
+        ("grpc.http2.ping_timeout_ms", 5_000),
         # Reconnect as soon as the first retry needs the connection.
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.min_reconnect_backoff_ms", 1_000),

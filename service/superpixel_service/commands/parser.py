@@ -47,8 +47,9 @@ def _add_serve(commands: "_Commands[argparse.ArgumentParser]") -> None:
     serve = commands.add_parser(
         "serve",
         help="run the gRPC server",
-        description="Run the gRPC server until SIGTERM or SIGINT; a second signal ends it at once. Each flag "
-        f"can also be set in the environment, --max-image-bytes as {ENVIRONMENT_PREFIX}MAX_IMAGE_BYTES, "
+        description="Run the gRPC server until SIGTERM, SIGINT or SIGHUP; a second SIGTERM or SIGINT ends it "
+        "at once. Each flag can also be set in the environment, --max-image-bytes as "
+        f"{ENVIRONMENT_PREFIX}MAX_IMAGE_BYTES, "
         "or in a TOML file, as max_image_bytes.",
     )
     _add_settings(serve)
