@@ -167,7 +167,8 @@ def test_a_taken_port_ends_the_start_with_one_line() -> None:
         for name, done in zip(names, pool.map(start, names), strict=True):
             assert done.returncode == 1
             assert done.stderr.splitlines()[-1] == (
-                f"superpixel: --{name}: cannot listen on {address}: it is in use, or this process may not use it"
+                f"superpixel: --{name}: cannot listen on {address}: it is in use, or this process may not "
+                "use it"
             )
 
 
