@@ -49,7 +49,7 @@ async function call(path, options) {
 
 /** @returns {Promise<ServerInfo>} */
 export async function serverInfo() {
-  return (await call('/api/server')).json();
+  return (await call('api/server')).json();
 }
 
 /**
@@ -59,7 +59,7 @@ export async function serverInfo() {
  * @returns {Promise<Segmented>}
  */
 export async function segment(image, compactness, signal) {
-  const answer = await call(`/api/segment?compactness=${compactness}`, {
+  const answer = await call(`api/segment?compactness=${compactness}`, {
     method: 'POST',
     body: image,
     signal,

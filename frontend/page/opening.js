@@ -77,7 +77,7 @@ export class Opening {
 
   /** @param {{ file: string }} sample */
   async openSample({ file }) {
-    const answer = await fetch(`/samples/${file}`).catch(() => null);
+    const answer = await fetch(`samples/${file}`).catch(() => null);
     if (answer?.ok) await this.open(await answer.blob(), file);
     else showProblem(new Problem('No answer', 'The sample could not be loaded.'));
   }
@@ -206,7 +206,7 @@ export class Opening {
       const picture = make(
         'button',
         {},
-        make('img', { src: `/samples/${sample.file}`, alt: '' }),
+        make('img', { src: `samples/${sample.file}`, alt: '' }),
         sample.name,
       );
       picture.addEventListener('click', () => this.openSample(sample));

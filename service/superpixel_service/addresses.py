@@ -19,6 +19,19 @@ def split_address(address: str) -> tuple[str, int]:
     return match["host"].strip("[]"), int(match["port"])
 
 
+def check_target(target: str) -> None:
+    """Check the address of a server to call: HOST:PORT, or a name with one of gRPC's schemes.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    match = _SCHEME.fullmatch(target)
+    if match is None:
+        split_address(target)
+    elif not match[2]:
+        raise ValueError(f"must have a name after {match[1]}:")
+
+
 def join_address(host: str, port: int) -> str:
     """HOST:PORT, with brackets around an IPv6 host."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -2,9 +2,13 @@
 
 import http.client
 import json
+import signal
 import socket
+import subprocess
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -19,8 +23,9 @@ from superpixel_service.client import Client, SegmentError
 from superpixel_service.web.problems import Problem
 from tests.page.annotator import PHOTOS
 from tests.page.conftest import MAX_PIXELS, running_app
-from tests.service.command import messages, superpixel
+from tests.service.command import messages, started, superpixel
 from tests.service.harness import PATIENCE_SECONDS, RunningServer, running_server
+from tests.service.images import saved, scene
 
 PHOTO = (PHOTOS / "chelsea.jpg").read_bytes()
 
@@ -66,6 +71,17 @@ def test_an_image_gives_its_label_map(address: str) -> None:
     # Almost no tiny superpixels at the finest stop.
     areas = np.bincount(label_map.labels.ravel())
     assert np.mean(areas <= 4) < 0.02
+
+
+def test_of_an_animation_the_first_frame_is_segmented(address: str) -> None:
+    """The page draws it."""
+    frames = [Image.fromarray(scene(80, 60, seed)) for seed in range(3)]
+    animation = saved(frames[0], "WEBP", save_all=True, append_images=frames[1:], lossless=True, duration=100)
+    status, headers, spx = call(address, "POST", "/api/segment", animation)
+    assert status == 200
+    assert np.array_equal(codec.decode(spx).labels_at(9), segment(np.asarray(frames[0])).cut(9))
+    (notice,) = json.loads(headers["superpixel-facts"])["notices"]
+    assert notice == "the file holds more frames; the first was segmented"
 
 
 def test_a_count_above_the_base_gives_all_base_superpixels(address: str) -> None:
@@ -293,3 +309,44 @@ def test_app_says_why_it_cannot_listen(address: str) -> None:
     run = superpixel("app", "--listen", taken)
     assert run.returncode == 1
     assert messages(run)[-1].startswith(f"--listen: cannot listen on {taken}")
+
+
+@contextmanager
+def stalled_upload(page: str) -> Iterator[socket.socket]:
+    netloc = urlsplit(page).netloc
+    with socket.create_connection(netloc.split(":"), timeout=30) as connection:
+        head = f"POST /api/segment HTTP/1.1\r\nHost: {netloc}\r\nContent-Length: 9999\r\n\r\n"
+        connection.sendall(head.encode() + b"part")
+        time.sleep(0.5)
+        yield connection
+
+
+def test_a_second_signal_ends_the_app_at_once_and_without_a_word() -> None:
+    process, page = started_app()
+    with process, stalled_upload(page):
+        process.send_signal(signal.SIGINT)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.5)  # it waits for the upload
+        begin = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=30)[1]
+    assert time.monotonic() - begin < 2
+    assert (process.returncode, said) == (128 + signal.SIGINT, "")
+
+
+def test_a_request_that_outlasts_the_app_is_told_so() -> None:
+    process, page = started_app()
+    with process, stalled_upload(page) as connection:
+        process.send_signal(signal.SIGTERM)
+        answer = connection.recv(1000)
+        said = process.communicate(timeout=30)[1]
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    assert process.returncode == 0
+    assert "Traceback" not in said
+
+
+def started_app() -> tuple["subprocess.Popen[str]", str]:
+    process = started("app", "--listen", "127.0.0.1:0", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    page = next(line for line in process.stdout if line.startswith("page:"))
+    return process, page.split()[1]

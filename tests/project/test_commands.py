@@ -86,11 +86,11 @@ RUNS_ON = ("superpixel serve",)
 """These serve until they are stopped."""
 
 WRITES = {
-    "superpixel segment examples/photos/astronaut.jpg": {"pictures/astronaut.spx": (1600, 400, 100)},
+    "superpixel segment examples/photos/astronaut.jpg": {"pictures/astronaut.jpg.spx": (1600, 400, 100)},
     "superpixel bulk examples/photos": {"label-maps/astronaut.jpg.spx": (5000, 77)},
     "superpixel bulk photos": {"maps/astronaut.jpg.spx": (400,)},
     "superpixel bulk PHOTOS": {"MAPS/astronaut.jpg.spx": (5000, 77)},
-    "superpixel segment photo.jpg": {"DIR/photo.spx": (400, 100)},
+    "superpixel segment photo.jpg": {"DIR/photo.jpg.spx": (400, 100)},
     "grpcurl": {"astronaut.spx": (1600, 400, 100)},
     "node segment.mjs": {"examples/node/astronaut.spx": (1600, 400, 100)},
 }

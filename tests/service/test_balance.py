@@ -7,6 +7,7 @@ import signal
 import socket
 import struct
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -21,38 +22,20 @@ from superpixel_service.client import AsyncClient, Client, RetryPolicy, SegmentE
 from superpixel_service.contract import SERVICE
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2_grpc as pb_grpc
+from tests.service.fleet import (
+    FLAGS,
+    PNG,
+    Callers,
+    Fleet,
+    call_until_all_have_served,
+    handled,
+    name_of,
+)
 from tests.service.harness import PATIENCE_SECONDS, RunningServer, running_server, wait_until
 from tests.service.images import encoded, scene
 
-PNG = encoded(scene())
-FLAGS = ("--workers=1", "--threads-per-image=1")
-
-
-def handled(server: RunningServer) -> float:
-    return server.metric("grpc_server_handled_total", grpc_method="Segment", grpc_code="OK")
-
-
-def name_of(*servers: RunningServer) -> str:
-    return "ipv4:" + ",".join(server.listen for server in servers)
-
-
-class Fleet:
-    """Three servers for the whole file; tests may end them."""
-
-    def __init__(self, stack: ExitStack) -> None:
-        self._stack = stack
-        self._servers = [self._start() for _ in range(3)]
-
-    def _start(self, *flags: str) -> RunningServer:
-        return self._stack.enter_context(running_server(*FLAGS, *flags))
-
-    def alive(self) -> list[RunningServer]:
-        """All three; new ones in place of those that have ended."""
-        self._servers = [
-            server if server.process.poll() is None else self._start(f"--listen={server.listen}")
-            for server in self._servers
-        ]
-        return list(self._servers)
+HUNG_SECONDS = 20.0
+"""A hung server is found within 15 s: the interval of pings and the wait for their answer."""
 
 
 @pytest.fixture(scope="module")
@@ -64,52 +47,6 @@ def fleet() -> Iterator[Fleet]:
 @pytest.fixture
 def three(fleet: Fleet) -> list[RunningServer]:
     return fleet.alive()
-
-
-class Callers:
-    """Threads that call without pause; all answers and errors are counted."""
-
-    def __init__(self, client: Client) -> None:
-        self._client = client
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._call) for _ in range(4)]
-        self.answers = 0
-        self.errors: list[Exception] = []
-
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join(PATIENCE_SECONDS)
-        assert not any(thread.is_alive() for thread in self._threads)
-
-    def _call(self) -> None:
-        while not self._stop.is_set():
-            try:
-                assert self._client.segment(PNG, counts=5).count == 5
-            except Exception as error:  # noqa: BLE001 (any kind counts)
-                self.errors.append(error)
-            self.answers += 1
-
-    def make(self, calls: int) -> None:
-        """Wait until `calls` more are made."""
-        goal = self.answers + calls
-        wait_until(lambda: self.answers >= goal)
-
-
-def call_until_all_have_served(client: Client, servers: list[RunningServer]) -> None:
-    """Call until each server has served the client since now."""
-    before = [handled(server) for server in servers]
-
-    def call() -> bool:
-        client.segment(PNG, counts=5)
-        return all(handled(server) > first for server, first in zip(servers, before, strict=True))
-
-    wait_until(call)
 
 
 def test_servers_take_turns(three: list[RunningServer]) -> None:
@@ -234,6 +171,25 @@ def test_no_image_of_a_stream_is_lost_when_its_server_ends(
         assert sorted(got) == [(index, 7) for index in range(100)]
         for server in gone:
             assert server.exit_code() == (0 if number is signal.SIGTERM else -number)
+    assert callers.errors == []
+
+
+def test_a_hung_server_holds_calls_up_for_seconds_only(three: list[RunningServer]) -> None:
+    """It is stopped: its connections stay open and silent."""
+    with Client(name_of(*three), timeout=PATIENCE_SECONDS) as client, Callers(client) as callers:
+        call_until_all_have_served(client, three)
+        three[0].signal(signal.SIGSTOP)
+        try:
+            begin = time.monotonic()
+            callers.make(100)  # at first all callers wait for the hung server
+            assert time.monotonic() - begin < HUNG_SECONDS
+            begin = time.monotonic()
+            callers.make(100)
+            assert time.monotonic() - begin < HUNG_SECONDS / 2
+        finally:
+            three[0].signal(signal.SIGCONT)
+        before = handled(three[0])
+        wait_until(lambda: handled(three[0]) > before + 10)  # it is used again
     assert callers.errors == []
 
 

@@ -18,8 +18,10 @@ from grpc_health.v1.health import HealthServicer
 from superpixel_service import __version__, cli
 from superpixel_service.commands.output import save
 from superpixel_service.config import Settings
-from tests.service.command import COMMAND, called, messages, started
+from superpixel_service.resources import find_resources
+from tests.service.command import COMMAND, called, messages, started, superpixel
 from tests.service.harness import RunningServer
+from tests.service.images import encoded, scene
 
 ROOT = Path(__file__).parents[2]
 
@@ -38,12 +40,10 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
-def test_closed_outputs_are_no_error_and_not_mistaken_for_others(
-    photo: Path, tmp_path: Path, closed: str
-) -> None:
+def test_closed_outputs_are_no_error_and_not_mistaken_for_others(tmp_path: Path, closed: str) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
-    (folder / "a.png").write_bytes(photo.read_bytes())
+    (folder / "a.png").write_bytes(encoded(scene()))
     (folder / "b.png").write_bytes(b"not an image")
     for arguments, status in (
         ("info", 0),
@@ -55,7 +55,11 @@ def test_closed_outputs_are_no_error_and_not_mistaken_for_others(
         assert run.returncode == status, run.stderr
         assert "Traceback" not in run.stderr
         assert "superpixel: " not in run.stdout
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png.spx", "superpixel-bulk.json"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "a.png.spx",
+        "superpixel-bulk-images.jsonl",
+        "superpixel-bulk.json",
+    ]
 
 
 def test_a_write_that_is_interrupted_leaves_nothing_behind(
@@ -202,7 +206,13 @@ def test_config_reports_values_and_their_origins(capsys: pytest.CaptureFixture[s
     assert config["workers"] == {"value": 3, "origin": "flag"}
     assert config["log_level"] == {"value": "debug", "origin": "environment"}
     assert config["grace_seconds"] == {"value": 25.0, "origin": "default"}
-    lines = called(capsys, "config", "--workers", 3, SUPERPIXEL_LOG_LEVEL="debug").stdout.splitlines()
+    run = superpixel("config", "--workers", 3, SUPERPIXEL_LOG_LEVEL="debug")
+    found = find_resources()
+    assert messages(run) == [
+        f"found {found.cores} cores (limited by: {found.cores_from}) and {found.memory_bytes:,} bytes of "
+        f"memory (limited by: {found.memory_from})"
+    ]
+    lines = run.stdout.splitlines()
     assert ["workers", "3", "flag", "--workers"] in map(str.split, lines)
     assert ["log_level", "debug", "environment", "SUPERPIXEL_LOG_LEVEL"] in map(str.split, lines)
 
@@ -257,3 +267,34 @@ def test_zsh_gets_a_script_of_its_own(capsys: pytest.CaptureFixture[str]) -> Non
     run = called(capsys, "completion", "zsh")
     assert (run.returncode, run.stderr) == (0, "")
     assert run.stdout.startswith("#compdef superpixel")
+
+
+@pytest.mark.parametrize("name", ["dns:///{}", "ipv4:{}"])
+def test_a_server_may_be_named_as_grpc_names_it(name: str, server: RunningServer, tmp_path: Path) -> None:
+    target = name.format(server.listen)
+    assert superpixel("info", "--server", target).returncode == 0
+    assert superpixel("health", name.format(server.health)).stdout == "SERVING\n"
+    (tmp_path / "a.png").write_bytes(encoded(scene()))
+    flags = ("--counts", 9, "--out", tmp_path, "--server", target)
+    assert superpixel("segment", tmp_path / "a.png", *flags).returncode == 0
+
+
+def test_a_server_may_listen_at_a_socket_file(tmp_path: Path) -> None:
+    address = f"unix:{tmp_path / 'socket'}"
+    server = grpc.server(ThreadPoolExecutor(2))
+    health = HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(health, server)
+    for name in ("", "superpixel.v1.SuperpixelService"):
+        health.set(name, health_pb2.HealthCheckResponse.SERVING)
+    server.add_insecure_port(address)
+    server.start()
+    try:
+        assert superpixel("health", address).stdout == "SERVING\n"
+        run = superpixel("info", "--server", address)
+        assert messages(run) == [f"{address}: this server does not offer the method"]
+    finally:
+        server.stop(None).wait()
+    for wrong in ("unix:", "dns:///", "http://host:1", "host"):
+        run = superpixel("info", "--server", wrong)
+        assert run.returncode == 2, wrong
+        assert "argument --server: must" in run.stderr

@@ -1,7 +1,6 @@
-"""`superpixel bulk`: each image of a folder is done once, whatever happens meanwhile."""
+"""`superpixel bulk`: a folder of images, done once each whatever happens on the way."""
 
 import fcntl
-import json
 import os
 import pty
 import re
@@ -14,71 +13,34 @@ from typing import IO
 
 import pytest
 
-from superpixel_kernels import SegmentParams, codec, segment
+from superpixel_kernels import SegmentParams, segment
 from superpixel_service.commands.output import part_of
 from superpixel_service.errors import Draining
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
+from tests.service.bulk_folders import (
+    MANY,
+    assert_goes_on,
+    fill,
+    label_maps,
+    printed,
+    same_files,
+)
 from tests.service.command import COMMAND, called, messages, started, superpixel
-from tests.service.harness import RunningServer, running_server
-from tests.service.images import Pixels, encoded, scene
+from tests.service.harness import RunningServer
+from tests.service.images import encoded, scene
 from tests.service.scripted import Scripted, ScriptedStream, answered, serving
 
-MANY = 40
-
-
-def fill(folder: Path, images: dict[str, Pixels]) -> None:
-    for name, pixels in images.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(encoded(pixels, "JPEG" if path.suffix.lower() in {".jpg", ".jpeg"} else "PNG"))
+OTHER_SUFFIXES = "other suffixes than .jpg, .jpeg, .jpe, .jfif, .pjpeg, .pjp, .png, .webp"
 
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of images that take one worker about two seconds in total."""
+    """A folder of images that take one worker about two seconds in all."""
     folder = tmp_path_factory.mktemp("many")
     image = encoded(scene(600, 400))
     for index in range(MANY):
         (folder / f"{index:03}.png").write_bytes(image)
     return folder
-
-
-def label_maps(out: Path) -> dict[str, os.stat_result]:
-    """The finished label maps of a folder. Every file with the name of one must be one."""
-    found = {}
-    for path in out.rglob("*.spx"):
-        codec.decode(path.read_bytes())
-        found[str(path.relative_to(out))] = path.stat()
-    return found
-
-
-def printed(text: str, out: Path) -> list[str]:
-    return [str(Path(line).relative_to(out)) for line in text.splitlines()]
-
-
-def same_files(before: dict[str, os.stat_result], now: dict[str, os.stat_result]) -> bool:
-    return all(
-        (now[name].st_ino, now[name].st_mtime_ns) == (old.st_ino, old.st_mtime_ns)
-        for name, old in before.items()
-    )
-
-
-def assert_goes_on(
-    capsys: pytest.CaptureFixture[str],
-    folder: Path,
-    out: Path,
-    before: dict[str, os.stat_result],
-    *flags: str,
-) -> None:
-    """The same command does all that is left, and nothing else."""
-    run = called(capsys, "bulk", folder, "--out", out, *flags)
-    assert run.returncode == 0, run.stderr
-    now = label_maps(out)
-    assert len(now) == MANY
-    assert same_files(before, now)
-    assert sorted(printed(run.stdout, out)) == sorted(now.keys() - before.keys())
-    assert messages(run) == [f"{MANY - len(before)} made, {len(before)} already there, 0 failed"]
-    assert sorted(path.name for path in out.iterdir() if path.suffix != ".spx") == ["superpixel-bulk.json"]
 
 
 def test_every_image_of_the_folder_gets_its_label_map(tmp_path: Path) -> None:
@@ -95,16 +57,17 @@ def test_every_image_of_the_folder_gets_its_label_map(tmp_path: Path) -> None:
     run = superpixel("bulk", folder, "--out", out)
     assert run.returncode == 0
     assert sorted(printed(run.stdout, out)) == sorted(f"{name}.spx" for name in images)
-    assert messages(run) == ["5 made, 0 already there, 0 failed"]
+    assert messages(run) == [
+        f"left out: 1 file has {OTHER_SUFFIXES} (1 .txt)",
+        "5 made, 0 already there, 0 failed",
+    ]
     for name in images.keys() - {"b c/d.jpeg"}:
         hierarchy = segment(images[name])
         expected = hierarchy.encode(hierarchy.base_count, include_hierarchy=True)
         assert (out / f"{name}.spx").read_bytes() == expected
 
 
-def test_counts_keep_just_those_levels_unless_the_hierarchy_is_asked_for(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_counts_keep_just_those_levels_unless_the_hierarchy_is_asked_for(tmp_path: Path) -> None:
     fill(tmp_path / "in", {"a.png": scene()})
     hierarchy = segment(scene(), SegmentParams(20.0))
     flags = ("--counts", 7, 50, 20, "--compactness", 20)
@@ -113,17 +76,15 @@ def test_counts_keep_just_those_levels_unless_the_hierarchy_is_asked_for(
         (("--hierarchy",), hierarchy.encode(50, include_hierarchy=True)),
     ):
         out = tmp_path / f"out{len(extra)}"
-        assert called(capsys, "bulk", tmp_path / "in", "--out", out, *flags, *extra).returncode == 0
+        assert superpixel("bulk", tmp_path / "in", "--out", out, *flags, *extra).returncode == 0
         assert (out / "a.png.spx").read_bytes() == expected
 
 
-def test_a_bad_file_is_reported_at_the_end_and_the_others_are_done(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_bad_file_is_told_at_the_end_and_the_others_are_done(tmp_path: Path) -> None:
     folder, out = tmp_path / "in", tmp_path / "out"
     fill(folder, {name: scene() for name in ("a.png", "c.png")})
     (folder / "b.png").write_bytes(encoded(scene())[:3000])
-    run = called(capsys, "bulk", folder, "--out", out)
+    run = superpixel("bulk", folder, "--out", out)
     assert run.returncode == 1
     assert sorted(printed(run.stdout, out)) == ["a.png.spx", "c.png.spx"]
     failed, tally = messages(run)
@@ -131,25 +92,23 @@ def test_a_bad_file_is_reported_at_the_end_and_the_others_are_done(
     assert tally == "2 made, 0 already there, 1 failed"
     before = label_maps(out)
 
-    again = called(capsys, "bulk", folder, "--out", out)
+    again = superpixel("bulk", folder, "--out", out)
     assert (again.returncode, again.stdout) == (1, "")
     assert messages(again) == [failed, "0 made, 2 already there, 1 failed"]
 
     fill(folder, {"b.png": scene()})
-    mended = called(capsys, "bulk", folder, "--out", out)
+    mended = superpixel("bulk", folder, "--out", out)
     assert (mended.returncode, printed(mended.stdout, out)) == (0, ["b.png.spx"])
     assert same_files(before, label_maps(out))
 
 
-def test_names_and_places_that_one_image_cannot_have_do_not_stop_the_others(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_names_and_places_that_one_image_cannot_have_do_not_stop_the_others(tmp_path: Path) -> None:
     folder, out = tmp_path / "in", tmp_path / "out"
     longest, too_long = "x" * 247 + ".png", "y" * 251 + ".png"  # a name has at most 255 bytes, with .spx
     fill(folder, {name: scene() for name in ("a.png", "b.png", "c/d.png", "z.png", longest, too_long)})
     (out / "a.png.spx" / "taken").mkdir(parents=True)
     (out / "c").write_text("not a folder")
-    run = called(capsys, "bulk", folder, "--out", out)
+    run = superpixel("bulk", folder, "--out", out)
     assert (run.returncode, sorted(printed(run.stdout, out))) == (
         1,
         ["b.png.spx", f"{longest}.spx", "z.png.spx"],
@@ -164,20 +123,21 @@ def test_names_and_places_that_one_image_cannot_have_do_not_stop_the_others(
     assert not list(out.glob(".*"))
 
 
-def test_pipes_and_huge_files_do_not_delay_the_others(
-    tmp_path: Path, server: RunningServer, capsys: pytest.CaptureFixture[str]
+def test_what_is_no_file_or_larger_than_any_image_holds_nothing_up(
+    tmp_path: Path, server: RunningServer
 ) -> None:
     folder = tmp_path / "in"
     fill(folder, {"a.png": scene()})
-    os.mkfifo(folder / "pipe.png")  # opening it to read waits for a writer
+    os.mkfifo(folder / "pipe.png")  # whoever opens it to read waits for a writer
     (folder / "gone.png").symlink_to(folder / "nothing")
     with (folder / "endless.png").open("wb") as endless:
         endless.truncate(1 << 40)
     for place, flags in (("here", ()), ("there", ("--server", server.listen))):
         out = tmp_path / place
-        run = called(capsys, "bulk", folder, "--out", out, *flags)
+        run = superpixel("bulk", folder, "--out", out, *flags)
         assert (run.returncode, printed(run.stdout, out)) == (1, ["a.png.spx"]), run.stderr
-        *failed, tally = messages(run)
+        left_out, *failed, tally = messages(run)
+        assert left_out == f"left out: {folder / 'pipe.png'}: not a regular file"
         assert tally == "1 made, 0 already there, 2 failed"
         large, gone = sorted(failed)
         assert large.startswith(f"{folder / 'endless.png'}: ")
@@ -185,9 +145,7 @@ def test_pipes_and_huge_files_do_not_delay_the_others(
         assert gone == f"{folder / 'gone.png'}: no such file or directory"
 
 
-def test_an_image_that_ends_servers_is_reported_and_the_others_are_done(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_of_an_image_that_ends_servers_the_run_says_so_and_goes_on(tmp_path: Path) -> None:
     folder, out = tmp_path / "in", tmp_path / "out"
     fill(folder, {f"{name}.png": scene(seed=seed) for seed, name in enumerate("abc")})
     deadly = (folder / "b.png").read_bytes()
@@ -199,16 +157,14 @@ def test_an_image_that_ends_servers_is_reported_and_the_others_are_done(
             yield answered(message)
 
     with serving(Scripted(streams=[dies_of_b] * 99)) as server:
-        run = called(capsys, "bulk", folder, "--out", out, "--server", server.address, "--jobs", 1)
+        run = superpixel("bulk", folder, "--out", out, "--server", server.address, "--jobs", 1)
     assert (run.returncode, sorted(printed(run.stdout, out))) == (1, ["a.png.spx", "c.png.spx"])
     failed, tally = messages(run)
     assert failed == f"{folder / 'b.png'}: sent 6 times; the connection to the server was lost each time"
     assert tally == "2 made, 0 already there, 1 failed"
 
 
-def test_a_killed_run_goes_on_from_where_it_was(
-    many: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_killed_run_goes_on_where_it_was(many: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     run = started("bulk", many, "--out", out, "--jobs", 2, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     assert run.stdout is not None
@@ -220,19 +176,14 @@ def test_a_killed_run_goes_on_from_where_it_was(
     assert {*printed("".join(seen), out)} <= before.keys()
     assert len(before) < MANY
     part_of(out / "039.png.spx").write_bytes(b"SPXL")  # as if it had been writing
-    assert_goes_on(capsys, many, out, before)
+    assert_goes_on(many, out, before)
 
 
 @pytest.mark.parametrize(
     ("number", "on_server"), [(signal.SIGINT, False), (signal.SIGTERM, False), (signal.SIGTERM, True)]
 )
 def test_a_signal_ends_the_run_between_images(
-    number: signal.Signals,
-    on_server: bool,
-    many: Path,
-    tmp_path: Path,
-    server: RunningServer,
-    capsys: pytest.CaptureFixture[str],
+    number: signal.Signals, on_server: bool, many: Path, tmp_path: Path, server: RunningServer
 ) -> None:
     out = tmp_path / "out"
     flags = ("--server", server.listen) if on_server else ()
@@ -251,33 +202,29 @@ def test_a_signal_ends_the_run_between_images(
         f"superpixel: {len(before)} made, 0 already there, 0 failed",
         f"superpixel: stopped with {MANY - len(before)} left; run the same command again to continue",
     ]
-    assert_goes_on(capsys, many, out, before)
+    assert_goes_on(many, out, before)
 
 
-def test_what_is_damaged_or_older_than_its_image_is_done_again(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_is_damaged_or_made_of_another_image_is_done_again(tmp_path: Path) -> None:
     folder, out = tmp_path / "in", tmp_path / "out"
     fill(folder, {name: scene() for name in ("a.png", "b.png", "c.png", "d.png")})
-    assert called(capsys, "bulk", folder, "--out", out).returncode == 0
+    assert superpixel("bulk", folder, "--out", out).returncode == 0
     whole = (out / "a.png.spx").read_bytes()
     (out / "a.png.spx").write_bytes(whole[:-12])
     (out / "b.png.spx").write_bytes(b"")
     later = time.time_ns() + 10**9
     os.utime(folder / "c.png", ns=(later, later))
-    run = called(capsys, "bulk", folder, "--out", out)
+    run = superpixel("bulk", folder, "--out", out)
     assert (run.returncode, sorted(printed(run.stdout, out))) == (0, [f"{name}.png.spx" for name in "abc"])
     assert (out / "a.png.spx").read_bytes() == whole
 
 
-def test_other_parameters_are_rejected_and_change_nothing(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_other_parameters_are_refused_and_change_nothing(tmp_path: Path) -> None:
     folder, out = tmp_path / "in", tmp_path / "out"
     fill(folder, {"a.png": scene()})
-    assert called(capsys, "bulk", folder, "--out", out, "--counts", 9).returncode == 0
+    assert superpixel("bulk", folder, "--out", out, "--counts", 9).returncode == 0
     before = label_maps(out)
-    run = called(capsys, "bulk", folder, "--out", out, "--counts", 9, "--compactness", 5)
+    run = superpixel("bulk", folder, "--out", out, "--counts", 9, "--compactness", 5)
     assert (run.returncode, run.stdout) == (2, "")
     (line,) = messages(run)
     assert line == (
@@ -286,16 +233,16 @@ def test_other_parameters_are_rejected_and_change_nothing(
     )
     assert same_files(before, label_maps(out))
     (out / "superpixel-bulk.json").write_text("{")
-    run = called(capsys, "bulk", folder, "--out", out, "--counts", 9)
+    run = superpixel("bulk", folder, "--out", out, "--counts", 9)
     assert (run.returncode, run.stdout) == (1, "")
     assert "superpixel-bulk.json: damaged" in run.stderr
     (out / "superpixel-bulk.json").write_text("[]")
-    run = called(capsys, "bulk", tmp_path / "in", "--out", out)
+    run = superpixel("bulk", tmp_path / "in", "--out", out)
     assert run.returncode == 1
     assert "superpixel-bulk.json: damaged" in run.stderr
 
 
-def test_a_run_that_cannot_write_reports_it_and_leaves_no_partial_file(tmp_path: Path) -> None:
+def test_a_run_that_cannot_write_says_so_and_leaves_nothing_half_done(tmp_path: Path) -> None:
     fill(tmp_path / "in", {name: scene() for name in ("a.png", "b.png", "c.png")})
     out = tmp_path / "out"
     # No file may be larger than one kilobyte: to a program that is like a full disk.
@@ -310,13 +257,13 @@ def test_a_run_that_cannot_write_reports_it_and_leaves_no_partial_file(tmp_path:
     assert [path.name for path in out.iterdir()] == ["superpixel-bulk.json"]
 
 
-def test_two_runs_do_not_write_to_one_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_two_runs_do_not_write_to_one_folder(tmp_path: Path) -> None:
     fill(tmp_path / "in", {"a.png": scene()})
     out = tmp_path / "out"
     out.mkdir()
     descriptor = os.open(out, os.O_RDONLY)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
-    run = called(capsys, "bulk", tmp_path / "in", "--out", out)
+    run = superpixel("bulk", tmp_path / "in", "--out", out)
     os.close(descriptor)
     assert (run.returncode, messages(run)) == (1, [f"{out}: another run is writing there"])
     assert not list(out.iterdir())
@@ -328,7 +275,7 @@ def test_folders_that_cannot_be(tmp_path: Path, capsys: pytest.CaptureFixture[st
         run = called(capsys, "bulk", path, "--out", tmp_path / "out")
         assert (run.returncode, messages(run)) == (2, [f"{path}: {text}"])
     (tmp_path / "empty").mkdir()
-    run = called(capsys, "bulk", tmp_path / "empty", "--out", tmp_path / "out")
+    run = superpixel("bulk", tmp_path / "empty", "--out", tmp_path / "out")
     assert (run.returncode, run.stdout) == (0, "")
     assert messages(run) == ["0 made, 0 already there, 0 failed"]
 
@@ -357,53 +304,3 @@ def read_terminal(terminal: IO[bytes]) -> str:
         if not part:
             return data.decode()
         data += part
-
-
-# ---- through a server -------------------------------------------------------------------------------------
-
-
-def test_a_server_makes_the_same_label_maps(
-    tmp_path: Path, server: RunningServer, capsys: pytest.CaptureFixture[str]
-) -> None:
-    folder = tmp_path / "in"
-    fill(folder, {f"{index}.png": scene(seed=index) for index in range(12)})
-    (folder / "bad.png").write_text("no picture")
-    (folder / "gone.png").symlink_to("nowhere")
-    runs = {}
-    for name, flags in (("here", ()), ("there", ("--server", server.listen, "--jobs", "3"))):
-        out = tmp_path / name
-        runs[name] = called(
-            capsys, *("bulk", folder, "--out", out, "--counts", 9, 30, "--compactness", 30, *flags)
-        )
-        assert runs[name].returncode == 1
-        assert sorted(printed(runs[name].stdout, out)) == sorted(label_maps(out))
-    assert sorted(messages(runs["here"])) == sorted(messages(runs["there"]))
-    assert messages(runs["there"])[-1] == "12 made, 0 already there, 2 failed"
-    assert f"{folder / 'gone.png'}: no such file or directory" in messages(runs["there"])
-    for path in (tmp_path / "here").iterdir():
-        assert path.read_bytes() == (tmp_path / "there" / path.name).read_bytes()
-
-
-def test_a_dead_server_is_reported_and_the_run_goes_on_without_it(
-    many: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    out = tmp_path / "out"
-    with running_server() as server:
-        run = started(
-            *("bulk", many, "--out", out, "--server", server.listen, "--jobs", 1),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        assert run.stdout is not None
-        first = run.stdout.readline()
-        server.signal(signal.SIGKILL)
-        rest, said = run.communicate(timeout=60)
-    assert run.returncode == 1
-    before = label_maps(out)
-    assert sorted(printed(first + rest, out)) == sorted(before)
-    tally, stopped, why = said.splitlines()
-    assert tally == f"superpixel: {len(before)} made, 0 already there, 0 failed"
-    assert stopped.endswith(f"stopped with {MANY - len(before)} left; run the same command again to continue")
-    assert why == f"superpixel: {server.listen}: no server answers there"
-    assert json.loads((out / "superpixel-bulk.json").read_text())["counts"] == []
-    assert_goes_on(capsys, many, out, before)

@@ -34,16 +34,16 @@ def test_segment_writes_the_label_map_masks_and_overlays(
     run = called(capsys, "segment", photo, "--counts", 40, 10, 40, "--out", out)
     assert (run.returncode, run.stderr) == (0, "")
     assert {path.name for path in out.iterdir()} == {
-        "street.spx",
-        *(f"street-{count}-{kind}.png" for count in (10, 40) for kind in ("mask", "overlay")),
+        "street.png.spx",
+        *(f"street.png-{count}-{kind}.png" for count in (10, 40) for kind in ("mask", "overlay")),
     }
     hierarchy = segment(PHOTO)
-    assert (out / "street.spx").read_bytes() == hierarchy.encode(40, include_hierarchy=True)
+    assert (out / "street.png.spx").read_bytes() == hierarchy.encode(40, include_hierarchy=True)
     for count in (10, 40):
-        mask = read(out / f"street-{count}-mask.png")
+        mask = read(out / f"street.png-{count}-mask.png")
         assert mask.dtype == np.uint16
         assert np.array_equal(mask, hierarchy.cut(count))
-        assert read(out / f"street-{count}-overlay.png").shape == (2 * HEIGHT, 2 * WIDTH, 3)
+        assert read(out / f"street.png-{count}-overlay.png").shape == (2 * HEIGHT, 2 * WIDTH, 3)
     header, *rows = (line.split() for line in run.stdout.split("\n\n")[0].splitlines())
     assert header[0] == "superpixels"
     areas = np.bincount(hierarchy.cut(10).ravel())
@@ -52,8 +52,8 @@ def test_segment_writes_the_label_map_masks_and_overlays(
         str(areas.min()),
         str(WIDTH * HEIGHT // 10),
         str(areas.max()),
-        str(out / "street-10-overlay.png"),
-        str(out / "street-10-mask.png"),
+        str(out / "street.png-10-overlay.png"),
+        str(out / "street.png-10-mask.png"),
     ]
     assert [row[0] for row in rows] == ["10", "40"]
 
@@ -63,7 +63,7 @@ def test_compactness_reaches_the_engine(
 ) -> None:
     called(capsys, "segment", photo, "--counts", 30, "--compactness", 40, "--out", tmp_path)
     expected = segment(PHOTO, SegmentParams(40.0)).encode(30, include_hierarchy=True)
-    assert (tmp_path / "street.spx").read_bytes() == expected
+    assert (tmp_path / "street.png.spx").read_bytes() == expected
 
 
 def test_a_server_gives_the_same_label_map(
@@ -86,7 +86,7 @@ def test_masks_of_many_superpixels_have_room_for_their_labels(
     (tmp_path / "fine.png").write_bytes(encoded(pixels))
     run = called(capsys, "segment", tmp_path / "fine.png", "--counts", 65537, "--out", tmp_path)
     assert (run.returncode, run.stderr) == (0, "")
-    assert np.array_equal(read(tmp_path / "fine-65537-mask.tif"), segment(pixels).cut(65537))
+    assert np.array_equal(read(tmp_path / "fine.png-65537-mask.tif"), segment(pixels).cut(65537))
 
 
 def test_the_picture_is_drawn_as_it_is_segmented(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -99,8 +99,8 @@ def test_the_picture_is_drawn_as_it_is_segmented(tmp_path: Path, capsys: pytest.
     assert (
         called(capsys, "segment", tmp_path / "turned.jpg", "--counts", 9, "--out", tmp_path).returncode == 0
     )
-    assert read(tmp_path / "turned-9-mask.png").shape == (WIDTH, HEIGHT)
-    assert read(tmp_path / "turned-9-overlay.png").shape == (2 * WIDTH, 2 * HEIGHT, 3)
+    assert read(tmp_path / "turned.jpg-9-mask.png").shape == (WIDTH, HEIGHT)
+    assert read(tmp_path / "turned.jpg-9-overlay.png").shape == (2 * WIDTH, 2 * HEIGHT, 3)
     run = called(capsys, "segment", tmp_path / "deep.png", "--counts", 9, "--out", tmp_path)
     assert run.returncode == 0
     assert messages(run) == [

@@ -50,12 +50,17 @@ def written(path: Path) -> Path:
 
 GRAY = PIXELS[:, :, 0].copy()
 SEE_THROUGH = np.dstack([PIXELS, GRAY])
+WIDE = GRAY.astype(np.uint16) * 257
+WIDE[0, 0], WIDE[-1, -1] = 0, 65535
+NARROWED = (WIDE // 257).astype(np.uint8)
 KINDS: dict[str, tuple[Callable[[Path], Any], Pixels]] = {
     "path": (lambda folder: written(folder / "photo.png"), PIXELS),
     "text path": (lambda folder: str(written(folder / "photo.png")), PIXELS),
     "bytes": (lambda _: encoded(PIXELS), PIXELS),
     "bytearray": (lambda _: bytearray(encoded(PIXELS)), PIXELS),
     "memoryview": (lambda _: memoryview(encoded(PIXELS)), PIXELS),
+    "open file": (lambda folder: written(folder / "photo.png").open("rb"), PIXELS),
+    "file in memory": (lambda _: io.BytesIO(encoded(PIXELS)), PIXELS),
     "Pillow RGB": (lambda _: Image.fromarray(PIXELS), PIXELS),
     "Pillow L": (lambda _: Image.fromarray(GRAY), GRAY),
     "Pillow RGBA": (lambda _: Image.fromarray(SEE_THROUGH), SEE_THROUGH),
@@ -64,6 +69,11 @@ KINDS: dict[str, tuple[Callable[[Path], Any], Pixels]] = {
     "array gray": (lambda _: GRAY, GRAY),
     "array (H, W, 1)": (lambda _: GRAY[:, :, None], GRAY),
     "array RGBA": (lambda _: SEE_THROUGH, SEE_THROUGH),
+    "array bool": (lambda _: GRAY > 99, np.uint8(255) * (GRAY > 99)),
+    "array bool (H, W, 1)": (lambda _: (GRAY > 99)[:, :, None], np.uint8(255) * (GRAY > 99)),
+    "array uint16": (lambda _: WIDE, NARROWED),
+    "array uint16 (H, W, 1)": (lambda _: WIDE[:, :, None], NARROWED),
+    "array uint16 of the other byte order": (lambda _: WIDE.astype(">u2"), NARROWED),
     "array in other strides": (lambda _: PIXELS[::-1, ::-1], PIXELS[::-1, ::-1]),
 }
 
@@ -71,7 +81,10 @@ KINDS: dict[str, tuple[Callable[[Path], Any], Pixels]] = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_of_image(server: RunningServer, caller: Caller, tmp_path: Path, kind: str) -> None:
     make, pixels = KINDS[kind]
-    result = caller.segment(server.listen, make(tmp_path), counts=[300, 50])
+    source = make(tmp_path)
+    result = caller.segment(server.listen, source, counts=[300, 50])
+    if isinstance(source, io.IOBase):
+        source.close()
     assert np.array_equal(result.labels, in_process(pixels, 300))
 
 
@@ -193,6 +206,12 @@ def test_a_message_above_grpcs_own_limit_is_not_tried_again(server: RunningServe
 # ---- what is refused before anything is sent --------------------------------------------------------------
 
 
+def closed_file() -> io.BytesIO:
+    file = io.BytesIO(b"data")
+    file.close()
+    return file
+
+
 @pytest.mark.parametrize(
     ("source", "text"),
     [
@@ -202,6 +221,9 @@ def test_a_message_above_grpcs_own_limit_is_not_tried_again(server: RunningServe
         (PIXELS[:0], "not empty"),
         (np.dstack([PIXELS, PIXELS]), "(90, 120, 6)"),
         (Image.new("F", (3, 3)), "mode F"),
+        (PIXELS.astype(np.uint16), "of uint16"),
+        (io.StringIO("text"), "must be open for binary reading; its read() gave str"),
+        (closed_file(), "I/O operation on closed file"),
         (42, "is a int"),
     ],
 )

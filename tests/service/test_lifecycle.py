@@ -35,7 +35,7 @@ def run_command(*arguments: str, **environment: str) -> subprocess.CompletedProc
     )
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_an_idle_server_ends_at_once(number: signal.Signals) -> None:
     with running_server() as server:
         assert server.stub.Segment(request(PNG, 5)).label_map.count == 5
@@ -118,6 +118,22 @@ def test_a_second_signal_ends_the_server_at_once(tmp_path: Path) -> None:
         server.signal(signal.SIGTERM)
         assert server.exit_code() == 128 + signal.SIGTERM
         assert running.exception().code() is grpc.StatusCode.UNAVAILABLE
+
+
+def test_a_closed_terminal_drains_the_server(tmp_path: Path) -> None:
+    """The kernel and the shell may both send SIGHUP: it ends no work, however often it comes."""
+    with mortal_server(tmp_path, "--workers=1", "--grace-seconds=3600", order="hang") as mortal:
+        server = mortal.server
+        running = server.stub.Segment.future(request(PNG, 5))
+        server.wait_until_working()
+        server.signal(signal.SIGHUP)
+        server.wait_for_line("draining")
+        server.signal(signal.SIGHUP)
+        with pytest.raises(subprocess.TimeoutExpired):
+            server.process.wait(1)
+        assert not running.done()
+        server.signal(signal.SIGTERM)
+        assert server.exit_code() == 128 + signal.SIGTERM
 
 
 def test_work_beyond_the_grace_time_is_given_up(tmp_path: Path) -> None:

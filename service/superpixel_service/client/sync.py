@@ -82,9 +82,10 @@ class Client(BaseClient):
         """Segment one image.
 
         Args:
-            image: a JPEG, PNG or WebP file, as a path or as bytes; a Pillow image; or an array, (height,
-                width) or (height, width, 1, 3 or 4) of uint8, or (height, width) of uint16. Files are sent
-                unchanged. Pixels are sent uncompressed; above 32 MiB, and for 16-bit gray, as PNG.
+            image: a JPEG, PNG or WebP file, as a path, as bytes, or open for binary reading; a Pillow image;
+                or an array, (height, width) or (height, width, 1, 3 or 4) of uint8 or bool, or (height,
+                width) or (height, width, 1) of uint16. Files are sent unchanged. Pixels are sent
+                uncompressed; above 32 MiB, and for 16-bit gray, as PNG.
             timeout: deadline, in seconds; None: the client's.
             request_id: the call's id in the server's log; None: a new one.
             wanted: the keywords of `Wanted`: counts, areas, compactness, include_hierarchy (default True),

@@ -9,7 +9,7 @@ import os
 import uuid
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, TypedDict, cast
+from typing import Any, Literal, Protocol, TypeAlias, TypedDict, cast
 
 import grpc
 import numpy as np
@@ -23,9 +23,19 @@ from superpixel_service.client.segmentation import Notice, Segmentation, ServerI
 from superpixel_service.contract import REQUEST_ID_KEY, Reason, StageSeconds
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 
-ImageSource: TypeAlias = str | os.PathLike[str] | bytes | bytearray | memoryview | Image.Image | NDArray[Any]
-"""A path, the bytes of an image file, a Pillow image, or an array: (height, width) or (height, width, 1, 3 or
-4) of uint8, or (height, width) of uint16."""
+
+class BinaryFile(Protocol):
+    """An object whose `read` returns the rest of its bytes: an open file, an upload, a response."""
+
+    def read(self) -> bytes:
+        """Read the rest."""
+
+
+ImageSource: TypeAlias = (
+    str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryFile | Image.Image | NDArray[Any]
+)
+"""A path, the bytes of an image file, a file open for binary reading, a Pillow image, or an array: (height,
+width) or (height, width, 1, 3 or 4) of uint8 or bool, or (height, width) or (height, width, 1) of uint16."""
 
 MAX_RAW_BYTES = 32 << 20
 """Most bytes of pixels sent uncompressed (11 megapixels of RGB). Up to this size compression takes longer
@@ -83,10 +93,12 @@ def channel_options() -> list[tuple[str, Any]]:
         ("grpc.max_receive_message_length", MAX_ANSWER_BYTES),
         ("grpc.max_send_message_length", -1),  # the server's limit applies
         ("grpc.service_config", service_config()),
-        # Pings detect a dead connection during a call. Much more frequent ones would make servers with gRPC's
-        # defaults close the connection.
-        ("grpc.keepalive_time_ms", 60_000),
-        ("grpc.keepalive_timeout_ms", 20_000),
+        # Pings detect a dead connection or a hung server during a call; its calls then go to other servers.
+        # More frequent ones would break the servers' rule of at most one per 5 s.
+        ("grpc.keepalive_time_ms", 10_000),
+        ("grpc.keepalive_timeout_ms", 5_000),
+        # Without this, a ping that gRPC sent to measure the connection delays the detection by a minute.
+        ("grpc.http2.ping_timeout_ms", 5_000),
         # Reconnect as soon as the first retry needs the connection.
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.min_reconnect_backoff_ms", 1_000),
@@ -214,10 +226,22 @@ def _source(image: ImageSource) -> dict[str, Any]:
         return _pixels(*_from_pillow(image))
     if isinstance(image, np.ndarray):
         return _pixels(*_from_array(image))
+    if hasattr(image, "read"):
+        return {"encoded_image": _read_open_file(image)}
     raise InvalidImage(
-        "the image must be a path, the bytes of an image file, a Pillow image or a NumPy array; it is a "
-        f"{type(image).__name__}"
+        "the image must be a path, the bytes of an image file, an open file, a Pillow image or a NumPy "
+        f"array; it is a {type(image).__name__}"
     )
+
+
+def _read_open_file(file: BinaryFile) -> bytes:
+    try:
+        data = file.read()
+    except (OSError, ValueError) as error:  # ValueError: the file is closed, or its text is not UTF-8
+        raise InvalidImage(f"cannot read the open file: {error}") from error
+    if not isinstance(data, bytes):
+        raise InvalidImage(f"a file must be open for binary reading; its read() gave {type(data).__name__}")
+    return data
 
 
 def read_image_file(path: Path) -> bytes:
@@ -261,22 +285,28 @@ def _in_usual_mode(picture: Image.Image) -> NDArray[Any]:
 
 
 def _from_array(array: NDArray[Any]) -> tuple[NDArray[Any], bool]:
-    gray16 = array.dtype == np.uint16 and array.ndim == 2
-    shape_fits = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in {1, 3, 4})
+    """The pixels, as uint8 or as 16-bit gray; and whether they are 16-bit gray."""
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[:, :, 0]
+    if array.dtype == np.bool_:
+        array = np.where(array, np.uint8(255), np.uint8(0))
+    gray16 = array.ndim == 2 and array.dtype.kind == "u" and array.dtype.itemsize == 2
+    shape_fits = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in {3, 4})
     if not (array.size and shape_fits and (gray16 or array.dtype == np.uint8)):
         raise InvalidImage(
-            "an array must be (height, width) or (height, width, 1, 3 or 4) of uint8, or (height, width) of "
-            f"uint16, and not empty; this one is {array.shape} of {array.dtype}"
+            "an array must be (height, width) or (height, width, 1, 3 or 4) of uint8 or bool, or (height, "
+            "width) or (height, width, 1) of uint16, and not empty; this one is "
+            f"{array.shape} of {array.dtype}"
         )
-    return array, gray16
+    # Arrays in the byte order of other machines become native.
+    return (array.astype(np.uint16, copy=False), True) if gray16 else (array, False)
 
 
 def _pixels(pixels: NDArray[Any], gray16: bool) -> dict[str, Any]:
     height, width = pixels.shape[:2]
     if gray16 or pixels.nbytes > MAX_RAW_BYTES:
         file = io.BytesIO()
-        planar = pixels[:, :, 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels
-        Image.fromarray(np.ascontiguousarray(planar)).save(file, "PNG", compress_level=1)
+        Image.fromarray(np.ascontiguousarray(pixels)).save(file, "PNG", compress_level=1)
         return {"encoded_image": file.getvalue()}
     channels = pixels.shape[2] if pixels.ndim == 3 else 1
     return {"raw_image": pb.RawImage(width=width, height=height, channels=channels, data=pixels.tobytes())}

@@ -1,10 +1,12 @@
 """`superpixel app`: run the gateway that serves the annotation page."""
 
 import contextlib
+import os
 import signal
 import socket
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 from superpixel_service.addresses import join_address, split_address
 from superpixel_service.client import AsyncClient
@@ -65,13 +67,27 @@ def run(*, listen: str, server: Target | None) -> int:
         address = join_address(*listener.getsockname()[:2])
         write(f"server: {backend.address}{own}", f"page:   http://{address}/")
         sys.stdout.flush()
+        gateway_server = uvicorn.Server(config)
+        _end_at_once_on_second_signal(gateway_server)
         # uvicorn handles these signals while it runs, and raises them again afterwards; ignore them then.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda _number, _frame: None)
-        uvicorn.Server(config).run(sockets=[listener])
+        gateway_server.run(sockets=[listener])
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)
     return EXIT_OK
+
+
+def _end_at_once_on_second_signal(gateway: Any) -> None:
+    """Replace uvicorn's handling of a second signal, which cancels requests and prints tracebacks."""
+    stop = gateway.handle_exit
+
+    def handle(number: int, frame: object) -> None:
+        if gateway.should_exit:
+            os._exit(128 + number)
+        stop(number, frame)
+
+    gateway.handle_exit = handle
 
 
 def _listen(address: str) -> socket.socket:

@@ -3,12 +3,20 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from superpixel_service.commands.output import EXIT_OK, EXIT_USAGE, CommandFailed, write_json, write_table
+from superpixel_service.commands.output import (
+    EXIT_OK,
+    EXIT_USAGE,
+    CommandFailed,
+    say,
+    write_json,
+    write_table,
+)
 from superpixel_service.config import ENVIRONMENT_PREFIX, Loaded, Origin, WrongSettings, flag, load
+from superpixel_service.resources import find_resources
 
 
 def run(*, json: bool, config: Path | None, **flags: str) -> int:
-    """Print the effective settings.
+    """Print the effective settings. For people also the cores and the memory found, on standard error.
 
     Args:
         json: print one JSON object.
@@ -20,6 +28,11 @@ def run(*, json: bool, config: Path | None, **flags: str) -> int:
     if json:
         write_json({name: {"value": values[name], "origin": loaded.origins[name]} for name in values})
     else:
+        found = find_resources()
+        say(
+            f"found {found.cores} cores (limited by: {found.cores_from}) and {found.memory_bytes:,} bytes of "
+            f"memory (limited by: {found.memory_from})"
+        )
         write_table((name, _as_flag_value(values[name]), _source(name, loaded)) for name in values)
     return EXIT_OK
 

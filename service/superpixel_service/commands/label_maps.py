@@ -1,9 +1,12 @@
 """What commands send to and get from a segmenter: parameters, label maps, rejections."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:  # it loads gRPC, which not every command needs
+    from superpixel_service.client.wire import Wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,14 +14,48 @@ class Parameters:
     """The parameters for every image.
 
     Attributes:
-        counts: numbers of superpixels; empty: the whole base.
+        counts: numbers of superpixels; without counts and areas: the whole base.
         compactness: weight of shape against colour.
-        hierarchy: include every smaller count, not `counts` alone.
+        hierarchy: include every smaller count, not `counts` and `areas` alone.
+        areas: average sizes of superpixels, in pixels.
+        region: x, y, width and height of the part to segment, in pixels; None: the whole image.
+        orientation: apply the EXIF orientation.
+        first_frame: segment the first frame of an animation instead of rejecting it.
+        clamp: reduce counts above the number of pixels to it, instead of rejecting the image.
     """
 
     counts: tuple[int, ...]
     compactness: float
     hierarchy: bool
+    areas: tuple[float, ...] = ()
+    region: tuple[int, int, int, int] | None = None
+    orientation: bool = True
+    first_frame: bool = False
+    clamp: bool = False
+
+    def wanted(self, priority: Literal["interactive", "bulk"] | None = None) -> "Wanted":
+        """The keywords of the client's `segment`; with `priority` None, the method's own priority."""
+        wanted: Wanted = {
+            "counts": self.counts,
+            "areas": self.areas,
+            "compactness": self.compactness,
+            "include_hierarchy": self.hierarchy,
+            "apply_exif_orientation": self.orientation,
+            "first_frame_only": self.first_frame,
+        }
+        if self.region is not None:
+            wanted["region_of_interest"] = self.region
+        if priority is not None:
+            wanted["priority"] = priority
+        return wanted
+
+    def without_targets(self) -> "Parameters":
+        """The same, for the whole base: every image has that many pixels."""
+        return replace(self, counts=(), areas=(), hierarchy=True)
+
+    def clamped(self, pixels: int) -> "Parameters":
+        """The same, with no count above `pixels`."""
+        return replace(self, counts=tuple(sorted({min(count, pixels) for count in self.counts})))
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +64,13 @@ class ImageResult:
 
     Attributes:
         spx: the label map, in the SPXL container.
+        counts: numbers of superpixels of its levels, decreasing.
         base_count: number of regions of the base partition.
         notices: notices about how the image was read.
     """
 
     spx: bytes
+    counts: tuple[int, ...]
     base_count: int
     notices: tuple[str, ...]
 
@@ -62,7 +101,17 @@ class ImageSegmenter(Protocol):
         """
 
 
+_FLAGS = {
+    "target_counts": "--counts: ",
+    "target_areas": "--areas: ",
+    "compactness": "--compactness: ",
+    "region_of_interest": "--region: ",
+}
+
+
 def rejection(image: Path, field: str, text: str) -> ImageRejected:
     """The rejection of an image because of the request's field `field`, named as the command's flag."""
-    flags = {"target_counts": "--counts: ", "compactness": "--compactness: "}
-    return ImageRejected(f"{image}: {flags.get(field.split('[')[0], '')}{text}")
+    flag = _FLAGS.get(field.split("[")[0], "")
+    # The server names the fields of its contract; a command's user has flags.
+    text = text.replace("set first_frame_only to use", "--first-frame segments")
+    return ImageRejected(f"{image}: {flag}{text}")

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
@@ -15,6 +16,7 @@ from superpixel_kernels.pixels import as_pixels
 from superpixel_service.client.wire import read_image_file
 from superpixel_service.commands.label_maps import ImageRejected, ImageResult, Parameters, rejection
 from superpixel_service.commands.output import reason
+from superpixel_service.contract import Reason
 from superpixel_service.errors import InvalidRequest
 from superpixel_service.images.decode import decode, ignore_library_warnings
 from superpixel_service.in_process import FileSegmenter, read_file
@@ -49,7 +51,7 @@ class LocalSegmenter:
         except MemoryError:
             raise ImageRejected(f"{image}: there is not enough memory for this image") from None
         notices = tuple(notice.value for notice in answer.notices)
-        return ImageResult(answer.label_map.data, answer.base_count, notices)
+        return ImageResult(answer.label_map.data, answer.counts, answer.base_count, notices)
 
     def segment_many(self, images: Iterable[Path]) -> Iterator[tuple[Path, ImageResult | ImageRejected]]:
         """Segment images on threads, in parallel: the engine releases the interpreter lock."""
@@ -81,14 +83,14 @@ def _map_on_threads(
             yield from (future.result() for future in done)
 
 
-def read_photo(image: Path) -> NDArray[np.uint8]:
+def read_photo(image: Path, parameters: Parameters) -> NDArray[np.uint8]:
     """Read the pixels that are segmented: (height, width, 3) sRGB, upright; transparency over white.
 
     Raises:
         ImageRejected: the image cannot be read.
     """
     ignore_library_warnings()
-    task = _accept(image, Parameters((), kernels.DEFAULT_COMPACTNESS, hierarchy=True))
+    task = _accept(image, parameters.without_targets())
     try:
         pixels = as_pixels(decode(task.image, task.region)[0])
     except InvalidRequest as error:
@@ -97,16 +99,24 @@ def read_photo(image: Path) -> NDArray[np.uint8]:
     return np.broadcast_to(pixels, (height, width, 3))
 
 
+def clamp_counts(image: Path, parameters: Parameters) -> Parameters:
+    """The parameters with no count above the number of pixels that are segmented.
+
+    Raises:
+        ImageRejected: the image cannot be read.
+    """
+    task = _accept(image, parameters.without_targets())
+    part = task.region or task.image
+    return parameters.clamped(part.width * part.height)
+
+
 def _accept(image: Path, parameters: Parameters) -> Task:
     """Read the file and make all checks that a server makes."""
     try:
-        return read_file(
-            read_image_file(image),
-            counts=parameters.counts,
-            compactness=parameters.compactness,
-            include_hierarchy=parameters.hierarchy,
-        )
+        return read_file(read_image_file(image), **parameters.wanted())
     except OSError as error:
         raise ImageRejected(reason(error, image)) from None
     except InvalidRequest as error:
+        if parameters.clamp and parameters.counts and error.reason is Reason.COUNT_OUT_OF_RANGE:
+            return _accept(image, replace(clamp_counts(image, parameters), clamp=False))
         raise rejection(image, error.field, error.text) from None

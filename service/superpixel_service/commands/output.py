@@ -119,6 +119,19 @@ def save(path: Path, data: bytes) -> None:
             part.unlink(missing_ok=True)
 
 
+def append(path: Path, data: bytes) -> None:
+    """Append to a file, which is created if it does not exist.
+
+    Raises:
+        CommandFailed: the file cannot be written.
+    """
+    try:
+        with path.open("ab") as file:
+            file.write(data)
+    except OSError as error:
+        raise CommandFailed(reason(error, path)) from None
+
+
 def part_of(path: Path) -> Path:
     """The temporary path of a file that is being written.
 

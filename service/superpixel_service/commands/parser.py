@@ -6,12 +6,14 @@ from typing import Any
 
 from superpixel_kernels.params import DEFAULT_COMPACTNESS, MAX_COMPACTNESS
 from superpixel_service import __version__
-from superpixel_service.addresses import split_address
+from superpixel_service.commands import argument_types as types
+from superpixel_service.commands.label_maps import Parameters
 from superpixel_service.commands.target import Target
 from superpixel_service.config import ENVIRONMENT_PREFIX, Settings, flag
 from superpixel_service.model import MAX_TARGETS
 
 _SHELLS = ("bash", "zsh")
+_DEFAULT_COUNTS = (100, 400, 1600)
 _SCOPES = ("segment", "stream", "info")
 
 
@@ -45,8 +47,9 @@ def _add_serve(commands: "_Commands[argparse.ArgumentParser]") -> None:
     serve = commands.add_parser(
         "serve",
         help="run the gRPC server",
-        description="Run the gRPC server until SIGTERM or SIGINT; a second signal ends it at once. Each flag "
-        f"can also be set in the environment, --max-image-bytes as {ENVIRONMENT_PREFIX}MAX_IMAGE_BYTES, "
+        description="Run the gRPC server until SIGTERM, SIGINT or SIGHUP; a second SIGTERM or SIGINT ends it "
+        "at once. Each flag can also be set in the environment, --max-image-bytes as "
+        f"{ENVIRONMENT_PREFIX}MAX_IMAGE_BYTES, "
         "or in a TOML file, as max_image_bytes.",
     )
     _add_settings(serve)
@@ -72,7 +75,7 @@ def _add_app(commands: "_Commands[argparse.ArgumentParser]") -> None:
     )
     app.add_argument(
         "--listen",
-        type=_address,
+        type=types.address,
         default="127.0.0.1:8080",
         metavar="HOST:PORT",
         help="address of the page; it has no password (default 127.0.0.1:8080)",
@@ -88,19 +91,13 @@ def _add_segment(commands: "_Commands[argparse.ArgumentParser]") -> None:
         "values are the labels; also one .spx label map with every count up to the largest. Print a table.",
     )
     segment.add_argument("photo", type=Path, metavar="PHOTO", help="JPEG, PNG or WebP file")
-    segment.add_argument(
-        "--counts",
-        type=_positive,
-        nargs="+",
-        action=_Counts,
-        default=(100, 400, 1600),
-        metavar="COUNT",
-        help="numbers of superpixels (default 100 400 1600)",
+    _add_targets(
+        segment, "numbers of superpixels (default 100 400 1600, or for a tiny photo its number of pixels)"
     )
     segment.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="folder to write to; created if missing"
     )
-    _add_compactness(segment)
+    _add_reading(segment)
     _add_server(segment, "a server to have it done by (default: this process does it)")
 
 
@@ -108,35 +105,43 @@ def _add_bulk(commands: "_Commands[argparse.ArgumentParser]") -> None:
     bulk = commands.add_parser(
         "bulk",
         help="segment every image of a folder",
-        description="Write DIR/a/b.jpg.spx for every FOLDER/a/b.jpg (and .jpeg, .png, .webp) and print its "
-        "name. A run may be stopped (Ctrl-C, SIGTERM) or killed: the same command continues it, and tries "
-        "failed images again. The end of the output names images that cannot be segmented; the exit status "
-        "is then 1.",
+        description="Write DIR/a/b.jpg.spx for every FOLDER/a/b.jpg (and .jpeg, .jpe, .jfif, .pjpeg, .pjp, "
+        ".png, .webp) and print its name. A run may be stopped (Ctrl-C, SIGTERM) or killed: the same command "
+        "continues it, and tries failed images again. The end of the output names what was left out, and "
+        "images that cannot be segmented; with such images the exit status is 1.",
     )
     bulk.add_argument("folder", type=Path, metavar="FOLDER", help="folder of images, subfolders included")
     bulk.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="folder to write to; created if missing"
     )
+    _add_targets(bulk, "numbers of superpixels to keep (default: every number up to the image's base count)")
     bulk.add_argument(
-        "--counts",
-        type=_positive,
-        nargs="+",
-        action=_Counts,
-        default=(),
-        metavar="COUNT",
-        help="numbers of superpixels to keep (default: every number up to the image's base count)",
+        "--hierarchy",
+        action="store_true",
+        help="with --counts or --areas: also keep every number up to the largest",
     )
+    _add_reading(bulk)
     bulk.add_argument(
-        "--hierarchy", action="store_true", help="with --counts: also keep every number up to the largest"
+        "--checksum",
+        action="store_true",
+        help="compare images with their label maps by content too, not by size and date alone; reads every "
+        "image",
     )
-    _add_compactness(bulk)
     _add_server(bulk, "a server to have it done by (default: this process does it)")
     bulk.add_argument(
         "--jobs",
-        type=_positive,
+        type=types.positive,
         default=0,
         metavar="N",
         help="images in work at the same time (default: one per core; with a server, 8)",
+    )
+    bulk.add_argument(
+        "--retry-for",
+        type=types.patience,
+        default=30.0,
+        metavar="SECONDS",
+        help="with --server: how long to wait for a server that stopped answering (default 30; 0: end at "
+        "once)",
     )
 
 
@@ -167,11 +172,13 @@ def _add_health(commands: "_Commands[argparse.ArgumentParser]") -> None:
         description="Ask by grpc.health.v1 and print the answer. Exit status 0 for SERVING, 1 for anything "
         "else: made for the health checks of containers.",
     )
-    health.add_argument("address", type=_address, metavar="HOST:PORT", help="the server's --health-listen")
+    health.add_argument(
+        "address", type=types.target, metavar="HOST:PORT", help="the server's --health-listen"
+    )
     health.add_argument("--service", default="", metavar="NAME", help="one service (default: the server)")
     health.add_argument(
         "--timeout",
-        type=_seconds,
+        type=types.seconds,
         default=2.0,
         metavar="SECONDS",
         help="how long to wait for the answer (default 2)",
@@ -229,19 +236,65 @@ def _add_settings(command: argparse.ArgumentParser) -> None:
         )
 
 
-def _add_compactness(command: argparse.ArgumentParser) -> None:
+def _add_targets(command: argparse.ArgumentParser, text: str) -> None:
+    command.add_argument(
+        "--counts",
+        type=types.positive,
+        nargs="+",
+        action=types.Targets,
+        default=(),
+        metavar="COUNT",
+        help=text,
+    )
+    command.add_argument(
+        "--areas",
+        type=types.area,
+        nargs="+",
+        action=types.Targets,
+        default=(),
+        metavar="PIXELS",
+        help="average sizes of the superpixels, in pixels, which suit images of any size",
+    )
+    command.add_argument(
+        "--clamp",
+        action="store_true",
+        help="reduce counts above the image's number of pixels to it, instead of rejecting the image",
+    )
+
+
+def _add_reading(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--compactness",
-        type=_compactness,
+        type=types.compactness,
         default=DEFAULT_COMPACTNESS,
         metavar="K",
         help=f"shape against colour, 0 to {MAX_COMPACTNESS:g}: larger is squarer "
         f"(default {DEFAULT_COMPACTNESS:g})",
     )
+    command.add_argument(
+        "--region",
+        type=types.coordinate,
+        nargs=4,
+        metavar=("X", "Y", "WIDTH", "HEIGHT"),
+        help="segment only this part of the upright image, in pixels",
+    )
+    command.add_argument(
+        "--first-frame",
+        action="store_true",
+        help="segment the first frame of an animation (default: animations are rejected)",
+    )
+    command.add_argument(
+        "--no-orientation",
+        dest="orientation",
+        action="store_false",
+        help="ignore the EXIF orientation (default: apply it, as browsers do)",
+    )
 
 
 def _add_server(command: argparse.ArgumentParser, text: str) -> None:
-    command.add_argument("--server", type=_address, metavar="HOST:PORT", help=text)
+    command.add_argument(
+        "--server", type=types.target, metavar="HOST:PORT", help=f"{text}; also unix:PATH or dns:///NAME:PORT"
+    )
     command.add_argument(
         "--tls", action="store_true", help="reach the server over TLS; --ca and --cert imply it"
     )
@@ -263,6 +316,21 @@ def _add_server(command: argparse.ArgumentParser, text: str) -> None:
     )
 
 
+def parameters(top: argparse.ArgumentParser, given: dict[str, Any], command: str) -> Parameters:
+    """The parameters that the arguments of `segment` or `bulk` name; removes them from `given`."""
+    names = ("counts", "areas", "compactness", "region", "first_frame", "orientation", "clamp")
+    named = {name: given.pop(name) for name in names}
+    targets = len(named["counts"]) + len(named["areas"])
+    if targets > MAX_TARGETS:
+        top.error(f"--counts and --areas: together at most {MAX_TARGETS}, got {targets}")
+    if named["region"] is not None:
+        named["region"] = tuple(named["region"])
+    hierarchy = command == "segment" or given.pop("hierarchy") or not targets
+    if command == "segment" and not targets:
+        named |= {"counts": _DEFAULT_COUNTS, "clamp": True}
+    return Parameters(**named, hierarchy=hierarchy)
+
+
 def target(top: argparse.ArgumentParser, given: dict[str, Any]) -> Target | None:
     """The server that the arguments name; removes its arguments from `given`."""
     address = given.pop("server")
@@ -279,51 +347,3 @@ def target(top: argparse.ArgumentParser, given: dict[str, Any]) -> Target | None
 
 def _add_json(command: argparse.ArgumentParser) -> None:
     command.add_argument("--json", action="store_true", help="print one JSON object, for programs")
-
-
-class _Counts(argparse.Action):
-    """A list of counts that one request can carry."""
-
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: object,
-        option_string: str | None = None,  # noqa: ARG002
-    ) -> None:
-        assert isinstance(values, list)  # noqa: S101 (nargs="+")
-        if len(set(values)) > MAX_TARGETS:
-            parser.error(f"argument --counts: at most {MAX_TARGETS} counts, got {len(set(values))}")
-        setattr(namespace, self.dest, tuple(sorted(set(values))))
-
-
-def _positive(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and 1 <= int(text) < 1 << 31):
-        raise argparse.ArgumentTypeError(f"must be a whole number, at least 1; got {text!r}")
-    return int(text)
-
-
-def _seconds(text: str) -> float:
-    return _number(text, 0.001, 3600)
-
-
-def _compactness(text: str) -> float:
-    return _number(text, 0, MAX_COMPACTNESS)
-
-
-def _number(text: str, least: float, most: float) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
-    if not least <= value <= most:  # in this form NaN fails too
-        raise argparse.ArgumentTypeError(f"must be a number from {least:g} to {most:g}; got {text!r}")
-    return value
-
-
-def _address(text: str) -> str:
-    try:
-        split_address(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{error}; got {text!r}") from None
-    return text

@@ -1,7 +1,9 @@
 """Segments images on a server, and connects commands to servers."""
 
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Literal
 
 import grpc
 
@@ -20,10 +22,12 @@ from superpixel_service.client import (
     Unavailable,
     tls_credentials,
 )
+from superpixel_service.client.retry import is_transient
 from superpixel_service.client.security import read_token
 from superpixel_service.commands.label_maps import ImageRejected, ImageResult, Parameters, rejection
 from superpixel_service.commands.output import EXIT_USAGE, CommandFailed, reason
 from superpixel_service.commands.target import Target
+from superpixel_service.contract import Reason
 
 _IN_FLIGHT = 8
 """Images sent and not answered: enough to keep the server's workers busy despite the network's delay."""
@@ -41,52 +45,137 @@ _TEXTS: tuple[tuple[type[SegmentError], str], ...] = (
 """Texts for errors without a reason: these come from gRPC itself, whose own texts are for programmers."""
 
 
-class RemoteSegmenter:
-    """Segments images on `server`, `jobs` of them at the same time; with `jobs` 0, eight."""
+_ASK_SECONDS = 10.0
+_ASK_AGAIN_SECONDS = 0.5
 
-    def __init__(self, parameters: Parameters, server: Target, jobs: int) -> None:
+_MAX_BLAMES = 3
+"""An image that began this many streams in a row without an answer is given up: it may end the servers."""
+
+
+class RemoteSegmenter:
+    """Segments images on a server.
+
+    Args:
+        parameters: the parameters for every image.
+        server: the server.
+        jobs: images in work at the same time; 0: eight.
+        retry_for: how long `segment_many` waits for a server that stopped answering, in seconds.
+    """
+
+    def __init__(self, parameters: Parameters, server: Target, jobs: int, retry_for: float) -> None:
         self._parameters = parameters
         self._address = server.address
         self._jobs = jobs or _IN_FLIGHT
+        self._retry_for = retry_for
         self._client = connect(server, timeout=_TIMEOUT_SECONDS)
+        self._version = 0
 
     def algorithm_version(self) -> int:
         """The version of the server's engine."""
-        return ask_info(self._client, self._address).algorithm_version
+        self._version = ask_info(self._client, self._address).algorithm_version
+        return self._version
 
     def segment(self, image: Path) -> ImageResult:
         """Segment one image, as interactive work."""
-        parameters = self._parameters
         try:
-            answer = self._client.segment(
-                image,
-                counts=parameters.counts,
-                compactness=parameters.compactness,
-                include_hierarchy=parameters.hierarchy,
-            )
+            return _result(self._segment(image, "interactive"))
         except (InvalidRequest, MessageTooLarge) as error:
             raise _rejection(image, error) from None
         except SegmentError as error:
             raise failure(self._address, error) from None
-        return _result(answer)
 
     def segment_many(self, images: Iterable[Path]) -> Iterator[tuple[Path, ImageResult | ImageRejected]]:
-        """Segment images over one stream, as bulk work."""
+        """Segment images over one stream, as bulk work. If the server stops answering, wait for it."""
+        backlog, blames = _Backlog(images), 0
+        while True:
+            answered = False
+            try:
+                for image, answer in self._client.segment_many(
+                    ((image, image) for image in backlog),
+                    max_inflight=self._jobs,
+                    **self._parameters.wanted(),
+                ):
+                    result = self._outcome(image, answer)
+                    backlog.remove(image)
+                    answered = True
+                    yield image, result
+            except SegmentError as error:
+                if not (self._retry_for and is_transient(error)):
+                    raise failure(self._address, error) from None
+            else:
+                return
+            blames = 0 if answered else blames + 1
+            self._wait_for_server()
+            # A stream sends its first image alone, and the server had answered just before.
+            if blames > _MAX_BLAMES and (suspect := backlog.take_first()):
+                blames = 0
+                text = "each time it was sent, the connection to the server was lost"
+                yield suspect, ImageRejected(f"{suspect}: {text}")
+
+    def _segment(self, image: Path, priority: Literal["interactive", "bulk"]) -> Segmentation:
         parameters = self._parameters
         try:
-            for image, answer in self._client.segment_many(
-                ((image, image) for image in images),
-                max_inflight=self._jobs,
-                counts=parameters.counts,
-                compactness=parameters.compactness,
-                include_hierarchy=parameters.hierarchy,
-            ):
-                if isinstance(answer, Segmentation):
-                    yield image, _result(answer)
-                else:
-                    yield image, _rejection(image, answer)
-        except SegmentError as error:
-            raise failure(self._address, error) from None
+            return self._client.segment(image, **parameters.wanted(priority))
+        except InvalidRequest as error:
+            if not (parameters.clamp and error.reason == Reason.COUNT_OUT_OF_RANGE):
+                raise
+        # Imported on demand: it loads the engine and the decoders.
+        from superpixel_service.commands.local import clamp_counts
+
+        return self._client.segment(image, **clamp_counts(image, parameters).wanted(priority))
+
+    def _outcome(self, image: Path, answer: Segmentation | SegmentError) -> ImageResult | ImageRejected:
+        out_of_range = isinstance(answer, SegmentError) and answer.reason == Reason.COUNT_OUT_OF_RANGE
+        if self._parameters.clamp and out_of_range:
+            try:
+                answer = self._segment(image, "bulk")
+            except ImageRejected as rejected:
+                return rejected
+            except (InvalidRequest, MessageTooLarge) as error:
+                answer = error
+        return _result(answer) if isinstance(answer, Segmentation) else _rejection(image, answer)
+
+    def _wait_for_server(self) -> None:
+        """Wait until the server answers, at most `retry_for` seconds."""
+        give_up_at = time.monotonic() + self._retry_for
+        while True:
+            try:
+                version = self._client.server_info(timeout=_ASK_SECONDS).algorithm_version
+                break
+            except SegmentError as error:
+                is_away = is_transient(error) or isinstance(error, DeadlineExceeded)
+                if not is_away or time.monotonic() >= give_up_at:
+                    raise failure(self._address, error) from None
+            time.sleep(_ASK_AGAIN_SECONDS)
+        if version != self._version:
+            raise CommandFailed(
+                f"{self._address}: the server now has version {version} of the algorithm, and had "
+                f"{self._version} when this run began; choose another --out"
+            )
+
+
+class _Backlog:
+    """Images that have no result. Iterating takes the images that an earlier stream left, then new ones."""
+
+    def __init__(self, images: Iterable[Path]) -> None:
+        self._images = iter(images)
+        self._taken: dict[Path, None] = {}  # in order
+
+    def __iter__(self) -> Iterator[Path]:
+        yield from list(self._taken)
+        for image in self._images:
+            self._taken[image] = None
+            yield image
+
+    def remove(self, image: Path) -> None:
+        del self._taken[image]
+
+    def take_first(self) -> Path | None:
+        """Remove the oldest image; None: there is none."""
+        first = next(iter(self._taken), None)
+        if first is not None:
+            del self._taken[first]
+        return first
 
 
 def connect(server: Target, *, timeout: float, retry: RetryPolicy | None = None) -> Client:
@@ -142,7 +231,9 @@ def failure(address: str, error: SegmentError) -> CommandFailed:
 
 
 def _result(answer: Segmentation) -> ImageResult:
-    return ImageResult(answer.spx, answer.base_count, tuple(notice.message for notice in answer.notices))
+    return ImageResult(
+        answer.spx, answer.counts, answer.base_count, tuple(notice.message for notice in answer.notices)
+    )
 
 
 def _rejection(image: Path, error: SegmentError) -> ImageRejected:

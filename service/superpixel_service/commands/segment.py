@@ -1,7 +1,6 @@
 """`superpixel segment`: segment one photograph, and write its label map, overlays and masks."""
 
 import io
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,21 +28,21 @@ _ENLARGED_PIXELS = 1 << 20
 """Photographs of at most this many pixels are drawn at twice their size, so that lines hide less of them."""
 
 
-def run(*, photo: Path, counts: Sequence[int], out: Path, compactness: float, server: Target | None) -> int:
+def run(*, photo: Path, out: Path, parameters: Parameters, server: Target | None) -> int:
     """Write the label map, and per count an overlay and a mask; print a table of them."""
     try:
-        pixels = read_photo(photo)
-        parameters = Parameters(tuple(counts), compactness, hierarchy=True)
+        pixels = read_photo(photo, parameters)
         result = choose_segmenter(parameters, server, jobs=1).segment(photo)
     except ImageRejected as error:
         raise CommandFailed(str(error)) from None
     make_folder(out)
     say(*(f"{photo}: {notice}" for notice in result.notices))
-    _write_all(out / photo.stem, pixels, result, counts)
+    _write_all(out / photo.name, pixels, result)
     return EXIT_OK
 
 
-def _write_all(stem: Path, photo: NDArray[np.uint8], result: ImageResult, counts: Sequence[int]) -> None:
+def _write_all(stem: Path, photo: NDArray[np.uint8], result: ImageResult) -> None:
+    # The names begin with the photograph's whole name: a.png and a.webp may go to the same folder.
     label_map = codec.decode(result.spx, max_pixels=photo.shape[0] * photo.shape[1])
     spx = stem.with_name(f"{stem.name}.spx")
     save(spx, result.spx)
@@ -51,7 +50,7 @@ def _write_all(stem: Path, photo: NDArray[np.uint8], result: ImageResult, counts
         ("superpixels", "smallest_pixels", "mean_pixels", "largest_pixels", "overlay", "mask")
     ]
     scale = 2 if label_map.labels.size <= _ENLARGED_PIXELS else 1
-    for count in counts:
+    for count in sorted(result.counts):
         labels = label_map.labels_at(count)
         overlay = stem.with_name(f"{stem.name}-{count}-overlay.png")
         save(overlay, _encoded(draw(photo, labels, scale), "PNG"))

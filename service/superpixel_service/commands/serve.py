@@ -73,7 +73,7 @@ def run(*, config: Path | None, **flags: str) -> NoReturn:
 
 
 class _StopSignals:
-    """Lets a thread wait for SIGTERM and SIGINT.
+    """Lets a thread wait for SIGTERM, SIGINT and SIGHUP.
 
     A Python signal handler runs only when the main thread next executes Python code, which may be late. But
     the interpreter writes the signal's number into a socket at once, on any thread. This wakes the reader.
@@ -83,8 +83,10 @@ class _StopSignals:
         self._receiver, self._sender = socket.socketpair()
         self._sender.setblocking(False)
         signal.set_wakeup_fd(self._sender.fileno())
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda _number, _frame: None)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            # `nohup` sets SIGHUP to be ignored.
+            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, lambda _number, _frame: None)
 
     def engine_died(self) -> None:
         """Make `wait` return `_ENGINE_DEAD`."""
@@ -97,4 +99,7 @@ class _StopSignals:
 
 def _end_at_once(stop: _StopSignals) -> None:
     """Wait for the next signal, and end the process with the shell's status for it."""
-    os._exit(128 + stop.wait())
+    # A terminal that closes sends SIGHUP more than once.
+    while (number := stop.wait()) == signal.SIGHUP:
+        pass
+    os._exit(128 + number)

@@ -125,6 +125,7 @@ async def _segment_image(
 ) -> Segmentation:
     options: dict[str, Any] = {} if compactness is None else {"compactness": compactness}
     options["request_id"] = request.state.request_id
+    options["first_frame_only"] = True  # the page draws this one
     try:
         return await client.segment(image, areas=area, **options)
     except SegmentError as error:

@@ -1,5 +1,6 @@
 """Gives every request an id and a log line, and every response security headers; reports bugs as problems."""
 
+import asyncio
 import re
 import time
 import uuid
@@ -75,6 +76,10 @@ class Guard:
                 await problem.response(request_id)(scope, receive, send_with_headers)
             else:
                 await self._app(scope, receive, send_with_headers)
+        except asyncio.CancelledError:  # the gateway stops, and this request took too long
+            if not status:
+                problem = Problem(HTTPStatus.SERVICE_UNAVAILABLE, "the gateway is stopping")
+                await problem.response(request_id)(scope, receive, send_with_headers)
         except Exception:
             log.exception("page_request_failed", path=scope["path"], request_id=request_id)
             if status:  # the response has begun: no other one can be sent

@@ -1,0 +1,255 @@
+"""The output folder of `superpixel bulk`: its lock, its parameters, and the image of which each map was made.
+
+`superpixel-bulk.json` holds the parameters, which are the same for all maps of the folder.
+`superpixel-bulk-images.jsonl` holds a line per image: its path, size and date, and maybe a hash. A later line
+for the same path replaces an earlier one.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from superpixel_kernels.codec import layout
+from superpixel_service.commands.image_files import MAP_SUFFIX
+from superpixel_service.commands.label_maps import Parameters
+from superpixel_service.commands.output import (
+    EXIT_USAGE,
+    CommandFailed,
+    append,
+    read_file,
+    reason,
+    save,
+)
+
+PARAMETERS = "superpixel-bulk.json"
+IMAGES = "superpixel-bulk-images.jsonl"
+
+_END_OF_FILE = layout.SECTION.pack(layout.END, 0, 0)
+_MAX_HASHED_BYTES = 2**31
+"""Larger files cannot be segmented, so they are not read either."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """Identifies the content of an image file.
+
+    Attributes:
+        size: size in bytes.
+        modified_ns: date of the last change, in nanoseconds since 1970.
+        digest: BLAKE2b of the content, in hexadecimal; empty: not computed.
+    """
+
+    size: int
+    modified_ns: int
+    digest: str = ""
+
+    def equals(self, other: "Fingerprint") -> bool:
+        """Compare by content if both have a digest, else by size and date."""
+        if self.digest and other.digest:
+            return self.digest == other.digest
+        return (self.size, self.modified_ns) == (other.size, other.modified_ns)
+
+
+def fingerprint(image: Path, *, checksum: bool) -> Fingerprint | None:
+    """The fingerprint of a file; None if it cannot be read."""
+    try:
+        status = image.stat()
+        digest = ""
+        if checksum and status.st_size < _MAX_HASHED_BYTES:
+            with image.open("rb") as file:
+                digest = hashlib.file_digest(file, hashlib.blake2b).hexdigest()
+    except OSError:
+        return None
+    return Fingerprint(status.st_size, status.st_mtime_ns, digest)
+
+
+class MapFolder:
+    """The label maps in the folder `out`, made of the images in `folder`. Use it inside `lock(out)`."""
+
+    def __init__(self, folder: Path, out: Path, *, checksum: bool) -> None:
+        self._folder = folder
+        self._out = out
+        self._checksum = checksum
+        self._made_of = _read_images(out / IMAGES)
+
+    def path_of(self, image: Path) -> Path:
+        """The path of an image's label map."""
+        path = self._out / image.relative_to(self._folder)
+        return path.with_name(f"{path.name}{MAP_SUFFIX}")
+
+    def split(self, images: Iterable[Path]) -> tuple[list[Path], int]:
+        """The images to segment, and the number of those whose maps are complete and up to date.
+
+        Older versions recorded no sizes and dates. A map without a record counts as up to date if it is not
+        older than its image; from then on it has a record.
+        """
+        todo, done, adopted = [], 0, {}
+        for image in images:
+            now = fingerprint(image, checksum=self._checksum)
+            output = self.path_of(image)
+            if now is None or not _is_complete(output):
+                todo.append(image)
+                continue
+            before = self._made_of.get(self._name(image))
+            if not (_is_not_older(output, now) if before is None else now.equals(before)):
+                todo.append(image)
+                continue
+            done += 1
+            digest = now.digest or (before.digest if before else "")
+            if replace(now, digest=digest) != before:
+                adopted[image] = replace(now, digest=digest)
+        self._record_all(adopted)
+        return todo, done
+
+    def record(self, image: Path, made_of: Fingerprint | None) -> None:
+        """Record that the map of `image` was made and written."""
+        if made_of is not None:
+            self._record_all({image: made_of})
+
+    def without_image(self, images: Iterable[Path], unreadable: Iterable[Path]) -> list[Path]:
+        """The label maps in the folder that belong to no image. Those of unreadable folders do not count."""
+        expected = {self.path_of(image) for image in images}
+        unknown = {self._out / path.relative_to(self._folder) for path in unreadable}
+        found = []
+        for parent, folders, names in os.walk(self._out):
+            here = Path(parent)
+            folders[:] = [name for name in folders if not name.startswith(".") and here / name not in unknown]
+            found += [
+                here / name
+                for name in names
+                if name.endswith(MAP_SUFFIX) and not name.startswith(".") and here / name not in expected
+            ]
+        return sorted(found)
+
+    def check_parameters(self, parameters: Parameters, algorithm_version: int) -> None:
+        """Record the parameters of the label maps in the folder, or compare them with the record.
+
+        Raises:
+            CommandFailed: the record has other parameters, or is damaged.
+        """
+        _check_record(self._out, _record(parameters, algorithm_version))
+
+    def _name(self, image: Path) -> str:
+        return str(image.relative_to(self._folder))
+
+    def _record_all(self, made_of: dict[Path, Fingerprint]) -> None:
+        if not made_of:
+            return
+        lines = []
+        for image, each in made_of.items():
+            self._made_of[self._name(image)] = each
+            line: dict[str, object] = {
+                "image": self._name(image),
+                "bytes": each.size,
+                "modified_ns": each.modified_ns,
+            }
+            if each.digest:
+                line["blake2b"] = each.digest
+            lines.append(json.dumps(line) + "\n")
+        append(self._out / IMAGES, "".join(lines).encode())
+
+
+@contextmanager
+def lock(out: Path) -> Iterator[None]:
+    """Lock the output folder: one run at a time. The system releases the lock however the run ends."""
+    try:
+        descriptor = os.open(out, os.O_RDONLY)
+    except OSError as error:
+        raise CommandFailed(reason(error, out)) from None
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise CommandFailed(f"{out}: another run is writing there") from None
+        except OSError as error:  # some network file systems have no locks
+            raise CommandFailed(f"cannot be locked: {reason(error, out)}") from None
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _is_complete(output: Path) -> bool:
+    """Whether the label map exists and was written to its end."""
+    try:
+        with output.open("rb") as file:
+            begins = file.read(len(layout.MAGIC)) == layout.MAGIC
+            file.seek(-len(_END_OF_FILE), os.SEEK_END)
+            return begins and file.read() == _END_OF_FILE
+    except OSError:
+        return False
+
+
+def _is_not_older(output: Path, image: Fingerprint) -> bool:
+    return output.stat().st_mtime_ns >= image.modified_ns
+
+
+def _read_images(path: Path) -> dict[str, Fingerprint]:
+    """The record of images. A line that a killed run did not finish is skipped."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise CommandFailed(reason(error, path)) from None
+    found: dict[str, Fingerprint] = {}
+    if data and not data.endswith(b"\n"):
+        append(path, b"\n")
+    for line in data.splitlines():
+        try:
+            entry = json.loads(line)
+            found[str(entry["image"])] = Fingerprint(
+                int(entry["bytes"]), int(entry["modified_ns"]), str(entry.get("blake2b", ""))
+            )
+        except (ValueError, TypeError, KeyError, AttributeError):
+            continue
+    return found
+
+
+def _check_record(out: Path, parameters: dict[str, object]) -> None:
+    path = out / PARAMETERS
+    if not path.exists():
+        save(path, json.dumps(parameters, indent=2).encode() + b"\n")
+        return
+    try:
+        recorded = json.loads(read_file(path))
+    except ValueError:
+        recorded = None
+    if not isinstance(recorded, dict):
+        raise CommandFailed(f"{path}: damaged; choose another --out, or remove this folder")
+    if recorded != parameters:
+        differing = ", ".join(
+            f"{name} {recorded.get(name)} there, {parameters.get(name)} now"
+            for name in (*parameters, *sorted(recorded.keys() - parameters.keys()))
+            if recorded.get(name) != parameters.get(name)
+        )
+        raise CommandFailed(
+            f"{out}: holds label maps made with other parameters ({differing}); choose another --out",
+            status=EXIT_USAGE,
+        )
+
+
+def _record(parameters: Parameters, algorithm_version: int) -> dict[str, object]:
+    """Everything that the label maps depend on, besides the images."""
+    record: dict[str, object] = {
+        "counts": list(parameters.counts),
+        "compactness": parameters.compactness,
+        "hierarchy": parameters.hierarchy,
+        "algorithm_version": algorithm_version,
+    }
+    # At their defaults these are left out, as in the records of versions that did not have them.
+    if parameters.areas:
+        record["areas"] = list(parameters.areas)
+    if parameters.region is not None:
+        record["region"] = list(parameters.region)
+    if parameters.first_frame:
+        record["first_frame"] = True
+    if not parameters.orientation:
+        record["orientation"] = False
+    if parameters.clamp:
+        record["clamp"] = True
+    return record
