@@ -20,8 +20,8 @@ u64 ends(i32 node, i32 other) {
     return (static_cast<u64>(std::min(node, other)) << 32) | static_cast<u64>(std::max(node, other));
 }
 
-// `yes` if the condition holds, else `no`. Compilers turn the conditional operator into branches, and here the
-// conditions are unpredictable.
+// `yes` if the condition holds, else `no`. Compilers turn the conditional operator into branches, and here
+// the conditions are unpredictable.
 u64 select(bool condition, u64 yes, u64 no) {
     return no ^ ((no ^ yes) & (u64{0} - static_cast<u64>(condition)));
 }
@@ -122,8 +122,8 @@ void MergePhases::choose(MergeRange& part) {
     std::fill(best_ + part.begin, best_ + part.end, Best{kNoWord, 0});
     part.crossing.clear();
     u64 words[kCostBlock];
-    // Edges are grouped by a, and region a is never the larger end of an edge in its own group. So its choice
-    // stays in a register during the group: a load would wait for the store just before it.
+    // Edges are sorted by a, so all edges to a region come before its own group. During the group its choice
+    // stays in a register: a load would wait for the store just before it.
     i32 node = -1;
     Best best{};
     for (i64 begin = 0; begin < part.edge_count; begin += kCostBlock) {
@@ -307,7 +307,7 @@ void MergePhases::contract(i32 rank) {
     for (i64 from = 0; from < total; ++from) {
         const Edge edge = out[from];
         const i32 at = static_cast<i32>(std::min(static_cast<u32>(marker[edge.b]), last));
-        const Edge there = out[at];
+        const Edge& there = out[at];
         const i32 same = static_cast<i32>(there.b == edge.b) & static_cast<i32>(there.a == edge.a) &
                          static_cast<i32>(at < count);
         const i32 to = select(same != 0, at, count);
