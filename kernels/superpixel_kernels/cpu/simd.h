@@ -50,6 +50,14 @@ struct Edge {
     double cs;  // sum of contrast over those sides; an integer below 2^53, so additions are exact
 };
 
+// Two runs, in adjacent rows.
+struct Contact {
+    i32 below, above;
+};
+
+// Words of a bitmap of one row. Bit x % 64 of word x / 64 is pixel x; bits past the row are 0.
+constexpr i64 bitmap_words(i32 width) { return (static_cast<i64>(width) + 63) / 64; }
+
 struct Simd {
     const char* name;
     // `width` pixels of `channels` (1 or 3) interleaved bytes -> Lab.
@@ -60,9 +68,17 @@ struct Simd {
     // Sums of each column over `rows` rows of one plane.
     void (*column_sums)(const i16* plane, i32 width, i32 rows, i32* out);
     void (*assign)(const AssignRow& row);
-    // Writes 0 and the positions x with row[x] != row[x-1]; returns how many. `starts` has room for `width`
-    // values.
-    i32 (*run_starts)(const i32* row, i32 width, i32* starts);
+    // Bit x of `starts`: x = 0, or row[x] != row[x-1]. Returns how many bits are set.
+    i32 (*run_starts)(const i32* row, i32 width, u64* starts);
+    // Bit x of `out`: p[x] != q[x].
+    void (*differ)(const i32* p, const i32* q, i32 width, u64* out);
+    // Writes the positions of the bits that are set.
+    void (*bit_positions)(const u64* bits, i64 words, i32* out);
+    // Lists where runs of a row touch runs of the row above with the same label; returns how many (at most
+    // `width`). `starts`, `above`: run starts of both rows; `seams`: where the rows differ; `first_below`,
+    // `first_above`: the numbers of their first runs.
+    i32 (*contacts)(const u64* starts, const u64* above, const u64* seams, i32 width, i32 first_below,
+                    i32 first_above, Contact* out);
     // Sums over each run of one row: out[run] = {L, A, B, pixels}. A run ends where the next one starts, or
     // at `width`.
     void (*run_sums)(Planes row, const i32* starts, i32 runs, i32 width, i32 (*out)[4]);

@@ -9,8 +9,8 @@
 namespace superpixel {
 
 const Simd SUPERPIXEL_SIMD_TABLE = {
-    SUPERPIXEL_SIMD_NAME, color,      smooth, column_sums, assign, run_starts, run_sums, fill_runs,
-    contrast_row,         edge_words, lookup,
+    SUPERPIXEL_SIMD_NAME, color,    smooth,   column_sums, assign,       run_starts, differ,
+    bit_positions,        contacts, run_sums, fill_runs,   contrast_row, edge_words, lookup,
 };
 
 }  // namespace superpixel

@@ -12,26 +12,67 @@
 namespace superpixel {
 namespace {
 
-i32 run_starts(const i32* row, i32 width, i32* starts) {
-    i32 count = 0;
-    starts[count++] = 0;
-    i32 x = 1;
+// The bits of pixels [x, x + 64) or of the fewer that are left: p[x] != q[x].
+u64 differ_word(const i32* p, const i32* q, i32 x, i32 width) {
+    const i32 count = width - x < 64 ? width - x : 64;
+    u64 word = 0;
+    i32 i = 0;
 #if defined(SUPERPIXEL_SIMD_AVX2)
-    for (; x + 32 <= width; x += 32) {
-        u32 differs = 0;
-        for (i32 part = 0; part < 4; ++part) {
-            const __m256i here = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(row + x + 8 * part));
-            const __m256i before =
-                _mm256_loadu_si256(reinterpret_cast<const __m256i*>(row + x + 8 * part - 1));
-            const i32 equal = _mm256_movemask_ps(_mm256_castsi256_ps(_mm256_cmpeq_epi32(here, before)));
-            differs |= static_cast<u32>(equal ^ 0xff) << (8 * part);
-        }
-        for (; differs != 0; differs &= differs - 1) starts[count++] = x + __builtin_ctz(differs);
+    for (; i + 8 <= count; i += 8) {
+        const __m256i equal =
+            _mm256_cmpeq_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + x + i)),
+                               _mm256_loadu_si256(reinterpret_cast<const __m256i*>(q + x + i)));
+        word |= static_cast<u64>(_mm256_movemask_ps(_mm256_castsi256_ps(equal)) ^ 0xff) << i;
     }
 #endif
-    for (; x < width; ++x) {
-        starts[count] = x;
-        count += row[x] != row[x - 1] ? 1 : 0;
+    for (; i < count; ++i) word |= static_cast<u64>(p[x + i] != q[x + i]) << i;
+    return word;
+}
+
+void differ(const i32* p, const i32* q, i32 width, u64* out) {
+    for (i32 x = 0; x < width; x += 64) *out++ = differ_word(p, q, x, width);
+}
+
+i32 run_starts(const i32* row, i32 width, u64* starts) {
+    i32 count = 0;
+    u64 carry = 1;
+    for (i32 x = 0; x < width; x += 64) {
+        // Bit i compares pixels x + i and x + i + 1, so it belongs one position further.
+        const u64 word = differ_word(row + 1, row, x, width - 1);
+        *starts = word << 1 | carry;
+        carry = word >> 63;
+        count += __builtin_popcountll(*starts++);
+    }
+    return count;
+}
+
+void bit_positions(const u64* bits, i64 words, i32* out) {
+    for (i64 word = 0; word < words; ++word) {
+        for (u64 left = bits[word]; left != 0; left &= left - 1) {
+            *out++ = static_cast<i32>(64 * word) + __builtin_ctzll(left);
+        }
+    }
+}
+
+i32 contacts(const u64* starts, const u64* above, const u64* seams, i32 width, i32 first_below,
+             i32 first_above, Contact* out) {
+    i32 count = 0;
+    u64 carry = 1;
+    for (i32 x = 0; x < width; x += 64) {
+        const u64 inside = width - x < 64 ? (u64{1} << (width - x)) - 1 : ~u64{0};
+        const u64 equal = ~*seams & inside;
+        // A contact begins if the pixel before is in another run, or differs from the one above it.
+        u64 begins = equal & (*starts | *seams << 1 | carry);
+        for (; begins != 0; begins &= begins - 1) {
+            // A pixel's run is as many runs on as there are run starts up to the pixel, less one.
+            const u64 upto = begins ^ (begins - 1);
+            out[count++] = {first_below + __builtin_popcountll(*starts & upto) - 1,
+                            first_above + __builtin_popcountll(*above & upto) - 1};
+        }
+        carry = *seams >> 63;
+        first_below += __builtin_popcountll(*starts++);
+        first_above += __builtin_popcountll(*above++);
+        ++seams;
     }
     return count;
 }

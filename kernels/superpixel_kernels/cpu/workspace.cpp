@@ -13,8 +13,8 @@ template <class F>
 void each_buffer(Scratch& memory, F&& body) {
     const auto all = [&](auto&... buffers) { (body(buffers), ...); };
     all(memory.color_planes, memory.smooth_planes, memory.smooth_scratch, memory.centers, memory.sums,
-        memory.row_scratch, memory.run_start, memory.run_parent, memory.run_region, memory.row_runs,
-        memory.edge_head, memory.edges);
+        memory.row_scratch, memory.run_start, memory.run_parent, memory.run_region, memory.row_starts,
+        memory.row_seams, memory.contacts, memory.row_runs, memory.edge_head, memory.edges);
     for (EdgeBand& band : memory.edge_bands) all(band.nodes, band.contrast, band.run_sums);
     MergeScratch& merge = memory.merge;
     for (int side = 0; side < 2; ++side) all(merge.sums[side], merge.identity[side], merge.height[side]);

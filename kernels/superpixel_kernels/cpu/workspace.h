@@ -88,6 +88,8 @@ struct Scratch {
     Buffer<CenterSums> sums;
     Buffer<i32> row_scratch;
     Buffer<i32> run_start, run_parent, run_region;
+    Buffer<u64> row_starts, row_seams;  // bitmaps of each row: runs start here; differs from the row above
+    Buffer<Contact> contacts;
     Buffer<i64> row_runs;  // the first run of each row, and one entry more for the end
     Buffer<i32> edge_head;
     std::vector<EdgeBand> edge_bands;
