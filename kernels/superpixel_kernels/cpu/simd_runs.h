@@ -1,5 +1,5 @@
-// Loops over rows for the stages components, graph and cut. Included by simd_impl.h, once per instruction
-// set.
+// Loops over runs and labels of rows, for the stages components, graph and cut. Included by simd_impl.h, once
+// per instruction set.
 #pragma once
 
 #if defined(SUPERPIXEL_SIMD_AVX2)
@@ -7,7 +7,6 @@
 #endif
 
 #include "simd.h"
-#include "superpixel/graph.h"
 
 namespace superpixel {
 namespace {
@@ -126,12 +125,6 @@ void fill_runs(const i32* starts, const i32* values, i32 runs, i32 width, i32* r
         }
 #endif
         for (; x < end; ++x) row[x] = values[run];
-    }
-}
-
-void contrast_row(Planes p, Planes q, i32 count, i16* out) {
-    for (i32 i = 0; i < count; ++i) {
-        out[i] = static_cast<i16>(contrast(p.L[i] - q.L[i], p.A[i] - q.A[i], p.B[i] - q.B[i]));
     }
 }
 
