@@ -53,6 +53,10 @@ class GraphBuilder {
     // owned_[band]: the first region that begins in the band, which is one more than the largest in all rows
     // above.
     void find_owned() {
+        if (bands_.count == 1) {
+            owned_[0] = 0;
+            return;
+        }
         std::vector<i32> largest(static_cast<size_t>(bands_.count));
         workspace_.pool.each(bands_.count, [&](i64 band) {
             const i64 begin = first_run_[bands_.begin(band)];
@@ -114,12 +118,12 @@ class GraphBuilder {
             const i32* const sum = run_sums[run - first_run_[y]];
             if (region >= owned_begin) {
                 RegionSums& sums = sums_[region];
-                sums.n += sum[3];
-                sums.L += sum[0];
-                sums.A += sum[1];
-                sums.B += sum[2];
+                sums.n += sum[0];
+                sums.L += sum[1];
+                sums.A += sum[2];
+                sums.B += sum[3];
             } else {
-                out.foreign_sums.push_back({region, sum[3], sum[0], sum[1], sum[2]});
+                out.foreign_sums.push_back({region, sum[0], sum[1], sum[2], sum[3]});
             }
             if (count >= 0) {
                 found[count] = {std::min(before, region), std::max(before, region), 1, contrast[start_[run]]};

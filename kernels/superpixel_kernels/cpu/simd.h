@@ -100,7 +100,7 @@ struct Simd {
     // Adds edges to the lines of their regions a. Moves those that belong elsewhere to the front: a region
     // before `first_owned`, or no room. Returns how many these are.
     i32 (*add_edges)(EdgeLine* lines, FoundEdge* edges, i32 count, i32 first_owned);
-    // Sums over each run of one row: out[run] = {L, A, B, pixels}. A run ends where the next one starts, or
+    // Sums over each run of one row: out[run] = {pixels, L, A, B}. A run ends where the next one starts, or
     // at `width`.
     void (*run_sums)(Planes row, const i32* starts, i32 runs, i32 width, i32 (*out)[4]);
     // row[x] = values[run] for the pixels of each run.
