@@ -10,8 +10,9 @@
 namespace superpixel {
 namespace {
 
-// Union-find over the runs of equal labels in each row. Runs are numbered in raster order and the smaller
-// root wins, so the root of a set is the run of its first pixel.
+// Each run of equal labels in a row joins the set of a run above that it touches, or begins a set. Sets are
+// numbered in raster order of their first pixel. Union-find joins sets that meet later; the smaller root
+// wins, so the order of roots is the order of regions.
 class Components {
   public:
     Components(Workspace& workspace, const Image& image, i32* labels)
@@ -19,118 +20,130 @@ class Components {
           labels_(labels),
           width_(image.width),
           height_(image.height),
+          words_(bitmap_words(image.width)),
           bands_{height_, std::min<i32>(height_, workspace.pool.size())} {}
 
     i32 number() {
-        find_runs();
+        find_borders();
+        begin_sets();
         unite_seams();
-        return number_regions();
+        const i32 regions = number_roots();
+        write_regions();
+        return regions;
     }
 
   private:
-    const i32* row(i32 y) const { return labels_ + static_cast<i64>(y) * width_; }
+    i32* row(i32 y) { return labels_ + static_cast<i64>(y) * width_; }
+    i32 first_run(i32 y) const { return static_cast<i32>(first_[y]); }
 
-    void find_runs() {
-        i64* const first = workspace_.memory.row_runs.need(height_ + 1);
-        i32* const scratch = workspace_.memory.row_scratch.need(static_cast<i64>(width_) * bands_.count);
-        workspace_.pool.each(bands_.count, [&](i64 band) {
-            for (i32 y = bands_.begin(band); y < bands_.end(band); ++y) {
-                first[y + 1] = workspace_.simd.run_starts(row(y), width_, scratch + band * width_);
+    void find_borders() {
+        first_ = workspace_.memory.row_runs.need(height_ + 1);
+        starts_ = workspace_.memory.row_starts.need(words_ * height_);
+        seams_ = workspace_.memory.row_seams.need(words_ * height_);
+        row_tasks(workspace_.pool, height_, [&](i32 begin, i32 end) {
+            for (i32 y = begin; y < end; ++y) {
+                first_[y + 1] = workspace_.simd.run_starts(row(y), width_, starts_ + y * words_);
+                if (y > 0) workspace_.simd.differ(row(y), row(y - 1), width_, seams_ + y * words_);
             }
         });
-        first[0] = 0;
-        std::partial_sum(first, first + height_ + 1, first);
-        const i64 runs = first[height_];
-        // run_starts may write past a row's last run, so each band fills a scratch row first: its last row
-        // must not touch the next band.
-        i32* const start = workspace_.memory.run_start.need(runs + 1);
+        first_[0] = 0;
+        std::partial_sum(first_, first_ + height_ + 1, first_);
+    }
+
+    // A band's sets are numbered from its first run on: there are at most as many sets as runs.
+    void begin_sets() {
+        const i64 runs = first_[height_];
+        start_ = workspace_.memory.run_start.need(runs);
         parent_ = workspace_.memory.run_parent.need(runs);
-        workspace_.memory.run_region.need(runs);
+        region_ = workspace_.memory.run_region.need(runs);
+        contacts_ = workspace_.memory.contacts.need(static_cast<i64>(width_) * bands_.count);
+        sets_end_.assign(static_cast<size_t>(bands_.count), 0);
         workspace_.pool.each(bands_.count, [&](i64 band) {
+            Contact* const contacts = contacts_ + band * width_;
+            i32 next = first_run(bands_.begin(band));
             for (i32 y = bands_.begin(band); y < bands_.end(band); ++y) {
-                const i32 count = workspace_.simd.run_starts(row(y), width_, scratch + band * width_);
-                std::copy_n(scratch + band * width_, count, start + first[y]);
-                std::iota(parent_ + first[y], parent_ + first[y + 1], static_cast<i32>(first[y]));
-                if (y > bands_.begin(band)) unite_rows(y);
+                workspace_.simd.bit_positions(starts_ + y * words_, words_, start_ + first_[y]);
+                next = join_row(y, y > bands_.begin(band) ? list_contacts(y, contacts) : 0, contacts, next);
             }
+            sets_end_[static_cast<size_t>(band)] = next;
         });
+    }
+
+    i32 list_contacts(i32 y, Contact* contacts) const {
+        return workspace_.simd.contacts(starts_ + y * words_, starts_ + (y - 1) * words_, seams_ + y * words_,
+                                        width_, first_run(y), first_run(y - 1), contacts);
+    }
+
+    // Gives each run of row y a set; new sets are numbered from `next` on. Returns the number after the last.
+    i32 join_row(i32 y, i32 count, const Contact* contacts, i32 next) {
+        const i32 first_set = next;
+        std::fill(region_ + first_[y], region_ + first_[y + 1], -1);
+        for (i32 i = 0; i < count; ++i) region_[contacts[i].below] = region_[contacts[i].above];
+        for (i64 run = first_[y]; run < first_[y + 1]; ++run) {
+            // No branch: whether a run begins a set is unpredictable.
+            const i32 set = region_[run];
+            const i32 is_new = set >> 31;
+            region_[run] = (next & is_new) | (set & ~is_new);
+            next -= is_new;
+        }
+        std::iota(parent_ + first_set, parent_ + next, first_set);
+        for (i32 i = 0; i < count; ++i) unite(contacts[i]);
+        return next;
+    }
+
+    void unite(Contact contact) {
+        const i32 p = region_[contact.below];
+        const i32 q = region_[contact.above];
+        if (p == q) [[likely]]
+            return;
+        const i32 a = find_root(parent_, p);
+        const i32 b = find_root(parent_, q);
+        parent_[std::max(a, b)] = std::min(a, b);
     }
 
     void unite_seams() {
-        for (i32 band = 1; band < bands_.count; ++band) unite_rows(bands_.begin(band));
+        for (i32 band = 1; band < bands_.count; ++band) {
+            const i32 count = list_contacts(bands_.begin(band), contacts_);
+            for (i32 i = 0; i < count; ++i) unite(contacts_[i]);
+        }
     }
 
-    // Unites the runs of row y with those of the same label above them.
-    void unite_rows(i32 y) {
-        const i64* const first = workspace_.memory.row_runs.data();
-        const i32* const start = workspace_.memory.run_start.data();
-        const auto end_of = [&](i64 run, i32 line) {
-            return run + 1 < first[line + 1] ? start[run + 1] : width_;
-        };
-        i64 above = first[y - 1];
-        for (i64 run = first[y]; run < first[y + 1]; ++run) {
-            const i32 label = row(y)[start[run]];
-            const i32 end = end_of(run, y);
-            while (true) {
-                if (row(y - 1)[start[above]] == label) unite(static_cast<i32>(run), static_cast<i32>(above));
-                const i32 above_end = end_of(above, y - 1);
-                // If the run above ends first or together with this one, continue with the next run above.
-                if (above_end <= end) ++above;
-                if (above_end >= end) break;
+    // Replaces each set's parent by the number of its region.
+    i32 number_roots() {
+        i32 regions = 0;
+        for (i32 band = 0; band < bands_.count; ++band) {
+            const i32 end = sets_end_[static_cast<size_t>(band)];
+            for (i32 set = first_run(bands_.begin(band)); set < end; ++set) {
+                // A parent is smaller than its children, so it has its number already.
+                parent_[set] = parent_[set] == set ? regions++ : parent_[parent_[set]];
             }
         }
+        return regions;
     }
 
-    void unite(i32 run, i32 above) {
-        const i32 a = find_root(parent_, run);
-        const i32 b = find_root(parent_, above);
-        if (a < b) {
-            parent_[b] = a;
-        } else {
-            parent_[a] = b;
-        }
-    }
-
-    i32 number_regions() {
-        const i64* const first = workspace_.memory.row_runs.data();
-        const i32* const start = workspace_.memory.run_start.data();
-        i32* const region = workspace_.memory.run_region.data();
-        std::vector<i32> roots(static_cast<size_t>(bands_.count) + 1, 0);
-        const auto runs_of = [&](i64 band, auto&& body) {
-            for (i64 run = first[bands_.begin(band)]; run < first[bands_.end(band)]; ++run) body(run);
-        };
-        workspace_.pool.each(bands_.count, [&](i64 band) {
-            i32 count = 0;
-            runs_of(band, [&](i64 run) { count += parent_[run] == run ? 1 : 0; });
-            roots[static_cast<size_t>(band) + 1] = count;
-        });
-        std::partial_sum(roots.begin(), roots.end(), roots.begin());
-        workspace_.pool.each(bands_.count, [&](i64 band) {
-            i32 next = roots[static_cast<size_t>(band)];
-            runs_of(band, [&](i64 run) {
-                if (parent_[run] == run) region[run] = next++;
-            });
-        });
+    void write_regions() {
         row_tasks(workspace_.pool, height_, [&](i32 begin, i32 end) {
             for (i32 y = begin; y < end; ++y) {
-                for (i64 run = first[y]; run < first[y + 1]; ++run) {
-                    i32 root = parent_[run];
-                    while (parent_[root] != root) root = parent_[root];
-                    if (root != run) region[run] = region[root];
-                }
-                workspace_.simd.fill_runs(start + first[y], region + first[y],
-                                          static_cast<i32>(first[y + 1] - first[y]), width_,
-                                          labels_ + static_cast<i64>(y) * width_);
+                for (i64 run = first_[y]; run < first_[y + 1]; ++run) region_[run] = parent_[region_[run]];
+                workspace_.simd.fill_runs(start_ + first_[y], region_ + first_[y],
+                                          first_run(y + 1) - first_run(y), width_, row(y));
             }
         });
-        return roots.back();
     }
 
     Workspace& workspace_;
     i32* const labels_;
     const i32 width_, height_;
+    const i64 words_;  // per row of the bitmaps
     const Bands bands_;
-    i32* parent_ = nullptr;
+    i64* first_ = nullptr;  // the first run of each row
+    u64* starts_ = nullptr;
+    u64* seams_ = nullptr;
+    i32* start_ = nullptr;   // of each run: its first pixel in the row
+    i32* region_ = nullptr;  // of each run: its set, and in the end its region
+    i32* parent_ = nullptr;  // of each set
+    Contact* contacts_ = nullptr;
+    std::vector<i32> sets_end_;  // of each band
 };
 
 }  // namespace

@@ -66,7 +66,7 @@ void assign_pixels(Run& run, const Image& image, double compactness, Planes plan
 // how many there are. Leaves the runs of equal labels in the workspace, for build_graph.
 i32 label_components(Run& run, const Image& image, i32* labels);
 
-// Stage graph: writes the region sums to workspace.memory.merge.sums[0], and the edges, sorted by (a, b), to
+// Stage graph: writes the region sums to workspace.memory.merge.sums[0], and the edges, sorted by a, to
 // workspace.memory.edges; returns the number of edges.
 i64 build_graph(Run& run, const Image& image, Planes planes, i32 regions);
 

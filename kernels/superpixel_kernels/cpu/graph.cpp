@@ -2,6 +2,7 @@
 #include "superpixel/graph.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "bands.h"
 #include "engine.h"
@@ -21,14 +22,17 @@ class GraphBuilder {
           width_(image.width),
           height_(image.height),
           regions_(regions),
+          words_(bitmap_words(image.width)),
           bands_{height_, std::min<i32>(height_, workspace.pool.size())},
+          starts_(workspace.memory.row_starts.data()),
+          seams_(workspace.memory.row_seams.data()),
           first_run_(workspace.memory.row_runs.data()),
           start_(workspace.memory.run_start.data()),
           region_(workspace.memory.run_region.data()) {}
 
     i64 build() {
         sums_ = workspace_.memory.merge.sums[0].need(regions_);
-        head_ = workspace_.memory.edge_head.need(regions_);
+        lines_ = workspace_.memory.edge_lines.need(regions_);
         if (workspace_.memory.edge_bands.size() < static_cast<size_t>(bands_.count)) {
             workspace_.memory.edge_bands.resize(static_cast<size_t>(bands_.count));
         }
@@ -41,7 +45,6 @@ class GraphBuilder {
 
   private:
     EdgeBand& band_at(i32 band) { return workspace_.memory.edge_bands[static_cast<size_t>(band)]; }
-    i32 end_of(i64 run, i32 y) const { return run + 1 < first_run_[y + 1] ? start_[run + 1] : width_; }
     i32 owner(i32 region) const {
         return static_cast<i32>(std::upper_bound(owned_.begin(), owned_.end() - 1, region) - owned_.begin()) -
                1;
@@ -50,6 +53,10 @@ class GraphBuilder {
     // owned_[band]: the first region that begins in the band, which is one more than the largest in all rows
     // above.
     void find_owned() {
+        if (bands_.count == 1) {
+            owned_[0] = 0;
+            return;
+        }
         std::vector<i32> largest(static_cast<size_t>(bands_.count));
         workspace_.pool.each(bands_.count, [&](i64 band) {
             const i64 begin = first_run_[bands_.begin(band)];
@@ -65,24 +72,31 @@ class GraphBuilder {
 
     void scan(i32 band) {
         EdgeBand& out = band_at(band);
-        out.count = 0;
+        out.crowded.clear();
         out.foreign.clear();
         out.foreign_sums.clear();
-        i16* const contrast = out.contrast.need(width_);
+        out.contrast.need(width_);
+        out.contrast_before.need(static_cast<i64>(width_) + 17);
+        out.found.need(width_);
         const i32 owned_begin = owned_[static_cast<size_t>(band)];
         const i32 owned_end = owned_[static_cast<size_t>(band) + 1];
         std::fill(sums_ + owned_begin, sums_ + owned_end, RegionSums{});
-        std::fill(head_ + owned_begin, head_ + owned_end, -1);
+        for (i32 region = owned_begin; region < owned_end; ++region) {
+            std::fill_n(lines_[region].b, EdgeLine::kRoom, -1);
+            lines_[region].count = 0;
+        }
         for (i32 y = bands_.begin(band); y < bands_.end(band); ++y) {
-            scan_row(band, y, contrast);
-            if (y > 0) scan_seam(band, y, contrast);
+            scan_row(band, y);
+            if (y > 0) scan_seam(band, y);
         }
     }
 
     Planes line(i32 y, i32 x = 0) const { return offset(planes_, static_cast<i64>(y) * width_ + x); }
 
     // Adds the pixels of a row to their regions' sums, and the sides between its neighbours to the edges.
-    void scan_row(i32 band, i32 y, i16* contrast) {
+    void scan_row(i32 band, i32 y) {
+        EdgeBand& out = band_at(band);
+        i16* const contrast = out.contrast.data();
         // contrast[x]: across the side between x-1 and x; from the pixels x-2 and x+1, clamped to the row.
         const auto at = [&](i32 x) {
             workspace_.simd.contrast(line(y, std::max(x - 2, 0)), line(y, std::min(x + 1, width_ - 1)), 1,
@@ -92,73 +106,53 @@ class GraphBuilder {
         if (width_ > 3) workspace_.simd.contrast(line(y, 0), line(y, 3), width_ - 3, contrast + 2);
         if (width_ > 2) at(width_ - 1);
 
-        EdgeBand& out = band_at(band);
         const i32 owned_begin = owned_[static_cast<size_t>(band)];
         const i32 runs = static_cast<i32>(first_run_[y + 1] - first_run_[y]);
         auto* const run_sums = reinterpret_cast<i32(*)[4]>(out.run_sums.need(4 * static_cast<i64>(runs)));
         workspace_.simd.run_sums(line(y), start_ + first_run_[y], runs, width_, run_sums);
+        FoundEdge* const found = out.found.data();
         i32 before = -1;
+        i32 count = -1;
         for (i64 run = first_run_[y]; run < first_run_[y + 1]; ++run) {
             const i32 region = region_[run];
             const i32* const sum = run_sums[run - first_run_[y]];
             if (region >= owned_begin) {
                 RegionSums& sums = sums_[region];
-                sums.n += sum[3];
-                sums.L += sum[0];
-                sums.A += sum[1];
-                sums.B += sum[2];
+                sums.n += sum[0];
+                sums.L += sum[1];
+                sums.A += sum[2];
+                sums.B += sum[3];
             } else {
-                out.foreign_sums.push_back({region, sum[3], sum[0], sum[1], sum[2]});
+                out.foreign_sums.push_back({region, sum[0], sum[1], sum[2], sum[3]});
             }
-            if (before >= 0) add(band, before, region, 1, contrast[start_[run]]);
+            if (count >= 0) {
+                found[count] = {std::min(before, region), std::max(before, region), 1, contrast[start_[run]]};
+            }
+            ++count;
             before = region;
         }
+        add(out, count, owned_begin);
     }
 
     // Adds the sides between rows y-1 and y. Their contrast is that between rows y-2 and y+1.
-    void scan_seam(i32 band, i32 y, i16* contrast) {
-        workspace_.simd.contrast(line(std::max(y - 2, 0)), line(std::min(y + 1, height_ - 1)), width_,
-                                 contrast);
-        i64 above = first_run_[y - 1];
-        i64 below = first_run_[y];
-        i32 x = 0;
-        while (x < width_) {
-            const i32 above_end = end_of(above, y - 1);
-            const i32 below_end = end_of(below, y);
-            const i32 end = std::min(above_end, below_end);
-            if (region_[above] != region_[below]) {
-                i32 sum = 0;
-                for (i32 i = x; i < end; ++i) sum += contrast[i];
-                add(band, region_[above], region_[below], end - x, sum);
-            }
-            above += above_end == end ? 1 : 0;
-            below += below_end == end ? 1 : 0;
-            x = end;
-        }
+    void scan_seam(i32 band, i32 y) {
+        EdgeBand& out = band_at(band);
+        u16* const before = out.contrast_before.data();
+        workspace_.simd.contrast_before(line(std::max(y - 2, 0)), line(std::min(y + 1, height_ - 1)), width_,
+                                        before);
+        const u64* const starts = starts_ + y * words_;
+        const i32 count = workspace_.simd.seam_edges(starts, starts - words_, seams_ + y * words_, width_,
+                                                     region_ + first_run_[y], region_ + first_run_[y - 1],
+                                                     before, out.found.data());
+        add(out, count, owned_[static_cast<size_t>(band)]);
     }
 
-    void add(i32 band, i32 p, i32 q, i32 len, i64 cs) {
-        const i32 a = std::min(p, q);
-        const i32 b = std::max(p, q);
-        if (a < owned_[static_cast<size_t>(band)]) {
-            band_at(band).foreign.push_back({a, b, len, cs});
-        } else {
-            add_owned(band_at(band), a, b, len, cs);
-        }
-    }
-
-    void add_owned(EdgeBand& band, i32 a, i32 b, i32 len, i64 cs) {
-        EdgeNode* nodes = band.nodes.data();
-        for (i32 at = head_[a]; at >= 0; at = nodes[at].next) {
-            if (nodes[at].b == b) {
-                nodes[at].len += len;
-                nodes[at].cs += cs;
-                return;
-            }
-        }
-        nodes = band.nodes.grow(band.count + 1);
-        nodes[band.count] = {b, len, cs, head_[a]};
-        head_[a] = static_cast<i32>(band.count++);
+    // Adds the first `count` of the found edges.
+    void add(EdgeBand& band, i32 count, i32 owned_begin) {
+        FoundEdge* const found = band.found.data();
+        const i32 left = workspace_.simd.add_edges(lines_, found, count, owned_begin);
+        for (i32 i = 0; i < left; ++i)
+            (found[i].a < owned_begin ? band.foreign : band.crowded).push_back(found[i]);
     }
 
     // Adds what the band found about earlier bands' regions.
@@ -170,28 +164,56 @@ class GraphBuilder {
             sums.A += from.A;
             sums.B += from.B;
         }
-        for (const EdgeBand::Foreign& edge : band_at(band).foreign) {
-            add_owned(band_at(owner(edge.a)), edge.a, edge.b, edge.len, edge.cs);
+        std::vector<FoundEdge>& foreign = band_at(band).foreign;
+        const i32 left =
+            workspace_.simd.add_edges(lines_, foreign.data(), static_cast<i32>(foreign.size()), 0);
+        for (i32 i = 0; i < left; ++i) {
+            const FoundEdge& edge = foreign[static_cast<size_t>(i)];
+            band_at(owner(edge.a)).crowded.push_back(edge);
         }
     }
 
-    // Writes all lists to one array, sorted by (a, b).
+    // Sorts edges, and joins those with equal ends.
+    static void join(std::vector<FoundEdge>& edges) {
+        std::sort(edges.begin(), edges.end(),
+                  [](const FoundEdge& p, const FoundEdge& q) { return p.a != q.a ? p.a < q.a : p.b < q.b; });
+        size_t kept = 0;
+        for (const FoundEdge& edge : edges) {
+            if (kept > 0 && edges[kept - 1].a == edge.a && edges[kept - 1].b == edge.b) {
+                edges[kept - 1].len += edge.len;
+                edges[kept - 1].cs += edge.cs;
+            } else {
+                edges[kept++] = edge;
+            }
+        }
+        edges.resize(kept);
+    }
+
+    // Writes all edges to one array, sorted by a.
     i64 emit() {
         std::vector<i64> begin(static_cast<size_t>(bands_.count) + 1, 0);
-        for (i32 band = 0; band < bands_.count; ++band) {
-            begin[static_cast<size_t>(band) + 1] = begin[static_cast<size_t>(band)] + band_at(band).count;
-        }
+        workspace_.pool.each(bands_.count, [&](i64 band) {
+            std::vector<FoundEdge>& crowded = band_at(static_cast<i32>(band)).crowded;
+            join(crowded);
+            i64 count = static_cast<i64>(crowded.size());
+            for (i32 a = owned_[static_cast<size_t>(band)]; a < owned_[static_cast<size_t>(band) + 1]; ++a) {
+                count += lines_[a].count;
+            }
+            begin[static_cast<size_t>(band) + 1] = count;
+        });
+        std::partial_sum(begin.begin(), begin.end(), begin.begin());
         Edge* const edges = workspace_.memory.edges.need(begin.back());
         workspace_.pool.each(bands_.count, [&](i64 band) {
-            const EdgeNode* const nodes = band_at(static_cast<i32>(band)).nodes.data();
             Edge* out = edges + begin[static_cast<size_t>(band)];
+            const std::vector<FoundEdge>& crowded = band_at(static_cast<i32>(band)).crowded;
+            auto next = crowded.begin();
             for (i32 a = owned_[static_cast<size_t>(band)]; a < owned_[static_cast<size_t>(band) + 1]; ++a) {
-                Edge* const list = out;
-                for (i32 at = head_[a]; at >= 0; at = nodes[at].next) {
-                    const Edge edge{a, nodes[at].b, nodes[at].len, static_cast<double>(nodes[at].cs)};
-                    Edge* place = out++;
-                    for (; place > list && place[-1].b > edge.b; --place) *place = place[-1];
-                    *place = edge;
+                const EdgeLine& line = lines_[a];
+                for (i32 i = 0; i < line.count; ++i) {
+                    *out++ = {a, line.b[i], line.len[i], static_cast<double>(line.cs[i])};
+                }
+                for (; next != crowded.end() && next->a == a; ++next) {
+                    *out++ = {a, next->b, next->len, static_cast<double>(next->cs)};
                 }
             }
         });
@@ -201,12 +223,15 @@ class GraphBuilder {
     Workspace& workspace_;
     const Planes planes_;
     const i32 width_, height_, regions_;
+    const i64 words_;  // per row of the bitmaps
     const Bands bands_;
+    const u64* const starts_;
+    const u64* const seams_;
     const i64* const first_run_;
     const i32* const start_;
     const i32* const region_;
     RegionSums* sums_ = nullptr;
-    i32* head_ = nullptr;
+    EdgeLine* lines_ = nullptr;
     std::vector<i32> owned_;
 };
 

@@ -20,15 +20,21 @@ u64 ends(i32 node, i32 other) {
     return (static_cast<u64>(std::min(node, other)) << 32) | static_cast<u64>(std::max(node, other));
 }
 
-// Makes (word, other) the choice of the region if it is less than the present one.
+// `yes` if the condition holds, else `no`. Compilers turn the conditional operator into branches, and here
+// the conditions are unpredictable.
+u64 select(bool condition, u64 yes, u64 no) {
+    return no ^ ((no ^ yes) & (u64{0} - static_cast<u64>(condition)));
+}
+i32 select(bool condition, i32 yes, i32 no) { return no ^ ((no ^ yes) & -static_cast<i32>(condition)); }
+
+// Makes (word, other) the choice of the region if it is less than the present one. Equal words are very rare.
 void consider(Best& best, i32 node, u64 word, i32 other) {
-    // No branch on `less`, which is unpredictable. Equal words are very rare.
     const bool less = word < best.word;
     if (word == best.word && ends(node, other) < ends(node, best.other)) [[unlikely]] {
         best.other = other;
     }
-    best.word = less ? word : best.word;
-    best.other = less ? other : best.other;
+    best.word = select(less, word, best.word);
+    best.other = select(less, other, best.other);
 }
 
 float cost_of(const Best& best) { return std::bit_cast<float>(static_cast<u32>(best.word >> 32)); }
@@ -116,13 +122,22 @@ void MergePhases::choose(MergeRange& part) {
     std::fill(best_ + part.begin, best_ + part.end, Best{kNoWord, 0});
     part.crossing.clear();
     u64 words[kCostBlock];
+    // Edges are sorted by a, so all edges to a region come before its own group. During the group its choice
+    // stays in a register: a load would wait for the store just before it.
+    i32 node = -1;
+    Best best{};
     for (i64 begin = 0; begin < part.edge_count; begin += kCostBlock) {
         const i32 count = static_cast<i32>(std::min<i64>(kCostBlock, part.edge_count - begin));
         const Edge* const edges = part.edges + begin;
         simd_.edge_words(edges, count, means_, identity_[side_], params_, words);
         for (i32 i = 0; i < count; ++i) {
             const Edge& edge = edges[i];
-            consider(best_[edge.a], edge.a, words[i], edge.b);
+            const Best& stored = best_[edge.a];
+            best.word = select(edge.a == node, best.word, stored.word);
+            best.other = select(edge.a == node, best.other, stored.other);
+            node = edge.a;
+            consider(best, node, words[i], edge.b);
+            best_[node] = best;
             if (edge.b < part.end) {
                 consider(best_[edge.b], edge.b, words[i], edge.a);
             } else {
@@ -164,13 +179,13 @@ void MergePhases::unite_reciprocal(MergeRange& part) {
         const i32 other = best_[i].other;
         // A region without edges has "chosen" region 0, which never makes a mutual choice with it: region 0
         // has chosen another region, or has no edges and has "chosen" itself.
-        const bool mutual = best_[other].other == i && other != i;
+        const i32 mutual = static_cast<i32>(best_[other].other == i);
         pairs[count] = i;
-        count += static_cast<i64>(mutual && other > i);
-        const bool absorbed = mutual && other < i;
-        root_[i] = absorbed ? other : i;
+        count += mutual & static_cast<i32>(other > i);
+        const i32 absorbed = mutual & static_cast<i32>(other < i);
+        root_[i] = select(absorbed != 0, other, i);
         rank_[i] = rank;
-        rank += absorbed ? 0 : 1;
+        rank += 1 - absorbed;
     }
     for (i64 i = 0; i < count; ++i) {
         const i32 a = pairs[i];
@@ -224,18 +239,16 @@ void MergePhases::renumber(i32 rank) {
     i32 next = part.new_begin;
     for (i32 i = part.begin; i < part.end; ++i) {
         const i32 root = root_[i];
-        if (root != i) {
-            i32 owner =
-                rank;  // a root is in this range or in an earlier one, because it is the smaller region
-            while (root < range(owner).begin) --owner;
-            new_id_[i] = range(owner).new_begin + rank_[root];
-            continue;
-        }
+        i32 owner = rank;  // a root is in this range or in an earlier one, because it is the smaller region
+        while (root < range(owner).begin) --owner;
+        new_id_[i] = range(owner).new_begin + rank_[root];
+        // Which regions remain is unpredictable, so each is copied; the next one overwrites an absorbed one.
+        if (next == part.new_end) continue;
         sums_[side][next] = sums_[side_][i];
         means_[next] = mean_of(sums_[side_][i]);
         identity_[side][next] = identity_[side_][i];
         height_[side][next] = height_[side_][i];
-        new_id_[i] = next++;
+        next += static_cast<i32>(root == i);
     }
 }
 
@@ -248,13 +261,14 @@ void MergePhases::relabel(MergeRange& part) {
         Edge edge = part.edges[i];
         const i32 p = new_id_[edge.a];
         const i32 q = new_id_[edge.b];
-        if (p == q) continue;
+        const i32 kept_here = static_cast<i32>(p != q);
         edge.a = std::min(p, q);
         edge.b = std::max(p, q);
         if (edge.a >= part.new_begin && edge.a < part.new_end) {
-            ++bucket[edge.a - part.new_begin];
-            part.edges[kept++] = edge;
-        } else {
+            bucket[edge.a - part.new_begin] += kept_here;
+            part.edges[kept] = edge;
+            kept += kept_here;
+        } else if (p != q) {
             i32 owner = 0;
             while (edge.a >= range(owner).new_end) ++owner;
             part.outbox[static_cast<size_t>(owner)].push_back(edge);
@@ -285,24 +299,22 @@ void MergePhases::contract(i32 rank) {
     for (i64 i = 0; i < part.edge_count; ++i) place(part.edges[i]);
     each_received(place);
 
-    // bucket[i] is now the end of bucket i. marker[b]: where the edge to b is in `out`. Values from earlier
-    // buckets are left in it; they are recognised, because they do not point at an edge of this bucket.
+    // marker[b]: where the last edge to b is in `out`. Values from earlier groups and rounds are left in it;
+    // they are recognised, because they do not point at an edge (a, b). Joins are unpredictable: no branch.
     i32* const marker = part.marker.data();
+    const u32 last = static_cast<u32>(total - 1);
     i32 count = 0;
-    i32 from = 0;
-    for (i32 i = 0; i < nodes; ++i) {
-        const i32 first = count;
-        for (; from < bucket[i]; ++from) {
-            const Edge edge = out[from];
-            const i32 at = marker[edge.b];
-            if (at >= first && at < count && out[at].b == edge.b) {
-                out[at].len += edge.len;
-                out[at].cs += edge.cs;
-            } else {
-                marker[edge.b] = count;
-                out[count++] = edge;
-            }
-        }
+    for (i64 from = 0; from < total; ++from) {
+        const Edge edge = out[from];
+        const i32 at = static_cast<i32>(std::min(static_cast<u32>(marker[edge.b]), last));
+        const Edge& there = out[at];
+        const i32 same = static_cast<i32>(there.b == edge.b) & static_cast<i32>(there.a == edge.a) &
+                         static_cast<i32>(at < count);
+        const i32 to = select(same != 0, at, count);
+        const u64 cs = select(same != 0, std::bit_cast<u64>(there.cs), u64{0});
+        marker[edge.b] = to;
+        out[to] = {edge.a, edge.b, edge.len + (there.len & -same), edge.cs + std::bit_cast<double>(cs)};
+        count += 1 - same;
     }
     part.edges = out;
     part.edge_count = count;

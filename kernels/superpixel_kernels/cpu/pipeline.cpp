@@ -1,4 +1,6 @@
 // All stages in their order.
+#include <algorithm>
+
 #include "engine.h"
 
 namespace superpixel {
@@ -13,6 +15,8 @@ Segmentation segment(Run& run, const Image& image, double compactness, i32* labe
         const RegionSums* const sums = run.workspace.memory.merge.sums[0].data();
         trace->nodes.assign(sums, sums + result.regions);
         trace->edges.assign(run.workspace.memory.edges.data(), run.workspace.memory.edges.data() + edges);
+        std::sort(trace->edges.begin(), trace->edges.end(),
+                  [](const Edge& p, const Edge& q) { return p.a != q.a ? p.a < q.a : p.b < q.b; });
     }
     const i32 step = grid_of(image.width, image.height).step;
     result.merges = merge_regions(run, result.regions, edges, cost_params(compactness, step));

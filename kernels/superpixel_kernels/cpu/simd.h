@@ -50,6 +50,28 @@ struct Edge {
     double cs;  // sum of contrast over those sides; an integer below 2^53, so additions are exact
 };
 
+// Two runs, in adjacent rows.
+struct Contact {
+    i32 below, above;
+};
+
+// Sides between two regions that the scan of a row has found; a < b.
+struct FoundEdge {
+    i32 a, b, len, cs;
+};
+
+// Stage graph: the edges of one region to larger ones. The few that find no room are kept elsewhere.
+struct EdgeLine {
+    static constexpr i32 kRoom = 7;
+    i32 b[kRoom];  // -1 if free
+    i32 count;
+    i32 cs[kRoom];
+    u16 len[kRoom];
+};
+
+// Words of a bitmap of one row. Bit x % 64 of word x / 64 is pixel x; bits past the row are 0.
+constexpr i64 bitmap_words(i32 width) { return (static_cast<i64>(width) + 63) / 64; }
+
 struct Simd {
     const char* name;
     // `width` pixels of `channels` (1 or 3) interleaved bytes -> Lab.
@@ -60,16 +82,34 @@ struct Simd {
     // Sums of each column over `rows` rows of one plane.
     void (*column_sums)(const i16* plane, i32 width, i32 rows, i32* out);
     void (*assign)(const AssignRow& row);
-    // Writes 0 and the positions x with row[x] != row[x-1]; returns how many. `starts` has room for `width`
-    // values.
-    i32 (*run_starts)(const i32* row, i32 width, i32* starts);
-    // Sums over each run of one row: out[run] = {L, A, B, pixels}. A run ends where the next one starts, or
+    // Bit x of `starts`: x = 0, or row[x] != row[x-1]. Returns how many bits are set.
+    i32 (*run_starts)(const i32* row, i32 width, u64* starts);
+    // Bit x of `out`: p[x] != q[x].
+    void (*differ)(const i32* p, const i32* q, i32 width, u64* out);
+    // Writes the positions of the bits that are set.
+    void (*bit_positions)(const u64* bits, i64 words, i32* out);
+    // Lists where runs of a row touch runs of the row above with the same label; returns how many (at most
+    // `width`). `starts`, `above`: run starts of both rows; `seams`: where the rows differ; `first_below`,
+    // `first_above`: the numbers of their first runs.
+    i32 (*contacts)(const u64* starts, const u64* above, const u64* seams, i32 width, i32 first_below,
+                    i32 first_above, Contact* out);
+    // Lists the pieces of the border between a row and the row above it; returns how many (at most `width`).
+    // `regions`, `regions_above`: of each run of the two rows. `contrast_before`: as below.
+    i32 (*seam_edges)(const u64* starts, const u64* above, const u64* seams, i32 width, const i32* regions,
+                      const i32* regions_above, const u16* contrast_before, FoundEdge* out);
+    // Adds edges to the lines of their regions a. Moves those that belong elsewhere to the front: a region
+    // before `first_owned`, or no room. Returns how many these are.
+    i32 (*add_edges)(EdgeLine* lines, FoundEdge* edges, i32 count, i32 first_owned);
+    // Sums over each run of one row: out[run] = {pixels, L, A, B}. A run ends where the next one starts, or
     // at `width`.
     void (*run_sums)(Planes row, const i32* starts, i32 runs, i32 width, i32 (*out)[4]);
     // row[x] = values[run] for the pixels of each run.
     void (*fill_runs)(const i32* starts, const i32* values, i32 runs, i32 width, i32* row);
     // out[i] = contrast between pixel i of p and pixel i of q.
     void (*contrast)(Planes p, Planes q, i32 count, i16* out);
+    // out[i] = the sum of the contrasts of pixels 0..i-1, modulo 2^16; count + 1 values, and room for 16
+    // more.
+    void (*contrast_before)(Planes p, Planes q, i32 count, u16* out);
     // out[i] = edge_word of edge i; `identity` is what the hash takes of each region. count <= kCostBlock.
     void (*edge_words)(const Edge* edges, i32 count, const RegionMean* regions, const i32* identity,
                        CostParams params, u64* out);

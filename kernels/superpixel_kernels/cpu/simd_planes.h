@@ -2,6 +2,10 @@
 // set.
 #pragma once
 
+#if defined(SUPERPIXEL_SIMD_AVX2)
+#include <immintrin.h>
+#endif
+
 #include "simd.h"
 #include "superpixel/color.h"
 #include "superpixel/smooth.h"
@@ -47,7 +51,20 @@ void smooth(const i16* above, const i16* here, const i16* below, i32 width, i16*
         return static_cast<i16>(binomial_round(sum));
     };
     out[0] = at(0);
-    for (i32 x = 1; x < last; ++x) {
+    i32 x = 1;
+#if defined(SUPERPIXEL_SIMD_AVX2)
+    // Sums fit sixteen bits, which the compiler does not know.
+    for (; x + 16 <= last; x += 16) {
+        const auto load = [&](i32 from) {
+            return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(scratch + from));
+        };
+        const __m256i sum =
+            _mm256_add_epi16(_mm256_add_epi16(load(x - 1), load(x + 1)), _mm256_slli_epi16(load(x), 1));
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + x),
+                            _mm256_srai_epi16(_mm256_add_epi16(sum, _mm256_set1_epi16(8)), 4));
+    }
+#endif
+    for (; x < last; ++x) {
         out[x] = static_cast<i16>(binomial_round(binomial3(scratch[x - 1], scratch[x], scratch[x + 1])));
     }
     out[last] = at(last);

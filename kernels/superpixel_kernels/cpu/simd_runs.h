@@ -1,5 +1,5 @@
-// Loops over rows for the stages components, graph and cut. Included by simd_impl.h, once per instruction
-// set.
+// Loops over runs and labels of rows, for the stages components, graph and cut. Included by simd_impl.h, once
+// per instruction set.
 #pragma once
 
 #if defined(SUPERPIXEL_SIMD_AVX2)
@@ -7,31 +7,71 @@
 #endif
 
 #include "simd.h"
-#include "superpixel/graph.h"
 
 namespace superpixel {
 namespace {
 
-i32 run_starts(const i32* row, i32 width, i32* starts) {
-    i32 count = 0;
-    starts[count++] = 0;
-    i32 x = 1;
+// The bits of pixels [x, x + 64) or of the fewer that are left: p[x] != q[x].
+u64 differ_word(const i32* p, const i32* q, i32 x, i32 width) {
+    const i32 count = width - x < 64 ? width - x : 64;
+    u64 word = 0;
+    i32 i = 0;
 #if defined(SUPERPIXEL_SIMD_AVX2)
-    for (; x + 32 <= width; x += 32) {
-        u32 differs = 0;
-        for (i32 part = 0; part < 4; ++part) {
-            const __m256i here = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(row + x + 8 * part));
-            const __m256i before =
-                _mm256_loadu_si256(reinterpret_cast<const __m256i*>(row + x + 8 * part - 1));
-            const i32 equal = _mm256_movemask_ps(_mm256_castsi256_ps(_mm256_cmpeq_epi32(here, before)));
-            differs |= static_cast<u32>(equal ^ 0xff) << (8 * part);
-        }
-        for (; differs != 0; differs &= differs - 1) starts[count++] = x + __builtin_ctz(differs);
+    for (; i + 8 <= count; i += 8) {
+        const __m256i equal =
+            _mm256_cmpeq_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + x + i)),
+                               _mm256_loadu_si256(reinterpret_cast<const __m256i*>(q + x + i)));
+        word |= static_cast<u64>(_mm256_movemask_ps(_mm256_castsi256_ps(equal)) ^ 0xff) << i;
     }
 #endif
-    for (; x < width; ++x) {
-        starts[count] = x;
-        count += row[x] != row[x - 1] ? 1 : 0;
+    for (; i < count; ++i) word |= static_cast<u64>(p[x + i] != q[x + i]) << i;
+    return word;
+}
+
+void differ(const i32* p, const i32* q, i32 width, u64* out) {
+    for (i32 x = 0; x < width; x += 64) *out++ = differ_word(p, q, x, width);
+}
+
+i32 run_starts(const i32* row, i32 width, u64* starts) {
+    i32 count = 0;
+    u64 carry = 1;
+    for (i32 x = 0; x < width; x += 64) {
+        // Bit i compares pixels x + i and x + i + 1, so it belongs one position further.
+        const u64 word = differ_word(row + 1, row, x, width - 1);
+        *starts = word << 1 | carry;
+        carry = word >> 63;
+        count += __builtin_popcountll(*starts++);
+    }
+    return count;
+}
+
+void bit_positions(const u64* bits, i64 words, i32* out) {
+    for (i64 word = 0; word < words; ++word) {
+        for (u64 left = bits[word]; left != 0; left &= left - 1) {
+            *out++ = static_cast<i32>(64 * word) + __builtin_ctzll(left);
+        }
+    }
+}
+
+i32 contacts(const u64* starts, const u64* above, const u64* seams, i32 width, i32 first_below,
+             i32 first_above, Contact* out) {
+    i32 count = 0;
+    u64 carry = 1;
+    for (i32 x = 0; x < width; x += 64) {
+        const u64 inside = width - x < 64 ? (u64{1} << (width - x)) - 1 : ~u64{0};
+        const u64 equal = ~*seams & inside;
+        // A contact begins if the pixel before is in another run, or differs from the one above it.
+        u64 begins = equal & (*starts | *seams << 1 | carry);
+        for (; begins != 0; begins &= begins - 1) {
+            // A pixel's run is as many runs on as there are run starts up to the pixel, less one.
+            const u64 upto = begins ^ (begins - 1);
+            out[count++] = {first_below + __builtin_popcountll(*starts & upto) - 1,
+                            first_above + __builtin_popcountll(*above & upto) - 1};
+        }
+        carry = *seams >> 63;
+        first_below += __builtin_popcountll(*starts++);
+        first_above += __builtin_popcountll(*above++);
+        ++seams;
     }
     return count;
 }
@@ -52,9 +92,9 @@ void run_sums(Planes row, const i32* starts, i32 runs, i32 width, i32 (*out)[4])
                 return _mm256_madd_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(plane + x)),
                                          weight);
             };
-            const __m256i la = _mm256_hadd_epi32(sum_of(row.L), sum_of(row.A));
-            const __m256i bn = _mm256_hadd_epi32(sum_of(row.B), _mm256_madd_epi16(ones, weight));
-            const __m256i all = _mm256_hadd_epi32(la, bn);
+            const __m256i n_l = _mm256_hadd_epi32(_mm256_madd_epi16(ones, weight), sum_of(row.L));
+            const __m256i a_b = _mm256_hadd_epi32(sum_of(row.A), sum_of(row.B));
+            const __m256i all = _mm256_hadd_epi32(n_l, a_b);
             total = _mm_add_epi32(
                 total, _mm_add_epi32(_mm256_castsi256_si128(all), _mm256_extracti128_si256(all, 1)));
         }
@@ -66,10 +106,10 @@ void run_sums(Planes row, const i32* starts, i32 runs, i32 width, i32 (*out)[4])
             A += row.A[x];
             B += row.B[x];
         }
-        out[run][0] = L;
-        out[run][1] = A;
-        out[run][2] = B;
-        out[run][3] = end - starts[run];
+        out[run][0] = end - starts[run];
+        out[run][1] = L;
+        out[run][2] = A;
+        out[run][3] = B;
 #endif
     }
 }
@@ -88,13 +128,9 @@ void fill_runs(const i32* starts, const i32* values, i32 runs, i32 width, i32* r
     }
 }
 
-void contrast_row(Planes p, Planes q, i32 count, i16* out) {
-    for (i32 i = 0; i < count; ++i) {
-        out[i] = static_cast<i16>(contrast(p.L[i] - q.L[i], p.A[i] - q.A[i], p.B[i] - q.B[i]));
-    }
-}
-
 void lookup(const i32* table, const i32* index, i64 count, i32* out) {
+    // Unrolled: the short loop took a third longer if it was placed badly in memory.
+#pragma GCC unroll 4
     for (i64 i = 0; i < count; ++i) out[i] = table[index[i]];
 }
 

@@ -13,9 +13,10 @@ template <class F>
 void each_buffer(Scratch& memory, F&& body) {
     const auto all = [&](auto&... buffers) { (body(buffers), ...); };
     all(memory.color_planes, memory.smooth_planes, memory.smooth_scratch, memory.centers, memory.sums,
-        memory.row_scratch, memory.run_start, memory.run_parent, memory.run_region, memory.row_runs,
-        memory.edge_head, memory.edges);
-    for (EdgeBand& band : memory.edge_bands) all(band.nodes, band.contrast, band.run_sums);
+        memory.row_scratch, memory.run_start, memory.run_parent, memory.run_region, memory.row_starts,
+        memory.row_seams, memory.contacts, memory.row_runs, memory.edge_lines, memory.edges);
+    for (EdgeBand& band : memory.edge_bands)
+        all(band.contrast, band.contrast_before, band.found, band.run_sums);
     MergeScratch& merge = memory.merge;
     for (int side = 0; side < 2; ++side) all(merge.sums[side], merge.identity[side], merge.height[side]);
     all(merge.means, merge.best, merge.root, merge.rank, merge.new_id);
@@ -33,7 +34,7 @@ i64 Workspace::bytes() {
     i64 total = 0;
     each_buffer(memory, [&](const auto& buffer) { total += buffer.bytes(); });
     for (const EdgeBand& band : memory.edge_bands) {
-        total += vector_bytes(band.foreign) + vector_bytes(band.foreign_sums);
+        total += vector_bytes(band.crowded) + vector_bytes(band.foreign) + vector_bytes(band.foreign_sums);
     }
     for (const MergeRange& range : memory.merge.ranges) {
         total += vector_bytes(range.crossing) + vector_bytes(range.records);

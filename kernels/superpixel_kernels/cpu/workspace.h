@@ -23,27 +23,17 @@ struct MergeRecord {
 };
 static_assert(sizeof(MergeRecord) == 16);
 
-// Stage graph: an entry in the list of edges of one region.
-struct EdgeNode {
-    i32 b, len;
-    i64 cs;
-    i32 next;
-};
-
 // Stage graph: what the scan of one band of rows has found.
 struct EdgeBand {
-    Buffer<EdgeNode> nodes;
-    i64 count = 0;
-    struct Foreign {
-        i32 a, b, len;
-        i64 cs;
-    };
-    std::vector<Foreign> foreign;  // edges whose region a begins in an earlier band
+    std::vector<FoundEdge> crowded;  // edges without room in the line of their region a
+    std::vector<FoundEdge> foreign;  // edges whose region a begins in an earlier band
     struct ForeignSums {
         i32 region, n, L, A, B;
     };
     std::vector<ForeignSums> foreign_sums;
     Buffer<i16> contrast;
+    Buffer<u16> contrast_before;
+    Buffer<FoundEdge> found;
     Buffer<i32> run_sums;
 };
 
@@ -88,8 +78,10 @@ struct Scratch {
     Buffer<CenterSums> sums;
     Buffer<i32> row_scratch;
     Buffer<i32> run_start, run_parent, run_region;
+    Buffer<u64> row_starts, row_seams;  // bitmaps of each row: runs start here; differs from the row above
+    Buffer<Contact> contacts;
     Buffer<i64> row_runs;  // the first run of each row, and one entry more for the end
-    Buffer<i32> edge_head;
+    Buffer<EdgeLine> edge_lines;
     std::vector<EdgeBand> edge_bands;
     Buffer<Edge> edges;
     MergeScratch merge;

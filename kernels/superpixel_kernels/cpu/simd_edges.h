@@ -1,0 +1,125 @@
+// Loops of stage graph that find edges. Included by simd_impl.h, once per instruction set.
+#pragma once
+
+#if defined(SUPERPIXEL_SIMD_AVX2)
+#include <immintrin.h>
+#endif
+
+#include "simd.h"
+#include "superpixel/graph.h"
+
+namespace superpixel {
+namespace {
+
+void contrast_row(Planes p, Planes q, i32 count, i16* out) {
+    for (i32 i = 0; i < count; ++i) {
+        out[i] = static_cast<i16>(contrast(p.L[i] - q.L[i], p.A[i] - q.A[i], p.B[i] - q.B[i]));
+    }
+}
+
+void contrast_before(Planes p, Planes q, i32 count, u16* out) {
+#if defined(SUPERPIXEL_SIMD_AVX2)
+    // Sixteen at a time: past the end of the row too, where the planes are padded.
+    __m256i before = _mm256_setzero_si256();
+    const __m256i last_of_lane = _mm256_set1_epi16(0x0f0e);
+    for (i32 i = 0; i <= count; i += 16) {
+        const auto difference = [&](const i16* a, const i16* b) {
+            return _mm256_abs_epi16(
+                _mm256_sub_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(a + i)),
+                                 _mm256_loadu_si256(reinterpret_cast<const __m256i*>(b + i))));
+        };
+        const __m256i here = _mm256_add_epi16(_mm256_add_epi16(difference(p.L, q.L), difference(p.A, q.A)),
+                                              difference(p.B, q.B));
+        // Sums within each half, then the lower half's total to the upper one.
+        __m256i sum = _mm256_add_epi16(here, _mm256_slli_si256(here, 2));
+        sum = _mm256_add_epi16(sum, _mm256_slli_si256(sum, 4));
+        sum = _mm256_add_epi16(sum, _mm256_slli_si256(sum, 8));
+        const __m256i totals = _mm256_shuffle_epi8(sum, last_of_lane);
+        sum = _mm256_add_epi16(sum, _mm256_permute2x128_si256(totals, totals, 0x08));
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + i),
+                            _mm256_add_epi16(before, _mm256_sub_epi16(sum, here)));
+        const __m256i total = _mm256_shuffle_epi8(sum, last_of_lane);
+        before = _mm256_add_epi16(before, _mm256_permute2x128_si256(total, total, 0x11));
+    }
+#else
+    u32 sum = 0;
+    for (i32 i = 0; i < count; ++i) {
+        out[i] = static_cast<u16>(sum);
+        sum += static_cast<u32>(contrast(p.L[i] - q.L[i], p.A[i] - q.A[i], p.B[i] - q.B[i]));
+    }
+    out[count] = static_cast<u16>(sum);
+#endif
+}
+
+FoundEdge found_edge(i32 p, i32 q, i32 len, i32 cs) { return {p < q ? p : q, p < q ? q : p, len, cs}; }
+
+i32 seam_edges(const u64* starts, const u64* above, const u64* seams, i32 width, const i32* regions,
+               const i32* regions_above, const u16* before, FoundEdge* out) {
+    FoundEdge* next = out;  // begins
+    FoundEdge* unended = out;
+    // A piece lies in one run of each row. Regions are at most 27 pixels wide, so its contrast is below 2^16.
+    const auto end_at = [&](i32 x) {
+        unended->len = x - unended->len;
+        unended->cs = static_cast<u16>(before[x] - unended->cs);
+        ++unended;
+    };
+    u64 carry = 0;
+    for (i32 x = 0; x < width; x += 64) {
+        const u64 differs = *seams++;
+        const u64 differed = differs << 1 | carry;  // one pixel earlier
+        const u64 borders = *starts | *above;
+        for (u64 bits = differs & (borders | ~differed); bits != 0; bits &= bits - 1) {
+            const u64 upto = bits ^ (bits - 1);
+            const i32 at = x + __builtin_ctzll(bits);
+            const i32 p = regions_above[__builtin_popcountll(*above & upto) - 1];
+            const i32 q = regions[__builtin_popcountll(*starts & upto) - 1];
+            *next++ = found_edge(p, q, at, before[at]);
+        }
+        for (u64 bits = differed & (borders | ~differs); bits != 0; bits &= bits - 1) {
+            if (x + __builtin_ctzll(bits) < width) end_at(x + __builtin_ctzll(bits));
+        }
+        carry = differs >> 63;
+        regions_above += __builtin_popcountll(*above++);
+        regions += __builtin_popcountll(*starts++);
+    }
+    if (unended < next) end_at(width);
+    return static_cast<i32>(next - out);
+}
+
+i32 add_edges(EdgeLine* lines, FoundEdge* edges, i32 count, i32 first_owned) {
+    i32 left = 0;
+    for (i32 i = 0; i < count; ++i) {
+        const FoundEdge edge = edges[i];
+        if (edge.a < first_owned) [[unlikely]] {
+            edges[left++] = edge;
+            continue;
+        }
+        EdgeLine& line = lines[edge.a];
+#if defined(SUPERPIXEL_SIMD_AVX2)
+        // The eighth is `count`, and masked.
+        const __m256i equal = _mm256_cmpeq_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(&line)),
+                                                 _mm256_set1_epi32(edge.b));
+        const i32 found = _mm256_movemask_ps(_mm256_castsi256_ps(equal)) & 127;
+#else
+        i32 found = 0;
+        for (i32 k = 0; k < EdgeLine::kRoom; ++k) found |= static_cast<i32>(line.b[k] == edge.b) << k;
+#endif
+        i32 at = __builtin_ctz(static_cast<u32>(found | 128));
+        if (found == 0) [[unlikely]] {
+            if (line.count == EdgeLine::kRoom) {
+                edges[left++] = edge;
+                continue;
+            }
+            at = line.count++;
+            line.b[at] = edge.b;
+            line.cs[at] = 0;
+            line.len[at] = 0;
+        }
+        line.cs[at] += edge.cs;
+        line.len[at] = static_cast<u16>(line.len[at] + edge.len);
+    }
+    return left;
+}
+
+}  // namespace
+}  // namespace superpixel
