@@ -45,8 +45,8 @@ from superpixel_service.work.throughput import Throughput
 from superpixel_service.work.warmup import sample_task
 from superpixel_service.work.workers import Workers
 
-# Open calls of `Segment` beyond `max_inflight_calls`: their messages are still to arrive, or their answers
-# still to be read.
+# Open calls of `Segment` beyond `max_inflight_calls`: their messages have not arrived, or their answers
+# have not been read.
 _SPARE_SEGMENT_CALLS = 16
 
 # `GetServerInfo` is answered at once; the limit is for callers that begin a call and send no message.
@@ -71,7 +71,7 @@ _SPARE_THREADS = 4
 
 _UNREQUESTED_BYTES = 1 << 20
 
-# A caller that vanished occupies its stream no longer than these two together.
+# A caller that has disappeared occupies its stream for at most the sum of these two.
 _KEEPALIVE_SECONDS = 60
 _KEEPALIVE_TIMEOUT_SECONDS = 20
 
@@ -79,15 +79,15 @@ _KEEPALIVE_TIMEOUT_SECONDS = 20
 # minutes; it would close connections of our client, which pings once a minute, during long silences.
 _PING_SECONDS = 5
 
-# Room in a message beside the image: an image slightly above our limit gets our error, which explains itself,
-# not gRPC's.
+# Room in a message besides the image: an image slightly above our limit gets our error, which is clearer than
+# gRPC's.
 _MESSAGE_SLACK_BYTES = 1 << 20
 
 # Longest wait, at the end, for the last log lines, metrics and health reports to be delivered.
 _LAST_WORDS_SECONDS = 1.0
 
-# A draining server ends once no caller has called for this long: a few round trips, by which callers learn to
-# go elsewhere. Calls that arrive nevertheless are rejected for `_FAREWELL_SECONDS` at most.
+# A draining server ends once no caller has called for this long: a few round trips, in which callers move to
+# other servers. Later calls are rejected, for at most `_FAREWELL_SECONDS`.
 _QUIET_SECONDS = 0.25
 _FAREWELL_SECONDS = 2.0
 
@@ -228,12 +228,12 @@ class Server:
                 *_SHARED_OPTIONS,
                 ("grpc.max_receive_message_length", settings.max_image_bytes + _MESSAGE_SLACK_BYTES),
                 ("grpc.max_send_message_length", -1),  # our own answers, whose size the pixels bound
-                # The unrequested part of a message: gRPC's own estimate of what the network needs came to
-                # hundreds of megabytes per stream.
+                # Bytes that gRPC reads ahead. Its own estimate for the network reached hundreds of
+                # megabytes per stream.
                 ("grpc.http2.bdp_probe", 0),
                 ("grpc.http2.lookahead_bytes", _UNREQUESTED_BYTES),
                 ("grpc.max_connection_age_ms", round(1000 * settings.max_connection_age_seconds)),
-                # A stream that began just before that age needs as long again, and the grace time to end.
+                # A stream that began just before that age may last as long again, plus the grace time.
                 (
                     "grpc.max_connection_age_grace_ms",
                     round(1000 * (settings.max_connection_age_seconds + settings.grace_seconds)),
@@ -318,7 +318,7 @@ class Server:
         self._on_dead()
 
     def abort(self) -> None:
-        """After the engine failed: let the errors reach their callers. Then the process must end."""
+        """Send the errors to the callers after the engine has failed. Then the process must end."""
         self._health.wait_until_sent(_LAST_WORDS_SECONDS)
         self._open_calls.wait_until_quiet(_QUIET_SECONDS, _LAST_WORDS_SECONDS)
         self._reports.flush(_LAST_WORDS_SECONDS)

@@ -1,4 +1,4 @@
-"""The arguments of the `superpixel` command. They have the names of the parameters of each `run`."""
+"""The arguments of the `superpixel` command. Their names are the parameter names of each command's `run`."""
 
 import argparse
 from pathlib import Path

@@ -75,7 +75,7 @@ class Metrics:
     ) -> None:
         """Register all metrics. They read the arguments when Prometheus asks.
 
-        `before_reading` is called first, to count what has ended and is not counted yet.
+        `before_reading` is called first. It counts calls that have ended and are not counted yet.
         """
         self.registry = registry = _Registry(before_reading)
         method = ("grpc_service", "grpc_method")
@@ -162,7 +162,7 @@ class Metrics:
         self._build.labels(__version__, str(ALGORITHM_VERSION), backend).set(1)
 
     def set_health(self, checks: Mapping[str, bool]) -> None:
-        """Set the health checks; the server is ready if all are well."""
+        """Set the health checks; the server is ready if all pass."""
         for name, well in checks.items():
             self._checks.labels(name).set(well)
         self._ready.set(all(checks.values()))
@@ -200,7 +200,7 @@ class Metrics:
 
 
 class _Registry(CollectorRegistry):
-    """Counts everything before it is read."""
+    """Counts the calls that have ended before each read."""
 
     def __init__(self, before_reading: Callable[[], None]) -> None:
         super().__init__()
@@ -298,7 +298,7 @@ class _Collector(Collector):
 
 
 class _FilesCollector(Collector):
-    """Checks the files too: a broken new certificate shows before the next connection."""
+    """Also checks the files, so that a broken new certificate is visible before the next connection."""
 
     def __init__(self, tls: ServerTls | None, tokens: Tokens | None) -> None:
         self._tls = tls
