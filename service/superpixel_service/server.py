@@ -135,7 +135,7 @@ class Server:
     """
 
     def __init__(self, settings: Settings, on_dead: Callable[[], None] = lambda: None) -> None:
-        """`on_dead` is called once if the engine fails for good: then `abort`, and end the process."""
+        """`on_dead` is called once if the engine fails permanently. Then call `abort` and exit."""
         ignore_library_warnings()
         keep_freed_memory()
         self._settings = settings

@@ -23,7 +23,7 @@ _CHECKS = 64
 _MESSAGE_SECONDS = 5.0
 
 _UNKNOWN = "?"
-"""Stands for every name that is not ours: gRPC's servicer keeps each name that it is asked for, for good."""
+"""Replaces every unknown name, because gRPC's servicer keeps each name that it is asked for forever."""
 
 _POLL_SECONDS = 0.01
 

@@ -18,7 +18,7 @@ _LONGEST_IMAGE_ID = 128
 
 
 _MOST_LINES_WAITING = 1 << 14
-"""A few megabytes: seconds of a busy server, for a reader that is slow for a while."""
+"""A few megabytes: some seconds of a busy server's log, in case the reader is slow for a while."""
 
 _FLUSH_SECONDS = 2.0
 

@@ -20,10 +20,10 @@ ENGINE, QUEUE, SERVING, ACCEPTING = CHECKS = ("engine", "queue", "serving", "acc
 
 _LOOK_SECONDS = 1.0
 _LONGEST_LOOK_SECONDS = 3.0
-"""A longer time between two looks means that the process did not run."""
+"""A longer time between two checks means that the process did not run."""
 
 _IDLE_SECONDS = 10.0
-"""An engine that has had no work for this long must prove that it works."""
+"""An engine that has had no work for this long is tested."""
 
 log = structlog.get_logger()
 

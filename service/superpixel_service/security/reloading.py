@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 import structlog
 
 MAX_FILE_BYTES = 1 << 20
-"""Far above any certificate chain or token file: a larger file was named by mistake."""
+"""Far above the size of any certificate chain or token file; a larger file must be a mistake."""
 
 _READINGS = 3
 """How often to try to read a set of files that keeps changing."""

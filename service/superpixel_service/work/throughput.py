@@ -13,7 +13,8 @@ _IMAGE_OVERHEAD_PIXELS = 30_000
 _IMAGES = 64
 """The estimate uses at most this many images..."""
 _SECONDS = 60.0
-"""...and none older than this, so that a slow phase is forgotten even if all calls are rejected meanwhile."""
+"""...and none older than this, so that the estimate forgets a slow phase even if all calls are rejected
+meanwhile."""
 _FEWEST = 8
 """With fewer images there is no estimate."""
 
