@@ -102,7 +102,7 @@ def test_every_image_of_the_folder_gets_its_label_map(tmp_path: Path) -> None:
         assert (out / f"{name}.spx").read_bytes() == expected
 
 
-def test_counts_keep_just_those_levels_unless_the_hierarchy_is_asked_for(
+def test_counts_keep_only_those_levels_without_the_hierarchy_flag(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fill(tmp_path / "in", {"a.png": scene()})
@@ -141,7 +141,7 @@ def test_a_bad_file_is_reported_at_the_end_and_the_others_are_done(
     assert same_files(before, label_maps(out))
 
 
-def test_names_and_places_that_one_image_cannot_have_do_not_stop_the_others(
+def test_an_unusable_output_path_of_one_image_does_not_stop_the_others(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder, out = tmp_path / "in", tmp_path / "out"
@@ -185,7 +185,7 @@ def test_pipes_and_huge_files_do_not_delay_the_others(
         assert gone == f"{folder / 'gone.png'}: no such file or directory"
 
 
-def test_an_image_that_ends_servers_is_reported_and_the_others_are_done(
+def test_an_image_that_crashes_servers_is_reported_and_the_others_are_done(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder, out = tmp_path / "in", tmp_path / "out"
@@ -206,7 +206,7 @@ def test_an_image_that_ends_servers_is_reported_and_the_others_are_done(
     assert tally == "2 made, 0 already there, 1 failed"
 
 
-def test_a_killed_run_goes_on_from_where_it_was(
+def test_a_killed_run_can_be_continued(
     many: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
@@ -254,7 +254,7 @@ def test_a_signal_ends_the_run_between_images(
     assert_goes_on(capsys, many, out, before)
 
 
-def test_what_is_damaged_or_older_than_its_image_is_done_again(
+def test_damaged_or_outdated_label_maps_are_made_again(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder, out = tmp_path / "in", tmp_path / "out"
@@ -322,7 +322,7 @@ def test_two_runs_do_not_write_to_one_folder(tmp_path: Path, capsys: pytest.Capt
     assert not list(out.iterdir())
 
 
-def test_folders_that_cannot_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_unusable_folders_are_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("")
     for path, text in ((tmp_path / "none", "no such folder"), (tmp_path / "file", "not a folder")):
         run = called(capsys, "bulk", path, "--out", tmp_path / "out")
@@ -384,7 +384,7 @@ def test_a_server_makes_the_same_label_maps(
         assert path.read_bytes() == (tmp_path / "there" / path.name).read_bytes()
 
 
-def test_a_dead_server_is_reported_and_the_run_goes_on_without_it(
+def test_a_dead_server_is_reported_and_the_run_can_continue_without_it(
     many: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"

@@ -62,7 +62,7 @@ def check_that_a_lost_gpu_ends_the_server(cuda: RunningServer, folder: Path) -> 
     assert cuda.wait_for_line("engine_dead")["check"] == "engine"
 
 
-def test_backend_cpu_leaves_the_gpu_alone(tmp_path: Path) -> None:
+def test_backend_cpu_does_not_use_the_gpu(tmp_path: Path) -> None:
     with cuda_server(tmp_path, "--backend=cpu") as server:
         assert server.stub.Segment(request(raw(scene(40, 30)), 5)).backend == "cpu"
 

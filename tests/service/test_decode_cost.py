@@ -123,7 +123,7 @@ def test_passes_over_the_coefficients() -> None:
         "1 MB",
     ],
 )
-def test_scans_cannot_hide(between: bytes) -> None:
+def test_hidden_scans_are_counted(between: bytes) -> None:
     assert not opens(empty_scans(MAX_SEQUENTIAL_SCANS + 1, between=between))
     assert opens(empty_scans(MAX_SEQUENTIAL_SCANS, between=between))
 
@@ -302,7 +302,7 @@ BOMBS: dict[str, Callable[[], bytes]] = {
 
 
 @pytest.mark.parametrize("name", BOMBS)
-def test_a_server_rejects_them_for_good_at_once(server: RunningServer, name: str) -> None:
+def test_a_server_rejects_them_at_once_without_retry(server: RunningServer, name: str) -> None:
     data = BOMBS[name]()
     started = time.perf_counter()
     refusal = refused(lambda: server.stub.Segment(request(data, 5), timeout=20))

@@ -56,7 +56,7 @@ def faulty_server(
         server.stop(None).wait()
 
 
-def test_of_a_bug_the_caller_learns_the_request_id_and_the_log_the_rest() -> None:
+def test_a_bug_is_reported_to_the_caller_by_request_id_and_to_the_log_in_full() -> None:
     secret = "the secret is in /home/someone/file.py"
     with capture_logs() as lines, faulty_server(RuntimeError(secret)) as (stub, events):
         call = stub.Segment.with_call
@@ -104,7 +104,7 @@ def test_a_waiting_call_has_its_image_in_memory_once() -> None:
     assert onlooker.held == []
 
 
-def test_memory_that_could_not_be_had_is_worth_a_retry() -> None:
+def test_out_of_memory_is_retryable() -> None:
     with faulty_server(MemoryError()) as (stub, _):
         refusal = refused(lambda: stub.Segment(pb.SegmentRequest()))
     assert (refusal.code, refusal.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "OUT_OF_MEMORY")

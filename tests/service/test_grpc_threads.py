@@ -53,7 +53,7 @@ def test_a_server_that_can_start_no_thread_serves_with_those_that_it_has(tmp_pat
         assert server.health_status() == "SERVING"
 
 
-def test_a_server_whose_calls_find_no_thread_ends(tmp_path: Path) -> None:
+def test_a_server_whose_calls_get_no_thread_ends(tmp_path: Path) -> None:
     with faulty_server(tmp_path) as (server, file):
         cause(server, file, "starve")
         with grpc.insecure_channel(server.listen) as channel:

@@ -46,7 +46,7 @@ def test_an_idle_server_ends_at_once(number: signal.Signals) -> None:
         assert all(line.startswith("{") for line in server.raw_lines), server.raw_lines
 
 
-def test_a_server_is_not_healthy_before_it_is_warm(tmp_path: Path) -> None:
+def test_a_server_is_not_healthy_before_its_warm_up(tmp_path: Path) -> None:
     """Its warm-up stalls, and probes come from before it listens."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -95,7 +95,7 @@ def test_lines_beyond_those_that_may_wait_are_dropped_and_counted(monkeypatch: p
     os.close(descriptor)
 
 
-def test_what_a_full_disk_does_not_take_is_dropped_and_counted() -> None:
+def test_lines_that_a_full_disk_rejects_are_dropped_and_counted() -> None:
     descriptor = os.open("/dev/full", os.O_WRONLY)
     writer = logs.LineWriter(descriptor)
     for _ in range(3):

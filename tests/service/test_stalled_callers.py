@@ -155,7 +155,7 @@ def test_calls_without_their_message_are_bounded_and_leave_threads_for_others() 
         server.wait_until(lambda: not segment_is_full(server))
 
 
-def test_questions_about_the_server_without_their_message_leave_threads_for_others() -> None:
+def test_server_info_calls_without_a_message_leave_threads_for_others() -> None:
     program = program_with({"server._INFO_SECONDS": 1.0})
     with (
         running_server(*SMALL, program=program) as server,
