@@ -1,4 +1,4 @@
-"""Answers that are asked for again, and callers who ask for the same at the same time."""
+"""Cached answers, and simultaneous calls for the same answer."""
 
 from collections.abc import Iterator
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The commands that do one thing and end: what they print, what they write, how they fail."""
+"""The short commands: what they print, what they write, and how they fail."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""`superpixel bulk`: each image of a folder is done once, whatever happens meanwhile."""
+"""`superpixel bulk`: each image of a folder is segmented once, even if the run is interrupted."""
 
 import fcntl
 import json
@@ -70,7 +70,7 @@ def assert_goes_on(
     before: dict[str, os.stat_result],
     *flags: str,
 ) -> None:
-    """The same command does all that is left, and nothing else."""
+    """The same command segments the remaining images, and nothing else."""
     run = called(capsys, "bulk", folder, "--out", out, *flags)
     assert run.returncode == 0, run.stderr
     now = label_maps(out)
@@ -343,7 +343,7 @@ def test_progress_is_drawn_on_a_terminal(tmp_path: Path) -> None:
     assert run.communicate(timeout=60)[0].count("\n") == 3  # the pipe has its lines all the same
     assert re.search(r"\r\[-{24}\] 0 of 3", drawn)
     assert re.search(r"\r\[#{24}\] 3 of 3  [\d.]+ images/s", drawn)
-    # The line is erased before anything else is said.
+    # The line is erased before anything else is printed.
     assert drawn.endswith("\r\x1b[Ksuperpixel: 3 made, 0 already there, 0 failed\r\n")
 
 

@@ -1,4 +1,4 @@
-"""Both clients: what they send, what they make of answers and refusals, and when they try again."""
+"""Both clients: what they send, and how they convert answers and rejections."""
 
 import asyncio
 import io
@@ -190,7 +190,7 @@ def test_a_message_above_grpcs_own_limit_is_not_retried(server: RunningServer, c
         caller.segment(server.listen, bytes(8_000_000), counts=5)
 
 
-# ---- what is refused before anything is sent --------------------------------------------------------------
+# ---- what is rejected before anything is sent ------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,7 @@ def test_errors_that_the_contract_calls_retryable_are_retried(caller: Caller, er
 
 
 def plainly(code: grpc.StatusCode, *trailers: tuple[str, str]) -> UnaryScript:
-    """Refused without details, as by something else on the way."""
+    """Reject without details, as a proxy does."""
 
     def script(context: grpc.ServicerContext) -> None:
         context.set_trailing_metadata(trailers)
@@ -147,7 +147,7 @@ def test_a_pushback_without_details_is_enough(caller: Caller) -> None:
 
 
 def test_a_cancelled_call_is_not_retried(caller: Caller) -> None:
-    """Also not where no reason is told: our servers cancel nobody's call as they end."""
+    """Also not if the error has no reason: our servers cancel no calls when they stop."""
     with (
         serving(Scripted(unary=[plainly(grpc.StatusCode.CANCELLED)])) as server,
         pytest.raises(Cancelled),

@@ -1,4 +1,4 @@
-"""Clients and command line over TLS and with tokens, against real servers; and what is never sent."""
+"""Clients and command line over TLS and with tokens, on real servers; tokens never leave in plaintext."""
 
 import asyncio
 import json
@@ -241,7 +241,7 @@ def test_commands_over_tls_with_a_token(
 
 
 def test_the_pages_own_server_needs_no_certificate(files: Files) -> None:
-    """Also where the environment is made for servers that others call."""
+    """Also if the environment has settings for a public server."""
     environment = {
         "SUPERPIXEL_TLS_CERT_FILE": str(files["server"]),
         "SUPERPIXEL_TLS_KEY_FILE": str(files["server_key"]),

@@ -1,4 +1,4 @@
-"""`segment_many` of both clients: what a stream goes through, and that each image is answered once."""
+"""`segment_many` of both clients: the course of a stream, and one answer per image."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -84,7 +84,7 @@ def test_at_most_max_inflight_images_are_in_flight(caller: Caller) -> None:
     with serving(Scripted(streams=[counting])) as server:
         outcomes = caller.segment_many(server.address, source(), max_inflight=2, counts=COUNT)
     assert_answered(outcomes, range(9))
-    # An answer is counted here a little before it is read there: at most the two, never a third.
+    # The test counts an answer shortly before the client reads it: at most two images, never a third.
     assert 1 <= most_ahead <= 2
 
 

@@ -56,7 +56,7 @@ def test_a_drain_loses_nothing_and_yields_nothing_twice(caller: Caller) -> None:
         outcomes = caller.segment_many(server.address, images(12), max_inflight=4, counts=COUNT)
     assert_answered(outcomes, range(12))
     assert len(server.calls) == 3
-    # What was answered was not sent again, what was not was.
+    # Answered images were not sent again; unanswered ones were.
     assert server.received.count(0) == server.received.count(2) == 1
     assert server.received.count(1) >= 2
 
@@ -242,7 +242,7 @@ def test_the_real_server_is_replaced(caller: Caller, end: signal.Signals) -> Non
 
         def source() -> Iterator[tuple[int, Pixels]]:
             yield from images(20)
-            # By now some are answered and some are on the way.
+            # Now some images are answered and some are in flight.
             first.signal(end)
             if end is signal.SIGKILL:
                 first.exit_code()

@@ -1,4 +1,4 @@
-"""Settings: their names, their sources, and what is said of wrong ones."""
+"""Settings: their names, their sources, and the errors about wrong ones."""
 
 from pathlib import Path
 

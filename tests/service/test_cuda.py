@@ -1,4 +1,4 @@
-"""A server whose engine is CUDA's: the GPU is simulated, everything else is as it is."""
+"""A server with the CUDA engine: the GPU is simulated, everything else is real."""
 
 import os
 import subprocess

@@ -204,7 +204,7 @@ def test_interlaced_and_progressive_files() -> None:
 
 
 def by_pillow(data: bytes) -> Pixels:
-    """The usual JPEGs are not read by Pillow: it is who says what they show."""
+    """The usual JPEGs are not read by Pillow, so Pillow gives the expected pixels."""
     with Image.open(BytesIO(data)) as picture:
         return np.asarray(picture.convert("RGB"))
 

@@ -53,7 +53,7 @@ def pixels_of(data: bytes, **changes: Any) -> Pixels:
 
 
 def by_pillow(data: bytes) -> Pixels:
-    """The usual JPEGs are not read by Pillow: it is who says what they show."""
+    """The usual JPEGs are not read by Pillow, so Pillow gives the expected pixels."""
     with Image.open(BytesIO(data)) as picture:
         return np.asarray(picture.convert("RGB"))
 
@@ -127,7 +127,7 @@ def test_a_damaged_jpeg_decodes_as_pillow_decodes_it(
 
 
 def test_two_sizes_in_one_file_are_rejected() -> None:
-    """Ours is a JPEG's first frame header; whatever the library makes of a second one, they must agree."""
+    """We take a JPEG's first frame header. If the library takes the second one, both must agree."""
     data = WHOLE["jpeg"]
     frame = data.index(b"\xff\xc0")
     length = struct.unpack_from(">H", data, frame + 2)[0]

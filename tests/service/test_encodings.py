@@ -1,4 +1,4 @@
-"""Label maps for programs that do not read SPX: PNG, gzipped rows, and what comes beside them."""
+"""Label maps for programs that do not read SPX: PNG and gzipped rows, with levels and trees as messages."""
 
 import io
 import zlib
@@ -29,7 +29,7 @@ def roomy() -> Iterator[RunningServer]:
 
 
 def read_png(data: bytes) -> npt.NDArray[np.int64]:
-    """By the contract's words; what kind of PNG it is stands in its first chunk."""
+    """The labels, read as the contract says; the first chunk gives the kind of PNG."""
     depth, colour = data[24], data[25]
     with Image.open(io.BytesIO(data)) as picture:
         values = np.asarray(picture).astype(np.int64)

@@ -1,4 +1,4 @@
-"""Faults that a sound server does not have: a faulty servicer on a real port, behind our interceptors."""
+"""Internal faults: a servicer with bugs on a real port, behind our interceptors."""
 
 import sys
 from collections.abc import Iterator
@@ -73,7 +73,7 @@ def test_a_bug_is_reported_to_the_caller_by_request_id_and_to_the_log_in_full() 
 
 
 class Onlooker:
-    """In place of the answers: looks at what its callers hold on to while they wait."""
+    """Replaces the answers: checks which objects its callers keep while they wait."""
 
     def __init__(self) -> None:
         self.held: list[tuple[str, str]] = []
@@ -96,7 +96,8 @@ RAW = raw(scene(60, 50))
 
 
 def test_a_waiting_call_has_its_image_in_memory_once() -> None:
-    """Neither the message as it came nor as it was read: queued images would take three times their bytes."""
+    """Not also in the message's bytes or in the parsed message: queued images would take three times their
+    bytes."""
     onlooker = Onlooker()
     servicer = SuperpixelServicer(Settings(), onlooker, None, dict, None)  # type: ignore[arg-type]
     with faulty_server(MemoryError(), servicer) as (stub, _):

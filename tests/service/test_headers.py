@@ -1,4 +1,4 @@
-"""What a file says about itself, read without the image library; and that odd bytes never do harm."""
+"""Headers of files, read without the image library; odd bytes do no harm."""
 
 import struct
 

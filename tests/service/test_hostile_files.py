@@ -1,4 +1,4 @@
-"""Files and messages made to do harm, sent to a real server that may not have much memory."""
+"""Harmful files, sent to a real server with little memory."""
 
 import itertools
 import struct
@@ -85,7 +85,7 @@ SERVED: dict[str, bytes] = {
 }
 
 ANYTHING_BUT_HARM: dict[str, bytes] = {
-    # The library may give up on these; if so, in our words.
+    # The library may reject these; then the error is ours.
     "jpeg, exif with too many entries": jpeg_with((0xE1, b"Exif\0\0" + MANY)),
     "jpeg, xmp of nonsense": jpeg_with((0xE1, b"http://ns.adobe.com/xap/1.0/\0<x" + b"<" * 60_000)),
     "jpeg, photoshop of nonsense": jpeg_with((0xED, b"Photoshop 3.0\08BIM\x04\x04\0\0\xff\xff\xff\xff")),
@@ -173,7 +173,7 @@ def check_undecodable(server: RunningServer, data: bytes) -> None:
 
 
 def scan_bomb(scans: int) -> bytes:
-    """A sound progressive JPEG, its last scan again and again: 14 bytes, a pass over the picture."""
+    """A valid progressive JPEG that repeats its last scan: 14 bytes per pass over the picture."""
     data = encoded(np.full((2000, 2000, 3), 7, np.uint8), "JPEG", progressive=True)
     return data[:-2] + data[data.rindex(b"\xff\xda") : -2] * scans + b"\xff\xd9"
 
@@ -192,7 +192,7 @@ def test_only_scans_of_the_image_itself_count() -> None:
     for scans in (12, 40):
         with pytest.raises(DamagedHeader):
             read_header(scan_bomb(scans), ImageFormat.JPEG)
-    # What lies beside it may look like scans: a video behind a photograph, a thumbnail within.
+    # Other data may look like scans: a video after the photograph, a thumbnail inside it.
     assert read_header(whole + b"\xff\xda\x00\x02" * 1000, ImageFormat.JPEG).width == 2000
     note = b"\xff\xfe" + struct.pack(">H", 4002) + b"\xff\xda\x00\x02" * 1000
     assert read_header(whole[:2] + note + whole[2:], ImageFormat.JPEG).width == 2000

@@ -1,4 +1,4 @@
-"""Kept answers are serialised once, and the bytes of unsent answers are bounded."""
+"""Cached answers are serialised once, and the bytes of unsent answers are bounded."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""A log that nobody reads, or nobody can: the server goes on, tells its metrics, and ends when told to."""
+"""If the reader of the log stalls or is gone, the server works, serves metrics, and stops on SIGTERM."""
 
 import fcntl
 import json
@@ -21,7 +21,7 @@ SMALL = request(encoded(scene()), 5)
 
 
 class Stalled(RunningServer):
-    """A server whose log is read as far as the line `ready`; then its reader is there, and reads no more."""
+    """A server whose log is read up to the line `ready`; then the reader stays, but reads nothing more."""
 
     def _read(self) -> None:
         assert self.process.stderr is not None

@@ -1,4 +1,4 @@
-"""The example for Node, with grpc-js: a client whose gRPC is not ours."""
+"""The example for Node, whose gRPC implementation is grpc-js."""
 
 import os
 import shutil

@@ -128,7 +128,7 @@ INVALID: dict[str, tuple[pb.SegmentRequest, str, str]] = {
 
 
 def check_form(refusal: Refusal) -> None:
-    """What holds for every refusal."""
+    """Check what every rejection must have."""
     assert refusal.domain == "superpixel.v1"
     assert re.fullmatch(r"[A-Z][A-Z0-9_]+", refusal.reason)
     assert not LEAKS.search(refusal.text)
@@ -253,7 +253,7 @@ def test_a_full_server_rejects_at_once(limit: str) -> None:
 
 
 def without_message(server: RunningServer) -> Refusal:
-    """What becomes of a call whose message does not come."""
+    """The rejection of a call whose message does not arrive."""
     release = threading.Event()
 
     def no_message() -> Iterator[bytes]:
@@ -307,8 +307,8 @@ def test_the_room_of_an_answered_call_is_free() -> None:
             assert server.stub.Segment(request(PNG, 5)).label_map.count == 5
 
 
-def test_retries_by_grpc_itself_heed_the_pushback() -> None:
-    """gRPC's own retry policy, with the pushback as the only clock, gets through a full server."""
+def test_retries_by_grpc_itself_respect_the_pushback() -> None:
+    """With gRPC's own retries and no wait but the pushback, a call reaches a server that was full."""
     slow, count = slow_image()
     policy = (
         '{"methodConfig": [{"name": [{}], "retryPolicy": {"maxAttempts": 5, "initialBackoff": "30s",'

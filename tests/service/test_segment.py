@@ -1,4 +1,4 @@
-"""What comes back is what the engine makes of the same pixels in this process."""
+"""Answers equal the engine's results for the same pixels in this process."""
 
 import re
 from typing import Any

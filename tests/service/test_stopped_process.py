@@ -1,4 +1,4 @@
-"""A server that was stopped for a while (SIGSTOP, a frozen container) and wakes is not dead."""
+"""A server that was stopped for a while (SIGSTOP, a frozen container) works again when it continues."""
 
 import signal
 import threading

@@ -111,7 +111,8 @@ def test_an_empty_stream_ends_as_ok(server: RunningServer) -> None:
 
 
 def test_bad_images_of_a_stream_get_the_errors_of_segment(server: RunningServer) -> None:
-    """Every row of the table for invalid requests: the same status as alone, and the stream goes on."""
+    """Every row of the table for invalid requests: the same status as in a single call, and the stream
+    continues."""
     messages = []
     for name, (message, _, _) in INVALID.items():
         messages += [named(name, message), named("good")]

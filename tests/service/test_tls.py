@@ -1,4 +1,4 @@
-"""TLS of the main port: who gets in, with which certificates, and how they are renewed while calls run."""
+"""TLS of the main port: which callers are admitted, and how certificates are renewed while calls run."""
 
 import ssl
 import time

@@ -48,7 +48,7 @@ class Traced:
         self.stub = pb_grpc.SuperpixelServiceStub(self.channel)
 
     def spans(self, count: int) -> list[ReadableSpan]:
-        """The spans, once there are so many; a call's own comes after the call."""
+        """The spans, once there are `count`; the span of a call comes after the call."""
         end = time.monotonic() + PATIENCE_SECONDS
         while len(spans := self._exporter.get_finished_spans()) < count:
             assert time.monotonic() < end, [span.name for span in spans]

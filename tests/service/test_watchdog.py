@@ -141,7 +141,7 @@ def test_bugs_with_some_images_do_not_end_the_server(tmp_path: Path) -> None:
 
 
 class SteppingEngine:
-    """An engine at work on one image, whose steps the test makes."""
+    """An engine that works on one image; the test triggers its steps."""
 
     def __init__(self) -> None:
         self.step = 0
