@@ -30,7 +30,7 @@ OpenDevice = Callable[[int], Device]
 
 
 def opener(*, simulate: bool) -> OpenDevice:
-    """Return what opens the device of an index: this machine's GPU, or the simulated device."""
+    """Return a function that opens the device with an index: this machine's GPU, or the simulated device."""
     if not simulate:
         return CupyDevice
     # By name: the tests are not typed.
@@ -59,7 +59,7 @@ def device_image(image: NDArray[np.uint8], *, simulate: bool) -> Any:
 
 
 class _Marked(io.TextIOBase):
-    """Writes each line behind the mark of a rehearsal."""
+    """Writes the mark of a rehearsal before each line."""
 
     def __init__(self) -> None:
         self._to = sys.stdout
@@ -77,7 +77,7 @@ class _Marked(io.TextIOBase):
 
 @contextmanager
 def marked_output(*, simulate: bool) -> Iterator[None]:
-    """Within it, if the device is simulated, every line on standard output begins with `tools.gpu.MARK`."""
+    """Context in which, on a simulated device, each line of standard output begins with `tools.gpu.MARK`."""
     if not simulate:
         yield
         return

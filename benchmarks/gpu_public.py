@@ -21,7 +21,7 @@ class Public:
     Attributes:
         seconds: medians, by the name of the call.
         workspace_bytes: device memory that the workspace holds after them.
-        device_bytes: device memory that was taken meanwhile, by anyone: also what CuPy's pool keeps.
+        device_bytes: device memory allocated meanwhile by all processes, including the memory in CuPy's pool.
     """
 
     size: Size

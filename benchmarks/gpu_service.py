@@ -27,7 +27,7 @@ OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_leng
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A server, and what it did.
+    """A server, and its measurements.
 
     Attributes:
         backend: "cuda" or "cpu".
@@ -131,13 +131,13 @@ def rate(address: str, files: Sequence[bytes], count: int, callers: int, seconds
         def call(rank: int) -> int:
             done = 0
             while done == 0 or time.perf_counter() - start < seconds:
-                # Callers are at different files, so that no two send the same at the same time.
+                # Callers start at different files, so that no two send the same file at the same time.
                 file = files[(rank + callers * done) % len(files)]
                 request = pb.SegmentRequest(encoded_image=file, target_counts=[count], include_hierarchy=True)
                 try:
                     stub.Segment(request, timeout=20)
                 except grpc.RpcError as error:
-                    # A server with few workers may reject some of the callers; they come again.
+                    # A server with few workers may reject some of the callers; they try again.
                     too_busy = error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
                     if not too_busy or time.perf_counter() - start > seconds + 20:
                         raise

@@ -144,7 +144,7 @@ def variant(
 
 
 def equals_cpu(device: Device, size: Size, tuning: Tuning) -> bool:
-    """Return whether the device's result is the C++ engine's."""
+    """Return whether the device's result equals the C++ engine's."""
     image, expected = _expected(size)
     with device.active():
         actual = Pipeline(device, tuning=tuning).segment(image, (size[1], size[0]), SETTINGS)
@@ -182,7 +182,7 @@ def _cell(measured: dict[str, Any] | None, stage: str) -> str:
 
 @contextmanager
 def tile_height(height: int, *, simulate: bool) -> Iterator[OpenDevice]:
-    """Within it, all tiles have this height, in devices that are opened by what this yields."""
+    """Context that yields a function; all tiles of the devices that it opens have this height."""
     modules: list[Any] = [importlib.import_module(f"superpixel_kernels.cuda.{name}") for name in TILED]
     before = [module.TILE_HEIGHT for module in modules]
     try:

@@ -245,7 +245,8 @@ class Hierarchy:
         if not nodes.is_pixels:
             left = self.merges[self.base_count - count :]
             return left["a"], left["b"]
-        # Names base regions by their first pixels: assigned in reverse, so the first pixel is written last.
+        # Identifies base regions by their first pixels: assigned in reverse, so the first pixel is written
+        # last.
         first_pixel = np.empty(self.base_count, np.int32)
         first_pixel[self.base_labels.ravel()[::-1]] = np.arange(self._pixel_count - 1, -1, -1, dtype=np.int32)
         left = self.pixel_merges()[self._pixel_count - count :]

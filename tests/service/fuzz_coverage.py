@@ -1,4 +1,4 @@
-"""Fuzzing of all that reads a stranger's bytes, guided by coverage: requests, selections, label maps.
+"""Coverage-guided fuzzing of all code that reads untrusted bytes: requests, selections, label maps.
 
 `python -m tests.service.fuzz_coverage FOLDER -max_total_time=60`: libFuzzer by way of Atheris, whose flags
 these are, finds its way from sound images and messages to the branches behind them. FOLDER keeps what it
@@ -49,7 +49,7 @@ def one(data: bytes) -> None:
 
 
 def read_selection(text: bytes) -> None:
-    """Read a selection; it must be read by the rules or refused."""
+    """Read a selection; the result must follow the rules, or the selection is rejected."""
     try:
         data = json.loads(text)
     except (ValueError, RecursionError):

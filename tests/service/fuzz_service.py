@@ -1,4 +1,5 @@
-"""Fuzzing of a real server: image files, protobuf messages, metadata, HTTP/2 that is odd, and what is none.
+"""Fuzzing of a real server: image files, protobuf messages, metadata, odd HTTP/2, and bytes that are not
+HTTP/2.
 
 `python -m tests.service.fuzz_service --seconds 600 --seed 1`: the server runs under a memory limit; every
 code must be one that the contract allows, no text may be a library's, and in the end the server must be

@@ -1,4 +1,5 @@
-"""Callers that do what no gRPC client does: they send no message, read no answer, or write HTTP/2 by hand."""
+"""Callers that misbehave as no gRPC client does: they send no message, read no answer, or write HTTP/2 by
+hand."""
 
 import socket
 import struct

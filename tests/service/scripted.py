@@ -1,4 +1,4 @@
-"""A real gRPC server over a real socket that does as the test says, and both clients behind one face."""
+"""A real gRPC server over a real socket that does what the test says, and both clients with one interface."""
 
 import asyncio
 import io
@@ -34,7 +34,7 @@ StreamScript = Callable[["ScriptedStream"], Answers]
 
 
 def image(number: int) -> Pixels:
-    """An image that can be told by its width from those of other numbers."""
+    """An image that differs by its width from those of other numbers."""
     return scene(20 + number, 15)
 
 

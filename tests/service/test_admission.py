@@ -95,7 +95,7 @@ def test_large_bulk_images_run_alone() -> None:
     wait_until(lambda: last in [*waiting, *also])
 
 
-def test_beside_interactive_work_bulk_work_begins_only_after_its_patience() -> None:
+def test_bulk_work_starts_during_interactive_work_only_after_the_patience() -> None:
     for patience, begins in ((3600.0, False), (0.05, True)):
         queue: AdmissionQueue[Piece] = AdmissionQueue(Settings(bulk_patience_seconds=patience))
         interactive, first, second = Piece(1, Lane.INTERACTIVE), Piece(1, Lane.BULK), Piece(1, Lane.BULK)
@@ -125,7 +125,7 @@ def learned(seconds_per_megapixel: float, images: int = 20) -> Throughput:
     return speed
 
 
-def test_the_estimate_of_speed_is_the_whole_servers_and_errs_towards_too_fast() -> None:
+def test_speed_is_estimated_for_the_whole_server_and_rather_too_fast() -> None:
     assert learned(2.0, images=7).seconds(1, 970_000) == 0  # too few to know
     assert learned(2.0).seconds(1, 970_000) == pytest.approx(2.0)
     assert learned(2.0).seconds(10, 9_700_000) == pytest.approx(20.0)
@@ -160,7 +160,7 @@ def test_unreachable_deadlines_are_rejected_before_any_work() -> None:
     assert queue.lanes()[Lane.INTERACTIVE].depth == 4
 
 
-def test_queued_work_that_cannot_finish_in_time_is_not_begun() -> None:
+def test_queued_work_that_cannot_finish_in_time_is_not_started() -> None:
     """A worker takes it, but too little of its time is left."""
     on = workers_with(Settings(workers=1, cache_bytes=0), learned(100.0))
     job = Job(task(encoded(scene(1000, 970)), 50, Lane.INTERACTIVE), Deadline.after(30))

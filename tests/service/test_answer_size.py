@@ -24,12 +24,12 @@ def test_a_wide_flat_answer_is_read() -> None:
 
 
 @pytest.mark.parametrize("size", [(2**24 - 1, 1), (0, 0)])
-def test_a_larger_map_than_the_answer_says_is_refused(size: tuple[int, int]) -> None:
+def test_a_map_larger_than_the_answer_states_is_rejected(size: tuple[int, int]) -> None:
     with pytest.raises(InvalidLabelMap, match=f"must be from 1 to {max(size[0], 1)}$"):
         _ = answer(*size).label_map
 
 
-def test_an_answer_that_says_a_huge_size_is_no_error_of_the_caller() -> None:
+def test_an_answer_with_a_huge_size_is_not_reported_as_the_callers_error() -> None:
     assert answer(2**32 - 1, 2**32 - 1).label_map.count == 1
     wide = codec.encode(np.zeros((1, 8), np.int32))
     forged = wide[:8] + (2**27 + 1).to_bytes(4, "little") + wide[12:]

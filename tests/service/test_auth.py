@@ -107,7 +107,7 @@ def test_calls_without_a_known_token_are_rejected(guarded: RunningServer, method
     assert refusal.retry_seconds is None
 
 
-def test_the_schemes_case_does_not_matter(guarded: RunningServer) -> None:
+def test_the_case_of_bearer_does_not_matter(guarded: RunningServer) -> None:
     assert call(guarded, "GetServerInfo", [("authorization", f"bearer {ALL}")])
 
 
@@ -203,7 +203,7 @@ def test_health_needs_no_token_and_reflection_needs_one(guarded: RunningServer) 
     assert answer.list_services_response.service
 
 
-def test_tokens_come_and_go_while_calls_run(tmp_path: Path) -> None:
+def test_tokens_are_added_and_removed_while_calls_run(tmp_path: Path) -> None:
     path = tmp_path / "tokens"
     first, second = new_token(), new_token()
     one, two = (line_of(name, SCOPES.values(), token) for name, token in (("one", first), ("two", second)))
@@ -248,7 +248,7 @@ def test_the_command_makes_a_token_that_admits_calls(tmp_path: Path) -> None:
     ("arguments", "text"),
     [(["a b", "--scope", "info"], "NAME must be"), (["a"], "--scope"), (["a", "--scope", "root"], "'root'")],
 )
-def test_wrong_tokens_are_not_made(
+def test_tokens_with_invalid_names_or_scopes_are_not_created(
     arguments: list[str], text: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = called(capsys, "token", "new", *arguments)
@@ -257,7 +257,7 @@ def test_wrong_tokens_are_not_made(
     assert run.stdout == ""
 
 
-def test_tokens_are_long_and_never_the_same() -> None:
+def test_tokens_are_long_and_differ() -> None:
     made = {new_token() for _ in range(100)}
     assert len(made) == 100
     assert all(len(token) >= 47 for token in made)

@@ -1,4 +1,4 @@
-"""Small files that stand for gigabytes of pixels are refused by their headers, in no time and no memory."""
+"""Small files that state gigabytes of pixels are rejected by their headers, at once and without memory."""
 
 import struct
 
@@ -10,7 +10,7 @@ from tests.service.images import encoded, png_bomb, scene
 
 
 def jpeg_bomb() -> bytes:
-    """A sound JPEG whose header says 65,500 x 65,500."""
+    """A valid JPEG whose header states 65,500 x 65,500."""
     file = bytearray(encoded(scene(), "JPEG"))
     frame = file.index(b"\xff\xc0")
     file[frame + 5 : frame + 9] = struct.pack(">HH", 65_500, 65_500)
@@ -29,7 +29,7 @@ def webp_bomb(kind: bytes) -> bytes:
     return b"RIFF" + struct.pack("<I", 4 + len(chunk)) + b"WEBP" + chunk
 
 
-def test_a_png_of_60000_x_60000(server: RunningServer) -> None:
+def test_a_png_of_60000_x_60000_is_rejected(server: RunningServer) -> None:
     bomb = png_bomb()
     assert len(bomb) < MEBIBYTE
     server.stub.Segment(request(encoded(scene()), 5))

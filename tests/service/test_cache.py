@@ -1,4 +1,4 @@
-"""Answers that are asked for again, and callers who ask for the same at the same time."""
+"""Cached answers, and simultaneous calls for the same answer."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -46,12 +46,12 @@ def without_timings(response: pb.SegmentResponse) -> pb.SegmentResponse:
     return response
 
 
-def test_it_is_on_by_default_and_of_modest_size() -> None:
+def test_the_cache_is_on_by_default_and_small() -> None:
     assert 10_000_000 <= Settings().cache_bytes <= 100_000_000
 
 
 @pytest.mark.parametrize("encoding", [pb.LABEL_ENCODING_SPX, pb.LABEL_ENCODING_PNG])
-def test_the_same_call_again_costs_no_stage(caching: RunningServer, encoding: Any) -> None:
+def test_a_repeated_call_runs_no_stage(caching: RunningServer, encoding: Any) -> None:
     message = request(
         encoded(scene(seed=41)), 30, 7, label_encoding=encoding, include_hierarchy=True, include_regions=True
     )
@@ -69,7 +69,7 @@ def test_the_same_call_again_costs_no_stage(caching: RunningServer, encoding: An
     assert caching.metric("superpixel_cache_bytes") > len(first.label_map.data)
 
 
-def test_what_differs_is_made_anew(caching: RunningServer) -> None:
+def test_different_requests_are_computed(caching: RunningServer) -> None:
     pixels = scene(40, 30, seed=42)
     gray = pixels[:, :, 0].copy()
     messages = [
@@ -100,7 +100,7 @@ def _exif(orientation: int) -> bytes:
     return b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0" + bytes([orientation]) + bytes(7)
 
 
-def test_errors_are_not_kept(caching: RunningServer) -> None:
+def test_errors_are_not_cached(caching: RunningServer) -> None:
     damaged = encoded(scene(300, 200, seed=43))[:-3000]
     before = begun(caching)
     for _ in range(2):
@@ -108,7 +108,7 @@ def test_errors_are_not_kept(caching: RunningServer) -> None:
     assert begun(caching) == before + 2
 
 
-def test_bulk_work_finds_answers_and_leaves_none(caching: RunningServer) -> None:
+def test_bulk_work_uses_cached_answers_and_stores_none(caching: RunningServer) -> None:
     known, new = request(raw(scene(seed=44)), 5), request(raw(scene(seed=45)), 5)
     call(caching, known)
     before = begun(caching)
@@ -119,7 +119,7 @@ def test_bulk_work_finds_answers_and_leaves_none(caching: RunningServer) -> None
     assert call(caching, new)[1] == "miss"
 
 
-def test_without_a_cache_nothing_is_kept_or_reported() -> None:
+def test_a_cache_that_is_off_stores_and_reports_nothing() -> None:
     with running_server() as server:
         assert [call(server, request(PNG, 5))[1] for _ in range(2)] == ["off", "off"]
         assert begun(server) == 2
@@ -148,7 +148,7 @@ def answer(size: int) -> Answer:
     )
 
 
-def test_the_longest_unused_go_first_and_the_bytes_are_bounded() -> None:
+def test_the_least_recently_used_answers_are_evicted_first_and_bytes_are_bounded() -> None:
     one = answer(7_000)
     assert one.byte_count == 10_000  # with a kilobyte of heights, and what objects take
     cache = AnswerCache(35_000)
@@ -171,7 +171,7 @@ def test_the_longest_unused_go_first_and_the_bytes_are_bounded() -> None:
 # The same, at the same time
 
 
-def test_callers_of_the_same_share_the_work() -> None:
+def test_simultaneous_calls_for_the_same_answer_share_the_work() -> None:
     slow, count = slow_image()
     with running_server(*SLOW) as server:
         blocking = server.stub.Segment.future(request(slow, count))
@@ -215,7 +215,7 @@ def test_a_caller_that_leaves_does_not_end_the_work_of_the_others(leaver: str, f
         assert stays.result().label_map.count == 5
 
 
-def test_when_all_have_left_the_work_is_dropped() -> None:
+def test_work_is_dropped_when_all_its_callers_have_left() -> None:
     slow, count = slow_image()
     with running_server(*SLOW) as server:
         blocking = server.stub.Segment.future(request(slow, count))

@@ -1,4 +1,4 @@
-"""The commands that do one thing and end: what they print, what they write, how they fail."""
+"""The short commands: what they print, what they write, and how they fail."""
 
 import json
 import re
@@ -40,7 +40,9 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
-def test_closed_outputs_are_no_error_and_not_mistaken_for_others(tmp_path: Path, closed: str) -> None:
+def test_closed_outputs_are_no_error_and_are_not_confused_with_other_files(
+    tmp_path: Path, closed: str
+) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
     (folder / "a.png").write_bytes(encoded(scene()))
@@ -113,7 +115,7 @@ def test_wrong_usage_is_reported(arguments: list[str], text: str, capsys: pytest
     assert said.out == ""
 
 
-def test_a_reader_that_has_seen_enough_ends_the_command_quietly() -> None:
+def test_the_command_ends_quietly_when_its_reader_closes_the_pipe() -> None:
     run = started("config", "--json", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert run.stdout is not None
     run.stdout.close()
@@ -186,7 +188,7 @@ def test_health_of_a_server_that_does_not(resting: str, capsys: pytest.CaptureFi
     assert (run.returncode, run.stdout, run.stderr) == (1, "NOT_SERVING\n", "")
 
 
-def test_health_of_nothing_and_of_silence(capsys: pytest.CaptureFixture[str]) -> None:
+def test_health_of_a_missing_and_of_a_silent_server(capsys: pytest.CaptureFixture[str]) -> None:
     nobody = unused_address()
     run = called(capsys, "health", nobody)
     assert (run.returncode, messages(run)) == (1, [f"{nobody}: no server answers there"])
@@ -233,7 +235,7 @@ def test_config_reports_values_of_the_file(tmp_path: Path, capsys: pytest.Captur
     assert messages(said[0]) == [f"{path}: there is no setting 'worker'; did you mean workers?"]
 
 
-def test_config_refuses_what_serve_refuses(capsys: pytest.CaptureFixture[str]) -> None:
+def test_config_rejects_the_same_settings_as_serve(capsys: pytest.CaptureFixture[str]) -> None:
     said = [called(capsys, command, "--workers=two", "--listen=x") for command in ("config", "serve")]
     assert [run.returncode for run in said] == [2, 2]
     assert len(messages(said[0])) == 2

@@ -143,7 +143,7 @@ def test_photos_that_cannot_be_segmented(
     assert not (tmp_path / "out").exists()
 
 
-def test_an_output_folder_that_cannot_be(
+def test_an_unusable_output_folder_is_reported(
     photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "taken").write_text("")
@@ -189,7 +189,7 @@ def test_inspect_reads_region_data(tmp_path: Path, capsys: pytest.CaptureFixture
     assert [part["section"] for part in facts["sections"]] == ["LABL", "regn"]
 
 
-def test_inspect_refuses_what_is_no_sound_label_map(
+def test_inspect_rejects_invalid_label_maps(
     photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cut = tmp_path / "cut.spx"

@@ -1,4 +1,4 @@
-"""Both clients: what they send, what they make of answers and refusals, and when they try again."""
+"""Both clients: what they send, and how they convert answers and rejections."""
 
 import asyncio
 import io
@@ -88,7 +88,7 @@ def test_every_kind_of_image(server: RunningServer, caller: Caller, tmp_path: Pa
     assert np.array_equal(result.labels, in_process(pixels, 300))
 
 
-def test_an_answer_offers_all_that_was_sent(server: RunningServer, caller: Caller) -> None:
+def test_a_segmentation_offers_everything_in_the_response(server: RunningServer, caller: Caller) -> None:
     expected = kernels.segment(PIXELS)
     result = caller.segment(server.listen, PIXELS, counts=(100, 400, 25), request_id="an-id")
     assert (result.width, result.height) == (120, 90)
@@ -111,7 +111,7 @@ def test_an_answer_offers_all_that_was_sent(server: RunningServer, caller: Calle
         result.labels_at(401)
 
 
-def test_without_the_hierarchy_there_are_the_levels(server: RunningServer, caller: Caller) -> None:
+def test_an_answer_without_the_hierarchy_has_the_levels(server: RunningServer, caller: Caller) -> None:
     result = caller.segment(server.listen, PIXELS, counts=[60, 30], include_hierarchy=False)
     assert result.tree is None
     assert result.heights is None
@@ -154,7 +154,7 @@ def test_16_bit_gray_is_scaled_by_the_server(server: RunningServer, caller: Call
         assert np.array_equal(result.labels, in_process(scaled, 80))
 
 
-def test_what_a_server_says_about_itself(server: RunningServer) -> None:
+def test_server_info(server: RunningServer) -> None:
     with Client(server.listen) as client:
         info = client.server_info()
         healthy = client.health()
@@ -189,7 +189,7 @@ def test_a_rejection_names_the_valid_values(server: RunningServer, caller: Calle
     server.wait_for_line("call", request_id="find-me")
 
 
-def test_metadata_of_a_refusal(server: RunningServer, caller: Caller) -> None:
+def test_metadata_of_a_rejection(server: RunningServer, caller: Caller) -> None:
     with pytest.raises(InvalidRequest) as caught:
         caller.segment(server.listen, bytes(3_000_001), counts=5)
     assert (caught.value.reason, caught.value.metadata) == (
@@ -198,12 +198,12 @@ def test_metadata_of_a_refusal(server: RunningServer, caller: Caller) -> None:
     )
 
 
-def test_a_message_above_grpcs_own_limit_is_not_tried_again(server: RunningServer, caller: Caller) -> None:
+def test_a_message_above_grpcs_own_limit_is_not_retried(server: RunningServer, caller: Caller) -> None:
     with pytest.raises(MessageTooLarge):
         caller.segment(server.listen, bytes(8_000_000), counts=5)
 
 
-# ---- what is refused before anything is sent --------------------------------------------------------------
+# ---- what is rejected before anything is sent ------------------------------------------------------------
 
 
 def closed_file() -> io.BytesIO:
@@ -227,7 +227,7 @@ def closed_file() -> io.BytesIO:
         (42, "is a int"),
     ],
 )
-def test_what_is_no_image_is_not_sent(caller: Caller, source: Any, text: str) -> None:
+def test_objects_that_are_not_images_are_not_sent(caller: Caller, source: Any, text: str) -> None:
     with serving(Scripted()) as server, pytest.raises(InvalidImage) as caught:
         caller.segment(server.address, source, counts=3)
     assert text in str(caught.value)
@@ -261,13 +261,15 @@ def test_premultiplied_gray_is_sent_as_straight_alpha() -> None:
         ({"counts": 3, "priority": "urgent"}, "ENUM_VALUE_UNKNOWN", "priority"),
     ],
 )
-def test_numbers_that_fit_no_field(caller: Caller, wanted: dict[str, Any], reason: str, field: str) -> None:
+def test_numbers_outside_a_fields_range_are_rejected(
+    caller: Caller, wanted: dict[str, Any], reason: str, field: str
+) -> None:
     with pytest.raises(InvalidRequest) as caught:
         caller.segment("127.0.0.1:1", PIXELS, **wanted)
     assert (caught.value.reason, caught.value.field) == (reason, field)
 
 
-def test_half_a_superpixel_is_a_mistake(caller: Caller) -> None:
+def test_fractional_counts_and_unknown_keywords_are_type_errors(caller: Caller) -> None:
     with pytest.raises(TypeError):
         caller.segment("127.0.0.1:1", PIXELS, counts=2.5)
     with pytest.raises(TypeError, match="number_of_superpixels"):
@@ -275,12 +277,12 @@ def test_half_a_superpixel_is_a_mistake(caller: Caller) -> None:
 
 
 @pytest.mark.parametrize("timeout", [0, -1.0, float("nan"), float("inf"), 1e12])
-def test_a_timeout_is_above_0(caller: Caller, timeout: float) -> None:
+def test_timeouts_must_be_finite_and_above_0(caller: Caller, timeout: float) -> None:
     with pytest.raises(ValueError, match="timeout"):
         caller.segment("127.0.0.1:1", PIXELS, counts=3, timeout=timeout)
 
 
-def test_numbers_may_be_those_of_numpy() -> None:
+def test_numpy_numbers_are_accepted() -> None:
     request = wire.build_request(
         PIXELS,
         counts=np.int64(3),
@@ -307,7 +309,7 @@ def test_small_images_go_as_pixels_and_large_ones_as_png(monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("mode", ["1", "P", "PA", "LA", "CMYK", "YCbCr", "HSV"])
-def test_other_pillow_modes_become_the_nearest_that_is_served(mode: str) -> None:
+def test_other_pillow_modes_are_converted_to_the_nearest_accepted_one(mode: str) -> None:
     picture = Image.fromarray(LARGE).convert("RGB" if mode != "LA" else "L").convert(mode)
     raw = wire.build_request(picture, counts=1).raw_image
     to = {"1": "L", "PA": "RGBA", "LA": "RGBA"}.get(mode, "RGB")

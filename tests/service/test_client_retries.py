@@ -55,7 +55,7 @@ from tests.service.scripted import (
 
 
 @pytest.mark.parametrize("pushback", ["9" * 400, "9" * 5000])
-def test_a_pushback_without_end_is_never_waited_for(pushback: str) -> None:
+def test_the_client_never_waits_for_an_endless_pushback(pushback: str) -> None:
     trailers = [("grpc-retry-pushback-ms", pushback)]
     error = from_call(grpc.StatusCode.RESOURCE_EXHAUSTED, "full", trailers, "")
     assert RetryPolicy().wait_seconds(error, 1, 1e9) is None
@@ -93,14 +93,14 @@ def test_pushback_is_waited_for(caller: Caller) -> None:
 
 
 @pytest.mark.parametrize("error", [Draining(), OutOfMemory(), full(0.0)], ids=lambda error: error.reason)
-def test_what_the_contract_says_to_retry_is_retried(caller: Caller, error: ServiceError) -> None:
+def test_errors_that_the_contract_calls_retryable_are_retried(caller: Caller, error: ServiceError) -> None:
     with serving(Scripted(unary=[refuses(error)] * 3)) as server:
         assert caller.segment(server.address, image(0), counts=COUNT).count == COUNT
     assert len(server.calls) == 4
 
 
 def plainly(code: grpc.StatusCode, *trailers: tuple[str, str]) -> UnaryScript:
-    """Refused without details, as by something else on the way."""
+    """Reject without details, as a proxy does."""
 
     def script(context: grpc.ServicerContext) -> None:
         context.set_trailing_metadata(trailers)
@@ -131,7 +131,7 @@ FINAL: dict[str, tuple[UnaryScript, type[SegmentError]]] = {
 
 
 @pytest.mark.parametrize("what", FINAL)
-def test_what_the_contract_does_not_say_to_retry_is_not(caller: Caller, what: str) -> None:
+def test_other_errors_are_not_retried(caller: Caller, what: str) -> None:
     script, kind = FINAL[what]
     with serving(Scripted(unary=[script])) as server, pytest.raises(SegmentError) as caught:
         caller.segment(server.address, image(0), counts=COUNT)
@@ -146,8 +146,8 @@ def test_a_pushback_without_details_is_enough(caller: Caller) -> None:
     assert server.calls[1] - server.calls[0] >= 0.15
 
 
-def test_a_call_that_was_cancelled_is_not_made_again(caller: Caller) -> None:
-    """Also not where no reason is told: our servers cancel nobody's call as they end."""
+def test_a_cancelled_call_is_not_retried(caller: Caller) -> None:
+    """Also not if the error has no reason: our servers cancel no calls when they stop."""
     with (
         serving(Scripted(unary=[plainly(grpc.StatusCode.CANCELLED)])) as server,
         pytest.raises(Cancelled),
@@ -175,7 +175,7 @@ def test_a_client_that_is_closed_ends_its_calls() -> None:
 
 
 @pytest.mark.parametrize("method", ["segment", "segment_many"])
-def test_a_client_that_is_closed_before_the_next_try_makes_none(method: str) -> None:
+def test_a_client_that_is_closed_makes_no_further_attempt(method: str) -> None:
     policy = RetryPolicy(first_backoff_seconds=2.0)
 
     def refuses_stream(stream: ScriptedStream) -> Iterator[pb.SegmentStreamResponse]:
@@ -223,7 +223,7 @@ def test_a_client_that_is_closed_before_the_next_try_makes_none(method: str) -> 
         assert len(server.calls) == 1
 
 
-def test_attempts_end(caller: Caller) -> None:
+def test_attempts_are_limited(caller: Caller) -> None:
     policy = RetryPolicy(max_attempts=3, first_backoff_seconds=0.01)
     with serving(Scripted(unary=[refuses(full(0.01))] * 9)) as server, pytest.raises(Overloaded) as caught:
         caller.segment(server.address, image(0), retry=policy, counts=COUNT)
@@ -254,7 +254,7 @@ def test_the_deadline_is_kept_and_sent_to_the_server(caller: Caller) -> None:
     assert 0 < told[0] <= 1.9  # what the first try and the wait had left of it
 
 
-def test_no_server_is_said_so_after_some_tries(caller: Caller) -> None:
+def test_a_missing_server_is_reported_after_the_last_attempt(caller: Caller) -> None:
     with pytest.raises(Unavailable) as caught:
         caller.segment("127.0.0.1:1", image(0), counts=COUNT, retry=RetryPolicy(max_attempts=2))
     assert caught.value.code is grpc.StatusCode.UNAVAILABLE
@@ -303,12 +303,12 @@ def test_backoff_doubles_up_to_its_cap_with_the_pushback_on_top() -> None:
     assert policy.wait_seconds(an_error(Unavailable), 1, 0.4) is None
 
 
-def test_a_policy_has_an_attempt_at_least() -> None:
+def test_a_policy_has_at_least_one_attempt() -> None:
     with pytest.raises(ValueError, match="max_attempts"):
         RetryPolicy(max_attempts=0)
 
 
-def test_details_that_are_not_ours_do_no_harm() -> None:
+def test_unknown_error_details_do_no_harm() -> None:
     junk = [("grpc-status-details-bin", b"\xff\xff\xff"), ("grpc-retry-pushback-ms", "soon")]
     error = from_call(grpc.StatusCode.UNAVAILABLE, "text", junk, "id")
     assert (type(error), error.message, error.reason, error.request_id) == (Unavailable, "text", "", "id")

@@ -1,4 +1,4 @@
-"""Clients and command line over TLS and with tokens, against real servers; and what is never sent."""
+"""Clients and command line over TLS and with tokens, on real servers; tokens never leave in plaintext."""
 
 import asyncio
 import json
@@ -102,7 +102,7 @@ def test_the_asyncio_client_over_tls_with_a_token(secured: RunningServer, files:
 
 
 @pytest.mark.parametrize(("ca", "own"), [("other_ca", "client"), ("ca", None), ("ca", "stranger")])
-def test_without_trust_there_is_no_call(
+def test_a_client_and_server_that_do_not_trust_each_other_make_no_call(
     secured: RunningServer, files: Files, ca: str, own: str | None
 ) -> None:
     with (
@@ -112,7 +112,7 @@ def test_without_trust_there_is_no_call(
         client.server_info(timeout=10)
 
 
-def test_without_a_token_nothing_is_tried_again(secured: RunningServer, files: Files) -> None:
+def test_calls_without_a_valid_token_are_not_retried(secured: RunningServer, files: Files) -> None:
     for token in (None, new_token()):
         with Client(secured.listen, credentials=files.credentials(), token=token) as client:
             before = secured.metric("grpc_server_handled_total", grpc_code="UNAUTHENTICATED")
@@ -137,7 +137,7 @@ def test_without_a_token_nothing_is_tried_again(secured: RunningServer, files: F
         "ipv6:[::1]",
     ],
 )
-def test_this_machine(address: str) -> None:
+def test_loopback_addresses_count_as_this_machine(address: str) -> None:
     assert stays_here(address)
     Client(address, token=TOKEN).close()
 
@@ -241,7 +241,7 @@ def test_commands_over_tls_with_a_token(
 
 
 def test_the_pages_own_server_needs_no_certificate(files: Files) -> None:
-    """Also where the environment is made for servers that others call."""
+    """Also if the environment has settings for a public server."""
     environment = {
         "SUPERPIXEL_TLS_CERT_FILE": str(files["server"]),
         "SUPERPIXEL_TLS_KEY_FILE": str(files["server_key"]),

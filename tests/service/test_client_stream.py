@@ -1,4 +1,4 @@
-"""`segment_many` of both clients: what a stream goes through, and that each image is answered once."""
+"""`segment_many` of both clients: the course of a stream, and one answer per image."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -47,7 +47,7 @@ def test_every_image_is_answered_over_one_call(caller: Caller) -> None:
     assert {outcome.request_id for _, outcome in outcomes} == {f"{call_id}/{n}" for n in range(20)}
 
 
-def test_nothing_to_send_makes_no_call(caller: Caller) -> None:
+def test_an_empty_stream_makes_no_call(caller: Caller) -> None:
     with serving(Scripted()) as server:
         assert caller.segment_many(server.address, [], counts=COUNT) == []
     assert server.calls == []
@@ -64,7 +64,7 @@ def test_answers_come_in_finishing_order(caller: Caller) -> None:
     assert [number for number, _ in outcomes] == [0, 3, 2, 1]
 
 
-def test_no_more_than_asked_for_are_on_the_way(caller: Caller) -> None:
+def test_at_most_max_inflight_images_are_in_flight(caller: Caller) -> None:
     taken: list[int] = []
 
     def source() -> Iterator[tuple[int, Pixels]]:
@@ -84,7 +84,7 @@ def test_no_more_than_asked_for_are_on_the_way(caller: Caller) -> None:
     with serving(Scripted(streams=[counting])) as server:
         outcomes = caller.segment_many(server.address, source(), max_inflight=2, counts=COUNT)
     assert_answered(outcomes, range(9))
-    # An answer is counted here a little before it is read there: at most the two, never a third.
+    # The test counts an answer shortly before the client reads it: at most two images, never a third.
     assert 1 <= most_ahead <= 2
 
 
@@ -101,7 +101,7 @@ def test_an_iterator_of_counts_applies_to_every_image(caller: Caller) -> None:
     assert asked == [[9, COUNT]] * 3
 
 
-def test_what_cannot_be_sent_is_its_own_error(caller: Caller, tmp_path: Path) -> None:
+def test_an_image_that_cannot_be_sent_gets_its_own_error(caller: Caller, tmp_path: Path) -> None:
     large = scene(300, 200)
     assert large.nbytes > MAX_IMAGE_BYTES
     pairs = [(0, "/nowhere/photo.jpg"), (1, image(1)), (2, large), (3, large.astype(float)), (4, image(4))]
@@ -149,7 +149,7 @@ def test_an_error_of_the_callers_own_images_reaches_the_caller(caller: Caller) -
 
 
 @pytest.mark.parametrize("wrong", [{"max_inflight": 0}, {"timeout": 0}])
-def test_wrong_bounds_are_refused_before_anything_is_sent(caller: Caller, wrong: dict[str, int]) -> None:
+def test_wrong_bounds_are_rejected_before_anything_is_sent(caller: Caller, wrong: dict[str, int]) -> None:
     with pytest.raises(ValueError):
         caller.segment_many("127.0.0.1:1", images(1), counts=COUNT, retry=QUICK, **wrong)
 
@@ -157,7 +157,7 @@ def test_wrong_bounds_are_refused_before_anything_is_sent(caller: Caller, wrong:
 # ---- the rules alone --------------------------------------------------------------------------------------
 
 
-def test_images_of_a_call_that_ended_go_one_by_one_and_before_the_others() -> None:
+def test_images_of_an_ended_call_are_sent_one_at_a_time_and_first() -> None:
     book: StreamBook[int] = StreamBook(QUICK, max_inflight=4, patience_seconds=9)
     book.max_image_bytes = MAX_IMAGE_BYTES
     clock = 100.0

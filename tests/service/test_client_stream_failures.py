@@ -56,7 +56,7 @@ def test_a_drain_loses_nothing_and_yields_nothing_twice(caller: Caller) -> None:
         outcomes = caller.segment_many(server.address, images(12), max_inflight=4, counts=COUNT)
     assert_answered(outcomes, range(12))
     assert len(server.calls) == 3
-    # What was answered was not sent again, what was not was.
+    # Answered images were not sent again; unanswered ones were.
     assert server.received.count(0) == server.received.count(2) == 1
     assert server.received.count(1) >= 2
 
@@ -85,7 +85,7 @@ def test_a_server_that_dies_loses_nothing(caller: Caller) -> None:
     assert len(server.calls) >= 2
 
 
-def test_a_stream_ended_as_if_all_were_well_is_gone_on_with(caller: Caller) -> None:
+def test_a_stream_that_ends_early_with_ok_is_continued(caller: Caller) -> None:
     def leaves(stream: ScriptedStream) -> Answers:
         yield answered(stream.read())
         stream.read()
@@ -169,7 +169,7 @@ def test_an_image_that_ends_every_call_is_given_up(caller: Caller) -> None:
     assert server.received.count(2) == 3
 
 
-def test_an_image_that_ends_every_call_is_given_up_even_where_it_is_alone(caller: Caller) -> None:
+def test_an_image_that_ends_every_call_is_given_up_even_if_it_is_alone(caller: Caller) -> None:
     def dies_of_1(stream: ScriptedStream) -> Answers:
         while message := stream.read():
             if number_of(message) == 1:
@@ -188,7 +188,7 @@ def test_an_image_that_ends_every_call_is_given_up_even_where_it_is_alone(caller
         assert_answered(outcomes.items(), {*range(count)} - {1})
 
 
-def test_when_no_server_is_left_not_the_image_is_to_blame(caller: Caller) -> None:
+def test_a_missing_server_is_not_blamed_on_an_image(caller: Caller) -> None:
     def stops(stream: ScriptedStream) -> Answers:
         threading.Thread(target=stream.server.stop).start()
         stream.server.cancelled.wait(PATIENCE_SECONDS)
@@ -200,7 +200,7 @@ def test_when_no_server_is_left_not_the_image_is_to_blame(caller: Caller) -> Non
     assert server.received == []
 
 
-def test_when_no_server_answers_any_more_all_is_given_up(caller: Caller) -> None:
+def test_the_stream_fails_when_no_server_answers(caller: Caller) -> None:
     def drains(stream: ScriptedStream) -> Answers:
         stream.refuse(Draining())
         yield from ()
@@ -242,7 +242,7 @@ def test_the_real_server_is_replaced(caller: Caller, end: signal.Signals) -> Non
 
         def source() -> Iterator[tuple[int, Pixels]]:
             yield from images(20)
-            # By now some are answered and some are on the way.
+            # Now some images are answered and some are in flight.
             first.signal(end)
             if end is signal.SIGKILL:
                 first.exit_code()

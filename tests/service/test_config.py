@@ -1,4 +1,4 @@
-"""Settings: their names, their sources, and what is said of wrong ones."""
+"""Settings: their names, their sources, and the errors about wrong ones."""
 
 from pathlib import Path
 
@@ -55,7 +55,7 @@ def test_settings_cannot_be_changed() -> None:
         ("log_level", "loud"),
     ],
 )
-def test_a_wrong_value_gets_one_line_with_its_names(name: str, value: object) -> None:
+def test_an_error_about_a_value_is_one_line_with_all_names_of_the_setting(name: str, value: object) -> None:
     (line,) = wrong(**{name: value})
     assert line.startswith(f"{flag(name)} ({ENVIRONMENT_PREFIX}{name.upper()}): ")
     assert line.endswith(f"; got {value!r}")
@@ -86,14 +86,14 @@ TLS = {"tls_cert_file": "chain.pem", "tls_key_file": "key.pem"}
 @pytest.mark.parametrize(
     "listen", ["127.0.0.1:0", "127.8.9.10:1", "[::1]:50051", "localhost:1", "LocalHost.:1"]
 )
-def test_this_machine_may_do_without_tls(listen: str) -> None:
+def test_loopback_needs_no_tls(listen: str) -> None:
     assert Settings(listen=listen, token_file="tokens").listen == listen
 
 
 @pytest.mark.parametrize(
     "listen", ["0.0.0.0:1", "[::]:1", "10.0.0.1:1", "localhost.example:1", "[::ffff:1.2.3.4]:1"]
 )
-def test_plaintext_beyond_this_machine_is_to_be_asked_for(listen: str) -> None:
+def test_plaintext_beyond_loopback_needs_allow_plaintext(listen: str) -> None:
     (line,) = wrong(listen=listen)
     assert line.startswith(f"listen {listen} would be plaintext on a network: ")
     assert Settings(listen=listen, allow_plaintext="true").allow_plaintext
@@ -106,7 +106,7 @@ def test_plaintext_beyond_this_machine_is_to_be_asked_for(listen: str) -> None:
     "values",
     [{"tls_cert_file": "x"}, {"tls_key_file": "x"}, {"tls_client_ca_file": "x"}],
 )
-def test_files_of_tls_go_together(values: dict[str, str]) -> None:
+def test_tls_files_must_be_given_together(values: dict[str, str]) -> None:
     (line,) = wrong(**values)
     assert "tls_cert_file" in line
     assert "tls_key_file" in line
@@ -145,7 +145,7 @@ def test_flag_then_environment_then_file_then_default(
     assert set(origins) == set(Settings.model_fields)
 
 
-def test_the_environment_names_the_file_unless_a_flag_does(
+def test_the_config_files_flag_wins_over_its_environment_variable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SUPERPIXEL_CONFIG", str(toml(tmp_path, "workers = 2")))
@@ -184,19 +184,17 @@ def test_every_setting_can_be_in_the_file(tmp_path: Path) -> None:
         ("workers = [1]", "workers in {path}: should be a valid integer; got [1]"),
     ],
 )
-def test_what_is_wrong_in_the_file_gets_a_line_that_names_it(
-    tmp_path: Path, text: str, expected: str
-) -> None:
+def test_a_mistake_in_the_file_gets_a_line_that_names_it(tmp_path: Path, text: str, expected: str) -> None:
     path = toml(tmp_path, text)
     assert wrong_file(path) == [expected.format(path=path)]
 
 
-def test_each_thing_wrong_in_the_file_gets_its_line(tmp_path: Path) -> None:
+def test_each_mistake_in_the_file_gets_a_line(tmp_path: Path) -> None:
     assert len(wrong_file(toml(tmp_path, "a = 1\nb = 2"))) == 2
     assert len(wrong_file(toml(tmp_path, "workers = -1\nmax_streams = 0"))) == 2
 
 
-def test_files_that_are_no_settings_are_reported(tmp_path: Path) -> None:
+def test_invalid_config_files_are_reported(tmp_path: Path) -> None:
     missing = tmp_path / "missing.toml"
     assert wrong_file(missing) == [f"{missing}: no such file or directory"]
     (line,) = wrong_file(toml(tmp_path, "workers = \n"))

@@ -1,4 +1,4 @@
-"""The contract, the code made from it and what the service says agree."""
+"""The contract, the generated code and the service agree."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""A server whose engine is CUDA's: the GPU is simulated, everything else is as it is."""
+"""A server with the CUDA engine: the GPU is simulated, everything else is real."""
 
 import os
 import subprocess
@@ -76,7 +76,7 @@ def test_a_gpu_gets_4_to_8_workers_per_lane(
     assert Settings(workers=3).for_backend("cuda").lane_workers == 3
 
 
-def test_backend_cpu_leaves_the_gpu_alone(tmp_path: Path) -> None:
+def test_backend_cpu_does_not_use_the_gpu(tmp_path: Path) -> None:
     with cuda_server(tmp_path, "--backend=cpu") as server:
         assert server.stub.Segment(request(raw(scene(40, 30)), 5)).backend == "cpu"
 

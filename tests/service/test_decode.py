@@ -204,7 +204,7 @@ def test_interlaced_and_progressive_files() -> None:
 
 
 def by_pillow(data: bytes) -> Pixels:
-    """The usual JPEGs are not read by Pillow: it is who says what they show."""
+    """The usual JPEGs are not read by Pillow, so Pillow gives the expected pixels."""
     with Image.open(BytesIO(data)) as picture:
         return np.asarray(picture.convert("RGB"))
 
@@ -225,7 +225,7 @@ def by_pillow(data: bytes) -> Pixels:
     ],
     ids=str,
 )
-def test_jpegs_in_colour_are_what_pillow_makes_of_them(
+def test_colour_jpegs_decode_as_pillow_decodes_them(
     size: tuple[int, int], options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = encoded(scene(*size), "JPEG", **options)
@@ -249,7 +249,7 @@ def test_a_multi_picture_jpeg_gives_its_first_picture() -> None:
 
 
 @pytest.mark.parametrize("file_format", ["PNG", "WEBP"])
-def test_the_first_frame_only_where_asked_for(file_format: str) -> None:
+def test_animations_need_first_frame_only(file_format: str) -> None:
     frames = [Image.fromarray(scene(37, 21, seed)) for seed in range(3)]
     data = saved(frames[0], file_format, save_all=True, append_images=frames[1:], lossless=True)
     with pytest.raises(InvalidRequest) as caught:

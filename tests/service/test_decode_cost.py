@@ -1,5 +1,5 @@
-"""Files made to cost far more to decode than they weigh: rejected by their structure, or about as cheap as
-honest files of the same pixels. A decode cannot be interrupted, so these bounds alone protect the workers."""
+"""Files made to be expensive to decode: rejected by their structure, or about as cheap as normal files
+of the same size in pixels. A decode cannot be interrupted, so these bounds alone protect the workers."""
 
 import struct
 import time
@@ -103,7 +103,7 @@ def test_passes_over_the_coefficients() -> None:
 @pytest.mark.parametrize(
     "between",
     [
-        b"\xff\x02\xff\xff",  # no decoder knows this marker: what follows is no content
+        b"\xff\x02\xff\xff",  # an unknown marker, so the following bytes are not its content
         b"\xff\x01\xff\xff",
         b"\xff\xff\xff",
         b"\xff\xd0" * 3,
@@ -123,7 +123,7 @@ def test_passes_over_the_coefficients() -> None:
         "1 MB",
     ],
 )
-def test_scans_cannot_hide(between: bytes) -> None:
+def test_hidden_scans_are_counted(between: bytes) -> None:
     assert not opens(empty_scans(MAX_SEQUENTIAL_SCANS + 1, between=between))
     assert opens(empty_scans(MAX_SEQUENTIAL_SCANS, between=between))
 
@@ -149,7 +149,7 @@ def test_chunks_of_the_whole_webp() -> None:
 
 
 def test_png_data_far_beyond_the_pixels() -> None:
-    """Empty deflate blocks cost ten times an honest file's time per byte."""
+    """Empty deflate blocks cost ten times as much time per byte as a normal file."""
     rows = zlib.decompress(PIXELS[8:-4])
     empty_blocks = b"\0\0\0\xff\xff" * 200_000
     deflated = zlib.compress(rows, 0)
@@ -302,7 +302,7 @@ BOMBS: dict[str, Callable[[], bytes]] = {
 
 
 @pytest.mark.parametrize("name", BOMBS)
-def test_a_server_rejects_them_for_good_at_once(server: RunningServer, name: str) -> None:
+def test_a_server_rejects_them_at_once_without_retry(server: RunningServer, name: str) -> None:
     data = BOMBS[name]()
     started = time.perf_counter()
     refusal = refused(lambda: server.stub.Segment(request(data, 5), timeout=20))

@@ -53,7 +53,7 @@ def pixels_of(data: bytes, **changes: Any) -> Pixels:
 
 
 def by_pillow(data: bytes) -> Pixels:
-    """The usual JPEGs are not read by Pillow: it is who says what they show."""
+    """The usual JPEGs are not read by Pillow, so Pillow gives the expected pixels."""
     with Image.open(BytesIO(data)) as picture:
         return np.asarray(picture.convert("RGB"))
 
@@ -95,7 +95,7 @@ def test_cut_off_anywhere_it_is_an_error_or_whole(name: str) -> None:
     st.sampled_from(sorted(WHOLE)),
     st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), min_size=1, max_size=5),
 )
-def test_changed_bytes_give_pixels_or_a_refusal(name: str, changes: list[tuple[int, int]]) -> None:
+def test_changed_bytes_give_pixels_or_a_rejection(name: str, changes: list[tuple[int, int]]) -> None:
     data = bytearray(WHOLE[name])
     for position, value in changes:
         data[position % len(data)] = value
@@ -112,7 +112,7 @@ def test_changed_bytes_give_pixels_or_a_refusal(name: str, changes: list[tuple[i
     st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), max_size=3),
     st.integers(0, 60),
 )
-def test_a_damaged_jpeg_is_what_pillow_makes_of_it(
+def test_a_damaged_jpeg_decodes_as_pillow_decodes_it(
     name: str, changes: list[tuple[int, int]], missing: int
 ) -> None:
     data = bytearray(WHOLE[name][: len(WHOLE[name]) - missing])
@@ -126,8 +126,8 @@ def test_a_damaged_jpeg_is_what_pillow_makes_of_it(
         assert np.array_equal(pixels, by_pillow(bytes(data)))
 
 
-def test_two_sizes_in_one_file_are_refused() -> None:
-    """Ours is a JPEG's first frame header; whatever the library makes of a second one, they must agree."""
+def test_two_sizes_in_one_file_are_rejected() -> None:
+    """We take a JPEG's first frame header. If the library takes the second one, both must agree."""
     data = WHOLE["jpeg"]
     frame = data.index(b"\xff\xc0")
     length = struct.unpack_from(">H", data, frame + 2)[0]
@@ -139,7 +139,7 @@ def test_two_sizes_in_one_file_are_refused() -> None:
 
 
 @pytest.mark.parametrize("orientation", [1, 6])
-def test_another_size_than_was_accepted_is_refused_before_memory_is_spent(
+def test_a_size_other_than_the_accepted_one_is_rejected_before_memory_is_allocated(
     orientation: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loaded: list[object] = []
@@ -152,7 +152,7 @@ def test_another_size_than_was_accepted_is_refused_before_memory_is_spent(
     assert not loaded
 
 
-def test_too_much_png_text_is_refused_or_ignored() -> None:
+def test_too_much_png_text_is_rejected_or_ignored() -> None:
     bomb = b"Comment\0\0" + zlib.compress(bytes(50_000_000), 9)
     try:
         read(png(4, 1, 8, 0, b"\0abcd", (b"zTXt", bomb)))

@@ -104,7 +104,7 @@ def answered_by(server: RunningServer) -> set[str]:
 
 
 @pytest.mark.parametrize("round_", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in range(1, 10))])
-def test_calls_of_a_stopping_server_are_answered_or_sent_elsewhere(round_: int) -> None:
+def test_calls_of_a_stopping_server_are_answered_or_retried_elsewhere(round_: int) -> None:
     with running_server("--workers=1", "--threads-per-image=1") as server, Hammer(server) as hammer:
         server.wait_until(lambda: hammer.count("OK") > 100 + 10 * round_)
         server.signal(signal.SIGTERM)
@@ -130,7 +130,7 @@ def test_the_same_with_a_full_queue_and_paused_bulk_work() -> None:
         assert answered_by(server) == hammer.answered
 
 
-def test_a_stream_of_a_stopping_server_gets_its_answers_while_others_hammer() -> None:
+def test_a_stream_of_a_stopping_server_gets_its_answers_while_other_clients_keep_calling() -> None:
     taken = threading.Event()
 
     def images() -> Iterator[pb.SegmentStreamRequest]:

@@ -1,4 +1,4 @@
-"""Label maps for programs that do not read SPX: PNG, gzipped rows, and what comes beside them."""
+"""Label maps for programs that do not read SPX: PNG and gzipped rows, with levels and trees as messages."""
 
 import io
 import zlib
@@ -29,7 +29,7 @@ def roomy() -> Iterator[RunningServer]:
 
 
 def read_png(data: bytes) -> npt.NDArray[np.int64]:
-    """By the contract's words; what kind of PNG it is stands in its first chunk."""
+    """The labels, read as the contract says; the first chunk gives the kind of PNG."""
     depth, colour = data[24], data[25]
     with Image.open(io.BytesIO(data)) as picture:
         values = np.asarray(picture).astype(np.int64)
@@ -59,7 +59,7 @@ def labels_of(response: pb.SegmentResponse) -> npt.NDArray[np.int64]:
     return read_raw_gzip(label_map.data, response.width, response.height)
 
 
-def test_the_server_lists_what_it_writes(server: RunningServer) -> None:
+def test_server_info_lists_the_encodings_that_the_server_writes(server: RunningServer) -> None:
     info = server.stub.GetServerInfo(pb.GetServerInfoRequest())
     assert list(info.label_encodings) == [SPX, PNG, RAW_GZIP]
 
@@ -171,7 +171,7 @@ def test_rgb_carries_three_bytes_of_a_label() -> None:
     assert np.array_equal(read_png(to_png(labels, 2**24)), labels)
 
 
-def test_more_labels_than_a_png_can_tell_apart(roomy: RunningServer) -> None:
+def test_more_labels_than_a_png_can_hold_are_rejected(roomy: RunningServer) -> None:
     image = encoded(np.zeros((4097, 4097), np.uint8))
     refusal = refused(lambda: roomy.stub.Segment(request(image, 2**24 + 1, label_encoding=PNG)))
     assert (refusal.code, refusal.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "COUNT_ABOVE_ENCODING")

@@ -1,4 +1,4 @@
-"""Faults that a sound server does not have: a faulty servicer on a real port, behind our interceptors."""
+"""Internal faults: a servicer with bugs on a real port, behind our interceptors."""
 
 import sys
 from collections.abc import Iterator
@@ -56,7 +56,7 @@ def faulty_server(
         server.stop(None).wait()
 
 
-def test_of_a_bug_the_caller_learns_the_request_id_and_the_log_the_rest() -> None:
+def test_a_bug_is_reported_to_the_caller_by_request_id_and_to_the_log_in_full() -> None:
     secret = "the secret is in /home/someone/file.py"
     with capture_logs() as lines, faulty_server(RuntimeError(secret)) as (stub, events):
         call = stub.Segment.with_call
@@ -73,7 +73,7 @@ def test_of_a_bug_the_caller_learns_the_request_id_and_the_log_the_rest() -> Non
 
 
 class Onlooker:
-    """In place of the answers: looks at what its callers hold on to while they wait."""
+    """Replaces the answers: checks which objects its callers keep while they wait."""
 
     def __init__(self) -> None:
         self.held: list[tuple[str, str]] = []
@@ -96,7 +96,8 @@ RAW = raw(scene(60, 50))
 
 
 def test_a_waiting_call_has_its_image_in_memory_once() -> None:
-    """Neither the message as it came nor as it was read: queued images would take three times their bytes."""
+    """Not also in the message's bytes or in the parsed message: queued images would take three times their
+    bytes."""
     onlooker = Onlooker()
     servicer = SuperpixelServicer(Settings(), onlooker, None, dict, None)  # type: ignore[arg-type]
     with faulty_server(MemoryError(), servicer) as (stub, _):
@@ -104,7 +105,7 @@ def test_a_waiting_call_has_its_image_in_memory_once() -> None:
     assert onlooker.held == []
 
 
-def test_memory_that_could_not_be_had_is_worth_a_retry() -> None:
+def test_out_of_memory_is_retryable() -> None:
     with faulty_server(MemoryError()) as (stub, _):
         refusal = refused(lambda: stub.Segment(pb.SegmentRequest()))
     assert (refusal.code, refusal.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "OUT_OF_MEMORY")

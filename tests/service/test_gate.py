@@ -91,7 +91,7 @@ def test_the_limits_own_rejections_come_first_and_take_no_slot() -> None:
 
 
 @pytest.mark.parametrize("first", ["handler", "answer"])
-def test_a_slot_is_free_when_handler_and_answer_are_over_in_either_order(first: str) -> None:
+def test_a_slot_is_free_once_handler_and_answer_have_ended_in_any_order(first: str) -> None:
     gate, context = Gate(LIMITS, OpenCalls()), Context()
     permit = gate.check(QUESTION)
     serving = permit.serving(context)  # type: ignore[arg-type]

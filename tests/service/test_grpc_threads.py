@@ -1,4 +1,4 @@
-"""A server whose threads fail does not stay as a zombie: it serves on, or ends with status 70."""
+"""A server whose threads fail continues to serve, or exits with status 70."""
 
 import threading
 import time
@@ -53,12 +53,12 @@ def test_a_server_that_can_start_no_thread_serves_with_those_that_it_has(tmp_pat
         assert server.health_status() == "SERVING"
 
 
-def test_a_server_whose_calls_find_no_thread_ends(tmp_path: Path) -> None:
+def test_a_server_whose_calls_get_no_thread_ends(tmp_path: Path) -> None:
     with faulty_server(tmp_path) as (server, file):
         cause(server, file, "starve")
         with grpc.insecure_channel(server.listen) as channel:
             watch = health_pb2_grpc.HealthStub(channel).Watch
-            # One occupies the only thread for good; the others wait for one.
+            # One occupies the only thread permanently; the others wait for a thread.
             watches = [watch(health_pb2.HealthCheckRequest()) for _ in range(3)]
             assert watches
             assert server.process.wait(PATIENCE_SECONDS) == EXIT_ENGINE_DEAD

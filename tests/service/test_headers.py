@@ -1,4 +1,4 @@
-"""What a file says about itself, read without the image library; and that odd bytes never do harm."""
+"""Headers of files, read without the image library; odd bytes do no harm."""
 
 import struct
 
@@ -103,14 +103,14 @@ def test_a_png_begins_with_its_header(first: bytes) -> None:
         read_header(b"\x89PNG\r\n\x1a\n" + png_chunk(first, bytes(13)), ImageFormat.PNG)
 
 
-def test_a_second_png_header_is_refused() -> None:
+def test_a_second_png_header_is_rejected() -> None:
     header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", 5, 5, 8, 0, 0, 0, 0))
     with pytest.raises(DamagedHeader):
         read_header(b"\x89PNG\r\n\x1a\n" + header + header, ImageFormat.PNG)
 
 
 @pytest.mark.parametrize(("width", "height"), [(0, 5), (5, 0)])
-def test_sizes_of_zero_are_refused(width: int, height: int) -> None:
+def test_sizes_of_zero_are_rejected(width: int, height: int) -> None:
     chunks = png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)) + png_chunk(
         b"IDAT", b""
     )
@@ -134,7 +134,7 @@ def test_millions_of_empty_blocks_are_not_walked() -> None:
     st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), max_size=6),
     st.integers(0, 700),
 )
-def test_changed_bytes_never_do_harm(name: str, changes: list[tuple[int, int]], end: int) -> None:
+def test_changed_bytes_do_no_harm(name: str, changes: list[tuple[int, int]], end: int) -> None:
     data = bytearray(FILES[name])
     for position, value in changes:
         data[position % len(data)] = value
@@ -143,7 +143,7 @@ def test_changed_bytes_never_do_harm(name: str, changes: list[tuple[int, int]], 
 
 @settings(max_examples=300, deadline=None)
 @given(st.sampled_from([b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF\0\0\0\0WEBP"]), st.binary(max_size=300))
-def test_any_bytes_never_do_harm(signature: bytes, rest: bytes) -> None:
+def test_random_bytes_do_no_harm(signature: bytes, rest: bytes) -> None:
     check_total(signature + rest)
 
 

@@ -1,4 +1,4 @@
-"""Files and messages made to do harm, sent to a real server that may not have much memory."""
+"""Harmful files, sent to a real server with little memory."""
 
 import itertools
 import struct
@@ -85,7 +85,7 @@ SERVED: dict[str, bytes] = {
 }
 
 ANYTHING_BUT_HARM: dict[str, bytes] = {
-    # The library may give up on these; if so, in our words.
+    # The library may reject these; then the error is ours.
     "jpeg, exif with too many entries": jpeg_with((0xE1, b"Exif\0\0" + MANY)),
     "jpeg, xmp of nonsense": jpeg_with((0xE1, b"http://ns.adobe.com/xap/1.0/\0<x" + b"<" * 60_000)),
     "jpeg, photoshop of nonsense": jpeg_with((0xED, b"Photoshop 3.0\08BIM\x04\x04\0\0\xff\xff\xff\xff")),
@@ -136,7 +136,7 @@ UNDECODABLE: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("name", SERVED)
-def test_what_does_no_harm_is_served(confined: RunningServer, name: str) -> None:
+def test_harmless_files_are_served(confined: RunningServer, name: str) -> None:
     assert len(SERVED[name]) <= 3_000_000
     before = confined.peak_resident_bytes()
     answer = confined.stub.Segment(request(SERVED[name], 5))
@@ -145,7 +145,7 @@ def test_what_does_no_harm_is_served(confined: RunningServer, name: str) -> None
 
 
 @pytest.mark.parametrize("name", ANYTHING_BUT_HARM)
-def test_what_is_odd_is_served_or_refused_in_our_words(confined: RunningServer, name: str) -> None:
+def test_odd_files_are_served_or_rejected_with_our_own_error(confined: RunningServer, name: str) -> None:
     before = confined.peak_resident_bytes()
     try:
         assert confined.stub.Segment(request(ANYTHING_BUT_HARM[name], 5)).label_map.count == 5
@@ -155,14 +155,14 @@ def test_what_is_odd_is_served_or_refused_in_our_words(confined: RunningServer, 
 
 
 @pytest.mark.parametrize("name", NOT_AN_IMAGE)
-def test_what_is_no_image_of_ours_is_refused_by_its_first_bytes(confined: RunningServer, name: str) -> None:
+def test_unknown_formats_are_rejected_by_their_first_bytes(confined: RunningServer, name: str) -> None:
     refusal = refused(lambda: confined.stub.Segment(request(NOT_AN_IMAGE[name], 5)))
     check_form(refusal)
     assert refusal.reason == "IMAGE_FORMAT_NOT_ALLOWED"
 
 
 @pytest.mark.parametrize("name", UNDECODABLE)
-def test_what_contradicts_itself_is_refused(confined: RunningServer, name: str) -> None:
+def test_contradictory_files_are_rejected(confined: RunningServer, name: str) -> None:
     check_undecodable(confined, UNDECODABLE[name])
 
 
@@ -173,26 +173,26 @@ def check_undecodable(server: RunningServer, data: bytes) -> None:
 
 
 def scan_bomb(scans: int) -> bytes:
-    """A sound progressive JPEG, its last scan again and again: 14 bytes, a pass over the picture."""
+    """A valid progressive JPEG that repeats its last scan: 14 bytes per pass over the picture."""
     data = encoded(np.full((2000, 2000, 3), 7, np.uint8), "JPEG", progressive=True)
     return data[:-2] + data[data.rindex(b"\xff\xda") : -2] * scans + b"\xff\xd9"
 
 
-def test_a_jpeg_of_thousands_of_scans_is_refused_by_its_header(confined: RunningServer) -> None:
+def test_a_jpeg_of_thousands_of_scans_is_rejected_by_its_header(confined: RunningServer) -> None:
     bomb = scan_bomb(100_000)  # 1.4 MB, ten minutes
     refusal = refused(lambda: confined.stub.Segment(request(bomb, 5), timeout=20))
     check_form(refusal)
     assert refusal.reason == "IMAGE_UNDECODABLE"
 
 
-def test_scans_are_those_of_the_image_alone() -> None:
+def test_only_scans_of_the_image_itself_count() -> None:
     whole = scan_bomb(0)
     for scans in (0, 5):
         assert read_header(scan_bomb(scans), ImageFormat.JPEG).width == 2000
     for scans in (12, 40):
         with pytest.raises(DamagedHeader):
             read_header(scan_bomb(scans), ImageFormat.JPEG)
-    # What lies beside it may look like scans: a video behind a photograph, a thumbnail within.
+    # Other data may look like scans: a video after the photograph, a thumbnail inside it.
     assert read_header(whole + b"\xff\xda\x00\x02" * 1000, ImageFormat.JPEG).width == 2000
     note = b"\xff\xfe" + struct.pack(">H", 4002) + b"\xff\xda\x00\x02" * 1000
     assert read_header(whole[:2] + note + whole[2:], ImageFormat.JPEG).width == 2000

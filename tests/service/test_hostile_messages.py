@@ -64,7 +64,7 @@ MESSAGES: dict[str, tuple[bytes, bool]] = {
 
 
 @pytest.mark.parametrize("name", MESSAGES)
-def test_messages_made_to_do_harm(confined: RunningServer, name: str) -> None:
+def test_harmful_messages_are_served_or_rejected(confined: RunningServer, name: str) -> None:
     data, parses = MESSAGES[name]
     segment = confined.channel.unary_unary(f"/{SERVICE}/Segment")
     try:
@@ -151,7 +151,7 @@ METADATA = st.lists(
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(message=REQUESTS, metadata=METADATA)
-def test_any_values_of_the_fields_and_metadata_are_served_or_refused(
+def test_random_fields_and_metadata_are_served_or_rejected(
     confined: RunningServer, message: pb.SegmentRequest, metadata: list[tuple[str, str | bytes]]
 ) -> None:
     try:
@@ -166,7 +166,7 @@ def test_any_values_of_the_fields_and_metadata_are_served_or_refused(
         assert answer.label_map.count == max(counts, default=answer.label_map.count)
 
 
-def test_metadata_that_is_no_text_makes_no_error_in_the_log() -> None:
+def test_metadata_that_is_not_text_logs_no_error() -> None:
     with running_server() as server:
         channel = h2.connection.H2Connection(h2.config.H2Configuration(validate_outbound_headers=False))
         channel.initiate_connection()

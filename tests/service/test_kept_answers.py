@@ -1,4 +1,4 @@
-"""Kept answers are serialised once, and the bytes of unsent answers are bounded."""
+"""Cached answers are serialised once, and the bytes of unsent answers are bounded."""
 
 import time
 
@@ -35,7 +35,7 @@ def task(encoding: LabelEncoding = LabelEncoding.SPX) -> Task:
 
 
 @pytest.mark.parametrize("encoding", list(LabelEncoding))
-def test_a_kept_answer_is_serialised_once(encoding: LabelEncoding) -> None:
+def test_a_cached_answer_is_serialised_once(encoding: LabelEncoding) -> None:
     settings = Settings(workers=1)
     serialised: list[Answer] = []
 

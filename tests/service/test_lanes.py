@@ -54,7 +54,7 @@ def test_paused_bulk_work_gives_the_same_answer_and_counts_its_wait_as_queue_tim
     assert paused.stages.queue > paused.stages.segment
 
 
-def test_bulk_work_goes_on_after_its_patience() -> None:
+def test_bulk_work_advances_after_its_patience() -> None:
     """It advances step by step beside interactive work without pause, and new bulk work begins."""
     with bench(bulk_patience_seconds=0.02) as on:
         bulk = on.put(slow_task(Lane.BULK))

@@ -1,4 +1,4 @@
-"""Nothing of a call stays: no object that only the garbage collector would free, and no byte of its image."""
+"""A call leaves nothing in memory: no reference cycles, and no bytes of its image."""
 
 import contextlib
 import gc
@@ -131,7 +131,7 @@ def own(work: Task) -> Task:
 
 
 def call_of(callbacks: list[Callable[[], None]]) -> Callable[[Callable[[], None]], bool]:
-    """What registers callbacks for the end of a call that is not over."""
+    """A function that registers callbacks for the end of a call that has not ended."""
 
     def when_over(callback: Callable[[], None]) -> bool:
         callbacks.append(callback)

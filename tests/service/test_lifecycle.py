@@ -1,4 +1,4 @@
-"""Starting, draining, ending."""
+"""How a server starts, drains and ends."""
 
 import os
 import signal
@@ -46,8 +46,8 @@ def test_an_idle_server_ends_at_once(number: signal.Signals) -> None:
         assert all(line.startswith("{") for line in server.raw_lines), server.raw_lines
 
 
-def test_a_server_is_not_healthy_before_it_is_warm(tmp_path: Path) -> None:
-    """Its warm-up stalls, and probes come from before it listens."""
+def test_a_server_is_not_healthy_before_its_warm_up(tmp_path: Path) -> None:
+    """Its warm-up stalls, and probes begin before it listens."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"

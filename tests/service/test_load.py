@@ -102,7 +102,7 @@ def test_calls_that_end_in_the_queue_are_never_begun(tmp_path: Path) -> None:
         assert decoded_images(server) == server.stages_begun("decode") == 2
 
 
-def test_a_deadline_that_passes_in_mid_call_stops_the_engine() -> None:
+def test_a_deadline_that_passes_during_a_call_stops_the_engine() -> None:
     slow, count = slow_image()
     with running_server(*SLOW) as server:
         with pytest.raises(grpc.RpcError) as caught:
@@ -114,7 +114,7 @@ def test_a_deadline_that_passes_in_mid_call_stops_the_engine() -> None:
         assert server.metric("superpixel_requests_rejected_total", reason="DEADLINE_PASSED") == 1
 
 
-def test_far_deadlines_are_no_deadlines(server: RunningServer) -> None:
+def test_very_late_deadlines_count_as_none(server: RunningServer) -> None:
     assert server.stub.Segment(request(PNG, 5), timeout=1e9).label_map.count == 5
 
 

@@ -1,4 +1,4 @@
-"""A log that nobody reads, or nobody can: the server goes on, tells its metrics, and ends when told to."""
+"""If the reader of the log stalls or is gone, the server works, serves metrics, and stops on SIGTERM."""
 
 import fcntl
 import json
@@ -21,7 +21,7 @@ SMALL = request(encoded(scene()), 5)
 
 
 class Stalled(RunningServer):
-    """A server whose log is read as far as the line `ready`; then its reader is there, and reads no more."""
+    """A server whose log is read up to the line `ready`; then the reader stays, but reads nothing more."""
 
     def _read(self) -> None:
         assert self.process.stderr is not None
@@ -95,7 +95,7 @@ def test_lines_beyond_those_that_may_wait_are_dropped_and_counted(monkeypatch: p
     os.close(descriptor)
 
 
-def test_what_a_full_disk_does_not_take_is_dropped_and_counted() -> None:
+def test_lines_that_a_full_disk_rejects_are_dropped_and_counted() -> None:
     descriptor = os.open("/dev/full", os.O_WRONLY)
     writer = logs.LineWriter(descriptor)
     for _ in range(3):

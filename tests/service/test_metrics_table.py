@@ -1,4 +1,4 @@
-"""What is served at /metrics is what docs/service.md says: names, labels, closed sets of values."""
+"""/metrics agrees with docs/service.md: names, labels, closed sets of values."""
 
 import re
 from pathlib import Path
@@ -54,7 +54,7 @@ def table() -> dict[str, set[str]]:
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Metric]:
-    """All that a server tells after calls of every kind, over TLS and with tokens."""
+    """The metrics of a server after calls of every kind, over TLS and with tokens."""
     folder = tmp_path_factory.mktemp("metrics")
     authority, token, poor = Authority(), new_token(), new_token()
     pair = authority.issue("127.0.0.1")

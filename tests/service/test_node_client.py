@@ -1,4 +1,4 @@
-"""The example for Node, with grpc-js: a client whose gRPC is not ours."""
+"""The example for Node, whose gRPC implementation is grpc-js."""
 
 import os
 import shutil
@@ -66,7 +66,7 @@ def test_a_photograph_from_node(server: RunningServer, example: Path, tmp_path: 
         assert np.array_equal(label_map.labels_at(count), expected.cut(count))
 
 
-def test_a_refusal_in_node(server: RunningServer, example: Path, tmp_path: Path) -> None:
+def test_a_rejection_in_node(server: RunningServer, example: Path, tmp_path: Path) -> None:
     done = run(example, server.listen, PHOTO, tmp_path / "x.spx", "262145")
     assert done.returncode == 1
     assert (
@@ -74,7 +74,7 @@ def test_a_refusal_in_node(server: RunningServer, example: Path, tmp_path: Path)
     )
 
 
-def test_grpcs_own_retries_heed_the_pushback(example: Path, tmp_path: Path) -> None:
+def test_grpcs_own_retries_respect_the_pushback(example: Path, tmp_path: Path) -> None:
     error = Overloaded(Reason.QUEUE_FULL, "no room")
     error.retry_seconds = 0.7  # longer than grpc-js would wait by itself
     with serving(Scripted(unary=[lambda context: refuse(context, error)])) as server:

@@ -1,4 +1,4 @@
-"""What the people who run the server see: health, reflection, metrics, logs."""
+"""What operators see: health, reflection, metrics, logs."""
 
 import signal
 import threading
@@ -140,7 +140,7 @@ def test_metrics_have_the_names_and_labels_of_the_table(server: RunningServer) -
     assert server.metric("superpixel_ready") == 1
 
 
-def test_stages_are_observed_once_a_call(server: RunningServer) -> None:
+def test_each_stage_is_observed_once_per_call(server: RunningServer) -> None:
     def counts() -> list[float]:
         return [
             *(
@@ -163,7 +163,7 @@ def test_stages_are_observed_once_a_call(server: RunningServer) -> None:
 
 
 def test_percentiles_of_the_histogram_are_those_that_callers_see() -> None:
-    """The histogram has the times of the log; each of these is its caller's, less the way there and back."""
+    """The histogram has the times of the log. Each is the caller's time without the network."""
     pictures = [request(raw(scene(width, width, seed)), 5) for seed, width in enumerate((40, 200, 500, 900))]
     of_callers: dict[str, float] = {}
 
@@ -202,7 +202,7 @@ def test_percentiles_of_the_histogram_are_those_that_callers_see() -> None:
         assert sum(seconds <= bound + rounding for seconds in of_server.values()) >= count
 
 
-def test_one_line_a_call_under_the_callers_own_request_id(server: RunningServer) -> None:
+def test_each_call_logs_one_line_with_the_callers_request_id(server: RunningServer) -> None:
     _, call = server.stub.Segment.with_call(request(PNG, 5), metadata=[("x-request-id", "job-17/img.3")])
     assert dict(call.trailing_metadata())["x-request-id"] == "job-17/img.3"
     line = server.wait_for_line("call", request_id="job-17/img.3")
@@ -213,7 +213,7 @@ def test_one_line_a_call_under_the_callers_own_request_id(server: RunningServer)
     assert line["milliseconds"] >= sum(line[f"{stage}_ms"] for stage in ("decode", "segment", "encode"))
 
 
-def test_a_refused_call_is_logged_with_its_reason(server: RunningServer) -> None:
+def test_a_rejected_call_is_logged_with_its_reason(server: RunningServer) -> None:
     refusal = refused(lambda: server.stub.Segment(request(PNG, 0)))
     line = server.wait_for_line("call", request_id=refusal.trailers["x-request-id"])
     assert (line["code"], line["reason"]) == ("INVALID_ARGUMENT", "COUNT_OUT_OF_RANGE")
@@ -228,7 +228,7 @@ def test_odd_request_ids_are_replaced(server: RunningServer, sent: str) -> None:
 
 
 def test_the_log_of_a_whole_session_is_json(server: RunningServer) -> None:
-    """No traceback of a library, no warning of it about an odd file."""
+    """It has no tracebacks of libraries, and no warnings about odd files."""
     refused(lambda: server.stub.Segment(request(PNG[:50], 5)))
     server.stub.Segment(request(encoded(scene(), "JPEG", exif=b"Exif\0\0II*\0\x08\0\0\0\x05\0\x12\x01"), 5))
     assert all(line.startswith("{") for line in server.raw_lines), server.raw_lines

@@ -6,7 +6,7 @@ from tests.service.overload import Generator, apart
 
 
 @pytest.mark.parametrize("seconds", [2.0, pytest.param(8.0, marks=pytest.mark.slow)])
-def test_a_server_under_three_times_its_capacity_goes_on_as_before(seconds: float) -> None:
+def test_a_server_at_three_times_its_capacity_keeps_its_speed_and_memory(seconds: float) -> None:
     with apart() as server:
         generator = Generator(server)
         peak = generator.capacity(1)

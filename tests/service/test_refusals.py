@@ -128,7 +128,7 @@ INVALID: dict[str, tuple[pb.SegmentRequest, str, str]] = {
 
 
 def check_form(refusal: Refusal) -> None:
-    """What holds for every refusal."""
+    """Check what every rejection must have."""
     assert refusal.domain == "superpixel.v1"
     assert re.fullmatch(r"[A-Z][A-Z0-9_]+", refusal.reason)
     assert not LEAKS.search(refusal.text)
@@ -157,7 +157,7 @@ UNDECODABLE = [
 
 
 @pytest.mark.parametrize("data", UNDECODABLE)
-def test_errors_of_damaged_files_quote_no_library(server: RunningServer, data: bytes) -> None:
+def test_errors_about_damaged_files_do_not_quote_a_library(server: RunningServer, data: bytes) -> None:
     refusal = refused(lambda: server.stub.Segment(request(data, 1)))
     assert refusal.reason == "IMAGE_UNDECODABLE"
     assert re.fullmatch(
@@ -186,7 +186,7 @@ def test_a_count_above_the_base_names_the_base(server: RunningServer) -> None:
         (request(animation(), 5), {"frames": "3"}),
     ],
 )
-def test_limits_are_named_for_programs(
+def test_error_metadata_contains_the_limits(
     server: RunningServer, message: pb.SegmentRequest, metadata: dict[str, str]
 ) -> None:
     assert refused(lambda: server.stub.Segment(message)).metadata == metadata
@@ -203,7 +203,7 @@ def test_32_targets_are_served(server: RunningServer) -> None:
     assert len(server.stub.Segment(request(PNG, *range(1, 33))).levels) == 32
 
 
-def test_bytes_that_are_no_message(server: RunningServer) -> None:
+def test_malformed_messages_are_rejected(server: RunningServer) -> None:
     call = server.channel.unary_unary("/superpixel.v1.SuperpixelService/Segment")
     refusal = refused(lambda: call(b"\xff\xff\xff not protobuf"))
     check_form(refusal)
@@ -227,7 +227,7 @@ def test_unknown_methods(server: RunningServer, method: str) -> None:
 
 
 @pytest.mark.parametrize("limit", ["calls", "pixels", "bytes"])
-def test_a_full_server_refuses_at_once(limit: str) -> None:
+def test_a_full_server_rejects_at_once(limit: str) -> None:
     slow, count = slow_image()
     limits = {
         "calls": ["--max-inflight-calls=2"],
@@ -253,7 +253,7 @@ def test_a_full_server_refuses_at_once(limit: str) -> None:
 
 
 def without_message(server: RunningServer) -> Refusal:
-    """What becomes of a call whose message does not come."""
+    """The rejection of a call whose message does not arrive."""
     release = threading.Event()
 
     def no_message() -> Iterator[bytes]:
@@ -307,8 +307,8 @@ def test_the_room_of_an_answered_call_is_free() -> None:
             assert server.stub.Segment(request(PNG, 5)).label_map.count == 5
 
 
-def test_retries_by_grpc_itself_heed_the_pushback() -> None:
-    """gRPC's own retry policy, with the pushback as the only clock, gets through a full server."""
+def test_retries_by_grpc_itself_respect_the_pushback() -> None:
+    """With gRPC's own retries and no wait but the pushback, a call reaches a server that was full."""
     slow, count = slow_image()
     policy = (
         '{"methodConfig": [{"name": [{}], "retryPolicy": {"maxAttempts": 5, "initialBackoff": "30s",'

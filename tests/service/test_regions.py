@@ -37,7 +37,7 @@ IMAGES = {"rgb": scene(), "gray": scene()[..., 0], "alpha": RGBA}
 
 @pytest.mark.parametrize("name", IMAGES)
 @pytest.mark.parametrize("hierarchy", [False, True])
-def test_in_the_container(server: RunningServer, name: str, hierarchy: bool) -> None:
+def test_regions_in_the_container(server: RunningServer, name: str, hierarchy: bool) -> None:
     pixels = IMAGES[name]
     response = server.stub.Segment(
         request(encoded(pixels), 90, 12, include_regions=True, include_hierarchy=hierarchy)
@@ -49,7 +49,7 @@ def test_in_the_container(server: RunningServer, name: str, hierarchy: bool) -> 
 
 @PLAIN
 @pytest.mark.parametrize("name", IMAGES)
-def test_as_a_message(server: RunningServer, name: str, encoding: pb.LabelEncoding.ValueType) -> None:
+def test_regions_as_a_message(server: RunningServer, name: str, encoding: pb.LabelEncoding.ValueType) -> None:
     pixels = IMAGES[name]
     response = server.stub.Segment(
         request(encoded(pixels), 90, 12, include_regions=True, label_encoding=encoding)
@@ -58,7 +58,7 @@ def test_as_a_message(server: RunningServer, name: str, encoding: pb.LabelEncodi
     assert not response.HasField("hierarchy")
 
 
-def test_only_where_asked_for(server: RunningServer) -> None:
+def test_regions_are_included_only_on_request(server: RunningServer) -> None:
     response = server.stub.Segment(request(raw(scene()), 9))
     assert codec.decode(response.label_map.data).regions is None
 
@@ -77,7 +77,7 @@ def test_relative_to_the_region_of_interest(
     assert_container(server.stub.Segment(request(raw(pixels), 25, **fields)).label_map.data, expected)
 
 
-def test_of_the_whole_base_and_above_it(server: RunningServer) -> None:
+def test_regions_of_the_whole_base_and_of_counts_above_it(server: RunningServer) -> None:
     pixels = scene(60, 40)
     hierarchy = kernels.segment(pixels)
     base = server.stub.Segment(request(raw(pixels), include_hierarchy=True, include_regions=True))

@@ -125,3 +125,18 @@ def test_reflection_version_1_answers_as_v1alpha(server: RunningServer) -> None:
     ]
     assert answers[0] == answers[1]
     assert answers[0].file_descriptor_response.file_descriptor_proto
+
+
+def test_every_listed_service_has_a_descriptor(server: RunningServer) -> None:
+    """Clients such as k6 and grpcurl ask for each."""
+    method = server.channel.stream_stream(
+        "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+        request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
+        response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
+    )
+    ask = reflection_pb2.ServerReflectionRequest
+    listed = next(method(iter([ask(list_services="")]), timeout=10)).list_services_response.service
+    assert len(listed) == 4
+    for service in listed:
+        answer = next(method(iter([ask(file_containing_symbol=service.name)]), timeout=10))
+        assert answer.file_descriptor_response.file_descriptor_proto, service.name

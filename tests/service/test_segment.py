@@ -1,4 +1,4 @@
-"""What comes back is what the engine makes of the same pixels in this process."""
+"""Answers equal the engine's results for the same pixels in this process."""
 
 import re
 from typing import Any
@@ -40,7 +40,7 @@ def test_levels_are_the_engines_own(server: RunningServer) -> None:
     assert not response.notices
 
 
-def test_with_the_tree_every_count_can_be_cut(server: RunningServer) -> None:
+def test_every_count_can_be_cut_from_the_tree(server: RunningServer) -> None:
     pixels = scene(seed=1)
     response = server.stub.Segment(request(encoded(pixels), 300, 50, include_hierarchy=True))
     assert levels_of(response) == [(300, 300), (50, 50)]
@@ -50,7 +50,7 @@ def test_with_the_tree_every_count_can_be_cut(server: RunningServer) -> None:
         assert np.array_equal(label_map.labels_at(count), expected.cut(count))
 
 
-def test_nothing_asked_for_but_the_tree_gives_the_whole_base(server: RunningServer) -> None:
+def test_a_request_for_the_tree_alone_gives_the_whole_base(server: RunningServer) -> None:
     pixels = scene(seed=2)
     response = server.stub.Segment(request(encoded(pixels), include_hierarchy=True))
     expected = in_process(pixels)
@@ -58,7 +58,7 @@ def test_nothing_asked_for_but_the_tree_gives_the_whole_base(server: RunningServ
     assert np.array_equal(codec.decode(response.label_map.data).labels, expected.cut(expected.base_count))
 
 
-def test_areas_stand_for_counts_and_fold_with_them(server: RunningServer) -> None:
+def test_areas_become_counts_and_duplicates_are_merged(server: RunningServer) -> None:
     pixels = scene()  # 10,800 pixels
     response = server.stub.Segment(request(encoded(pixels), 108, 7, target_areas=[100.0, 43.2, 1e9, 27.1]))
     # 10800/100 = 108, folded; 10800/43.2 = 250; 1e9: at least 1; 10800/27.1 = 398.5 -> 399
@@ -81,7 +81,7 @@ def test_counts_above_the_base_are_exact_on_small_images(server: RunningServer) 
     assert np.array_equal(label_map.labels_at(2000), expected.cut(2000))
 
 
-def test_region_of_interest_is_cut_out_before_everything_else(server: RunningServer) -> None:
+def test_the_image_is_first_cropped_to_the_region_of_interest(server: RunningServer) -> None:
     pixels = scene()
     region = pb.Rectangle(x=30, y=20, width=70, height=50)
     response = server.stub.Segment(request(encoded(pixels), 60, region_of_interest=region))

@@ -155,7 +155,7 @@ def test_calls_without_their_message_are_bounded_and_leave_threads_for_others() 
         server.wait_until(lambda: not segment_is_full(server))
 
 
-def test_questions_about_the_server_without_their_message_leave_threads_for_others() -> None:
+def test_server_info_calls_without_a_message_leave_threads_for_others() -> None:
     program = program_with({"server._INFO_SECONDS": 1.0})
     with (
         running_server(*SMALL, program=program) as server,
@@ -259,7 +259,7 @@ def test_bytes_that_are_no_message_are_rejected_by_every_service() -> None:
 
 def test_silent_streams_of_reflection_do_not_delay_others() -> None:
     with (
-        running_server(program=program_with({"server._REFLECTION_SECONDS": 1.0})) as server,
+        running_server(program=program_with({"transport.reflection._SECONDS": 1.0})) as server,
         silent_calls() as silent,
         server.open_channel(ALONE) as channel,
     ):

@@ -1,4 +1,4 @@
-"""A server that was stopped for a while (SIGSTOP, a frozen container) and wakes is not dead."""
+"""A server that was stopped for a while (SIGSTOP, a frozen container) works again when it continues."""
 
 import signal
 import threading
@@ -57,7 +57,7 @@ def looks(
     return dead
 
 
-def test_time_in_which_the_process_did_not_run_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_time_while_the_process_is_stopped_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     assert looks(OneLongStep(), [1, 1, 600, 1, 1], 60, monkeypatch) == []
 
 

@@ -110,8 +110,9 @@ def test_an_empty_stream_ends_as_ok(server: RunningServer) -> None:
 # Errors
 
 
-def test_bad_images_among_good_ones_are_errors_as_of_segment(server: RunningServer) -> None:
-    """Every row of the table for invalid requests: the same status as alone, and the stream goes on."""
+def test_bad_images_of_a_stream_get_the_errors_of_segment(server: RunningServer) -> None:
+    """Every row of the table for invalid requests: the same status as in a single call, and the stream
+    continues."""
     messages = []
     for name, (message, _, _) in INVALID.items():
         messages += [named(name, message), named("good")]
@@ -132,7 +133,7 @@ def test_bad_images_among_good_ones_are_errors_as_of_segment(server: RunningServ
         assert (reason_of(bad[name]), violations.field_violations[0].field) == (reason, field)
 
 
-def test_bytes_that_are_no_message_end_the_stream_after_what_came_before(server: RunningServer) -> None:
+def test_a_malformed_message_ends_the_stream_after_the_earlier_answers(server: RunningServer) -> None:
     messages = [named("1").SerializeToString(), named("2").SerializeToString(), b"\xff\xff no message"]
     stream = server.channel.stream_stream(METHOD)(iter(messages))
     answers = [pb.SegmentStreamResponse.FromString(next(stream)) for _ in range(2)]
@@ -178,7 +179,7 @@ def test_a_bug_costs_one_image(fault: Exception, reason: str, place: str) -> Non
 # Metrics and log
 
 
-def test_the_image_is_the_unit_of_stages_and_the_stream_that_of_calls(server: RunningServer) -> None:
+def test_metrics_count_stages_per_image_and_calls_per_stream(server: RunningServer) -> None:
     def counts() -> list[float]:
         return [
             server.metric("superpixel_stage_duration_seconds_count", stage="segment"),

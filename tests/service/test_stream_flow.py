@@ -122,7 +122,7 @@ def test_images_that_waited_for_room_are_answered() -> None:
         assert server.metric("superpixel_requests_rejected_total", reason="QUEUE_FULL") == 0
 
 
-def test_images_of_a_stream_are_bulk_work_unless_they_say_otherwise() -> None:
+def test_images_of_a_stream_are_bulk_work_by_default() -> None:
     slow = slow_request()
     interactive = pb.SegmentRequest()
     interactive.CopyFrom(slow)
@@ -136,7 +136,7 @@ def test_images_of_a_stream_are_bulk_work_unless_they_say_otherwise() -> None:
         assert server.metric("superpixel_inflight_bytes", lane="bulk") == 2 * size
 
 
-def test_too_many_streams_are_refused() -> None:
+def test_too_many_streams_are_rejected() -> None:
     with running_server("--max-streams=2") as server:
         with open_stream(server, named("1")) as first, open_stream(server, named("2")) as second:
             assert (next(first).request_id, next(second).request_id) == ("1", "2")
@@ -175,7 +175,7 @@ def test_a_cancelled_stream_stops_its_images() -> None:
         assert server.metric("superpixel_stage_duration_seconds_count", stage="decode") == 2
 
 
-def test_a_deadline_is_that_of_the_whole_stream() -> None:
+def test_a_deadline_applies_to_the_whole_stream() -> None:
     slow = slow_request()
     with running_server(*SLOW) as server:
         for tries, seconds in enumerate((0.5, 2.0, 8.0, 32.0), 1):  # the first answer may come too late

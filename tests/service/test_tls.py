@@ -1,4 +1,4 @@
-"""TLS of the main port: who gets in, with which certificates, and how they are renewed while calls run."""
+"""TLS of the main port: which callers are admitted, and how certificates are renewed while calls run."""
 
 import ssl
 import time
@@ -87,7 +87,7 @@ def test_clients_that_trust_the_authority_are_served(secret: SecretFolder) -> No
         assert expiry == x509.load_pem_x509_certificate(GOOD.chain).not_valid_after_utc.timestamp()
 
 
-def test_a_certificate_for_another_name_is_not_taken_for_ours(secret: SecretFolder) -> None:
+def test_a_certificate_for_another_name_is_not_trusted(secret: SecretFolder) -> None:
     pair = AUTHORITY.issue("superpixel.example")
     secret.put(chain=pair.chain, key=pair.key)
     with running_server(*flags(secret)) as server:
@@ -96,7 +96,7 @@ def test_a_certificate_for_another_name_is_not_taken_for_ours(secret: SecretFold
         assert is_let_in(server, AUTHORITY.credentials(), name)
 
 
-def test_mutual_tls_wants_a_certificate_of_the_right_authority(secret: SecretFolder) -> None:
+def test_mutual_tls_requires_a_certificate_of_the_right_authority(secret: SecretFolder) -> None:
     with running_server(*flags(secret, mutual=True)) as server:
         assert is_let_in(server, AUTHORITY.credentials(AUTHORITY.issue("backend.example")))
         assert not is_let_in(server, AUTHORITY.credentials())
@@ -194,7 +194,7 @@ def test_a_broken_certificate_is_reported_and_the_old_one_stays(secret: SecretFo
         assert is_current(server)
 
 
-def test_files_that_are_gone_change_nothing_until_they_are_back(tmp_path: Path) -> None:
+def test_missing_files_change_nothing_until_they_are_restored(tmp_path: Path) -> None:
     chain, key = tmp_path / "chain.pem", tmp_path / "key.pem"
     chain.write_bytes(GOOD.chain)
     key.write_bytes(GOOD.key)
@@ -207,7 +207,7 @@ def test_files_that_are_gone_change_nothing_until_they_are_back(tmp_path: Path) 
         assert (reloads(server, "ok"), reloads(server, "failed")) == (1, 1)
 
 
-def test_files_that_are_back_as_they_were_are_current(tmp_path: Path) -> None:
+def test_restored_files_are_current_again(tmp_path: Path) -> None:
     """As of a volume that is not there for a while."""
     volume, away = tmp_path / "volume", tmp_path / "away"
     volume.mkdir()
@@ -222,7 +222,7 @@ def test_files_that_are_back_as_they_were_are_current(tmp_path: Path) -> None:
         assert (reloads(server, "ok"), reloads(server, "failed")) == (0, 1)
 
 
-def test_a_removed_authority_admits_its_clients_no_more(secret: SecretFolder) -> None:
+def test_clients_of_a_removed_authority_are_rejected(secret: SecretFolder) -> None:
     mine, theirs = (
         AUTHORITY.credentials(AUTHORITY.issue("a.example")),
         AUTHORITY.credentials(OTHER.issue("b.example")),
@@ -236,7 +236,7 @@ def test_a_removed_authority_admits_its_clients_no_more(secret: SecretFolder) ->
         assert is_let_in(server, theirs)
 
 
-def test_a_certificate_that_ends_while_served_is_refused_by_callers(secret: SecretFolder) -> None:
+def test_callers_reject_a_certificate_that_expires_while_it_is_served(secret: SecretFolder) -> None:
     secret.put(chain=GOOD.chain, key=GOOD.key)
     with running_server(*flags(secret)) as server:
         for seconds in (3, 10, 30):  # on a slow machine it may end before the first call

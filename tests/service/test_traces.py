@@ -48,7 +48,7 @@ class Traced:
         self.stub = pb_grpc.SuperpixelServiceStub(self.channel)
 
     def spans(self, count: int) -> list[ReadableSpan]:
-        """The spans, once there are so many; a call's own comes after the call."""
+        """The spans, once there are `count`; the span of a call comes after the call."""
         end = time.monotonic() + PATIENCE_SECONDS
         while len(spans := self._exporter.get_finished_spans()) < count:
             assert time.monotonic() < end, [span.name for span in spans]
@@ -112,7 +112,7 @@ def test_a_call_and_its_stages(traced: Traced) -> None:
     assert (encode["superpixel.encoding"], encode["superpixel.counts"]) == ("spx", (5, 3))
 
 
-def test_a_refused_call_has_no_stages(traced: Traced) -> None:
+def test_a_rejected_call_has_no_stages(traced: Traced) -> None:
     refused(lambda: traced.stub.Segment(request(PNG, 0)))
     (call,) = traced.spans(1)
     assert call.parent is None
@@ -161,7 +161,7 @@ BROKEN_PARENTS = [
 
 
 @pytest.mark.parametrize("parent", BROKEN_PARENTS)
-def test_a_broken_parent_is_none(traced: Traced, parent: str) -> None:
+def test_an_invalid_traceparent_is_ignored(traced: Traced, parent: str) -> None:
     traced.stub.GetServerInfo(pb.GetServerInfoRequest(), metadata=[("traceparent", parent)])
     (call,) = traced.spans(1)
     assert call.parent is None
@@ -224,7 +224,7 @@ def test_a_server_sends_its_spans_to_a_collector_and_its_last_ones_as_it_stops()
     assert {span.trace_id.hex() for span in spans} == {trace_id}
 
 
-def test_a_missing_collector_delays_nothing() -> None:
+def test_a_missing_collector_causes_no_delay() -> None:
     environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
     with running_server("--traces=otlp", environment=environment) as server:
         assert server.stub.Segment(request(PNG, 5)).label_map.count == 5
@@ -248,7 +248,7 @@ def test_missing_packages_are_reported_and_without_traces_none_is_loaded() -> No
     assert subprocess.run([sys.executable, "-c", check], timeout=60, check=False).returncode == 0
 
 
-def test_a_wrong_kind_of_traces_is_refused() -> None:
+def test_a_wrong_traces_setting_is_rejected() -> None:
     run = superpixel("serve", "--traces=zipkin")
     assert run.returncode == 2
     (line,) = messages(run)

@@ -107,7 +107,7 @@ def test_a_worker_that_hangs_is_found_while_another_works(tmp_path: Path) -> Non
         assert server.wait_for_line("engine_dead")["check"] == "queue"
 
 
-def test_all_watchers_of_health_learn_of_a_dead_engine_before_the_server_ends(tmp_path: Path) -> None:
+def test_all_health_watchers_see_not_serving_before_a_server_with_a_dead_engine_ends(tmp_path: Path) -> None:
     constants = {**LOOKS_OFTEN, "operations.watchdog._IDLE_SECONDS": 1.0}
     with mortal_server(tmp_path, "--workers=1", constants=constants) as mortal:
         seen = watched_health(mortal.server, watchers=30)
@@ -141,7 +141,7 @@ def test_bugs_with_some_images_do_not_end_the_server(tmp_path: Path) -> None:
 
 
 class SteppingEngine:
-    """An engine at work on one image, whose steps the test makes."""
+    """An engine that works on one image; the test triggers its steps."""
 
     def __init__(self) -> None:
         self.step = 0

@@ -13,8 +13,8 @@ with Client("127.0.0.1:50051") as client:
 ```
 
 Every call has a deadline. Until then it is retried if the contract says that a retry helps (`RetryPolicy`).
-docs/clients.md shows the same calls from other languages. `superpixel_service.client.exports` writes the
-superpixels that a person has chosen in the formats of other tools.
+docs/clients.md shows the same calls from other languages. `superpixel_service.client.exports` writes a
+person's selection of superpixels in the formats of other tools.
 """
 
 from superpixel_service.client.aio import AsyncClient

@@ -214,8 +214,8 @@ def _emit(rings: list[Ring], attached: list[list[_Bridge]], inside: int) -> Ring
         if out[-2:] != [x, y]:
             out.extend((x, y))
 
-    # Ring, next corner, next bridge, and x, y of the end of the ring's bridge. Holes can hang on holes to any
-    # depth, so this uses a stack, not recursion.
+    # Ring, next corner, next bridge, and x, y of the end of the ring's bridge. Holes can be joined to other
+    # holes to any depth, so this uses a stack, not recursion.
     stack = [[0, 0, 0, 0, 0]]
     while stack:
         top = stack[-1]

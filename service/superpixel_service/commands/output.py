@@ -13,7 +13,7 @@ EXIT_OK = 0
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_ENGINE_DEAD = 70
-"""The engine has failed for good, so the server must be restarted (BSD's EX_SOFTWARE)."""
+"""The engine has failed permanently, so the server must be restarted (BSD's EX_SOFTWARE)."""
 
 
 class CommandFailed(Exception):

@@ -1,4 +1,4 @@
-"""The arguments of the `superpixel` command. They have the names of the parameters of each `run`."""
+"""The arguments of the `superpixel` command. Their names are the parameter names of each command's `run`."""
 
 import argparse
 from pathlib import Path
@@ -78,7 +78,7 @@ def _add_app(commands: "_Commands[argparse.ArgumentParser]") -> None:
         type=types.address,
         default="127.0.0.1:8080",
         metavar="HOST:PORT",
-        help="address of the page; it has no password (default 127.0.0.1:8080)",
+        help="address of the page; it asks for no password (default 127.0.0.1:8080)",
     )
     _add_server(app, "the gRPC server to call (default: one is started for the page)")
 
@@ -161,7 +161,7 @@ def _add_info(commands: "_Commands[argparse.ArgumentParser]") -> None:
         help="print what this installation or a server can do",
         description="Print version, engines and limits: of this installation, or of a server.",
     )
-    _add_server(info, "ask this server (default: tell of this installation)")
+    _add_server(info, "ask this server (default: describe this installation)")
     _add_json(info)
 
 

@@ -1,4 +1,4 @@
-"""`superpixel token new`: create a token for a caller, and the line for the server's file that admits it."""
+"""`superpixel token new`: create a token for a caller, and its line for the server's token file."""
 
 from collections.abc import Sequence
 

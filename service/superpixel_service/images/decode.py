@@ -1,8 +1,8 @@
 """Turns an image as sent into pixels, in two steps.
 
 `open_image` reads the header and accepts or rejects the image. It runs before the image enters the queue,
-takes microseconds, and never allocates an amount that the file names. `decode` runs on a worker and returns
-the pixels.
+takes microseconds, and allocates no memory by sizes that the file states. `decode` runs on a worker and
+returns the pixels.
 """
 
 import io
@@ -253,7 +253,7 @@ def _load_png(data: bytes, opened: OpenedImage, size: tuple[int, int]) -> tuple[
     is_gray16 = _is_gray16(picture)
     if picture.size == size:
         return picture, is_gray16
-    # A frame that is smaller than its animation lies on a transparent ground.
+    # A frame that is smaller than its animation is drawn on a transparent background.
     ground = Image.new("RGBA", size)
     ground.paste(Image.fromarray(_to_8_bits(picture, opened.bit_depth)).convert("RGBA"), (left, top))
     return ground, is_gray16

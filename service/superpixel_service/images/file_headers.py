@@ -1,8 +1,8 @@
 """Reads format, size, frames and orientation of an image file from its bytes, without an image library.
 
 The server opens a file with the image library only after it has accepted the header read here. Nothing here
-allocates an amount that the file names. The readers also bound what the file costs to decode: a decode cannot
-be interrupted.
+allocates memory by sizes that the file states. The readers also bound the cost of
+decoding the file, because a decode cannot be interrupted.
 """
 
 import struct

@@ -64,7 +64,7 @@ def read_jpeg(data: bytes) -> Header:
     marker, components = frame
     if marker in _PROGRESSIVE_MARKERS:
         _check_scans(data, end, _PROGRESSIVE_MARKERS[marker], MAX_PASSES * _COEFFICIENTS * components)
-    elif _scan_markers(data) > MAX_SEQUENTIAL_SCANS:  # thumbnails and chance count here as well
+    elif _scan_markers(data) > MAX_SEQUENTIAL_SCANS:  # thumbnails and random matches count too
         _check_scans(data, end, MAX_SEQUENTIAL_SCANS, MAX_SEQUENTIAL_SCANS * _COEFFICIENTS)
     return Header(ImageFormat.JPEG, *size, orientation=orientation or 1)
 
@@ -122,10 +122,10 @@ def _check_scans(data: bytes, position: int, max_scans: int, max_coefficients: i
 
 
 def _markers_among_scans(data: bytes, position: int) -> Iterator[tuple[int, int]]:
-    """Each marker from `position` on, and the place behind it.
+    """Each marker from `position` on, and the position after it.
 
-    Markers that no decoder knows have no content here: a decoder in search of a restart marker skips only
-    their two bytes, so scans could hide in what seems to be their content.
+    Unknown markers count as markers without content: a decoder that looks for a restart marker skips only
+    their two bytes, so scans could hide in their apparent content.
     """
     markers = 0
     while position < len(data):

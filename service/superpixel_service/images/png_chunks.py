@@ -24,8 +24,9 @@ _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _PALETTE_TYPE = 3
 _SPARE_ROW_BYTES = 16
 _SPARE_DATA_BYTES = 1 << 16
-"""Compressed data may exceed the pixels by 1/64, by this, and by the other per row: some encoders store each
-row in a block of its own. Empty deflate blocks cost ten times as much per byte as an honest file."""
+"""Compressed data may exceed the pixels by 1/64, plus this, plus the constant above per row, because some
+encoders store each row in a separate block. Empty deflate blocks cost ten times as much per byte as a normal
+file."""
 _ANCILLARY_BIT = 0x20
 
 

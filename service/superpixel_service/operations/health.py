@@ -23,7 +23,7 @@ _CHECKS = 64
 _MESSAGE_SECONDS = 5.0
 
 _UNKNOWN = "?"
-"""Stands for every name that is not ours: gRPC's servicer keeps each name that it is asked for, for good."""
+"""Replaces every unknown name, because gRPC's servicer keeps each name that it is asked for forever."""
 
 _POLL_SECONDS = 0.01
 
@@ -64,7 +64,7 @@ class _Servicer(HealthServicer):  # type: ignore[misc]
         return _each(statuses)
 
     def all_sent(self) -> bool:
-        """Whether gRPC has accepted every status that is to be sent."""
+        """Whether gRPC has accepted every pending status."""
         with self._watchers_lock:
             return not any(statuses.unfinished_tasks for statuses in self._watchers)
 
@@ -119,13 +119,13 @@ class Health:
             yield from self._servicer.Watch(_receive(permit, requests, context), context)
 
     def set(self, checks: Mapping[str, bool]) -> None:
-        """Report SERVING if all checks are well. A draining server reports NOT_SERVING in any case."""
+        """Report SERVING if all checks pass. A draining server reports NOT_SERVING in any case."""
         well = all(checks.values())
         status = health_pb2.HealthCheckResponse
         self._set(status.SERVING if well else status.NOT_SERVING)
 
     def drain(self) -> None:
-        """The server is stopping: report NOT_SERVING for good."""
+        """The server is stopping: report NOT_SERVING from now on."""
         self._servicer.enter_graceful_shutdown()
 
     def wait_until_sent(self, seconds: float) -> None:

@@ -18,7 +18,7 @@ _LONGEST_IMAGE_ID = 128
 
 
 _MOST_LINES_WAITING = 1 << 14
-"""A few megabytes: seconds of a busy server, for a reader that is slow for a while."""
+"""A few megabytes: some seconds of a busy server's log, in case the reader is slow for a while."""
 
 _FLUSH_SECONDS = 2.0
 
@@ -48,7 +48,7 @@ class LineWriter:
         return self._overflowed + self._failed
 
     def write(self, line: str) -> None:
-        """Write a line soon. Callers must take turns."""
+        """Queue a line for writing. Only one thread may call this at a time."""
         if self._lines.size() < _MOST_LINES_WAITING:
             self._lines.put(line)
         else:
@@ -108,7 +108,7 @@ def configure(level: str, log_format: Literal["auto", "json", "console"]) -> Non
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(handlers=[_Forward()], level=level.upper(), force=True)
-    logging.getLogger("PIL").setLevel(logging.WARNING)  # its debug lines hold parts of callers' files
+    logging.getLogger("PIL").setLevel(logging.WARNING)  # its debug lines contain parts of callers' files
 
 
 class _Forward(logging.Handler):
@@ -116,7 +116,8 @@ class _Forward(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         if record.name == _GRPC_NATIVE and record.getMessage().startswith(_NOT_TEXT):
-            log.debug("metadata_not_utf8")  # any caller can cause it: no error, and none of their bytes
+            # Any caller can cause this, so it is no error, and the line contains none of the caller's bytes.
+            log.debug("metadata_not_utf8")
             return
         write = getattr(log, record.levelname.lower(), log.error)
         write("library", logger=record.name, message=record.getMessage(), exc_info=record.exc_info)

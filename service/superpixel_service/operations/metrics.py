@@ -75,17 +75,17 @@ class Metrics:
     ) -> None:
         """Register all metrics. They read the arguments when Prometheus asks.
 
-        `before_reading` is called first, to count what has ended and is not counted yet.
+        `before_reading` is called first. It counts calls that have ended and are not counted yet.
         """
         self.registry = registry = _Registry(before_reading)
         method = ("grpc_service", "grpc_method")
         self._started = Counter("grpc_server_started", "Calls begun.", method, registry=registry)
         self._handled = Counter(
-            "grpc_server_handled", "Calls ended, by their code.", (*method, "grpc_code"), registry=registry
+            "grpc_server_handled", "Ended calls, by code.", (*method, "grpc_code"), registry=registry
         )
         self._handling = Histogram(
             "grpc_server_handling_seconds",
-            "From a call's message being there to its answer being ready; of a stream, its whole life.",
+            "From the arrival of the message until the answer is ready; for a stream, its whole time.",
             (*method, "grpc_code"),
             buckets=_CALL_SECONDS,
             registry=registry,
@@ -106,7 +106,7 @@ class Metrics:
         )
         self._pixels = Histogram(
             "superpixel_image_pixels",
-            "Pixels of the images accepted, by how they came.",
+            "Pixels of the accepted images, by their encoding.",
             ("encoding",),
             buckets=_PIXELS,
             registry=registry,
@@ -120,7 +120,7 @@ class Metrics:
         )
         self._rejected = Counter(
             "superpixel_requests_rejected",
-            "Calls and images of streams refused, by the error's reason.",
+            "Rejected calls and images of streams, by the error's reason.",
             ("reason",),
             registry=registry,
         )
@@ -131,14 +131,14 @@ class Metrics:
             registry=registry,
         )
         self._ready = Gauge(
-            "superpixel_ready", "1 while the server is healthy and takes on work.", registry=registry
+            "superpixel_ready", "1 while the server is healthy and accepts work.", registry=registry
         )
         self._checks = Gauge(
-            "superpixel_health_check", "1 while a check of health is well.", ("check",), registry=registry
+            "superpixel_health_check", "1 while the health check passes.", ("check",), registry=registry
         )
         self._cache = Counter(
             "superpixel_cache_requests",
-            "Answers, by where they came from: made before, shared with another caller, made now.",
+            "Answers by their source: from the cache, shared with another caller, or computed now.",
             ("result",),
             registry=registry,
         )
@@ -162,7 +162,7 @@ class Metrics:
         self._build.labels(__version__, str(ALGORITHM_VERSION), backend).set(1)
 
     def set_health(self, checks: Mapping[str, bool]) -> None:
-        """Set the health checks; the server is ready if all are well."""
+        """Set the health checks; the server is ready if all pass."""
         for name, well in checks.items():
             self._checks.labels(name).set(well)
         self._ready.set(all(checks.values()))
@@ -200,7 +200,7 @@ class Metrics:
 
 
 class _Registry(CollectorRegistry):
-    """Counts everything before it is read."""
+    """Counts the calls that have ended before each read."""
 
     def __init__(self, before_reading: Callable[[], None]) -> None:
         super().__init__()
@@ -212,7 +212,7 @@ class _Registry(CollectorRegistry):
 
 
 def _impatient(handler: Any) -> Any:
-    """The handler with a timeout: each silent connection occupies a thread."""
+    """The handler with a timeout, because each silent connection occupies a thread."""
 
     class Impatient(handler):  # type: ignore[misc]
         timeout = _SILENCE_SECONDS
@@ -256,11 +256,11 @@ class _Collector(Collector):
         state = self._streams()
         streams = GaugeMetricFamily("superpixel_streams", "Streams that are open.", state.open)
         unanswered = GaugeMetricFamily(
-            "superpixel_stream_images", "Images of streams, taken in and not yet answered.", state.unanswered
+            "superpixel_stream_images", "Images of streams, admitted and not yet answered.", state.unanswered
         )
         dropped = CounterMetricFamily(
             "superpixel_log_lines_dropped",
-            "Lines of the log that were not written, for want of a reader or of room.",
+            "Log lines dropped: they could not be written, or too many were waiting.",
             logs.dropped(),
         )
         return depth, pixels, held, streams, unanswered, dropped, *self._of_workers()
@@ -268,7 +268,7 @@ class _Collector(Collector):
     def _of_workers(self) -> Iterator[Metric]:
         stages = CounterMetricFamily(
             "superpixel_stages_begun",
-            "Stages begun, of images that came to an answer or not.",
+            "Stages begun, also of images that got no answer.",
             labels=["stage", "lane"],
         )
         for (stage, lane), count in self._workers.begun().items():
@@ -276,29 +276,29 @@ class _Collector(Collector):
         yield stages
         yield CounterMetricFamily(
             "superpixel_steps_begun",
-            "Stages begun, those of the kernels and the rounds of the merge too, of images that are over.",
+            "Steps begun in finished images: stages, stages of the kernels, and rounds of the merge.",
             self._workers.steps(),
         )
         yield GaugeMetricFamily(
             "superpixel_bulk_held",
-            "Bulk images that stand still, begun and held up by interactive work.",
+            "Bulk images that have begun and are paused by interactive work.",
             self._workers.held(),
         )
         memory = GaugeMetricFamily(
             "superpixel_gpu_memory_used_bytes",
-            "Bytes of a GPU's memory in use, by anyone.",
+            "Bytes of a GPU's memory in use, by all processes.",
             labels=["device"],
         )
         for device, used in self._workers.gpu_used_bytes().items():
             memory.add_metric([device], used)
         yield memory
         yield GaugeMetricFamily(
-            "superpixel_cache_bytes", "Bytes of the answers kept.", self._answers.cache_byte_count
+            "superpixel_cache_bytes", "Bytes of the cached answers.", self._answers.cache_byte_count
         )
 
 
 class _FilesCollector(Collector):
-    """Checks the files too: a broken new certificate shows before the next connection."""
+    """Also checks the files, so that a broken new certificate is visible before the next connection."""
 
     def __init__(self, tls: ServerTls | None, tokens: Tokens | None) -> None:
         self._tls = tls
@@ -307,16 +307,16 @@ class _FilesCollector(Collector):
     def collect(self) -> Iterable[Metric]:
         reloads = CounterMetricFamily(
             "superpixel_file_reloads",
-            "Times that a changed file was read again; failed: the old one is still used.",
+            "Reloads of changed files; failed: the old version is still in use.",
             labels=["file", "result"],
         )
         expires = GaugeMetricFamily(
             "superpixel_certificate_expiry_timestamp_seconds",
-            "When the certificate in use ends, in seconds since 1970.",
+            "Expiry time of the certificate in use, in seconds since 1970.",
         )
         current = GaugeMetricFamily(
             "superpixel_file_current",
-            "1 while the file is in use as it is on the disk; 0 while that cannot be used, but an older one.",
+            "1: the file on disk is in use; 0: it cannot be used, and an older version is in use.",
             labels=["file"],
         )
         if self._tls is not None:

@@ -1,13 +1,13 @@
 """OpenTelemetry traces: a span for each call, and beneath it one for each stage of each image.
 
-Spans are made when their call or image has ended, of what is known then, so nothing of this is on the way of
-a call; where traces are off, nothing of OpenTelemetry is loaded. A caller's W3C trace context (`traceparent`
-in the call's metadata) is the call's parent, and its trace id is in the log either way. Where to send spans,
-sampling and the service's name are set as everywhere, by the variables `OTEL_*`.
+Spans are created after their call or image has ended, so they do not delay it. If traces are off,
+OpenTelemetry is not loaded. A caller's W3C trace context (`traceparent` in the call's metadata) is the parent
+of the call's span. Its trace id is in the log even if traces are off. The standard variables `OTEL_*` set the
+destination of the spans, the sampling and the service's name.
 """
 
 from __future__ import (
-    annotations,  # of OpenTelemetry there are names in annotations only, where traces are off
+    annotations,  # OpenTelemetry is optional: its names occur in annotations only
 )
 
 import os
@@ -53,7 +53,7 @@ class CannotTrace(Exception):
 
 
 class Traces:
-    """Makes spans of calls and images that have ended."""
+    """Creates the spans of calls and images that have ended."""
 
     def __init__(self, provider: TracerProvider) -> None:
         from opentelemetry import trace

@@ -3,8 +3,8 @@
 - `engine`: no error ended a worker. After a while without work, or after several bugs in a row, the engine
   can still segment the server's own sample.
 - `queue`: every worker with a job moves from step to step, and workers take waiting jobs.
-- `serving`: gRPC's own threads live, and calls find a thread.
-- `accepting`: the server accepts work: it does not drain.
+- `serving`: gRPC's own threads are alive, and calls find a thread.
+- `accepting`: the server accepts work, because it is not draining.
 
 If one of the first three fails, the process cannot repair itself: it ends, and Kubernetes starts a new one.
 """
@@ -20,10 +20,10 @@ ENGINE, QUEUE, SERVING, ACCEPTING = CHECKS = ("engine", "queue", "serving", "acc
 
 _LOOK_SECONDS = 1.0
 _LONGEST_LOOK_SECONDS = 3.0
-"""A longer time between two looks means that the process did not run."""
+"""A longer time between two checks means that the process did not run."""
 
 _IDLE_SECONDS = 10.0
-"""An engine that has had no work for this long must prove that it works."""
+"""An engine that has had no work for this long is tested."""
 
 log = structlog.get_logger()
 
@@ -35,7 +35,7 @@ class Watched(Protocol):
         """Number of workers that an error ended."""
 
     def suspect(self) -> bool:
-        """Whether the engine must prove that it works."""
+        """Whether the engine must be tested."""
 
     def progress(self) -> Mapping[str, object]:
         """The position of each worker with something to do, by name; it changes with every step."""
@@ -50,8 +50,8 @@ class Watchdog:
     Args:
         workers: what it checks.
         step_limit_seconds: longest time for one step.
-        on_change: called with all checks and whether each is well, when one has changed.
-        on_dead: called once, with the name of a check that failed for good.
+        on_change: called when a check has changed, with all checks and whether each passes.
+        on_dead: called once, with the name of a check that failed permanently.
         on_look: called before each check, about once per second.
         is_serving: whether gRPC's threads work.
     """
@@ -80,13 +80,13 @@ class Watchdog:
         self._thread = threading.Thread(target=self._run, name="watchdog", daemon=True)
 
     def start(self) -> None:
-        """The server is warm and accepts work: all checks are well until one fails."""
+        """The server is warm and accepts work: all checks pass until one fails."""
         self._set(dict.fromkeys(CHECKS, True))
         self._looked = self._proven = time.monotonic()
         self._thread.start()
 
     def drain(self) -> None:
-        """The server accepts no more work, for good."""
+        """The server accepts no more work, from now on."""
         self._stopped.set()
         self._set({**self._checks, ACCEPTING: False})
 
@@ -114,11 +114,11 @@ class Watchdog:
             return False
         now = time.monotonic()
         if self._positions:
-            self._proven = now  # it has work; whether it moves is the other check
+            self._proven = now  # a worker has work; `queue` checks that it advances
         if not self._workers.suspect() and now - self._proven < _IDLE_SECONDS:
             return True
         self._proven = now
-        # Twice: if the process was stopped meanwhile (SIGSTOP), the first one ran out of time.
+        # Try twice: if the process was stopped meanwhile (SIGSTOP), the first try ran out of time.
         return self._workers.prove(self._step_limit) or self._workers.prove(self._step_limit)
 
     def _set(self, checks: dict[str, bool]) -> None:

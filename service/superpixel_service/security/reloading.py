@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 import structlog
 
 MAX_FILE_BYTES = 1 << 20
-"""Far above any certificate chain or token file: a larger file was named by mistake."""
+"""Far above the size of any certificate chain or token file; a larger file must be a mistake."""
 
 _READINGS = 3
 """How often to try to read a set of files that keeps changing."""
@@ -20,16 +20,16 @@ log = structlog.get_logger()
 
 
 class UnusableFile(Exception):
-    """A file cannot be read or used; the text tells the operator which, and why."""
+    """A file cannot be read or used; the text names the file and the reason."""
 
 
 class WatchedFiles(Generic[Value]):
     """The current contents of a set of files, as a value. All methods may be called from any thread.
 
     Each request for the value first checks the files with `stat`, which takes microseconds. If one has
-    changed, all are read again together, so that a certificate is never combined with another one's key. Both
-    rewritten files and replaced ones, such as the symbolic links of a Kubernetes secret, are noticed. If the
-    new files cannot be used, the old value stays, and log and metrics report it.
+    changed, all are read again together, so that a certificate is never combined with another one's key. This
+    detects rewritten files, and replaced ones such as the symbolic links of a Kubernetes secret. If the new
+    files cannot be used, the old value stays, and log and metrics report it.
 
     Args:
         name: their name in log and metrics.
@@ -41,7 +41,7 @@ class WatchedFiles(Generic[Value]):
         reloads: number of reloads, by result: "ok" and "failed".
 
     Raises:
-        UnusableFile: the files cannot be used in the first place.
+        UnusableFile: the files cannot be used at the start.
     """
 
     def __init__(self, name: str, paths: Sequence[Path], parse: Callable[[Sequence[bytes]], Value]) -> None:

@@ -74,7 +74,7 @@ class ServerTls:
         )
 
     def _newer(self) -> grpc.ServerCertificateConfiguration | None:
-        """GRPC calls this before every handshake; None: unchanged."""
+        """The certificate if it has changed, else None. gRPC calls this before every handshake."""
         with self._lock:
             current = self.files.value()
             if current is self._given:
@@ -86,7 +86,7 @@ class ServerTls:
 def _checked(contents: Sequence[bytes]) -> Certificate:
     """Test the files as a server and its caller use them.
 
-    gRPC itself accepts anything that it can parse, and then every handshake fails.
+    gRPC accepts every file that it can parse; if the certificate is bad, every handshake then fails.
     """
     chain, key, *rest = contents
     client_ca = rest[0] if rest else None

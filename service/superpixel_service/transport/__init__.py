@@ -1,1 +1,1 @@
-"""gRPC: calls in, answers out."""
+"""The gRPC part of the server: receives calls and sends answers."""

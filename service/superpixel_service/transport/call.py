@@ -1,4 +1,4 @@
-"""One call: what is known of it from its first byte to its end."""
+"""The record of one call, from its first byte to its end."""
 
 import re
 import time
@@ -58,7 +58,7 @@ class Call:
 
     @classmethod
     def of(cls, details: grpc.HandlerCallDetails) -> Self:
-        """The call that gRPC announces."""
+        """Create the record of a call that gRPC announces."""
         service, _, method = str(details.method).lstrip("/").partition("/")
         metadata = metadata_of(details)
         return cls(service, method, _request_id(metadata), read_trace(metadata))

@@ -39,7 +39,7 @@ class CallThreads(ThreadPoolExecutor):
         return handled
 
     def _adjust_thread_count(self) -> None:
-        # Raised here, the error would end gRPC's only thread. The call waits for an existing thread instead.
+        # If this raised, gRPC's only thread would end. So the call waits for an existing thread.
         with contextlib.suppress(RuntimeError):
             super()._adjust_thread_count()
 
@@ -54,15 +54,15 @@ class CallThreads(ThreadPoolExecutor):
 
 
 def grpc_threads() -> set[threading.Thread]:
-    """GRPC's own threads at present: one per started server. Without it a server hears no call."""
+    """The threads of gRPC itself: one per started server. Without it a server receives no calls."""
     return {thread for thread in threading.enumerate() if thread.name.endswith(_GRPC_THREAD)}
 
 
 class RejectionThread(ThreadPoolExecutor):
     """One thread that sends rejections, in batches.
 
-    An overloaded server sends mostly rejections. One by one, each finds the processor's caches full of image
-    data and takes twice as long.
+    An overloaded server sends mostly rejections. Sent one by one, each takes twice as long, because
+    the processor's caches are full of image data.
     """
 
     def __init__(self, open_calls: OpenCalls) -> None:

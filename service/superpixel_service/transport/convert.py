@@ -48,7 +48,7 @@ _NOTICES: Mapping[NoticeCode, pb.NoticeCode.ValueType] = {
 }
 
 MAX_IMAGE_ID_CHARACTERS = 256
-"""Longest name of an image in a stream. It is kept beside the image, and no budget counts it."""
+"""Longest name of an image in a stream. It is kept with the image, and no memory limit counts it."""
 
 
 def read_segment_request(request: pb.SegmentRequest, default_lane: Lane = Lane.INTERACTIVE) -> SegmentSpec:

@@ -16,7 +16,8 @@ from superpixel_service.errors import Draining, Overloaded, ServiceError
 from superpixel_service.transport.open_calls import OpenCalls
 
 # How long a caller may take to send a message, or to read its answer. gRPC does not report progress, so this
-# leaves time for the largest image over a slow line. It is shorter while half of a method's calls wait.
+# leaves time for the largest image over a slow line. It is shorter while more than half of a method's
+# calls wait.
 PATIENCE_SECONDS = 300.0
 PATIENCE_WHEN_BUSY_SECONDS = 30.0
 

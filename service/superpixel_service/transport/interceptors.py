@@ -1,4 +1,4 @@
-"""What every call of our service passes through, whatever its method."""
+"""The interceptors that every call of our service passes through."""
 
 from __future__ import annotations  # gRPC's handler type is generic in its stubs only
 
@@ -219,7 +219,7 @@ def _rejecting(
     reject: Callable[[Iterator[Any], grpc.ServicerContext], Iterator[Any]],
     thread: RejectionThread,
 ) -> Any:
-    # A stream even in place of a unary method: gRPC then reads no message that nobody asks for.
+    # A stream handler even for unary methods: then gRPC reads a message only on request.
     behaviour: Any = functools.partial(reject)
     behaviour.experimental_thread_pool = thread  # gRPC runs the handler there
     return grpc.stream_stream_rpc_method_handler(
@@ -240,7 +240,7 @@ def _reject(_requests: object, _context: grpc.ServicerContext) -> Iterator[Any]:
 
 
 def _reject_other(_requests: object, context: grpc.ServicerContext) -> Iterator[Any]:
-    """For services that do not pass through the outer interceptors."""
+    """Reject a call of a service that does not pass through the outer interceptors."""
     end_with(context, _rejection())
     yield from ()
 
@@ -312,13 +312,13 @@ def parse_message(message: type[Message], data: bytes) -> Message:
 
 
 class _HandlerCache:
-    """The wrappers of handlers: gRPC has the same few handlers wrapped again for each call.
+    """Caches the wrappers of handlers: for each call gRPC asks again to wrap one of a few handlers.
 
-    Entries stay, so wrappers must not hold anything of a single call.
+    Entries stay, so wrappers must not keep data of a single call.
     """
 
     def __init__(self) -> None:
-        self._made: dict[int, tuple[Any, Any]] = {}  # by identity, which is unique while we hold the handler
+        self._made: dict[int, tuple[Any, Any]] = {}  # by identity, unique while the entry keeps the handler
 
     def get(self, handler: Any, make: Callable[[], Any]) -> Any:
         """The wrapper of `handler`; made by `make` the first time."""

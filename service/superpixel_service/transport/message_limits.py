@@ -44,7 +44,7 @@ def check_structure(data: bytes, descriptor: Any) -> None:
     """
     try:
         _walk(data, 0, len(data), descriptor, MAX_ELEMENTS)
-    except IndexError:  # cut off; the parser says so
+    except IndexError:  # truncated; the parser reports it
         return
 
 

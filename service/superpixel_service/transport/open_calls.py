@@ -1,4 +1,4 @@
-"""The calls that are open, for a server that stops: it must answer those that began before."""
+"""Counts open calls: a server that stops must answer those that began before."""
 
 import functools
 import threading

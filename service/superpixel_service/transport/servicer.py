@@ -1,4 +1,4 @@
-"""The methods of `superpixel.v1.SuperpixelService`: message in, domain call, message out."""
+"""The methods of `superpixel.v1.SuperpixelService`: convert messages and call the code for the work."""
 
 import functools
 import time

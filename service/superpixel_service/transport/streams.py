@@ -48,7 +48,7 @@ class Stream:
         self._next_job = 0
         self._input_ended = False
         self._failure: Exception | None = None  # why reading ended
-        self._draining: Draining | None = None  # the error that ends the stream once all is answered
+        self._draining: Draining | None = None  # the error that ends the stream once all images are answered
         self._abandoned = False
         self.opened = time.monotonic()
 
@@ -113,7 +113,7 @@ class Stream:
         return self._unanswered == 0 and (self._input_ended or self._draining is not None)
 
     def _ends(self) -> bool:
-        """Whether no more is to be taken in."""
+        """Whether the stream reads no further image."""
         return self._draining is not None or self._abandoned
 
     def _read(self, images: Iterator[Image]) -> None:
@@ -123,7 +123,7 @@ class Stream:
                 pass
         except StopIteration:
             pass
-        except grpc.RpcError as error:  # so gRPC tells a reader that the caller is gone
+        except grpc.RpcError as error:  # gRPC's report that the caller is gone
             error.__traceback__ = None  # gRPC keeps the error with the call; its frames lead back to the call
             self.abandon()
         except Exception as error:  # noqa: BLE001 (the call's own thread raises it)

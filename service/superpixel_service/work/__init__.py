@@ -1,1 +1,1 @@
-"""The work itself: which image is computed when, by which thread, and whose answer it is."""
+"""The work: schedules images, segments them on worker threads, and gives each caller its answer."""

@@ -3,7 +3,7 @@
 The queue bounds the work in flight (waiting and running): its pixels, its bytes, and the number of images.
 Beyond a bound a single call is rejected at once, so that it can go to another server within a millisecond and
 memory does not grow with the number of callers. An image of a stream waits instead, and flow control stops
-its sender. Streams may fill each bound to one half, so that single calls always find room.
+its sender. Streams may use at most half of each bound, so that single calls always find room.
 
 Waiting times are bounded too: calls are rejected while the interactive work ahead would take longer than
 `max_wait_seconds` at the server's measured speed. A longer queue would only answer every call later.
@@ -42,7 +42,7 @@ class Load(Protocol):
 
     @property
     def byte_count(self) -> int:
-        """Bytes held while it waits."""
+        """Bytes in memory while it waits."""
 
     @property
     def lane(self) -> Lane:
@@ -92,7 +92,7 @@ class AdmissionQueue(Generic[Work]):
         self._room_changed = threading.Condition(self._lock)
         self._entering: deque[Work] = deque()  # waits for room, first in, first out
         self._waiting: dict[Lane, deque[Work]] = {lane: deque() for lane in Lane}
-        self._running: dict[Work, float] = {}  # and when it began
+        self._running: dict[Work, float] = {}  # the time when each began
         self._calls = 0
         self._pixels = 0
         self._lanes = {lane: LaneState() for lane in Lane}
@@ -124,10 +124,11 @@ class AdmissionQueue(Generic[Work]):
 
         Args:
             work: what to add.
-            wanted: whether to keep waiting. Call `withdraw` after it changes, to end the wait.
+            wanted: returns whether to keep waiting. Call `withdraw` after its result changes, to end the
+                wait.
 
         Returns:
-            Whether it was added; False: it is no longer wanted.
+            True if the work was added; False if it is no longer wanted.
 
         Raises:
             Draining, DeviceLost: the queue is closed.
@@ -183,7 +184,7 @@ class AdmissionQueue(Generic[Work]):
         return Reason.BYTES_IN_FLIGHT if inflight + byte_count > limits.max_inflight_bytes / share else None
 
     def _waits_are_long(self) -> bool:
-        # One image may always wait: a worker that finishes must find something to do.
+        # Always let one image wait, so that a worker that finishes finds work.
         if self._interactive() <= self._settings.lane_workers:
             return False
         return self._seconds_before(Lane.INTERACTIVE) > self._settings.max_wait_seconds
@@ -220,7 +221,7 @@ class AdmissionQueue(Generic[Work]):
         self._wake(work.lane)
 
     def _wake(self, lane: Lane) -> None:
-        """Have an idle worker look for work."""
+        """Wake an idle worker, which then looks for work."""
         if self._idle[lane]:
             self._idle[lane].pop().notify()
 
@@ -341,7 +342,7 @@ class AdmissionQueue(Generic[Work]):
             self._room_changed.notify_all()
 
     def wait_until_idle(self, seconds: float) -> bool:
-        """Wait until nothing is in flight, at most `seconds`; returns whether that came."""
+        """Wait until nothing is in flight, at most `seconds`; returns whether the queue became idle."""
         with self._lock:
             return self._emptied.wait_for(lambda: self._calls == 0, timeout=seconds)
 

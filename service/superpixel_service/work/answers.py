@@ -26,7 +26,10 @@ Key: TypeAlias = tuple[object, ...]
 
 
 def key_of(task: Task) -> Key:
-    """Everything that the answer depends on. The image counts by its SHA-256, which no caller can collide."""
+    """The cache key: everything that the answer depends on.
+
+    The image's SHA-256 stands for its bytes: no caller can make another image with the same hash.
+    """
     image = task.image
     source = image.source
     shape = (source.width, source.height, source.channels) if isinstance(source, RawImage) else None
@@ -92,7 +95,7 @@ class _Seat:
         self._once = threading.Lock()
         self._deadline = deadline
         self.future = job.future
-        if job.key is not None:  # shared: if this caller leaves, the others must not notice
+        if job.key is not None:  # the job is shared: if this caller leaves, it continues for the others
             self.future = Future()
             job.future.add_done_callback(self._arrive)
 
@@ -220,7 +223,8 @@ class Answers:
         Answers to bulk work are not kept: one pass through a data set would evict everything else.
 
         Raises:
-            ServiceError: the job was given up, or the server is stopping. The future is never settled then.
+            ServiceError: the job was given up, or the server is stopping. In both cases the future is never
+                settled.
         """
         answer, queued = None, False
         try:
@@ -267,5 +271,5 @@ class Answers:
 
 
 def _reused(answer: Answer, use: CacheUse, waited: float) -> Answer:
-    """The answer for a caller for whom nothing was computed; waiting was its only stage."""
+    """The answer for a caller whose call needed no computation; its only timing is the wait."""
     return replace(answer, stages=StageSeconds(queue=waited), engine_seconds={}, cache=use)

@@ -8,7 +8,7 @@ from typing import Self
 # of ours. Within this many seconds of the deadline we count it as passed.
 _SLACK_SECONDS = 0.01
 
-# Without a deadline gRPC reports one centuries away, which no lock can wait for.
+# Without a deadline gRPC reports one that is centuries away. Locks cannot wait that long.
 _NEVER_SECONDS = 1e7
 
 

@@ -1,8 +1,9 @@
 """What the C library's allocator does with freed memory.
 
-By its defaults glibc returns freed memory of an image to the system, or keeps it, by luck: its thresholds
-follow the sizes that were freed before. If it returns the memory, the next image pays for it in page faults,
-an eighth of the time of 1920x1080. So a server keeps freed memory while it works, and returns it when idle.
+By default glibc sometimes returns an image's freed memory to the system and sometimes keeps it: its
+thresholds depend on the sizes that were freed before. If it returns the memory, the next image causes page
+faults; they take an eighth of the time of a 1920x1080 image. So a server keeps freed memory while it works,
+and returns it when it is idle.
 """
 
 import ctypes
@@ -35,7 +36,7 @@ class IdleMemory:
         self._idle_looks = 0
 
     def look(self, work: int) -> bool:
-        """Look once per second; return the memory after ten looks without work.
+        """Check for work; call this once per second. After ten checks without work, return the memory.
 
         Args:
             work: a number that grows with the work done.

@@ -46,7 +46,7 @@ class Segmenter:
 
         Args:
             task: an accepted request.
-            threads: the number of threads for an image of so many pixels; 0: all of the workspace.
+            threads: returns the number of threads for a number of pixels; 0: all threads of the workspace.
             cancel: stops or pauses the engine between its steps.
             on_stage: called with the name of each stage before it begins. It may raise to stop the work.
             clock: measures the stages, in seconds.

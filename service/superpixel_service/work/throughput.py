@@ -13,7 +13,8 @@ _IMAGE_OVERHEAD_PIXELS = 30_000
 _IMAGES = 64
 """The estimate uses at most this many images..."""
 _SECONDS = 60.0
-"""...and none older than this, so that a slow phase is forgotten even if all calls are rejected meanwhile."""
+"""...and none older than this, so that the estimate forgets a slow phase even if all calls are rejected
+meanwhile."""
 _FEWEST = 8
 """With fewer images there is no estimate."""
 
@@ -24,8 +25,8 @@ _LONGEST_RETRY_SECONDS = 30.0
 class Throughput:
     """Seconds per pixel of the whole server. All methods may be called from any thread.
 
-    The estimate is the lower quartile of the latest images: too low an estimate only delays a rejection, too
-    high a one rejects a call that could have been served.
+    The estimate is the lower quartile of the latest images. An estimate that is too low only delays a
+    rejection. One that is too high rejects a call that the server could have served.
     """
 
     def __init__(self) -> None:
@@ -54,7 +55,7 @@ class Throughput:
 def retry_seconds(until_done: float) -> float:
     """When to retry if the work in flight needs `until_done` seconds (0: unknown), in seconds.
 
-    A random time in the second half of that: callers rejected together must not return together.
+    A random time between half and all of that, so that callers rejected together do not return together.
     """
     if until_done <= 0:
         return UNKNOWN_RETRY_SECONDS

@@ -25,10 +25,10 @@ from superpixel_service.work.throughput import Throughput
 
 log = structlog.get_logger()
 
-# Threads wait for each other at the end of every step; a smaller image does not repay the wait.
+# Threads wait for each other after every step; on smaller images this costs more than it saves.
 _PIXELS_PER_THREAD = 1 << 15
 
-# After this many consecutive bugs, perhaps each with another image, the engine must prove that it works.
+# After this many consecutive bugs, possibly with different images, the server tests its engine.
 _FAILURES_OF_A_SUSPECT = 3
 
 
@@ -186,7 +186,7 @@ class Workers:
         return sum(1 for worker in self._workers if worker.died)
 
     def suspect(self) -> bool:
-        """Whether so many consecutive bugs occurred that the engine must prove that it works."""
+        """Whether there were enough consecutive bugs to test the engine."""
         return self._failures >= _FAILURES_OF_A_SUSPECT
 
     def progress(self) -> dict[str, object]:
@@ -206,9 +206,9 @@ class Workers:
         return at
 
     def prove(self, seconds: float) -> bool:
-        """Compute the sample as a caller would; whether an answer came in time.
+        """Compute the sample like a caller's image; returns whether an answer came in time.
 
-        True too if the queue is full or other callers get answers meanwhile: then nothing is left to prove.
+        Also True if the queue is full or other callers get answers meanwhile: then no test is needed.
         """
         job = Job(self._sample(), Deadline.after(seconds), counted=False)
         answered = self._answered
