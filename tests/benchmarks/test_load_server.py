@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -206,13 +207,16 @@ def test_k6_calls_a_server_over_tls(tmp_path: Path) -> None:
 
 def test_k6_counts_refusals_and_exits_99_if_a_threshold_is_missed(tmp_path: Path) -> None:
     with mortal_server(tmp_path, "--workers=1", "--max-inflight-calls=1", order="stall") as mortal:
-        server = mortal.server
+        server, full = mortal.server, {"reason": "QUEUE_FULL"}
         stalled = server.stub.Segment.future(request(encoded(scene()), 5))  # it fills the queue
         server.wait_until((tmp_path / "orders.stalled").exists)
-        status, metrics = k6(tmp_path, server.listen, RATE=100, SECONDS=2, TARGET_MS=60_000)
-        mortal.release()
+        with ThreadPoolExecutor(1) as pool:
+            run = pool.submit(k6, tmp_path, server.listen, RATE=100, SECONDS=2, TARGET_MS=60_000)
+            server.wait_until(lambda: server.metric("superpixel_requests_rejected_total", **full) > 5)
+            mortal.release()
+            status, metrics = run.result()
         assert stalled.result(60).label_map.count == 5
-        refused = server.metric("superpixel_requests_rejected_total", reason="QUEUE_FULL")
+        refused = server.metric("superpixel_requests_rejected_total", **full)
     assert status == 99
     assert metrics["refused"]["passes"] == refused > 0
     assert metrics["refused"]["thresholds"]["rate<=0.01"] is True  # k6's word for crossed
