@@ -1,7 +1,6 @@
 """Tokens: which methods they admit, how calls are rejected, and that the file is read while calls run."""
 
 import itertools
-import statistics
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -176,9 +175,9 @@ def test_rejections_are_counted_and_logged_and_tokens_are_not(guarded: RunningSe
 def test_calls_with_and_without_a_token_leave_no_memory_behind(
     guarded: RunningServer, token: str, code: grpc.StatusCode
 ) -> None:
-    """A handler made for each call would cost 1,700 bytes per call, in most rounds.
+    """A handler made for each call would cost 1,700 bytes per call, 6.8 MB in all.
 
-    An allocator that grows for other reasons grows in few rounds. `test_leaks.py` counts objects.
+    The allocator's own changes even out over the rounds. `test_leaks.py` counts objects.
     """
 
     def make(calls: int) -> int:
@@ -190,7 +189,7 @@ def test_calls_with_and_without_a_token_leave_no_memory_behind(
 
     sizes = [make(1000), *(make(800) for _ in range(5))]
     grown = [after - before for before, after in itertools.pairwise(sizes)]
-    assert statistics.median(grown) < 800 * 500, grown
+    assert sum(grown) < 5 * 800 * 1000, grown
 
 
 def test_health_needs_no_token_and_reflection_needs_one(guarded: RunningServer) -> None:

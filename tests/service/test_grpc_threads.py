@@ -13,7 +13,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from superpixel_service.transport import call_threads
 from superpixel_service.transport.call_threads import CallThreads
 from superpixel_service.transport.open_calls import OpenCalls
-from tests.service.harness import PATIENCE_SECONDS, RunningServer, request, running_server
+from tests.service.harness import PATIENCE_SECONDS, RunningServer, program_with, request, running_server
 from tests.service.images import encoded, scene
 
 EXIT_ENGINE_DEAD = 70
@@ -23,7 +23,8 @@ PNG = encoded(scene())
 @contextmanager
 def faulty_server(folder: Path) -> Iterator[tuple[RunningServer, Path]]:
     file = folder / "fault"
-    program = ("-m", "tests.service.faulty_threads_server")
+    constants = {"transport.call_threads._LONGEST_WAIT_SECONDS": 1.0}
+    program = program_with(constants, "tests.service.faulty_threads_server")
     with running_server(program=program, environment={"FAULT_FILE": str(file)}) as server:
         yield server, file
 
