@@ -1,6 +1,11 @@
 """The order in which workers take the suite's files."""
 
+import signal
+
 import pytest
+
+# A signal that the caller ignores (nohup) would be ignored by every program that a test starts.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # A worker takes whole files (`--dist loadfile`). A long file taken last would leave the other workers idle.
 LONG_FILES_FIRST = (
