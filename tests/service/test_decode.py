@@ -16,39 +16,17 @@ from superpixel_service.errors import InvalidRequest
 from superpixel_service.images import decode as decode_module
 from superpixel_service.images.decode import Pixels, decode, ignore_library_warnings, open_image
 from superpixel_service.model import (
-    EncodedImage,
     NoticeCode,
     RawImage,
     Rectangle,
-    SegmentSpec,
 )
+from tests.service.decoding import PIXELS, SPEC, pixels_of, read
 from tests.service.images import encoded, png, saved, scene
-
-PIXELS = scene(37, 21)
-SPEC = SegmentSpec(EncodedImage(b""), target_counts=(1,))
 
 
 @pytest.fixture(autouse=True)
 def _as_in_a_server() -> None:
     ignore_library_warnings()
-
-
-def read(
-    data: bytes, *, region: Rectangle | None = None, **changes: Any
-) -> tuple[Pixels, tuple[NoticeCode, ...]]:
-    spec = replace(SPEC, source=EncodedImage(data), region=region, **changes)
-    opened = open_image(spec, Settings())
-    pixels, notices = decode(opened, region)
-    if region is None:
-        assert pixels.shape[:2] == (opened.height, opened.width)
-    assert pixels.dtype == np.uint8
-    return pixels, notices
-
-
-def pixels_of(data: bytes, **changes: Any) -> Pixels:
-    pixels, notices = read(data, **changes)
-    assert notices == ()
-    return pixels
 
 
 def on_white(rgba: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

@@ -4,7 +4,6 @@ import struct
 import zlib
 from dataclasses import replace
 from io import BytesIO
-from typing import Any
 
 import numpy as np
 import pytest
@@ -19,37 +18,14 @@ from superpixel_service.images import decode as decode_module
 from superpixel_service.images.decode import Pixels, decode, ignore_library_warnings, open_image
 from superpixel_service.model import (
     EncodedImage,
-    NoticeCode,
-    Rectangle,
-    SegmentSpec,
 )
-from tests.service.images import encoded, png, saved, scene
-
-PIXELS = scene(37, 21)
-SPEC = SegmentSpec(EncodedImage(b""), target_counts=(1,))
+from tests.service.decoding import PIXELS, SPEC, read
+from tests.service.images import encoded, png, saved
 
 
 @pytest.fixture(autouse=True)
 def _as_in_a_server() -> None:
     ignore_library_warnings()
-
-
-def read(
-    data: bytes, *, region: Rectangle | None = None, **changes: Any
-) -> tuple[Pixels, tuple[NoticeCode, ...]]:
-    spec = replace(SPEC, source=EncodedImage(data), region=region, **changes)
-    opened = open_image(spec, Settings())
-    pixels, notices = decode(opened, region)
-    if region is None:
-        assert pixels.shape[:2] == (opened.height, opened.width)
-    assert pixels.dtype == np.uint8
-    return pixels, notices
-
-
-def pixels_of(data: bytes, **changes: Any) -> Pixels:
-    pixels, notices = read(data, **changes)
-    assert notices == ()
-    return pixels
 
 
 def by_pillow(data: bytes) -> Pixels:

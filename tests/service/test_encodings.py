@@ -184,7 +184,8 @@ def test_other_encodings_hold_as_many_labels_as_there_are_pixels() -> None:
 
     from superpixel_service.config import Settings
     from superpixel_service.images.decode import open_image
-    from tests.service.test_decode import SPEC, EncodedImage
+    from superpixel_service.model import EncodedImage
+    from tests.service.decoding import SPEC
 
     image = EncodedImage(encoded(np.zeros((4097, 4097), np.uint8)))
     for encoding, count in ((LabelEncoding.RAW_GZIP, 2**24 + 1), (LabelEncoding.PNG, 2**24)):
