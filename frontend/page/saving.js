@@ -18,22 +18,31 @@ export class Saving {
     this._store = store;
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     this._timer = undefined;
+    /** Numbers of changes made and stored. A reload aborts a write, so only a finished write counts. */
+    this._made = 0;
+    this._stored = 0;
     this._imageIsStored = false;
     document.addEventListener('visibilitychange', () => {
       if (document.visibilityState === 'hidden') this.now();
     });
     addEventListener('pagehide', () => {
-      if (this.due && app.work) this._store?.writeAtOnce(toKept(app.work));
+      if (!this.complete && app.work) this._store?.writeAtOnce(toKept(app.work));
     });
   }
 
-  /** Whether changes wait to be stored. */
+  /** Whether there are changes that no write contains yet. */
   get due() {
     return this._timer !== undefined;
   }
 
+  /** Whether the store has every change. */
+  get complete() {
+    return this._stored === this._made;
+  }
+
   /** Store everything soon, with the changes that follow at once. */
   soon() {
+    this._made++;
     clearTimeout(this._timer);
     this._timer = setTimeout(() => this.now(), WAIT);
     document.documentElement.dataset.saved = 'false';
@@ -52,6 +61,7 @@ export class Saving {
     const { _store: store, _app: app } = this;
     const { work, settings, classPanel } = app;
     if (!store || app.stage.busy) return;
+    const made = this._made;
     try {
       settings.classes = classPanel.classes.map((one) => ({ ...one }));
       const ofTools = Object.assign({}, ...tools.map((tool) => tool.settings));
@@ -63,7 +73,8 @@ export class Saving {
         writes.push(store.write(toKept(work), image));
       }
       await Promise.all(writes);
-      document.documentElement.dataset.saved = String(!this.due);
+      this._stored = Math.max(this._stored, made);
+      document.documentElement.dataset.saved = String(this.complete);
     } catch (error) {
       this._imageIsStored = false;
       say(`Your work cannot be kept for a reload: ${error instanceof Error ? error.message : error}`);

@@ -145,6 +145,27 @@ def test_a_reload_right_after_a_stroke_keeps_it(annotator: Annotator) -> None:
     assert np.array_equal(annotator.mask(), stroke(annotator))
 
 
+def test_a_reload_while_changes_are_written_keeps_them(annotator: Annotator) -> None:
+    annotator.open(COFFEE)
+    annotator.wait_until_saved()
+    at = annotator.actual_size()
+    # Another transaction goes on and on, so the page's own cannot begin.
+    annotator.page.evaluate(
+        """async () => {
+          const { Store } = await import('/page/store.js');
+          const { _database: database } = await Store.open();
+          const works = database.transaction(['images', 'works', 'settings'], 'readwrite').objectStore('works');
+          const again = () => (works.count().onsuccess = again);
+          again();
+        }"""
+    )
+    annotator.drag(at(200, 150), at(330, 150))
+    annotator.page.evaluate("new Promise((done) => setTimeout(done, 500))")  # the page waits 400
+    expect(annotator("html[data-saved=false]")).to_be_attached()
+    annotator.reload()
+    assert np.array_equal(annotator.mask(), stroke(annotator))
+
+
 def test_the_image_in_use_is_not_forgotten(annotator: Annotator) -> None:
     others = """async (number) => {
       const { Store } = await import('/page/store.js');
