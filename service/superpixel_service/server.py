@@ -2,7 +2,7 @@
 
 import functools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 import grpc
@@ -13,6 +13,7 @@ from superpixel_service.background import BackgroundQueue
 from superpixel_service.config import Settings, flag
 from superpixel_service.contract import (
     GET_SERVER_INFO,
+    SCOPES,
     SEGMENT,
     SEGMENT_STREAM,
     Reason,
@@ -132,12 +133,12 @@ class Server:
         self._settings = settings
         throughput = Throughput()
         self._queue: AdmissionQueue[Job] = AdmissionQueue(settings, throughput)
-        self._answers = Answers(settings, self._queue, convert.serialize_answer)
+        self._tokens = None if settings.token_file is None else Tokens(settings.token_file)
+        self._answers = Answers(settings, self._queue, convert.serialize_answer, self._tokens_with_a_cache)
         self._workers = Workers(settings, self._queue, self._answers, throughput)
         self._streams = Streams(self._answers, settings)
         self._traces = Traces.of(settings)
         self._tls = ServerTls.of(settings)
-        self._tokens = None if settings.token_file is None else Tokens(settings.token_file)
         self._reports: BackgroundQueue[Callable[[], None]] = BackgroundQueue(lambda report: report())
         self._metrics = Metrics(
             self._queue.lanes,
@@ -176,12 +177,25 @@ class Server:
                 settings.max_inflight_calls + _SPARE_SEGMENT_CALLS,
                 is_work=True,
                 overloaded=self._answers.overloaded,
+                calls_per_token=settings.token_calls,
+                token_limit="max_calls_per_token",  # noqa: S106 (a setting's name)
             ),
-            SEGMENT_STREAM: Limit("stream", settings.max_streams, is_work=True, rejection=_too_many_streams),
+            SEGMENT_STREAM: Limit(
+                "stream",
+                settings.max_streams,
+                is_work=True,
+                rejection=_too_many_streams,
+                calls_per_token=settings.token_streams,
+                token_limit="max_streams_per_token",  # noqa: S106 (a setting's name)
+            ),
             GET_SERVER_INFO: Limit("info", _INFO_CALLS, patience=lambda: _INFO_SECONDS),
             **reflection.limits(),
             **health.limits(_WATCHERS),
         }
+
+    def _tokens_with_a_cache(self) -> Collection[str]:
+        """Names of the tokens whose answers are kept; without tokens all callers share one partition."""
+        return ("",) if self._tokens is None else self._tokens.names_with(SCOPES["Segment"])
 
     def _build_health(self) -> grpc.Server:
         gate = self._health_gate
@@ -239,6 +253,9 @@ class Server:
 
     def _end_old_calls(self) -> None:
         self._streams.end_old()
+        idle = self._streams.end_idle()
+        if idle:
+            log.info("idle_streams", calls=idle)
         if self._idle_memory.look(sum(self._workers.begun().values())):
             log.debug("memory_returned")
         for gate in (self._gate, self._health_gate):

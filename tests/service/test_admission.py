@@ -15,10 +15,12 @@ from superpixel_service.errors import DeadlineUnreachable, Overloaded
 from superpixel_service.model import Lane
 from superpixel_service.work import throughput as throughput_module
 from superpixel_service.work.admission import AdmissionQueue
+from superpixel_service.work.caller import NOBODY, Caller
+from superpixel_service.work.cost import Kind
 from superpixel_service.work.deadline import Deadline
 from superpixel_service.work.job import Job
 from superpixel_service.work.throughput import Throughput
-from tests.service.bench import task, workers_with
+from tests.service.bench import slow_task, task, workers_with
 from tests.service.harness import PATIENCE_SECONDS, refused, request, wait_until
 from tests.service.images import encoded, scene
 from tests.service.mortal import mortal_server
@@ -31,6 +33,8 @@ class Piece:
     pixels: int
     lane: Lane
     byte_count: int = 1
+    caller: Caller = NOBODY
+    kind: Kind = Kind.USUAL
     seconds_left: float | None = None
     held: list[str] = field(default_factory=list)
 
@@ -162,12 +166,15 @@ def test_unreachable_deadlines_are_rejected_before_any_work() -> None:
 
 def test_queued_work_that_cannot_finish_in_time_is_not_started() -> None:
     """A worker takes it, but too little of its time is left."""
-    on = workers_with(Settings(workers=1, cache_bytes=0), learned(100.0))
+    on = workers_with(Settings(workers=1, cache_bytes=0, refinement_max_pixels=2_000_000), learned(100.0))
+    running = on.put(slow_task(Lane.INTERACTIVE))  # an idle server would try
     job = Job(task(encoded(scene(1000, 970)), 50, Lane.INTERACTIVE), Deadline.after(30))
     assert on.queue.put_when_room(job, wanted=lambda: True)  # as an image of a stream, which waits for room
+    wait_until(lambda: running.token.steps > 0)
+    running.token.cancel()
     with pytest.raises(DeadlineUnreachable):
         job.future.result(PATIENCE_SECONDS)
-    assert on.workers.begun()["decode", Lane.INTERACTIVE] == 0
+    assert on.workers.begun()["decode", Lane.INTERACTIVE] == 1  # of the one that ran before
     on.queue.close()
     on.workers.stop()
 

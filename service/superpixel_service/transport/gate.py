@@ -3,7 +3,7 @@
 import threading
 import time
 import weakref
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from typing import Any
 import grpc
 
 from superpixel_service.contract import Reason
-from superpixel_service.errors import Draining, Overloaded, ServiceError
+from superpixel_service.errors import Draining, Overloaded, ServiceError, TokenLimitReached
 from superpixel_service.transport.open_calls import OpenCalls
 
 # How long a caller may take to send a message, or to read its answer. gRPC does not report progress, so this
@@ -36,7 +36,10 @@ class Limit:
         patience: returns how long a call may wait for its caller, in seconds.
         rejection: makes the error of calls beyond `calls`.
         is_work: the method is rejected while the server drains.
-        overloaded: returns the rejection of every call at present, or None.
+        overloaded: returns the rejection of every call of a token at present, or None. The token's name is
+            empty without tokens.
+        calls_per_token: how many calls of one token may be open.
+        token_limit: the setting that limits the calls of one token.
     """
 
     name: str
@@ -44,7 +47,9 @@ class Limit:
     patience: Callable[[], float] = lambda: PATIENCE_SECONDS
     rejection: Callable[[], ServiceError] = _too_many_calls
     is_work: bool = False
-    overloaded: Callable[[], ServiceError | None] = lambda: None
+    overloaded: Callable[[str], ServiceError | None] = lambda _token: None
+    calls_per_token: float = float("inf")
+    token_limit: str = ""
 
 
 class Permit:
@@ -62,12 +67,14 @@ class Permit:
         "_lock",
         "_method",
         "_open_ends",
+        "_token",
         "_waiting_since",
     )
 
-    def __init__(self, gate: "Gate", method: str) -> None:
+    def __init__(self, gate: "Gate", method: str, token: str = "") -> None:
         self._gate = gate
         self._method = method
+        self._token = token
         self._lock = threading.Lock()
         self._open_ends = 2  # the handler and the answer
         self._answer_bytes = 0
@@ -77,7 +84,7 @@ class Permit:
     def __del__(self) -> None:
         if self._open_ends > 0:
             # No lock here: deletion may interrupt any code.
-            self._gate.dropped.append((self._method, self._answer_bytes))
+            self._gate.dropped.append((self._method, self._token, self._answer_bytes))
 
     @contextmanager
     def serving(self, context: grpc.ServicerContext) -> Iterator[None]:
@@ -163,7 +170,7 @@ class Permit:
     def _return(self) -> None:
         self._waiting_since = None
         self._context = None  # it leads back to this permit; a cycle would keep the call in memory
-        self._gate.take_back(self._method, self._answer_bytes)
+        self._gate.take_back(self._method, self._token, self._answer_bytes)
 
 
 class Gate:
@@ -175,7 +182,7 @@ class Gate:
         max_answer_bytes: most bytes of answers that wait to be sent; beyond, cache hits are rejected.
 
     Attributes:
-        dropped: method and answer's bytes of permits that were deleted before they were returned.
+        dropped: method, token and answer's bytes of permits that were deleted before they were returned.
     """
 
     def __init__(
@@ -187,7 +194,8 @@ class Gate:
         self._open = dict.fromkeys(limits, 0)
         self._max_answer_bytes = max_answer_bytes
         self._answer_bytes = 0
-        self.dropped: deque[tuple[str, int]] = deque()
+        self._open_per_token: Counter[tuple[str, str]] = Counter()  # by method and token
+        self.dropped: deque[tuple[str, str, int]] = deque()
         self._permits: dict[str, weakref.WeakSet[Permit]] = {method: weakref.WeakSet() for method in limits}
 
     @property
@@ -195,8 +203,12 @@ class Gate:
         """Most calls that can be open at the same time."""
         return sum(limit.calls for limit in self._limits.values())
 
-    def check(self, method: str) -> Permit:
+    def check(self, method: str, token: str = "") -> Permit:
         """Let a call enter.
+
+        Args:
+            method: the method's path.
+            token: name of the caller's token; empty: none, and no limit per token.
 
         Raises:
             ServiceError: the call is rejected.
@@ -204,19 +216,21 @@ class Gate:
         limit = self._limits[method]
         if limit.is_work and self._open_calls.draining:
             raise Draining
-        overloaded = limit.overloaded()
+        overloaded = limit.overloaded(token)
         if overloaded is not None:
             raise overloaded
-        permit = None
         with self._lock:
             self._collect()
-            if self._open[method] < limit.calls:
+            full = self._open[method] >= limit.calls
+            token_is_full = token and self._open_per_token[method, token] >= limit.calls_per_token
+            if not (full or token_is_full):
                 self._open[method] += 1
-                permit = Permit(self, method)
+                if token:
+                    self._open_per_token[method, token] += 1
+                permit = Permit(self, method, token)
                 self._permits[method].add(permit)
-        if permit is None:
-            raise limit.rejection()
-        return permit
+                return permit
+        raise TokenLimitReached(limit.token_limit) if token_is_full else limit.rejection()
 
     def keep_answer(self, byte_count: int, rejectable: bool) -> None:
         """Count the bytes of an answer; as `Permit.keep_answer`."""
@@ -231,18 +245,23 @@ class Gate:
                 Reason.BYTES_IN_FLIGHT, "too many bytes of answers wait to be read; try again a little later"
             )
 
-    def take_back(self, method: str, answer_bytes: int) -> None:
+    def take_back(self, method: str, token: str, answer_bytes: int) -> None:
         """A permit was returned."""
         with self._lock:
-            self._open[method] -= 1
-            self._answer_bytes -= answer_bytes
+            self._count_end(method, token, answer_bytes)
 
     def _collect(self) -> None:
         """Return the permits that were deleted."""
         while self.dropped:
-            method, answer_bytes = self.dropped.popleft()
-            self._open[method] -= 1
-            self._answer_bytes -= answer_bytes
+            self._count_end(*self.dropped.popleft())
+
+    def _count_end(self, method: str, token: str, answer_bytes: int) -> None:
+        self._open[method] -= 1
+        self._answer_bytes -= answer_bytes
+        if token:
+            self._open_per_token[method, token] -= 1
+            if self._open_per_token[method, token] == 0:
+                del self._open_per_token[method, token]
 
     def cancel_late(self) -> Iterator[tuple[str, int]]:
         """Cancel the calls that have waited too long for their callers.

@@ -49,7 +49,7 @@ class SuperpixelServicer(pb_grpc.SuperpixelServiceServicer):
         call = CURRENT.get()
         call.task = self._accept(request, Lane.INTERACTIVE)
         del request  # the task has its own copy of the image
-        call.answer = self._answers.get(call.task, call.deadline, context.add_callback)
+        call.answer = self._answers.get(call.task, call.deadline, context.add_callback, call.tenant)
         call.answered = time.monotonic()
         timings = convert.write_timings_trailer(call.answer.stages)
         context.set_trailing_metadata(
@@ -66,7 +66,7 @@ class SuperpixelServicer(pb_grpc.SuperpixelServiceServicer):
         call = CURRENT.get()
         call.images = 0
         context.set_trailing_metadata(((REQUEST_ID_KEY, call.request_id),))
-        with self._streams.open(call) as stream:
+        with self._streams.open(call, context.cancel) as stream:
             if not context.add_callback(stream.abandon):
                 stream.abandon()
             stream.start(map(self._read_image, request_iterator))

@@ -6,7 +6,9 @@ memory does not grow with the number of callers. An image of a stream waits inst
 its sender. Streams may use at most half of each bound, so that single calls always find room.
 
 Waiting times are bounded too: calls are rejected while the interactive work ahead would take longer than
-`max_wait_seconds` at the server's measured speed. A longer queue would only answer every call later.
+`max_wait_seconds` at the server's measured speed. A longer queue would only answer every call later. Callers
+take fair turns (`fair_queue`), so the work ahead of a call is not the work of all others. One token may use
+only a part of the room (`token_shares`).
 
 Interactive work goes first. While any is in flight, no bulk work begins, and running bulk work pauses before
 its next step; it delays an interactive image by one step at most. After each `bulk_patience_seconds` of pause
@@ -23,9 +25,19 @@ from typing import Generic, Protocol, TypeVar
 
 from superpixel_service.config import Settings
 from superpixel_service.contract import Reason
-from superpixel_service.errors import DeadlineUnreachable, Draining, Overloaded, ServiceError
+from superpixel_service.errors import (
+    DeadlineUnreachable,
+    Draining,
+    Overloaded,
+    ServiceError,
+    TokenLimitReached,
+)
 from superpixel_service.model import Lane
+from superpixel_service.work.caller import Caller
+from superpixel_service.work.cost import Kind
+from superpixel_service.work.fair_queue import FairQueue
 from superpixel_service.work.throughput import Throughput, retry_seconds
+from superpixel_service.work.token_shares import TokenShares
 
 _TEXTS = {
     Reason.QUEUE_FULL: "the queue is full; try again a little later",
@@ -39,6 +51,14 @@ class Load(Protocol):
     @property
     def pixels(self) -> int:
         """Pixels to work on."""
+
+    @property
+    def kind(self) -> Kind:
+        """The kind of work that it is."""
+
+    @property
+    def caller(self) -> Caller:
+        """Who asked for it."""
 
     @property
     def byte_count(self) -> int:
@@ -80,7 +100,7 @@ class LaneState:
 
 
 class AdmissionQueue(Generic[Work]):
-    """Bounded; first in, first out in each lane. All methods may be called from any thread."""
+    """Bounded; in each lane fair turns per caller. All methods may be called from any thread."""
 
     def __init__(self, settings: Settings, throughput: Throughput | None = None) -> None:
         self._settings = settings
@@ -90,8 +110,10 @@ class AdmissionQueue(Generic[Work]):
         self._idle: dict[Lane, list[threading.Condition]] = {lane: [] for lane in Lane}
         self._emptied = threading.Condition(self._lock)  # notified when nothing is in flight
         self._room_changed = threading.Condition(self._lock)
-        self._entering: deque[Work] = deque()  # waits for room, first in, first out
-        self._waiting: dict[Lane, deque[Work]] = {lane: deque() for lane in Lane}
+        self._entering: deque[Work] = deque()  # waits for room
+        self._waiting: dict[Lane, FairQueue[Work]] = {lane: FairQueue(self._throughput) for lane in Lane}
+        self._shares = TokenShares(settings)
+        self._probes: set[Work] = set()  # begun although their deadlines may be unreachable
         self._running: dict[Work, float] = {}  # the time when each began
         self._calls = 0
         self._pixels = 0
@@ -105,17 +127,22 @@ class AdmissionQueue(Generic[Work]):
         Raises:
             Draining, DeviceLost: the queue is closed.
             Overloaded: a bound would be exceeded.
+            TokenLimitReached: the token's share of a bound would be exceeded.
             DeadlineUnreachable: at this server's speed the work cannot finish before its deadline.
         """
         with self._lock:
             self._check_open()
-            overloaded = self._overloaded(work.pixels, work.byte_count)
+            limit = self._shares.exceeded(work.caller, work.pixels, work.byte_count)
+            if limit is not None:
+                raise TokenLimitReached(limit, retry_seconds(self._seconds_before(Lane.BULK)))
+            usual = self._throughput.seconds(1, work.pixels)
+            cost = self._throughput.seconds(1, work.pixels, work.kind)
+            before = self._seconds_before(work.lane, work.caller, cost)
+            overloaded = self._overloaded(work.pixels, work.byte_count, work.caller, cost - usual)
             if overloaded is not None:
                 raise overloaded
             left = work.seconds_left
-            if left is not None and left < self._seconds_before(work.lane) + self._throughput.seconds(
-                1, work.pixels
-            ):
+            if left is not None and left < before + cost and not self._is_idle_for(work.lane):
                 raise DeadlineUnreachable
             self._add(work)
 
@@ -146,10 +173,25 @@ class AdmissionQueue(Generic[Work]):
                 self._entering.remove(work)
                 self._room_changed.notify_all()
 
-    def overloaded(self) -> Overloaded | None:
-        """The rejection that even the smallest image would get at present; None: there is room."""
+    def overloaded(self, caller: Caller | None = None) -> Overloaded | None:
+        """The rejection that even the smallest image would get at present; None: there is room.
+
+        Args:
+            caller: who calls; None: unknown, so all waiting work counts as work ahead.
+        """
         with self._lock:
-            return None if self._closed else self._overloaded(pixels=1, byte_count=1)
+            return None if self._closed else self._overloaded(pixels=1, byte_count=1, caller=caller)
+
+    def is_probe(self, work: Work) -> bool:
+        """Whether `work` was admitted to an idle server; then it begins whatever its deadline.
+
+        Otherwise a wrong estimate could reject all calls with deadlines, and nothing would correct it.
+        """
+        return work in self._probes
+
+    def _is_idle_for(self, lane: Lane) -> bool:
+        """Whether no work in flight goes before new work of `lane`."""
+        return self._interactive() == 0 if lane is Lane.INTERACTIVE else self._calls == 0
 
     def check_open(self) -> None:
         """Raise the rejection of further work, if the queue is closed."""
@@ -161,12 +203,23 @@ class AdmissionQueue(Generic[Work]):
             raise self._closed()
 
     def _may_enter(self, work: Work) -> bool:
-        first = self._entering[0] is work
-        return first and (self._calls == 0 or self._lacking(work.pixels, work.byte_count, share=2) is None)
+        # The caller with the least in flight is first; within a caller, the piece that came first.
+        allowed = [
+            each
+            for each in self._entering
+            if not self._shares.exceeded(each.caller, each.pixels, each.byte_count)
+        ]
+        first = min(allowed, key=lambda each: self._shares.pixels(each.caller), default=None)
+        return first is work and (
+            self._calls == 0 or self._lacking(work.pixels, work.byte_count, share=2) is None
+        )
 
-    def _overloaded(self, pixels: int, byte_count: int) -> Overloaded | None:
+    def _overloaded(
+        self, pixels: int, byte_count: int, caller: Caller | None, extra: float = 0.0
+    ) -> Overloaded | None:
+        """The rejection of an image that takes `extra` seconds longer than a usual one of its size."""
         lacking = self._lacking(pixels, byte_count, share=1)
-        if lacking is None and self._waits_are_long():
+        if lacking is None and self._waits_are_long(caller, extra):
             lacking = Reason.QUEUE_FULL
         if lacking is None:
             return None
@@ -183,36 +236,49 @@ class AdmissionQueue(Generic[Work]):
         inflight = sum(lane.inflight_bytes for lane in self._lanes.values())
         return Reason.BYTES_IN_FLIGHT if inflight + byte_count > limits.max_inflight_bytes / share else None
 
-    def _waits_are_long(self) -> bool:
+    def _waits_are_long(self, caller: Caller | None, extra: float) -> bool:
         # Always let one image wait, so that a worker that finishes finds work.
         if self._interactive() <= self._settings.lane_workers:
             return False
-        return self._seconds_before(Lane.INTERACTIVE) > self._settings.max_wait_seconds
+        # An expensive image must leave room for as many usual ones as it delays.
+        return self._seconds_before(Lane.INTERACTIVE, caller) + extra > self._settings.max_wait_seconds
 
-    def _seconds_before(self, lane: Lane) -> float:
-        """Time until new work of `lane` would begin, in seconds."""
+    def _seconds_before(self, lane: Lane, caller: Caller | None = None, cost: float = 0.0) -> float:
+        """Time until new work of `lane` would begin, in seconds.
+
+        Args:
+            lane: its lane.
+            caller: who asks for it; None: all waiting work goes before it.
+            cost: its own time, in seconds.
+        """
         if self._calls == 0:
             return 0.0
         now = time.monotonic()
         before = {lane, Lane.INTERACTIVE}
         running = {work: since for work, since in self._running.items() if work.lane in before}
-        states = [self._lanes[each] for each in before]
-        seconds = self._throughput.seconds(
-            sum(state.depth for state in states), sum(state.queue_pixels for state in states)
-        )
+        seconds = 0.0
+        for each in before:
+            waiting = self._waiting[each]
+            if caller is None or each is not lane:
+                seconds += waiting.seconds()
+            else:
+                seconds += waiting.seconds_before(caller, cost)
         for work, since in running.items():
             done = (now - since) / len(running)
-            seconds += max(0.0, self._throughput.seconds(1, work.pixels) - done)
+            seconds += max(0.0, self._throughput.seconds(1, work.pixels, work.kind) - done)
         return seconds
 
     def _add(self, work: Work) -> None:
+        if self._is_idle_for(work.lane):
+            self._probes.add(work)
+        self._shares.count(work.caller, work.pixels, work.byte_count, 1)
         self._calls += 1
         self._pixels += work.pixels
         lane = self._lanes[work.lane]
         lane.depth += 1
         lane.queue_pixels += work.pixels
         lane.inflight_bytes += work.byte_count
-        self._waiting[work.lane].append(work)
+        self._waiting[work.lane].add(work)
         if work.lane is Lane.INTERACTIVE and self._interactive() == 1:
             self._held_since = time.monotonic()
             for running in self._running:
@@ -239,7 +305,7 @@ class AdmissionQueue(Generic[Work]):
         waiting, idle = self._waiting[lane], self._idle[lane]
         takeable = threading.Condition(self._lock)
         with self._lock:
-            while not (waiting and self._may_begin(waiting[0])):
+            while not (waiting and self._may_begin(waiting.next())):
                 if self._closed is not None and not waiting:
                     return None
                 idle.append(takeable)
@@ -248,7 +314,7 @@ class AdmissionQueue(Generic[Work]):
                 )
                 if takeable in idle:
                     idle.remove(takeable)
-            work = waiting.popleft()
+            work = waiting.take()
             self._leave_queue(work)
             self._lanes[lane].running += 1
             self._running[work] = time.monotonic()
@@ -287,10 +353,8 @@ class AdmissionQueue(Generic[Work]):
         """Remove `work` if it still waits for a worker; returns whether it did."""
         with self._lock:
             self._room_changed.notify_all()
-            waiting = self._waiting[work.lane]
-            if work not in waiting:
+            if not self._waiting[work.lane].remove(work):
                 return False
-            waiting.remove(work)
             self._leave_queue(work)
             self._release(work)
             return True
@@ -301,8 +365,12 @@ class AdmissionQueue(Generic[Work]):
             everything = [work for waiting in self._waiting.values() for work in waiting]
         return [work for work in everything if self.withdraw(work)]
 
-    def finish(self, work: Work) -> int:
+    def finish(self, work: Work, worked: float = 0.0) -> int:
         """Record that `work`, taken before, is over.
+
+        Args:
+            work: the work.
+            worked: how long a worker worked on it, pauses excluded, in seconds.
 
         Returns:
             Number of pieces of work that ran unpaused, this one included.
@@ -310,6 +378,7 @@ class AdmissionQueue(Generic[Work]):
         with self._lock:
             at_work = self._lanes[Lane.INTERACTIVE].running or self._lanes[Lane.BULK].running
             del self._running[work]
+            self._waiting[work.lane].ended(work, worked)
             self._lanes[work.lane].running -= 1
             self._release(work)
             return at_work
@@ -320,6 +389,8 @@ class AdmissionQueue(Generic[Work]):
         lane.queue_pixels -= work.pixels
 
     def _release(self, work: Work) -> None:
+        self._probes.discard(work)
+        self._shares.count(work.caller, work.pixels, work.byte_count, -1)
         self._calls -= 1
         self._pixels -= work.pixels
         self._lanes[work.lane].inflight_bytes -= work.byte_count

@@ -44,6 +44,7 @@ RESOURCE_EXHAUSTED (retry, after RetryInfo and the trailer "grpc-retry-pushback-
                              their pixels; or the work ahead would take longer than the server lets a caller wait
   BYTES_IN_FLIGHT            the images in the queue and in work have reached the server's limit on their bytes
   TOO_MANY_STREAMS           the open SegmentStream calls have reached the server's limit
+  TOKEN_LIMIT                the caller's token has reached its share of a limit; metadata: limit, the setting's name
   OUT_OF_MEMORY              the server has not enough free memory for this image at the moment
 DEADLINE_EXCEEDED (the caller decides):
   DEADLINE_PASSED            the call's deadline passed before the answer was ready
@@ -53,6 +54,7 @@ CANCELLED:
   CALL_CANCELLED             the caller cancelled the call
 UNAVAILABLE (retry on another server):
   DRAINING                   this server is about to stop; or it ends a stream that reached the age limit
+  STREAM_IDLE                the stream was idle for too long; open another one for the next image; metadata: limit
   DEVICE_LOST                this server's engine or accelerator failed; the server restarts
 UNAUTHENTICATED, PERMISSION_DENIED (do not retry):
   TOKEN_INVALID              no token, or one that this server does not know
