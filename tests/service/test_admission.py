@@ -16,9 +16,9 @@ from superpixel_service.model import Lane
 from superpixel_service.work import throughput as throughput_module
 from superpixel_service.work.admission import AdmissionQueue
 from superpixel_service.work.caller import NOBODY, Caller
-from superpixel_service.work.cost import Kind
 from superpixel_service.work.deadline import Deadline
 from superpixel_service.work.job import Job
+from superpixel_service.work.kind import Kind
 from superpixel_service.work.throughput import Throughput
 from tests.service.bench import slow_task, task, workers_with
 from tests.service.harness import PATIENCE_SECONDS, refused, request, wait_until

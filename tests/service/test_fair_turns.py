@@ -10,8 +10,8 @@ from superpixel_service.errors import DeadlineUnreachable, Overloaded, TokenLimi
 from superpixel_service.model import Lane
 from superpixel_service.work.admission import AdmissionQueue
 from superpixel_service.work.caller import Caller, address_of
-from superpixel_service.work.cost import Kind
 from superpixel_service.work.fair_queue import FairQueue
+from superpixel_service.work.kind import Kind
 from superpixel_service.work.throughput import Throughput
 from tests.service.test_admission import Piece, learned, taken_soon, wait_until
 

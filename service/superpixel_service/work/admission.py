@@ -20,8 +20,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 from superpixel_service.config import Settings
 from superpixel_service.contract import Reason
@@ -34,10 +33,11 @@ from superpixel_service.errors import (
 )
 from superpixel_service.model import Lane
 from superpixel_service.work.caller import Caller
-from superpixel_service.work.cost import Kind
 from superpixel_service.work.fair_queue import FairQueue
+from superpixel_service.work.load import LaneState, Load
 from superpixel_service.work.throughput import Throughput, retry_seconds
 from superpixel_service.work.token_shares import TokenShares
+from superpixel_service.work.waits import Waits
 
 _TEXTS = {
     Reason.QUEUE_FULL: "the queue is full; try again a little later",
@@ -45,58 +45,7 @@ _TEXTS = {
 }
 
 
-class Load(Protocol):
-    """The size of a piece of work, and how to pause it."""
-
-    @property
-    def pixels(self) -> int:
-        """Pixels to work on."""
-
-    @property
-    def kind(self) -> Kind:
-        """The kind of work that it is."""
-
-    @property
-    def caller(self) -> Caller:
-        """Who asked for it."""
-
-    @property
-    def byte_count(self) -> int:
-        """Bytes in memory while it waits."""
-
-    @property
-    def lane(self) -> Lane:
-        """The lane that it waits in."""
-
-    @property
-    def seconds_left(self) -> float | None:
-        """Seconds until its deadline; None: no deadline."""
-
-    def hold(self, patience: float) -> None:
-        """Pause before the next step; advance by one step per `patience` seconds."""
-
-    def release(self) -> None:
-        """End the pause."""
-
-
 Work = TypeVar("Work", bound=Load)
-
-
-@dataclass(slots=True)
-class LaneState:
-    """The state of a lane at one moment.
-
-    Attributes:
-        depth: number of pieces of work that wait.
-        queue_pixels: pixels of the waiting work.
-        inflight_bytes: bytes of waiting and running work.
-        running: number of pieces of work that run, paused ones included.
-    """
-
-    depth: int = 0
-    queue_pixels: int = 0
-    inflight_bytes: int = 0
-    running: int = 0
 
 
 class AdmissionQueue(Generic[Work]):
@@ -113,8 +62,9 @@ class AdmissionQueue(Generic[Work]):
         self._entering: deque[Work] = deque()  # waits for room
         self._waiting: dict[Lane, FairQueue[Work]] = {lane: FairQueue(self._throughput) for lane in Lane}
         self._shares = TokenShares(settings)
-        self._probes: set[Work] = set()  # begun although their deadlines may be unreachable
+        self._probes: set[Work] = set()
         self._running: dict[Work, float] = {}  # the time when each began
+        self._waits = Waits(self._throughput, self._waiting, self._running)
         self._calls = 0
         self._pixels = 0
         self._lanes = {lane: LaneState() for lane in Lane}
@@ -134,15 +84,18 @@ class AdmissionQueue(Generic[Work]):
             self._check_open()
             limit = self._shares.exceeded(work.caller, work.pixels, work.byte_count)
             if limit is not None:
-                raise TokenLimitReached(limit, retry_seconds(self._seconds_before(Lane.BULK)))
-            usual = self._throughput.seconds(1, work.pixels)
-            cost = self._throughput.seconds(1, work.pixels, work.kind)
-            before = self._seconds_before(work.lane, work.caller, cost)
-            overloaded = self._overloaded(work.pixels, work.byte_count, work.caller, cost - usual)
+                raise TokenLimitReached(limit, retry_seconds(self._waits.seconds_before(Lane.BULK)))
+            overloaded = self._overloaded(
+                work.pixels, work.byte_count, work.caller, self._waits.extra_seconds(work)
+            )
             if overloaded is not None:
                 raise overloaded
             left = work.seconds_left
-            if left is not None and left < before + cost and not self._is_idle_for(work.lane):
+            if (
+                left is not None
+                and left < self._waits.seconds_until_done(work)
+                and not self._is_idle_for(work.lane)
+            ):
                 raise DeadlineUnreachable
             self._add(work)
 
@@ -183,7 +136,7 @@ class AdmissionQueue(Generic[Work]):
             return None if self._closed else self._overloaded(pixels=1, byte_count=1, caller=caller)
 
     def is_probe(self, work: Work) -> bool:
-        """Whether `work` was admitted to an idle server; then it begins whatever its deadline.
+        """Whether `work` was admitted to an idle server; then it begins even with an unreachable deadline.
 
         Otherwise a wrong estimate could reject all calls with deadlines, and nothing would correct it.
         """
@@ -223,7 +176,7 @@ class AdmissionQueue(Generic[Work]):
             lacking = Reason.QUEUE_FULL
         if lacking is None:
             return None
-        return Overloaded(lacking, _TEXTS[lacking], retry_seconds(self._seconds_before(Lane.BULK)))
+        return Overloaded(lacking, _TEXTS[lacking], retry_seconds(self._waits.seconds_before(Lane.BULK)))
 
     def _lacking(self, pixels: int, byte_count: int, share: int) -> Reason | None:
         """The bound, divided by `share`, that an image would exceed; None: it fits."""
@@ -241,32 +194,7 @@ class AdmissionQueue(Generic[Work]):
         if self._interactive() <= self._settings.lane_workers:
             return False
         # An expensive image must leave room for as many usual ones as it delays.
-        return self._seconds_before(Lane.INTERACTIVE, caller) + extra > self._settings.max_wait_seconds
-
-    def _seconds_before(self, lane: Lane, caller: Caller | None = None, cost: float = 0.0) -> float:
-        """Time until new work of `lane` would begin, in seconds.
-
-        Args:
-            lane: its lane.
-            caller: who asks for it; None: all waiting work goes before it.
-            cost: its own time, in seconds.
-        """
-        if self._calls == 0:
-            return 0.0
-        now = time.monotonic()
-        before = {lane, Lane.INTERACTIVE}
-        running = {work: since for work, since in self._running.items() if work.lane in before}
-        seconds = 0.0
-        for each in before:
-            waiting = self._waiting[each]
-            if caller is None or each is not lane:
-                seconds += waiting.seconds()
-            else:
-                seconds += waiting.seconds_before(caller, cost)
-        for work, since in running.items():
-            done = (now - since) / len(running)
-            seconds += max(0.0, self._throughput.seconds(1, work.pixels, work.kind) - done)
-        return seconds
+        return self._waits.seconds_before(Lane.INTERACTIVE, caller) + extra > self._settings.max_wait_seconds
 
     def _add(self, work: Work) -> None:
         if self._is_idle_for(work.lane):

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
 from superpixel_service.work.caller import Caller
-from superpixel_service.work.cost import Kind
+from superpixel_service.work.kind import Kind
 from superpixel_service.work.throughput import Throughput
 
 _UNKNOWN_SECONDS_PER_PIXEL = 1e-7

@@ -9,8 +9,8 @@ from superpixel_kernels import CancelToken
 from superpixel_service.errors import CallCancelled, DeadlinePassed, ServiceError
 from superpixel_service.model import Answer, Lane, Task
 from superpixel_service.work.caller import NOBODY, Caller
-from superpixel_service.work.cost import Kind, kind_of
 from superpixel_service.work.deadline import Deadline
+from superpixel_service.work.kind import Kind, kind_of
 
 
 @dataclass(eq=False, slots=True)

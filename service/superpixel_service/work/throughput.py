@@ -6,7 +6,7 @@ import time
 from collections import deque
 
 from superpixel_service.errors import UNKNOWN_RETRY_SECONDS
-from superpixel_service.work.cost import Kind
+from superpixel_service.work.kind import Kind
 
 _IMAGE_OVERHEAD_PIXELS = 30_000
 """The fixed cost of an image, in pixels: messages, hand-over, the constant part of each stage."""

@@ -18,9 +18,9 @@ from superpixel_service.model import Answer, CacheUse, Lane, Task
 from superpixel_service.resources import find_resources, usable_cores
 from superpixel_service.work.admission import AdmissionQueue
 from superpixel_service.work.answers import Answers
-from superpixel_service.work.cost import Kind
 from superpixel_service.work.deadline import Deadline
 from superpixel_service.work.job import Job
+from superpixel_service.work.kind import Kind
 from superpixel_service.work.segmenter import STAGES, Segmenter, Workspace
 from superpixel_service.work.throughput import Throughput
 
