@@ -1,6 +1,7 @@
 """Fair turns: which caller's work begins next, and the share of the limits that one token may use."""
 
 import threading
+from types import SimpleNamespace
 
 import pytest
 
@@ -8,6 +9,7 @@ from superpixel_service.config import Settings
 from superpixel_service.contract import Reason
 from superpixel_service.errors import DeadlineUnreachable, Overloaded, TokenLimitReached
 from superpixel_service.model import Lane
+from superpixel_service.work import free_worker
 from superpixel_service.work.admission import AdmissionQueue
 from superpixel_service.work.caller import Caller, address_of
 from superpixel_service.work.fair_queue import FairQueue
@@ -102,9 +104,34 @@ def test_work_ahead_of_a_caller_is_its_own_and_as_much_of_each_other_caller() ->
     for piece in (*pieces("a", 10), *pieces("b", 2), *pieces("c", 1)):
         queue.add(piece)
     assert queue.seconds() == pytest.approx(13.0)
-    assert queue.seconds_before(Caller("d"), 1.0) == pytest.approx(3.0)  # one of each
-    assert queue.seconds_before(Caller("b"), 1.0) == pytest.approx(2 + 3 + 1)
-    assert queue.seconds_before(Caller("a"), 1.0) == pytest.approx(13.0)
+    assert queue.seconds_before(Caller("d"), Kind.USUAL, 1.0) == pytest.approx(3.0)  # one of each
+    assert queue.seconds_before(Caller("b"), Kind.USUAL, 1.0) == pytest.approx(2 + 3 + 1)
+    assert queue.seconds_before(Caller("a"), Kind.USUAL, 1.0) == pytest.approx(13.0)
+
+
+def test_the_kinds_of_work_of_one_caller_take_turns_too() -> None:
+    """Fine images are estimated at ten times a usual one."""
+    queue: FairQueue[Piece] = FairQueue(learned(0.1))
+    fine, usual = pieces("a", 3, kind=Kind.FINE), pieces("a", 15)
+    for piece in (*fine, *usual):
+        queue.add(piece)
+    assert queue.next() is usual[0]
+    assert queue.next({Kind.FINE}) is fine[0]
+    assert queue.seconds_before(Caller("a"), Kind.USUAL, 0.1) == pytest.approx(1.5 + 1.6)
+    assert queue.seconds_before(Caller("a"), Kind.FINE, 1.0) == pytest.approx(3.0 + 1.5)
+    assert queue.seconds_before(None, Kind.USUAL, 0.0) == pytest.approx(1.5 + 1.5)
+    begun = ""
+    for _ in range(18):
+        piece = queue.take()
+        begun += piece.kind.value[0]
+        assert queue.running(piece.kind) == 1
+        queue.ended(piece, 1.0 if piece.kind is Kind.FINE else 0.1)
+    assert begun.count("u", 0, 12) >= 9  # as much time as the fine images, and not one in two turns
+    # Beside another caller it is still one caller.
+    for piece in (*pieces("a", 10, kind=Kind.FINE), *pieces("a", 10), *pieces("b", 10)):
+        queue.add(piece)
+    taken = [queue.take() for _ in range(12)]
+    assert sum(piece.caller.token == "b" for piece in taken) >= 8
 
 
 # The admission queue
@@ -224,6 +251,28 @@ def test_expensive_images_leave_room_for_usual_ones_of_the_same_caller() -> None
     for piece in pieces("", 6):
         queue.put(piece)
     assert queue.lanes()[Lane.INTERACTIVE].depth == 10
+
+
+def test_one_worker_stays_free_of_fine_work_while_usual_work_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = SimpleNamespace(now=1000.0)
+    monkeypatch.setattr(free_worker, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    queue: AdmissionQueue[Piece] = AdmissionQueue(Settings(workers=2))
+    fine, usual = pieces("", 3, kind=Kind.FINE), pieces("", 2)
+    for piece in fine[:2]:
+        queue.put(piece)
+    assert {queue.take(Lane.INTERACTIVE) for _ in range(2)} == set(fine[:2])  # no usual work yet: both
+    queue.finish(fine[0])
+    queue.put(usual[0])
+    assert queue.take(Lane.INTERACTIVE) is usual[0]
+    queue.finish(usual[0])
+    queue.put(fine[2])
+    taken = taken_soon(queue, Lane.INTERACTIVE)
+    wait_until(lambda: len(queue._idle[Lane.INTERACTIVE]) == 1)
+    assert taken == []  # one fine image runs, and the other worker stays free
+    queue.put(usual[1])
+    wait_until(lambda: taken == [usual[1]])
+    clock.now += free_worker.FREE_SECONDS + 1
+    assert queue.take(Lane.INTERACTIVE) is fine[2]
 
 
 def test_an_idle_server_tries_a_deadline_that_seems_unreachable() -> None:

@@ -19,7 +19,7 @@ import dataclasses
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Generic, TypeVar
 
 from superpixel_service.config import Settings
@@ -33,7 +33,9 @@ from superpixel_service.errors import (
 )
 from superpixel_service.model import Lane
 from superpixel_service.work.caller import Caller
-from superpixel_service.work.fair_queue import FairQueue
+from superpixel_service.work.fair_queue import ALL_KINDS, FairQueue
+from superpixel_service.work.free_worker import FREE_SECONDS, FreeWorker
+from superpixel_service.work.kind import Kind
 from superpixel_service.work.load import LaneState, Load
 from superpixel_service.work.throughput import Throughput, retry_seconds
 from superpixel_service.work.token_shares import TokenShares
@@ -68,6 +70,7 @@ class AdmissionQueue(Generic[Work]):
         self._calls = 0
         self._pixels = 0
         self._lanes = {lane: LaneState() for lane in Lane}
+        self._free_worker = FreeWorker(settings.lane_workers)
         self._held_since = 0.0  # when bulk work was paused, or last began beside interactive work
         self._closed: Callable[[], ServiceError] | None = None  # makes the error to reject with
 
@@ -84,9 +87,9 @@ class AdmissionQueue(Generic[Work]):
             self._check_open()
             limit = self._shares.exceeded(work.caller, work.pixels, work.byte_count)
             if limit is not None:
-                raise TokenLimitReached(limit, retry_seconds(self._waits.seconds_before(Lane.BULK)))
+                raise TokenLimitReached(limit, retry_seconds(self._waits.seconds_in_all()))
             overloaded = self._overloaded(
-                work.pixels, work.byte_count, work.caller, self._waits.extra_seconds(work)
+                work.pixels, work.byte_count, lambda: self._waits.seconds_before_call(work)
             )
             if overloaded is not None:
                 raise overloaded
@@ -130,10 +133,12 @@ class AdmissionQueue(Generic[Work]):
         """The rejection that even the smallest image would get at present; None: there is room.
 
         Args:
-            caller: who calls; None: unknown, so all waiting work counts as work ahead.
+            caller: who calls; None: unknown, so usual work of all callers counts as work ahead.
         """
         with self._lock:
-            return None if self._closed else self._overloaded(pixels=1, byte_count=1, caller=caller)
+            if self._closed:
+                return None
+            return self._overloaded(1, 1, lambda: self._waits.seconds_before(Lane.INTERACTIVE, caller))
 
     def is_probe(self, work: Work) -> bool:
         """Whether `work` was admitted to an idle server; then it begins even with an unreachable deadline.
@@ -167,16 +172,14 @@ class AdmissionQueue(Generic[Work]):
             self._calls == 0 or self._lacking(work.pixels, work.byte_count, share=2) is None
         )
 
-    def _overloaded(
-        self, pixels: int, byte_count: int, caller: Caller | None, extra: float = 0.0
-    ) -> Overloaded | None:
-        """The rejection of an image that takes `extra` seconds longer than a usual one of its size."""
+    def _overloaded(self, pixels: int, byte_count: int, wait: Callable[[], float]) -> Overloaded | None:
+        """The rejection of an image that would wait for the seconds that `wait` returns."""
         lacking = self._lacking(pixels, byte_count, share=1)
-        if lacking is None and self._waits_are_long(caller, extra):
+        if lacking is None and self._waits_are_long(wait):
             lacking = Reason.QUEUE_FULL
         if lacking is None:
             return None
-        return Overloaded(lacking, _TEXTS[lacking], retry_seconds(self._waits.seconds_before(Lane.BULK)))
+        return Overloaded(lacking, _TEXTS[lacking], retry_seconds(self._waits.seconds_in_all()))
 
     def _lacking(self, pixels: int, byte_count: int, share: int) -> Reason | None:
         """The bound, divided by `share`, that an image would exceed; None: it fits."""
@@ -189,12 +192,11 @@ class AdmissionQueue(Generic[Work]):
         inflight = sum(lane.inflight_bytes for lane in self._lanes.values())
         return Reason.BYTES_IN_FLIGHT if inflight + byte_count > limits.max_inflight_bytes / share else None
 
-    def _waits_are_long(self, caller: Caller | None, extra: float) -> bool:
+    def _waits_are_long(self, wait: Callable[[], float]) -> bool:
         # Always let one image wait, so that a worker that finishes finds work.
         if self._interactive() <= self._settings.lane_workers:
             return False
-        # An expensive image must leave room for as many usual ones as it delays.
-        return self._waits.seconds_before(Lane.INTERACTIVE, caller) + extra > self._settings.max_wait_seconds
+        return wait() > self._settings.max_wait_seconds
 
     def _add(self, work: Work) -> None:
         if self._is_idle_for(work.lane):
@@ -233,16 +235,19 @@ class AdmissionQueue(Generic[Work]):
         waiting, idle = self._waiting[lane], self._idle[lane]
         takeable = threading.Condition(self._lock)
         with self._lock:
-            while not (waiting and self._may_begin(waiting.next())):
+            while not (
+                waiting.has(kinds := self._kinds_that_may_begin(lane))
+                and self._may_begin(waiting.next(kinds))
+            ):
                 if self._closed is not None and not waiting:
                     return None
                 idle.append(takeable)
-                takeable.wait(
-                    self._settings.bulk_patience_seconds if waiting and self._interactive() else None
-                )
+                takeable.wait(self._longest_look_seconds(lane))
                 if takeable in idle:
                     idle.remove(takeable)
-            work = waiting.take()
+            work = waiting.take(kinds)
+            if lane is Lane.INTERACTIVE:
+                self._free_worker.begun(work.kind)
             self._leave_queue(work)
             self._lanes[lane].running += 1
             self._running[work] = time.monotonic()
@@ -252,6 +257,19 @@ class AdmissionQueue(Generic[Work]):
             if waiting:
                 self._wake(lane)  # the next one may be able to begin too
             return work
+
+    def _kinds_that_may_begin(self, lane: Lane) -> Collection[Kind]:
+        if lane is Lane.BULK or self._closed is not None:
+            return ALL_KINDS
+        return self._free_worker.kinds(self._waiting[lane].running(Kind.FINE))
+
+    def _longest_look_seconds(self, lane: Lane) -> float | None:
+        """How long an idle worker waits at most before it looks again; None: until it is woken."""
+        if not self._waiting[lane]:
+            return None
+        if lane is Lane.INTERACTIVE:
+            return FREE_SECONDS
+        return self._settings.bulk_patience_seconds if self._interactive() else None
 
     def _may_begin(self, work: Work) -> bool:
         if work.lane is Lane.INTERACTIVE:
