@@ -176,7 +176,7 @@ class Server:
                 "segment",
                 settings.max_inflight_calls + _SPARE_SEGMENT_CALLS,
                 is_work=True,
-                overloaded=self._answers.overloaded,
+                overloaded=self._answers.expect,
                 calls_per_token=settings.token_calls,
                 token_limit="max_calls_per_token",  # noqa: S106 (a setting's name)
             ),

@@ -9,7 +9,7 @@ from superpixel_service.config import Settings
 from superpixel_service.contract import Reason
 from superpixel_service.errors import DeadlineUnreachable, Overloaded, TokenLimitReached
 from superpixel_service.model import Lane
-from superpixel_service.work import free_worker
+from superpixel_service.work import expected, free_worker
 from superpixel_service.work.admission import AdmissionQueue
 from superpixel_service.work.caller import Caller, address_of
 from superpixel_service.work.fair_queue import FairQueue
@@ -146,9 +146,9 @@ def test_a_token_with_a_long_queue_does_not_make_another_ones_calls_wait() -> No
     with pytest.raises(Overloaded) as caught:
         queue.put(pieces("attacker", 1)[0])
     assert caught.value.reason is Reason.QUEUE_FULL
-    assert isinstance(queue.overloaded(), Overloaded)  # for a caller of unknown name
-    assert isinstance(queue.overloaded(Caller("attacker")), Overloaded)
-    assert queue.overloaded(Caller("victim")) is None
+    assert isinstance(queue.expect(), Overloaded)  # for a caller of unknown name
+    assert isinstance(queue.expect("attacker"), Overloaded)
+    assert queue.expect("victim") is None
     victim = pieces("victim", 1)[0]
     victim.seconds_left = 2.5  # one image of each, and not five seconds
     queue.put(victim)
@@ -336,3 +336,23 @@ def test_bulk_work_takes_turns_too() -> None:
     assert taken_soon(queue, Lane.BULK) is not None
     wait_until(lambda: queue.lanes()[Lane.BULK].running == 1)
     assert queue.take(Lane.BULK) is work[3]
+
+
+def test_calls_whose_messages_are_arriving_count_as_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise a free place would let in every call until the first message is read."""
+    clock = SimpleNamespace(now=1000.0)
+    monkeypatch.setattr(expected, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    queue: AdmissionQueue[Piece] = AdmissionQueue(Settings(workers=1, max_wait_seconds=0.5), learned(1.0))
+    assert [queue.expect() is None for _ in range(4)] == [True, True, False, False]
+    queue.put(pieces("", 1)[0])  # one of them
+    assert queue.expect() is not None
+    queue.put(pieces("", 1)[0])
+    assert queue.expect() is not None
+    assert queue.take(Lane.INTERACTIVE) is not None
+    for piece in list(queue._running):
+        queue.finish(piece)
+    assert queue.expect() is None
+    assert queue.expect() is not None
+    assert queue.expect("other") is None  # another token is not made to wait for it
+    clock.now += 1.0  # its message does not come: nobody waits for it any longer
+    assert queue.expect() is None

@@ -36,8 +36,8 @@ class Limit:
         patience: returns how long a call may wait for its caller, in seconds.
         rejection: makes the error of calls beyond `calls`.
         is_work: the method is rejected while the server drains.
-        overloaded: returns the rejection of every call of a token at present, or None. The token's name is
-            empty without tokens.
+        overloaded: returns the rejection of a call, or None: it may enter. Its argument is the name of the
+            call's token, empty without tokens.
         calls_per_token: how many calls of one token may be open.
         token_limit: the setting that limits the calls of one token.
     """

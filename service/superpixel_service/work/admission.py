@@ -16,6 +16,7 @@ bulk work advances by one step, so that it never starves. Large bulk images run 
 """
 
 import dataclasses
+import functools
 import threading
 import time
 from collections import deque
@@ -33,6 +34,7 @@ from superpixel_service.errors import (
 )
 from superpixel_service.model import Lane
 from superpixel_service.work.caller import Caller
+from superpixel_service.work.expected import ExpectedCalls
 from superpixel_service.work.fair_queue import ALL_KINDS, FairQueue
 from superpixel_service.work.free_worker import FREE_SECONDS, FreeWorker
 from superpixel_service.work.kind import Kind
@@ -64,6 +66,7 @@ class AdmissionQueue(Generic[Work]):
         self._entering: deque[Work] = deque()  # waits for room
         self._waiting: dict[Lane, FairQueue[Work]] = {lane: FairQueue(self._throughput) for lane in Lane}
         self._shares = TokenShares(settings)
+        self._expected = ExpectedCalls()
         self._probes: set[Work] = set()
         self._running: dict[Work, float] = {}  # the time when each began
         self._waits = Waits(self._throughput, self._waiting, self._running)
@@ -84,13 +87,13 @@ class AdmissionQueue(Generic[Work]):
             DeadlineUnreachable: at this server's speed the work cannot finish before its deadline.
         """
         with self._lock:
+            self._expected.arrived(work.caller.token)
             self._check_open()
             limit = self._shares.exceeded(work.caller, work.pixels, work.byte_count)
             if limit is not None:
                 raise TokenLimitReached(limit, retry_seconds(self._waits.seconds_in_all()))
-            overloaded = self._overloaded(
-                work.pixels, work.byte_count, lambda: self._waits.seconds_before_call(work)
-            )
+            wait = functools.partial(self._waits.seconds_before_call, work)
+            overloaded = self._overloaded(work.pixels, work.byte_count, wait)
             if overloaded is not None:
                 raise overloaded
             left = work.seconds_left
@@ -129,16 +132,25 @@ class AdmissionQueue(Generic[Work]):
                 self._entering.remove(work)
                 self._room_changed.notify_all()
 
-    def overloaded(self, caller: Caller | None = None) -> Overloaded | None:
-        """The rejection that even the smallest image would get at present; None: there is room.
+    def expect(self, token: str = "") -> Overloaded | None:
+        """Expect a call whose message is still to be read.
 
         Args:
-            caller: who calls; None: unknown, so usual work of all callers counts as work ahead.
+            token: the caller's token; empty: unknown, so usual work of all callers counts as work ahead.
+
+        Returns:
+            The rejection that even the smallest image would get at present; None: there is room.
         """
+        caller = Caller(token) if token else None
         with self._lock:
             if self._closed:
                 return None
-            return self._overloaded(1, 1, lambda: self._waits.seconds_before(Lane.INTERACTIVE, caller))
+            coming = self._expected.count(token)
+            wait = functools.partial(self._waits.seconds_before_expected, caller, coming)
+            overloaded = self._overloaded(1, 1, wait, coming)
+            if overloaded is None:
+                self._expected.add(token)
+            return overloaded
 
     def is_probe(self, work: Work) -> bool:
         """Whether `work` was admitted to an idle server; then it begins even with an unreachable deadline.
@@ -172,10 +184,19 @@ class AdmissionQueue(Generic[Work]):
             self._calls == 0 or self._lacking(work.pixels, work.byte_count, share=2) is None
         )
 
-    def _overloaded(self, pixels: int, byte_count: int, wait: Callable[[], float]) -> Overloaded | None:
-        """The rejection of an image that would wait for the seconds that `wait` returns."""
+    def _overloaded(
+        self, pixels: int, byte_count: int, wait: Callable[[], float], coming: int = 0
+    ) -> Overloaded | None:
+        """The rejection of an image.
+
+        Args:
+            pixels: its size.
+            byte_count: its size as sent.
+            wait: returns how long it would wait, in seconds.
+            coming: number of calls that were let in before and are not in the queue yet.
+        """
         lacking = self._lacking(pixels, byte_count, share=1)
-        if lacking is None and self._waits_are_long(wait):
+        if lacking is None and self._waits_are_long(wait, coming):
             lacking = Reason.QUEUE_FULL
         if lacking is None:
             return None
@@ -192,9 +213,9 @@ class AdmissionQueue(Generic[Work]):
         inflight = sum(lane.inflight_bytes for lane in self._lanes.values())
         return Reason.BYTES_IN_FLIGHT if inflight + byte_count > limits.max_inflight_bytes / share else None
 
-    def _waits_are_long(self, wait: Callable[[], float]) -> bool:
+    def _waits_are_long(self, wait: Callable[[], float], coming: int) -> bool:
         # Always let one image wait, so that a worker that finishes finds work.
-        if self._interactive() <= self._settings.lane_workers:
+        if self._interactive() + coming <= self._settings.lane_workers:
             return False
         return wait() > self._settings.max_wait_seconds
 

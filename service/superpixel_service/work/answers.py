@@ -186,8 +186,8 @@ class Answers:
         answer = self._cache.get(token, key)
         return None if answer is None else _reused(answer, CacheUse.HIT, 0.0)
 
-    def overloaded(self, token: str = "") -> Overloaded | None:
-        """The rejection of any single call at present, before its message is read; None: read the message.
+    def expect(self, token: str = "") -> Overloaded | None:
+        """Expect a call; return its rejection before its message is read, or None: read the message.
 
         Args:
             token: name of the caller's token; empty: none.
@@ -197,7 +197,7 @@ class Answers:
         """
         if self._caching and self._misses_in_a_row.get(token, 0) < _MISSES_OF_A_COLD_CACHE:
             return None
-        return self._queue.overloaded(Caller(token) if token else None)
+        return self._queue.expect(token)
 
     def admit(self, job: Job) -> None:
         """Compute the answer to a bulk job, or find it in the cache; wait for room in the queue first.

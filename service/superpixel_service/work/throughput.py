@@ -61,12 +61,15 @@ class Throughput:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._speeds = {kind: _Speed() for kind in Kind}
+        self._mean_pixels = 0.0  # of the latest usual images
 
     def learn(self, pixels: int, seconds: float, side_by_side: int, kind: Kind = Kind.USUAL) -> None:
         """Record an image: `pixels` took `seconds` while `side_by_side` images, itself included, ran."""
         per_pixel = seconds / max(1, side_by_side) / (pixels + _IMAGE_OVERHEAD_PIXELS)
         with self._lock:
             self._speeds[kind].learn(per_pixel, time.monotonic())
+            if kind is Kind.USUAL:
+                self._mean_pixels += (pixels - self._mean_pixels) / _FEWEST
 
     def seconds(self, images: int, pixels: int, kind: Kind = Kind.USUAL) -> float:
         """Time that the whole server needs for `images` with `pixels` in total, in seconds; 0: unknown."""
@@ -75,6 +78,10 @@ class Throughput:
         if per_pixel == 0 and kind is Kind.FINE:
             per_pixel = _FINE_FACTOR * self._speeds[Kind.USUAL].per_pixel(now)
         return per_pixel * (pixels + images * _IMAGE_OVERHEAD_PIXELS)
+
+    def mean_seconds(self) -> float:
+        """Time that the whole server needs for a usual image of the latest sizes, in seconds; 0: unknown."""
+        return self.seconds(1, round(self._mean_pixels))
 
 
 def retry_seconds(until_done: float) -> float:

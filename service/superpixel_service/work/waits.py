@@ -63,6 +63,10 @@ class Waits(Generic[Work]):
             seconds += self._waiting[Lane.INTERACTIVE].seconds()
         return seconds + self._still_running({lane, Lane.INTERACTIVE})
 
+    def seconds_before_expected(self, caller: Caller | None, coming: int) -> float:
+        """Time until a usual interactive call would begin that comes after `coming` others, in seconds."""
+        return self.seconds_before(Lane.INTERACTIVE, caller) + coming * self._throughput.mean_seconds()
+
     def seconds_in_all(self) -> float:
         """Time until all work in flight is done, in seconds."""
         return sum(waiting.seconds() for waiting in self._waiting.values()) + self._still_running(set(Lane))
