@@ -131,7 +131,7 @@ class Answers:
         if deadline.passed():
             raise DeadlinePassed
         started = time.monotonic()
-        found = self._find_or_put(Job(task, deadline, caller))
+        found = self._find_or_put(task, deadline, caller)
         if isinstance(found, Answer):
             return found
         job, shared = found
@@ -145,11 +145,13 @@ class Answers:
             raise DeadlinePassed from None
         return _reused(answer, CacheUse.SHARED, time.monotonic() - started) if shared else answer
 
-    def _find_or_put(self, job: Job) -> Answer | tuple[Job, bool]:
+    def _find_or_put(
+        self, task: Task, deadline: Deadline, caller: Caller = NOBODY
+    ) -> Answer | tuple[Job, bool]:
         """The answer, or a job that will produce it, and whether another caller began that job."""
-        source = job.task.image.source
+        job = Job(task, deadline, caller)
         if self._caching:
-            job.key = (job.caller.token, *key_of(job.task))
+            job.key = (caller.token, *key_of(task))
         try:
             with self._lock:
                 found = None if job.key is None else self._find(job, job.key)
@@ -159,9 +161,9 @@ class Answers:
                         self._shareable[job.key, job.lane] = job
                     return job, False
         except BaseException:
-            source.release()
+            task.image.source.release()
             raise
-        source.release()
+        task.image.source.release()
         return self._as_message(found, job) if isinstance(found, Answer) else (found, True)
 
     def _as_message(self, answer: Answer, job: Job) -> Answer:
