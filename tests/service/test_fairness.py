@@ -165,6 +165,20 @@ def test_an_idle_server_serves_calls_after_files_that_are_slow_to_decode() -> No
         assert corrected < max(poisoned, 3 * took)
 
 
+@pytest.mark.slow
+def test_42_megabytes_of_slow_files_do_not_make_an_idle_server_reject_deadlines() -> None:
+    """On a real server; without the correction it rejected such deadlines for 50 s."""
+    slow = request(slow_to_decode(40_000), 1)
+    photograph = request(encoded(scene(4000, 3000), "JPEG"), 400)
+    with running_server("--workers=2") as server:
+        sent = 0
+        while sent < 42_000_000:
+            server.stub.Segment(slow)
+            sent += len(slow.encoded_image)
+        for _ in range(10):
+            assert server.stub.Segment(photograph, timeout=10).label_map.count == 400
+
+
 # Limits
 
 
