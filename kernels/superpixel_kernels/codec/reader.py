@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from superpixel_kernels.codec import _codec, layout
 from superpixel_kernels.codec.label_map import LabelMap, Levels, Regions, Tree
+from superpixel_kernels.codec.provenance import MAX_BYTES, parse_provenance
 from superpixel_kernels.errors import InvalidLabelMap, InvalidParameter
 
-_KNOWN = (layout.LABELS, layout.TREE, layout.LEVELS, layout.HEIGHTS, layout.REGIONS)
+_KNOWN = (layout.LABELS, layout.TREE, layout.LEVELS, layout.HEIGHTS, layout.REGIONS, layout.PROVENANCE)
 
 
 def decode(data: bytes | bytearray | memoryview, *, max_pixels: int | None = None) -> LabelMap:
@@ -41,7 +42,7 @@ def decode(data: bytes | bytearray | memoryview, *, max_pixels: int | None = Non
     labels = np.empty((header.height, header.width), np.int32)
     _codec.decode_labels(labels_payload, count, labels)
 
-    tree = levels = heights = regions = None
+    tree = levels = heights = regions = provenance = None
     if layout.TREE in sections:
         size = 2 * layout.plane_count(count) * (count - 1)
         tree = _parse_tree(_inflate(layout.TREE, sections[layout.TREE], size, size), count)
@@ -59,7 +60,20 @@ def decode(data: bytes | bytearray | memoryview, *, max_pixels: int | None = Non
         regions = _parse_regions(
             _inflate(layout.REGIONS, sections[layout.REGIONS], fixed + count, most), count
         )
-    return LabelMap(labels, count, header.connected, header.algorithm_version, tree, levels, heights, regions)
+    if layout.PROVENANCE in sections:
+        raw = _inflate(layout.PROVENANCE, sections[layout.PROVENANCE], 0, MAX_BYTES)
+        provenance = parse_provenance(raw, header.width, header.height)
+    return LabelMap(
+        labels,
+        count,
+        header.connected,
+        header.algorithm_version,
+        tree,
+        levels,
+        heights,
+        regions,
+        provenance,
+    )
 
 
 @dataclass(frozen=True, slots=True)
