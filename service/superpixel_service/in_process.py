@@ -8,6 +8,7 @@ from superpixel_service import client
 from superpixel_service.client import wire
 from superpixel_service.errors import InvalidRequest
 from superpixel_service.images.decode import ignore_library_warnings, open_image
+from superpixel_service.images.guidance_maps import open_guidance
 from superpixel_service.model import Answer, Task, accept
 from superpixel_service.resources import usable_cores
 from superpixel_service.transport import convert
@@ -74,7 +75,8 @@ def read_file(data: FileBytes, **wanted: Unpack[client.Wanted]) -> Task:
     """
     request = wire.build_request(bytes(data), **wanted)
     spec = convert.read_segment_request(request)
-    return accept(spec, open_image(spec, _Limits()))
+    image = open_image(spec, _Limits())
+    return accept(spec, image, open_guidance(spec.guidance, image, _Limits()))
 
 
 def segment_file(
@@ -94,7 +96,7 @@ def segment_file(
         threads: threads of the backend "cpu"; 0: one per core.
         wanted: the keywords of `Client.segment`: counts, areas, compactness, include_hierarchy (default
             True), include_regions, region_of_interest, apply_exif_orientation (default True),
-            first_frame_only.
+            first_frame_only, guidance, required_algorithm_version.
 
     Raises:
         superpixel_service.client.InvalidRequest: the file or a parameter is wrong; `field` names which.

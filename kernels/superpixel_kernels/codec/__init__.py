@@ -12,6 +12,7 @@ docs/label-map.md specifies the format. `reference.py` is a second, short decode
 
 from superpixel_kernels.codec.label_map import LabelMap, Levels, Regions, Tree
 from superpixel_kernels.codec.layout import MAX_PIXELS
+from superpixel_kernels.codec.masks import InvalidMask, paint_masks
 from superpixel_kernels.codec.provenance import GuidanceRecord, Provenance
 from superpixel_kernels.codec.reader import decode
 from superpixel_kernels.codec.regions import measure_regions
@@ -22,6 +23,7 @@ __all__ = [
     "MAX_PIXELS",
     "GuidanceRecord",
     "InvalidLabelMap",
+    "InvalidMask",
     "InvalidParameter",
     "LabelMap",
     "Levels",
@@ -31,4 +33,5 @@ __all__ = [
     "decode",
     "encode",
     "measure_regions",
+    "paint_masks",
 ]

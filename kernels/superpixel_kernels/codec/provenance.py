@@ -4,7 +4,7 @@ import math
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Literal
 
 from superpixel_kernels.errors import InvalidLabelMap, InvalidParameter
 

@@ -3,6 +3,7 @@
 import itertools
 import struct
 import zlib
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +17,12 @@ from superpixel_kernels.errors import InvalidLabelMap, InvalidParameter
 _KNOWN = (layout.LABELS, layout.TREE, layout.LEVELS, layout.HEIGHTS, layout.REGIONS, layout.PROVENANCE)
 
 
-def decode(data: bytes | bytearray | memoryview, *, max_pixels: int | None = None) -> LabelMap:
+def decode(
+    data: bytes | bytearray | memoryview,
+    *,
+    max_pixels: int | None = None,
+    skip: Collection[bytes] = (),
+) -> LabelMap:
     """Read a label map container.
 
     Args:
@@ -25,6 +31,8 @@ def decode(data: bytes | bytearray | memoryview, *, max_pixels: int | None = Non
             allocated, which is 4 bytes per pixel. Default: 2**17 for each byte of `data`, at most 2**27. All
             maps that `encode` writes up to 16,384 pixels wide and 2**27 pixels large fit; for others give the
             size that you expect.
+        skip: types of sections, such as b"regn", that are left compressed and are missing in the result;
+            not LABL.
 
     Raises:
         InvalidLabelMap: the bytes are not a well-formed label map, or it is too large; the message says what
@@ -35,7 +43,7 @@ def decode(data: bytes | bytearray | memoryview, *, max_pixels: int | None = Non
         raise InvalidParameter("max_pixels", f"must be from 1 to {2**31 - 1}, got {max_pixels}")
     view = memoryview(data).cast("B")
     header = _read_header(view, max_pixels)
-    sections = _split(view)
+    sections = {kind: section for kind, section in _split(view).items() if kind not in skip}
     count = header.count
 
     labels_payload = _inflate(layout.LABELS, sections[layout.LABELS], *_labels_bounds(header))
