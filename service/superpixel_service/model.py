@@ -66,13 +66,17 @@ class NoticeCode(Enum):
     FIRST_FRAME_ONLY = "the file holds more frames; the first was segmented"
 
 
-class _ImageBytes:
-    """The bytes of an image. `release` frees them."""
+@dataclass(eq=False, slots=True)
+class EncodedImage:
+    """An image file. It owns the bytes; `release` frees them.
 
-    __slots__ = ()
+    Attributes:
+        byte_count: size as sent, also after `release`.
+    """
+
     data: bytes
-    byte_count: int
-    _sha256: bytes
+    byte_count: int = field(init=False)
+    _sha256: bytes = field(init=False, default=b"", repr=False)
 
     def __post_init__(self) -> None:
         self.byte_count = len(self.data)
@@ -88,20 +92,7 @@ class _ImageBytes:
 
 
 @dataclass(eq=False, slots=True)
-class EncodedImage(_ImageBytes):
-    """An image file. It owns the bytes; `release` frees them.
-
-    Attributes:
-        byte_count: size as sent, also after `release`.
-    """
-
-    data: bytes
-    byte_count: int = field(init=False)
-    _sha256: bytes = field(init=False, default=b"", repr=False)
-
-
-@dataclass(eq=False, slots=True)
-class RawImage(_ImageBytes):
+class RawImage:
     """Plain pixels: width * height * channels bytes, row by row. It owns the bytes; `release` frees them.
 
     Attributes:
@@ -114,6 +105,18 @@ class RawImage(_ImageBytes):
     data: bytes
     byte_count: int = field(init=False)
     _sha256: bytes = field(init=False, default=b"", repr=False)
+
+    def __post_init__(self) -> None:
+        self.byte_count = len(self.data)
+
+    def sha256(self) -> bytes:
+        """SHA-256 of the bytes, computed once. The first call must come before `release`."""
+        self._sha256 = self._sha256 or hashlib.sha256(self.data).digest()
+        return self._sha256
+
+    def release(self) -> None:
+        """Free the bytes: they are decoded, or not needed any more."""
+        self.data = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,7 +286,7 @@ class Answer:
     engine_seconds: Mapping[str, float]
     backend: str
     algorithm_version: int
-    provenance: Provenance = Provenance()
+    provenance: Provenance = field(default_factory=Provenance)
     cache: CacheUse = CacheUse.OFF
     message: bytes = b""
 

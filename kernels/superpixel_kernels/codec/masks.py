@@ -42,7 +42,9 @@ def paint_masks(masks: Sequence[tuple[bytes, bool]], height: int, width: int) ->
         InvalidParameter: a size is out of range.
     """
     if not (height >= 1 and width >= 1 and height * width < 2**31):
-        raise InvalidParameter("height", f"and width must be from 1 to 2^31 - 1 pixels, got {height} x {width}")
+        raise InvalidParameter(
+            "height", f"and width must be from 1 to 2^31 - 1 pixels, got {height} x {width}"
+        )
     columns = np.zeros((width, height), np.int32)
     wrong = _codec.paint_masks([data for data, _ in masks], [packed for _, packed in masks], columns)
     if wrong >= 0:

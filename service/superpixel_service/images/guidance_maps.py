@@ -1,13 +1,13 @@
 """Turns the maps of a request's guidance into arrays, in two steps, as `images/decode` does with the image.
 
-`open_guidance` checks sizes and headers before the image enters the queue. `decode_guidance` runs on a worker.
+`open_guidance` checks sizes and headers before the image enters the queue. `decode_guidance` runs on a
+worker.
 """
 
 import io
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,10 +45,10 @@ _COLOR_TYPE_AT = 25
 
 _KINDS_OF_STRENGTHS = {(_GRAY, depth) for depth in (1, 2, 4, 8)}
 _KINDS_OF_LABELS = (
-    {(_GRAY, depth) for depth in (1, 2, 4, 8, 16)} | {(_PALETTE, depth) for depth in (1, 2, 4, 8)} | {(_RGB, 8)}
+    {(_GRAY, depth) for depth in (1, 2, 4, 8, 16)}
+    | {(_PALETTE, depth) for depth in (1, 2, 4, 8)}
+    | {(_RGB, 8)}
 )
-
-_Sent = TypeVar("_Sent", GrayMap, PriorMap)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +145,9 @@ def _size_of_raw(a_map: _Map, sent: RawMap) -> tuple[int, int]:
     allowed = (8, 16, 32) if a_map.holds_labels else (8,)
     if sent.bits not in allowed:
         raise a_map.rejected(
-            Reason.GUIDANCE_MAP_INVALID, f"must be {' or '.join(map(str, allowed))}, is {sent.bits}", "raw.bits"
+            Reason.GUIDANCE_MAP_INVALID,
+            f"must be {' or '.join(map(str, allowed))}, is {sent.bits}",
+            "raw.bits",
         )
     length = sent.width * sent.height * sent.bits // 8
     if len(sent.data) != length:
@@ -259,9 +261,7 @@ def _decode_png(a_map: _Map, sent: PngMap) -> NDArray[np.integer]:
     try:
         selected = first_picture(sent.data)
         picture = PngImageFile(io.BytesIO(selected.file))
-        # The limits were checked against the size in the file's header.
-        if picture.size != selected.size:
-            raise ValueError("Pillow and the header have different sizes")
+        _check_same_size(picture.size, selected.size)
         picture.load()
         values = np.asarray(picture)
     except MemoryError:
@@ -279,6 +279,12 @@ def _decode_png(a_map: _Map, sent: PngMap) -> NDArray[np.integer]:
     if a_map.holds_labels and color_type == _GRAY and bit_depth < 8:
         return values // np.uint8(255 // ((1 << bit_depth) - 1))  # Pillow has scaled the samples to 8 bits
     return values
+
+
+def _check_same_size(found: tuple[int, int], accepted: tuple[int, int]) -> None:
+    """Check the size that Pillow will decode: the limits were checked against the size in the header."""
+    if found != accepted:
+        raise ValueError("Pillow and the header have different sizes")
 
 
 def _decode_label_map(a_map: _Map, sent: LabelMapLevel) -> NDArray[np.int32]:
@@ -301,5 +307,6 @@ def _paint(a_map: _Map, sent: RleMasks) -> NDArray[np.int32]:
         return codec.paint_masks(runs, sent.height, sent.width)
     except codec.InvalidMask as error:
         raise a_map.undecodable(
-            f"masks.masks[{error.index}]", "runs that add up to width * height, here of another sum or damaged"
+            f"masks.masks[{error.index}]",
+            "runs that add up to width * height, here of another sum or damaged",
         ) from error

@@ -1,4 +1,7 @@
-"""Converts between protobuf messages and the service's own types. Only this module and `convert_guidance` know both."""
+"""Converts between protobuf messages and the service's own types.
+
+Only this module and `convert_guidance` know both.
+"""
 
 from collections.abc import Mapping
 from typing import Any

@@ -39,18 +39,24 @@ def check_versions(request: pb.SegmentRequest) -> None:
     Raises:
         VersionUnavailable: this server has another one.
     """
-    for name, message, field, version in (
-        ("required_algorithm_version", request, "required_algorithm_version", kernels.ALGORITHM_VERSION),
-        ("guidance.required_version", request.guidance, "required_version", kernels.GUIDANCE_VERSION),
-    ):
-        if message.HasField(field) and getattr(message, field) != version:
-            raise VersionUnavailable(
-                f"{name} is {getattr(message, field)}, and this server has version {version}",
-                {
-                    "algorithm_version": str(kernels.ALGORITHM_VERSION),
-                    "guidance_version": str(kernels.GUIDANCE_VERSION),
-                },
-            )
+    guidance = request.guidance
+    if request.HasField("required_algorithm_version"):
+        _check_version(
+            "required_algorithm_version", request.required_algorithm_version, kernels.ALGORITHM_VERSION
+        )
+    if guidance.HasField("required_version"):
+        _check_version("guidance.required_version", guidance.required_version, kernels.GUIDANCE_VERSION)
+
+
+def _check_version(name: str, required: int, version: int) -> None:
+    if required != version:
+        raise VersionUnavailable(
+            f"{name} is {required}, and this server has version {version}",
+            {
+                "algorithm_version": str(kernels.ALGORITHM_VERSION),
+                "guidance_version": str(kernels.GUIDANCE_VERSION),
+            },
+        )
 
 
 def read_guidance(request: pb.SegmentRequest) -> GuidanceSpec | None:
@@ -64,10 +70,18 @@ def read_guidance(request: pb.SegmentRequest) -> GuidanceSpec | None:
     message = request.guidance
     spec = GuidanceSpec(
         edges=_gray(MapName.EDGES, message.edges) if message.HasField("edges") else None,
-        edge_weight=_weight(message, "edge_weight", rules.DEFAULT_EDGE_WEIGHT, rules.MAX_EDGE_WEIGHT),
+        edge_weight=_checked(
+            "edge_weight",
+            message.edge_weight if message.HasField("edge_weight") else rules.DEFAULT_EDGE_WEIGHT,
+            rules.MAX_EDGE_WEIGHT,
+        ),
         prior=_prior(message.prior) if message.HasField("prior") else None,
         prior_mode=_mode(message.prior_mode),
-        prior_weight=_weight(message, "prior_weight", rules.DEFAULT_PRIOR_WEIGHT, rules.MAX_PRIOR_WEIGHT),
+        prior_weight=_checked(
+            "prior_weight",
+            message.prior_weight if message.HasField("prior_weight") else rules.DEFAULT_PRIOR_WEIGHT,
+            rules.MAX_PRIOR_WEIGHT,
+        ),
         importance=_gray(MapName.IMPORTANCE, message.importance) if message.HasField("importance") else None,
     )
     if spec.prior_mode is PriorMode.HARD and spec.prior is None:
@@ -123,13 +137,12 @@ def _missing(name: MapName, sources: str) -> InvalidRequest:
     )
 
 
-def _weight(message: pb.Guidance, field: str, default: int, most: int) -> int:
-    if not message.HasField(field):
-        return default
-    value: int = getattr(message, field)
+def _checked(field: str, value: int, most: int) -> int:
     if value > most:
         raise InvalidRequest(
-            Reason.GUIDANCE_WEIGHT_TOO_LARGE, f"must be from 0 to {most}, is {value}", field=f"guidance.{field}"
+            Reason.GUIDANCE_WEIGHT_TOO_LARGE,
+            f"must be from 0 to {most}, is {value}",
+            field=f"guidance.{field}",
         )
     return value
 
@@ -149,11 +162,11 @@ def write_provenance(provenance: Provenance, width: int, height: int) -> pb.Prov
     x, y = provenance.position or (0, 0)
     picture_width, picture_height = provenance.picture_size or (width, height)
     return pb.Provenance(
-        compactness=provenance.compactness,
+        compactness=provenance.compactness or 0.0,
         region=pb.Rectangle(x=x, y=y, width=width, height=height),
         picture_width=picture_width,
         picture_height=picture_height,
-        image_sha256=provenance.image_sha256,
+        image_sha256=provenance.image_sha256 or b"",
         guidance=None if provenance.guidance is None else _write_record(provenance.guidance),
     )
 

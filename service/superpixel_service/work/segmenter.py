@@ -129,7 +129,7 @@ def _provenance(
         position=(0, 0) if task.region is None else (task.region.x, task.region.y),
         picture_size=(task.image.width, task.image.height),
         image_sha256=image_sha256,
-        guidance=None if guidance is None else record_of(guidance),
+        guidance=None if guidance is None else guidance.record,
     )
 
 
