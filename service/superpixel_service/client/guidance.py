@@ -271,7 +271,8 @@ def _mask(index: int, mask: object) -> tuple[tuple[int, int], pb.RleMask]:
         mask = mask["segmentation"]
     if isinstance(mask, Mapping):
         return _rle(index, mask)
-    values = np.asarray(mask)
+    # Lists are polygons in COCO's files.
+    values = np.empty(0) if isinstance(mask, list | tuple) else np.asarray(mask)
     if values.ndim != 2 or not values.size or values.dtype.kind not in "bui":
         raise _invalid(
             "prior",
