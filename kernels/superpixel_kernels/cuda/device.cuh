@@ -26,7 +26,11 @@ enum Counter {
     kTailRecords,
     kTailMerges,
     kTailLive,
-    kArrived,  // arrivals at the grid barrier
+    kArrived,       // arrivals at the grid barrier
+    kOuterEdges,    // with a hard prior map: edges that wait for the second run of the merge
+    kFirstRecords,  // records and rounds of the first run
+    kFirstRounds,
+    kPairsLeftOut,  // not 0: the table was too small for the pairs of a region and a prior label
     kCounters,
 };
 

@@ -24,6 +24,7 @@ enum Chooser : u32 { kChosenByA = 1, kChosenByB = 2 };
 struct Regions {
     u32* n;
     u64 *sum_L, *sum_A, *sum_B;
+    u64* weight;  // with an importance map: the sum of its weights
     u32* height;  // bits of a non-negative float, which have the order of the floats
     i32* parent;  // the region itself; after a merge, the region that it was merged into
     u64 *best, *tie;
@@ -38,7 +39,12 @@ struct Merge {
     int4* records;  // height's bits, round, a, b
     u32* choosers;  // of each record
     CostParams params;
+    bool weighted;  // whether the regions have weights
+    i32 mark;       // is added to the rounds in records: kSecondRun in the second run
 };
+
+// In the rounds of records: the record belongs to the second run, so it follows all those of the first.
+constexpr i32 kSecondRun = 1 << 30;
 
 // The threads of one block.
 struct BlockScope {
@@ -72,14 +78,22 @@ SUPERPIXEL_DEVICE RegionMean mean_of(const Regions& regions, i32 region) {
                        static_cast<double>(regions.sum_B[region]));
 }
 
+SUPERPIXEL_DEVICE float cost_of(const Merge& m, i32 a, i32 b, u32 edge) {
+    const RegionMean mean_a = mean_of(m.regions, a);
+    const RegionMean mean_b = mean_of(m.regions, b);
+    const double len = static_cast<double>(m.edges.len[edge]);
+    const double cs = static_cast<double>(m.edges.cs[edge]);
+    if (!m.weighted) return edge_cost(mean_a, mean_b, len, cs, m.params);
+    return edge_cost(mean_a, mean_b, region_weight(static_cast<double>(m.regions.weight[a])),
+                     region_weight(static_cast<double>(m.regions.weight[b])), len, cs, m.params);
+}
+
 SUPERPIXEL_DEVICE void choose(const Merge& m, u32 edge) {
     const u64 key = m.edges.key[edge];
     const i32 a = edge_a(key);
     const i32 b = edge_b(key);
-    const float cost =
-        edge_cost(mean_of(m.regions, a), mean_of(m.regions, b), static_cast<double>(m.edges.len[edge]),
-                  static_cast<double>(m.edges.cs[edge]), m.params);
-    const u64 word = edge_word(__float_as_uint(cost), edge_hash(static_cast<u32>(a), static_cast<u32>(b)));
+    const u32 cost = __float_as_uint(cost_of(m, a, b, edge));
+    const u64 word = edge_word(cost, edge_hash(static_cast<u32>(a), static_cast<u32>(b)));
     m.word[edge] = word;
     atomicMin(m.regions.best + a, word);
     atomicMin(m.regions.best + b, word);
@@ -113,7 +127,7 @@ SUPERPIXEL_DEVICE void unite_ends(const Merge& m, u32 edge, bool inside, i32 rou
     const u32 at = append(m.counters + kRecords, merges);
     if (!merges) return;
     const u32 height = max(static_cast<u32>(word >> 32), max(m.regions.height[a], m.regions.height[b]));
-    m.records[at] = int4{static_cast<i32>(height), round, a, b};
+    m.records[at] = int4{static_cast<i32>(height), round | m.mark, a, b};
     m.choosers[at] = choosers;
     // Every region that chose points at its choice, except the smaller end of a mutual choice. The key is a
     // strict total order, so the choices of a set form a tree whose root is that smaller end.
@@ -165,6 +179,7 @@ SUPERPIXEL_DEVICE void absorb(const Merge& m, u32 record) {
         atomicAdd(r.sum_L + into, r.sum_L[region]);
         atomicAdd(r.sum_A + into, r.sum_A[region]);
         atomicAdd(r.sum_B + into, r.sum_B[region]);
+        if (m.weighted) atomicAdd(r.weight + into, r.weight[region]);
     });
 }
 
@@ -225,23 +240,25 @@ SUPERPIXEL_DEVICE void rounds(const Merge& m, Scope scope, RoundState& state, u3
 }  // namespace
 
 // Cooperative launch. Takes what stage graph leaves: regions with their sums, a list of edges, and an empty
-// table. Returns when at most `tail_edges` edges are left.
+// table; or what the first run leaves and guidance_rejoin has made of it. Returns when at most `tail_edges` edges are left.
 extern "C" __global__ void __launch_bounds__(1024)
     merge_rounds(u32* counters, u32 capacity, u32* n, u64* sum_L, u64* sum_A, u64* sum_B, u32* height,
                  i32* parent, u64* best, u64* tie, u64* edge_keys, u32* edge_len, u64* edge_cs, u64* word,
                  u64* table_key, u32* table_len, u64* table_cs, int4* records, u32* choosers, double k4,
-                 double cell_area, u32 tail_edges) {
+                 double cell_area, u64* weight, i32 weighted, i32 mark, u32 tail_edges) {
     const u32 regions = counters[kRegions];
     if (regions > capacity) return;
     const Merge merge{counters,
-                      {n, sum_L, sum_A, sum_B, height, parent, best, tie},
+                      {n, sum_L, sum_A, sum_B, weight, height, parent, best, tie},
                       {edge_keys, edge_len, edge_cs},
                       word,
                       {table_key, table_len, table_cs},
                       records,
                       choosers,
-                      {k4, cell_area}};
-    RoundState state{0, regions, 0, 0, 0};
+                      {k4, cell_area},
+                      weighted != 0,
+                      mark};
+    RoundState state{0, regions, counters[kRecords], 0, 0};
     const GridScope all{counters + kArrived};
     rounds(merge, all, state, tail_edges);
     if (all.rank() == 0) {
@@ -258,17 +275,19 @@ extern "C" __global__ void __launch_bounds__(1024)
     merge_tail(u32* counters, u32 capacity, u32* n, u64* sum_L, u64* sum_A, u64* sum_B, u32* height,
                i32* parent, u64* best, u64* tie, u64* edge_keys, u32* edge_len, u64* edge_cs, u64* word,
                u64* table_key, u32* table_len, u64* table_cs, int4* records, u32* choosers, double k4,
-               double cell_area) {
+               double cell_area, u64* weight, i32 weighted, i32 mark) {
     const u32 regions = counters[kRegions];
     if (regions > capacity) return;
     const Merge merge{counters,
-                      {n, sum_L, sum_A, sum_B, height, parent, best, tie},
+                      {n, sum_L, sum_A, sum_B, weight, height, parent, best, tie},
                       {edge_keys, edge_len, edge_cs},
                       word,
                       {table_key, table_len, table_cs},
                       records,
                       choosers,
-                      {k4, cell_area}};
+                      {k4, cell_area},
+                      weighted != 0,
+                      mark};
     RoundState state{static_cast<i32>(counters[kTailRound]), regions, counters[kTailRecords],
                      counters[kTailMerges], counters[kTailLive]};
     rounds(merge, BlockScope{}, state, 0);
@@ -276,8 +295,9 @@ extern "C" __global__ void __launch_bounds__(1024)
 
 namespace {
 
-// Order of records: (height, round, a, b), a strict total order.
+// Order of records: (run, height, round, a, b), a strict total order.
 SUPERPIXEL_DEVICE bool precedes(const int4& p, const int4& q) {
+    if (((p.y ^ q.y) & kSecondRun) != 0) return p.y < q.y;
     if (p.x != q.x) return static_cast<u32>(p.x) < static_cast<u32>(q.x);
     if (p.y != q.y) return p.y < q.y;
     return p.z != q.z ? p.z < q.z : p.w < q.w;
@@ -345,4 +365,11 @@ extern "C" __global__ void merge_sort_runs(const u32* counters, u32 capacity, u3
         }
     }
     to[pair + (i - own) + (low - other_begin)] = record;
+}
+
+// Removes the mark of the second run from the rounds.
+extern "C" __global__ void merge_unmark(const u32* counters, u32 capacity, int4* records) {
+    if (counters[kRegions] > capacity) return;
+    const i64 i = thread_rank();
+    if (i < counters[kRecords]) records[i].y &= ~kSecondRun;
 }
