@@ -24,6 +24,7 @@ from superpixel_kernels.backends import (
 from superpixel_kernels.cpu._engine import CancelToken, Workspace, available_instruction_sets
 from superpixel_kernels.cuda import CudaWorkspace
 from superpixel_kernels.errors import InvalidParameter
+from superpixel_kernels.guidance import GUIDANCE_VERSION, FittedGuidance, Guidance
 from superpixel_kernels.hierarchy import MERGE_DTYPE, Hierarchy
 from superpixel_kernels.params import (
     ALGORITHM_VERSION,
@@ -36,12 +37,15 @@ from superpixel_kernels.params import (
 __all__ = [
     "ALGORITHM_VERSION",
     "DEFAULT_COMPACTNESS",
+    "GUIDANCE_VERSION",
     "MAX_COMPACTNESS",
     "MAX_PIXELS",
     "MERGE_DTYPE",
     "Backend",
     "CancelToken",
     "CudaWorkspace",
+    "FittedGuidance",
+    "Guidance",
     "Hierarchy",
     "SegmentParams",
     "Workspace",
