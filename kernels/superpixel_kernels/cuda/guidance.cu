@@ -1,6 +1,8 @@
 // Guidance: what stages graph and merge need of the edge map, the prior map and the importance map.
 #include "edge_table.cuh"
 #include "sides.cuh"
+#include "superpixel/guidance.h"
+#include "superpixel/merge.h"
 
 using namespace superpixel;
 
@@ -48,41 +50,41 @@ SUPERPIXEL_DEVICE Run run_from(bool starts) {
 
 }  // namespace
 
-// Resets what the kernels below add up. `weights`, `shares`: 0 if the image has no such map.
-extern "C" __global__ void guidance_clear(const u32* counters, u32 capacity, u64* edge_sum, u64* weight,
-                                          i32 weights, u64* share, i32 shares) {
+// Resets what the kernels below add up; `with_...`: whether the image has such a map.
+extern "C" __global__ void guidance_clear(const u32* counters, u32 capacity, u64* edge_sum, i32 with_edges,
+                                          u64* importance_sum, i32 with_importance, u64* share,
+                                          i32 with_prior) {
     const u32 regions = counters[kRegions];
     if (regions > capacity) return;
     const i64 i = thread_rank();
     if (i >= regions) return;
-    edge_sum[i] = 0;
-    if (weights != 0) weight[i] = 0;
-    if (shares != 0) share[i] = 0;
+    if (with_edges != 0) edge_sum[i] = 0;
+    if (with_importance != 0) importance_sum[i] = 0;
+    if (with_prior != 0) share[i] = 0;
 }
 
-// Sums over the pixels of each region: the edge map, and the weights of the importance map. The maps are read
-// if their flags are set.
+// Sums of the edge map and of the importance map over each region.
 extern "C" __global__ void __launch_bounds__(kTileWidth* kTileHeight)
     guidance_sums(const u32* counters, u32 capacity, const i32* __restrict__ labels, i32 width, i32 height,
                   const unsigned char* __restrict__ edges, i32 with_edges,
                   const unsigned char* __restrict__ importance, i32 with_importance, u64* edge_sum,
-                  u64* weight) {
+                  u64* importance_sum) {
     if (counters[kRegions] > capacity) return;
     const TilePixel at = tile_pixel(width, height, kTileHeight);
     const i32 label = at.inside ? labels[at.index] : -1;
     const u32 strength = at.inside && with_edges != 0 ? edges[at.index] : 0;
-    const u32 more = at.inside && with_importance != 0 ? importance_weight(importance[at.index]) : 0;
+    const u32 value = at.inside && with_importance != 0 ? importance[at.index] : 0;
     const i32 left = __shfl_up_sync(kFullWarp, label, 1);
     const Run run = run_from(lane() == 0 || left != label);
-    // Two sums in one word: at most 32 * 255 and 32 * 287.
-    u32 sums = strength | more << 16;
+    // Two sums in one word: at most 32 * 255 each.
+    u32 sums = strength | value << 16;
     for (i32 step = 1; step < kWarp; step *= 2) {
         const u32 before = __shfl_up_sync(kFullWarp, sums, static_cast<u32>(step));
         if (lane() - step >= run.start) sums += before;
     }
     if (!run.ends || label < 0) return;
     if (with_edges != 0) atomicAdd(edge_sum + label, static_cast<u64>(sums & 0xffffu));
-    if (with_importance != 0) atomicAdd(weight + label, static_cast<u64>(sums >> 16));
+    if (with_importance != 0) atomicAdd(importance_sum + label, static_cast<u64>(sums >> 16));
 }
 
 // Counts the pixels of each pair of a region and a prior label, in the table of edges. Of `passes` passes,
@@ -99,8 +101,8 @@ extern "C" __global__ void __launch_bounds__(kTileWidth* kTileHeight)
     const i32 left_of_prior = __shfl_up_sync(kFullWarp, of_prior, 1);
     const Run run = run_from(lane() == 0 || left != label || left_of_prior != of_prior);
     if (!run.ends || label < 0) return;
-    const u32 hash = pair_hash(static_cast<u32>(label), static_cast<u32>(of_prior));
-    if (passes > 1 && pair_hash(hash, static_cast<u32>(of_prior)) % passes != pass) return;
+    const u32 hash = edge_hash(static_cast<u32>(label), static_cast<u32>(of_prior));
+    if (passes > 1 && edge_hash(hash, static_cast<u32>(of_prior)) % passes != pass) return;
     add_pair(table_key, table_len, region_slots(regions) - 1, edge_key(label, of_prior), hash,
              static_cast<u32>(lane() - run.start + 1), counters + kPairsLeftOut);
 }
@@ -149,11 +151,11 @@ extern "C" __global__ void __launch_bounds__(kTileWidth* kTileHeight)
         const i32 other = labels[beside];
         if (other == label) return;
         if (edge_weight != 0) {
-            const auto mean = [&](i32 region) {
-                return edge_mean(static_cast<i64>(edge_sum[region]), static_cast<i64>(n[region]));
+            const auto level = [&](i32 region) {
+                return edge_level(static_cast<i64>(edge_sum[region]), static_cast<i64>(n[region]));
             };
-            contrast += static_cast<u32>(edge_term(edge_weight, edges[at.index], edges[beside], mean(label),
-                                                   mean(other)));
+            contrast += static_cast<u32>(
+                edge_weight * edge_excess(edges[at.index], edges[beside], level(label), level(other)));
         }
         if (prior_weight != 0 && !same_label(share[label], share[other])) {
             contrast += static_cast<u32>(prior_weight);
@@ -171,11 +173,10 @@ extern "C" __global__ void guidance_list(u32* counters, u32 capacity, i32 outer,
                                          u64* table_cs, u64* edge_keys, u32* edge_len, u64* edge_cs) {
     const u32 regions = counters[kRegions];
     if (regions > capacity) return;
-    drain_slots(Edges{table_key, table_len, table_cs}, region_slots(regions),
-                static_cast<u32>(thread_rank()), gridDim.x * blockDim.x, Edges{edge_keys, edge_len, edge_cs},
-                counters + (outer != 0 ? kOuterEdges : kEdges), [&](u64 key) {
-                    return same_label(share[edge_a(key)], share[edge_b(key)]) == (outer == 0);
-                });
+    drain_slots(Edges{table_key, table_len, table_cs}, region_slots(regions), static_cast<u32>(thread_rank()),
+                gridDim.x * blockDim.x, Edges{edge_keys, edge_len, edge_cs},
+                counters + (outer != 0 ? kOuterEdges : kEdges),
+                [&](u64 key) { return same_label(share[edge_a(key)], share[edge_b(key)]) == (outer == 0); });
 }
 
 // After the first run of the merge: gives the outer edges the regions that are left, joins them in the table,

@@ -10,6 +10,7 @@
 // While there are many edges, all blocks of a cooperative launch do the phases together; the rest, the tail,
 // is done by one block in a second launch. The host reads nothing in between.
 #include "edge_table.cuh"
+#include "superpixel/guidance.h"
 #include "superpixel/merge.h"
 
 using namespace superpixel;
@@ -24,9 +25,9 @@ enum Chooser : u32 { kChosenByA = 1, kChosenByB = 2 };
 struct Regions {
     u32* n;
     u64 *sum_L, *sum_A, *sum_B;
-    u64* weight;  // with an importance map: the sum of its weights
-    u32* height;  // bits of a non-negative float, which have the order of the floats
-    i32* parent;  // the region itself; after a merge, the region that it was merged into
+    u64* importance;  // with an importance map: the sum of its values
+    u32* height;      // bits of a non-negative float, which have the order of the floats
+    i32* parent;      // the region itself; after a merge, the region that it was merged into
     u64 *best, *tie;
 };
 
@@ -39,8 +40,8 @@ struct Merge {
     int4* records;  // height's bits, round, a, b
     u32* choosers;  // of each record
     CostParams params;
-    bool weighted;  // whether the regions have weights
-    i32 mark;       // is added to the rounds in records: kSecondRun in the second run
+    bool with_importance;
+    i32 mark;  // is added to the rounds in records: kSecondRun in the second run
 };
 
 // In the rounds of records: the record belongs to the second run, so it follows all those of the first.
@@ -78,14 +79,19 @@ SUPERPIXEL_DEVICE RegionMean mean_of(const Regions& regions, i32 region) {
                        static_cast<double>(regions.sum_B[region]));
 }
 
+// What stands for the size of a region.
+SUPERPIXEL_DEVICE double weight_of(const Regions& regions, i32 region) {
+    return importance_weight(static_cast<i64>(regions.n[region]),
+                             static_cast<i64>(regions.importance[region]));
+}
+
 SUPERPIXEL_DEVICE float cost_of(const Merge& m, i32 a, i32 b, u32 edge) {
-    const RegionMean mean_a = mean_of(m.regions, a);
-    const RegionMean mean_b = mean_of(m.regions, b);
+    const Regions& r = m.regions;
     const double len = static_cast<double>(m.edges.len[edge]);
     const double cs = static_cast<double>(m.edges.cs[edge]);
-    if (!m.weighted) return edge_cost(mean_a, mean_b, len, cs, m.params);
-    return edge_cost(mean_a, mean_b, region_weight(static_cast<double>(m.regions.weight[a])),
-                     region_weight(static_cast<double>(m.regions.weight[b])), len, cs, m.params);
+    if (!m.with_importance) return edge_cost(mean_of(r, a), mean_of(r, b), len, cs, m.params);
+    return weighted_edge_cost(mean_of(r, a), mean_of(r, b), weight_of(r, a), weight_of(r, b), len, cs,
+                              m.params);
 }
 
 SUPERPIXEL_DEVICE void choose(const Merge& m, u32 edge) {
@@ -179,7 +185,7 @@ SUPERPIXEL_DEVICE void absorb(const Merge& m, u32 record) {
         atomicAdd(r.sum_L + into, r.sum_L[region]);
         atomicAdd(r.sum_A + into, r.sum_A[region]);
         atomicAdd(r.sum_B + into, r.sum_B[region]);
-        if (m.weighted) atomicAdd(r.weight + into, r.weight[region]);
+        if (m.with_importance) atomicAdd(r.importance + into, r.importance[region]);
     });
 }
 
@@ -240,23 +246,24 @@ SUPERPIXEL_DEVICE void rounds(const Merge& m, Scope scope, RoundState& state, u3
 }  // namespace
 
 // Cooperative launch. Takes what stage graph leaves: regions with their sums, a list of edges, and an empty
-// table; or what the first run leaves and guidance_rejoin has made of it. Returns when at most `tail_edges` edges are left.
+// table; or what the first run leaves and guidance_rejoin has made of it. Returns when at most `tail_edges`
+// edges are left.
 extern "C" __global__ void __launch_bounds__(1024)
     merge_rounds(u32* counters, u32 capacity, u32* n, u64* sum_L, u64* sum_A, u64* sum_B, u32* height,
                  i32* parent, u64* best, u64* tie, u64* edge_keys, u32* edge_len, u64* edge_cs, u64* word,
                  u64* table_key, u32* table_len, u64* table_cs, int4* records, u32* choosers, double k4,
-                 double cell_area, u64* weight, i32 weighted, i32 mark, u32 tail_edges) {
+                 double cell_area, u64* importance, i32 with_importance, i32 mark, u32 tail_edges) {
     const u32 regions = counters[kRegions];
     if (regions > capacity) return;
     const Merge merge{counters,
-                      {n, sum_L, sum_A, sum_B, weight, height, parent, best, tie},
+                      {n, sum_L, sum_A, sum_B, importance, height, parent, best, tie},
                       {edge_keys, edge_len, edge_cs},
                       word,
                       {table_key, table_len, table_cs},
                       records,
                       choosers,
                       {k4, cell_area},
-                      weighted != 0,
+                      with_importance != 0,
                       mark};
     RoundState state{0, regions, counters[kRecords], 0, 0};
     const GridScope all{counters + kArrived};
@@ -275,18 +282,18 @@ extern "C" __global__ void __launch_bounds__(1024)
     merge_tail(u32* counters, u32 capacity, u32* n, u64* sum_L, u64* sum_A, u64* sum_B, u32* height,
                i32* parent, u64* best, u64* tie, u64* edge_keys, u32* edge_len, u64* edge_cs, u64* word,
                u64* table_key, u32* table_len, u64* table_cs, int4* records, u32* choosers, double k4,
-               double cell_area, u64* weight, i32 weighted, i32 mark) {
+               double cell_area, u64* importance, i32 with_importance, i32 mark) {
     const u32 regions = counters[kRegions];
     if (regions > capacity) return;
     const Merge merge{counters,
-                      {n, sum_L, sum_A, sum_B, weight, height, parent, best, tie},
+                      {n, sum_L, sum_A, sum_B, importance, height, parent, best, tie},
                       {edge_keys, edge_len, edge_cs},
                       word,
                       {table_key, table_len, table_cs},
                       records,
                       choosers,
                       {k4, cell_area},
-                      weighted != 0,
+                      with_importance != 0,
                       mark};
     RoundState state{static_cast<i32>(counters[kTailRound]), regions, counters[kTailRecords],
                      counters[kTailMerges], counters[kTailLive]};

@@ -1,16 +1,25 @@
 """Launcher of stage merge."""
 
+from functools import partial
+
 import numpy as np
 
+from superpixel_kernels.cuda import graph, guidance
 from superpixel_kernels.cuda.device import DeviceArray
 from superpixel_kernels.cuda.graph import EDGES, NODE_STATE, NODES, TABLE, arrays
 from superpixel_kernels.cuda.stage import Stage
+from superpixel_kernels.cuda.workspace import UNGUIDED, GuidanceKind
 
 SORT_TILE = 1024
 """Records that one block sorts; the same number as in merge.cu."""
 
+SECOND_RUN = 1 << 30
+"""Mark of the records of the second run, until they are sorted; kSecondRun in merge.cu."""
 
-def merge(stage: Stage, *, edges_per_node: int, k4: float, cell_area: float) -> None:
+
+def merge(
+    stage: Stage, *, edges_per_node: int, k4: float, cell_area: float, kind: GuidanceKind = UNGUIDED
+) -> None:
     """Run all rounds from the state that stage graph leaves, then sort the records.
 
     Args:
@@ -18,12 +27,28 @@ def merge(stage: Stage, *, edges_per_node: int, k4: float, cell_area: float) -> 
         edges_per_node: the largest number of edges per node.
         k4: weight of the shape factor, as in include/superpixel/merge.h.
         cell_area: area of a grid cell, as there.
+        kind: the maps of guidance.
     """
+    run = partial(_run, stage, edges_per_node, (k4, cell_area), with_importance=kind.importance)
+    run(mark=0)
+    if kind.prior == "hard":
+        guidance.rejoin(stage)
+        graph.list_edges(stage)
+        run(mark=SECOND_RUN)
+    _sort(stage, marked=kind.prior == "hard")
+
+
+def _run(
+    stage: Stage, edges_per_node: int, cost: tuple[float, float], *, with_importance: bool, mark: int
+) -> None:
     device, workspace, tuning = stage.device, stage.workspace, stage.tuning
+    k4, cell_area = cost
     args = stage.arguments(
         "merge_tail",
         k4.hex(),  # 0.0 and -0.0 are equal, but not the same
         cell_area,
+        with_importance,
+        mark,
         make=lambda: [
             *stage.counters,
             *arrays(stage, NODES, NODE_STATE, EDGES),
@@ -33,6 +58,9 @@ def merge(stage: Stage, *, edges_per_node: int, k4: float, cell_area: float) -> 
             workspace["choosers"],
             np.float64(k4),
             np.float64(cell_area),
+            workspace["importance_sum"],
+            np.int32(with_importance),
+            np.int32(mark),
         ],
     )
     threads = tuning.merge_threads
@@ -45,7 +73,6 @@ def merge(stage: Stage, *, edges_per_node: int, k4: float, cell_area: float) -> 
         cooperative=True,
     )
     device.launch("merge_tail", 1, threads, args)
-    _sort(stage)
 
 
 def sorted_records(stage: Stage, count: int) -> DeviceArray:
@@ -54,7 +81,7 @@ def sorted_records(stage: Stage, count: int) -> DeviceArray:
     return stage.workspace["records_other" if passes % 2 else "records"]
 
 
-def _sort(stage: Stage) -> None:
+def _sort(stage: Stage, *, marked: bool) -> None:
     records, other = stage.workspace["records"], stage.workspace["records_other"]
     count = stage.node_capacity
     stage.device.launch(
@@ -65,3 +92,6 @@ def _sort(stage: Stage) -> None:
         stage.launch_each("merge_sort_runs", count, [*stage.counters, np.uint32(run), records, other])
         records, other = other, records
         run *= 2
+    if marked:
+        for array in (records, other):  # the number of records decides which of the two has them
+            stage.launch_each("merge_unmark", count, [*stage.counters, array])
