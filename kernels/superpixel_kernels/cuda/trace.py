@@ -65,7 +65,7 @@ def trace(
             columns = (keys >> np.uint64(32), keys & np.uint64(0xFFFFFFFF), lengths, contrasts)
             rows = np.stack(columns, axis=1, dtype=np.int64, casting="unsafe")
             stages["edges"] = rows[np.argsort(keys)]
-            stages |= _guides(kind, stages["nodes"][:, 0], lambda name: host(workspace[name], regions))
+            stages.update(_guides(kind, stages["nodes"][:, 0], lambda name: host(workspace[name], regions)))
         elif name == "merge" and regions <= stage.node_capacity:
             stages["rounds"] = int(counters[Counter.FIRST_ROUNDS] + counters[Counter.ROUNDS])
 
