@@ -19,6 +19,9 @@ namespace {
 
 constexpr u64 kNoWord = ~0ull;
 
+// Threads per block of merge_rounds_by_importance, which needs more registers.
+constexpr i32 kImportanceThreads = 512;
+
 // Which ends of an edge chose it. The edge is recorded once in either case.
 enum Chooser : u32 { kChosenByA = 1, kChosenByB = 2 };
 
@@ -31,6 +34,8 @@ struct Regions {
     u64 *best, *tie;
 };
 
+// kImportance: with an importance map.
+template <bool kImportance>
 struct Merge {
     u32* counters;
     Regions regions;
@@ -40,7 +45,6 @@ struct Merge {
     int4* records;  // height's bits, round, a, b
     u32* choosers;  // of each record
     CostParams params;
-    bool with_importance;
     i32 mark;  // is added to the rounds in records: kSecondRun in the second run
 };
 
@@ -85,16 +89,21 @@ SUPERPIXEL_DEVICE double weight_of(const Regions& regions, i32 region) {
                              static_cast<i64>(regions.importance[region]));
 }
 
-SUPERPIXEL_DEVICE float cost_of(const Merge& m, i32 a, i32 b, u32 edge) {
+template <bool kImportance>
+SUPERPIXEL_DEVICE float cost_of(const Merge<kImportance>& m, i32 a, i32 b, u32 edge) {
     const Regions& r = m.regions;
     const double len = static_cast<double>(m.edges.len[edge]);
     const double cs = static_cast<double>(m.edges.cs[edge]);
-    if (!m.with_importance) return edge_cost(mean_of(r, a), mean_of(r, b), len, cs, m.params);
-    return weighted_edge_cost(mean_of(r, a), mean_of(r, b), weight_of(r, a), weight_of(r, b), len, cs,
-                              m.params);
+    if constexpr (kImportance) {
+        return weighted_edge_cost(mean_of(r, a), mean_of(r, b), weight_of(r, a), weight_of(r, b), len, cs,
+                                  m.params);
+    } else {
+        return edge_cost(mean_of(r, a), mean_of(r, b), len, cs, m.params);
+    }
 }
 
-SUPERPIXEL_DEVICE void choose(const Merge& m, u32 edge) {
+template <bool kImportance>
+SUPERPIXEL_DEVICE void choose(const Merge<kImportance>& m, u32 edge) {
     const u64 key = m.edges.key[edge];
     const i32 a = edge_a(key);
     const i32 b = edge_b(key);
@@ -105,7 +114,8 @@ SUPERPIXEL_DEVICE void choose(const Merge& m, u32 edge) {
     atomicMin(m.regions.best + b, word);
 }
 
-SUPERPIXEL_DEVICE void settle(const Merge& m, u32 edge) {
+template <bool kImportance>
+SUPERPIXEL_DEVICE void settle(const Merge<kImportance>& m, u32 edge) {
     const u64 key = m.edges.key[edge];
     const u64 word = m.word[edge];
     const i32 a = edge_a(key);
@@ -115,7 +125,9 @@ SUPERPIXEL_DEVICE void settle(const Merge& m, u32 edge) {
 }
 
 // All lanes of a warp must call it.
-SUPERPIXEL_DEVICE void unite_ends(const Merge& m, u32 edge, bool inside, i32 round, bool collective) {
+template <bool kImportance>
+SUPERPIXEL_DEVICE void unite_ends(const Merge<kImportance>& m, u32 edge, bool inside, i32 round,
+                                  bool collective) {
     i32 a = 0;
     i32 b = 0;
     u64 word = 0;
@@ -146,8 +158,8 @@ SUPERPIXEL_DEVICE void unite_ends(const Merge& m, u32 edge, bool inside, i32 rou
 
 // Calls body(region) for each region that chose the record's edge. Over all records of a collective round
 // these are all members of all new sets, each once.
-template <class F>
-SUPERPIXEL_DEVICE void each_chooser(const Merge& m, u32 record, F&& body) {
+template <bool kImportance, class F>
+SUPERPIXEL_DEVICE void each_chooser(const Merge<kImportance>& m, u32 record, F&& body) {
     const int4 merged = m.records[record];
     if (m.choosers[record] & kChosenByA) body(merged.z);
     if (m.choosers[record] & kChosenByB) body(merged.w);
@@ -156,8 +168,8 @@ SUPERPIXEL_DEVICE void each_chooser(const Merge& m, u32 record, F&& body) {
 // After a collective round, parents form trees of any depth, and a root need not be the smallest member.
 // Points every region at the smallest member of its set. `best` serves as scratch: it holds words of positive
 // costs, which are larger than any region.
-template <class Scope>
-SUPERPIXEL_DEVICE void name_sets(const Merge& m, Scope scope, u32 begin, u32 end) {
+template <bool kImportance, class Scope>
+SUPERPIXEL_DEVICE void name_sets(const Merge<kImportance>& m, Scope scope, u32 begin, u32 end) {
     const auto each = [&](auto&& body) {
         for (u32 i = begin + scope.rank(); i < end; i += scope.size()) each_chooser(m, i, body);
         scope.sync();
@@ -173,7 +185,8 @@ SUPERPIXEL_DEVICE void name_sets(const Merge& m, Scope scope, u32 begin, u32 end
     each([&](i32 region) { parent[region] = static_cast<i32>(least[parent[region]]); });
 }
 
-SUPERPIXEL_DEVICE void absorb(const Merge& m, u32 record) {
+template <bool kImportance>
+SUPERPIXEL_DEVICE void absorb(const Merge<kImportance>& m, u32 record) {
     const u32 height = static_cast<u32>(m.records[record].x);
     each_chooser(m, record, [&](i32 region) {
         const Regions& r = m.regions;
@@ -185,11 +198,12 @@ SUPERPIXEL_DEVICE void absorb(const Merge& m, u32 record) {
         atomicAdd(r.sum_L + into, r.sum_L[region]);
         atomicAdd(r.sum_A + into, r.sum_A[region]);
         atomicAdd(r.sum_B + into, r.sum_B[region]);
-        if (m.with_importance) atomicAdd(r.importance + into, r.importance[region]);
+        if constexpr (kImportance) atomicAdd(r.importance + into, r.importance[region]);
     });
 }
 
-SUPERPIXEL_DEVICE void relabel(const Merge& m, u32 edge, u32 mask) {
+template <bool kImportance>
+SUPERPIXEL_DEVICE void relabel(const Merge<kImportance>& m, u32 edge, u32 mask) {
     const u64 key = m.edges.key[edge];
     const i32 p = m.regions.parent[edge_a(key)];
     const i32 q = m.regions.parent[edge_b(key)];
@@ -209,8 +223,8 @@ struct RoundState {
 };
 
 // Rounds until at most `enough` edges are left.
-template <class Scope>
-SUPERPIXEL_DEVICE void rounds(const Merge& m, Scope scope, RoundState& state, u32 enough) {
+template <bool kImportance, class Scope>
+SUPERPIXEL_DEVICE void rounds(const Merge<kImportance>& m, Scope scope, RoundState& state, u32 enough) {
     while (true) {
         u32* const count = m.counters + (state.round % 2 == 0 ? kEdges : kEdgesOther);
         u32* const next_count = m.counters + (state.round % 2 == 0 ? kEdgesOther : kEdges);
@@ -243,28 +257,14 @@ SUPERPIXEL_DEVICE void rounds(const Merge& m, Scope scope, RoundState& state, u3
     }
 }
 
-}  // namespace
-
-// Cooperative launch. Takes what stage graph leaves: regions with their sums, a list of edges, and an empty
-// table; or what the first run leaves and guidance_rejoin has made of it. Returns when at most `tail_edges`
-// edges are left.
-extern "C" __global__ void __launch_bounds__(1024)
-    merge_rounds(u32* counters, u32 capacity, u32* n, u64* sum_L, u64* sum_A, u64* sum_B, u32* height,
-                 i32* parent, u64* best, u64* tie, u64* edge_keys, u32* edge_len, u64* edge_cs, u64* word,
-                 u64* table_key, u32* table_len, u64* table_cs, int4* records, u32* choosers, double k4,
-                 double cell_area, u64* importance, i32 with_importance, i32 mark, u32 tail_edges) {
+// All rounds until at most `tail_edges` edges are left, by all blocks of a cooperative launch. Takes what
+// stage graph leaves: regions with their sums, a list of edges, and an empty table; or what the first run
+// leaves and guidance_rejoin has made of it.
+template <bool kImportance>
+SUPERPIXEL_DEVICE void merge_together(const Merge<kImportance>& merge, u32 capacity, u32 tail_edges) {
+    u32* const counters = merge.counters;
     const u32 regions = counters[kRegions];
     if (regions > capacity) return;
-    const Merge merge{counters,
-                      {n, sum_L, sum_A, sum_B, importance, height, parent, best, tie},
-                      {edge_keys, edge_len, edge_cs},
-                      word,
-                      {table_key, table_len, table_cs},
-                      records,
-                      choosers,
-                      {k4, cell_area},
-                      with_importance != 0,
-                      mark};
     RoundState state{0, regions, counters[kRecords], 0, 0};
     const GridScope all{counters + kArrived};
     rounds(merge, all, state, tail_edges);
@@ -276,28 +276,48 @@ extern "C" __global__ void __launch_bounds__(1024)
     }
 }
 
-// One block: all remaining rounds. This is a separate kernel, so that several streams can run it at the same
-// time.
-extern "C" __global__ void __launch_bounds__(1024)
-    merge_tail(u32* counters, u32 capacity, u32* n, u64* sum_L, u64* sum_A, u64* sum_B, u32* height,
-               i32* parent, u64* best, u64* tie, u64* edge_keys, u32* edge_len, u64* edge_cs, u64* word,
-               u64* table_key, u32* table_len, u64* table_cs, int4* records, u32* choosers, double k4,
-               double cell_area, u64* importance, i32 with_importance, i32 mark) {
+// All remaining rounds, by one block.
+template <bool kImportance>
+SUPERPIXEL_DEVICE void merge_alone(const Merge<kImportance>& merge, u32 capacity) {
+    const u32* const counters = merge.counters;
     const u32 regions = counters[kRegions];
     if (regions > capacity) return;
-    const Merge merge{counters,
-                      {n, sum_L, sum_A, sum_B, importance, height, parent, best, tie},
-                      {edge_keys, edge_len, edge_cs},
-                      word,
-                      {table_key, table_len, table_cs},
-                      records,
-                      choosers,
-                      {k4, cell_area},
-                      with_importance != 0,
-                      mark};
     RoundState state{static_cast<i32>(counters[kTailRound]), regions, counters[kTailRecords],
                      counters[kTailMerges], counters[kTailLive]};
     rounds(merge, BlockScope{}, state, 0);
+}
+
+}  // namespace
+
+// The tail is a kernel of its own, so that several streams can run it at the same time.
+#define SUPERPIXEL_MERGE_PARAMETERS                                                                    \
+    u32 *counters, u32 capacity, u32 *n, u64 *sum_L, u64 *sum_A, u64 *sum_B, u32 *height, i32 *parent, \
+        u64 *best, u64 *tie, u64 *edge_keys, u32 *edge_len, u64 *edge_cs, u64 *word, u64 *table_key,   \
+        u32 *table_len, u64 *table_cs, int4 *records, u32 *choosers, double k4, double cell_area,      \
+        u64 *importance, i32 mark
+#define SUPERPIXEL_MERGE                                              \
+    {counters,                                                        \
+     {n, sum_L, sum_A, sum_B, importance, height, parent, best, tie}, \
+     {edge_keys, edge_len, edge_cs},                                  \
+     word,                                                            \
+     {table_key, table_len, table_cs},                                \
+     records,                                                         \
+     choosers,                                                        \
+     {k4, cell_area},                                                 \
+     mark}
+
+extern "C" __global__ void __launch_bounds__(1024) merge_rounds(SUPERPIXEL_MERGE_PARAMETERS, u32 tail_edges) {
+    merge_together(Merge<false> SUPERPIXEL_MERGE, capacity, tail_edges);
+}
+extern "C" __global__ void __launch_bounds__(1024) merge_tail(SUPERPIXEL_MERGE_PARAMETERS) {
+    merge_alone(Merge<false> SUPERPIXEL_MERGE, capacity);
+}
+extern "C" __global__ void __launch_bounds__(kImportanceThreads)
+    merge_rounds_by_importance(SUPERPIXEL_MERGE_PARAMETERS, u32 tail_edges) {
+    merge_together(Merge<true> SUPERPIXEL_MERGE, capacity, tail_edges);
+}
+extern "C" __global__ void __launch_bounds__(1024) merge_tail_by_importance(SUPERPIXEL_MERGE_PARAMETERS) {
+    merge_alone(Merge<true> SUPERPIXEL_MERGE, capacity);
 }
 
 namespace {

@@ -13,6 +13,9 @@ from superpixel_kernels.cuda.workspace import UNGUIDED, GuidanceKind
 SORT_TILE = 1024
 """Records that one block sorts; the same number as in merge.cu."""
 
+IMPORTANCE_THREADS = 512
+"""Limit on the threads per block of `merge_rounds_by_importance`; the same number as in merge.cu."""
+
 SECOND_RUN = 1 << 30
 """Mark of the records of the second run, until they are sorted; kSecondRun in merge.cu."""
 
@@ -47,7 +50,6 @@ def _run(
         "merge_tail",
         k4.hex(),  # 0.0 and -0.0 are equal, but not the same
         cell_area,
-        with_importance,
         mark,
         make=lambda: [
             *stage.counters,
@@ -59,20 +61,22 @@ def _run(
             np.float64(k4),
             np.float64(cell_area),
             workspace["importance_sum"],
-            np.int32(with_importance),
             np.int32(mark),
         ],
     )
     threads = tuning.merge_threads
-    blocks = -(-edges_per_node * stage.node_capacity // threads)
+    by_importance = "_by_importance" if with_importance else ""
+    rounds = f"merge_rounds{by_importance}"
+    together = min(threads, IMPORTANCE_THREADS) if with_importance else threads
+    blocks = -(-edges_per_node * stage.node_capacity // together)
     device.launch(
-        "merge_rounds",
-        min(blocks, device.resident_blocks("merge_rounds", threads)),
-        threads,
+        rounds,
+        min(blocks, device.resident_blocks(rounds, together)),
+        together,
         [*args, np.uint32(tuning.tail_edges)],
         cooperative=True,
     )
-    device.launch("merge_tail", 1, threads, args)
+    device.launch(f"merge_tail{by_importance}", 1, threads, args)
 
 
 def sorted_records(stage: Stage, count: int) -> DeviceArray:
