@@ -204,6 +204,7 @@ extern "C" __global__ void guidance_rejoin(u32* counters, u32 capacity, const u6
     if (thread_rank() == 0) {
         counters[kFirstRecords] = counters[kRecords];
         counters[kFirstRounds] = counters[kRounds];
+        counters[kMark] = kSecondRun;
         counters[kEdges] = counters[kEdgesOther] = counters[kRounds] = 0;
     }
 }

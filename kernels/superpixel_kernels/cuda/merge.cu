@@ -45,11 +45,7 @@ struct Merge {
     int4* records;  // height's bits, round, a, b
     u32* choosers;  // of each record
     CostParams params;
-    i32 mark;  // is added to the rounds in records: kSecondRun in the second run
 };
-
-// In the rounds of records: the record belongs to the second run, so it follows all those of the first.
-constexpr i32 kSecondRun = 1 << 30;
 
 // The threads of one block.
 struct BlockScope {
@@ -95,8 +91,8 @@ SUPERPIXEL_DEVICE float cost_of(const Merge<kImportance>& m, i32 a, i32 b, u32 e
     const double len = static_cast<double>(m.edges.len[edge]);
     const double cs = static_cast<double>(m.edges.cs[edge]);
     if constexpr (kImportance) {
-        return weighted_edge_cost(mean_of(r, a), mean_of(r, b), weight_of(r, a), weight_of(r, b), len, cs,
-                                  m.params);
+        const double hm = half_harmonic_mean(weight_of(r, a), weight_of(r, b));
+        return edge_cost_at_size(mean_of(r, a), mean_of(r, b), hm, len, cs, m.params);
     } else {
         return edge_cost(mean_of(r, a), mean_of(r, b), len, cs, m.params);
     }
@@ -145,7 +141,7 @@ SUPERPIXEL_DEVICE void unite_ends(const Merge<kImportance>& m, u32 edge, bool in
     const u32 at = append(m.counters + kRecords, merges);
     if (!merges) return;
     const u32 height = max(static_cast<u32>(word >> 32), max(m.regions.height[a], m.regions.height[b]));
-    m.records[at] = int4{static_cast<i32>(height), round | m.mark, a, b};
+    m.records[at] = int4{static_cast<i32>(height), round | static_cast<i32>(m.counters[kMark]), a, b};
     m.choosers[at] = choosers;
     // Every region that chose points at its choice, except the smaller end of a mutual choice. The key is a
     // strict total order, so the choices of a set form a tree whose root is that smaller end.
@@ -218,8 +214,8 @@ SUPERPIXEL_DEVICE void relabel(const Merge<kImportance>& m, u32 edge, u32 mask) 
 
 struct RoundState {
     i32 round;
-    u32 regions;  // before the first round
-    u32 records, merges_before, live_before;
+    u32 records;
+    bool collective;  // whether this round is
 };
 
 // Rounds until at most `enough` edges are left.
@@ -235,23 +231,22 @@ SUPERPIXEL_DEVICE void rounds(const Merge<kImportance>& m, Scope scope, RoundSta
         for (u32 i = scope.rank(); i < edges; i += scope.size()) settle(m, i);
         if (scope.rank() == 0) *next_count = 0;
         scope.sync();
-        const bool collective = collective_round(state.round, state.merges_before, state.live_before);
         const u32 whole_warps = (edges + kWarp - 1) / kWarp * kWarp;
         for (u32 i = scope.rank(); i < whole_warps; i += scope.size()) {
-            unite_ends(m, i, i < edges, state.round, collective);
+            unite_ends(m, i, i < edges, state.round, state.collective);
         }
         scope.sync();
         const u32 records = m.counters[kRecords];
-        if (collective) name_sets(m, scope, state.records, records);
+        if (state.collective) name_sets(m, scope, state.records, records);
         const u32 slots = table_slots(edges);
         for (u32 i = state.records + scope.rank(); i < records; i += scope.size()) absorb(m, i);
         for (u32 i = scope.rank(); i < edges; i += scope.size()) relabel(m, i, slots - 1);
         scope.sync();
         drain_slots(m.table, slots, scope.rank(), scope.size(), m.edges, next_count);
-        state.live_before = state.regions - state.records;
-        state.merges_before = records - state.records;
-        state.records = records;
         ++state.round;
+        state.collective =
+            collective_round(state.round, records - state.records, m.counters[kRegions] - state.records);
+        state.records = records;
         if (scope.rank() == 0) m.counters[kRounds] = static_cast<u32>(state.round);
         scope.sync();
     }
@@ -263,16 +258,14 @@ SUPERPIXEL_DEVICE void rounds(const Merge<kImportance>& m, Scope scope, RoundSta
 template <bool kImportance>
 SUPERPIXEL_DEVICE void merge_together(const Merge<kImportance>& merge, u32 capacity, u32 tail_edges) {
     u32* const counters = merge.counters;
-    const u32 regions = counters[kRegions];
-    if (regions > capacity) return;
-    RoundState state{0, regions, counters[kRecords], 0, 0};
+    if (counters[kRegions] > capacity) return;
+    RoundState state{0, counters[kRecords], false};
     const GridScope all{counters + kArrived};
     rounds(merge, all, state, tail_edges);
     if (all.rank() == 0) {
         counters[kTailRound] = static_cast<u32>(state.round);
         counters[kTailRecords] = state.records;
-        counters[kTailMerges] = state.merges_before;
-        counters[kTailLive] = state.live_before;
+        counters[kTailCollective] = state.collective ? 1 : 0;
     }
 }
 
@@ -280,10 +273,9 @@ SUPERPIXEL_DEVICE void merge_together(const Merge<kImportance>& merge, u32 capac
 template <bool kImportance>
 SUPERPIXEL_DEVICE void merge_alone(const Merge<kImportance>& merge, u32 capacity) {
     const u32* const counters = merge.counters;
-    const u32 regions = counters[kRegions];
-    if (regions > capacity) return;
-    RoundState state{static_cast<i32>(counters[kTailRound]), regions, counters[kTailRecords],
-                     counters[kTailMerges], counters[kTailLive]};
+    if (counters[kRegions] > capacity) return;
+    RoundState state{static_cast<i32>(counters[kTailRound]), counters[kTailRecords],
+                     counters[kTailCollective] != 0};
     rounds(merge, BlockScope{}, state, 0);
 }
 
@@ -294,17 +286,14 @@ SUPERPIXEL_DEVICE void merge_alone(const Merge<kImportance>& merge, u32 capacity
     u32 *counters, u32 capacity, u32 *n, u64 *sum_L, u64 *sum_A, u64 *sum_B, u32 *height, i32 *parent, \
         u64 *best, u64 *tie, u64 *edge_keys, u32 *edge_len, u64 *edge_cs, u64 *word, u64 *table_key,   \
         u32 *table_len, u64 *table_cs, int4 *records, u32 *choosers, double k4, double cell_area,      \
-        u64 *importance, i32 mark
-#define SUPERPIXEL_MERGE                                              \
-    {counters,                                                        \
-     {n, sum_L, sum_A, sum_B, importance, height, parent, best, tie}, \
-     {edge_keys, edge_len, edge_cs},                                  \
-     word,                                                            \
-     {table_key, table_len, table_cs},                                \
-     records,                                                         \
-     choosers,                                                        \
-     {k4, cell_area},                                                 \
-     mark}
+        u64 *importance
+#define SUPERPIXEL_MERGE                                                                                 \
+    {                                                                                                    \
+        counters, {n, sum_L, sum_A, sum_B, importance, height, parent, best, tie},                       \
+            {edge_keys, edge_len, edge_cs}, word, {table_key, table_len, table_cs}, records, choosers, { \
+            k4, cell_area                                                                                \
+        }                                                                                                \
+    }
 
 extern "C" __global__ void __launch_bounds__(1024) merge_rounds(SUPERPIXEL_MERGE_PARAMETERS, u32 tail_edges) {
     merge_together(Merge<false> SUPERPIXEL_MERGE, capacity, tail_edges);
@@ -324,7 +313,7 @@ namespace {
 
 // Order of records: (run, height, round, a, b), a strict total order.
 SUPERPIXEL_DEVICE bool precedes(const int4& p, const int4& q) {
-    if (((p.y ^ q.y) & kSecondRun) != 0) return p.y < q.y;
+    if (((p.y ^ q.y) & static_cast<i32>(kSecondRun)) != 0) return p.y < q.y;
     if (p.x != q.x) return static_cast<u32>(p.x) < static_cast<u32>(q.x);
     if (p.y != q.y) return p.y < q.y;
     return p.z != q.z ? p.z < q.z : p.w < q.w;
@@ -398,5 +387,5 @@ extern "C" __global__ void merge_sort_runs(const u32* counters, u32 capacity, u3
 extern "C" __global__ void merge_unmark(const u32* counters, u32 capacity, int4* records) {
     if (counters[kRegions] > capacity) return;
     const i64 i = thread_rank();
-    if (i < counters[kRecords]) records[i].y &= ~kSecondRun;
+    if (i < counters[kRecords]) records[i].y &= static_cast<i32>(~kSecondRun);
 }

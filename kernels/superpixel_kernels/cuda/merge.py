@@ -16,9 +16,6 @@ SORT_TILE = 1024
 IMPORTANCE_THREADS = 512
 """Limit on the threads per block of `merge_rounds_by_importance`; the same number as in merge.cu."""
 
-SECOND_RUN = 1 << 30
-"""Mark of the records of the second run, until they are sorted; kSecondRun in merge.cu."""
-
 
 def merge(
     stage: Stage, *, edges_per_node: int, k4: float, cell_area: float, kind: GuidanceKind = UNGUIDED
@@ -33,24 +30,21 @@ def merge(
         kind: the maps of guidance.
     """
     run = partial(_run, stage, edges_per_node, (k4, cell_area), with_importance=kind.importance)
-    run(mark=0)
+    run()
     if kind.prior == "hard":
         guidance.rejoin(stage)
         graph.list_edges(stage)
-        run(mark=SECOND_RUN)
+        run()
     _sort(stage, marked=kind.prior == "hard")
 
 
-def _run(
-    stage: Stage, edges_per_node: int, cost: tuple[float, float], *, with_importance: bool, mark: int
-) -> None:
+def _run(stage: Stage, edges_per_node: int, cost: tuple[float, float], *, with_importance: bool) -> None:
     device, workspace, tuning = stage.device, stage.workspace, stage.tuning
     k4, cell_area = cost
     args = stage.arguments(
         "merge_tail",
         k4.hex(),  # 0.0 and -0.0 are equal, but not the same
         cell_area,
-        mark,
         make=lambda: [
             *stage.counters,
             *arrays(stage, NODES, NODE_STATE, EDGES),
@@ -61,7 +55,6 @@ def _run(
             np.float64(k4),
             np.float64(cell_area),
             workspace["importance_sum"],
-            np.int32(mark),
         ],
     )
     threads = tuning.merge_threads

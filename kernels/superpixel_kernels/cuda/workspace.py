@@ -30,12 +30,12 @@ class Counter(enum.IntEnum):
     ROUNDS = 4
     TAIL_ROUND = 5
     TAIL_RECORDS = 6
-    TAIL_MERGES = 7
-    TAIL_LIVE = 8
-    ARRIVED = 9
-    OUTER_EDGES = 10
-    FIRST_RECORDS = 11
-    FIRST_ROUNDS = 12
+    TAIL_COLLECTIVE = 7
+    ARRIVED = 8
+    OUTER_EDGES = 9
+    FIRST_RECORDS = 10
+    FIRST_ROUNDS = 11
+    MARK = 12
     PAIRS_LEFT_OUT = 13
 
 
