@@ -39,11 +39,12 @@ SUPERPIXEL_DEVICE void add_edge(Edges table, u32 mask, u64 key, u32 len, u64 cs)
 // Slots that a thread moves at a time; a warp reserves the places for them by one atomic.
 constexpr u32 kSlotsAThread = 4;
 
-// Moves the used slots among rank, rank + stride, rank + 2 * stride, ... to the end of the list, and clears
-// them; slots whose keys are not `wanted` stay. All lanes of a warp must call it, with consecutive ranks.
-template <class Wanted>
+// Moves the used slots among rank, rank + stride, rank + 2 * stride, ... to a list, and clears them; slots
+// whose keys are not `wanted` stay. The list's element i is at index place(i). All lanes of a warp must call
+// it, with consecutive ranks.
+template <class Wanted, class Place>
 SUPERPIXEL_DEVICE void drain_slots(Edges table, u32 slots, u32 rank, u32 stride, Edges list, u32* count,
-                                   Wanted&& wanted) {
+                                   Wanted&& wanted, Place&& place) {
     for (u32 first = rank; first < slots; first += kSlotsAThread * stride) {
         u64 keys[kSlotsAThread];
         u32 used = 0;
@@ -57,10 +58,10 @@ SUPERPIXEL_DEVICE void drain_slots(Edges table, u32 slots, u32 rank, u32 stride,
         for (u32 i = 0; i < kSlotsAThread; ++i) {
             if (keys[i] == kNoKey) continue;
             const u32 slot = first + i * stride;
-            list.key[at] = keys[i];
-            list.len[at] = table.len[slot];
-            list.cs[at] = table.cs[slot];
-            ++at;
+            const u32 index = place(at++);
+            list.key[index] = keys[i];
+            list.len[index] = table.len[slot];
+            list.cs[index] = table.cs[slot];
             table.key[slot] = kNoKey;
             table.len[slot] = 0;
             table.cs[slot] = 0;
@@ -68,7 +69,7 @@ SUPERPIXEL_DEVICE void drain_slots(Edges table, u32 slots, u32 rank, u32 stride,
     }
 }
 SUPERPIXEL_DEVICE void drain_slots(Edges table, u32 slots, u32 rank, u32 stride, Edges list, u32* count) {
-    drain_slots(table, slots, rank, stride, list, count, [](u64) { return true; });
+    drain_slots(table, slots, rank, stride, list, count, [](u64) { return true; }, [](u32 i) { return i; });
 }
 
 }  // namespace superpixel

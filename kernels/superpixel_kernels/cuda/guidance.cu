@@ -166,26 +166,32 @@ extern "C" __global__ void __launch_bounds__(kTileWidth* kTileHeight)
     if (at.y + 1 < height) add(at.index + width, contrast_down(lab, at.x, at.y, width, height));
 }
 
-// With a hard prior map: moves the edges between regions of one label to the list, and the others, the outer
-// edges, to a list of their own. `outer`: which of the two this launch moves.
+// Where the outer edges are: from the end of the list of edges on. The edges at its beginning only become
+// fewer until the outer ones are needed.
+SUPERPIXEL_DEVICE u32 outer_place(u32 capacity, u32 i) { return kEdgesPerRegion * capacity - 1 - i; }
+
+// With a hard prior map: moves the edges between regions of one label to the list. `outer` != 0: moves the
+// others, the outer edges.
 extern "C" __global__ void guidance_list(u32* counters, u32 capacity, i32 outer,
                                          const u64* __restrict__ share, u64* table_key, u32* table_len,
                                          u64* table_cs, u64* edge_keys, u32* edge_len, u64* edge_cs) {
     const u32 regions = counters[kRegions];
     if (regions > capacity) return;
-    drain_slots(Edges{table_key, table_len, table_cs}, region_slots(regions), static_cast<u32>(thread_rank()),
-                gridDim.x * blockDim.x, Edges{edge_keys, edge_len, edge_cs},
-                counters + (outer != 0 ? kOuterEdges : kEdges),
-                [&](u64 key) { return same_label(share[edge_a(key)], share[edge_b(key)]) == (outer == 0); });
+    const bool inner = outer == 0;
+    drain_slots(
+        Edges{table_key, table_len, table_cs}, region_slots(regions), static_cast<u32>(thread_rank()),
+        gridDim.x * blockDim.x, Edges{edge_keys, edge_len, edge_cs},
+        counters + (inner ? kEdges : kOuterEdges),
+        [&](u64 key) { return same_label(share[edge_a(key)], share[edge_b(key)]) == inner; },
+        [&](u32 i) { return inner ? i : outer_place(capacity, i); });
 }
 
 // After the first run of the merge: gives the outer edges the regions that are left, joins them in the table,
 // and resets the regions' heights and choices, and the rounds.
-extern "C" __global__ void guidance_rejoin(u32* counters, u32 capacity, const u64* __restrict__ outer_keys,
-                                           const u32* __restrict__ outer_len,
-                                           const u64* __restrict__ outer_cs, const i32* __restrict__ parent,
-                                           u32* height, u64* best, u64* tie, u64* table_key, u32* table_len,
-                                           u64* table_cs) {
+extern "C" __global__ void guidance_rejoin(u32* counters, u32 capacity, const u64* __restrict__ edge_keys,
+                                           const u32* __restrict__ edge_len, const u64* __restrict__ edge_cs,
+                                           const i32* __restrict__ parent, u32* height, u64* best, u64* tie,
+                                           u64* table_key, u32* table_len, u64* table_cs) {
     const u32 regions = counters[kRegions];
     if (regions > capacity) return;
     const Edges table{table_key, table_len, table_cs};
@@ -193,9 +199,10 @@ extern "C" __global__ void guidance_rejoin(u32* counters, u32 capacity, const u6
     const u32 edges = counters[kOuterEdges];
     const u32 stride = gridDim.x * blockDim.x;
     for (u32 i = static_cast<u32>(thread_rank()); i < edges; i += stride) {
-        const i32 p = find_root(parent, edge_a(outer_keys[i]));
-        const i32 q = find_root(parent, edge_b(outer_keys[i]));
-        add_edge(table, mask, edge_key(min(p, q), max(p, q)), outer_len[i], outer_cs[i]);
+        const u32 at = outer_place(capacity, i);
+        const i32 p = find_root(parent, edge_a(edge_keys[at]));
+        const i32 q = find_root(parent, edge_b(edge_keys[at]));
+        add_edge(table, mask, edge_key(min(p, q), max(p, q)), edge_len[at], edge_cs[at]);
     }
     for (u32 i = static_cast<u32>(thread_rank()); i < regions; i += stride) {
         height[i] = 0;

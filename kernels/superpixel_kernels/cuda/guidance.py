@@ -13,7 +13,6 @@ TILE_HEIGHT = 8
 
 _TABLE = ("table_key", "table_len", "table_cs")
 _EDGES = ("edge_key", "edge_len", "edge_cs")
-_OUTER = ("outer_key", "outer_len", "outer_cs")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,20 +110,20 @@ def _find_majorities(stage: Stage, passes: int) -> None:
 
 
 def list_by_label(stage: Stage) -> None:
-    """Move the edges inside one prior label to the list of edges, and all others to a second list."""
-    for outer, into in ((0, _EDGES), (1, _OUTER)):
+    """Move the edges inside one prior label to the list of edges, and all others to its end."""
+    for outer in (0, 1):
         share = stage.workspace["share"]
-        args = [*stage.counters, np.int32(outer), share, *_arrays(stage, _TABLE, into)]
+        args = [*stage.counters, np.int32(outer), share, *_arrays(stage, _TABLE, _EDGES)]
         stage.launch_each("guidance_list", EDGES_PER_REGION * stage.node_capacity, args)
 
 
 def rejoin(stage: Stage) -> None:
-    """After the first run of the merge, put the edges of the second list into the table of edges."""
+    """After the first run of the merge, put the edges at the list's end into the table of edges."""
     names = ("into", "node_height", "best", "tie")
     stage.launch_each(
         "guidance_rejoin",
         EDGES_PER_REGION * stage.node_capacity,
-        [*stage.counters, *_arrays(stage, _OUTER, names, _TABLE)],
+        [*stage.counters, *_arrays(stage, _EDGES, names, _TABLE)],
     )
 
 

@@ -35,7 +35,7 @@ def merge(
         guidance.rejoin(stage)
         graph.list_edges(stage)
         run()
-    _sort(stage, marked=kind.prior == "hard")
+    _sort(stage)
 
 
 def _run(stage: Stage, edges_per_node: int, cost: tuple[float, float], *, with_importance: bool) -> None:
@@ -72,13 +72,16 @@ def _run(stage: Stage, edges_per_node: int, cost: tuple[float, float], *, with_i
     device.launch(f"merge_tail{by_importance}", 1, threads, args)
 
 
-def sorted_records(stage: Stage, count: int) -> DeviceArray:
+def sorted_records(stage: Stage, count: int, kind: GuidanceKind = UNGUIDED) -> DeviceArray:
     """The array with the `count` records of `merge`: four int32 each (height's bits, round, a, b)."""
     passes = max(0, -(-count // SORT_TILE) - 1).bit_length()
-    return stage.workspace["records_other" if passes % 2 else "records"]
+    records = stage.workspace["records_other" if passes % 2 else "records"]
+    if kind.prior == "hard" and count > 0:
+        stage.launch_each("merge_unmark", count, [*stage.counters, records])
+    return records
 
 
-def _sort(stage: Stage, *, marked: bool) -> None:
+def _sort(stage: Stage) -> None:
     records, other = stage.workspace["records"], stage.workspace["records_other"]
     count = stage.node_capacity
     stage.device.launch(
@@ -89,6 +92,3 @@ def _sort(stage: Stage, *, marked: bool) -> None:
         stage.launch_each("merge_sort_runs", count, [*stage.counters, np.uint32(run), records, other])
         records, other = other, records
         run *= 2
-    if marked:
-        for array in (records, other):  # the number of records decides which of the two has them
-            stage.launch_each("merge_unmark", count, [*stage.counters, array])

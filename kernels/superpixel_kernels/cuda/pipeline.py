@@ -198,7 +198,7 @@ class Pipeline:
                 break
         return OnDevice(
             self.workspace["labels"][: grid.pixels],
-            merge.sorted_records(stage, regions - 1),
+            merge.sorted_records(stage, regions - 1, kind),
             regions,
             clock.seconds(),
             regions - int(counters[Counter.FIRST_RECORDS]) if kind.prior == "hard" else None,

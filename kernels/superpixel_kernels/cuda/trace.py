@@ -11,7 +11,7 @@ from superpixel_kernels.cuda.device import DeviceArray
 from superpixel_kernels.cuda.guidance import kind_of
 from superpixel_kernels.cuda.pipeline import Pipeline, Settings
 from superpixel_kernels.cuda.stage import Stage
-from superpixel_kernels.cuda.workspace import Counter, GuidanceKind
+from superpixel_kernels.cuda.workspace import EDGES_PER_REGION, Counter, GuidanceKind
 from superpixel_kernels.guidance import FittedGuidance
 
 
@@ -57,10 +57,11 @@ def trace(
         elif name == "graph" and regions <= stage.node_capacity:
             sums = [host(workspace[column], regions) for column in ("n", "sum_L", "sum_A", "sum_B")]
             stages["nodes"] = np.stack(sums, axis=1, dtype=np.int64, casting="unsafe")
-            lists = [("edge", Counter.EDGES), ("outer", Counter.OUTER_EDGES)]
+            inner, outer = int(counters[Counter.EDGES]), int(counters[Counter.OUTER_EDGES])
+            last = EDGES_PER_REGION * stage.node_capacity
             keys, lengths, contrasts = (
-                np.concatenate([host(workspace[f"{of}_{part}"], int(counters[count])) for of, count in lists])
-                for part in ("key", "len", "cs")
+                np.concatenate([(whole := host(workspace[name], last))[:inner], whole[last - outer :]])
+                for name in ("edge_key", "edge_len", "edge_cs")
             )
             columns = (keys >> np.uint64(32), keys & np.uint64(0xFFFFFFFF), lengths, contrasts)
             rows = np.stack(columns, axis=1, dtype=np.int64, casting="unsafe")
@@ -74,24 +75,24 @@ def trace(
     # If there were more regions than guessed, a second pass has appended to these lists.
     for name in ("centers", "assign"):
         stages[name] = stages[name][-slic.ITERATIONS :]
-    return stages | {
-        "base": result.labels,
-        "merges": result.records,
-        "prior_components": result.prior_components,
-    }
+    if result.prior_components is not None:
+        stages["prior_components"] = result.prior_components
+    return stages | {"base": result.labels, "merges": result.records}
 
 
 def _guides(
     kind: GuidanceKind, sizes: NDArray[np.int64], array: Callable[[str], NDArray[Any]]
 ) -> dict[str, NDArray[Any]]:
-    """What each region has of the maps; 0 without the map."""
-    nothing = np.zeros(len(sizes), np.int64)
-    labels = ~array("share").astype(np.uint32) if kind.prior is not None else nothing
-    return {
-        "edge_levels": array("edge_sum").astype(np.int64) // sizes if kind.edges else nothing,
-        "prior_labels": labels.astype(np.int32),
-        "importance": array("importance_sum").astype(np.int64) if kind.importance else nothing,
-    }
+    """What each region has of the maps that there are."""
+    made: dict[str, NDArray[Any]] = {}
+    if kind.edges:
+        made["edge_levels"] = (array("edge_sum").astype(np.int64) // sizes).astype(np.int32)
+    if kind.prior is not None:
+        made["prior_labels"] = (~array("share").astype(np.uint32)).astype(np.int32)
+    if kind.importance:
+        made["importance"] = array("importance_sum").astype(np.int64)
+        made["importance"] += 32 * sizes
+    return made
 
 
 def _planes(lab: NDArray[np.uint32]) -> NDArray[np.int16]:

@@ -171,7 +171,6 @@ def graph_layout(nodes: int, edges_per_node: int) -> Layout:
 def guidance_layout(grid: Grid, nodes: int, kind: GuidanceKind) -> Layout:
     """The arrays that guidance needs. Kernels take all of them; those without use have one element."""
     edges, prior, importance = kind.edges, kind.prior is not None, kind.importance
-    outer = EDGES_PER_REGION * nodes if kind.prior == "hard" else 1
     return {
         "edge_map": (np.uint8, grid.pixels if edges else 1),
         "prior_map": (np.int32, grid.pixels if prior else 1),
@@ -179,9 +178,6 @@ def guidance_layout(grid: Grid, nodes: int, kind: GuidanceKind) -> Layout:
         "edge_sum": (np.uint64, nodes if edges else 1),
         "share": (np.uint64, nodes if prior else 1),
         "importance_sum": (np.uint64, nodes if importance else 1),
-        "outer_key": (np.uint64, outer),
-        "outer_len": (np.uint32, outer),
-        "outer_cs": (np.uint64, outer),
     }
 
 
