@@ -10,8 +10,9 @@ namespace {
 
 constexpr i32 kTileHeight = 8;
 
-// Slots that a pair may try before it is left out.
+// Slots that a pair may try before it is left out; with many passes, all slots.
 constexpr u32 kProbes = 256;
+constexpr u32 kManyPasses = 64;
 
 // What a region has of a prior label, in one word: the larger, the more pixels; among equals, the smaller the
 // label.
@@ -21,10 +22,10 @@ SUPERPIXEL_DEVICE bool same_label(u64 share, u64 other) {
 }
 
 // Adds a run of pixels to the table. If there are too many pairs for it, sets `left_out` instead.
-SUPERPIXEL_DEVICE void add_pair(u64* keys, u32* counts, u32 mask, u64 key, u32 hash, u32 pixels,
+SUPERPIXEL_DEVICE void add_pair(u64* keys, u32* counts, u32 mask, u32 probes, u64 key, u32 hash, u32 pixels,
                                 u32* left_out) {
     u32 slot = hash & mask;
-    for (u32 probe = 0; probe < kProbes && probe <= mask; ++probe) {
+    for (u32 probe = 0; probe < probes; ++probe) {
         u64 found = load(keys + slot);
         if (found == kNoKey) found = atomicCAS(keys + slot, kNoKey, key);
         if (found == kNoKey || found == key) {
@@ -103,7 +104,9 @@ extern "C" __global__ void __launch_bounds__(kTileWidth* kTileHeight)
     if (!run.ends || label < 0) return;
     const u32 hash = edge_hash(static_cast<u32>(label), static_cast<u32>(of_prior));
     if (passes > 1 && edge_hash(hash, static_cast<u32>(of_prior)) % passes != pass) return;
-    add_pair(table_key, table_len, region_slots(regions) - 1, edge_key(label, of_prior), hash,
+    const u32 slots = region_slots(regions);
+    const u32 probes = passes < kManyPasses ? min(kProbes, slots) : slots;
+    add_pair(table_key, table_len, slots - 1, probes, edge_key(label, of_prior), hash,
              static_cast<u32>(lane() - run.start + 1), counters + kPairsLeftOut);
 }
 
