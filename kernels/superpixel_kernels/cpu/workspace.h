@@ -89,6 +89,7 @@ struct Scratch {
     // With guidance: of each region, what stage graph finds in the maps.
     Buffer<unsigned char> edge_levels;
     Buffer<i32> prior_labels;
+    Buffer<u64> prior_changes;   // bitmaps of each row: the label of a soft prior changes here
     Buffer<Edge> carried_edges;  // stage merge with a hard prior: edges that wait for the second run
     MergeScratch merge;
 };
