@@ -35,7 +35,15 @@ def golden_maps(width, height, **more):
     )
 
 
-@pytest.mark.parametrize("row", golden_guidance.ROWS, ids=str)
+# Each other row has one of these that covers it.
+QUICK = ["120x90-all-soft-scaled", "120x90-all-hard", "120x90-hard-hash", "60x40-hard", "480x320-hard-dots"]
+
+
+@pytest.mark.parametrize(
+    "row",
+    marked(golden_guidance.ROWS, pytest.mark.slow, [r for r in golden_guidance.ROWS if str(r) not in QUICK]),
+    ids=str,
+)
 def test_golden_row(row):
     result = run_trace(row.pixels(), 10.0, open_pipeline(), Guidance(**row.guidance()))
     assert (len(result["nodes"]), len(result["edges"])) == (row.regions, row.edges)
@@ -48,20 +56,27 @@ def test_golden_row(row):
 @pytest.mark.parametrize("name", marked(IMAGES, pytest.mark.slow, images.LARGE))
 def test_every_stage(name):
     image = IMAGES[name]()
-    for seed in range(4):
+    for seed in range(2):
         assert_equal_stages(image, 10.0, seed, random_guidance(100 * len(name) + seed, image))
 
 
 @pytest.mark.skipif(ON_GPU, reason="compute-sanitizer looks for these there")
-@pytest.mark.parametrize("mode", ["race", "asan"])
-@pytest.mark.parametrize("prior_mode", ["soft", "hard"])
+@pytest.mark.parametrize(
+    ("prior_mode", "mode"),
+    [
+        ("soft", "race"),
+        ("hard", "asan"),
+        pytest.param("hard", "race", marks=pytest.mark.slow),
+        pytest.param("soft", "asan", marks=pytest.mark.slow),
+    ],
+)
 def test_no_races_and_no_stray_accesses(mode, prior_mode):
     guidance = golden_maps(60, 40, prior_mode=prior_mode)
     assert_equal_stages(images.golden(60, 40), 10.0, 7, guidance, mode=mode)
 
 
 @pytest.mark.skipif(ON_GPU, reason="compute-sanitizer looks for these there")
-@pytest.mark.parametrize("mode", ["race", "asan"])
+@pytest.mark.parametrize("mode", ["race", pytest.param("asan", marks=pytest.mark.slow)])
 def test_no_races_in_collective_rounds_of_both_runs(mode):
     """Many small islands of two labels in a sea: stars in either run."""
     image = images.islands(130, 110)
