@@ -43,7 +43,8 @@ SUPERPIXEL_FN double half_harmonic_mean(double a, double b) { return (a * b) / (
 //   size   favours even areas (Ward 1963, to the power 1.25)
 //   shape  small if the common border is long
 //   t * t  below 1 for specks
-// `hm`: half_harmonic_mean of the regions' n; with an importance map, of their importance_weight (guidance.h).
+// `hm`: half_harmonic_mean of the regions' n; with an importance map, of their importance_weight
+// (guidance.h).
 SUPERPIXEL_FN float edge_cost_at_size(RegionMean a, RegionMean b, double hm, double len, double cs,
                                       CostParams params) {
     const double d0 = a.L - b.L;
