@@ -43,6 +43,9 @@ from superpixel_service.work.throughput import Throughput, retry_seconds
 from superpixel_service.work.token_shares import TokenShares
 from superpixel_service.work.waits import Waits
 
+_ESTIMATE_SECONDS = 0.005
+"""An overloaded server rejects many calls within this time; all may return after the same estimate."""
+
 _TEXTS = {
     Reason.QUEUE_FULL: "the queue is full; try again a little later",
     Reason.BYTES_IN_FLIGHT: "too many bytes of images are in flight; try again a little later",
@@ -67,6 +70,7 @@ class AdmissionQueue(Generic[Work]):
         self._waiting: dict[Lane, FairQueue[Work]] = {lane: FairQueue(self._throughput) for lane in Lane}
         self._shares = TokenShares(settings)
         self._expected = ExpectedCalls()
+        self._all_done = 0.0, 0.0  # when it was estimated, and how long all work in flight takes
         self._probes: set[Work] = set()
         self._running: dict[Work, float] = {}  # the time when each began
         self._waits = Waits(self._throughput, self._waiting, self._running)
@@ -91,7 +95,7 @@ class AdmissionQueue(Generic[Work]):
             self._check_open()
             limit = self._shares.exceeded(work.caller, work.pixels, work.byte_count)
             if limit is not None:
-                raise TokenLimitReached(limit, retry_seconds(self._waits.seconds_in_all()))
+                raise TokenLimitReached(limit, self._retry_seconds())
             wait = functools.partial(self._waits.seconds_before_call, work)
             overloaded = self._overloaded(work.pixels, work.byte_count, wait)
             if overloaded is not None:
@@ -200,7 +204,14 @@ class AdmissionQueue(Generic[Work]):
             lacking = Reason.QUEUE_FULL
         if lacking is None:
             return None
-        return Overloaded(lacking, _TEXTS[lacking], retry_seconds(self._waits.seconds_in_all()))
+        return Overloaded(lacking, _TEXTS[lacking], self._retry_seconds())
+
+    def _retry_seconds(self) -> float:
+        """When a rejected call may return, in seconds."""
+        now = time.monotonic()
+        if now - self._all_done[0] > _ESTIMATE_SECONDS:
+            self._all_done = now, self._waits.seconds_in_all()
+        return retry_seconds(self._all_done[1])
 
     def _lacking(self, pixels: int, byte_count: int, share: int) -> Reason | None:
         """The bound, divided by `share`, that an image would exceed; None: it fits."""
