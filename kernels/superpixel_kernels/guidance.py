@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from superpixel_kernels.codec import GuidanceRecord
 from superpixel_kernels.errors import InvalidParameter
 from superpixel_kernels.params import MAX_PIXELS
 
@@ -85,6 +86,20 @@ class FittedGuidance:
             digest.update(b"importance\n")
             digest.update(self.importance.data)
         return digest.digest()
+
+    @property
+    def record(self) -> GuidanceRecord | None:
+        """The guidance as a label map's `Provenance` names it; None if it is neutral."""
+        if self.is_neutral:
+            return None
+        return GuidanceRecord(
+            sha256=self.fingerprint,
+            version=GUIDANCE_VERSION,
+            edge_weight=None if self.edges is None else self.edge_weight,
+            prior_mode=None if self.prior is None else self.prior_mode,
+            prior_weight=None if self.prior is None or self.is_hard else self.prior_weight,
+            importance=self.importance is not None,
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -179,6 +179,7 @@ class Hierarchy:
         include_hierarchy: bool = False,
         include_regions: bool = False,
         levels: Sequence[int] = (),
+        provenance: codec.Provenance | None = None,
         cancel: _engine.CancelToken | None = None,
     ) -> bytes:
         """The cut at `count` as an SPXL label map (docs/label-map.md).
@@ -189,6 +190,7 @@ class Hierarchy:
             include_regions: add the measurements of the regions that `regions` returns.
             levels: counts of coarser levels to add, decreasing, each below `count`. Not used with
                 `include_hierarchy`.
+            provenance: what the map was made from, to be stored with it; None: nothing is stored.
             cancel: stops or pauses the computation of the pixel merges (only for counts above the base).
 
         Raises:
@@ -199,11 +201,11 @@ class Hierarchy:
         regions = self._measure(labels) if include_regions else None
         if include_hierarchy:
             tree, heights = self.tree(count, cancel=cancel), self.heights(count, cancel=cancel)
-            return codec.encode(labels, tree=tree, heights=heights, regions=regions)
+            return codec.encode(labels, tree=tree, heights=heights, regions=regions, provenance=provenance)
         if levels:
             tree = self.tree(count, cancel=cancel)
-            return codec.encode(labels, tree=tree, levels=levels, regions=regions)
-        return codec.encode(labels, regions=regions)
+            return codec.encode(labels, tree=tree, levels=levels, regions=regions, provenance=provenance)
+        return codec.encode(labels, regions=regions, provenance=provenance)
 
     def pixel_merges(self, *, cancel: _engine.CancelToken | None = None) -> NDArray[np.void]:
         """The merges of pixels into base regions; computed on first use, then kept.
