@@ -1,6 +1,7 @@
 """The choice between the engines."""
 
 import functools
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
@@ -58,12 +59,13 @@ def segment_on_cpu(
     workspace: _engine.Workspace,
     cancel: _engine.CancelToken | None,
     threads: int,
+    on_regions: Callable[[int], None] | None = None,
 ) -> Hierarchy:
     """Segment with the C++ engine; see `superpixel_kernels.segment`."""
     pixels = as_pixels(image, workspace)
     compactness = params.compactness
     threads_used = threads or workspace.threads
-    _, labels, rows, seconds = _engine.segment(pixels, compactness, workspace, cancel, threads)
+    _, labels, rows, seconds = _engine.segment(pixels, compactness, workspace, cancel, threads, on_regions)
 
     def make_pixel_merges(cancel: _engine.CancelToken | None) -> NDArray[np.int32]:
         # In a temporary workspace: the caller's may be in use by then, and would keep the memory.

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from typing import TypedDict
 
 import numpy as np
@@ -51,6 +52,7 @@ def segment(
     workspace: Workspace,
     cancel: CancelToken | None,
     threads: int = 0,
+    on_regions: Callable[[int], object] | None = None,
 ) -> tuple[int, NDArray[np.int32], NDArray[np.int32], dict[str, float]]: ...
 def pixel_merges(
     pixels: NDArray[np.uint8],

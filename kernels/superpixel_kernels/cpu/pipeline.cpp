@@ -10,6 +10,7 @@ Segmentation segment(Run& run, const Image& image, double compactness, i32* labe
     assign_pixels(run, image, compactness, planes, labels, trace);
     Segmentation result;
     result.regions = label_components(run, image, labels);
+    if (run.on_regions) run.on_regions(result.regions);
     const i64 edges = build_graph(run, image, planes, result.regions);
     if (trace != nullptr) {
         const RegionSums* const sums = run.workspace.memory.merge.sums[0].data();

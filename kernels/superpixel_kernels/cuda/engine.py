@@ -113,7 +113,13 @@ class CudaWorkspace:
         """
         return self._pipeline.device.used_bytes()
 
-    def segment(self, image: Any, params: SegmentParams, cancel: CancelToken | None = None) -> Hierarchy:
+    def segment(
+        self,
+        image: Any,
+        params: SegmentParams,
+        cancel: CancelToken | None = None,
+        on_regions: Callable[[int], None] | None = None,
+    ) -> Hierarchy:
         """Segment an image; see `superpixel_kernels.segment`.
 
         Args:
@@ -121,6 +127,7 @@ class CudaWorkspace:
                 `__cuda_array_interface__` and any strides, which the kernels read in place.
             params: compactness.
             cancel: stops or pauses the call between stages.
+            on_regions: called with the number of base regions when it is known. It may raise.
 
         Raises:
             InvalidImage: wrong dtype, shape or size.
@@ -135,11 +142,12 @@ class CudaWorkspace:
             if in_device_memory(image):
                 given, size = _adopted(device, image)
                 pixels = _downloaded(device.snapshot(given.data))
-                result = self._pipeline.segment(given, size, settings, cancel)
+                result = self._pipeline.segment(given, size, settings, cancel, on_regions=on_regions)
             else:
                 copy = as_pixels(image)
                 pixels = partial(_same, copy)
-                result = self._pipeline.segment(copy, (copy.shape[0], copy.shape[1]), settings, cancel)
+                size = (copy.shape[0], copy.shape[1])
+                result = self._pipeline.segment(copy, size, settings, cancel, on_regions=on_regions)
 
         def make_pixel_merges(cancel: CancelToken | None) -> NDArray[np.int32]:
             # In a temporary workspace: the caller's may be in use by then, and would keep the memory.

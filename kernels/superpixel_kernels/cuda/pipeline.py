@@ -143,6 +143,7 @@ class Pipeline:
         settings: Settings,
         cancel: CancelToken | None = None,
         observe: Observer | None = None,
+        on_regions: Callable[[int], None] | None = None,
     ) -> "OnDevice":
         """Run all stages, and leave the results on the device until the next call.
 
@@ -152,6 +153,7 @@ class Pipeline:
             settings: the parameters.
             cancel: stops or pauses the call between stages.
             observe: called after each stage.
+            on_regions: called with the number of base regions when it is known. It may raise.
 
         Raises:
             OutOfMemory: the image needs more memory than the device has free, or than the cap.
@@ -174,6 +176,8 @@ class Pipeline:
             merge.merge(stage, edges_per_node=EDGES_PER_REGION, k4=k4, cell_area=cell_area)
             clock.done("merge", stage)
             regions = int(self._counters()[Counter.REGIONS])
+            if on_regions is not None:
+                on_regions(regions)
             if regions <= stage.node_capacity:
                 records = merge.sorted_records(stage, regions - 1)
                 return OnDevice(self.workspace["labels"][: grid.pixels], records, regions, clock.seconds())
@@ -186,9 +190,10 @@ class Pipeline:
         settings: Settings,
         cancel: CancelToken | None = None,
         observe: Observer | None = None,
+        on_regions: Callable[[int], None] | None = None,
     ) -> Segmentation:
         """The same as `run`, with the results in host memory."""
-        made = self.run(image, size, settings, cancel, observe)
+        made = self.run(image, size, settings, cancel, observe, on_regions)
         labels = np.empty(size, np.int32)
         self.device.download(made.labels, labels.reshape(-1))
         return Segmentation(labels, self._download(made.records, made.regions - 1), made.seconds)
