@@ -64,8 +64,7 @@ def default_budgets(memory: int, given: Mapping[str, int]) -> dict[str, int]:
     one = value(
         "max_image_memory_bytes", min(images, max(largest, min(_ONE_IMAGE_BYTES, int(_IMAGE_SHARE * images))))
     )
-    pixels = value("max_image_pixels", min(_LARGEST_IMAGE_PIXELS, max(1, (one - FIXED_BYTES) // PIXEL_BYTES)))
-    value("max_inflight_pixels", 2 * min(_LARGEST_IMAGE_PIXELS, pixels))
+    value("max_image_pixels", min(_LARGEST_IMAGE_PIXELS, max(1, (one - FIXED_BYTES) // PIXEL_BYTES)))
     return made
 
 

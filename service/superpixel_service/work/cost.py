@@ -12,7 +12,7 @@ from superpixel_service.model import EncodedImage, LabelEncoding, Task
 _DECODED_BYTES = 4  # per pixel, until the engine has its own copy
 _SEGMENT_PIXEL_BYTES = 32
 _SEGMENT_REGION_BYTES = 512
-_REFINE_PIXEL_BYTES = 340
+_REFINE_PIXEL_BYTES = 400
 _ENCODE_PIXEL_BYTES = 32
 _ENCODE_BASE_BYTES = 64  # per base region
 _ENCODE_LABEL_BYTES = 320
