@@ -24,7 +24,8 @@ LANES = 2
 
 _LARGEST_IMAGE_PIXELS = 50_000_000
 _LARGEST_IMAGE_BYTES = 64 << 20
-_BUDGET_BYTES = 256 << 20  # for messages, and for unsent answers; and the scratch memory of one worker
+_BUDGET_BYTES = 256 << 20  # for messages, and for unsent answers
+_SCRATCH_BYTES = 128 << 20  # of one worker; enough for photographs of six megapixels
 _CACHE_BYTES = 64 << 20
 _IMAGE_SHARE = 0.6  # of the memory for all images in work, for one of them
 _ONE_IMAGE_BYTES = 4 << 30  # for a photograph of the largest size, with many regions
@@ -75,36 +76,29 @@ def most_workers(cores: int, images: int) -> int:
 
 def scratch_bytes(workers: int, images: int) -> int:
     """Memory that each worker keeps between two images: for all workers together a quarter of `images`."""
-    return min(_BUDGET_BYTES, images // (4 * LANES * workers))
+    return min(_SCRATCH_BYTES, images // (4 * LANES * workers))
 
 
 def needed_bytes(
-    *,
-    workers: int,
-    images: int,
-    messages: int,
-    unsent: int,
-    calls: int,
-    cache: int,
+    *, workers: int, images: int, messages: int, unsent: int, calls: int, cache: int, arriving: int = 0
 ) -> int:
     """Memory of a server at all its limits, in bytes.
-
-    Not included are messages that are still arriving. Their number and size bound them: `calls` times the
-    largest message.
 
     Args:
         workers: per lane.
         images: `max_inflight_memory_bytes`.
         messages: `max_inflight_bytes`.
         unsent: `max_unsent_bytes`.
-        calls: calls that may be open.
+        calls: `max_inflight_calls`.
         cache: `cache_bytes`.
+        arriving: bytes of the largest message of each call that may be open. They are the messages in flight,
+            if all callers send their largest ones at the same time.
     """
     return (
         SERVER_BYTES
         + images
         + LANES * workers * scratch_bytes(workers, images)
-        + MESSAGE_COPIES * messages
+        + max(MESSAGE_COPIES * messages, arriving)
         + LANES * unsent
         + ANSWER_COPIES * SMALL_ANSWER_BYTES * calls
         + cache

@@ -32,6 +32,7 @@ class Piece:
     lane: Lane
     byte_count: int = 1
     memory_to_begin: int = 0
+    memory_at_most: int = 0
     seconds_left: float | None = None
     held: list[str] = field(default_factory=list)
 

@@ -52,6 +52,10 @@ class Load(Protocol):
         """Bytes in memory once it is in work, as far as that is known before."""
 
     @property
+    def memory_at_most(self) -> int:
+        """Bytes in memory that it can take in the worst case."""
+
+    @property
     def lane(self) -> Lane:
         """The lane that it waits in."""
 
@@ -259,7 +263,7 @@ class AdmissionQueue(Generic[Work]):
                     idle.remove(takeable)
             work = waiting.popleft()
             self._leave_queue(work)
-            self._memory.begin(work, work.memory_to_begin)
+            self._memory.begin(work, work.memory_to_begin, work.memory_at_most)
             self._lanes[lane].running += 1
             self._running[work] = time.monotonic()
             if lane is Lane.BULK and self._interactive():
@@ -270,7 +274,7 @@ class AdmissionQueue(Generic[Work]):
             return work
 
     def _may_begin(self, work: Work) -> bool:
-        if not self._memory.may_begin(work.memory_to_begin):
+        if not self._memory.may_begin(work.memory_to_begin, work.memory_at_most):
             if work.lane is Lane.INTERACTIVE:
                 self._let_bulk_finish()
             return False

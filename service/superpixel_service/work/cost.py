@@ -12,6 +12,8 @@ from superpixel_service.model import EncodedImage, LabelEncoding, Task
 _DECODED_BYTES = 4  # per pixel, until the engine has its own copy
 _SEGMENT_PIXEL_BYTES = 32
 _SEGMENT_REGION_BYTES = 512
+_ROW_PIXEL_BYTES = 64  # per pixel of a row that a thread works on
+_MOST_ROWS = 64
 _REFINE_PIXEL_BYTES = 400
 _ENCODE_PIXEL_BYTES = 32
 _ENCODE_BASE_BYTES = 64  # per base region
@@ -40,7 +42,14 @@ def bytes_with_regions(task: Task, regions: int) -> int:
         + _NUMBER_BYTES * _numbers(task, finest)
     )
     refine = _REFINE_PIXEL_BYTES * pixels if finest > regions else 0
-    return max(bytes_to_begin(task), FIXED_BYTES + max(segment, encode, refine))
+    where = task.region or task.image
+    rows = _ROW_PIXEL_BYTES * where.width * min(where.height, _MOST_ROWS)
+    return max(bytes_to_begin(task), FIXED_BYTES + rows + max(segment, encode, refine))
+
+
+def bytes_at_most(task: Task) -> int:
+    """Memory that the image takes if each of its pixels becomes a region."""
+    return bytes_with_regions(task, task.region_pixels)
 
 
 def check_memory(task: Task, regions: int, limit: int) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from superpixel_kernels import CancelToken
 from superpixel_service.errors import CallCancelled, DeadlinePassed, ServiceError
 from superpixel_service.model import Answer, Lane, Task
-from superpixel_service.work.cost import bytes_to_begin
+from superpixel_service.work.cost import bytes_at_most, bytes_to_begin
 from superpixel_service.work.deadline import Deadline
 
 
@@ -50,6 +50,11 @@ class Job:
     def memory_to_begin(self) -> int:
         """Bytes in memory once it is in work, as far as that is known before its regions are."""
         return bytes_to_begin(self.task)
+
+    @property
+    def memory_at_most(self) -> int:
+        """Bytes in memory that it can take in the worst case."""
+        return bytes_at_most(self.task)
 
     @property
     def lane(self) -> Lane:
