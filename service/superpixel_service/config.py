@@ -158,7 +158,7 @@ class Settings(BaseSettings):
         default=0,
         ge=0,
         description="largest memory for one image, which grows with its pixels, its regions and what is "
-        "asked; 0: 60 % of max_inflight_memory_bytes",
+        "asked; 0: follows from max_inflight_memory_bytes",
     )
     max_inflight_memory_bytes: int = Field(
         default=0,

@@ -12,8 +12,8 @@ from superpixel_service.model import EncodedImage, LabelEncoding, Task
 _DECODED_BYTES = 4  # per pixel, until the engine has its own copy
 _SEGMENT_PIXEL_BYTES = 32
 _SEGMENT_REGION_BYTES = 512
-_ROW_PIXEL_BYTES = 64  # per pixel of a row that a thread works on
-_MOST_ROWS = 64
+_ROW_BYTES = 64  # per row, and per pixel of a row that a thread works on
+_MOST_ROWS = 64  # that threads work on at the same time
 _REFINE_PIXEL_BYTES = 400
 _ENCODE_PIXEL_BYTES = 32
 _ENCODE_BASE_BYTES = 64  # per base region
@@ -43,7 +43,7 @@ def bytes_with_regions(task: Task, regions: int) -> int:
     )
     refine = _REFINE_PIXEL_BYTES * pixels if finest > regions else 0
     where = task.region or task.image
-    rows = _ROW_PIXEL_BYTES * where.width * min(where.height, _MOST_ROWS)
+    rows = _ROW_BYTES * (where.height + where.width * min(where.height, _MOST_ROWS))
     return max(bytes_to_begin(task), FIXED_BYTES + rows + max(segment, encode, refine))
 
 
