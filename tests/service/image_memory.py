@@ -1,6 +1,7 @@
 """Segments images in this process, and prints the peak memory of each and what the server would charge.
 
-Reads one JSON object per line: pattern, height, width, counts, compactness, encoding, tree, regions, threads.
+Reads one JSON object per line: pattern, height, width, counts, compactness, encoding, tree, regions, threads,
+and perhaps file and guidance.
 Writes one JSON object per line: peak, charge, base_count, answer.
 """
 
@@ -18,7 +19,9 @@ import superpixel_kernels as kernels
 from superpixel_service.config import Settings
 from superpixel_service.contract import Reason
 from superpixel_service.errors import InvalidRequest
+from superpixel_service.guidance import GuidanceSpec, PriorMode, RawMap
 from superpixel_service.images.decode import open_image
+from superpixel_service.images.guidance_maps import open_guidance
 from superpixel_service.model import EncodedImage, LabelEncoding, RawImage, SegmentSpec, Task, accept
 from superpixel_service.transport.convert import serialize_body
 from superpixel_service.work import cost
@@ -110,7 +113,29 @@ def task_of(wanted: dict[str, Any]) -> Task:
         include_hierarchy=wanted["tree"],
         include_regions=wanted["regions"],
     )
-    return accept(spec, open_image(spec, Settings()))
+    opened = open_image(spec, Settings())
+    guide = guidance(wanted.get("guidance"), height, width)
+    return accept(spec, opened, open_guidance(guide, opened, Limits()))
+
+
+class Limits:
+    """Room for large maps."""
+
+    max_image_bytes = 1 << 30
+    max_image_pixels = 1 << 27
+
+
+def guidance(kind: str | None, height: int, width: int) -> GuidanceSpec | None:
+    """Maps that take much memory."""
+    if kind is None:
+        return None
+    rng = np.random.default_rng(5)
+    edges = RawMap(width, height, 8, rng.integers(0, 256, (height, width), np.uint8).tobytes())
+    if kind == "edges":
+        return GuidanceSpec(8, PriorMode.SOFT, 512, edges=edges, importance=edges)
+    labels = rng.integers(0, 1 << 30, (height, width), np.uint32) >> 28
+    prior = RawMap(width, height, 32, labels.tobytes())
+    return GuidanceSpec(1, PriorMode(kind), 512, edges=edges, prior=prior, importance=edges)
 
 
 def main() -> None:

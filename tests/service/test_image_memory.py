@@ -69,6 +69,7 @@ def images(draw: st.DrawFn, least: int, most: int) -> dict[str, Any]:
         "encoding": draw(st.sampled_from(("spx", "png", "raw_gzip"))),
         "tree": draw(st.booleans()) or not counts,
         "regions": draw(st.booleans()),
+        "guidance": draw(st.sampled_from((None, None, "edges", "soft", "hard"))),
         "threads": draw(st.sampled_from((1, 2, 4))),
         "file": draw(st.sampled_from((None, "PNG", "WEBP"))) if max(height, width) < 16_000 else None,
     }

@@ -14,6 +14,8 @@ _SEGMENT_PIXEL_BYTES = 32
 _SEGMENT_REGION_BYTES = 512
 _ROW_BYTES = 64  # per row, and per pixel of a row that a thread works on
 _MOST_ROWS = 64  # that threads work on at the same time
+_GUIDED_PIXEL_BYTES = 24  # more, with maps of guidance; of the image or of the largest map
+_GUIDED_REGION_BYTES = 256  # more, with maps of guidance
 _REFINE_PIXEL_BYTES = 400
 _ENCODE_PIXEL_BYTES = 32
 _ENCODE_BASE_BYTES = 64  # per base region
@@ -27,7 +29,7 @@ _REGION_NUMBERS = 16
 
 def bytes_to_begin(task: Task) -> int:
     """Memory that the image takes before its regions are known, and afterwards if it is a photograph."""
-    return FIXED_BYTES + PIXEL_BYTES * task.pixels
+    return FIXED_BYTES + PIXEL_BYTES * task.pixels + _guidance_bytes(task, 0)
 
 
 def bytes_with_regions(task: Task, regions: int) -> int:
@@ -44,7 +46,8 @@ def bytes_with_regions(task: Task, regions: int) -> int:
     refine = _REFINE_PIXEL_BYTES * pixels if finest > regions else 0
     where = task.region or task.image
     rows = _ROW_BYTES * (where.height + where.width * min(where.height, _MOST_ROWS))
-    return max(bytes_to_begin(task), FIXED_BYTES + rows + max(segment, encode, refine))
+    with_regions = FIXED_BYTES + rows + max(segment, encode, refine) + _guidance_bytes(task, regions)
+    return max(bytes_to_begin(task), with_regions)
 
 
 def bytes_at_most(task: Task) -> int:
@@ -99,6 +102,12 @@ def check_answer_bytes(size: int, limit: int) -> None:
             field="target_counts",
             metadata={"limit_bytes": str(limit)},
         )
+
+
+def _guidance_bytes(task: Task, regions: int) -> int:
+    if task.guidance is None:
+        return 0
+    return _GUIDED_PIXEL_BYTES * task.pixels + _GUIDED_REGION_BYTES * regions
 
 
 def _finest(task: Task, regions: int) -> int:
