@@ -9,6 +9,7 @@ data = hierarchy.encode(1600, include_hierarchy=True)        # bytes for a brows
 docs/algorithm.md specifies the result. It is bit for bit the same on every backend, machine and thread count.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from numpy.typing import ArrayLike
@@ -69,6 +70,7 @@ def segment(
     guidance: Guidance | FittedGuidance | None = None,
     cancel: CancelToken | None = None,
     workspace: Workspace | CudaWorkspace | None = None,
+    on_regions: Callable[[int], None] | None = None,
 ) -> Hierarchy:
     """Segment an image into nested superpixels.
 
@@ -85,6 +87,8 @@ def segment(
         cancel: a token that stops or pauses the call at its next stage or merge round.
         workspace: memory and threads to reuse in later calls, for one call at a time: a `Workspace` for
             backend "cpu", a `CudaWorkspace` for "cuda".
+        on_regions: called with the number of base regions as soon as it is known; on the CPU this is before
+            the stages whose memory grows with it. It may raise, which ends the call.
 
     Raises:
         InvalidImage: wrong dtype, shape or size.
@@ -107,9 +111,9 @@ def segment(
     elif backend not in ("auto", "cuda" if isinstance(workspace, CudaWorkspace) else "cpu"):
         raise InvalidParameter("workspace", f"belongs to another backend than {backend!r}")
     if isinstance(workspace, CudaWorkspace):
-        return workspace.segment(image, params, cancel, guidance)
+        return workspace.segment(image, params, cancel, guidance, on_regions)
     if threads > workspace.threads:
         raise InvalidParameter(
             "threads", f"must be at most the workspace's {workspace.threads}, got {threads}"
         )
-    return segment_on_cpu(image, params, workspace, cancel, threads, guidance)
+    return segment_on_cpu(image, params, workspace, cancel, threads, guidance, on_regions)
