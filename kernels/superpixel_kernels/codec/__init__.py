@@ -14,6 +14,7 @@ from superpixel_kernels.codec.label_map import LabelMap, Levels, Regions, Tree
 from superpixel_kernels.codec.layout import MAX_PIXELS
 from superpixel_kernels.codec.reader import decode
 from superpixel_kernels.codec.regions import measure_regions
+from superpixel_kernels.codec.snap import snap_mask
 from superpixel_kernels.codec.writer import encode
 from superpixel_kernels.errors import InvalidLabelMap, InvalidParameter
 
@@ -28,4 +29,5 @@ __all__ = [
     "decode",
     "encode",
     "measure_regions",
+    "snap_mask",
 ]
