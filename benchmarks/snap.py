@@ -61,7 +61,7 @@ class Snapped:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print, and write the requested files."""
     parser = make_parser("snap", __doc__)
-    add_data_arguments(parser, every=4)
+    add_data_arguments(parser, every=2)
     add_jobs_argument(parser)
     options = parser.parse_args(arguments)
     chosen = photographs(options.data, options.every)
