@@ -17,7 +17,7 @@ int main(int argc, char** argv) {
     Workspace workspace(2, kSimdPlain, 0);
     Run run(workspace, nullptr);
     const Segmentation result =
-        segment(run, {image.data(), height, width, 3}, {std::atof(argv[3])}, labels.data(), nullptr);
+        segment(run, {image.data(), height, width, 3}, {}, std::atof(argv[3]), labels.data(), nullptr);
     std::fwrite(labels.data(), sizeof(i32), labels.size(), stdout);
     std::fwrite(result.merges.data(), sizeof(MergeRecord), result.merges.size(), stdout);
     return 0;

@@ -17,6 +17,8 @@ from superpixel_kernels.cuda.cupy_device import CupyDevice
 from superpixel_kernels.cuda.device import Device, DeviceArray
 from superpixel_kernels.cuda.pipeline import Pipeline, Settings
 from superpixel_kernels.cuda.workspace import Tuning
+from superpixel_kernels.errors import InvalidParameter
+from superpixel_kernels.guidance import FittedGuidance, Guidance
 from superpixel_kernels.hierarchy import Hierarchy, as_merges
 from superpixel_kernels.params import SegmentParams
 from superpixel_kernels.pixels import as_pixels, checked_shape, in_device_memory
@@ -113,7 +115,13 @@ class CudaWorkspace:
         """
         return self._pipeline.device.used_bytes()
 
-    def segment(self, image: Any, params: SegmentParams, cancel: CancelToken | None = None) -> Hierarchy:
+    def segment(
+        self,
+        image: Any,
+        params: SegmentParams,
+        cancel: CancelToken | None = None,
+        guidance: Guidance | FittedGuidance | None = None,
+    ) -> Hierarchy:
         """Segment an image; see `superpixel_kernels.segment`.
 
         Args:
@@ -121,13 +129,17 @@ class CudaWorkspace:
                 `__cuda_array_interface__` and any strides, which the kernels read in place.
             params: compactness.
             cancel: stops or pauses the call between stages.
+            guidance: as there.
 
         Raises:
             InvalidImage: wrong dtype, shape or size.
+            InvalidParameter: this backend does not take guidance.
             OutOfMemory: the image needs more memory than the GPU has free, or than the cap.
             DeviceLost: the GPU failed.
             Cancelled: `cancel` was set.
         """
+        if guidance is not None:
+            raise InvalidParameter("guidance", "backend 'cuda' does not take guidance yet; 'cpu' does")
         settings = Settings(params.compactness)
         open_pipeline = self._open_pipeline  # a hierarchy must not keep this workspace alive
         pixels: Callable[[], NDArray[np.uint8]]
