@@ -9,6 +9,7 @@
  * @property {number} max_image_bytes
  * @property {[number, number]} compactness_range
  * @property {number} compactness_default
+ * @property {number | null} guidance_version null: the server does not know guidance
  */
 
 /**

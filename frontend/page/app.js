@@ -69,6 +69,7 @@ export class App {
     serverInfo().then((info) => {
       this.opening.maxBytes = info.max_image_bytes;
       this.sliders.limitCompactness(info.compactness_range);
+      this.guiding.served = info.guidance_version !== null;
       const [backend] = Object.keys(info.backends);
       any('backend').textContent = `superpixel ${info.version}, ${backend}`;
     }, showProblem);

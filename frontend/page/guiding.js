@@ -16,6 +16,8 @@ export class Guiding {
   /** @param {import('./app.js').App} app */
   constructor(app) {
     this._app = app;
+    /** Whether the server takes guidance. */
+    this.served = false;
     /** What the panel shows: the guidance of the map, or the one that the server is asked for. @type {Guidance | null} */
     this._shown = null;
     /** Set while a change waits to be sent. @type {ReturnType<typeof setTimeout> | undefined} */
@@ -101,11 +103,12 @@ export class Guiding {
     this._stopTimer();
     const { opening, settings } = this._app;
     const made = ++this._made;
-    const name = this._shown?.name;
+    const guidance = this._shown;
+    const followed = guidance ? `${guidance.name}${strengthOf(guidance)}` : 'the colours alone';
     await opening.remake(
-      { compactness: settings.compactness, guidance: this._shown },
-      name ? `Making superpixels that follow ${name}…` : 'Making superpixels without guidance…',
-      name ? `Superpixels follow ${name}` : 'Superpixels follow the colours alone',
+      { compactness: settings.compactness, guidance },
+      `Making superpixels that follow ${followed}…`,
+      `Superpixels follow ${followed}`,
     );
     if (made === this._made) this.show(); // the request may have failed
   }
@@ -115,3 +118,6 @@ export class Guiding {
     return [...any('guidance').querySelectorAll('input')].filter(({ type }) => type === 'radio');
   }
 }
+
+/** @param {Guidance} guidance @returns {string} */
+const strengthOf = ({ role, weight }) => (role === 'hard' ? ' exactly' : `, strength ${weight}`);

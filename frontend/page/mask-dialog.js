@@ -74,15 +74,16 @@ export class MaskDialog {
     const scaled = width === map.width && height === map.height ? '' : ', scaled to the photograph';
     any('mask-title').textContent = `Use ${name}`;
     any('mask-facts').textContent = `${size}${scaled}.`;
-    any('mask-guide-text').textContent = looksLikeEdges
-      ? 'New superpixels that follow it as an edge map. Your work stays.'
-      : 'New superpixels that follow its borders. Your work stays.';
+    any('mask-guide-text').textContent = !this._app.guiding.served
+      ? 'This server does not know guidance.'
+      : `New superpixels that follow ${looksLikeEdges ? 'it as an edge map' : 'its borders'}. Your work stays.`;
     const none = 'It has more labels than a photograph can have classes.';
     any('mask-snap-text').textContent = start
       ? `Whole superpixels of the current size, ${count(level.count)} in all: ${start.text}.`
       : none;
     any('mask-pixels-text').textContent = start ? `Exactly its pixels: ${start.text}.` : none;
     for (const id of ['mask-snap', 'mask-pixels']) button(id).disabled = !start;
+    button('mask-guide').disabled = !this._app.guiding.served;
     button('mask-open').disabled = !file.type.startsWith('image/');
     this._dialog.showModal();
   }
