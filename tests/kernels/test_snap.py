@@ -156,9 +156,3 @@ def test_a_count_that_the_source_does_not_have() -> None:
     for source, count in ((hierarchy, 0), (hierarchy, 601), (label_map, 8), (label_map, 10)):
         with pytest.raises(InvalidParameter, match=r"^count: must be"):
             snap_mask(source, mask, count)
-
-
-def test_user_of_the_client_finds_the_same_function() -> None:
-    from superpixel_service import client
-
-    assert client.snap_mask is codec.snap_mask is snap_mask

@@ -122,12 +122,12 @@ def test_exact_masks_and_edge_maps(annotator: Annotator) -> None:
     annotator.wait_for_status("strength 8")
     assert np.array_equal(stroke(annotator), stroked(annotator, empty, edges=edges, edge_weight=8))
     for label, status, guidance in [
-        ("Exact mask", "edges.png exactly", {"prior": edges, "prior_mode": "hard"}),
+        ("Exact", "edges.png exactly", {"prior": edges, "prior_mode": "hard"}),
         ("Mask", "edges.png, strength 64", {"prior": edges}),
     ]:
         annotator.page.get_by_role("radio", name=label, exact=True).check()
         annotator.wait_for_status(f"Superpixels follow {status}")
-        assert annotator("#strength-section").is_hidden() == (label == "Exact mask")
+        assert annotator("#strength-section").is_hidden() == (label == "Exact")
         assert np.array_equal(stroke(annotator), stroked(annotator, empty, **guidance)), label
 
 
