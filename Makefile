@@ -282,6 +282,10 @@ bench: $(BENCH)/.package ## Compare quality, speed, bytes and effort with the pe
 bench-snap: $(BENCH)/.package ## Measure how much snapping to superpixels repairs rough masks (part of bench)
 	$(BENCH)/bin/python -m benchmarks.snap --json build/bench/snap.json
 
+.PHONY: bench-guidance
+bench-guidance: $(BENCH)/.package ## Measure what guidance changes, with right and wrong maps (one minute)
+	$(BENCH)/bin/python -m benchmarks.guidance --json build/bench/guidance.json
+
 .PHONY: bench-frontend
 bench-frontend: install system-packages frontend-install ## Measure a labeller's waiting times on the annotation page in Chromium
 	$(BIN)/python -m benchmarks.page --json build/bench/page.json

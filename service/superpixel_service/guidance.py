@@ -111,11 +111,13 @@ class OpenedGuidance:
     """Guidance whose headers were accepted; no map has been decoded.
 
     Attributes:
+        names: the maps that were sent, also after `release`.
         pixels: pixels of the largest map.
         byte_count: bytes of all maps as sent, also after `release`.
     """
 
     spec: GuidanceSpec
+    names: tuple[str, ...]
     pixels: int
     byte_count: int
 

@@ -271,6 +271,7 @@ class Answer:
         stages: seconds per stage.
         engine_seconds: seconds per stage of the engine; empty if nothing was computed for this caller.
         provenance: what the map was made from.
+        prior_components: with a hard prior map, the count at which the superpixels are its components.
         cache: where the answer came from.
         message: the serialised response to a cache hit, with the label map in it; empty: not serialised.
     """
@@ -287,6 +288,7 @@ class Answer:
     backend: str
     algorithm_version: int
     provenance: Provenance = field(default_factory=Provenance)
+    prior_components: int | None = None
     cache: CacheUse = CacheUse.OFF
     message: bytes = b""
 

@@ -211,7 +211,7 @@ def test_cancelling_at_every_stage_and_round(mode, threads):
     workspace = Workspace(threads=threads)
     counting = CancelToken()
     expected = segment(image, guidance=guidance, workspace=workspace, cancel=counting).merges
-    for wanted in range(1, counting.steps, 5):
+    for wanted in range(1, counting.steps, 9):
         token = CancelToken()
         token.hold()
         with ThreadPoolExecutor(1) as pool:

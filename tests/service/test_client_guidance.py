@@ -153,6 +153,10 @@ def test_both_clients_and_this_process_give_the_same_bytes(server: RunningServer
     fitted = kernels.Guidance(EDGES, 3, PRIOR, "hard", importance=IMPORTANCE).fitted(HEIGHT, WIDTH)
     assert result.provenance.guidance == fitted.record
     assert np.array_equal(result.labels_at(50), kernels.segment(PIXELS, guidance=fitted).cut(50))
+    # PRIOR is a grid of 17 x 13 pixels; at this count the superpixels are its cells.
+    assert result.prior_components == 8 * 7
+    _, cells = np.unique(PRIOR, return_inverse=True)
+    assert np.array_equal(result.labels_at(56), cells.reshape(PRIOR.shape))
 
 
 def test_guidance_of_the_engine_is_taken_too(server: RunningServer, caller: Caller) -> None:

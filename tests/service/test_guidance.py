@@ -249,7 +249,8 @@ def test_a_guided_call_is_cancelled_in_the_middle() -> None:
         assert running.stages_begun("encode") in (0, 1)
         answer = running.stub.Segment(guided(50, guidance=ALL))
         assert answer.label_map.count == 50
-        assert running.wait_for_line("call", code="CANCELLED") is not None
+        line = running.wait_for_line("call", code="CANCELLED")
+        assert (line["guidance"], line["guidance_bytes"]) == (["edges", "prior"], 5 * prior.size)
 
 
 def test_maps_count_as_bytes_in_flight() -> None:

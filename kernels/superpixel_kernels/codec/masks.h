@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <numeric>
 #include <vector>
 
 namespace superpixel::codec {
@@ -86,27 +87,53 @@ inline bool is_sound(const Rle& mask, std::uint64_t pixels) {
     return !runs.malformed && total == pixels;
 }
 
+/// The pixels that have no label yet, 64 per word, with the next word that has any.
+class FreePixels {
+  public:
+    explicit FreePixels(std::uint64_t pixels)
+        : free_((pixels + 63) / 64, ~std::uint64_t{0}), next_(free_.size() + 1) {
+        std::iota(next_.begin(), next_.end(), std::uint32_t{0});
+    }
+
+    /// Gives `label` to the pixels of [start, start + length) that are free; length is at least 1.
+    void take(std::uint64_t start, std::uint64_t length, std::int32_t label, std::int32_t* labels) {
+        const std::uint64_t end = start + length - 1;
+        const std::uint64_t last = end / 64;
+        for (std::uint64_t word = at_or_after(start / 64); word <= last; word = at_or_after(word + 1)) {
+            std::uint64_t covered = ~std::uint64_t{0};
+            if (word == start / 64) covered &= ~std::uint64_t{0} << (start % 64);
+            if (word == last) covered &= ~std::uint64_t{0} >> (63 - end % 64);
+            for (std::uint64_t fresh = free_[word] & covered; fresh != 0; fresh &= fresh - 1)
+                labels[64 * word + static_cast<unsigned>(std::countr_zero(fresh))] = label;
+            free_[word] &= ~covered;
+            if (free_[word] == 0) next_[word] = static_cast<std::uint32_t>(word + 1);
+        }
+    }
+
+  private:
+    /// The first word from `word` on with a free pixel; the number of words if there is none.
+    std::uint64_t at_or_after(std::uint64_t word) {
+        while (next_[word] != word) {
+            next_[word] = next_[next_[word]];
+            word = next_[word];
+        }
+        return word;
+    }
+
+    std::vector<std::uint64_t> free_;
+    std::vector<std::uint32_t> next_;
+};
+
 /// Writes i + 1 to the pixels of mask i; a later mask covers earlier ones. `labels` has `pixels` zeros,
-/// column by column. All masks are sound. Takes time in the runs' number and in masks * pixels / 64, however
-/// they overlap.
+/// column by column. All masks are sound. Takes time in the runs and the pixels, however the masks overlap.
 inline void paint_masks(const std::vector<Rle>& masks, std::uint64_t pixels, std::int32_t* labels) {
-    std::vector<std::uint64_t> is_free((pixels + 63) / 64, ~std::uint64_t{0});
+    FreePixels free(pixels);
     for (std::size_t i = masks.size(); i-- > 0;) {
-        const auto label = static_cast<std::int32_t>(i + 1);
         RunReader runs(masks[i]);
         std::uint64_t start = 0;
         std::uint64_t length = 0;
         for (bool foreground = false; runs.next(length); foreground = !foreground, start += length) {
-            if (!foreground || length == 0) continue;
-            const std::uint64_t last = start + length - 1;
-            for (std::uint64_t word = start / 64; word <= last / 64; ++word) {
-                std::uint64_t covered = ~std::uint64_t{0};
-                if (word == start / 64) covered &= ~std::uint64_t{0} << (start % 64);
-                if (word == last / 64) covered &= ~std::uint64_t{0} >> (63 - last % 64);
-                for (std::uint64_t fresh = is_free[word] & covered; fresh != 0; fresh &= fresh - 1)
-                    labels[64 * word + static_cast<unsigned>(std::countr_zero(fresh))] = label;
-                is_free[word] &= ~covered;
-            }
+            if (foreground && length > 0) free.take(start, length, static_cast<std::int32_t>(i + 1), labels);
         }
     }
 }

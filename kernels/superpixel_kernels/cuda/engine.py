@@ -17,8 +17,7 @@ from superpixel_kernels.cuda.cupy_device import CupyDevice
 from superpixel_kernels.cuda.device import Device, DeviceArray
 from superpixel_kernels.cuda.pipeline import Pipeline, Settings
 from superpixel_kernels.cuda.workspace import Tuning
-from superpixel_kernels.errors import InvalidParameter
-from superpixel_kernels.guidance import FittedGuidance, Guidance
+from superpixel_kernels.guidance import FittedGuidance, Guidance, fitted_to
 from superpixel_kernels.hierarchy import Hierarchy, as_merges
 from superpixel_kernels.params import SegmentParams
 from superpixel_kernels.pixels import as_pixels, checked_shape, in_device_memory
@@ -38,12 +37,14 @@ class DeviceSegmentation:
         merges: (base_count - 1, 4) int32: the bytes of `Hierarchy.merges` (height's bits, round, a, b).
         base_count: number of base regions.
         timings: seconds of each stage, as the device measured them.
+        prior_components: as `Hierarchy.prior_components`.
     """
 
     labels: DeviceArray
     merges: DeviceArray
     base_count: int
     timings: dict[str, float]
+    prior_components: int | None
 
 
 class CudaWorkspace:
@@ -133,25 +134,25 @@ class CudaWorkspace:
 
         Raises:
             InvalidImage: wrong dtype, shape or size.
-            InvalidParameter: this backend does not take guidance.
+            InvalidParameter: the guidance does not fit the image.
             OutOfMemory: the image needs more memory than the GPU has free, or than the cap.
             DeviceLost: the GPU failed.
             Cancelled: `cancel` was set.
         """
-        if guidance is not None:
-            raise InvalidParameter("guidance", "backend 'cuda' does not take guidance yet; 'cpu' does")
         settings = Settings(params.compactness)
         open_pipeline = self._open_pipeline  # a hierarchy must not keep this workspace alive
+        given: NDArray[np.uint8] | DeviceImage
         pixels: Callable[[], NDArray[np.uint8]]
         with self._claimed() as device:
             if in_device_memory(image):
                 given, size = _adopted(device, image)
                 pixels = _downloaded(device.snapshot(given.data))
-                result = self._pipeline.segment(given, size, settings, cancel)
             else:
-                copy = as_pixels(image)
-                pixels = partial(_same, copy)
-                result = self._pipeline.segment(copy, (copy.shape[0], copy.shape[1]), settings, cancel)
+                given = as_pixels(image)
+                size = (given.shape[0], given.shape[1])
+                pixels = partial(_same, given)
+            fitted = fitted_to(guidance, *size)
+            result = self._pipeline.segment(given, size, settings, cancel, guidance=fitted)
 
         def make_pixel_merges(cancel: CancelToken | None) -> NDArray[np.int32]:
             # In a temporary workspace: the caller's may be in use by then, and would keep the memory.
@@ -172,10 +173,15 @@ class CudaWorkspace:
             threads=0,
             timings=result.seconds,
             make_pixel_merges=make_pixel_merges,
+            prior_components=result.prior_components,
         )
 
     def segment_on_device(
-        self, image: Any, params: SegmentParams, cancel: CancelToken | None = None
+        self,
+        image: Any,
+        params: SegmentParams,
+        cancel: CancelToken | None = None,
+        guidance: Guidance | FittedGuidance | None = None,
     ) -> DeviceSegmentation:
         """Segment an image and leave the results in device memory. Arguments and errors as for `segment`."""
         settings = Settings(params.compactness)
@@ -186,12 +192,13 @@ class CudaWorkspace:
             else:
                 given = as_pixels(image)
                 size = (given.shape[0], given.shape[1])
-            made = self._pipeline.run(given, size, settings, cancel)
+            fitted = fitted_to(guidance, *size)
+            made = self._pipeline.run(given, size, settings, cancel, guidance=fitted)
             merges = made.regions - 1
             labels = device.duplicate(made.labels, size)
             records = device.duplicate(made.records[: 4 * merges], (merges, 4))
             device.finish()
-        return DeviceSegmentation(labels, records, made.regions, made.seconds)
+        return DeviceSegmentation(labels, records, made.regions, made.seconds, made.prior_components)
 
     @contextmanager
     def _claimed(self) -> Iterator[Device]:

@@ -46,6 +46,8 @@ class Segmentation:
         request_id: the call's id in the server's log.
         provenance: what the map was made from: compactness, region, SHA-256 of the image, guidance. `spx`
             contains it too. None: an older server.
+        prior_components: with a prior map in mode "hard", the number of its 4-connected components in the
+            region: at this count the superpixels are these components. Otherwise None.
     """
 
     spx: bytes
@@ -60,6 +62,7 @@ class Segmentation:
     algorithm_version: int
     request_id: str
     provenance: codec.Provenance | None = None
+    prior_components: int | None = None
 
     def __repr__(self) -> str:
         levels = ", ".join(map(str, self.counts))

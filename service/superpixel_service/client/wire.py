@@ -383,6 +383,7 @@ def read_response(response: pb.SegmentResponse, request_id: str) -> Segmentation
         algorithm_version=response.algorithm_version,
         request_id=request_id,
         provenance=read_provenance(response),
+        prior_components=response.prior_components if response.HasField("prior_components") else None,
     )
 
 

@@ -100,7 +100,7 @@ def open_guidance(
                 limit_pixels=str(limits.max_image_pixels),
             )
         pixels = max(pixels, width * height)
-    return OpenedGuidance(guidance, pixels, total)
+    return OpenedGuidance(guidance, tuple(name.value for name in maps), pixels, total)
 
 
 def _size(a_map: _Map, sent: GrayMap | PriorMap) -> tuple[int, int]:

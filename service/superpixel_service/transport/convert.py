@@ -180,6 +180,7 @@ def write_segment_response(answer: Answer) -> pb.SegmentResponse:
         backend=answer.backend,
         algorithm_version=answer.algorithm_version,
         provenance=write_provenance(answer.provenance, answer.width, answer.height),
+        prior_components=answer.prior_components,
     )
 
 

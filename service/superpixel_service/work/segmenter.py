@@ -99,6 +99,7 @@ class Segmenter:
             backend=hierarchy.backend,
             algorithm_version=kernels.ALGORITHM_VERSION,
             provenance=provenance,
+            prior_components=hierarchy.prior_components,
         )
 
     def _check_refinement(self, count: int, hierarchy: kernels.Hierarchy) -> None:

@@ -689,6 +689,7 @@ class SegmentResponse(google.protobuf.message.Message):
     BACKEND_FIELD_NUMBER: builtins.int
     ALGORITHM_VERSION_FIELD_NUMBER: builtins.int
     PROVENANCE_FIELD_NUMBER: builtins.int
+    PRIOR_COMPONENTS_FIELD_NUMBER: builtins.int
     width: builtins.int
     """Columns of the label map, in pixels."""
     height: builtins.int
@@ -699,6 +700,10 @@ class SegmentResponse(google.protobuf.message.Message):
     """The engine that made the map: "cpu" or "cuda". The map does not depend on it."""
     algorithm_version: builtins.int
     """Changes whenever any output may change for the same pixels and parameters, without guidance."""
+    prior_components: builtins.int
+    """With PRIOR_MODE_HARD, the number of 4-connected components of the prior map in the region: at this count the
+    superpixels are these components. Unset: no such guidance, or none with an effect.
+    """
     @property
     def label_map(self) -> Global___LabelMap:
         """The finest requested map."""
@@ -744,9 +749,11 @@ class SegmentResponse(google.protobuf.message.Message):
         backend: builtins.str = ...,
         algorithm_version: builtins.int = ...,
         provenance: Global___Provenance | None = ...,
+        prior_components: builtins.int | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["hierarchy", b"hierarchy", "label_map", b"label_map", "provenance", b"provenance", "regions", b"regions", "timings", b"timings"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["algorithm_version", b"algorithm_version", "backend", b"backend", "base_count", b"base_count", "height", b"height", "hierarchy", b"hierarchy", "label_map", b"label_map", "levels", b"levels", "notices", b"notices", "provenance", b"provenance", "regions", b"regions", "timings", b"timings", "width", b"width"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_prior_components", b"_prior_components", "hierarchy", b"hierarchy", "label_map", b"label_map", "prior_components", b"prior_components", "provenance", b"provenance", "regions", b"regions", "timings", b"timings"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_prior_components", b"_prior_components", "algorithm_version", b"algorithm_version", "backend", b"backend", "base_count", b"base_count", "height", b"height", "hierarchy", b"hierarchy", "label_map", b"label_map", "levels", b"levels", "notices", b"notices", "prior_components", b"prior_components", "provenance", b"provenance", "regions", b"regions", "timings", b"timings", "width", b"width"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_prior_components", b"_prior_components"]) -> typing.Literal["prior_components"] | None: ...
 
 Global___SegmentResponse: typing_extensions.TypeAlias = SegmentResponse
 
@@ -993,7 +1000,9 @@ class Hierarchy(google.protobuf.message.Message):
 
     @property
     def heights(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.float]:
-        """The height of each merge, by rank. It never falls, except where the merges of single pixels end, at base_count."""
+        """The height of each merge, by rank. It never falls, except where the merges of single pixels end, at base_count, and
+        with PRIOR_MODE_HARD at prior_components.
+        """
 
     def __init__(
         self,
