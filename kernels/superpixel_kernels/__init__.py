@@ -4,6 +4,7 @@
 hierarchy = segment(image, SegmentParams(compactness=10.0))
 labels = hierarchy.cut(400)                                  # (H, W) int32, exactly 400 labels
 data = hierarchy.encode(1600, include_hierarchy=True)        # bytes for a browser, with all coarser counts
+snapped = snap_mask(hierarchy, mask, 400)                    # a rough mask as whole superpixels
 ```
 
 docs/algorithm.md specifies the result. It is bit for bit the same on every backend, machine and thread count.
@@ -22,6 +23,7 @@ from superpixel_kernels.backends import (
     segment_on_cpu,
     why_no_cuda,
 )
+from superpixel_kernels.codec import snap_mask
 from superpixel_kernels.cpu._engine import CancelToken, Workspace, available_instruction_sets
 from superpixel_kernels.cuda import CudaWorkspace
 from superpixel_kernels.errors import InvalidParameter
@@ -55,6 +57,7 @@ __all__ = [
     "choose_backend",
     "errors",
     "segment",
+    "snap_mask",
     "why_no_cuda",
 ]
 
