@@ -7,11 +7,11 @@ decoding the file, because a decode cannot be interrupted.
 
 import struct
 
+from superpixel_service.contract import ImageFormat
 from superpixel_service.images.header import DamagedHeader, Header
 from superpixel_service.images.jpeg_segments import read_jpeg
 from superpixel_service.images.png_chunks import PNG_SIGNATURE, read_png
 from superpixel_service.images.webp_chunks import read_webp
-from superpixel_service.model import ImageFormat
 
 _JPEG_SIGNATURE = b"\xff\xd8\xff"
 _READERS = {ImageFormat.JPEG: read_jpeg, ImageFormat.PNG: read_png, ImageFormat.WEBP: read_webp}

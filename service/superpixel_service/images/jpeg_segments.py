@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from superpixel_service.contract import ImageFormat
 from superpixel_service.images.exif import exif_orientation
 from superpixel_service.images.header import MAX_BLOCKS, DamagedHeader, Header
-from superpixel_service.model import ImageFormat
 
 MAX_SEQUENTIAL_SCANS = 4
 """Most scans of a sequential JPEG. Each component has one, and there are at most four components."""

@@ -10,7 +10,17 @@ from superpixel_service.contract import Reason, StageSeconds
 from superpixel_service.errors import InvalidRequest
 from superpixel_service.images.decode import decode
 from superpixel_service.images.label_files import to_png, to_raw_gzip
-from superpixel_service.model import Answer, LabelEncoding, Task, WrittenMap, check_encoding
+from superpixel_service.images.pixels import Pixels
+from superpixel_service.model import (
+    Answer,
+    LabelEncoding,
+    NoticeCode,
+    OpenedImage,
+    Rectangle,
+    Task,
+    WrittenMap,
+    check_encoding,
+)
 
 STAGES = ("decode", "segment", "encode")
 """The stages of an image, in their order."""
@@ -19,6 +29,7 @@ ENGINE_STAGES = ("color", "smooth", "assign", "update", "components", "graph", "
 """The engine's stages, by the names that they have everywhere in the project."""
 
 Workspace = kernels.Workspace | kernels.CudaWorkspace
+Decode = Callable[[OpenedImage, Rectangle | None], tuple[Pixels, tuple[NoticeCode, ...]]]
 
 
 class Segmenter:
@@ -37,6 +48,7 @@ class Segmenter:
         self,
         task: Task,
         *,
+        decode: Decode = decode,
         threads: Callable[[int], int] = lambda _pixels: 0,
         cancel: kernels.CancelToken | None = None,
         on_stage: Callable[[str], None] = lambda _stage: None,
@@ -46,6 +58,7 @@ class Segmenter:
 
         Args:
             task: an accepted request.
+            decode: as `images.decode.decode`.
             threads: returns the number of threads for a number of pixels; 0: all threads of the workspace.
             cancel: stops or pauses the engine between its steps.
             on_stage: called with the name of each stage before it begins. It may raise to stop the work.

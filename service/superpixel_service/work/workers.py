@@ -3,7 +3,7 @@
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 
@@ -19,6 +19,8 @@ from superpixel_service.resources import find_resources, usable_cores
 from superpixel_service.work.admission import AdmissionQueue
 from superpixel_service.work.answers import Answers
 from superpixel_service.work.deadline import Deadline
+from superpixel_service.work.decode_processes import ForkServer
+from superpixel_service.work.decoders import Decoder
 from superpixel_service.work.job import Job
 from superpixel_service.work.segmenter import STAGES, Segmenter, Workspace
 from superpixel_service.work.throughput import Throughput
@@ -44,6 +46,7 @@ class _Worker:
     """
 
     lane: Lane
+    decoder: Decoder
     thread: threading.Thread | None = None
     job: Job | None = None
     begun: dict[str, int] = field(default_factory=lambda: dict.fromkeys(STAGES, 0))
@@ -78,7 +81,12 @@ class Workers:
         self._queue = queue
         self._answers = answers
         self._throughput = throughput
-        self._workers = [_Worker(lane) for lane in Lane for _ in range(settings.lane_workers)]
+        self._fork_server = ForkServer()
+        self._workers = [
+            _Worker(lane, Decoder(self._fork_server, settings.step_limit_seconds))
+            for lane in Lane
+            for _ in range(settings.lane_workers)
+        ]
         self.backend = kernels.choose_backend(settings.backend, settings.device)
         self._image_threads = settings.threads_per_image or usable_cores()
         self._devices = {"cpu": f"{self._image_threads} threads, {kernels.available_instruction_sets()[-1]}"}
@@ -133,6 +141,12 @@ class Workers:
         for worker in self._workers:
             if worker.thread is not None:
                 worker.thread.join()
+        self._fork_server.close()
+
+    def free_memory(self) -> None:
+        """Return the memory of idle workers' decoders to the system."""
+        for worker in self._workers:
+            worker.decoder.free_memory()
 
     def abort(self) -> None:
         """The engine is dead: fail all jobs."""
@@ -178,6 +192,10 @@ class Workers:
             return {name: workspace.device_used_bytes for name, workspace in used.items()}
         except KernelsDeviceLost:
             return {}  # a scrape must still give the other metrics
+
+    def decode_processes_replaced(self) -> Mapping[str, int]:
+        """Number of decode processes that were replaced, by reason."""
+        return self._fork_server.replaced
 
     # ---- what the watchdog looks at
 
@@ -309,13 +327,15 @@ class Workers:
                 worker.begun[stage] += 1
 
         taken = time.monotonic()
-        answer = segmenter.run(
-            job.task,
-            threads=lambda pixels: self._threads(pixels, segmenter.workspace),
-            cancel=job.token,
-            on_stage=on_stage,
-            clock=job.working_time,
-        )
+        with worker.decoder.in_use():
+            answer = segmenter.run(
+                job.task,
+                decode=lambda image, region: worker.decoder.decode(image, region, job.stop_reason),
+                threads=lambda pixels: self._threads(pixels, segmenter.workspace),
+                cancel=job.token,
+                on_stage=on_stage,
+                clock=job.working_time,
+            )
         return replace(
             answer,
             stages=replace(answer.stages, queue=taken - job.admitted + job.token.held_seconds),
