@@ -15,7 +15,8 @@ from superpixel_service.config import Settings
 from superpixel_service.contract import Reason
 from superpixel_service.errors import InvalidRequest
 from superpixel_service.images import pixels as pixels_module
-from superpixel_service.images.decode import Pixels, decode, ignore_library_warnings, open_image
+from superpixel_service.images.decode import Pixels, decode, open_image
+from superpixel_service.images.pixels import ignore_library_warnings
 from superpixel_service.model import (
     EncodedImage,
 )

@@ -287,10 +287,10 @@ class _Collector(Collector):
         replaced = CounterMetricFamily(
             "superpixel_decode_processes_replaced",
             "Decode processes replaced: too slow, stopped with their call, or lost.",
-            labels=["reason"],
+            labels=["cause"],
         )
-        for reason, count in self._workers.decode_processes_replaced().items():
-            replaced.add_metric([reason], count)
+        for cause, count in self._workers.decode_processes_replaced().items():
+            replaced.add_metric([cause], count)
         yield replaced
         memory = GaugeMetricFamily(
             "superpixel_gpu_memory_used_bytes",

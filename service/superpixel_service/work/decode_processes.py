@@ -90,13 +90,13 @@ class ForkServer:
 
     @property
     def replaced(self) -> Mapping[str, int]:
-        """Number of replaced processes, by reason."""
+        """Number of replaced processes, by cause."""
         return dict(self._replaced)
 
-    def count(self, reason: str) -> None:
+    def count(self, cause: str) -> None:
         """A process was replaced."""
         with self._lock:
-            self._replaced[reason] += 1
+            self._replaced[cause] += 1
 
     def fork(self) -> DecodeProcess:
         """Start a decode process. Starts the fork server first if it does not run.
@@ -126,8 +126,7 @@ class ForkServer:
 
     def end(self, process: DecodeProcess) -> int | None:
         """End a process; returns the signal that ended it, 0 if it exited, None if that is not known."""
-        process.orders.close()
-        with self._lock:
+        with self._lock, process.orders:
             if process.home is not self._control:
                 return None  # its fork server has ended, and the kernel ended it then
             try:

@@ -218,12 +218,12 @@ class Decoder:
         self._replace(None, "lost")
         raise _Lost("its end is unknown" if ended_by is None else f"it ended by signal {ended_by}")
 
-    def _replace(self, process: DecodeProcess | None, reason: str) -> None:
+    def _replace(self, process: DecodeProcess | None, cause: str) -> None:
         """End the process, if it has not ended, and start another one."""
         if process is not None:
             self._fork_server.end(process)
         self._process = None
-        self._fork_server.count(reason)
+        self._fork_server.count(cause)
         with contextlib.suppress(DecodeProcessLost):  # the next decode tries again, and reports it
             self._process = self._fork_server.fork()
 

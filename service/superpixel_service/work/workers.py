@@ -194,7 +194,7 @@ class Workers:
             return {}  # a scrape must still give the other metrics
 
     def decode_processes_replaced(self) -> Mapping[str, int]:
-        """Number of decode processes that were replaced, by reason."""
+        """Number of decode processes that were replaced, by cause."""
         return self._fork_server.replaced
 
     # ---- what the watchdog looks at
@@ -252,6 +252,7 @@ class Workers:
                 worker.job.settle(None, DeviceLost())
         finally:
             worker.workspace = None
+            worker.decoder.close()
 
     def _work_on(self, worker: _Worker, warm: Future[Answer]) -> None:
         try:
