@@ -49,6 +49,9 @@ ANSWER_BYTES = _ANSWER.size
 
 _FORMATS = (ImageFormat.JPEG, ImageFormat.PNG, ImageFormat.WEBP)
 
+_KEPT_FREE_BYTES = 64 << 20
+"""Freed memory that a process keeps while it works, as the server does (`work.memory`)."""
+
 _IDLE_SECONDS = 10.0
 """A process that has had no order for this long returns its freed memory to the system."""
 
@@ -151,7 +154,7 @@ def main(control: socket.socket) -> NoReturn:
     libc = ctypes.CDLL(None)
     if hasattr(libc, "mallopt"):
         libc.mallopt(_M_MMAP_THRESHOLD, KEPT_BYTES)
-        libc.mallopt(_M_TRIM_THRESHOLD, KEPT_BYTES)
+        libc.mallopt(_M_TRIM_THRESHOLD, _KEPT_FREE_BYTES)
     gc.collect()
     gc.freeze()
     while True:

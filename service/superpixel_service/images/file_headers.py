@@ -2,7 +2,7 @@
 
 The server opens a file with the image library only after it has accepted the header read here. Nothing here
 allocates memory by sizes that the file states. The readers also bound the cost of
-decoding the file, because a decode cannot be interrupted.
+decoding the file.
 """
 
 import struct

@@ -17,8 +17,8 @@ MAX_PROGRESSIVE_SCANS = 32
 """Most scans of a progressive JPEG; a scan of n components counts n times. Encoders write about 14.
 
 Even an empty scan makes the decoder pass over the whole picture, so a decode costs scans times pixels,
-whatever the file's size. The decoder cannot be interrupted, so these bounds alone keep it short: the worst
-file costs 4.2 times a progressive photograph of the same pixels.
+whatever the file's size. Within these bounds the worst file costs 4.2 times a progressive photograph of the
+same pixels.
 """
 
 MAX_ARITHMETIC_SCANS = 16

@@ -8,6 +8,7 @@ kernel's OOM killer, a fault in a library), a second one decodes the file again.
 """
 
 import contextlib
+import math
 import mmap
 import signal
 import socket
@@ -41,7 +42,7 @@ _LONGEST_WAIT_SHARE = 0.4
 
 # The library's copies of the picture, beside the shared memory: measured 4 to 24 bytes per pixel. The sum is
 # for files whose decoders take much per file (WebP's code tables), and for fragments of earlier decodes.
-_BYTES, _BYTES_PER_PIXEL, _BYTES_PER_FILE_BYTE = 96 << 20, 32, 3
+_BYTES, _BYTES_PER_PIXEL, _BYTES_PER_FILE_BYTE = 64 << 20, 32, 3
 
 _LOOK_MILLISECONDS = 20
 _LONGEST_LOOK_SECONDS = 1.0
@@ -243,4 +244,4 @@ class Decoder:
         if answer.shape[:2] != size or answer.shape[2:] not in {(), (1,), (3,), (_CHANNELS,)}:
             raise undecodable(image.format)
         assert self._memory is not None  # noqa: S101 (`_write` has made it)
-        return np.frombuffer(self._memory.map, np.uint8, int(np.prod(answer.shape))).reshape(answer.shape)
+        return np.frombuffer(self._memory.map, np.uint8, math.prod(answer.shape)).reshape(answer.shape)
