@@ -167,6 +167,15 @@ def test_pixels_stay_while_the_decoder_is_in_use(decoder: Decoder) -> None:
     check_same(decoder, SMALL()["png"])
 
 
+def test_freed_bytes_are_an_error_and_not_the_image_before(decoder: Decoder) -> None:
+    data = SMALL()["png"]
+    check_same(decoder, data)
+    image = opened(data)
+    image.source.release()
+    with decoder.in_use(), pytest.raises(InvalidRequest):
+        decoder.decode(image, None, go_on)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("size", [(4000, 3000), (16_000, 20), (20, 16_000)])
 def test_large_files_of_every_kind_fit_the_bounds(decoder: Decoder, size: tuple[int, int]) -> None:

@@ -133,7 +133,7 @@ class Decoder:
         """Write the file into shared memory, and free its bytes."""
         columns, rows = (image.width, image.height) if region is None else (region.width, region.height)
         room = -(-_CHANNELS * columns * rows // mmap.PAGESIZE) * mmap.PAGESIZE
-        pixels, size = image.width * image.height, source.byte_count
+        data, pixels = source.data, image.width * image.height
         order = Order(
             image.format,
             image.width,
@@ -142,12 +142,12 @@ class Decoder:
             image.bit_depth,
             box_of(region),
             file_start=room,
-            file_bytes=size,
+            file_bytes=len(data),
             processor_seconds=min(_SECONDS + _SECONDS_PER_PIXEL * pixels, self._longest_decode),
-            memory_bytes=_BYTES + _BYTES_PER_PIXEL * pixels + _BYTES_PER_FILE_BYTE * size,
+            memory_bytes=_BYTES + _BYTES_PER_PIXEL * pixels + _BYTES_PER_FILE_BYTE * len(data),
         )
         try:
-            self._have_memory(room + size).write(source.data, room)
+            self._have_memory(room + len(data)).write(data, room)
         except OSError:  # no memory, no descriptor
             raise MemoryError from None
         source.release()
@@ -171,9 +171,11 @@ class Decoder:
         assert memory is not None  # noqa: S101 (`_write` has made it)
         process = self._ready_process()
         try:
-            known = process.knows is memory
-            socket.send_fds(process.orders, [order.pack()], [] if known else [memory.descriptor])
-            process.knows = memory
+            if process.knows is memory:
+                process.orders.send(order.pack())
+            else:
+                socket.send_fds(process.orders, [order.pack()], [memory.descriptor])
+                process.knows = memory
             self._wait(process, stop_reason)
             message = process.orders.recv(ANSWER_BYTES)
         except OSError:
