@@ -1,4 +1,4 @@
-"""Names that the gRPC contract fixes, for client and server: methods, keys, scopes, reasons, stages."""
+"""Names that the gRPC contract fixes: methods, keys, scopes, reasons, formats, stages."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
@@ -70,6 +70,15 @@ class Reason(StrEnum):
     SCOPE_MISSING = "SCOPE_MISSING"
     DEVICE_LOST = "DEVICE_LOST"
     INTERNAL_ERROR = "INTERNAL_ERROR"
+
+
+class ImageFormat(StrEnum):
+    """The format of an image as sent."""
+
+    JPEG = "jpeg"
+    PNG = "png"
+    WEBP = "webp"
+    RAW = "raw"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from superpixel_kernels.codec import Provenance, Regions, Tree
-from superpixel_service.contract import Reason, StageSeconds
+from superpixel_service.contract import ImageFormat, Reason, StageSeconds
 from superpixel_service.errors import InvalidRequest
 from superpixel_service.guidance import GuidanceSpec, OpenedGuidance
 
@@ -38,15 +38,6 @@ class LabelEncoding(StrEnum):
     SPX = "spx"
     PNG = "png"
     RAW_GZIP = "raw_gzip"
-
-
-class ImageFormat(StrEnum):
-    """The format of an image as sent."""
-
-    JPEG = "jpeg"
-    PNG = "png"
-    WEBP = "webp"
-    RAW = "raw"
 
 
 class CacheUse(StrEnum):

@@ -18,7 +18,7 @@ from superpixel_service.contract import (
     Reason,
 )
 from superpixel_service.errors import DeviceLost, Overloaded, ServiceError
-from superpixel_service.images.decode import ignore_library_warnings
+from superpixel_service.images.pixels import ignore_library_warnings
 from superpixel_service.operations import health, logs
 from superpixel_service.operations.metrics import Metrics
 from superpixel_service.operations.traces import Traces
@@ -160,7 +160,7 @@ class Server:
             is_serving=self._is_serving,
         )
         self._on_dead = on_dead
-        self._idle_memory = IdleMemory()
+        self._idle_memory = IdleMemory(self._workers.free_memory)
         self._rejections = RejectionThread(self._open_calls)
         self._gate = Gate(self._limits(), self._open_calls, settings.max_unsent_bytes)
         self._health_gate = Gate(health.limits(_HEALTH_PORT_WATCHERS), self._open_calls)

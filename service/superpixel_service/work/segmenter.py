@@ -13,7 +13,17 @@ from superpixel_service.errors import InvalidRequest
 from superpixel_service.images.decode import decode
 from superpixel_service.images.guidance_maps import decode_guidance
 from superpixel_service.images.label_files import to_png, to_raw_gzip
-from superpixel_service.model import Answer, LabelEncoding, Task, WrittenMap, check_encoding
+from superpixel_service.images.pixels import Pixels
+from superpixel_service.model import (
+    Answer,
+    LabelEncoding,
+    NoticeCode,
+    OpenedImage,
+    Rectangle,
+    Task,
+    WrittenMap,
+    check_encoding,
+)
 
 STAGES = ("decode", "segment", "encode")
 """The stages of an image, in their order."""
@@ -22,6 +32,7 @@ ENGINE_STAGES = ("color", "smooth", "assign", "update", "components", "graph", "
 """The engine's stages, by the names that they have everywhere in the project."""
 
 Workspace = kernels.Workspace | kernels.CudaWorkspace
+Decode = Callable[[OpenedImage, Rectangle | None], tuple[Pixels, tuple[NoticeCode, ...]]]
 
 
 class Segmenter:
@@ -40,6 +51,7 @@ class Segmenter:
         self,
         task: Task,
         *,
+        decode: Decode = decode,
         threads: Callable[[int], int] = lambda _pixels: 0,
         cancel: kernels.CancelToken | None = None,
         on_stage: Callable[[str], None] = lambda _stage: None,
@@ -51,6 +63,7 @@ class Segmenter:
 
         Args:
             task: an accepted request.
+            decode: as `images.decode.decode`; it may free the image's bytes.
             threads: returns the number of threads for a number of pixels; 0: all threads of the workspace.
             cancel: stops or pauses the engine between its steps.
             on_stage: called with the name of each stage before it begins. It may raise to stop the work.
@@ -66,9 +79,9 @@ class Segmenter:
         on_stage("decode")
         begun = clock()
         try:
+            image_sha256 = task.image.source.sha256()  # `decode` may free the bytes
             pixels, notices = decode(task.image, task.region)
             guidance = _decode_guidance(task, cancel)
-            image_sha256 = task.image.source.sha256()
         finally:
             task.release()
         on_stage("segment")

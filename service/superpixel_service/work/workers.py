@@ -4,7 +4,7 @@ import functools
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 
@@ -22,6 +22,8 @@ from superpixel_service.work import cost
 from superpixel_service.work.admission import AdmissionQueue
 from superpixel_service.work.answers import Answers
 from superpixel_service.work.deadline import Deadline
+from superpixel_service.work.decode_processes import ForkServer
+from superpixel_service.work.decoders import Decoder
 from superpixel_service.work.job import Job
 from superpixel_service.work.segmenter import STAGES, Segmenter, Workspace
 from superpixel_service.work.throughput import Throughput
@@ -47,6 +49,7 @@ class _Worker:
     """
 
     lane: Lane
+    decoder: Decoder
     thread: threading.Thread | None = None
     job: Job | None = None
     begun: dict[str, int] = field(default_factory=lambda: dict.fromkeys(STAGES, 0))
@@ -88,7 +91,12 @@ class Workers:
         self._answers = answers
         self._throughput = throughput
         self._serialize = serialize
-        self._workers = [_Worker(lane) for lane in Lane for _ in range(settings.lane_workers)]
+        self._fork_server = ForkServer()
+        self._workers = [
+            _Worker(lane, Decoder(self._fork_server, settings.step_limit_seconds))
+            for lane in Lane
+            for _ in range(settings.lane_workers)
+        ]
         self.backend = kernels.choose_backend(settings.backend, settings.device)
         self._image_threads = settings.threads_per_image or usable_cores()
         self._devices = {"cpu": f"{self._image_threads} threads, {kernels.available_instruction_sets()[-1]}"}
@@ -151,6 +159,12 @@ class Workers:
         for worker in self._workers:
             if worker.thread is not None:
                 worker.thread.join()
+        self._fork_server.close()
+
+    def free_memory(self) -> None:
+        """Return the memory of idle workers' decoders to the system."""
+        for worker in self._workers:
+            worker.decoder.free_memory()
 
     def abort(self) -> None:
         """The engine is dead: fail all jobs."""
@@ -196,6 +210,10 @@ class Workers:
             return {name: workspace.device_used_bytes for name, workspace in used.items()}
         except KernelsDeviceLost:
             return {}  # a scrape must still give the other metrics
+
+    def decode_processes_replaced(self) -> Mapping[str, int]:
+        """Number of decode processes that were replaced, by cause."""
+        return self._fork_server.replaced
 
     # ---- what the watchdog looks at
 
@@ -252,6 +270,7 @@ class Workers:
                 worker.job.settle(None, DeviceLost())
         finally:
             worker.workspace = None
+            worker.decoder.close()
 
     def _work_on(self, worker: _Worker, warm: Future[Answer]) -> None:
         try:
@@ -328,15 +347,17 @@ class Workers:
                 worker.begun[stage] += 1
 
         taken = time.monotonic()
-        answer = segmenter.run(
-            job.task,
-            threads=lambda pixels: self._threads(pixels, segmenter.workspace),
-            cancel=job.token,
-            on_stage=on_stage,
-            on_regions=functools.partial(self._charge_memory, job),
-            finish=self._as_message,
-            clock=job.working_time,
-        )
+        with worker.decoder.in_use():
+            answer = segmenter.run(
+                job.task,
+                decode=lambda image, region: worker.decoder.decode(image, region, job.stop_reason),
+                threads=lambda pixels: self._threads(pixels, segmenter.workspace),
+                cancel=job.token,
+                on_stage=on_stage,
+                on_regions=functools.partial(self._charge_memory, job),
+                finish=self._as_message,
+                clock=job.working_time,
+            )
         return replace(
             answer,
             stages=replace(answer.stages, queue=taken - job.admitted + job.idle_seconds),
