@@ -30,7 +30,9 @@ from superpixel_service.transport import convert, interceptors, reflection
 from superpixel_service.transport.call import Call, ImageEvent
 from superpixel_service.transport.call_threads import CallThreads, RejectionThread, grpc_threads
 from superpixel_service.transport.gate import Gate, Limit
+from superpixel_service.transport.message_limits import MAX_SMALL_MESSAGE_BYTES
 from superpixel_service.transport.open_calls import OpenCalls
+from superpixel_service.transport.self_call import SelfCall
 from superpixel_service.transport.servicer import SuperpixelServicer
 from superpixel_service.transport.streams import Streams
 from superpixel_service.work.admission import AdmissionQueue
@@ -85,6 +87,9 @@ _FAREWELL_SECONDS = 2.0
 _UNREAD_SECONDS = 5.0
 
 _SHARED_OPTIONS = (
+    # Calls that are open on one connection. gRPC clients wait if there are more; other connections are not
+    # affected. Callers that open and reset calls thousands of times per second are slowed down.
+    ("grpc.max_concurrent_streams", 100),
     # Images are compressed already. A compressed message of kilobytes can expand to gigabytes.
     ("grpc.compression_enabled_algorithms_bitset", 1),
     # A second server on the same port is a mistake to report, not a load balancer.
@@ -164,6 +169,7 @@ class Server:
         self._gate = Gate(self._limits(), self._open_calls, settings.max_inflight_bytes)
         self._health_gate = Gate(health.limits(_HEALTH_PORT_WATCHERS), self._open_calls)
         self._call_threads: list[CallThreads] = []
+        self._self_call = SelfCall()
         self._health_server = self._build_health()
         self._main = self._build_main()
 
@@ -178,19 +184,23 @@ class Server:
                 overloaded=self._answers.overloaded,
             ),
             SEGMENT_STREAM: Limit("stream", settings.max_streams, is_work=True, rejection=_too_many_streams),
-            GET_SERVER_INFO: Limit("info", _INFO_CALLS, patience=lambda: _INFO_SECONDS),
+            GET_SERVER_INFO: Limit("info", _INFO_CALLS, patience=lambda: _INFO_SECONDS, small=True),
             **reflection.limits(),
             **health.limits(_WATCHERS),
         }
 
     def _build_health(self) -> grpc.Server:
         gate = self._health_gate
-        threads = CallThreads(gate.calls, self._open_calls)
+        threads = CallThreads(gate.calls, self._open_calls, self._rejections)
         self._call_threads.append(threads)
         server = grpc.server(
             threads,
             interceptors=[interceptors.EntryInterceptor(gate, self._rejections)],
-            options=_SHARED_OPTIONS,
+            options=[
+                *_SHARED_OPTIONS,
+                # Above our own limit, whose error is clearer; a message of twice that size gets gRPC's.
+                ("grpc.max_receive_message_length", 2 * MAX_SMALL_MESSAGE_BYTES),
+            ],
             maximum_concurrent_rpcs=gate.calls + _REJECTIONS,
         )
         self._health.add_to(server)
@@ -198,7 +208,7 @@ class Server:
 
     def _build_main(self) -> grpc.Server:
         settings = self._settings
-        threads = CallThreads(self._gate.calls + _SPARE_THREADS, self._open_calls)
+        threads = CallThreads(self._gate.calls + _SPARE_THREADS, self._open_calls, self._rejections)
         self._call_threads.append(threads)
         server = grpc.server(
             threads,
@@ -238,6 +248,9 @@ class Server:
         return server
 
     def _end_old_calls(self) -> None:
+        rejected = sum(threads.reject_waiting() for threads in self._call_threads)
+        if rejected:
+            log.error("no_thread", calls=rejected)
         self._streams.end_old()
         if self._idle_memory.look(sum(self._workers.begun().values())):
             log.debug("memory_returned")
@@ -278,12 +291,14 @@ class Server:
             self._metrics_server = self._metrics.serve(self._settings.metrics_listen)
         except OSError as error:
             raise CannotListen("metrics_listen", self._settings.metrics_listen) from error
+        self._self_call.listen(self._main)
         before = grpc_threads()
         self._health_server.start()
         self._workers.start(functools.partial(sample_task, self._settings))
         self._metrics.engine_started(self._workers.backend)
         self._main.start()
         self._grpc_threads = grpc_threads() - before
+        self._self_call.start()
         self._watchdog.start()
         host, port = self._metrics_server.server_address[:2]
         return Addresses(listen, health_listen, join_address(str(host), port))
@@ -295,6 +310,8 @@ class Server:
     def _is_serving(self) -> bool:
         if not all(thread.is_alive() for thread in self._grpc_threads):
             return False
+        if self._self_call.failed:
+            return False
         return not any(threads.is_stuck() for threads in self._call_threads)
 
     def _engine_died(self, check: str) -> None:
@@ -305,6 +322,7 @@ class Server:
 
     def abort(self) -> None:
         """Send the errors to the callers after the engine has failed. Then the process must end."""
+        self._self_call.stop()
         self._health.wait_until_sent(_LAST_WORDS_SECONDS)
         self._open_calls.wait_until_quiet(_QUIET_SECONDS, _LAST_WORDS_SECONDS)
         self._reports.flush(_LAST_WORDS_SECONDS)
@@ -319,6 +337,7 @@ class Server:
         end = time.monotonic() + self._settings.grace_seconds
         self._queue.close()
         self._open_calls.drain()
+        self._self_call.stop()
         self._streams.drain()
         self._watchdog.drain()
         self._health.drain()

@@ -54,8 +54,8 @@ def connect(address: str) -> socket.socket:
 class _Caller:
     """One HTTP/2 connection, written frame by frame."""
 
-    def __init__(self, server: RunningServer) -> None:
-        self._socket = connect(server.listen)
+    def __init__(self, server: RunningServer, address: str = "") -> None:
+        self._socket = connect(address or server.listen)
         self._http = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding="utf-8"))
         self._http.initiate_connection()
 
@@ -92,6 +92,35 @@ class MessagelessCaller(_Caller):
                         return found
                 self._send()
         return None
+
+
+class UnfinishedCaller(_Caller):
+    """Sends the beginning of a message.
+
+    Attributes:
+        sent: bytes of it that were sent before the server ended the call.
+    """
+
+    sent = 0
+
+    def send(self, method: str, announced: int, sent: int) -> None:
+        """Call `method` and send `sent` of the `announced` bytes of the message."""
+        number = self._http.get_next_available_stream_id()
+        self._send_head(number, method)
+        self._http.send_data(number, b"\0" + struct.pack(">I", announced))
+        self._send()
+        while self.sent < sent:
+            room = self._http.local_flow_control_window(number)
+            size = min(room, self._http.max_outbound_frame_size, sent - self.sent)
+            if size > 0:
+                self._http.send_data(number, bytes(size))
+                self.sent += size
+                self._send()
+                continue
+            events = self._http.receive_data(self._socket.recv(1 << 16))
+            if any(isinstance(event, h2.events.StreamEnded | h2.events.StreamReset) for event in events):
+                return
+            self._send()
 
 
 class UnreadingCaller(_Caller):

@@ -83,9 +83,9 @@ def limits(watches: int) -> dict[str, Limit]:
     by the health protocol assumes a healthy server.
     """
     return {
-        f"/{HEALTH_SERVICE}/Check": Limit("health", _CHECKS, patience=lambda: _MESSAGE_SECONDS),
+        f"/{HEALTH_SERVICE}/Check": Limit("health", _CHECKS, patience=lambda: _MESSAGE_SECONDS, small=True),
         f"/{HEALTH_SERVICE}/Watch": Limit(
-            "watch", watches, patience=lambda: _MESSAGE_SECONDS, rejection=TooManyWatches
+            "watch", watches, patience=lambda: _MESSAGE_SECONDS, rejection=TooManyWatches, small=True
         ),
     }
 

@@ -5,7 +5,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ import grpc
 from superpixel_service.contract import Reason
 from superpixel_service.errors import Draining, Overloaded, ServiceError
 from superpixel_service.transport.open_calls import OpenCalls
+from superpixel_service.transport.small_messages import SmallMessages
 
 # How long a caller may take to send a message, or to read its answer. gRPC does not report progress, so this
 # leaves time for the largest image over a slow line. It is shorter while more than half of a method's
@@ -36,6 +37,7 @@ class Limit:
         patience: returns how long a call may wait for its caller, in seconds.
         rejection: makes the error of calls beyond `calls`.
         is_work: the method is rejected while the server drains.
+        small: the method's messages have no image; only few of them may arrive at the same time.
         overloaded: returns the rejection of every call at present, or None.
     """
 
@@ -44,6 +46,7 @@ class Limit:
     patience: Callable[[], float] = lambda: PATIENCE_SECONDS
     rejection: Callable[[], ServiceError] = _too_many_calls
     is_work: bool = False
+    small: bool = False
     overloaded: Callable[[], ServiceError | None] = lambda: None
 
 
@@ -99,7 +102,8 @@ class Permit:
         """
         self._waiting_since = time.monotonic()
         try:
-            return next(requests)
+            with self._gate.arriving(self, self._method):
+                return next(requests)
         finally:
             self._waiting_since = None
 
@@ -134,10 +138,17 @@ class Permit:
 
     def cancel_if_late(self, patience: float) -> bool:
         """Cancel the call if it has waited longer than `patience` seconds; returns whether it did."""
-        since, context = self._waiting_since, self._context
-        if since is None or context is None or time.monotonic() - since <= patience:
+        since = self._waiting_since
+        if since is None or time.monotonic() - since <= patience:
             return False
         self._waiting_since = None
+        return self.cancel()
+
+    def cancel(self) -> bool:
+        """Cancel the call; False: it is not being handled."""
+        context = self._context
+        if context is None:
+            return False
         context.cancel()
         return True
 
@@ -187,6 +198,7 @@ class Gate:
         self._open = dict.fromkeys(limits, 0)
         self._max_answer_bytes = max_answer_bytes
         self._answer_bytes = 0
+        self._small_messages = SmallMessages()
         self.dropped: deque[tuple[str, int]] = deque()
         self._permits: dict[str, weakref.WeakSet[Permit]] = {method: weakref.WeakSet() for method in limits}
 
@@ -217,6 +229,10 @@ class Gate:
         if permit is None:
             raise limit.rejection()
         return permit
+
+    def arriving(self, permit: Permit, method: str) -> AbstractContextManager[None]:
+        """Surrounds the wait for a message of `method`."""
+        return self._small_messages.arriving(permit) if self._limits[method].small else nullcontext()
 
     def keep_answer(self, byte_count: int, rejectable: bool) -> None:
         """Count the bytes of an answer; as `Permit.keep_answer`."""
