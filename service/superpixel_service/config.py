@@ -150,6 +150,12 @@ class Settings(BaseSettings):
         ge=0,
         description="memory for answers kept for repeated requests; 0: none",
     )
+    max_connections: int = Field(
+        default=2048,
+        ge=1,
+        le=1 << 16,
+        description="connections to the main port at the same time; fewer if the limit of open files is low",
+    )
     max_connection_age_seconds: float = Field(
         default=600.0,
         ge=1,

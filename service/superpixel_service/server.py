@@ -24,6 +24,7 @@ from superpixel_service.operations.metrics import Metrics
 from superpixel_service.operations.traces import Traces
 from superpixel_service.operations.watchdog import Watchdog
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2_grpc as pb_grpc
+from superpixel_service.resources import share_files
 from superpixel_service.security.tls import ServerTls
 from superpixel_service.security.tokens import Tokens
 from superpixel_service.transport import convert, interceptors, reflection
@@ -86,7 +87,12 @@ _FAREWELL_SECONDS = 2.0
 # Time for callers of a draining server to read their answers; later ones must call another server.
 _UNREAD_SECONDS = 5.0
 
+# Further connections are closed at once.
+_MAX_CONNECTIONS = "grpc.max_allowed_incoming_connections"
+
 _SHARED_OPTIONS = (
+    # A connection that sends nothing is closed after this time; gRPC's default is two minutes.
+    ("grpc.server_handshake_timeout_ms", 20_000),
     # Calls that are open on one connection. gRPC clients wait if there are more; other connections are not
     # affected. Callers that open and reset calls thousands of times per second are slowed down.
     ("grpc.max_concurrent_streams", 100),
@@ -170,6 +176,7 @@ class Server:
         self._health_gate = Gate(health.limits(_HEALTH_PORT_WATCHERS), self._open_calls)
         self._call_threads: list[CallThreads] = []
         self._self_call = SelfCall()
+        self._connections = share_files(settings.max_connections)
         self._health_server = self._build_health()
         self._main = self._build_main()
 
@@ -198,6 +205,7 @@ class Server:
             interceptors=[interceptors.EntryInterceptor(gate, self._rejections)],
             options=[
                 *_SHARED_OPTIONS,
+                (_MAX_CONNECTIONS, self._connections.health),
                 # Above our own limit, whose error is clearer; a message of twice that size gets gRPC's.
                 ("grpc.max_receive_message_length", 2 * MAX_SMALL_MESSAGE_BYTES),
             ],
@@ -222,6 +230,7 @@ class Server:
             ),
             options=[
                 *_SHARED_OPTIONS,
+                (_MAX_CONNECTIONS, self._connections.main),
                 ("grpc.max_receive_message_length", settings.max_image_bytes + _MESSAGE_SLACK_BYTES),
                 ("grpc.max_send_message_length", -1),  # our own answers, whose size the pixels bound
                 # Bytes that gRPC reads ahead. Its own estimate for the network reached hundreds of
@@ -284,11 +293,15 @@ class Server:
             CannotListen: an address cannot be used.
             Exception: the engine cannot run.
         """
+        if self._connections.main < self._settings.max_connections:
+            log.warning("few_connections", connections=self._connections.main, reason="limit of open files")
         credentials = None if self._tls is None else self._tls.credentials()
         listen = _bind(self._main, "listen", self._settings.listen, credentials)
         health_listen = _bind(self._health_server, "health_listen", self._settings.health_listen)
         try:
-            self._metrics_server = self._metrics.serve(self._settings.metrics_listen)
+            self._metrics_server = self._metrics.serve(
+                self._settings.metrics_listen, self._connections.metrics
+            )
         except OSError as error:
             raise CannotListen("metrics_listen", self._settings.metrics_listen) from error
         self._self_call.listen(self._main)

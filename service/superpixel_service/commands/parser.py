@@ -80,6 +80,14 @@ def _add_app(commands: "_Commands[argparse.ArgumentParser]") -> None:
         metavar="HOST:PORT",
         help="address of the page; it asks for no password (default 127.0.0.1:8080)",
     )
+    app.add_argument(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a host name of the page, as a browser or a proxy sends it; localhost, IP addresses and this "
+        "machine's name need no flag; repeat it for more",
+    )
     _add_server(app, "the gRPC server to call (default: one is started for the page)")
 
 
