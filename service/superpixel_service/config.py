@@ -69,6 +69,10 @@ class Settings(BaseSettings):
         description="callers must send a token from this file (`superpixel token new`); reloaded when it "
         "changes",
     )
+    allow_shared_files: bool = Field(
+        default=False,
+        description="accept a key file and a token file that other users may read or change: true or false",
+    )
     allow_plaintext: bool = Field(
         default=False, description="allow listening without TLS beyond this machine: true or false"
     )

@@ -148,7 +148,11 @@ class Server:
         self._streams = Streams(self._answers, settings)
         self._traces = Traces.of(settings)
         self._tls = ServerTls.of(settings)
-        self._tokens = None if settings.token_file is None else Tokens(settings.token_file)
+        self._tokens = (
+            None
+            if settings.token_file is None
+            else Tokens(settings.token_file, allow_shared=settings.allow_shared_files)
+        )
         self._reports: BackgroundQueue[Callable[[], None]] = BackgroundQueue(lambda report: report())
         self._metrics = Metrics(
             self._queue.lanes,
