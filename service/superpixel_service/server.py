@@ -56,6 +56,9 @@ _INFO_SECONDS = 10.0
 _WATCHERS = 1024
 _HEALTH_PORT_WATCHERS = 128
 
+# Clients ping a server from which they hear nothing for 2 s.
+_HEALTH_REPEAT_SECONDS = 1.0
+
 # Calls beyond the gate's that are being rejected. gRPC itself rejects further ones.
 _REJECTIONS = 256
 
@@ -69,8 +72,8 @@ _KEEPALIVE_SECONDS = 60
 _KEEPALIVE_TIMEOUT_SECONDS = 20
 
 # The shortest interval of a caller's keepalive pings, with or without open calls. gRPC's default is five
-# minutes; it would close connections of our client, which pings once a minute, during long silences.
-_PING_SECONDS = 5
+# minutes; it would close connections of our client, which pings after 2 s of silence.
+_PING_SECONDS = 1
 
 # Room in a message besides the image: an image slightly above our limit gets our error, which is clearer than
 # gRPC's.
@@ -256,7 +259,7 @@ class Server:
             settings, self._answers, self._streams, self._workers.backends, self._report_image
         )
         pb_grpc.add_SuperpixelServiceServicer_to_server(servicer, server)
-        self._health.add_to(server)
+        self._health.add_to(server, _HEALTH_REPEAT_SECONDS)
         reflection.add_to(server)
         return server
 

@@ -65,24 +65,24 @@ def ping_four_times(address: str, interval: float) -> None:
 
 
 def test_callers_may_ping_at_the_servers_interval() -> None:
-    """With an interval of 0.3 s in place of the five seconds that the next test checks."""
+    """With an interval of 0.3 s in place of the second that the next test checks."""
     options = tuple((name, 300 if name == PING_INTERVAL else value) for name, value in _SHARED_OPTIONS)
     with running_server(program=program_with({"server._SHARED_OPTIONS": options})) as server:
         for address in (server.listen, server.health):
             ping_four_times(address, 0.35)
 
 
-def test_both_ports_allow_a_ping_every_five_seconds(server_options: list[dict[str, int]]) -> None:
+def test_both_ports_allow_a_ping_every_second(server_options: list[dict[str, int]]) -> None:
     for options in server_options:
-        assert options[PING_INTERVAL] == 5000
+        assert options[PING_INTERVAL] == 1000
         assert options["grpc.keepalive_permit_without_calls"] == 1
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("port", ["listen", "health"])
-def test_callers_may_ping_every_five_seconds(port: str) -> None:
+def test_callers_may_ping_every_second(port: str) -> None:
     with running_server() as server:
-        ping_four_times(getattr(server, port), 5.1)
+        ping_four_times(getattr(server, port), 1.1)
 
 
 def test_a_connection_is_ended_at_its_age_by_goaway() -> None:

@@ -4,6 +4,7 @@ They watch health without end, send no message, read no answer, or open connecti
 """
 
 import json
+import signal
 from contextlib import ExitStack
 
 import grpc
@@ -103,6 +104,19 @@ def test_the_health_port_takes_small_messages_only() -> None:
         caller.send(f"/{HEALTH}/Check", 32 * MEBIBYTE, 32 * MEBIBYTE)
         assert caller.sent < 16 * MEBIBYTE
         assert server.health_status() == "SERVING"
+
+
+def test_the_main_port_repeats_the_health_to_watchers() -> None:
+    """So that a client hears from a server that works, whatever else is on the line."""
+    program = program_with({"server._HEALTH_REPEAT_SECONDS": 0.05})
+    with running_server(program=program) as server:
+        watched = watch(server.channel)
+        assert [next(watched).status for _ in range(5)] == [health_pb2.HealthCheckResponse.SERVING] * 5
+        server.signal(signal.SIGTERM)
+        statuses = iter(watched)
+        assert health_pb2.HealthCheckResponse.NOT_SERVING in (next(statuses).status for _ in range(1000))
+        assert next(statuses).status == health_pb2.HealthCheckResponse.NOT_SERVING
+        assert server.exit_code() == 0
 
 
 def test_a_connection_carries_100_calls() -> None:

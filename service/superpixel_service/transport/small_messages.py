@@ -14,7 +14,7 @@ from typing import Protocol
 ARRIVING = 8
 """Messages that may arrive at the same time. Each takes up to gRPC's receive limit."""
 
-_UNDISTURBED_SECONDS = 0.1
+_UNDISTURBED_SECONDS = 1.0
 """A message that has been arriving for this long gives way if others wait."""
 
 
