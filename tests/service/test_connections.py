@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,11 @@ import h2.events
 import pytest
 
 from superpixel_service.config import Settings
+from superpixel_service.contract import SEGMENT
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 from superpixel_service.server import _SHARED_OPTIONS, Server
 from tests.service.harness import PATIENCE_SECONDS, program_with, refusal_of, request, running_server
-from tests.service.http2 import connect
+from tests.service.http2 import connect, reset_calls
 from tests.service.images import encoded, scene
 from tests.service.mortal import mortal_server
 
@@ -83,6 +85,19 @@ def test_both_ports_allow_a_ping_every_second(server_options: list[dict[str, int
 def test_callers_may_ping_every_second(port: str) -> None:
     with running_server() as server:
         ping_four_times(getattr(server, port), 1.1)
+
+
+def test_a_flood_of_reset_calls_costs_others_no_call() -> None:
+    """On one connection without a token. Without a limit of calls per connection many were cancelled."""
+    is_over = threading.Event()
+    with running_server("--workers=1") as server, ThreadPoolExecutor(1) as attacker:
+        flood = attacker.submit(reset_calls, server.listen, SEGMENT, 10**6, is_over)
+        try:
+            answers = [server.stub.Segment(SMALL, timeout=PATIENCE_SECONDS) for _ in range(30)]
+        finally:
+            is_over.set()
+        assert [answer.label_map.count for answer in answers] == [5] * 30
+        assert flood.result() > 1000
 
 
 def test_a_connection_is_ended_at_its_age_by_goaway() -> None:

@@ -28,29 +28,31 @@ def carry(source: socket.socket, target: socket.socket, bytes_per_second: float 
 
 
 @contextmanager
-def slow_line(address: str) -> Iterator[tuple[str, list[socket.socket]]]:
-    """Its address, and the connections over it. Much waits in front of it, as in front of a real one."""
-    connections: list[socket.socket] = []
+def slow_line(address: str) -> Iterator[str]:
+    """The address of a line for one connection. Much waits in front of it, as in front of a real one."""
+
+    def serve(listener: socket.socket) -> None:
+        with listener.accept()[0] as near, connect(address) as far:
+            back = threading.Thread(target=carry, args=(far, near, None))
+            back.start()
+            carry(near, far, BYTES_PER_SECOND)
+            back.join()
+
     with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def serve() -> None:
-            with suppress(OSError):
-                while True:
-                    near, far = listener.accept()[0], connect(address)
-                    connections.append(near)
-                    for arguments in ((near, far, BYTES_PER_SECOND), (far, near, None)):
-                        threading.Thread(target=carry, args=arguments, daemon=True).start()
-
-        threading.Thread(target=serve, daemon=True).start()
-        yield f"127.0.0.1:{listener.getsockname()[1]}", connections
-        listener.shutdown(socket.SHUT_RDWR)
+        thread = threading.Thread(target=serve, args=(listener,))
+        thread.start()
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+        thread.join(PATIENCE_SECONDS)
 
 
 def test_an_upload_that_takes_longer_than_a_ping_may_take_goes_on() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (500, 600, 3), np.uint8)
     image = encoded(noise, compress_level=0)
     assert len(image) > 8 * BYTES_PER_SECOND
-    with running_server() as server, slow_line(server.listen) as (address, connections):
-        with Client(address, timeout=PATIENCE_SECONDS, retry=RetryPolicy(max_attempts=1)) as client:
-            assert client.segment(image, counts=5).count == 5
-        assert len(connections) == 1
+    once = RetryPolicy(max_attempts=1)
+    with (
+        running_server() as server,
+        slow_line(server.listen) as address,
+        Client(address, timeout=PATIENCE_SECONDS, retry=once) as client,
+    ):
+        assert client.segment(image, counts=5).count == 5
