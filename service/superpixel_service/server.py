@@ -177,7 +177,7 @@ class Server:
             is_serving=self._is_serving,
         )
         self._on_dead = on_dead
-        self._idle_memory = IdleMemory()
+        self._idle_memory = IdleMemory(self._workers.free_idle_memory)
         self._rejections = RejectionThread(self._open_calls)
         self._gate = Gate(self._limits(), self._open_calls, settings.max_inflight_bytes)
         self._health_gate = Gate(health.limits(_HEALTH_PORT_WATCHERS), self._open_calls)

@@ -100,8 +100,8 @@ def channel_options() -> list[tuple[str, Any]]:
         ("grpc.keepalive_timeout_ms", 3_000),
         # gRPC applies this one, whose default is a minute, and not the other.
         ("grpc.http2.ping_timeout_ms", 3_000),
-        # gRPC also pings to measure the connection, and this timeout applies to such a ping too. So the window
-        # for answers is fixed.
+        # gRPC also pings to measure the connection, and this timeout would apply to such a ping too. So the
+        # window for answers is fixed.
         ("grpc.http2.bdp_probe", 0),
         ("grpc.http2.lookahead_bytes", 4 << 20),
         # Reconnect as soon as the first retry needs the connection.

@@ -41,6 +41,7 @@ class _Worker:
         steps: number of steps begun, in finished jobs.
         died: an error ended the thread, or its device is lost.
         workspace: set once the worker is warm.
+        working: held while the thread uses the workspace.
     """
 
     lane: Lane
@@ -50,6 +51,7 @@ class _Worker:
     steps: int = 0
     died: bool = False
     workspace: Workspace | None = None
+    working: threading.Lock = field(default_factory=threading.Lock)
 
 
 def for_the_engine(settings: Settings) -> Settings:
@@ -222,6 +224,16 @@ class Workers:
             self._answers.give_up(job)
         return self._answered > answered
 
+    def free_idle_memory(self) -> None:
+        """Free the scratch memory of the workers that have nothing to do. On a GPU it is freed anyway."""
+        for worker in self._workers:
+            if not isinstance(worker.workspace, kernels.Workspace) or not worker.working.acquire(False):
+                continue
+            try:
+                worker.workspace.free_memory()
+            finally:
+                worker.working.release()
+
     # ---- on a worker's thread
 
     def _work(self, worker: _Worker, warm: Future[Answer]) -> None:
@@ -246,7 +258,8 @@ class Workers:
             return
         while (job := self._queue.take(worker.lane)) is not None:
             worker.job = job
-            self._do(job, worker, segmenter)
+            with worker.working:
+                self._do(job, worker, segmenter)
             if job.counted:
                 worker.steps += job.token.steps
             worker.job = None
