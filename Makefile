@@ -278,6 +278,10 @@ $(BENCH)/.package: $(VENV)/.package benchmarks/requirements.txt benchmarks/requi
 bench: $(BENCH)/.package ## Compare quality, speed, bytes and effort with the peers; figures and plots in build/bench
 	$(BENCH)/bin/python -m benchmarks --out build/bench
 
+.PHONY: bench-guidance
+bench-guidance: $(BENCH)/.package ## Measure what guidance changes, with right and wrong maps (one minute)
+	$(BENCH)/bin/python -m benchmarks.guidance --json build/bench/guidance.json
+
 .PHONY: bench-frontend
 bench-frontend: install system-packages frontend-install ## Measure a labeller's waiting times on the annotation page in Chromium
 	$(BIN)/python -m benchmarks.page --json build/bench/page.json

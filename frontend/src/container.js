@@ -2,9 +2,10 @@
 
 import { check, checkInteger } from './errors.js';
 import { inflateMember } from './inflate.js';
+import { MAX_PROVENANCE_BYTES, parseProvenance } from './provenance.js';
 import { parseHeights, parseLabels, parseLevels, parseRegions, parseTree, planeCount } from './sections.js';
 
-const KNOWN = ['LABL', 'TREE', 'LVLS', 'hght', 'regn'];
+const KNOWN = ['LABL', 'TREE', 'LVLS', 'hght', 'regn', 'prov'];
 
 /**
  * The contents of a container. Plain data, so that a worker can post it.
@@ -20,6 +21,7 @@ const KNOWN = ['LABL', 'TREE', 'LVLS', 'hght', 'regn'];
  * @property {import('./sections.js').Levels | null} levels stored coarser levels
  * @property {Float32Array | null} heights count - 1: merge heights, in merge order
  * @property {import('./sections.js').Regions | null} regions measurements of each label
+ * @property {import('./provenance.js').Provenance | null} provenance what the map was made from
  */
 
 /**
@@ -61,7 +63,10 @@ export async function readContainer(bytes, maxPixels) {
   const heights = await read('hght', count - 1, 3 * (count - 1), parseHeights);
   const fixed = 31 * count + 4;
   const regions = await read('regn', fixed + count, fixed + 5 * (count + 2 * width * height), parseRegions);
-  return { ...header, labels, tree, levels, heights, regions };
+  const provenance = await read('prov', 0, MAX_PROVENANCE_BYTES, (bytes) =>
+    parseProvenance(bytes, width, height),
+  );
+  return { ...header, labels, tree, levels, heights, regions, provenance };
 }
 
 /**

@@ -28,6 +28,8 @@ export class LabelMap {
     this.heights = data.heights;
     /** The writer's measurements of the finest regions, or null. @readonly */
     this.regions = data.regions;
+    /** What the map was made from, as the writer says, or null. @readonly */
+    this.provenance = data.provenance;
     /** @type {Level | undefined} */
     this._finest = undefined;
     /** @type {string | undefined} */

@@ -18,7 +18,7 @@ function asReference(map) {
     algorithm_version: map.algorithmVersion,
     labels: rows,
   };
-  const { tree, levels, heights, regions } = map;
+  const { tree, levels, heights, regions, provenance } = map;
   if (tree) result.tree = [[...tree.into], [...tree.order]];
   if (levels) result.levels = [levels.counts, [...levels.into], [...levels.level]];
   if (heights) result.heights = [...new Uint32Array(heights.buffer)].map((bits) => bits >>> 16);
@@ -38,6 +38,23 @@ function asReference(map) {
       ...neighbors.subarray(neighborOffsets[a], neighborOffsets[a + 1]),
     ]);
     result.regions = [fields, lists];
+  }
+  if (provenance) result.provenance = provenanceOf(provenance);
+  return result;
+}
+
+/** @param {NonNullable<import('superpixel-map').LabelMap['provenance']>} provenance */
+function provenanceOf({ compactness, position, pictureSize, imageSha256, guidance }) {
+  /** @type {Record<string, unknown>} */
+  const result = {};
+  if (compactness !== null) result.compactness = compactness;
+  if (position && pictureSize) result.place = [...position, ...pictureSize];
+  if (imageSha256) result.image = imageSha256;
+  if (guidance) {
+    const { version, edgeWeight, priorMode, priorWeight, importance, sha256 } = guidance;
+    const maps = (edgeWeight === null ? 0 : 1) + (priorMode ? 2 : 0) + (importance ? 4 : 0);
+    const mode = priorMode === 'hard' ? 1 : 0;
+    result.guidance = [version, maps, mode, edgeWeight ?? 0, priorWeight ?? 0, sha256];
   }
   return result;
 }

@@ -3,6 +3,7 @@
 ```
 ServiceError           code, stable reason, text
 ├── InvalidRequest     INVALID_ARGUMENT     a field, and what would be right
+├── VersionUnavailable FAILED_PRECONDITION  this server has another version than the request requires
 ├── Overloaded         RESOURCE_EXHAUSTED   the queue is full: retry after `retry_seconds`
 ├── OutOfMemory        RESOURCE_EXHAUSTED   retry after `retry_seconds`
 ├── TooManyWatches     UNIMPLEMENTED        for `Watch` of the health service
@@ -78,6 +79,15 @@ class InvalidRequest(ServiceError):
     """The request is wrong; a retry cannot succeed."""
 
     code = grpc.StatusCode.INVALID_ARGUMENT
+
+
+class VersionUnavailable(ServiceError):
+    """The request requires another version than this server has."""
+
+    code = grpc.StatusCode.FAILED_PRECONDITION
+
+    def __init__(self, text: str, metadata: Mapping[str, str]) -> None:
+        super().__init__(Reason.VERSION_UNAVAILABLE, text, metadata=metadata)
 
 
 class Overloaded(ServiceError):

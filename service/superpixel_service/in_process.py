@@ -6,8 +6,9 @@ from typing import TypeAlias, Unpack
 import superpixel_kernels as kernels
 from superpixel_service import client
 from superpixel_service.client import wire
-from superpixel_service.errors import InvalidRequest
+from superpixel_service.errors import InvalidRequest, VersionUnavailable
 from superpixel_service.images.decode import ignore_library_warnings, open_image
+from superpixel_service.images.guidance_maps import open_guidance
 from superpixel_service.model import Answer, Task, accept
 from superpixel_service.resources import usable_cores
 from superpixel_service.transport import convert
@@ -50,10 +51,11 @@ class FileSegmenter:
         """Segment one image file; arguments and errors as for `segment_file`."""
         try:
             answer = self.run(read_file(data, **wanted))
-        except InvalidRequest as error:
-            raise client.InvalidRequest(
+        except (InvalidRequest, VersionUnavailable) as error:
+            kind = client.InvalidRequest if isinstance(error, InvalidRequest) else client.VersionUnavailable
+            raise kind(
                 error.code,
-                f"{error.field}: {error.text}",
+                f"{error.field}: {error.text}" if error.field else error.text,
                 reason=error.reason.value,
                 field=error.field,
                 metadata=error.metadata,
@@ -69,12 +71,13 @@ def read_file(data: FileBytes, **wanted: Unpack[client.Wanted]) -> Task:
     """Accept an image file and parameters as the server does.
 
     Raises:
-        InvalidRequest: the server would reject them with this error.
+        InvalidRequest, VersionUnavailable: the server would reject them with this error.
         superpixel_service.client.InvalidRequest: a client would not send them.
     """
     request = wire.build_request(bytes(data), **wanted)
     spec = convert.read_segment_request(request)
-    return accept(spec, open_image(spec, _Limits()))
+    image = open_image(spec, _Limits())
+    return accept(spec, image, open_guidance(spec.guidance, image, _Limits()))
 
 
 def segment_file(
@@ -94,10 +97,11 @@ def segment_file(
         threads: threads of the backend "cpu"; 0: one per core.
         wanted: the keywords of `Client.segment`: counts, areas, compactness, include_hierarchy (default
             True), include_regions, region_of_interest, apply_exif_orientation (default True),
-            first_frame_only.
+            first_frame_only, guidance, required_algorithm_version.
 
     Raises:
         superpixel_service.client.InvalidRequest: the file or a parameter is wrong; `field` names which.
+        superpixel_service.client.VersionUnavailable: the engine has another version than is required.
         superpixel_kernels.errors.BackendUnavailable: the backend cannot run here.
         MemoryError: there is no memory for this image.
     """

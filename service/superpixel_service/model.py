@@ -1,5 +1,6 @@
 """What a caller asks for and what the service answers, in its own terms: no protobuf, no files."""
 
+import hashlib
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -9,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from superpixel_kernels.codec import Regions, Tree
+from superpixel_kernels.codec import Provenance, Regions, Tree
 from superpixel_service.contract import Reason, StageSeconds
 from superpixel_service.errors import InvalidRequest
+from superpixel_service.guidance import GuidanceSpec, OpenedGuidance
 
 MAX_TARGETS = 32
 """Most target counts and areas of one request, together: a label map can carry this many levels."""
@@ -74,9 +76,15 @@ class EncodedImage:
 
     data: bytes
     byte_count: int = field(init=False)
+    _sha256: bytes = field(init=False, default=b"", repr=False)
 
     def __post_init__(self) -> None:
         self.byte_count = len(self.data)
+
+    def sha256(self) -> bytes:
+        """SHA-256 of the bytes, computed once. The first call must come before `release`."""
+        self._sha256 = self._sha256 or hashlib.sha256(self.data).digest()
+        return self._sha256
 
     def release(self) -> None:
         """Free the bytes: they are decoded, or not needed any more."""
@@ -96,9 +104,15 @@ class RawImage:
     channels: int
     data: bytes
     byte_count: int = field(init=False)
+    _sha256: bytes = field(init=False, default=b"", repr=False)
 
     def __post_init__(self) -> None:
         self.byte_count = len(self.data)
+
+    def sha256(self) -> bytes:
+        """SHA-256 of the bytes, computed once. The first call must come before `release`."""
+        self._sha256 = self._sha256 or hashlib.sha256(self.data).digest()
+        return self._sha256
 
     def release(self) -> None:
         """Free the bytes: they are decoded, or not needed any more."""
@@ -124,6 +138,7 @@ class SegmentSpec:
         target_areas: average superpixel sizes in pixels, in any order.
         compactness: weight of shape against colour; None: the default.
         region: the part to segment, in pixels of the oriented image; None: the whole image.
+        guidance: maps that the superpixels follow; None: none.
     """
 
     source: EncodedImage | RawImage
@@ -137,6 +152,7 @@ class SegmentSpec:
     lane: Lane = Lane.INTERACTIVE
     apply_orientation: bool = True
     first_frame_only: bool = False
+    guidance: GuidanceSpec | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +187,7 @@ class Task:
 
     Attributes:
         counts: the levels, distinct and decreasing; empty: the whole base.
+        guidance: maps that the superpixels follow; None: none.
     """
 
     image: OpenedImage
@@ -181,11 +198,23 @@ class Task:
     include_hierarchy: bool
     include_regions: bool
     lane: Lane
+    guidance: OpenedGuidance | None = None
 
     @property
     def pixels(self) -> int:
-        """Pixels of the whole image; decoding costs these, whatever the region."""
-        return self.image.width * self.image.height
+        """Pixels of the whole image, or of a larger map; decoding costs these, whatever the region."""
+        return max(self.image.width * self.image.height, self.guidance.pixels if self.guidance else 0)
+
+    @property
+    def byte_count(self) -> int:
+        """Bytes of image and maps as sent, also after `release`."""
+        return self.image.byte_count + (self.guidance.byte_count if self.guidance else 0)
+
+    def release(self) -> None:
+        """Free the bytes of image and maps: they are decoded, or not needed any more."""
+        self.image.source.release()
+        if self.guidance is not None:
+            self.guidance.spec.release()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -241,6 +270,8 @@ class Answer:
         whole_base: the caller named no level; the map is the base partition.
         stages: seconds per stage.
         engine_seconds: seconds per stage of the engine; empty if nothing was computed for this caller.
+        provenance: what the map was made from.
+        prior_components: with a hard prior map, the count at which the superpixels are its components.
         cache: where the answer came from.
         message: the serialised response to a cache hit, with the label map in it; empty: not serialised.
     """
@@ -256,6 +287,8 @@ class Answer:
     engine_seconds: Mapping[str, float]
     backend: str
     algorithm_version: int
+    provenance: Provenance = field(default_factory=Provenance)
+    prior_components: int | None = None
     cache: CacheUse = CacheUse.OFF
     message: bytes = b""
 
@@ -270,8 +303,13 @@ class Answer:
         return replace(self, label_map=label_map, message=message)
 
 
-def accept(spec: SegmentSpec, image: OpenedImage) -> Task:
+def accept(spec: SegmentSpec, image: OpenedImage, guidance: OpenedGuidance | None = None) -> Task:
     """Check the request against the image's size.
+
+    Args:
+        spec: the request.
+        image: its image.
+        guidance: its guidance.
 
     Raises:
         InvalidRequest: the region does not fit, or a count or area is out of range or too large for the
@@ -292,6 +330,7 @@ def accept(spec: SegmentSpec, image: OpenedImage) -> Task:
         include_hierarchy=spec.include_hierarchy,
         include_regions=spec.include_regions,
         lane=spec.lane,
+        guidance=guidance,
     )
 
 

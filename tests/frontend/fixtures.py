@@ -43,6 +43,8 @@ def containers() -> Iterator[tuple[str, bytes]]:
     tree = section(b"TREE", malformed.INTO + bytes([0, 1, 2, 3, 4]))
     for name, (payload, _) in malformed.HEIGHTS.items():
         yield f"hght: {name}", malformed.SIX + tree + section(b"hght", payload) + END
+    for number, data in enumerate(samples()):
+        yield f"sound {number}", data
     for number, (data, _) in enumerate(odd_members()):
         yield f"gzip member {number}", data
     for kind, data in zip(("TREE", "LVLS"), malformed.everything(), strict=True):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from superpixel_kernels.codec import LabelMap, Tree
+from superpixel_kernels.codec import LabelMap, Provenance, Tree
 
 Labels = NDArray[np.int32]
 
@@ -170,4 +170,28 @@ def as_reference(label_map: LabelMap) -> dict[str, Any]:
         bounds = regions.neighbor_offsets.tolist()
         neighbors = [regions.neighbors[a:b].tolist() for a, b in itertools.pairwise(bounds)]
         result["regions"] = (fields, neighbors)
+    if label_map.provenance is not None:
+        result["provenance"] = _provenance(label_map.provenance)
+    return result
+
+
+def _provenance(provenance: Provenance) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    if provenance.compactness is not None:
+        result["compactness"] = provenance.compactness
+    if provenance.position is not None and provenance.picture_size is not None:
+        result["place"] = [*provenance.position, *provenance.picture_size]
+    if provenance.image_sha256 is not None:
+        result["image"] = provenance.image_sha256.hex()
+    if provenance.guidance is not None:
+        guidance = provenance.guidance
+        maps = (guidance.edge_weight is not None) + 2 * (guidance.prior_mode is not None)
+        result["guidance"] = [
+            guidance.version,
+            maps + 4 * guidance.importance,
+            int(guidance.prior_mode == "hard"),
+            guidance.edge_weight or 0,
+            guidance.prior_weight or 0,
+            guidance.sha256.hex(),
+        ]
     return result

@@ -12,7 +12,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from superpixel_kernels.codec import decode, encode, measure_regions, reference
+from superpixel_kernels.codec import (
+    GuidanceRecord,
+    Provenance,
+    decode,
+    encode,
+    measure_regions,
+    reference,
+)
 from superpixel_kernels.errors import InvalidLabelMap
 from tests.kernels.codec_tools import (
     END,
@@ -65,9 +72,28 @@ def samples() -> list[bytes]:
             encode(labels, tree=tree, heights=heights),
             encode(labels, regions=measure_regions(labels, image)),
         ]
+        result.append(encode(labels, provenance=provenance(labels.shape, seed)))
         if count > 4:
             result.append(encode(labels, tree=tree, levels=[count - 1, count // 2, 1]))
     return result
+
+
+def provenance(shape: tuple[int, ...], seed: int) -> Provenance:
+    """What a map of this shape could be made from; by the seed with more or fewer fields."""
+    height, width = shape
+    guidance = [
+        None,
+        GuidanceRecord(bytes(range(32)), 1, 2, "soft", 64, importance=True),
+        GuidanceRecord(bytes(32), 1, prior_mode="hard"),
+        GuidanceRecord(bytes(32), 65535, edge_weight=0),
+    ][seed % 4]
+    return Provenance(
+        compactness=10.0,
+        position=(seed, 3),
+        picture_size=(width + seed, height + 3),
+        image_sha256=bytes(range(32)) if seed % 2 else None,
+        guidance=guidance,
+    )
 
 
 def mutate_bytes(rng: random.Random, data: bytes) -> bytes:

@@ -237,6 +237,15 @@ def regions_payload(pairs: int, *varints: int, more: bytes = b"") -> bytes:
     return bytes(31 * 6) + struct.pack("<I", pairs) + b"".join(map(varint, varints)) + more
 
 
+def field(number: int, value: bytes) -> bytes:
+    """A field of prov."""
+    return bytes([number, len(value)]) + value
+
+
+def guidance_field(*, maps: int = 2, mode: int = 0, edges: int = 0, prior: int = 0) -> bytes:
+    return field(4, struct.pack("<HBBHH32s", 1, maps, mode, edges, prior, bytes(range(32))))
+
+
 SECTIONS = {
     "TREE: into itself": (b"TREE", bytes([0, 2, 0, 3, 2, 0, 1, 2, 3, 4]), "into: label 2 goes into 2"),
     "TREE: label 1 into itself": (
@@ -343,6 +352,35 @@ SECTIONS = {
     ),
     "regn: bytes left over": (b"regn", regions_payload(0, *[0] * 7), "1 bytes are left over"),
     "regn: cut short": (b"regn", regions_payload(0, 0, 0, 0, 0, 0, more=b"\x80"), "ends inside"),
+    "prov: a field's number alone": (b"prov", b"\x01", "ends inside a field"),
+    "prov: a field cut short": (b"prov", field(1, bytes(8))[:-1], "field 1: 8 bytes announced, 7 left"),
+    "prov: field 0": (b"prov", field(0, b""), "field 0 after field 0"),
+    "prov: a field twice": (b"prov", field(1, bytes(8)) * 2, "field 1 after field 1"),
+    "prov: fields that fall": (
+        b"prov",
+        field(3, bytes(32)) + field(1, bytes(8)),
+        "field 1 after field 3",
+    ),
+    "prov: a compactness of 4 bytes": (b"prov", field(1, bytes(4)), "field 1: 4 bytes, must be 8"),
+    "prov: a hash of 33 bytes": (b"prov", field(3, bytes(33)), "field 3: 33 bytes, must be 32"),
+    "prov: a compactness below 0": (b"prov", field(1, struct.pack("<d", -1e-300)), "must be 0 or more"),
+    "prov: a compactness of infinity": (b"prov", field(1, struct.pack("<d", float("inf"))), "0 or more"),
+    "prov: no number": (b"prov", field(1, struct.pack("<d", float("nan"))), "compactness nan"),
+    "prov: right of the picture": (b"prov", field(2, struct.pack("<4I", 1, 0, 6, 1)), "not inside a picture"),
+    "prov: below the picture": (b"prov", field(2, struct.pack("<4I", 0, 9, 6, 9)), "not inside a picture"),
+    "prov: far outside": (
+        b"prov",
+        field(2, struct.pack("<4I", 2**32 - 1, 0, 2**32 - 1, 1)),
+        "not inside a picture",
+    ),
+    "prov: guidance without maps": (b"prov", guidance_field(maps=0), "unknown maps 0"),
+    "prov: guidance with unknown maps": (b"prov", guidance_field(maps=8), "unknown maps 8"),
+    "prov: an unknown mode": (b"prov", guidance_field(mode=2), "unknown mode 2"),
+    "prov: a mode without a prior map": (b"prov", guidance_field(maps=1, mode=1), "not used must be 0"),
+    "prov: an edge weight without a map": (b"prov", guidance_field(edges=1), "not used must be 0"),
+    "prov: a prior weight without a map": (b"prov", guidance_field(maps=1, prior=1), "not used must be 0"),
+    "prov: a prior weight in mode hard": (b"prov", guidance_field(mode=1, prior=1), "not used must be 0"),
+    "prov: more than the most": (b"prov", field(255, bytes(255)) * 16, "4112 raw bytes announced"),
 }
 
 

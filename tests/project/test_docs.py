@@ -12,8 +12,10 @@ from PIL import Image
 import superpixel_kernels as kernels
 from superpixel_kernels import codec
 from tests.service.harness import RunningServer, running_server
+from tests.service.images import made_from
 
 ROOT = Path(__file__).parents[2]
+PHOTO = ROOT / "examples" / "photos" / "astronaut.jpg"
 ADDRESS = "127.0.0.1:50051"
 PYTHON = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -46,7 +48,7 @@ def run(document: str, server: RunningServer, *, together: bool = False) -> list
 
 
 def photo() -> np.ndarray:
-    return np.asarray(Image.open(ROOT / "examples" / "photos" / "astronaut.jpg"))
+    return np.asarray(Image.open(PHOTO))
 
 
 @pytest.mark.usefixtures("folder")
@@ -55,7 +57,10 @@ def test_getting_started(server: RunningServer) -> None:
     expected = kernels.segment(photo())
     assert np.array_equal(by_server["result"].labels, expected.cut(1600))
     assert np.array_equal(in_process["labels"], expected.cut(400))
-    assert in_process["data"] == by_server["result"].spx
+    assert in_process["data"] == expected.encode(1600, include_hierarchy=True)
+    provenance = made_from(PHOTO.read_bytes(), 512, 512)
+    data = in_process["hierarchy"].encode(1600, include_hierarchy=True, provenance=provenance)
+    assert data == by_server["result"].spx
 
 
 @pytest.mark.usefixtures("folder")
@@ -99,7 +104,7 @@ def test_clients(server: RunningServer, folder: Path, capsys: pytest.CaptureFixt
     _check_face_and_suit(mask)
     assert level[120, 222] == 70  # as a comment there says
     assert capsys.readouterr().out.splitlines() == [
-        f"<Segmentation 512x512, counts 400, {len(expected.encode(400, include_hierarchy=True))} bytes>"
+        f"<Segmentation 512x512, counts 400, {_bytes(expected, 400, (0, 0))} bytes>"
         f" <Segmentation 120x160, counts 50, {_part_bytes()} bytes>",
         f"astronaut <Segmentation 512x512, counts 1600, {len(first['result'].spx)} bytes>",
         "COUNT_OUT_OF_RANGE target_counts[0]",
@@ -118,4 +123,9 @@ def _check_face_and_suit(mask: np.ndarray) -> None:
 
 def _part_bytes() -> int:
     part = np.ascontiguousarray(photo()[20:180, 180:300])
-    return len(kernels.segment(part).encode(50, include_hierarchy=True))
+    return _bytes(kernels.segment(part), 50, (180, 20))
+
+
+def _bytes(hierarchy: kernels.Hierarchy, count: int, position: tuple[int, int]) -> int:
+    provenance = made_from(PHOTO.read_bytes(), 512, 512, position=position)
+    return len(hierarchy.encode(count, include_hierarchy=True, provenance=provenance))

@@ -6,6 +6,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 LIMIT = 430
 SOURCES = {".py", ".cpp", ".h", ".cu", ".cuh", ".js", ".mjs", ".css", ".html", ".proto", ".sh"}
+# One file, so that a code generator in any language takes one; most of its lines are comments.
+CONTRACT, CONTRACT_LIMIT = "protos/superpixel/v1/superpixel.proto", 650
 GENERATED = ("service/superpixel_service/pb/",)
 
 
@@ -15,4 +17,5 @@ def test_no_source_file_is_much_longer_than_400_lines() -> None:
     assert len(files) > 200
     written = [name for name in files if not name.startswith(GENERATED) and (ROOT / name).exists()]
     lengths = {name: len((ROOT / name).read_text(encoding="utf-8").splitlines()) for name in written}
+    assert lengths.pop(CONTRACT) <= CONTRACT_LIMIT
     assert {name: length for name, length in lengths.items() if length > LIMIT} == {}

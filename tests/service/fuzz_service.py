@@ -28,6 +28,7 @@ import hyperframe.frame
 import numpy as np
 from PIL import Image
 
+from superpixel_kernels import segment
 from superpixel_service.contract import SERVICE
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 from tests.service.harness import RunningServer, request, running_server
@@ -38,13 +39,16 @@ MEMORY_LIMIT_BYTES = 3 << 30
 """Of addresses; a thread's stack and allocator take more of these than of memory."""
 
 _MOST_RESIDENT_BYTES = 512 << 20
-_ALLOWED = {"OK", "INVALID_ARGUMENT"}
+_ALLOWED = {"OK", "INVALID_ARGUMENT", "FAILED_PRECONDITION"}
+"""The last one is for requests that name a version."""
+
 _ALLOWED_BY_HAND = {
     code.value[0]
     for code in (
         grpc.StatusCode.OK,
         grpc.StatusCode.CANCELLED,
         grpc.StatusCode.INVALID_ARGUMENT,
+        grpc.StatusCode.FAILED_PRECONDITION,
         grpc.StatusCode.DEADLINE_EXCEEDED,
         grpc.StatusCode.RESOURCE_EXHAUSTED,
         grpc.StatusCode.UNIMPLEMENTED,
@@ -78,6 +82,11 @@ FILES = [
     encoded(_PIXELS, "WEBP", lossless=True, exif=_EXIF.tobytes()),
     saved(_FRAMES[0], "WEBP", save_all=True, append_images=_FRAMES[1:]),
 ]
+
+
+_GRAY = np.arange(48 * 40, dtype=np.uint16).reshape(40, 48)
+_LABELS = [encoded(_GRAY.astype(np.uint8)), encoded(_GRAY), encoded(_PIXELS), saved(_FRAMES[0].quantize(8))]
+_SPX = segment(_PIXELS).encode(5, include_hierarchy=True)
 
 
 def mutated(chance: random.Random, data: bytes) -> bytes:
@@ -116,7 +125,38 @@ def an_image(chance: random.Random) -> pb.SegmentRequest:
     if chance.random() < 0.2:
         x, y, height = chance.randrange(40), chance.randrange(40), chance.choice((0, 9))
         message.region_of_interest.CopyFrom(pb.Rectangle(x=x, y=y, width=9, height=height))
+    if chance.random() < 0.25:
+        message.guidance.CopyFrom(some_guidance(chance))
+        # Sound images, so that the maps are reached.
+        message.encoded_image = chance.choice(FILES[:3])
     return message
+
+
+def some_guidance(chance: random.Random) -> pb.Guidance:
+    """A prior map in any form, and sometimes the other maps, mutated."""
+    guidance = pb.Guidance(prior_mode=chance.choice((0, 1, 2, 2, 3)))
+    prior, kind = guidance.prior, chance.randrange(5)
+    if kind <= 1:
+        prior.png = mutated(chance, chance.choice(_LABELS))
+    elif kind == 2:
+        side, bits = chance.choice((0, 1, 16, 2**32 - 1)), chance.choice((8, 16, 32))
+        data = chance.randbytes(chance.choice((16 * 16 * bits // 8, 1)))
+        prior.raw.CopyFrom(pb.RawMap(width=side, height=16, bits=bits, data=data))
+    elif kind == 3:
+        level = pb.LabelMapLevel(spx=mutated(chance, _SPX), count=chance.choice((0, 3, 5, 6)))
+        prior.label_map.CopyFrom(level)
+    else:
+        prior.masks.width, prior.masks.height = chance.choice(((4, 3), (3, 4), (2**16, 2**16), (1, 12)))
+        for _ in range(chance.randrange(5)):
+            if chance.random() < 0.5:
+                prior.masks.masks.add(compressed=mutated(chance, chance.choice((b"525", b"0<", b"31203"))))
+            else:
+                prior.masks.masks.add(uncompressed=mutated(chance, struct.pack("<3I", 5, 2, 5)))
+    if chance.random() < 0.3:
+        guidance.edges.png = mutated(chance, _LABELS[0])
+    if chance.random() < 0.3:
+        guidance.importance.raw.CopyFrom(pb.RawMap(width=8, height=8, bits=8, data=chance.randbytes(64)))
+    return guidance
 
 
 def a_message(chance: random.Random) -> bytes:
@@ -317,7 +357,7 @@ def one(server: RunningServer, chance: random.Random) -> str:
             frames = [mutated(chance, message.SerializeToString()) for message in messages]
             for answer in stream(iter(frames), timeout=30):
                 error = pb.SegmentStreamResponse.FromString(answer).error
-                if error.code not in (0, grpc.StatusCode.INVALID_ARGUMENT.value[0]):
+                if error.code not in (0, *(grpc.StatusCode[name].value[0] for name in _ALLOWED)):
                     raise AssertionError(error)
                 if LEAKS.search(error.message):
                     raise AssertionError(error)

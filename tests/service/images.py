@@ -1,6 +1,7 @@
 """Image files and pixels for the service's tests: by formula, or from a fixed seed."""
 
 import functools
+import hashlib
 import io
 import struct
 import zlib
@@ -10,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from superpixel_kernels.codec import Provenance
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 
 Pixels = npt.NDArray[np.uint8]
@@ -75,3 +77,15 @@ def png_bomb(side: int = 60_000) -> bytes:
     data = b"".join(packer.compress(row * 1000) for _ in range(side // 1000)) + packer.flush()
     header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0))
     return b"\x89PNG\r\n\x1a\n" + header + png_chunk(b"IDAT", data) + png_chunk(b"IEND", b"")
+
+
+def made_from(
+    image: bytes, width: int, height: int, compactness: float = 10.0, position: tuple[int, int] = (0, 0)
+) -> Provenance:
+    """What a label map of an unguided image says about its origin: bytes as sent, and the picture's size."""
+    return Provenance(
+        compactness=compactness,
+        position=position,
+        picture_size=(width, height),
+        image_sha256=hashlib.sha256(image).digest(),
+    )

@@ -27,7 +27,7 @@ from tests.service.bulk_folders import (
 )
 from tests.service.command import COMMAND, called, messages, started, superpixel
 from tests.service.harness import RunningServer
-from tests.service.images import encoded, scene
+from tests.service.images import encoded, made_from, scene
 from tests.service.scripted import Scripted, ScriptedStream, answered, serving
 
 OTHER_SUFFIXES = "other suffixes than .jpg, .jpeg, .jpe, .jfif, .pjpeg, .pjp, .png, .webp"
@@ -63,7 +63,8 @@ def test_every_image_of_the_folder_gets_its_label_map(tmp_path: Path) -> None:
     ]
     for name in images.keys() - {"b c/d.jpeg"}:
         hierarchy = segment(images[name])
-        expected = hierarchy.encode(hierarchy.base_count, include_hierarchy=True)
+        provenance = made_from((folder / name).read_bytes(), *images[name].shape[1::-1])
+        expected = hierarchy.encode(hierarchy.base_count, include_hierarchy=True, provenance=provenance)
         assert (out / f"{name}.spx").read_bytes() == expected
 
 
@@ -71,9 +72,10 @@ def test_counts_keep_just_those_levels_unless_the_hierarchy_is_asked_for(tmp_pat
     fill(tmp_path / "in", {"a.png": scene()})
     hierarchy = segment(scene(), SegmentParams(20.0))
     flags = ("--counts", 7, 50, 20, "--compactness", 20)
+    provenance = made_from((tmp_path / "in" / "a.png").read_bytes(), *scene().shape[1::-1], compactness=20.0)
     for extra, expected in (
-        ((), hierarchy.encode(50, levels=[20, 7])),
-        (("--hierarchy",), hierarchy.encode(50, include_hierarchy=True)),
+        ((), hierarchy.encode(50, levels=[20, 7], provenance=provenance)),
+        (("--hierarchy",), hierarchy.encode(50, include_hierarchy=True, provenance=provenance)),
     ):
         out = tmp_path / f"out{len(extra)}"
         assert superpixel("bulk", tmp_path / "in", "--out", out, *flags, *extra).returncode == 0

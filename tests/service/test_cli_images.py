@@ -12,7 +12,7 @@ from PIL import Image
 from superpixel_kernels import codec, segment
 from tests.service.command import messages, superpixel
 from tests.service.harness import RunningServer
-from tests.service.images import encoded, saved, scene
+from tests.service.images import encoded, made_from, saved, scene
 
 WIDTH, HEIGHT = 60, 40
 PHOTO = scene(WIDTH, HEIGHT)
@@ -95,13 +95,15 @@ def test_areas_suit_images_of_any_size(tmp_path: Path, server: RunningServer) ->
 def test_a_region_is_segmented_and_drawn(tmp_path: Path, server: RunningServer) -> None:
     (tmp_path / "a.png").write_bytes(encoded(PHOTO))
     part = np.ascontiguousarray(PHOTO[5:35, 10:50])
+    provenance = made_from((tmp_path / "a.png").read_bytes(), WIDTH, HEIGHT, position=(10, 5))
+    expected = segment(part).encode(9, include_hierarchy=True, provenance=provenance)
     for place, flags in places(server).items():
         out = tmp_path / place
         run = superpixel(
             *("segment", tmp_path / "a.png", "--counts", 9, "--region", 10, 5, 40, 30, "--out", out, *flags)
         )
         assert (run.returncode, run.stderr) == (0, "")
-        assert (out / "a.png.spx").read_bytes() == segment(part).encode(9, include_hierarchy=True)
+        assert (out / "a.png.spx").read_bytes() == expected
         with Image.open(out / "a.png-9-overlay.png") as overlay:
             assert overlay.size == (80, 60)
         run = superpixel("segment", tmp_path / "a.png", "--region", 10, 5, 51, 30, "--out", out, *flags)

@@ -13,7 +13,7 @@ from superpixel_kernels import SegmentParams, codec, segment
 from superpixel_service.images import overlay
 from tests.service.command import called, messages
 from tests.service.harness import RunningServer
-from tests.service.images import encoded, saved, scene
+from tests.service.images import encoded, made_from, saved, scene
 
 PHOTO = scene()
 HEIGHT, WIDTH = PHOTO.shape[:2]
@@ -38,7 +38,9 @@ def test_segment_writes_the_label_map_masks_and_overlays(
         *(f"street.png-{count}-{kind}.png" for count in (10, 40) for kind in ("mask", "overlay")),
     }
     hierarchy = segment(PHOTO)
-    assert (out / "street.png.spx").read_bytes() == hierarchy.encode(40, include_hierarchy=True)
+    provenance = made_from(photo.read_bytes(), WIDTH, HEIGHT)
+    expected = hierarchy.encode(40, include_hierarchy=True, provenance=provenance)
+    assert (out / "street.png.spx").read_bytes() == expected
     for count in (10, 40):
         mask = read(out / f"street.png-{count}-mask.png")
         assert mask.dtype == np.uint16
@@ -62,7 +64,8 @@ def test_compactness_reaches_the_engine(
     photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     called(capsys, "segment", photo, "--counts", 30, "--compactness", 40, "--out", tmp_path)
-    expected = segment(PHOTO, SegmentParams(40.0)).encode(30, include_hierarchy=True)
+    provenance = made_from(photo.read_bytes(), WIDTH, HEIGHT, compactness=40.0)
+    expected = segment(PHOTO, SegmentParams(40.0)).encode(30, include_hierarchy=True, provenance=provenance)
     assert (tmp_path / "street.png.spx").read_bytes() == expected
 
 

@@ -24,7 +24,7 @@ from superpixel_service.client import (
 )
 from superpixel_service.client.wire import build_request
 from tests.service.harness import RunningServer
-from tests.service.images import Pixels, encoded, scene
+from tests.service.images import Pixels, encoded, made_from, scene
 from tests.service.scripted import (
     Caller,
     Scripted,
@@ -98,7 +98,9 @@ def test_a_segmentation_offers_everything_in_the_response(server: RunningServer,
     assert result.request_id == "an-id"
     assert result.notices == ()
     assert result.timings.segment > 0
-    assert result.spx == expected.encode(400, include_hierarchy=True)
+    provenance = made_from(PIXELS.tobytes(), 120, 90)
+    assert result.provenance == result.label_map.provenance == provenance
+    assert result.spx == expected.encode(400, include_hierarchy=True, provenance=provenance)
     for count in (400, 137, 25, 1):
         assert np.array_equal(result.labels_at(count), expected.cut(count))
         assert np.array_equal(result.cut(count)[result.labels], expected.cut(count))

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from superpixel_kernels import SegmentParams, segment
+from superpixel_kernels import Guidance, SegmentParams, segment
 from superpixel_service.images.overlay import cracks, draw, grow
 from tools.docs import ROOT
 
@@ -25,6 +25,9 @@ Picture = NDArray[np.uint8]
 _GAP = 8
 _QUALITY = 70
 _PORTRAIT = np.s_[:352, 60:412]  # of the astronaut
+_MASK_COLORS = np.array(
+    [(90, 90, 90), (200, 90, 60), (240, 240, 240), (190, 130, 60), (110, 160, 220)], np.uint8
+)
 _BLUE, _YELLOW, _RED = (0, 90, 181), (255, 225, 40), (220, 50, 32)
 
 
@@ -102,8 +105,46 @@ def brush() -> Picture:
     return beside([before, after])
 
 
+def guidance() -> Picture:
+    """Rough masks of a photograph, and 24 superpixels: without them, and with each kind of guidance."""
+    part = np.s_[:, 60:500]
+    image = photo("coffee", part)
+    masks = coffee_masks()[part]
+    cup = np.isin(masks, (2, 3))
+    hierarchies = [
+        segment(image, guidance=given)
+        for given in (
+            None,
+            Guidance(edges=255 * cracks(masks).astype(np.uint8)),
+            Guidance(prior=masks),
+            Guidance(prior=masks, prior_mode="hard"),
+            Guidance(importance=96 * cup.astype(np.uint8)),
+        )
+    ]
+    panels = [filled(masks, _MASK_COLORS)]
+    panels += [filled(each.cut(24), each.regions(24).mean_color) for each in hierarchies]
+    rows = [beside(panels[:3]), beside(panels[3:])]
+    return np.vstack([rows[0], np.full((_GAP, *rows[0].shape[1:]), 255, np.uint8), rows[1]])
+
+
+def coffee_masks() -> NDArray[np.int32]:
+    """Masks of the coffee cup as a network might give them: rough, and painted over one another."""
+    canvas = Image.new("L", (600, 400))
+    pen = ImageDraw.Draw(canvas)
+    pen.ellipse([78, 62, 479, 388], fill=1)  # saucer
+    body = [(174, 110), (180, 170), (205, 215), (235, 262), (280, 283), (330, 270), (370, 235), (396, 185)]
+    pen.polygon([*body, (408, 110)], fill=2)
+    pen.polygon([(195, 285), (207, 248), (228, 230), (258, 238), (248, 272), (232, 302), (205, 305)], fill=2)
+    pen.ellipse([173, 17, 408, 208], fill=2)
+    pen.ellipse([206, 95, 370, 193], fill=3)  # coffee
+    pen.polygon([(377, 250), (404, 150), (398, 70), (424, 70), (422, 95), (386, 250)], fill=4)  # spoon
+    pen.ellipse([326, 244, 407, 327], fill=4)
+    return np.asarray(canvas, np.int32)
+
+
 PICTURES: Mapping[str, Callable[[], Picture]] = {
-    function.__name__: function for function in (overview, nesting, levels, compactness, regions, brush)
+    function.__name__: function
+    for function in (overview, nesting, levels, compactness, regions, brush, guidance)
 }
 """Per picture name, the function that draws it."""
 

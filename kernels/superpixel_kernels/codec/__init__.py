@@ -12,6 +12,8 @@ docs/label-map.md specifies the format. `reference.py` is a second, short decode
 
 from superpixel_kernels.codec.label_map import LabelMap, Levels, Regions, Tree
 from superpixel_kernels.codec.layout import MAX_PIXELS
+from superpixel_kernels.codec.masks import InvalidMask, paint_masks
+from superpixel_kernels.codec.provenance import GuidanceRecord, Provenance
 from superpixel_kernels.codec.reader import decode
 from superpixel_kernels.codec.regions import measure_regions
 from superpixel_kernels.codec.writer import encode
@@ -19,13 +21,17 @@ from superpixel_kernels.errors import InvalidLabelMap, InvalidParameter
 
 __all__ = [
     "MAX_PIXELS",
+    "GuidanceRecord",
     "InvalidLabelMap",
+    "InvalidMask",
     "InvalidParameter",
     "LabelMap",
     "Levels",
+    "Provenance",
     "Regions",
     "Tree",
     "decode",
     "encode",
     "measure_regions",
+    "paint_masks",
 ]

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from superpixel_kernels.codec import _codec
+from superpixel_kernels.codec.provenance import Provenance
 from superpixel_kernels.errors import InvalidParameter
 
 
@@ -75,6 +76,7 @@ class LabelMap:
         heights: (count - 1,) float32, the heights of the merges in order, each rounded up to bfloat16; or
             None. Only together with `tree`.
         regions: measurements of the map's regions, as the writer states them; not verified. Or None.
+        provenance: what the map was made from, as the writer states it; not verified. Or None.
     """
 
     labels: NDArray[np.int32]
@@ -85,6 +87,7 @@ class LabelMap:
     levels: Levels | None = None
     heights: NDArray[np.float32] | None = None
     regions: Regions | None = None
+    provenance: Provenance | None = None
 
     @property
     def width(self) -> int:

@@ -20,6 +20,7 @@ TREE = b"TREE"
 LEVELS = b"LVLS"
 HEIGHTS = b"hght"
 REGIONS = b"regn"
+PROVENANCE = b"prov"
 END = b"END\0"
 
 GZIP_WINDOW_BITS = 31

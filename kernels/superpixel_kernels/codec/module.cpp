@@ -2,12 +2,14 @@
 // bytes from outside.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/vector.h>
 
 #include <memory>
 #include <vector>
 
 #include "bytes.h"
 #include "label_tokens.h"
+#include "masks.h"
 #include "regions.h"
 #include "tree.h"
 
@@ -104,6 +106,21 @@ void decode_adjacency(const nb::bytes& bytes, const Vector<std::uint32_t>& offse
                             static_cast<std::uint32_t>(neighbors.size()), offsets.data(), neighbors.data());
 }
 
+// Returns the index of the first malformed mask, or -1. Nothing is painted if there is one.
+std::int64_t paint_masks(const std::vector<nb::bytes>& masks, const std::vector<bool>& compressed,
+                         const Matrix<std::int32_t>& columns) {
+    expect(masks.size() == compressed.size(), "masks, compressed: sizes differ");
+    std::vector<codec::Rle> runs;
+    for (std::size_t i = 0; i < masks.size(); ++i)
+        runs.push_back({data(masks[i]), masks[i].size(), compressed[i]});
+    const nb::gil_scoped_release unlocked;
+    for (std::size_t i = 0; i < runs.size(); ++i) {
+        if (!codec::is_sound(runs[i], columns.size())) return static_cast<std::int64_t>(i);
+    }
+    codec::paint_masks(runs, columns.size(), columns.data());
+    return -1;
+}
+
 }  // namespace
 
 NB_MODULE(_codec, m) {
@@ -128,4 +145,5 @@ NB_MODULE(_codec, m) {
           "area"_a.noconvert(), "box"_a.noconvert(), "centroid"_a.noconvert(), "mean_color"_a.noconvert());
     m.def("decode_adjacency", &decode_adjacency, "data"_a, "offsets"_a.noconvert(),
           "neighbors"_a.noconvert());
+    m.def("paint_masks", &paint_masks, "masks"_a, "compressed"_a, "columns"_a.noconvert());
 }

@@ -3,6 +3,7 @@
 import itertools
 import struct
 import zlib
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,12 +11,18 @@ from numpy.typing import NDArray
 
 from superpixel_kernels.codec import _codec, layout
 from superpixel_kernels.codec.label_map import LabelMap, Levels, Regions, Tree
+from superpixel_kernels.codec.provenance import MAX_BYTES, parse_provenance
 from superpixel_kernels.errors import InvalidLabelMap, InvalidParameter
 
-_KNOWN = (layout.LABELS, layout.TREE, layout.LEVELS, layout.HEIGHTS, layout.REGIONS)
+_KNOWN = (layout.LABELS, layout.TREE, layout.LEVELS, layout.HEIGHTS, layout.REGIONS, layout.PROVENANCE)
 
 
-def decode(data: bytes | bytearray | memoryview, *, max_pixels: int | None = None) -> LabelMap:
+def decode(
+    data: bytes | bytearray | memoryview,
+    *,
+    max_pixels: int | None = None,
+    skip: Collection[bytes] = (),
+) -> LabelMap:
     """Read a label map container.
 
     Args:
@@ -24,6 +31,8 @@ def decode(data: bytes | bytearray | memoryview, *, max_pixels: int | None = Non
             allocated, which is 4 bytes per pixel. Default: 2**17 for each byte of `data`, at most 2**27. All
             maps that `encode` writes up to 16,384 pixels wide and 2**27 pixels large fit; for others give the
             size that you expect.
+        skip: types of sections, such as b"regn", that are left compressed and are missing in the result;
+            not LABL.
 
     Raises:
         InvalidLabelMap: the bytes are not a well-formed label map, or it is too large; the message says what
@@ -34,14 +43,14 @@ def decode(data: bytes | bytearray | memoryview, *, max_pixels: int | None = Non
         raise InvalidParameter("max_pixels", f"must be from 1 to {2**31 - 1}, got {max_pixels}")
     view = memoryview(data).cast("B")
     header = _read_header(view, max_pixels)
-    sections = _split(view)
+    sections = {kind: section for kind, section in _split(view).items() if kind not in skip}
     count = header.count
 
     labels_payload = _inflate(layout.LABELS, sections[layout.LABELS], *_labels_bounds(header))
     labels = np.empty((header.height, header.width), np.int32)
     _codec.decode_labels(labels_payload, count, labels)
 
-    tree = levels = heights = regions = None
+    tree = levels = heights = regions = provenance = None
     if layout.TREE in sections:
         size = 2 * layout.plane_count(count) * (count - 1)
         tree = _parse_tree(_inflate(layout.TREE, sections[layout.TREE], size, size), count)
@@ -59,7 +68,20 @@ def decode(data: bytes | bytearray | memoryview, *, max_pixels: int | None = Non
         regions = _parse_regions(
             _inflate(layout.REGIONS, sections[layout.REGIONS], fixed + count, most), count
         )
-    return LabelMap(labels, count, header.connected, header.algorithm_version, tree, levels, heights, regions)
+    if layout.PROVENANCE in sections:
+        raw = _inflate(layout.PROVENANCE, sections[layout.PROVENANCE], 0, MAX_BYTES)
+        provenance = parse_provenance(raw, header.width, header.height)
+    return LabelMap(
+        labels,
+        count,
+        header.connected,
+        header.algorithm_version,
+        tree,
+        levels,
+        heights,
+        regions,
+        provenance,
+    )
 
 
 @dataclass(frozen=True, slots=True)

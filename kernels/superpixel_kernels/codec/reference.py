@@ -6,6 +6,8 @@ model for a decoder in another language. It uses lists instead of arrays; entry 
 """
 
 import bisect
+import math
+import struct
 import zlib
 from collections.abc import Callable
 from typing import Any
@@ -46,6 +48,7 @@ def decode(data: bytes) -> dict[str, Any]:
         b"LVLS": (levels, 1 + 4 * 32 + (planes + 1) * (count - 1)),
         b"hght": (heights, 3 * (count - 1)),
         b"regn": (regions, 31 * count + 4 + 5 * (count + 2 * width * height)),
+        b"prov": (provenance, 4096),
     }
     for kind, (parse, most) in parsers.items():
         if kind in sections:
@@ -130,6 +133,35 @@ def regions(payload: "Reader", count: int, *_size: int) -> dict[str, Any]:
     check(sum(map(len, neighbors)) == pairs)
     check(all(b == sorted({*b} - {a}) and (not b or b[-1] < count) for a, b in enumerate(neighbors)))
     return {"regions": (fields, neighbors)}
+
+
+def provenance(payload: "Reader", _count: int, width: int, height: int) -> dict[str, Any]:
+    """Section prov: the known fields; an unknown field is skipped."""
+    result: dict[str, Any] = {}
+    last = 0
+    while payload.at < len(payload.data):
+        number, size = payload.uint(1), payload.uint(1)
+        field = Reader(payload.take(size))
+        check(number > last)
+        last = number
+        if number == 1:
+            (result["compactness"],) = struct.unpack("<d", field.take(8))
+            check(0 <= result["compactness"] < math.inf)
+        elif number == 2:
+            x, y, picture_width, picture_height = place = [field.uint(4) for _ in range(4)]
+            check(x + width <= picture_width and y + height <= picture_height)
+            result["place"] = place
+        elif number == 3:
+            result["image"] = field.take(32).hex()
+        elif number == 4:
+            version, maps, mode, edges, prior = (field.uint(size) for size in (2, 1, 1, 2, 2))
+            check(1 <= maps <= 7 and mode <= 1 and (mode == 0 or maps & 2))
+            check((edges == 0 or maps & 1) and (prior == 0 or (maps & 2 and mode == 0)))
+            result["guidance"] = [version, maps, mode, edges, prior, field.take(32).hex()]
+        else:
+            field.take(size)
+        field.end()
+    return {"provenance": result}
 
 
 def cut(into: list[int], rank: list[int], limit: int) -> list[int]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from superpixel_kernels.codec import _codec, layout
 from superpixel_kernels.codec.label_map import Regions, Tree
+from superpixel_kernels.codec.provenance import Provenance, provenance_payload
 from superpixel_kernels.errors import InvalidLabelMap, InvalidParameter
 from superpixel_kernels.params import ALGORITHM_VERSION
 
@@ -21,6 +22,7 @@ def encode(
     levels: Sequence[int] | None = None,
     heights: NDArray[np.float32] | None = None,
     regions: Regions | None = None,
+    provenance: Provenance | None = None,
     connected: bool = True,
     algorithm_version: int = ALGORITHM_VERSION,
 ) -> bytes:
@@ -37,6 +39,7 @@ def encode(
         heights: (count - 1,) float32, the heights of the tree's merges in order, not negative. Each is
             rounded up to bfloat16, which keeps their order. Only with the whole tree.
         regions: measurements of the regions of `labels`; see `measure_regions`.
+        provenance: what the map was made from. Not verified.
         connected: whether every label is one 4-connected region. Not verified.
         algorithm_version: 0..65535.
 
@@ -67,8 +70,10 @@ def encode(
         sections.append(_section(layout.HEIGHTS, [_heights_payload(heights, count)]))
     if regions is not None:
         sections.append(_section(layout.REGIONS, _regions_parts(regions, count)))
-
     height, width = labels.shape
+    if provenance is not None:
+        sections.append(_section(layout.PROVENANCE, [provenance_payload(provenance, width, height)]))
+
     flags = layout.FLAG_CONNECTED if connected else 0
     header = layout.HEADER.pack(
         layout.MAGIC, layout.FORMAT_VERSION, flags, algorithm_version, width, height, count

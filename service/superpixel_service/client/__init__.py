@@ -30,7 +30,9 @@ from superpixel_service.client.errors import (
     SegmentError,
     ServerError,
     Unavailable,
+    VersionUnavailable,
 )
+from superpixel_service.client.guidance import Guidance, MapSource, PriorSource
 from superpixel_service.client.retry import RetryPolicy
 from superpixel_service.client.security import tls_credentials
 from superpixel_service.client.segmentation import Notice, Segmentation, ServerInfo
@@ -42,20 +44,24 @@ __all__ = [
     "Cancelled",
     "Client",
     "DeadlineExceeded",
+    "Guidance",
     "ImageSource",
     "InvalidImage",
     "InvalidRequest",
+    "MapSource",
     "MessageTooLarge",
     "NotAllowed",
     "NotServed",
     "Notice",
     "Overloaded",
+    "PriorSource",
     "RetryPolicy",
     "SegmentError",
     "Segmentation",
     "ServerError",
     "ServerInfo",
     "Unavailable",
+    "VersionUnavailable",
     "Wanted",
     "tls_credentials",
 ]

@@ -14,6 +14,7 @@ from superpixel_service.client import stream_steps as steps
 from superpixel_service.client import wire
 from superpixel_service.client.base import BaseClient
 from superpixel_service.client.errors import SegmentError
+from superpixel_service.client.provenance import check_answer
 from superpixel_service.client.segmentation import Segmentation, ServerInfo
 from superpixel_service.client.stream import Key, StreamBook
 from superpixel_service.client.streamcall import Event, StreamCall, closed_error, error_of
@@ -83,6 +84,7 @@ class AsyncClient(BaseClient):
         request = await asyncio.to_thread(wire.build_request, image, **wanted)
         request_id = request_id or wire.new_request_id()
         response = await self._call(self._stub.Segment, request, timeout, request_id)
+        check_answer(request, response, request_id)
         return wire.read_response(response, request_id)
 
     async def server_info(self, *, timeout: float | None = None) -> ServerInfo:

@@ -5,7 +5,8 @@ SegmentError           code, stable reason, field, message, metadata, request id
 ├── InvalidRequest     the request is wrong: correct it
 │   └── InvalidImage   nothing was sent: the file cannot be read, or the object is not an image
 ├── MessageTooLarge    larger than the server, or this client, accepts
-├── NotServed          this server does not offer the method
+├── NotServed          this server does not offer the method, or guidance
+├── VersionUnavailable this server has another version than the request requires
 ├── NotAllowed         no token, an unknown token, or one without the scope of the method
 ├── Overloaded         the queue is full                             (retried already)
 ├── Unavailable        draining, stopped, restarting or unreachable  (retried already)
@@ -94,7 +95,11 @@ class MessageTooLarge(SegmentError):
 
 
 class NotServed(SegmentError):
-    """This server does not offer the method."""
+    """This server does not offer the method, or it does not know guidance."""
+
+
+class VersionUnavailable(SegmentError):
+    """The server has another algorithm or guidance version than the request requires."""
 
 
 class NotAllowed(SegmentError):
@@ -124,6 +129,7 @@ class ServerError(SegmentError):
 _KINDS: Mapping[grpc.StatusCode, type[SegmentError]] = {
     grpc.StatusCode.INVALID_ARGUMENT: InvalidRequest,
     grpc.StatusCode.UNIMPLEMENTED: NotServed,
+    grpc.StatusCode.FAILED_PRECONDITION: VersionUnavailable,
     grpc.StatusCode.UNAUTHENTICATED: NotAllowed,
     grpc.StatusCode.PERMISSION_DENIED: NotAllowed,
     grpc.StatusCode.RESOURCE_EXHAUSTED: Overloaded,

@@ -44,6 +44,10 @@ class Segmentation:
         backend: the engine that made the map, "cpu" or "cuda"; the map does not depend on it.
         algorithm_version: changes whenever a map may change for the same pixels and parameters.
         request_id: the call's id in the server's log.
+        provenance: what the map was made from: compactness, region, SHA-256 of the image, guidance. `spx`
+            contains it too. None: an older server.
+        prior_components: with a prior map in mode "hard", the number of its 4-connected components in the
+            region: at this count the superpixels are these components. Otherwise None.
     """
 
     spx: bytes
@@ -57,6 +61,8 @@ class Segmentation:
     backend: str
     algorithm_version: int
     request_id: str
+    provenance: codec.Provenance | None = None
+    prior_components: int | None = None
 
     def __repr__(self) -> str:
         levels = ", ".join(map(str, self.counts))
@@ -124,6 +130,8 @@ class ServerInfo:
         compactness_default: compactness of requests that name none.
         label_encodings: formats of label maps that the server writes, such as "SPX".
         image_formats: formats of image files that the server decodes, such as "JPEG".
+        guidance_version: the version of guidance; None: the server does not know guidance.
+        prior_modes: modes of a prior map, such as "soft".
     """
 
     version: str
@@ -137,3 +145,5 @@ class ServerInfo:
     compactness_default: float
     label_encodings: tuple[str, ...]
     image_formats: tuple[str, ...]
+    guidance_version: int | None = None
+    prior_modes: tuple[str, ...] = ()

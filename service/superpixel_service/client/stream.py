@@ -13,6 +13,7 @@ import grpc
 
 from superpixel_service.client import errors, wire
 from superpixel_service.client.errors import DeadlineExceeded, InvalidRequest, SegmentError, Unavailable
+from superpixel_service.client.provenance import check_answer
 from superpixel_service.client.retry import RetryPolicy, is_transient
 from superpixel_service.client.segmentation import Segmentation
 from superpixel_service.client.wire import ImageSource, Wanted
@@ -94,17 +95,19 @@ class StreamBook(Generic[Key]):
     def take(self, key: Key, source: ImageSource, wanted: Wanted) -> SegmentError | None:
         """Add an image, due at once. Returns an error if the image is rejected before it is sent."""
         try:
-            request = wire.build_request(source, **wanted)
+            request = wire.build_request(source, **_for_image(wanted, key))
         except InvalidRequest as error:
             return error
         size = wire.image_bytes(request)
+        guided = request.HasField("guidance")
         if size > self.max_image_bytes:
             # It could exceed gRPC's limit on messages, which would end the call for all images.
             return InvalidRequest(
                 grpc.StatusCode.INVALID_ARGUMENT,
-                f"the image has {size} bytes, but the server accepts at most {self.max_image_bytes}",
-                reason=Reason.IMAGE_TOO_MANY_BYTES.value,
-                field="image",
+                f"the image{' with its maps' if guided else ''} has {size} bytes, but the server accepts at "
+                f"most {self.max_image_bytes}",
+                reason=(Reason.GUIDANCE_TOO_MANY_BYTES if guided else Reason.IMAGE_TOO_MANY_BYTES).value,
+                field="guidance" if guided else "image",
                 metadata={"limit_bytes": str(self.max_image_bytes)},
             )
         request_id = f"{self.request_id}/{next(self._numbers)}"
@@ -149,6 +152,10 @@ class StreamBook(Generic[Key]):
             return None
         if response.WhichOneof("result") == "response":
             del self._unanswered[request_id]
+            try:
+                check_answer(image.message.request, response.response, request_id)
+            except SegmentError as unserved:
+                return image.key, unserved
             return image.key, wire.read_response(response.response, request_id)
         error = errors.from_status(response.error, request_id)
         wait = self._policy.wait_seconds(error, image.sent, self.patience_seconds)
@@ -211,6 +218,12 @@ class StreamBook(Generic[Key]):
             f"no answer for {self.patience_seconds:g} s, with {len(self._unanswered)} images unanswered",
             request_id=self.request_id,
         )
+
+
+def _for_image(wanted: Wanted, key: object) -> Wanted:
+    """The parameters of one image: the caller may have a function for its guidance."""
+    guidance = wanted.get("guidance")
+    return {**wanted, "guidance": guidance(key)} if callable(guidance) else wanted
 
 
 def _given_up(error: SegmentError, sent: int, request_id: str) -> SegmentError:

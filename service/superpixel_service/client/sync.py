@@ -14,6 +14,7 @@ from superpixel_service.client import stream_steps as steps
 from superpixel_service.client import wire
 from superpixel_service.client.base import BaseClient
 from superpixel_service.client.errors import SegmentError
+from superpixel_service.client.provenance import check_answer
 from superpixel_service.client.segmentation import Segmentation, ServerInfo
 from superpixel_service.client.stream import Key, StreamBook
 from superpixel_service.client.streamcall import Event, StreamCall, closed_error, error_of
@@ -90,7 +91,7 @@ class Client(BaseClient):
             request_id: the call's id in the server's log; None: a new one.
             wanted: the keywords of `Wanted`: counts, areas, compactness, include_hierarchy (default True),
                 include_regions, region_of_interest, apply_exif_orientation (default True),
-                first_frame_only, priority.
+                first_frame_only, priority, guidance, required_algorithm_version.
 
         Raises:
             SegmentError: the call failed. The subclass says how: `InvalidRequest`, `Overloaded`,
@@ -98,7 +99,9 @@ class Client(BaseClient):
         """
         request = wire.build_request(image, **wanted)
         request_id = request_id or wire.new_request_id()
-        return wire.read_response(self._call(self._stub.Segment, request, timeout, request_id), request_id)
+        response = self._call(self._stub.Segment, request, timeout, request_id)
+        check_answer(request, response, request_id)
+        return wire.read_response(response, request_id)
 
     def server_info(self, *, timeout: float | None = None) -> ServerInfo:
         """Get the server's version, engines, limits and defaults.

@@ -19,6 +19,8 @@ from PIL import Image
 from superpixel_service import __version__
 from superpixel_service.addresses import stays_here
 from superpixel_service.client.errors import InvalidImage, InvalidRequest
+from superpixel_service.client.guidance import Guidance, GuidanceOf, build_guidance, map_bytes
+from superpixel_service.client.provenance import read_provenance
 from superpixel_service.client.segmentation import Notice, Segmentation, ServerInfo
 from superpixel_service.contract import REQUEST_ID_KEY, Reason, StageSeconds
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
@@ -73,6 +75,9 @@ class Wanted(TypedDict, total=False):
             False.
         priority: "interactive" (default of `segment`) or "bulk" (default of `segment_many`). Bulk work yields
             to interactive work.
+        guidance: maps that the superpixels follow beside the colours. `segment_many` also takes a function
+            that returns the guidance of each image, by the image's key.
+        required_algorithm_version: the algorithm version that the answer must have. Default: any.
     """
 
     counts: int | Iterable[int]
@@ -84,6 +89,8 @@ class Wanted(TypedDict, total=False):
     apply_exif_orientation: bool
     first_frame_only: bool
     priority: Literal["interactive", "bulk"]
+    guidance: Guidance | GuidanceOf | None
+    required_algorithm_version: int | None
 
 
 def channel_options() -> list[tuple[str, Any]]:
@@ -190,12 +197,15 @@ def build_request(
     apply_exif_orientation: bool = True,
     first_frame_only: bool = False,
     priority: Literal["interactive", "bulk"] | None = None,
+    guidance: Guidance | GuidanceOf | None = None,
+    required_algorithm_version: int | None = None,
 ) -> pb.SegmentRequest:
     """Build a request. The keywords are those of `Wanted`.
 
     Raises:
         InvalidImage: the file cannot be read, or the object is not an image.
-        InvalidRequest: a number does not fit its field, or the priority is unknown.
+        InvalidRequest: a number does not fit its field, a map of the guidance is no map, or the priority is
+            unknown.
     """
     return pb.SegmentRequest(
         **_source(image),
@@ -209,12 +219,14 @@ def build_request(
         apply_exif_orientation=apply_exif_orientation,
         first_frame_only=first_frame_only,
         priority=_priority(priority),
+        guidance=build_guidance(guidance),
+        required_algorithm_version=required_algorithm_version,
     )
 
 
 def image_bytes(request: pb.SegmentRequest) -> int:
-    """Size of the request's image as sent, in bytes."""
-    return len(request.encoded_image) or len(request.raw_image.data)
+    """Size of the request's image and maps as sent, in bytes."""
+    return (len(request.encoded_image) or len(request.raw_image.data)) + map_bytes(request.guidance)
 
 
 def _source(image: ImageSource) -> dict[str, Any]:
@@ -375,6 +387,8 @@ def read_response(response: pb.SegmentResponse, request_id: str) -> Segmentation
         backend=response.backend,
         algorithm_version=response.algorithm_version,
         request_id=request_id,
+        provenance=read_provenance(response),
+        prior_components=response.prior_components if response.HasField("prior_components") else None,
     )
 
 
@@ -393,10 +407,17 @@ def read_server_info(response: pb.GetServerInfoResponse) -> ServerInfo:
         compactness_default=response.defaults.compactness,
         label_encodings=tuple(_name(pb.LabelEncoding, value) for value in response.label_encodings),
         image_formats=tuple(_name(pb.ImageFormat, value) for value in response.image_formats),
+        guidance_version=response.guidance.version if response.HasField("guidance") else None,
+        prior_modes=tuple(_name(pb.PriorMode, value).lower() for value in response.guidance.prior_modes),
     )
 
 
-_PREFIXES = {"NoticeCode": "NOTICE_CODE_", "LabelEncoding": "LABEL_ENCODING_", "ImageFormat": "IMAGE_FORMAT_"}
+_PREFIXES = {
+    "NoticeCode": "NOTICE_CODE_",
+    "LabelEncoding": "LABEL_ENCODING_",
+    "ImageFormat": "IMAGE_FORMAT_",
+    "PriorMode": "PRIOR_MODE_",
+}
 
 
 def _name(enumeration: Any, value: int) -> str:

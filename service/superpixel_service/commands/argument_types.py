@@ -2,6 +2,7 @@
 
 import argparse
 
+from superpixel_kernels.guidance import MAX_EDGE_WEIGHT, MAX_PRIOR_WEIGHT
 from superpixel_kernels.params import MAX_COMPACTNESS
 from superpixel_service.addresses import check_target, split_address
 from superpixel_service.model import MAX_TARGETS
@@ -58,6 +59,22 @@ def seconds(text: str) -> float:
 def compactness(text: str) -> float:
     """A compactness."""
     return _number(text, 0, MAX_COMPACTNESS)
+
+
+def edge_weight(text: str) -> int:
+    """The weight of an edge map."""
+    return _whole(text, MAX_EDGE_WEIGHT)
+
+
+def prior_weight(text: str) -> int:
+    """The weight of a prior map."""
+    return _whole(text, MAX_PRIOR_WEIGHT)
+
+
+def _whole(text: str, most: int) -> int:
+    if not (text.isascii() and text.isdecimal() and int(text) <= most):
+        raise argparse.ArgumentTypeError(f"must be a whole number from 0 to {most}; got {text!r}")
+    return int(text)
 
 
 def _number(text: str, least: float, most: float) -> float:

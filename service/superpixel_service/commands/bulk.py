@@ -3,12 +3,12 @@
 import signal
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from superpixel_service.commands.image_files import Found, find_images
 from superpixel_service.commands.label_maps import ImageRejected, ImageSegmenter, Parameters
-from superpixel_service.commands.map_folder import IMAGES, PARAMETERS, MapFolder, fingerprint, lock
+from superpixel_service.commands.map_folder import IMAGES, PARAMETERS, MapFolder, lock
 from superpixel_service.commands.output import (
     EXIT_FAILED,
     EXIT_OK,
@@ -37,17 +37,22 @@ def run(
     retry_for: float,
 ) -> int:
     """Write OUT/a/b.jpg.spx for every FOLDER/a/b.jpg whose label map is missing or out of date."""
+    if parameters.guidance is not None:
+        guidance = replace(parameters.guidance, images=folder)
+        guidance.check()
+        parameters = replace(parameters, guidance=guidance)
     found = find_images(folder, ignore=(PARAMETERS, IMAGES))
     segmenter = choose_segmenter(parameters, server, jobs, retry_for)
     make_folder(out)
     with lock(out):
-        maps = MapFolder(folder, out, checksum=checksum)
-        maps.check_parameters(parameters, segmenter.algorithm_version())
+        maps = MapFolder(folder, out, checksum=checksum, guidance=parameters.guidance)
+        guidance_version = segmenter.guidance_version() if parameters.guidance else None
+        maps.check_parameters(parameters, segmenter.algorithm_version(), guidance_version)
         todo, done = maps.split(found.images)
         tally = Tally(total=len(found.images), already_there=done)
         stop = _StopSignals()
         try:
-            _segment_all(segmenter, stop.until_signal(todo), maps, tally, checksum=checksum)
+            _segment_all(segmenter, stop.until_signal(todo), maps, tally)
         except CommandFailed:
             _report(tally, found)
             raise
@@ -80,9 +85,7 @@ class Tally:
         return self.total - self.already_there - self.made - len(self.failed)
 
 
-def _segment_all(
-    segmenter: ImageSegmenter, todo: Iterable[Path], maps: MapFolder, tally: Tally, *, checksum: bool
-) -> None:
+def _segment_all(segmenter: ImageSegmenter, todo: Iterable[Path], maps: MapFolder, tally: Tally) -> None:
     # File names on the terminal of the progress line would garble it.
     quiet = sys.stderr.isatty() and sys.stdout.isatty()
     made_of = {}
@@ -90,7 +93,7 @@ def _segment_all(
     def noted() -> Iterator[Path]:
         # Taken before the image is read: an image that changes later differs from its record.
         for image in todo:
-            made_of[image] = fingerprint(image, checksum=checksum)
+            made_of[image] = maps.fingerprint(image)
             yield image
 
     with Progress(tally.total - tally.already_there) as progress:

@@ -24,6 +24,7 @@ def _local() -> dict[str, object]:
     return {
         "version": __version__,
         "algorithm_version": kernels.ALGORITHM_VERSION,
+        "guidance_version": kernels.GUIDANCE_VERSION,
         "backends": kernels.available_backends(),
         "instruction_sets": kernels.available_instruction_sets(),
         "cores": usable_cores(),

@@ -62,7 +62,38 @@ def _describe(data: bytes, label_map: codec.LabelMap) -> dict[str, object]:
         "tree": label_map.tree is not None,
         "levels": [label_map.count, *(label_map.levels.counts if label_map.levels else ())],
         "region_data": label_map.regions is not None,
+        **_provenance(label_map.provenance),
     }
+
+
+def _provenance(provenance: codec.Provenance | None) -> dict[str, object]:
+    """What the map was made from; nothing if the file does not say."""
+    if provenance is None:
+        return {}
+    facts: dict[str, object] = {}
+    if provenance.compactness is not None:
+        facts["compactness"] = provenance.compactness
+    if provenance.position is not None and provenance.picture_size is not None:
+        facts["position"] = list(provenance.position)
+        facts["picture_size"] = list(provenance.picture_size)
+    if provenance.image_sha256 is not None:
+        facts["image_sha256"] = provenance.image_sha256.hex()
+    guidance = provenance.guidance
+    facts["guidance"] = None if guidance is None else _guidance(guidance)
+    return facts
+
+
+def _guidance(guidance: codec.GuidanceRecord) -> dict[str, object]:
+    facts: dict[str, object] = {"version": guidance.version}
+    if guidance.edge_weight is not None:
+        facts["edge_weight"] = guidance.edge_weight
+    if guidance.prior_mode is not None:
+        facts["prior_mode"] = guidance.prior_mode
+    if guidance.prior_weight is not None:
+        facts["prior_weight"] = guidance.prior_weight
+    if guidance.importance:
+        facts["importance"] = True
+    return {**facts, "sha256": guidance.sha256.hex()}
 
 
 def _sections(data: bytes) -> Iterator[Section]:

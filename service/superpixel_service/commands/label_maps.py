@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from superpixel_service.commands.guidance_files import GuidanceFiles
+
 if TYPE_CHECKING:  # it loads gRPC, which not every command needs
     from superpixel_service.client.wire import Wanted
 
@@ -22,6 +24,7 @@ class Parameters:
         orientation: apply the EXIF orientation.
         first_frame: segment the first frame of an animation instead of rejecting it.
         clamp: reduce counts above the number of pixels to it, instead of rejecting the image.
+        guidance: maps that the superpixels follow; None: none.
     """
 
     counts: tuple[int, ...]
@@ -32,9 +35,18 @@ class Parameters:
     orientation: bool = True
     first_frame: bool = False
     clamp: bool = False
+    guidance: GuidanceFiles | None = None
 
-    def wanted(self, priority: Literal["interactive", "bulk"] | None = None) -> "Wanted":
-        """The keywords of the client's `segment`; with `priority` None, the method's own priority."""
+    def wanted(
+        self, image: Path | None = None, priority: Literal["interactive", "bulk"] | None = None
+    ) -> "Wanted":
+        """The keywords of the client's `segment`; with `priority` None, the method's own priority.
+
+        With `image` None they are those of `segment_many`, for images whose keys are their paths.
+
+        Raises:
+            superpixel_service.client.InvalidRequest: there is no map of guidance for the image.
+        """
         wanted: Wanted = {
             "counts": self.counts,
             "areas": self.areas,
@@ -47,11 +59,13 @@ class Parameters:
             wanted["region_of_interest"] = self.region
         if priority is not None:
             wanted["priority"] = priority
+        if self.guidance is not None:
+            wanted["guidance"] = self.guidance.of if image is None else self.guidance.of(image)
         return wanted
 
     def without_targets(self) -> "Parameters":
-        """The same, for the whole base: every image has that many pixels."""
-        return replace(self, counts=(), areas=(), hierarchy=True)
+        """The same, for the whole base without guidance: every image has that many pixels."""
+        return replace(self, counts=(), areas=(), hierarchy=True, guidance=None)
 
     def clamped(self, pixels: int) -> "Parameters":
         """The same, with no count above `pixels`."""
@@ -85,6 +99,13 @@ class ImageSegmenter(Protocol):
     def algorithm_version(self) -> int:
         """The engine's version. Equal images, parameters and versions give equal maps."""
 
+    def guidance_version(self) -> int:
+        """The version of guidance.
+
+        Raises:
+            CommandFailed: the segmenter does not know guidance.
+        """
+
     def segment(self, image: Path) -> ImageResult:
         """Segment one image.
 
@@ -106,12 +127,19 @@ _FLAGS = {
     "target_areas": "--areas: ",
     "compactness": "--compactness: ",
     "region_of_interest": "--region: ",
+    "guidance.edges": "--edges: ",
+    "guidance.edge_weight": "--edge-weight: ",
+    "guidance.prior": "--prior: ",
+    "guidance.prior.label_map.count": "--prior-count: ",
+    "guidance.prior_weight": "--prior-weight: ",
+    "guidance.importance": "--importance: ",
 }
 
 
 def rejection(image: Path, field: str, text: str) -> ImageRejected:
     """The rejection of an image because of the request's field `field`, named as the command's flag."""
-    flag = _FLAGS.get(field.split("[")[0], "")
+    name = field.split("[")[0]
+    flag = _FLAGS.get(name) or _FLAGS.get(".".join(name.split(".")[:2]), "")
     # The server names the fields of its contract; a command's user has flags.
     text = text.replace("set first_frame_only to use", "--first-frame segments")
     return ImageRejected(f"{image}: {flag}{text}")

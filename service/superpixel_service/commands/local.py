@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 import superpixel_kernels as kernels
 from superpixel_kernels.pixels import as_pixels
+from superpixel_service import client
 from superpixel_service.client.wire import read_image_file
 from superpixel_service.commands.label_maps import ImageRejected, ImageResult, Parameters, rejection
 from superpixel_service.commands.output import reason
@@ -40,6 +41,10 @@ class LocalSegmenter:
     def algorithm_version(self) -> int:
         """The version of the installed engine."""
         return kernels.ALGORITHM_VERSION
+
+    def guidance_version(self) -> int:
+        """The version of guidance of the installed engine."""
+        return kernels.GUIDANCE_VERSION
 
     def segment(self, image: Path) -> ImageResult:
         """Decode, segment and encode one image."""
@@ -113,9 +118,11 @@ def clamp_counts(image: Path, parameters: Parameters) -> Parameters:
 def _accept(image: Path, parameters: Parameters) -> Task:
     """Read the file and make all checks that a server makes."""
     try:
-        return read_file(read_image_file(image), **parameters.wanted())
+        return read_file(read_image_file(image), **parameters.wanted(image))
     except OSError as error:
         raise ImageRejected(reason(error, image)) from None
+    except client.InvalidRequest as error:  # of a map of guidance
+        raise rejection(image, error.field, error.message.removeprefix(f"{error.field}: ")) from None
     except InvalidRequest as error:
         if parameters.clamp and parameters.counts and error.reason is Reason.COUNT_OUT_OF_RANGE:
             return _accept(image, replace(clamp_counts(image, parameters), clamp=False))

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from superpixel_kernels.codec import layout
+from superpixel_service.commands.guidance_files import GuidanceFiles
 from superpixel_service.commands.image_files import MAP_SUFFIX
 from superpixel_service.commands.label_maps import Parameters
 from superpixel_service.commands.output import (
@@ -42,36 +43,58 @@ class Fingerprint:
         size: size in bytes.
         modified_ns: date of the last change, in nanoseconds since 1970.
         digest: BLAKE2b of the content, in hexadecimal; empty: not computed.
+        guidance: names, sizes and dates of the maps of guidance, as text; empty: there are none.
+        guidance_digest: BLAKE2b of their contents; empty: not computed.
     """
 
     size: int
     modified_ns: int
     digest: str = ""
+    guidance: str = ""
+    guidance_digest: str = ""
 
     def equals(self, other: "Fingerprint") -> bool:
         """Compare by content if both have a digest, else by size and date."""
         if self.digest and other.digest:
-            return self.digest == other.digest
-        return (self.size, self.modified_ns) == (other.size, other.modified_ns)
+            return (self.digest, self.guidance_digest) == (other.digest, other.guidance_digest)
+        return (self.size, self.modified_ns, self.guidance) == (
+            other.size,
+            other.modified_ns,
+            other.guidance,
+        )
 
 
-def fingerprint(image: Path, *, checksum: bool) -> Fingerprint | None:
-    """The fingerprint of a file; None if it cannot be read."""
+def fingerprint(image: Path, guidance: GuidanceFiles | None = None, *, checksum: bool) -> Fingerprint | None:
+    """The fingerprint of an image file and its maps of guidance; None if one cannot be read."""
     try:
-        status = image.stat()
-        digest = ""
-        if checksum and status.st_size < _MAX_HASHED_BYTES:
-            with image.open("rb") as file:
-                digest = hashlib.file_digest(file, hashlib.blake2b).hexdigest()
+        size, modified_ns, digest = _file_state(image, checksum=checksum)
+        maps = {} if guidance is None else guidance.files(image)
+        states = {name: _file_state(path, checksum=checksum) for name, path in maps.items()}
     except OSError:
         return None
-    return Fingerprint(status.st_size, status.st_mtime_ns, digest)
+    described = "; ".join(f"{name} {map_size} {map_ns}" for name, (map_size, map_ns, _) in states.items())
+    digests = [f"{name} {map_digest}" for name, (_, _, map_digest) in states.items() if map_digest]
+    combined = hashlib.blake2b("; ".join(digests).encode()).hexdigest() if digests else ""
+    return Fingerprint(size, modified_ns, digest, described, combined)
+
+
+def _file_state(path: Path, *, checksum: bool) -> tuple[int, int, str]:
+    """Size, date and digest; without a digest unless `checksum`."""
+    status = path.stat()
+    digest = ""
+    if checksum and status.st_size < _MAX_HASHED_BYTES:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, hashlib.blake2b).hexdigest()
+    return status.st_size, status.st_mtime_ns, digest
 
 
 class MapFolder:
     """The label maps in the folder `out`, made of the images in `folder`. Use it inside `lock(out)`."""
 
-    def __init__(self, folder: Path, out: Path, *, checksum: bool) -> None:
+    def __init__(
+        self, folder: Path, out: Path, *, checksum: bool, guidance: GuidanceFiles | None = None
+    ) -> None:
+        self._guidance = guidance
         self._folder = folder
         self._out = out
         self._checksum = checksum
@@ -90,7 +113,7 @@ class MapFolder:
         """
         todo, done, adopted = [], 0, {}
         for image in images:
-            now = fingerprint(image, checksum=self._checksum)
+            now = self.fingerprint(image)
             output = self.path_of(image)
             if now is None or not _is_complete(output):
                 todo.append(image)
@@ -101,10 +124,16 @@ class MapFolder:
                 continue
             done += 1
             digest = now.digest or (before.digest if before else "")
-            if replace(now, digest=digest) != before:
-                adopted[image] = replace(now, digest=digest)
+            maps_digest = now.guidance_digest or (before.guidance_digest if before else "")
+            now = replace(now, digest=digest, guidance_digest=maps_digest)
+            if now != before:
+                adopted[image] = now
         self._record_all(adopted)
         return todo, done
+
+    def fingerprint(self, image: Path) -> Fingerprint | None:
+        """The state of an image and its maps of guidance now; None if one cannot be read."""
+        return fingerprint(image, self._guidance, checksum=self._checksum)
 
     def record(self, image: Path, made_of: Fingerprint | None) -> None:
         """Record that the map of `image` was made and written."""
@@ -126,13 +155,18 @@ class MapFolder:
             ]
         return sorted(found)
 
-    def check_parameters(self, parameters: Parameters, algorithm_version: int) -> None:
+    def check_parameters(
+        self, parameters: Parameters, algorithm_version: int, guidance_version: int | None = None
+    ) -> None:
         """Record the parameters of the label maps in the folder, or compare them with the record.
 
         Raises:
             CommandFailed: the record has other parameters, or is damaged.
         """
-        _check_record(self._out, _record(parameters, algorithm_version))
+        record = _record(parameters, algorithm_version)
+        if self._guidance is not None:
+            record["guidance"] = {"version": guidance_version, **self._guidance.record()}
+        _check_record(self._out, record)
 
     def _name(self, image: Path) -> str:
         return str(image.relative_to(self._folder))
@@ -150,6 +184,10 @@ class MapFolder:
             }
             if each.digest:
                 line["blake2b"] = each.digest
+            if each.guidance:
+                line["guidance"] = each.guidance
+            if each.guidance_digest:
+                line["guidance_blake2b"] = each.guidance_digest
             lines.append(json.dumps(line) + "\n")
         append(self._out / IMAGES, "".join(lines).encode())
 
@@ -203,7 +241,11 @@ def _read_images(path: Path) -> dict[str, Fingerprint]:
         try:
             entry = json.loads(line)
             found[str(entry["image"])] = Fingerprint(
-                int(entry["bytes"]), int(entry["modified_ns"]), str(entry.get("blake2b", ""))
+                int(entry["bytes"]),
+                int(entry["modified_ns"]),
+                str(entry.get("blake2b", "")),
+                str(entry.get("guidance", "")),
+                str(entry.get("guidance_blake2b", "")),
             )
         except (ValueError, TypeError, KeyError, AttributeError):
             continue

@@ -4,9 +4,16 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from superpixel_kernels.guidance import (
+    DEFAULT_EDGE_WEIGHT,
+    DEFAULT_PRIOR_WEIGHT,
+    MAX_EDGE_WEIGHT,
+    MAX_PRIOR_WEIGHT,
+)
 from superpixel_kernels.params import DEFAULT_COMPACTNESS, MAX_COMPACTNESS
 from superpixel_service import __version__
 from superpixel_service.commands import argument_types as types
+from superpixel_service.commands.guidance_files import GuidanceFiles
 from superpixel_service.commands.label_maps import Parameters
 from superpixel_service.commands.target import Target
 from superpixel_service.config import ENVIRONMENT_PREFIX, Settings, flag
@@ -106,6 +113,7 @@ def _add_segment(commands: "_Commands[argparse.ArgumentParser]") -> None:
         "--out", type=Path, required=True, metavar="DIR", help="folder to write to; created if missing"
     )
     _add_reading(segment)
+    _add_guidance(segment, "FILE", "")
     _add_server(segment, "a server to have it done by (default: this process does it)")
 
 
@@ -129,6 +137,11 @@ def _add_bulk(commands: "_Commands[argparse.ArgumentParser]") -> None:
         help="with --counts or --areas: also keep every number up to the largest",
     )
     _add_reading(bulk)
+    _add_guidance(
+        bulk,
+        "DIR|FILE",
+        "; a folder holds DIR/a/b.jpg.png or DIR/a/b.png for FOLDER/a/b.jpg, a file counts for every image",
+    )
     bulk.add_argument(
         "--checksum",
         action="store_true",
@@ -299,6 +312,51 @@ def _add_reading(command: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_guidance(command: argparse.ArgumentParser, metavar: str, where: str) -> None:
+    command.add_argument(
+        "--edges",
+        type=Path,
+        metavar=metavar,
+        help=f"PNG of 8-bit gray: how strong a border is at each pixel, which superpixels follow{where}",
+    )
+    command.add_argument(
+        "--edge-weight",
+        type=types.edge_weight,
+        metavar="N",
+        help=f"with --edges: 0 to {MAX_EDGE_WEIGHT} (default {DEFAULT_EDGE_WEIGHT})",
+    )
+    command.add_argument(
+        "--prior",
+        type=Path,
+        metavar=metavar,
+        help="labels or masks of another model, which superpixels follow: PNG (gray, palette indexes, or RGB "
+        f"as R + 256 G + 65,536 B), .spx label map, or JSON of COCO run-length masks{where}",
+    )
+    command.add_argument(
+        "--prior-mode",
+        choices=("soft", "hard"),
+        help="with --prior: soft prefers its borders, hard never crosses them (default soft)",
+    )
+    command.add_argument(
+        "--prior-weight",
+        type=types.prior_weight,
+        metavar="N",
+        help=f"with --prior, mode soft: 0 to {MAX_PRIOR_WEIGHT} (default {DEFAULT_PRIOR_WEIGHT})",
+    )
+    command.add_argument(
+        "--prior-count",
+        type=types.positive,
+        metavar="COUNT",
+        help="with --prior, an .spx label map: its level with COUNT superpixels (default: the finest)",
+    )
+    command.add_argument(
+        "--importance",
+        type=Path,
+        metavar=metavar,
+        help="PNG of 8-bit gray: superpixels are (32 + value) / 32 times as dense there" + where,
+    )
+
+
 def _add_server(command: argparse.ArgumentParser, text: str) -> None:
     command.add_argument(
         "--server", type=types.target, metavar="HOST:PORT", help=f"{text}; also unix:PATH or dns:///NAME:PORT"
@@ -333,10 +391,31 @@ def parameters(top: argparse.ArgumentParser, given: dict[str, Any], command: str
         top.error(f"--counts and --areas: together at most {MAX_TARGETS}, got {targets}")
     if named["region"] is not None:
         named["region"] = tuple(named["region"])
+    guidance = _guidance(top, given)
     hierarchy = command == "segment" or given.pop("hierarchy") or not targets
     if command == "segment" and not targets:
         named |= {"counts": _DEFAULT_COUNTS, "clamp": True}
-    return Parameters(**named, hierarchy=hierarchy)
+    return Parameters(**named, hierarchy=hierarchy, guidance=guidance)
+
+
+def _guidance(top: argparse.ArgumentParser, given: dict[str, Any]) -> GuidanceFiles | None:
+    """The guidance that the arguments name; removes them from `given`."""
+    maps = {name: given.pop(name) for name in ("edges", "prior", "importance")}
+    needs = {"edge_weight": "edges", "prior_mode": "prior", "prior_weight": "prior", "prior_count": "prior"}
+    values = {name: given.pop(name) for name in needs}
+    for name, needed in needs.items():
+        if values[name] is not None and maps[needed] is None:
+            top.error(f"--{name.replace('_', '-')} needs --{needed}")
+    if all(path is None for path in maps.values()):
+        return None
+    edge_weight, prior_weight = values["edge_weight"], values["prior_weight"]
+    return GuidanceFiles(
+        **maps,
+        edge_weight=DEFAULT_EDGE_WEIGHT if edge_weight is None else edge_weight,
+        prior_mode=values["prior_mode"] or "soft",
+        prior_weight=DEFAULT_PRIOR_WEIGHT if prior_weight is None else prior_weight,
+        prior_count=values["prior_count"] or 0,
+    )
 
 
 def target(top: argparse.ArgumentParser, given: dict[str, Any]) -> Target | None:

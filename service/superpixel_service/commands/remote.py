@@ -11,6 +11,7 @@ from superpixel_service.addresses import stays_here
 from superpixel_service.client import (
     Client,
     DeadlineExceeded,
+    InvalidImage,
     InvalidRequest,
     MessageTooLarge,
     NotServed,
@@ -75,6 +76,13 @@ class RemoteSegmenter:
         self._version = ask_info(self._client, self._address).algorithm_version
         return self._version
 
+    def guidance_version(self) -> int:
+        """The version of guidance of the server."""
+        version = ask_info(self._client, self._address).guidance_version
+        if version is None:
+            raise CommandFailed(f"{self._address}: this server does not know guidance")
+        return version
+
     def segment(self, image: Path) -> ImageResult:
         """Segment one image, as interactive work."""
         try:
@@ -115,14 +123,14 @@ class RemoteSegmenter:
     def _segment(self, image: Path, priority: Literal["interactive", "bulk"]) -> Segmentation:
         parameters = self._parameters
         try:
-            return self._client.segment(image, **parameters.wanted(priority))
+            return self._client.segment(image, **parameters.wanted(image, priority))
         except InvalidRequest as error:
             if not (parameters.clamp and error.reason == Reason.COUNT_OUT_OF_RANGE):
                 raise
         # Imported on demand: it loads the engine and the decoders.
         from superpixel_service.commands.local import clamp_counts
 
-        return self._client.segment(image, **clamp_counts(image, parameters).wanted(priority))
+        return self._client.segment(image, **clamp_counts(image, parameters).wanted(image, priority))
 
     def _outcome(self, image: Path, answer: Segmentation | SegmentError) -> ImageResult | ImageRejected:
         out_of_range = isinstance(answer, SegmentError) and answer.reason == Reason.COUNT_OUT_OF_RANGE
@@ -237,7 +245,9 @@ def _result(answer: Segmentation) -> ImageResult:
 
 
 def _rejection(image: Path, error: SegmentError) -> ImageRejected:
-    if isinstance(error.__cause__, OSError):  # the client could not read the file
+    if isinstance(error, InvalidImage) and isinstance(
+        error.__cause__, OSError
+    ):  # the client could not read the file
         return ImageRejected(reason(error.__cause__, image))
     # `Unavailable` for a single image means that the image was given up, not that there is no server.
     text = error.message if isinstance(error, Unavailable) else _text(error)

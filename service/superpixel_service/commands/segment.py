@@ -30,6 +30,8 @@ _ENLARGED_PIXELS = 1 << 20
 
 def run(*, photo: Path, out: Path, parameters: Parameters, server: Target | None) -> int:
     """Write the label map, and per count an overlay and a mask; print a table of them."""
+    if parameters.guidance is not None:
+        parameters.guidance.check()
     try:
         pixels = read_photo(photo, parameters)
         result = choose_segmenter(parameters, server, jobs=1).segment(photo)

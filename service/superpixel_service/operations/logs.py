@@ -161,6 +161,11 @@ def _outcome(event: Call | ImageEvent) -> dict[str, object]:
         image = event.task.image
         fields |= {"format": image.format.value, "width": image.width, "height": image.height}
         fields |= {"image_bytes": image.byte_count, "counts": event.task.counts}
+        if event.task.guidance is not None:
+            fields |= {
+                "guidance": event.task.guidance.names,
+                "guidance_bytes": event.task.guidance.byte_count,
+            }
     if event.answer is not None:
         fields |= {
             "base_count": event.answer.base_count,

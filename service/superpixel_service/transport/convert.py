@@ -1,4 +1,7 @@
-"""Converts between protobuf messages and the service's own types. Only this module knows both."""
+"""Converts between protobuf messages and the service's own types.
+
+Only this module and `convert_guidance` know both.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -26,6 +29,12 @@ from superpixel_service.model import (
 )
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 from superpixel_service.transport.call import ImageEvent
+from superpixel_service.transport.convert_guidance import (
+    check_versions,
+    read_guidance,
+    write_guidance_support,
+    write_provenance,
+)
 
 _LANES: Mapping[int, Lane] = {
     pb.PRIORITY_INTERACTIVE: Lane.INTERACTIVE,
@@ -55,8 +64,11 @@ def read_segment_request(request: pb.SegmentRequest, default_lane: Lane = Lane.I
     """What the request asks for.
 
     Raises:
-        InvalidRequest: the image is missing, a number is out of range or an enumeration's value is unknown.
+        InvalidRequest: the image or a map of the guidance is missing, a number is out of range or an
+            enumeration's value is unknown.
+        VersionUnavailable: the request requires another version.
     """
+    check_versions(request)
     return SegmentSpec(
         source=_source(request),
         target_counts=tuple(request.target_counts),
@@ -71,6 +83,7 @@ def read_segment_request(request: pb.SegmentRequest, default_lane: Lane = Lane.I
         if request.HasField("apply_exif_orientation")
         else True,
         first_frame_only=request.first_frame_only,
+        guidance=read_guidance(request),
     )
 
 
@@ -166,6 +179,8 @@ def write_segment_response(answer: Answer) -> pb.SegmentResponse:
         timings=_write_timings(answer.stages),
         backend=answer.backend,
         algorithm_version=answer.algorithm_version,
+        provenance=write_provenance(answer.provenance, answer.width, answer.height),
+        prior_components=answer.prior_components,
     )
 
 
@@ -243,4 +258,5 @@ def write_server_info(settings: Settings, backends: Mapping[str, str]) -> pb.Get
         ),
         label_encodings=list(_ENCODING_NUMBERS.values()),
         image_formats=[pb.IMAGE_FORMAT_JPEG, pb.IMAGE_FORMAT_PNG, pb.IMAGE_FORMAT_WEBP],
+        guidance=write_guidance_support(),
     )

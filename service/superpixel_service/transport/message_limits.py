@@ -9,6 +9,7 @@ from google.protobuf.descriptor import FieldDescriptor
 
 from superpixel_service.contract import Reason
 from superpixel_service.errors import InvalidRequest
+from superpixel_service.guidance import MAX_MASKS, MapName
 
 MAX_ELEMENTS = 4096
 """Most fields and list entries of a message, together; an honest request has fewer than 300."""
@@ -92,6 +93,14 @@ def _varint(data: bytes, position: int) -> tuple[int, int]:
 def _too_many(field: FieldDescriptor | None) -> InvalidRequest:
     if field is not None and field.name in {"target_counts", "target_areas"}:
         return InvalidRequest(Reason.TARGETS_TOO_MANY, "has too many entries", field=field.name)
+    message = None if field is None else field.containing_type
+    if message is not None and message.name in {"RleMask", "RleMasks"}:
+        return InvalidRequest(
+            Reason.GUIDANCE_TOO_MANY_MASKS,
+            f"must be at most {MAX_MASKS}",
+            field="guidance.prior.masks.masks",
+            metadata={"map": MapName.PRIOR.value, "limit_masks": str(MAX_MASKS)},
+        )
     return InvalidRequest(
         Reason.MALFORMED_MESSAGE, f"the message must have at most {MAX_ELEMENTS} fields and list entries"
     )

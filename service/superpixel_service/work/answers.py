@@ -1,6 +1,5 @@
 """Where an answer comes from: the cache, a job that another caller began (single flight), or a new job."""
 
-import hashlib
 import threading
 import time
 from collections import OrderedDict
@@ -9,7 +8,7 @@ from concurrent.futures import Future
 from dataclasses import replace
 from typing import TypeAlias
 
-from superpixel_kernels import ALGORITHM_VERSION, DEFAULT_COMPACTNESS
+from superpixel_kernels import ALGORITHM_VERSION, DEFAULT_COMPACTNESS, GUIDANCE_VERSION
 from superpixel_service.config import Settings
 from superpixel_service.contract import StageSeconds
 from superpixel_service.errors import CallCancelled, DeadlinePassed, Overloaded
@@ -28,13 +27,14 @@ Key: TypeAlias = tuple[object, ...]
 def key_of(task: Task) -> Key:
     """The cache key: everything that the answer depends on.
 
-    The image's SHA-256 stands for its bytes: no caller can make another image with the same hash.
+    The SHA-256 of the image and that of the guidance stand for their bytes: no caller can make others with
+    the same hash.
     """
     image = task.image
     source = image.source
     shape = (source.width, source.height, source.channels) if isinstance(source, RawImage) else None
     return (
-        hashlib.sha256(source.data).digest(),
+        source.sha256(),
         shape,
         image.orientation,
         task.region,
@@ -44,6 +44,7 @@ def key_of(task: Task) -> Key:
         task.include_hierarchy,
         task.include_regions,
         ALGORITHM_VERSION,
+        None if task.guidance is None else (GUIDANCE_VERSION, task.guidance.spec.digest()),
     )
 
 
@@ -179,9 +180,9 @@ class Answers:
                         self._shareable[job.key, job.lane] = job
                     return job, False
         except BaseException:
-            task.image.source.release()
+            task.release()
             raise
-        task.image.source.release()
+        task.release()
         return self._as_message(found, job.key) if isinstance(found, Answer) else (found, True)
 
     def _as_message(self, answer: Answer, key: Key | None) -> Answer:
@@ -235,7 +236,7 @@ class Answers:
                 queued = self._queue.put_when_room(job, wanted=lambda: job.stop_reason() is None)
         finally:
             if not queued:
-                job.task.image.source.release()
+                job.task.release()
         if answer is not None:
             job.settle(self._as_message(answer, job.key))
         elif not queued:
@@ -253,7 +254,7 @@ class Answers:
             self._unshare(job)
         job.token.cancel()
         if self._queue.withdraw(job):
-            job.task.image.source.release()
+            job.task.release()
             job.settle(None, job.stop_reason() or CallCancelled())
 
     def finished(self, job: Job, answer: Answer | None) -> None:

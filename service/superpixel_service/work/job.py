@@ -38,8 +38,8 @@ class Job:
 
     @property
     def byte_count(self) -> int:
-        """Bytes of the image as sent."""
-        return self.task.image.byte_count
+        """Bytes of image and maps as sent."""
+        return self.task.byte_count
 
     @property
     def lane(self) -> Lane:

@@ -6,9 +6,11 @@ from collections.abc import Callable
 import numpy as np
 
 import superpixel_kernels as kernels
+from superpixel_kernels import codec
 from superpixel_service.contract import Reason, StageSeconds
 from superpixel_service.errors import InvalidRequest
 from superpixel_service.images.decode import decode
+from superpixel_service.images.guidance_maps import decode_guidance
 from superpixel_service.images.label_files import to_png, to_raw_gzip
 from superpixel_service.model import Answer, LabelEncoding, Task, WrittenMap, check_encoding
 
@@ -60,13 +62,16 @@ class Segmenter:
         begun = clock()
         try:
             pixels, notices = decode(task.image, task.region)
+            guidance = _decode_guidance(task, cancel)
+            image_sha256 = task.image.source.sha256()
         finally:
-            task.image.source.release()
+            task.release()
         on_stage("segment")
         decoded = clock()
         hierarchy = kernels.segment(
             pixels,
             kernels.SegmentParams() if task.compactness is None else kernels.SegmentParams(task.compactness),
+            guidance=guidance,
             threads=threads(pixels.shape[0] * pixels.shape[1]),
             cancel=cancel,
             workspace=self.workspace,
@@ -76,7 +81,8 @@ class Segmenter:
         counts = task.counts or (hierarchy.base_count,)
         self._check_refinement(counts[0], hierarchy)
         check_encoding(task.encoding, counts[0])
-        label_map = _write(hierarchy, task, counts, cancel)
+        provenance = _provenance(task, hierarchy.params.compactness, image_sha256, guidance)
+        label_map = _write(hierarchy, task, counts, provenance, cancel)
         height, width = hierarchy.shape
         return Answer(
             width=width,
@@ -92,6 +98,8 @@ class Segmenter:
             engine_seconds=dict(hierarchy.timings),
             backend=hierarchy.backend,
             algorithm_version=kernels.ALGORITHM_VERSION,
+            provenance=provenance,
+            prior_components=hierarchy.prior_components,
         )
 
     def _check_refinement(self, count: int, hierarchy: kernels.Hierarchy) -> None:
@@ -106,8 +114,32 @@ class Segmenter:
             )
 
 
+def _decode_guidance(task: Task, cancel: kernels.CancelToken | None) -> kernels.FittedGuidance | None:
+    if task.guidance is None:
+        return None
+    if cancel is None:
+        return decode_guidance(task.guidance, task.image, task.region)
+    return decode_guidance(task.guidance, task.image, task.region, cancel.begin_step)
+
+
+def _provenance(
+    task: Task, compactness: float, image_sha256: bytes, guidance: kernels.FittedGuidance | None
+) -> codec.Provenance:
+    return codec.Provenance(
+        compactness=compactness,
+        position=(0, 0) if task.region is None else (task.region.x, task.region.y),
+        picture_size=(task.image.width, task.image.height),
+        image_sha256=image_sha256,
+        guidance=None if guidance is None else guidance.record,
+    )
+
+
 def _write(
-    hierarchy: kernels.Hierarchy, task: Task, counts: tuple[int, ...], cancel: kernels.CancelToken | None
+    hierarchy: kernels.Hierarchy,
+    task: Task,
+    counts: tuple[int, ...],
+    provenance: codec.Provenance,
+    cancel: kernels.CancelToken | None,
 ) -> WrittenMap:
     finest, *coarser = counts
     if task.encoding is LabelEncoding.SPX:
@@ -116,6 +148,7 @@ def _write(
             include_hierarchy=task.include_hierarchy,
             include_regions=task.include_regions,
             levels=() if task.include_hierarchy else coarser,
+            provenance=provenance,
             cancel=cancel,
         )
         return WrittenMap(task.encoding, data)

@@ -310,7 +310,7 @@ class Workers:
         except Cancelled:
             raise job.stop_reason() or CallCancelled() from None
         finally:
-            job.task.image.source.release()
+            job.task.release()
 
     def _segment(self, job: Job, worker: _Worker, segmenter: Segmenter) -> Answer:
         def on_stage(stage: str) -> None:

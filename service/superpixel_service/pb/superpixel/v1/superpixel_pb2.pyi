@@ -9,8 +9,9 @@ map only adds borders to a coarser one. The service guarantees:
 1. Partition: every pixel has exactly one label; each label is one 4-connected region; labels are 0..n-1 in order of
    first appearance, row by row.
 2. Exact counts: a level has exactly the requested count, or the call fails. It never silently has another count.
-3. Conformity: of two levels of the same pixels with the same compactness, region of interest and algorithm_version,
-   the finer only adds borders. This holds within one request and across requests.
+3. Conformity: of two levels of the same pixels with the same compactness, region of interest, algorithm_version and
+   guidance (its maps after scaling, weights, mode and version), the finer only adds borders. This holds within one
+   request and across requests.
 4. Determinism: the same pixels and parameters give the same map on every backend, on every run, under any load.
 
 # Errors
@@ -37,8 +38,23 @@ INVALID_ARGUMENT (do not retry):
   COUNT_ABOVE_ENCODING       more superpixels than label_encoding can represent; metadata: limit_count
   COMPACTNESS_OUT_OF_RANGE   compactness outside ServerLimits.min_compactness..max_compactness
   REGION_OUTSIDE_IMAGE       region_of_interest is empty or not inside the (oriented) image
+  GUIDANCE_MAP_MISSING       a map of the guidance without its data; metadata: map
+  GUIDANCE_PRIOR_MISSING     PRIOR_MODE_HARD without a prior map
+  GUIDANCE_TOO_MANY_BYTES    image and maps together above ServerLimits.max_image_bytes; metadata: map, limit_bytes
+  GUIDANCE_TOO_MANY_PIXELS   a map above ServerLimits.max_image_pixels; metadata: map, limit_pixels
+  GUIDANCE_TOO_MANY_MASKS    more masks than GuidanceSupport.max_masks; metadata: map, limit_masks
+  GUIDANCE_MAP_INVALID       a map of a kind that its field does not take, or whose size, bits and length do not fit
+                             together; metadata: map
+  GUIDANCE_MAP_UNDECODABLE   a map that is truncated or damaged, or masks whose runs do not add up to their size;
+                             metadata: map
+  GUIDANCE_LABEL_TOO_LARGE   a label of the prior map is 2^31 or more; metadata: map
+  GUIDANCE_LEVEL_MISSING     the label map given as prior map has no level of this count; metadata: map
+  GUIDANCE_WEIGHT_TOO_LARGE  a weight above GuidanceSupport.max_edge_weight or max_prior_weight
   ENUM_VALUE_UNKNOWN         a number that its enumeration does not define
   REQUEST_ID_TOO_LONG        SegmentStreamRequest.request_id has more than 256 characters
+FAILED_PRECONDITION (do not retry on this server):
+  VERSION_UNAVAILABLE        the server has another algorithm or guidance version than the request requires; metadata:
+                             algorithm_version, guidance_version: those of the server
 RESOURCE_EXHAUSTED (retry, after RetryInfo and the trailer "grpc-retry-pushback-ms"):
   QUEUE_FULL                 the images in the queue and in work have reached the server's limit on their number or
                              their pixels; or the work ahead would take longer than the server lets a caller wait
@@ -174,6 +190,38 @@ IMAGE_FORMAT_WEBP: ImageFormat.ValueType  # 3
 """WebP, lossy and lossless. EXIF is ignored, as browsers do."""
 Global___ImageFormat: typing_extensions.TypeAlias = ImageFormat
 
+class _PriorMode:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _PriorModeEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_PriorMode.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    PRIOR_MODE_UNSPECIFIED: _PriorMode.ValueType  # 0
+    """The default: PRIOR_MODE_SOFT."""
+    PRIOR_MODE_SOFT: _PriorMode.ValueType  # 1
+    """Borders of the prior map attract borders of superpixels. Helps also if the map is coarse, and costs little if it is
+    wrong.
+    """
+    PRIOR_MODE_HARD: _PriorMode.ValueType  # 2
+    """The superpixels are cut along the borders of the prior map. From the number of its 4-connected components on, no
+    superpixel crosses a border of the map. For maps that are exact to the pixel.
+    """
+
+class PriorMode(_PriorMode, metaclass=_PriorModeEnumTypeWrapper):
+    """How superpixels follow a prior map."""
+
+PRIOR_MODE_UNSPECIFIED: PriorMode.ValueType  # 0
+"""The default: PRIOR_MODE_SOFT."""
+PRIOR_MODE_SOFT: PriorMode.ValueType  # 1
+"""Borders of the prior map attract borders of superpixels. Helps also if the map is coarse, and costs little if it is
+wrong.
+"""
+PRIOR_MODE_HARD: PriorMode.ValueType  # 2
+"""The superpixels are cut along the borders of the prior map. From the number of its 4-connected components on, no
+superpixel crosses a border of the map. For maps that are exact to the pixel.
+"""
+Global___PriorMode: typing_extensions.TypeAlias = PriorMode
+
 class _NoticeCode:
     ValueType = typing.NewType("ValueType", builtins.int)
     V: typing_extensions.TypeAlias = ValueType
@@ -228,6 +276,8 @@ class SegmentRequest(google.protobuf.message.Message):
     PRIORITY_FIELD_NUMBER: builtins.int
     APPLY_EXIF_ORIENTATION_FIELD_NUMBER: builtins.int
     FIRST_FRAME_ONLY_FIELD_NUMBER: builtins.int
+    GUIDANCE_FIELD_NUMBER: builtins.int
+    REQUIRED_ALGORITHM_VERSION_FIELD_NUMBER: builtins.int
     encoded_image: builtins.bytes
     """A JPEG, PNG or WebP file. The server checks its size in bytes, and in pixels by its header, against ServerLimits
     before it decodes any pixel.
@@ -256,6 +306,10 @@ class SegmentRequest(google.protobuf.message.Message):
     """Use the first frame of an animation. If false, an animation of several frames is rejected with
     IMAGE_MULTIPLE_FRAMES. The default image of an animated PNG counts only if it is part of the animation.
     """
+    required_algorithm_version: builtins.int
+    """The algorithm version that the answer must have, so that it is nested with stored maps. A server of another version
+    rejects the request with VERSION_UNAVAILABLE. Unset: any.
+    """
     @property
     def raw_image(self) -> Global___RawImage:
         """Decoded pixels."""
@@ -281,6 +335,10 @@ class SegmentRequest(google.protobuf.message.Message):
         out before everything else; the whole answer is relative to it. Unset: the whole image.
         """
 
+    @property
+    def guidance(self) -> Global___Guidance:
+        """Maps of a network, or of any other source, that the superpixels follow. Unset: they follow the colours alone."""
+
     def __init__(
         self,
         *,
@@ -296,17 +354,263 @@ class SegmentRequest(google.protobuf.message.Message):
         priority: Global___Priority.ValueType = ...,
         apply_exif_orientation: builtins.bool | None = ...,
         first_frame_only: builtins.bool = ...,
+        guidance: Global___Guidance | None = ...,
+        required_algorithm_version: builtins.int | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_apply_exif_orientation", b"_apply_exif_orientation", "_compactness", b"_compactness", "apply_exif_orientation", b"apply_exif_orientation", "compactness", b"compactness", "encoded_image", b"encoded_image", "raw_image", b"raw_image", "region_of_interest", b"region_of_interest", "source", b"source"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_apply_exif_orientation", b"_apply_exif_orientation", "_compactness", b"_compactness", "apply_exif_orientation", b"apply_exif_orientation", "compactness", b"compactness", "encoded_image", b"encoded_image", "first_frame_only", b"first_frame_only", "include_hierarchy", b"include_hierarchy", "include_regions", b"include_regions", "label_encoding", b"label_encoding", "priority", b"priority", "raw_image", b"raw_image", "region_of_interest", b"region_of_interest", "source", b"source", "target_areas", b"target_areas", "target_counts", b"target_counts"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_apply_exif_orientation", b"_apply_exif_orientation", "_compactness", b"_compactness", "_required_algorithm_version", b"_required_algorithm_version", "apply_exif_orientation", b"apply_exif_orientation", "compactness", b"compactness", "encoded_image", b"encoded_image", "guidance", b"guidance", "raw_image", b"raw_image", "region_of_interest", b"region_of_interest", "required_algorithm_version", b"required_algorithm_version", "source", b"source"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_apply_exif_orientation", b"_apply_exif_orientation", "_compactness", b"_compactness", "_required_algorithm_version", b"_required_algorithm_version", "apply_exif_orientation", b"apply_exif_orientation", "compactness", b"compactness", "encoded_image", b"encoded_image", "first_frame_only", b"first_frame_only", "guidance", b"guidance", "include_hierarchy", b"include_hierarchy", "include_regions", b"include_regions", "label_encoding", b"label_encoding", "priority", b"priority", "raw_image", b"raw_image", "region_of_interest", b"region_of_interest", "required_algorithm_version", b"required_algorithm_version", "source", b"source", "target_areas", b"target_areas", "target_counts", b"target_counts"]) -> None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_apply_exif_orientation", b"_apply_exif_orientation"]) -> typing.Literal["apply_exif_orientation"] | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_compactness", b"_compactness"]) -> typing.Literal["compactness"] | None: ...
     @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_required_algorithm_version", b"_required_algorithm_version"]) -> typing.Literal["required_algorithm_version"] | None: ...
+    @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["source", b"source"]) -> typing.Literal["encoded_image", "raw_image"] | None: ...
 
 Global___SegmentRequest: typing_extensions.TypeAlias = SegmentRequest
+
+@typing.final
+class Guidance(google.protobuf.message.Message):
+    """Maps beside the image that the superpixels follow. Each is optional, in any combination.
+
+    A map shows the whole picture, also if region_of_interest is set, and lies as the picture lies after its orientation
+    is applied (or not, as apply_exif_orientation says). It may have another size: it is scaled by nearest neighbour,
+    source column ((2x + 1) * ws) / (2w), rounded down; rows alike. Maps that differ only in what has no effect are the same
+    guidance: a constant edge or prior map, an importance map of 0, a weight of 0, the weight of a map that is not there.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    EDGES_FIELD_NUMBER: builtins.int
+    EDGE_WEIGHT_FIELD_NUMBER: builtins.int
+    PRIOR_FIELD_NUMBER: builtins.int
+    PRIOR_MODE_FIELD_NUMBER: builtins.int
+    PRIOR_WEIGHT_FIELD_NUMBER: builtins.int
+    IMPORTANCE_FIELD_NUMBER: builtins.int
+    REQUIRED_VERSION_FIELD_NUMBER: builtins.int
+    edge_weight: builtins.int
+    """Weight of the edge map, 0 to GuidanceSupport.max_edge_weight. Unset: GuidanceSupport.default_edge_weight."""
+    prior_mode: Global___PriorMode.ValueType
+    """How superpixels follow the prior map."""
+    prior_weight: builtins.int
+    """Weight of the prior map in PRIOR_MODE_SOFT, 0 to GuidanceSupport.max_prior_weight. Unset:
+    GuidanceSupport.default_prior_weight.
+    """
+    required_version: builtins.int
+    """The guidance version that the answer must have; as required_algorithm_version. Unset: any."""
+    @property
+    def edges(self) -> Global___GrayMap:
+        """Strength of a border at each pixel, 0 to 255, such as the output of an edge detector. Thin lines work better than
+        blurred ones.
+        """
+
+    @property
+    def prior(self) -> Global___PriorMap:
+        """A label for each pixel, such as the masks or classes of a network. Each label is below 2^31; 0 is a label like any
+        other.
+        """
+
+    @property
+    def importance(self) -> Global___GrayMap:
+        """Where superpixels are finer: their density grows with (32 + value) / 32, so 32 is twice as dense and 255 nine times."""
+
+    def __init__(
+        self,
+        *,
+        edges: Global___GrayMap | None = ...,
+        edge_weight: builtins.int | None = ...,
+        prior: Global___PriorMap | None = ...,
+        prior_mode: Global___PriorMode.ValueType = ...,
+        prior_weight: builtins.int | None = ...,
+        importance: Global___GrayMap | None = ...,
+        required_version: builtins.int | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_edge_weight", b"_edge_weight", "_prior_weight", b"_prior_weight", "_required_version", b"_required_version", "edge_weight", b"edge_weight", "edges", b"edges", "importance", b"importance", "prior", b"prior", "prior_weight", b"prior_weight", "required_version", b"required_version"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_edge_weight", b"_edge_weight", "_prior_weight", b"_prior_weight", "_required_version", b"_required_version", "edge_weight", b"edge_weight", "edges", b"edges", "importance", b"importance", "prior", b"prior", "prior_mode", b"prior_mode", "prior_weight", b"prior_weight", "required_version", b"required_version"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_edge_weight", b"_edge_weight"]) -> typing.Literal["edge_weight"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_prior_weight", b"_prior_weight"]) -> typing.Literal["prior_weight"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_required_version", b"_required_version"]) -> typing.Literal["required_version"] | None: ...
+
+Global___Guidance: typing_extensions.TypeAlias = Guidance
+
+@typing.final
+class GrayMap(google.protobuf.message.Message):
+    """A map of one byte per pixel: exactly one source."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PNG_FIELD_NUMBER: builtins.int
+    RAW_FIELD_NUMBER: builtins.int
+    png: builtins.bytes
+    """A PNG file of one picture: gray, at most 8 bits per sample. Fewer bits are scaled to 0 to 255, as PNG defines."""
+    @property
+    def raw(self) -> Global___RawMap:
+        """Plain values of 8 bits."""
+
+    def __init__(
+        self,
+        *,
+        png: builtins.bytes = ...,
+        raw: Global___RawMap | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["png", b"png", "raw", b"raw", "source", b"source"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["png", b"png", "raw", b"raw", "source", b"source"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["source", b"source"]) -> typing.Literal["png", "raw"] | None: ...
+
+Global___GrayMap: typing_extensions.TypeAlias = GrayMap
+
+@typing.final
+class PriorMap(google.protobuf.message.Message):
+    """A map of one label per pixel: exactly one source."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PNG_FIELD_NUMBER: builtins.int
+    RAW_FIELD_NUMBER: builtins.int
+    LABEL_MAP_FIELD_NUMBER: builtins.int
+    MASKS_FIELD_NUMBER: builtins.int
+    png: builtins.bytes
+    """A PNG file of one picture. Gray of any depth: the samples, unscaled. Palette: the indexes, whatever their colours.
+    RGB of 8 bits: R + 256 G + 65,536 B, as in LABEL_ENCODING_PNG. Transparency is ignored; files with an alpha channel
+    or 16-bit RGB are rejected.
+    """
+    @property
+    def raw(self) -> Global___RawMap:
+        """Plain values of 8, 16 or 32 bits."""
+
+    @property
+    def label_map(self) -> Global___LabelMapLevel:
+        """A level of a label map in this project's container."""
+
+    @property
+    def masks(self) -> Global___RleMasks:
+        """Masks that are painted over one another."""
+
+    def __init__(
+        self,
+        *,
+        png: builtins.bytes = ...,
+        raw: Global___RawMap | None = ...,
+        label_map: Global___LabelMapLevel | None = ...,
+        masks: Global___RleMasks | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["label_map", b"label_map", "masks", b"masks", "png", b"png", "raw", b"raw", "source", b"source"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["label_map", b"label_map", "masks", b"masks", "png", b"png", "raw", b"raw", "source", b"source"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["source", b"source"]) -> typing.Literal["png", "raw", "label_map", "masks"] | None: ...
+
+Global___PriorMap: typing_extensions.TypeAlias = PriorMap
+
+@typing.final
+class RawMap(google.protobuf.message.Message):
+    """Plain values."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    WIDTH_FIELD_NUMBER: builtins.int
+    HEIGHT_FIELD_NUMBER: builtins.int
+    BITS_FIELD_NUMBER: builtins.int
+    DATA_FIELD_NUMBER: builtins.int
+    width: builtins.int
+    """Columns, at least 1."""
+    height: builtins.int
+    """Rows, at least 1."""
+    bits: builtins.int
+    """Bits per value: 8, 16 or 32; 8 in a GrayMap."""
+    data: builtins.bytes
+    """Exactly width * height * bits / 8 bytes, row after row, little-endian, no padding."""
+    def __init__(
+        self,
+        *,
+        width: builtins.int = ...,
+        height: builtins.int = ...,
+        bits: builtins.int = ...,
+        data: builtins.bytes = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["bits", b"bits", "data", b"data", "height", b"height", "width", b"width"]) -> None: ...
+
+Global___RawMap: typing_extensions.TypeAlias = RawMap
+
+@typing.final
+class LabelMapLevel(google.protobuf.message.Message):
+    """A level of a label map."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SPX_FIELD_NUMBER: builtins.int
+    COUNT_FIELD_NUMBER: builtins.int
+    spx: builtins.bytes
+    """The container (magic "SPXL"), as in LABEL_ENCODING_SPX."""
+    count: builtins.int
+    """Number of superpixels of the level. 0: the finest."""
+    def __init__(
+        self,
+        *,
+        spx: builtins.bytes = ...,
+        count: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["count", b"count", "spx", b"spx"]) -> None: ...
+
+Global___LabelMapLevel: typing_extensions.TypeAlias = LabelMapLevel
+
+@typing.final
+class RleMasks(google.protobuf.message.Message):
+    """Masks in the run-length encoding of COCO, such as the output of SAM. Pixels outside all masks have label 0; the pixels
+    of masks[i] have label i + 1. Later masks cover earlier ones.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    WIDTH_FIELD_NUMBER: builtins.int
+    HEIGHT_FIELD_NUMBER: builtins.int
+    MASKS_FIELD_NUMBER: builtins.int
+    width: builtins.int
+    """Columns of every mask, at least 1: size[1] in COCO."""
+    height: builtins.int
+    """Rows of every mask, at least 1: size[0] in COCO."""
+    @property
+    def masks(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___RleMask]:
+        """The masks, at most GuidanceSupport.max_masks."""
+
+    def __init__(
+        self,
+        *,
+        width: builtins.int = ...,
+        height: builtins.int = ...,
+        masks: collections.abc.Iterable[Global___RleMask] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["height", b"height", "masks", b"masks", "width", b"width"]) -> None: ...
+
+Global___RleMasks: typing_extensions.TypeAlias = RleMasks
+
+@typing.final
+class RleMask(google.protobuf.message.Message):
+    """One mask: exactly one form of its runs. Runs go down the columns, from left to right. Background and foreground
+    alternate, beginning with background. The lengths add up to width * height.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    COMPRESSED_FIELD_NUMBER: builtins.int
+    UNCOMPRESSED_FIELD_NUMBER: builtins.int
+    compressed: builtins.bytes
+    """COCO's compressed string, as in "counts" of pycocotools."""
+    uncompressed: builtins.bytes
+    """The lengths as little-endian uint32, one after the other: "counts" as a list."""
+    def __init__(
+        self,
+        *,
+        compressed: builtins.bytes = ...,
+        uncompressed: builtins.bytes = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["compressed", b"compressed", "counts", b"counts", "uncompressed", b"uncompressed"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["compressed", b"compressed", "counts", b"counts", "uncompressed", b"uncompressed"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["counts", b"counts"]) -> typing.Literal["compressed", "uncompressed"] | None: ...
+
+Global___RleMask: typing_extensions.TypeAlias = RleMask
 
 @typing.final
 class RawImage(google.protobuf.message.Message):
@@ -385,6 +689,8 @@ class SegmentResponse(google.protobuf.message.Message):
     TIMINGS_FIELD_NUMBER: builtins.int
     BACKEND_FIELD_NUMBER: builtins.int
     ALGORITHM_VERSION_FIELD_NUMBER: builtins.int
+    PROVENANCE_FIELD_NUMBER: builtins.int
+    PRIOR_COMPONENTS_FIELD_NUMBER: builtins.int
     width: builtins.int
     """Columns of the label map, in pixels."""
     height: builtins.int
@@ -394,7 +700,11 @@ class SegmentResponse(google.protobuf.message.Message):
     backend: builtins.str
     """The engine that made the map: "cpu" or "cuda". The map does not depend on it."""
     algorithm_version: builtins.int
-    """Changes whenever any output may change for the same pixels and parameters."""
+    """Changes whenever any output may change for the same pixels and parameters, without guidance."""
+    prior_components: builtins.int
+    """With PRIOR_MODE_HARD, the number of 4-connected components of the prior map in the region: at this count the
+    superpixels are these components. Unset: no such guidance, or none with an effect.
+    """
     @property
     def label_map(self) -> Global___LabelMap:
         """The finest requested map."""
@@ -421,6 +731,10 @@ class SegmentResponse(google.protobuf.message.Message):
     def timings(self) -> Global___StageTimings:
         """Duration of each stage."""
 
+    @property
+    def provenance(self) -> Global___Provenance:
+        """What the label map was made from; with LABEL_ENCODING_SPX it is in the container too."""
+
     def __init__(
         self,
         *,
@@ -435,11 +749,102 @@ class SegmentResponse(google.protobuf.message.Message):
         timings: Global___StageTimings | None = ...,
         backend: builtins.str = ...,
         algorithm_version: builtins.int = ...,
+        provenance: Global___Provenance | None = ...,
+        prior_components: builtins.int | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["hierarchy", b"hierarchy", "label_map", b"label_map", "regions", b"regions", "timings", b"timings"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["algorithm_version", b"algorithm_version", "backend", b"backend", "base_count", b"base_count", "height", b"height", "hierarchy", b"hierarchy", "label_map", b"label_map", "levels", b"levels", "notices", b"notices", "regions", b"regions", "timings", b"timings", "width", b"width"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_prior_components", b"_prior_components", "hierarchy", b"hierarchy", "label_map", b"label_map", "prior_components", b"prior_components", "provenance", b"provenance", "regions", b"regions", "timings", b"timings"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_prior_components", b"_prior_components", "algorithm_version", b"algorithm_version", "backend", b"backend", "base_count", b"base_count", "height", b"height", "hierarchy", b"hierarchy", "label_map", b"label_map", "levels", b"levels", "notices", b"notices", "prior_components", b"prior_components", "provenance", b"provenance", "regions", b"regions", "timings", b"timings", "width", b"width"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_prior_components", b"_prior_components"]) -> typing.Literal["prior_components"] | None: ...
 
 Global___SegmentResponse: typing_extensions.TypeAlias = SegmentResponse
+
+@typing.final
+class Provenance(google.protobuf.message.Message):
+    """What a label map was made from. Maps of the same image with equal compactness, region, guidance and algorithm_version
+    are nested.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    COMPACTNESS_FIELD_NUMBER: builtins.int
+    REGION_FIELD_NUMBER: builtins.int
+    PICTURE_WIDTH_FIELD_NUMBER: builtins.int
+    PICTURE_HEIGHT_FIELD_NUMBER: builtins.int
+    IMAGE_SHA256_FIELD_NUMBER: builtins.int
+    GUIDANCE_FIELD_NUMBER: builtins.int
+    compactness: builtins.float
+    """The compactness that was used."""
+    picture_width: builtins.int
+    """Columns of the whole picture."""
+    picture_height: builtins.int
+    """Rows of the whole picture."""
+    image_sha256: builtins.bytes
+    """SHA-256 of the image as sent: of encoded_image, or of raw_image.data. 32 bytes."""
+    @property
+    def region(self) -> Global___Rectangle:
+        """The part of the picture that the map covers, in pixels of the picture after its orientation is applied."""
+
+    @property
+    def guidance(self) -> Global___GuidanceRecord:
+        """The guidance. Unset if there was none, or none that has an effect."""
+
+    def __init__(
+        self,
+        *,
+        compactness: builtins.float = ...,
+        region: Global___Rectangle | None = ...,
+        picture_width: builtins.int = ...,
+        picture_height: builtins.int = ...,
+        image_sha256: builtins.bytes = ...,
+        guidance: Global___GuidanceRecord | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["guidance", b"guidance", "region", b"region"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["compactness", b"compactness", "guidance", b"guidance", "image_sha256", b"image_sha256", "picture_height", b"picture_height", "picture_width", b"picture_width", "region", b"region"]) -> None: ...
+
+Global___Provenance: typing_extensions.TypeAlias = Provenance
+
+@typing.final
+class GuidanceRecord(google.protobuf.message.Message):
+    """The guidance that a label map was made with."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SHA256_FIELD_NUMBER: builtins.int
+    VERSION_FIELD_NUMBER: builtins.int
+    EDGE_WEIGHT_FIELD_NUMBER: builtins.int
+    PRIOR_MODE_FIELD_NUMBER: builtins.int
+    PRIOR_WEIGHT_FIELD_NUMBER: builtins.int
+    IMPORTANCE_FIELD_NUMBER: builtins.int
+    sha256: builtins.bytes
+    """SHA-256 of the maps as scaled to the image, their weights and the mode, without what has no effect. 32 bytes."""
+    version: builtins.int
+    """Changes whenever any output may change for the same pixels, parameters and guidance."""
+    edge_weight: builtins.int
+    """Weight of the edge map; unset: no edge map."""
+    prior_mode: Global___PriorMode.ValueType
+    """Mode of the prior map; PRIOR_MODE_UNSPECIFIED: no prior map."""
+    prior_weight: builtins.int
+    """Weight of the prior map; unset: no prior map, or PRIOR_MODE_HARD."""
+    importance: builtins.bool
+    """Whether there was an importance map."""
+    def __init__(
+        self,
+        *,
+        sha256: builtins.bytes = ...,
+        version: builtins.int = ...,
+        edge_weight: builtins.int | None = ...,
+        prior_mode: Global___PriorMode.ValueType = ...,
+        prior_weight: builtins.int | None = ...,
+        importance: builtins.bool = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_edge_weight", b"_edge_weight", "_prior_weight", b"_prior_weight", "edge_weight", b"edge_weight", "prior_weight", b"prior_weight"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_edge_weight", b"_edge_weight", "_prior_weight", b"_prior_weight", "edge_weight", b"edge_weight", "importance", b"importance", "prior_mode", b"prior_mode", "prior_weight", b"prior_weight", "sha256", b"sha256", "version", b"version"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_edge_weight", b"_edge_weight"]) -> typing.Literal["edge_weight"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_prior_weight", b"_prior_weight"]) -> typing.Literal["prior_weight"] | None: ...
+
+Global___GuidanceRecord: typing_extensions.TypeAlias = GuidanceRecord
 
 @typing.final
 class LabelMap(google.protobuf.message.Message):
@@ -596,7 +1001,9 @@ class Hierarchy(google.protobuf.message.Message):
 
     @property
     def heights(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.float]:
-        """The height of each merge, by rank. It never falls, except where the merges of single pixels end, at base_count."""
+        """The height of each merge, by rank. It never falls, except where the merges of single pixels end, at base_count, and
+        with PRIOR_MODE_HARD at prior_components.
+        """
 
     def __init__(
         self,
@@ -747,6 +1154,7 @@ class GetServerInfoResponse(google.protobuf.message.Message):
     DEFAULTS_FIELD_NUMBER: builtins.int
     LABEL_ENCODINGS_FIELD_NUMBER: builtins.int
     IMAGE_FORMATS_FIELD_NUMBER: builtins.int
+    GUIDANCE_FIELD_NUMBER: builtins.int
     version: builtins.str
     """Version of the server, as in `superpixel --version`."""
     algorithm_version: builtins.int
@@ -771,6 +1179,10 @@ class GetServerInfoResponse(google.protobuf.message.Message):
     def image_formats(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[Global___ImageFormat.ValueType]:
         """The image formats this server decodes."""
 
+    @property
+    def guidance(self) -> Global___GuidanceSupport:
+        """What this server can do with SegmentRequest.guidance; unset: it ignores the field."""
+
     def __init__(
         self,
         *,
@@ -781,11 +1193,68 @@ class GetServerInfoResponse(google.protobuf.message.Message):
         defaults: Global___ServerDefaults | None = ...,
         label_encodings: collections.abc.Iterable[Global___LabelEncoding.ValueType] | None = ...,
         image_formats: collections.abc.Iterable[Global___ImageFormat.ValueType] | None = ...,
+        guidance: Global___GuidanceSupport | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["defaults", b"defaults", "limits", b"limits"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["algorithm_version", b"algorithm_version", "backends", b"backends", "defaults", b"defaults", "image_formats", b"image_formats", "label_encodings", b"label_encodings", "limits", b"limits", "version", b"version"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["defaults", b"defaults", "guidance", b"guidance", "limits", b"limits"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["algorithm_version", b"algorithm_version", "backends", b"backends", "defaults", b"defaults", "guidance", b"guidance", "image_formats", b"image_formats", "label_encodings", b"label_encodings", "limits", b"limits", "version", b"version"]) -> None: ...
 
 Global___GetServerInfoResponse: typing_extensions.TypeAlias = GetServerInfoResponse
+
+@typing.final
+class GuidanceSupport(google.protobuf.message.Message):
+    """What a server can do with guidance."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: builtins.int
+    MAPS_FIELD_NUMBER: builtins.int
+    PRIOR_MODES_FIELD_NUMBER: builtins.int
+    PRIOR_SOURCES_FIELD_NUMBER: builtins.int
+    DEFAULT_EDGE_WEIGHT_FIELD_NUMBER: builtins.int
+    MAX_EDGE_WEIGHT_FIELD_NUMBER: builtins.int
+    DEFAULT_PRIOR_WEIGHT_FIELD_NUMBER: builtins.int
+    MAX_PRIOR_WEIGHT_FIELD_NUMBER: builtins.int
+    MAX_MASKS_FIELD_NUMBER: builtins.int
+    version: builtins.int
+    """Changes whenever any output may change for the same pixels, parameters and guidance."""
+    default_edge_weight: builtins.int
+    """Guidance.edge_weight of requests that do not set it."""
+    max_edge_weight: builtins.int
+    """Largest Guidance.edge_weight."""
+    default_prior_weight: builtins.int
+    """Guidance.prior_weight of requests that do not set it."""
+    max_prior_weight: builtins.int
+    """Largest Guidance.prior_weight."""
+    max_masks: builtins.int
+    """Most masks of a RleMasks."""
+    @property
+    def maps(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """The maps that it takes: names of fields of Guidance."""
+
+    @property
+    def prior_modes(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[Global___PriorMode.ValueType]:
+        """The modes of a prior map that it takes."""
+
+    @property
+    def prior_sources(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """The forms of a prior map that it takes: names of fields of PriorMap."""
+
+    def __init__(
+        self,
+        *,
+        version: builtins.int = ...,
+        maps: collections.abc.Iterable[builtins.str] | None = ...,
+        prior_modes: collections.abc.Iterable[Global___PriorMode.ValueType] | None = ...,
+        prior_sources: collections.abc.Iterable[builtins.str] | None = ...,
+        default_edge_weight: builtins.int = ...,
+        max_edge_weight: builtins.int = ...,
+        default_prior_weight: builtins.int = ...,
+        max_prior_weight: builtins.int = ...,
+        max_masks: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["default_edge_weight", b"default_edge_weight", "default_prior_weight", b"default_prior_weight", "maps", b"maps", "max_edge_weight", b"max_edge_weight", "max_masks", b"max_masks", "max_prior_weight", b"max_prior_weight", "prior_modes", b"prior_modes", "prior_sources", b"prior_sources", "version", b"version"]) -> None: ...
+
+Global___GuidanceSupport: typing_extensions.TypeAlias = GuidanceSupport
 
 @typing.final
 class Backend(google.protobuf.message.Message):

@@ -9,8 +9,9 @@ map only adds borders to a coarser one. The service guarantees:
 1. Partition: every pixel has exactly one label; each label is one 4-connected region; labels are 0..n-1 in order of
    first appearance, row by row.
 2. Exact counts: a level has exactly the requested count, or the call fails. It never silently has another count.
-3. Conformity: of two levels of the same pixels with the same compactness, region of interest and algorithm_version,
-   the finer only adds borders. This holds within one request and across requests.
+3. Conformity: of two levels of the same pixels with the same compactness, region of interest, algorithm_version and
+   guidance (its maps after scaling, weights, mode and version), the finer only adds borders. This holds within one
+   request and across requests.
 4. Determinism: the same pixels and parameters give the same map on every backend, on every run, under any load.
 
 # Errors
@@ -37,8 +38,23 @@ INVALID_ARGUMENT (do not retry):
   COUNT_ABOVE_ENCODING       more superpixels than label_encoding can represent; metadata: limit_count
   COMPACTNESS_OUT_OF_RANGE   compactness outside ServerLimits.min_compactness..max_compactness
   REGION_OUTSIDE_IMAGE       region_of_interest is empty or not inside the (oriented) image
+  GUIDANCE_MAP_MISSING       a map of the guidance without its data; metadata: map
+  GUIDANCE_PRIOR_MISSING     PRIOR_MODE_HARD without a prior map
+  GUIDANCE_TOO_MANY_BYTES    image and maps together above ServerLimits.max_image_bytes; metadata: map, limit_bytes
+  GUIDANCE_TOO_MANY_PIXELS   a map above ServerLimits.max_image_pixels; metadata: map, limit_pixels
+  GUIDANCE_TOO_MANY_MASKS    more masks than GuidanceSupport.max_masks; metadata: map, limit_masks
+  GUIDANCE_MAP_INVALID       a map of a kind that its field does not take, or whose size, bits and length do not fit
+                             together; metadata: map
+  GUIDANCE_MAP_UNDECODABLE   a map that is truncated or damaged, or masks whose runs do not add up to their size;
+                             metadata: map
+  GUIDANCE_LABEL_TOO_LARGE   a label of the prior map is 2^31 or more; metadata: map
+  GUIDANCE_LEVEL_MISSING     the label map given as prior map has no level of this count; metadata: map
+  GUIDANCE_WEIGHT_TOO_LARGE  a weight above GuidanceSupport.max_edge_weight or max_prior_weight
   ENUM_VALUE_UNKNOWN         a number that its enumeration does not define
   REQUEST_ID_TOO_LONG        SegmentStreamRequest.request_id has more than 256 characters
+FAILED_PRECONDITION (do not retry on this server):
+  VERSION_UNAVAILABLE        the server has another algorithm or guidance version than the request requires; metadata:
+                             algorithm_version, guidance_version: those of the server
 RESOURCE_EXHAUSTED (retry, after RetryInfo and the trailer "grpc-retry-pushback-ms"):
   QUEUE_FULL                 the images in the queue and in work have reached the server's limit on their number or
                              their pixels; or the work ahead would take longer than the server lets a caller wait
