@@ -92,8 +92,7 @@ def _add_app(commands: "_Commands[argparse.ArgumentParser]") -> None:
         action="append",
         default=[],
         metavar="NAME",
-        help="a host name of the page, as a browser or a proxy sends it; localhost, IP addresses and this "
-        "machine's name need no flag; repeat it for more",
+        help="another host name of the page (localhost, IP addresses, this machine's name need no flag)",
     )
     _add_server(app, "the gRPC server to call (default: one is started for the page)")
 
@@ -368,17 +367,11 @@ def _add_server(command: argparse.ArgumentParser, text: str) -> None:
         "--ca", type=Path, metavar="FILE", help="PEM file of authorities to trust (default: gRPC's own)"
     )
     command.add_argument(
-        "--cert",
-        type=Path,
-        metavar="FILE",
-        help="PEM file of your certificate, if the server requires one",
+        "--cert", type=Path, metavar="FILE", help="PEM file of your certificate, if the server requires one"
     )
     command.add_argument("--key", type=Path, metavar="FILE", help="PEM file of its key")
     command.add_argument(
-        "--token-file",
-        type=Path,
-        metavar="FILE",
-        help="file with your token, if the server requires one",
+        "--token-file", type=Path, metavar="FILE", help="file with your token, if the server requires one"
     )
 
 
