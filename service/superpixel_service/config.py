@@ -78,6 +78,10 @@ class Settings(BaseSettings):
         description="callers must send a token from this file (`superpixel token new`); reloaded when it "
         "changes",
     )
+    allow_shared_files: bool = Field(
+        default=False,
+        description="accept a key file and a token file that other users may read or change: true or false",
+    )
     allow_plaintext: bool = Field(
         default=False, description="allow listening without TLS beyond this machine: true or false"
     )
@@ -178,6 +182,12 @@ class Settings(BaseSettings):
         default=64 << 20,
         ge=0,
         description="memory for answers kept for repeated requests; 0: none",
+    )
+    max_connections: int = Field(
+        default=2048,
+        ge=1,
+        le=1 << 16,
+        description="connections to the main port at the same time; fewer if the limit of open files is low",
     )
     max_connection_age_seconds: float = Field(
         default=600.0,

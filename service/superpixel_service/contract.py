@@ -69,6 +69,7 @@ class Reason(StrEnum):
     TOKEN_INVALID = "TOKEN_INVALID"  # noqa: S105 (the reason's name)
     SCOPE_MISSING = "SCOPE_MISSING"
     DEVICE_LOST = "DEVICE_LOST"
+    NO_THREAD = "NO_THREAD"
     INTERNAL_ERROR = "INTERNAL_ERROR"
 
 

@@ -329,7 +329,15 @@ NB_MODULE(_engine, m) {
             "The instruction set in use.")
         .def_prop_ro(
             "bytes", [](Workspace& self) { return self.bytes(); },
-            "Scratch memory in bytes, including what the system may take.");
+            "Scratch memory in bytes, including what the system may take.")
+        .def(
+            "free_memory",
+            [](Workspace& self) {
+                const Claim claim(self);
+                self.memory = Scratch();
+            },
+            nb::call_guard<nb::gil_scoped_release>(),
+            "Free the scratch memory; the threads stay. Not during a call.");
 
     m.def("available_instruction_sets", &instruction_sets);
     m.def("segment", &segment_image, "pixels"_a, "compactness"_a, "workspace"_a, "cancel"_a.none(),

@@ -5,7 +5,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ import grpc
 from superpixel_service.contract import Reason
 from superpixel_service.errors import Draining, Overloaded, ServiceError
 from superpixel_service.transport.open_calls import OpenCalls
+from superpixel_service.transport.small_messages import SmallMessages
 from superpixel_service.transport.unsent import UnsentAnswer, UnsentAnswers
 
 # How long a caller may take to send a message, or to read its answer. gRPC does not report progress, so this
@@ -37,6 +38,7 @@ class Limit:
         patience: returns how long a call may wait for its caller, in seconds.
         rejection: makes the error of calls beyond `calls`.
         is_work: the method is rejected while the server drains.
+        small: the method's messages have no image; only few of them may arrive at the same time.
         overloaded: returns the rejection of every call at present, or None.
     """
 
@@ -45,6 +47,7 @@ class Limit:
     patience: Callable[[], float] = lambda: PATIENCE_SECONDS
     rejection: Callable[[], ServiceError] = _too_many_calls
     is_work: bool = False
+    small: bool = False
     overloaded: Callable[[], ServiceError | None] = lambda: None
 
 
@@ -100,7 +103,8 @@ class Permit:
         """
         self._waiting_since = time.monotonic()
         try:
-            return next(requests)
+            with self._gate.arriving(self, self._method):
+                return next(requests)
         finally:
             self._waiting_since = None
 
@@ -135,10 +139,17 @@ class Permit:
 
     def cancel_if_late(self, patience: float) -> bool:
         """Cancel the call if it has waited longer than `patience` seconds; returns whether it did."""
-        since, context = self._waiting_since, self._context
-        if since is None or context is None or time.monotonic() - since <= patience:
+        since = self._waiting_since
+        if since is None or time.monotonic() - since <= patience:
             return False
         self._waiting_since = None
+        return self.cancel()
+
+    def cancel(self) -> bool:
+        """Cancel the call; False: it is not being handled."""
+        context = self._context
+        if context is None:
+            return False
         context.cancel()
         return True
 
@@ -189,6 +200,7 @@ class Gate:
         self._lock = threading.Lock()
         self._open = dict.fromkeys(limits, 0)
         self.unsent = UnsentAnswers(max_unsent_bytes)
+        self._small_messages = SmallMessages()
         self.dropped: deque[tuple[str, UnsentAnswer | None]] = deque()
         self._permits: dict[str, weakref.WeakSet[Permit]] = {method: weakref.WeakSet() for method in limits}
 
@@ -219,6 +231,10 @@ class Gate:
         if permit is None:
             raise limit.rejection()
         return permit
+
+    def arriving(self, permit: Permit, method: str) -> AbstractContextManager[None]:
+        """Surrounds the wait for a message of `method`."""
+        return self._small_messages.arriving(permit) if self._limits[method].small else nullcontext()
 
     def take_back(self, method: str, answer: UnsentAnswer | None) -> None:
         """A permit was returned."""

@@ -23,6 +23,7 @@ from superpixel_service.errors import (
     DeadlinePassed,
     DeviceLost,
     Draining,
+    NoThread,
     OutOfMemory,
     Overloaded,
     as_service_error,
@@ -72,8 +73,16 @@ class Stream:
         return self._unanswered
 
     def start(self, images: Iterator[Image]) -> None:
-        """Begin to read images, on a thread of this stream."""
-        threading.Thread(target=self._read, args=(images,), name="stream-reader", daemon=True).start()
+        """Begin to read images, on a thread of this stream.
+
+        Raises:
+            NoThread: the system starts none.
+        """
+        reader = threading.Thread(target=self._read, args=(images,), name="stream-reader", daemon=True)
+        try:
+            reader.start()
+        except RuntimeError:
+            raise NoThread from None
 
     def answers(self) -> Iterator[ImageEvent]:
         """The result of each image, as they finish. Ends when every image that was read is answered.

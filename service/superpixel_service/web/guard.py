@@ -4,12 +4,14 @@ import asyncio
 import re
 import time
 import uuid
+from collections.abc import Collection
 from http import HTTPStatus
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from superpixel_service.web.origin import find_problem
 from superpixel_service.web.problems import Problem
 
 _REQUEST_ID = re.compile(r"[!-~]{1,128}")
@@ -44,8 +46,9 @@ log = structlog.get_logger()
 class Guard:
     """Middleware around the whole application."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, names: Collection[str]) -> None:
         self._app = app
+        self._names = names
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -70,10 +73,11 @@ class Guard:
             await send(message)
 
         try:
-            if _is_cross_origin(headers):
-                # Pages of other sites can make a browser send requests here.
-                problem = Problem(HTTPStatus.FORBIDDEN, "only the page of this gateway may call it")
-                await problem.response(request_id)(scope, receive, send_with_headers)
+            rejection = find_problem(scope["method"], headers, self._names)
+            if rejection is not None:
+                response = rejection.response(request_id)
+                response.headers["connection"] = "close"  # the body is not read
+                await response(scope, receive, send_with_headers)
             else:
                 await self._app(scope, receive, send_with_headers)
         except asyncio.CancelledError:  # the gateway stops, and this request took too long
@@ -99,12 +103,6 @@ class Guard:
                     seconds=round(time.monotonic() - start, 4),
                     request_id=request_id,
                 )
-
-
-def _is_cross_origin(headers: Headers) -> bool:
-    return headers.get("sec-fetch-site", "none") in {"cross-site", "same-site"} and (
-        headers.get("sec-fetch-mode") != "navigate"  # links to the page are allowed
-    )
 
 
 def _add_headers(headers: MutableHeaders, request_id: str) -> None:

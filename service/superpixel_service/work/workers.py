@@ -46,6 +46,7 @@ class _Worker:
         steps: number of steps begun, in finished jobs.
         died: an error ended the thread, or its device is lost.
         workspace: set once the worker is warm.
+        working: held while the thread uses the workspace.
     """
 
     lane: Lane
@@ -56,6 +57,7 @@ class _Worker:
     steps: int = 0
     died: bool = False
     workspace: Workspace | None = None
+    working: threading.Lock = field(default_factory=threading.Lock)
 
 
 def for_the_engine(settings: Settings) -> Settings:
@@ -161,11 +163,6 @@ class Workers:
                 worker.thread.join()
         self._fork_server.close()
 
-    def free_memory(self) -> None:
-        """Return the memory of idle workers' decoders to the system."""
-        for worker in self._workers:
-            worker.decoder.free_memory()
-
     def abort(self) -> None:
         """The engine is dead: fail all jobs."""
         waiting = self._queue.withdraw_all()
@@ -258,6 +255,17 @@ class Workers:
             self._answers.give_up(job)
         return self._answered > answered
 
+    def free_idle_memory(self) -> None:
+        """Free what idle workers and their decoders keep. On a GPU the workspaces free theirs anyway."""
+        for worker in self._workers:
+            worker.decoder.free_memory()
+            if not isinstance(worker.workspace, kernels.Workspace) or not worker.working.acquire(False):
+                continue
+            try:
+                worker.workspace.free_memory()
+            finally:
+                worker.working.release()
+
     # ---- on a worker's thread
 
     def _work(self, worker: _Worker, warm: Future[Answer]) -> None:
@@ -283,7 +291,8 @@ class Workers:
             return
         while (job := self._queue.take(worker.lane)) is not None:
             worker.job = job
-            self._do(job, worker, segmenter)
+            with worker.working:
+                self._do(job, worker, segmenter)
             if job.counted:
                 worker.steps += job.token.steps
             worker.job = None

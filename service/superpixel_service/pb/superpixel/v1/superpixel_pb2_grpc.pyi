@@ -75,6 +75,7 @@ CANCELLED:
 UNAVAILABLE (retry on another server):
   DRAINING                   this server is about to stop; or it ends a stream that reached the age limit
   DEVICE_LOST                this server's engine or accelerator failed; the server restarts
+  NO_THREAD                  the system lets this server start no thread for the call
 UNAUTHENTICATED, PERMISSION_DENIED (do not retry):
   TOKEN_INVALID              no token, or one that this server does not know
   SCOPE_MISSING              the token does not permit this method; metadata: scope
