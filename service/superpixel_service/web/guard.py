@@ -7,6 +7,7 @@ import uuid
 from http import HTTPStatus
 
 import structlog
+from h11 import LocalProtocolError
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -41,6 +42,10 @@ _HEADERS = {
 log = structlog.get_logger()
 
 
+class _Answered(Exception):
+    """uvicorn has already answered: the rest of the request, such as its body, is malformed."""
+
+
 class Guard:
     """Middleware around the whole application."""
 
@@ -67,7 +72,11 @@ class Guard:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 _add_headers(MutableHeaders(scope=message), request_id)
-            await send(message)
+            try:
+                await send(message)
+            except LocalProtocolError:
+                status = HTTPStatus.BAD_REQUEST
+                raise _Answered from None
 
         try:
             if _is_cross_origin(headers):
@@ -76,6 +85,8 @@ class Guard:
                 await problem.response(request_id)(scope, receive, send_with_headers)
             else:
                 await self._app(scope, receive, send_with_headers)
+        except _Answered:
+            pass
         except asyncio.CancelledError:  # the gateway stops, and this request took too long
             if not status:
                 problem = Problem(HTTPStatus.SERVICE_UNAVAILABLE, "the gateway is stopping")
