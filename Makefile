@@ -161,6 +161,12 @@ image-lock: deploy-install ## Write the locks of the images again, deploy/image/
 	$(LOCK) pyproject.toml --extra otel --output-file deploy/image/cpu.txt
 	$(LOCK) pyproject.toml --extra otel --extra cuda12 --constraint deploy/image/cpu.txt --output-file deploy/image/cuda.txt
 
+PY_TYPED += deploy/image/pin.py
+
+.PHONY: image-base
+image-base: install ## Pin the Dockerfile's base image to the digest of its tag (needs a registry, and docker, skopeo or crane)
+	$(BIN)/python -m deploy.image.pin
+
 # Not part of `make test`, because it takes minutes and several gigabytes.
 .PHONY: image-check
 image-check: install ## Build both images twice on a fresh Debian, run them and segment a photograph (minutes, root)
