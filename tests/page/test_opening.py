@@ -154,7 +154,8 @@ def test_a_reload_while_changes_are_written_keeps_them(annotator: Annotator) -> 
         """async () => {
           const { Store } = await import('/page/store.js');
           const { _database: database } = await Store.open();
-          const works = database.transaction(['images', 'works', 'settings'], 'readwrite').objectStore('works');
+          const transaction = database.transaction(['images', 'works', 'settings'], 'readwrite');
+          const works = transaction.objectStore('works');
           const again = () => (works.count().onsuccess = again);
           again();
         }"""
