@@ -18,6 +18,7 @@ _OVERLOAD = {
     "RESOURCE_EXHAUSTED QUEUE_FULL",
     "RESOURCE_EXHAUSTED BYTES_IN_FLIGHT",
     "RESOURCE_EXHAUSTED OUT_OF_MEMORY",
+    "RESOURCE_EXHAUSTED TOKEN_LIMIT",
     "DEADLINE_EXCEEDED",
     "DEADLINE_EXCEEDED DEADLINE_UNREACHABLE",
     "DEADLINE_EXCEEDED DEADLINE_PASSED",
@@ -121,7 +122,7 @@ ATTACKS = (
     Attack(gateway.cross_site_posts, 20, gateway=True, check=_only("statuses", {"400", "403", "421"})),
     Attack(gateway.stalled_uploads, 20, gateway=True),
     Attack(gateway.ambiguous_lengths, 20, gateway=True, check=_only("answers", {"400", "501"})),
-    Attack(gateway.half_headers, 20, gateway=True, least_seconds=40.0, check=_half_headers),
+    Attack(gateway.half_headers, 20, gateway=True, least_seconds=20.0, check=_half_headers),
     Attack(artefacts.huge_label_maps, 20, servers=0, check=_artefact),
 )
 BY_NAME = {attack.name: attack for attack in ATTACKS}
