@@ -1,7 +1,7 @@
 """Runs one attack beside the victim and judges it."""
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tests.attack.catalogue import Attack
@@ -11,6 +11,9 @@ from tests.attack.target import Facts
 from tests.attack.victim import Period, Victim
 from tests.attack.watch import Watch
 from tests.service.harness import MEBIBYTE
+
+_SETTLING_SECONDS = 1.0
+"""The victim's first calls wait for its connection."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,7 @@ def measure(attack: Attack, seconds: float, folder: Path) -> Result:
         with Attacker(attack, target) as attacker, Victim(place.victim_address, place.victim_token) as victim:
             attacker.prepare()
             victim.wait_for_an_answer()
+            time.sleep(_SETTLING_SECONDS)
             begin = time.monotonic()
             # The one server of several that is attacked may not answer its probes.
             with Watch(place, probes=attack.servers == 1) as watch:
@@ -83,7 +87,11 @@ def measure(attack: Attack, seconds: float, folder: Path) -> Result:
             last = time.monotonic()
             faults = _wrong_facts(attack, facts) + _dead(place)
             victim.stop()
-        before, during = victim.period(begin, start), victim.period(start, end)
+        during = victim.period(start, end)
+        quiet_calls = victim.period(begin, start)
+        before = replace(
+            quiet_calls, calls=[call for call in quiet_calls.calls if call.due + call.seconds < start]
+        )
         # Calls that were due at the very end of the attack may still wait for its calls.
         after = victim.period(end, last)
     faults += _wrong_memory(attack, watch)
