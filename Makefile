@@ -187,7 +187,7 @@ ATTACK_SECONDS ?= 10
 ATTACK_FLAGS ?=
 
 .PHONY: attack
-attack: install system-packages frontend-install ## Attack real servers beside a victim, and print what it got (ten minutes; ATTACK_SECONDS, ATTACK_FLAGS='--only NAME')
+attack: install system-packages ## Attack real servers beside a victim, and print what it got (ten minutes; ATTACK_SECONDS, ATTACK_FLAGS='--only NAME')
 	$(BIN)/python -m tests.attack --seconds $(ATTACK_SECONDS) --out test-output/attack $(ATTACK_FLAGS)
 
 RESTARTS ?= 10
