@@ -24,6 +24,7 @@ from superpixel_kernels.backends import (
 from superpixel_kernels.cpu._engine import CancelToken, Workspace, available_instruction_sets
 from superpixel_kernels.cuda import CudaWorkspace
 from superpixel_kernels.errors import InvalidParameter
+from superpixel_kernels.guidance import GUIDANCE_VERSION, FittedGuidance, Guidance
 from superpixel_kernels.hierarchy import MERGE_DTYPE, Hierarchy
 from superpixel_kernels.params import (
     ALGORITHM_VERSION,
@@ -36,12 +37,15 @@ from superpixel_kernels.params import (
 __all__ = [
     "ALGORITHM_VERSION",
     "DEFAULT_COMPACTNESS",
+    "GUIDANCE_VERSION",
     "MAX_COMPACTNESS",
     "MAX_PIXELS",
     "MERGE_DTYPE",
     "Backend",
     "CancelToken",
     "CudaWorkspace",
+    "FittedGuidance",
+    "Guidance",
     "Hierarchy",
     "SegmentParams",
     "Workspace",
@@ -62,6 +66,7 @@ def segment(
     *,
     backend: Backend = "auto",
     threads: int = 0,
+    guidance: Guidance | FittedGuidance | None = None,
     cancel: CancelToken | None = None,
     workspace: Workspace | CudaWorkspace | None = None,
 ) -> Hierarchy:
@@ -72,6 +77,8 @@ def segment(
             uint8, any strides; 1 to `MAX_PIXELS` pixels. It is copied, so later changes to it have no effect.
             With backend "cuda" also an object with `__cuda_array_interface__`.
         params: compactness; the default is `SegmentParams()`.
+        guidance: maps that superpixels follow besides the colours: `Guidance`, or what its method `fitted`
+            returns for an image of this size. If it is neutral, every bit is that without guidance.
         backend: "auto" for the fastest that can run here, "cpu", or "cuda".
         threads: threads to use with backend "cpu"; 0 for all cores, or for all threads of the workspace. The
             result does not depend on it.
@@ -100,9 +107,9 @@ def segment(
     elif backend not in ("auto", "cuda" if isinstance(workspace, CudaWorkspace) else "cpu"):
         raise InvalidParameter("workspace", f"belongs to another backend than {backend!r}")
     if isinstance(workspace, CudaWorkspace):
-        return workspace.segment(image, params, cancel)
+        return workspace.segment(image, params, cancel, guidance)
     if threads > workspace.threads:
         raise InvalidParameter(
             "threads", f"must be at most the workspace's {workspace.threads}, got {threads}"
         )
-    return segment_on_cpu(image, params, workspace, cancel, threads)
+    return segment_on_cpu(image, params, workspace, cancel, threads, guidance)

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from superpixel_kernels import cuda
 from superpixel_kernels.cpu import _engine
 from superpixel_kernels.errors import BackendUnavailable, InvalidParameter
+from superpixel_kernels.guidance import FittedGuidance, Guidance, fitted_to
 from superpixel_kernels.hierarchy import Hierarchy, as_merges
 from superpixel_kernels.params import SegmentParams
 from superpixel_kernels.pixels import as_pixels
@@ -58,12 +59,15 @@ def segment_on_cpu(
     workspace: _engine.Workspace,
     cancel: _engine.CancelToken | None,
     threads: int,
+    guidance: Guidance | FittedGuidance | None = None,
 ) -> Hierarchy:
     """Segment with the C++ engine; see `superpixel_kernels.segment`."""
     pixels = as_pixels(image, workspace)
     compactness = params.compactness
     threads_used = threads or workspace.threads
-    _, labels, rows, seconds = _engine.segment(pixels, compactness, workspace, cancel, threads)
+    fitted = fitted_to(guidance, *pixels.shape[:2])
+    made = _engine.segment(pixels, compactness, workspace, cancel, threads, fitted)
+    _, labels, rows, seconds, prior_components = made
 
     def make_pixel_merges(cancel: _engine.CancelToken | None) -> NDArray[np.int32]:
         # In a temporary workspace: the caller's may be in use by then, and would keep the memory.
@@ -79,4 +83,5 @@ def segment_on_cpu(
         threads=threads_used,
         timings=seconds,
         make_pixel_merges=make_pixel_merges,
+        prior_components=prior_components,
     )

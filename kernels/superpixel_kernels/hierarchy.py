@@ -38,10 +38,13 @@ class Hierarchy:
             megapixel on one core, and 300 bytes of memory per pixel during that time.
         base_labels: (height, width) int32, 0..base_count-1, read-only: the base regions.
         merges: (base_count - 1,) of `MERGE_DTYPE`, read-only, sorted by (height, round, a, b). Uniting a and
-            b for the first base_count - K of them leaves exactly K superpixels.
+            b for the first base_count - K of them leaves exactly K superpixels. With a hard prior these are
+            two lists, each sorted: the second one begins at K = prior_components.
         params: the parameters of the segmentation.
         backend: the engine that was used, "cpu" or "cuda".
-        algorithm_version: the same image, compactness and version give the same hierarchy.
+        algorithm_version: the same image, compactness, guidance and versions give the same hierarchy.
+        prior_components: with a hard prior, the number of 4-connected components of equal prior label, which
+            are the superpixels at that count; otherwise None.
         timings: seconds of each stage; "cut" is the sum over all calls.
     """
 
@@ -56,6 +59,7 @@ class Hierarchy:
         threads: int,
         timings: dict[str, float],
         make_pixel_merges: Callable[[_engine.CancelToken | None], NDArray[np.int32]],
+        prior_components: int | None = None,
     ) -> None:
         base_labels.flags.writeable = False
         merges.flags.writeable = False
@@ -65,6 +69,7 @@ class Hierarchy:
         self.merges = merges
         self.params = params
         self.backend = backend
+        self.prior_components = prior_components
         self.algorithm_version = ALGORITHM_VERSION
         self.timings = {**timings, "cut": 0.0}
         self._pixels = pixels
@@ -141,7 +146,8 @@ class Hierarchy:
 
         Returns:
             (count - 1,) float32. They never decrease, except from the last merge of pixels to the first of
-            base regions.
+            base regions, and with a hard prior from the last merge inside its components to the first between
+            them.
 
         Raises:
             InvalidParameter: count is not an integer in range.

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from superpixel_kernels import segment
+from superpixel_kernels import Guidance, segment
 from superpixel_kernels.cuda import source
 from superpixel_kernels.cuda.pipeline import Pipeline, Settings
 from superpixel_kernels.pixels import as_pixels
-from tests.kernels import cuda_compile, images
+from tests.kernels import cuda_compile, golden_guidance, images
 from tests.kernels.cuda_compile import ARCHITECTURES, Compiled, CompileFailed, by_nvcc, by_nvrtc
 from tests.kernels.cuda_sim import SimDevice, build
 from tests.kernels.cuda_sim.__main__ import cuda_trace
@@ -67,6 +67,10 @@ def test_launchers_pass_what_the_kernels_take():
     records = hierarchy.merges.view(np.int32).reshape(-1, 4)
     pipeline.cut(hierarchy.base_labels, records, hierarchy.base_count, 9)
     pipeline.cut(hierarchy.base_labels, pixel_records, 40 * 30, 1000)
+    for prior_mode in ("soft", "hard"):
+        maps = {name: getattr(golden_guidance, name)(40, 30) for name in ("edges", "prior", "importance")}
+        guidance = Guidance(**maps, prior_mode=prior_mode).fitted(30, 40)
+        pipeline.segment(image, (30, 40), Settings(10.0), guidance=guidance)
     check_launches(device.launches, FILES)
     kernels = set()
     for file in build.KERNELS.glob("*.cu"):

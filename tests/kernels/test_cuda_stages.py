@@ -9,7 +9,7 @@ from superpixel_kernels import segment
 from superpixel_kernels.cuda import Tuning, graph, merge
 from superpixel_kernels.cuda.pipeline import Settings
 from superpixel_kernels.cuda.stage import Stage
-from superpixel_kernels.cuda.workspace import EDGES_PER_REGION, Grid, graph_layout, image_layout
+from superpixel_kernels.cuda.workspace import EDGES_PER_REGION, Grid, whole_layout
 from superpixel_kernels.hierarchy import as_merges
 from superpixel_kernels.pixels import as_pixels
 from tests.kernels import golden, images
@@ -93,9 +93,7 @@ def test_equal_words_are_settled_by_the_pair(mode, seed):
 def merge_by_hand(line, regions, pairs):
     """The records that stage merge makes of regions that are all alike, and edges that are all alike."""
     stage = Stage(line.device, line.workspace, Grid(64, 64), line.tuning, regions)
-    line.workspace.make_room(
-        image_layout(stage.grid, 0, line.tuning) | graph_layout(regions, EDGES_PER_REGION)
-    )
+    line.workspace.make_room(whole_layout(stage.grid, 0, regions, EDGES_PER_REGION, line.tuning))
 
     def fill(name, values):
         values = np.asarray(values, line.workspace[name].dtype)

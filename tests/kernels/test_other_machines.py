@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.kernels import golden
+from superpixel_kernels import Guidance
+from tests.kernels import golden, golden_guidance
 from tests.kernels.cuda_sim import build
 
 KERNELS = Path(__file__).parents[2] / "kernels" / "superpixel_kernels"
@@ -49,6 +50,28 @@ def test_arm64_gives_the_golden_values(arm64_engine: Path, row: golden.Row) -> N
     run = subprocess.run(
         [tool("qemu-aarch64"), str(arm64_engine), *arguments],
         input=row.pixels().tobytes(),
+        capture_output=True,
+        check=True,
+    )
+    label_bytes = 4 * row.width * row.height
+    assert zlib.crc32(run.stdout[:label_bytes]) == row.base
+    assert zlib.crc32(run.stdout[label_bytes:]) == row.merges
+
+
+GUIDED_ROWS = [row for row in golden_guidance.ROWS if row.image == "golden"]
+
+
+@pytest.mark.unsanitized
+@pytest.mark.parametrize("row", GUIDED_ROWS, ids=str)
+def test_arm64_gives_the_golden_values_of_guidance(arm64_engine: Path, row: golden_guidance.Row) -> None:
+    fitted = Guidance(**row.guidance()).fitted(row.height, row.width)
+    maps = {"e": fitted.edges, "p": fitted.prior, "v": fitted.importance}
+    present = {letter: values for letter, values in maps.items() if values is not None}
+    weights = [fitted.edge_weight, fitted.prior_weight, int(fitted.is_hard)]
+    arguments = [*map(str, [row.width, row.height, 10.0, *weights]), "".join(present)]
+    run = subprocess.run(
+        [tool("qemu-aarch64"), str(arm64_engine), *arguments],
+        input=row.pixels().tobytes() + b"".join(values.tobytes() for values in present.values()),
         capture_output=True,
         check=True,
     )

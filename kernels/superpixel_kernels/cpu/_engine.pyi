@@ -1,9 +1,10 @@
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
 from superpixel_kernels import errors
+from superpixel_kernels.guidance import FittedGuidance
 
 class Cancelled(errors.Cancelled): ...
 
@@ -41,8 +42,12 @@ class Trace(TypedDict):
     base: NDArray[np.int32]
     nodes: NDArray[np.int64]
     edges: NDArray[np.int64]
+    edge_levels: NotRequired[NDArray[np.int32]]
+    prior_labels: NotRequired[NDArray[np.int32]]
+    importance: NotRequired[NDArray[np.int64]]
     merges: NDArray[np.int32]
     rounds: int
+    prior_components: NotRequired[int]
 
 def available_instruction_sets() -> list[str]: ...
 def segment(
@@ -51,7 +56,8 @@ def segment(
     workspace: Workspace,
     cancel: CancelToken | None,
     threads: int = 0,
-) -> tuple[int, NDArray[np.int32], NDArray[np.int32], dict[str, float]]: ...
+    guidance: FittedGuidance | None = None,
+) -> tuple[int, NDArray[np.int32], NDArray[np.int32], dict[str, float], int | None]: ...
 def pixel_merges(
     pixels: NDArray[np.uint8],
     base: NDArray[np.int32],
@@ -59,7 +65,12 @@ def pixel_merges(
     workspace: Workspace,
     cancel: CancelToken | None,
 ) -> NDArray[np.int32]: ...
-def trace(pixels: NDArray[np.uint8], compactness: float, workspace: Workspace) -> Trace: ...
+def trace(
+    pixels: NDArray[np.uint8],
+    compactness: float,
+    workspace: Workspace,
+    guidance: FittedGuidance | None = None,
+) -> Trace: ...
 def copy_pixels(pixels: NDArray[np.uint8], workspace: Workspace) -> NDArray[np.uint8]: ...
 def label_nodes(nodes: int, merges: NDArray[np.int32], count: int) -> NDArray[np.int32]: ...
 def lookup(table: NDArray[np.int32], index: NDArray[np.int32], threads: int) -> NDArray[np.int32]: ...

@@ -1,5 +1,6 @@
 // Stage components.
 #include <algorithm>
+#include <bit>
 #include <numeric>
 
 #include "bands.h"
@@ -15,9 +16,10 @@ namespace {
 // wins, so the order of roots is the order of regions.
 class Components {
   public:
-    Components(Workspace& workspace, const Image& image, i32* labels)
+    Components(Workspace& workspace, const Image& image, const i32* hard_prior, i32* labels)
         : workspace_(workspace),
           labels_(labels),
+          hard_prior_(hard_prior),
           width_(image.width),
           height_(image.height),
           words_(bitmap_words(image.width)),
@@ -45,9 +47,29 @@ class Components {
                 first_[y + 1] = workspace_.simd.run_starts(row(y), width_, starts_ + y * words_);
                 if (y > 0) workspace_.simd.differ(row(y), row(y - 1), width_, seams_ + y * words_);
             }
+            if (hard_prior_ != nullptr) add_prior_borders(begin, end);
         });
         first_[0] = 0;
         std::partial_sum(first_, first_ + height_ + 1, first_);
+    }
+
+    // With a hard prior, runs also end where its labels change.
+    void add_prior_borders(i32 begin, i32 end) {
+        std::vector<u64> words(static_cast<size_t>(words_));
+        for (i32 y = begin; y < end; ++y) {
+            const i32* const prior = hard_prior_ + static_cast<i64>(y) * width_;
+            workspace_.simd.run_starts(prior, width_, words.data());
+            i64 runs = 0;
+            for (i64 i = 0; i < words_; ++i) {
+                u64& starts = starts_[y * words_ + i];
+                starts |= words[static_cast<size_t>(i)];
+                runs += std::popcount(starts);
+            }
+            first_[y + 1] = runs;
+            if (y == 0) continue;
+            workspace_.simd.differ(prior, prior - width_, width_, words.data());
+            for (i64 i = 0; i < words_; ++i) seams_[y * words_ + i] |= words[static_cast<size_t>(i)];
+        }
     }
 
     // A band's sets are numbered from its first run on: there are at most as many sets as runs.
@@ -133,6 +155,7 @@ class Components {
 
     Workspace& workspace_;
     i32* const labels_;
+    const i32* const hard_prior_;
     const i32 width_, height_;
     const i64 words_;  // per row of the bitmaps
     const Bands bands_;
@@ -148,9 +171,9 @@ class Components {
 
 }  // namespace
 
-i32 label_components(Run& run, const Image& image, i32* labels) {
+i32 label_components(Run& run, const Image& image, const i32* hard_prior, i32* labels) {
     i32 regions = 0;
-    run.stage(kComponents, [&] { regions = Components(run.workspace, image, labels).number(); });
+    run.stage(kComponents, [&] { regions = Components(run.workspace, image, hard_prior, labels).number(); });
     return regions;
 }
 

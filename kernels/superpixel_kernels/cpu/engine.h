@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "cancel.h"
+#include "guide.h"
 #include "simd.h"
 #include "superpixel/common.h"
 #include "workspace.h"
@@ -23,6 +24,9 @@ struct Trace {
     std::vector<std::vector<i32>> assign;      // per iteration: (height, width)
     std::vector<RegionSums> nodes;             // (regions)
     std::vector<Edge> edges;                   // sorted by (a, b)
+    std::vector<unsigned char> edge_levels;    // (regions), with an edge map
+    std::vector<i32> prior_labels;             // (regions), with a prior map
+    std::vector<double> weights;               // (regions): W / 32, with an importance map
 };
 
 struct Image {
@@ -63,27 +67,39 @@ void assign_pixels(Run& run, const Image& image, double compactness, Planes plan
                    Trace* trace);
 
 // Stage components: replaces such labels by those of their 4-connected components, the base regions; returns
-// how many there are. Leaves the runs of equal labels in the workspace, for build_graph.
-i32 label_components(Run& run, const Image& image, i32* labels);
+// how many there are. Leaves the runs of equal labels in the workspace, for build_graph. `hard_prior`: null,
+// or labels that each region must have in common too.
+i32 label_components(Run& run, const Image& image, const i32* hard_prior, i32* labels);
+
+// The first part of stage graph: writes to the workspace what the maps say about each region.
+void measure_guide(Workspace& workspace, const Image& image, const Guide& guide, i32 regions);
 
 // Stage graph: writes the region sums to workspace.memory.merge.sums[0], and the edges, sorted by a, to
 // workspace.memory.edges; returns the number of edges.
-i64 build_graph(Run& run, const Image& image, Planes planes, i32 regions);
+i64 build_graph(Run& run, const Image& image, Planes planes, const Guide& guide, i32 regions);
 
 // Stage graph on the pixel level: every pixel is a node, and every side between two pixels of one base region
 // an edge. Writes and returns the same as build_graph.
 i64 build_pixel_graph(Run& run, const Image& image, Planes planes, const i32* labels);
 
 // Stage merge, over the `nodes` regions and `edge_count` edges that stage graph has left in the workspace.
-std::vector<MergeRecord> merge_regions(Run& run, i64 nodes, i64 edge_count, CostParams params);
+// `weighted`: with an importance map, whose weights are there too.
+std::vector<MergeRecord> merge_regions(Run& run, i64 nodes, i64 edge_count, CostParams params, bool weighted);
+
+// Stage merge with a hard prior: first the edges between regions of equal prior label, then all others.
+// Returns the records of both, one after the other, and sets `components` to the number of regions between.
+std::vector<MergeRecord> merge_within_prior(Run& run, i64 nodes, i64 edge_count, CostParams params,
+                                            bool weighted, i32* components);
 
 struct Segmentation {
     i32 regions = 0;
+    i32 components = 0;  // with a hard prior: the number of 4-connected components of equal prior label
     std::vector<MergeRecord> merges;
 };
 
 // All stages: writes the base labels to `labels` (height, width). `trace` may be null.
-Segmentation segment(Run& run, const Image& image, double compactness, i32* labels, Trace* trace);
+Segmentation segment(Run& run, const Image& image, const Guide& guide, double compactness, i32* labels,
+                     Trace* trace);
 
 // The merges of the pixels inside each base region, for counts above the base.
 std::vector<MergeRecord> merge_pixels(Run& run, const Image& image, double compactness, const i32* labels);

@@ -6,6 +6,7 @@
 
 #include "bands.h"
 #include "engine.h"
+#include "superpixel/guidance.h"
 
 namespace superpixel {
 namespace {
@@ -16,9 +17,11 @@ namespace {
 // sums are exact, so their order does not matter.
 class GraphBuilder {
   public:
-    GraphBuilder(Workspace& workspace, const Image& image, Planes planes, i32 regions)
+    GraphBuilder(Workspace& workspace, const Image& image, Planes planes, const Guide& guide, i32 regions)
         : workspace_(workspace),
           planes_(planes),
+          guide_(guide),
+          levels_(workspace.memory.edge_levels.data()),
           width_(image.width),
           height_(image.height),
           regions_(regions),
@@ -78,6 +81,7 @@ class GraphBuilder {
         out.contrast.need(width_);
         out.contrast_before.need(static_cast<i64>(width_) + 17);
         out.found.need(width_);
+        out.strength.need(guide_.edges == nullptr ? 0 : static_cast<i64>(width_) + 16);
         const i32 owned_begin = owned_[static_cast<size_t>(band)];
         const i32 owned_end = owned_[static_cast<size_t>(band) + 1];
         std::fill(sums_ + owned_begin, sums_ + owned_end, RegionSums{});
@@ -131,7 +135,19 @@ class GraphBuilder {
             ++count;
             before = region;
         }
+        if (guide_.edges != nullptr) add_row_excess(found, count, y);
         add(out, count, owned_begin);
+    }
+
+    // Adds what the edge map says about the sides of a row: found[i] is the side where run i + 1 begins.
+    void add_row_excess(FoundEdge* found, i32 count, i32 y) const {
+        const unsigned char* const e = guide_.edges + static_cast<i64>(y) * width_;
+        const i32* const starts = start_ + first_run_[y] + 1;
+        for (i32 i = 0; i < count; ++i) {
+            const i32 x = starts[i];
+            found[i].cs +=
+                guide_.edge_weight * edge_excess(e[x - 1], e[x], levels_[found[i].a], levels_[found[i].b]);
+        }
     }
 
     // Adds the sides between rows y-1 and y. Their contrast is that between rows y-2 and y+1.
@@ -141,9 +157,20 @@ class GraphBuilder {
         workspace_.simd.contrast_before(line(std::max(y - 2, 0)), line(std::min(y + 1, height_ - 1)), width_,
                                         before);
         const u64* const starts = starts_ + y * words_;
-        const i32 count = workspace_.simd.seam_edges(starts, starts - words_, seams_ + y * words_, width_,
-                                                     region_ + first_run_[y], region_ + first_run_[y - 1],
-                                                     before, out.found.data());
+        const i32* const regions = region_ + first_run_[y];
+        const i32* const regions_above = region_ + first_run_[y - 1];
+        i32 count;
+        if (guide_.edges == nullptr) {
+            count = workspace_.simd.seam_edges(starts, starts - words_, seams_ + y * words_, width_, regions,
+                                               regions_above, before, out.found.data());
+        } else {
+            const unsigned char* const e = guide_.edges + static_cast<i64>(y) * width_;
+            unsigned char* const strength = out.strength.data();
+            for (i32 x = 0; x < width_; ++x) strength[x] = std::max(e[x], e[x - width_]);
+            count = workspace_.simd.guided_seam_edges(
+                starts, starts - words_, seams_ + y * words_, width_, regions, regions_above, before,
+                {strength, levels_, guide_.edge_weight}, out.found.data());
+        }
         add(out, count, owned_[static_cast<size_t>(band)]);
     }
 
@@ -216,12 +243,24 @@ class GraphBuilder {
                     *out++ = {a, next->b, next->len, static_cast<double>(next->cs)};
                 }
             }
+            if (guide_.soft_prior() != nullptr) add_prior(edges + begin[static_cast<size_t>(band)], out);
         });
         return begin.back();
     }
 
+    // Adds what a soft prior says about each side of the edges between regions of unequal label.
+    void add_prior(Edge* edge, const Edge* end) const {
+        const i32* const labels = workspace_.memory.prior_labels.data();
+        for (; edge < end; ++edge) {
+            if (labels[edge->a] == labels[edge->b]) continue;
+            edge->cs += static_cast<double>(guide_.prior_weight) * edge->len;
+        }
+    }
+
     Workspace& workspace_;
     const Planes planes_;
+    const Guide& guide_;
+    const unsigned char* const levels_;  // of each region, with an edge map
     const i32 width_, height_, regions_;
     const i64 words_;  // per row of the bitmaps
     const Bands bands_;
@@ -277,9 +316,12 @@ i64 write_pixel_graph(Workspace& workspace, const Image& image, Planes planes, c
 
 }  // namespace
 
-i64 build_graph(Run& run, const Image& image, Planes planes, i32 regions) {
+i64 build_graph(Run& run, const Image& image, Planes planes, const Guide& guide, i32 regions) {
     i64 edges = 0;
-    run.stage(kGraph, [&] { edges = GraphBuilder(run.workspace, image, planes, regions).build(); });
+    run.stage(kGraph, [&] {
+        measure_guide(run.workspace, image, guide, regions);
+        edges = GraphBuilder(run.workspace, image, planes, guide, regions).build();
+    });
     return edges;
 }
 

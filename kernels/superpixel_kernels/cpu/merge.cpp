@@ -4,6 +4,7 @@
 #include <barrier>
 #include <bit>
 #include <exception>
+#include <numeric>
 #include <utility>
 
 #include "engine.h"
@@ -17,12 +18,14 @@ constexpr i64 kSharedEdges = 8192;
 
 class Merger {
   public:
-    Merger(Run& run, i64 nodes, i64 edge_count, CostParams params)
-        : run_(run), pool_(run.workspace.pool), phases_(run.workspace, nodes, edge_count, params) {
+    Merger(Run& run, i64 nodes, i64 edge_count, CostParams params, bool weighted)
+        : run_(run), pool_(run.workspace.pool), phases_(run.workspace, nodes, edge_count, params, weighted) {
         records_.reserve(static_cast<size_t>(std::max<i64>(nodes - 1, 0)));
     }
 
+    // Merges along the edges in the workspace, sorted by a, until none is left.
     std::vector<MergeRecord> merge() {
+        first_round_ = 0;
         Edge* edges = run_.workspace.memory.edges.data();
         if (phases_.edges_left() >= kSharedEdges && pool_.size() > 1) {
             phases_.split(pool_.size(), edges);
@@ -32,8 +35,10 @@ class Merger {
         phases_.split(1, edges);
         rounds(1);
         sort_by_height();
-        return std::move(records_);
+        return std::exchange(records_, {});
     }
+
+    void restart(i64 edge_count) { phases_.restart(edge_count); }
 
   private:
     using Phase = MergePhases::Phase;
@@ -140,11 +145,85 @@ class Merger {
     std::vector<MergeRecord> records_;
 };
 
+// Edges between regions of unequal prior label. They take no part in the first run; afterwards they connect
+// the regions that are left.
+class CarriedEdges {
+  public:
+    // Moves them out of the workspace's edges, which stay sorted by a.
+    CarriedEdges(Scratch& memory, i64 edge_count) : memory_(memory) {
+        const i32* const labels = memory.prior_labels.data();
+        Edge* const edges = memory.edges.data();
+        const auto is_carried = [&](const Edge& edge) { return labels[edge.a] != labels[edge.b]; };
+        count_ = std::count_if(edges, edges + edge_count, is_carried);
+        std::copy_if(edges, edges + edge_count, memory.carried_edges.need(count_), is_carried);
+        std::remove_if(edges, edges + edge_count, is_carried);
+    }
+
+    i64 count() const { return count_; }
+
+    // Writes them to the workspace's edges, sorted by a: their ends are the ranks of the regions that the
+    // records of the first run leave, and those with equal ends are joined. Returns how many these are.
+    i64 hand_over(i64 nodes, const std::vector<MergeRecord>& records) {
+        std::vector<i32> rank(static_cast<size_t>(nodes));
+        const i32 live = label_nodes(nodes, records.data(), static_cast<i64>(records.size()), rank.data());
+        std::vector<i64> end(static_cast<size_t>(live) + 1, 0);  // of the edges of each region a, once sorted
+        Edge* const carried = memory_.carried_edges.data();
+        for (i64 i = 0; i < count_; ++i) {
+            const auto [a, b] =
+                std::minmax(rank[static_cast<size_t>(carried[i].a)], rank[static_cast<size_t>(carried[i].b)]);
+            carried[i].a = a;
+            carried[i].b = b;
+            ++end[static_cast<size_t>(a) + 1];
+        }
+        std::partial_sum(end.begin(), end.end(), end.begin());
+        Edge* const sorted = memory_.edges.need(count_);
+        for (i64 i = 0; i < count_; ++i) sorted[end[static_cast<size_t>(carried[i].a)]++] = carried[i];
+        i64 kept = 0;
+        i64 begin = 0;
+        for (i32 a = 0; a < live; ++a) {
+            const i64 group_end = end[static_cast<size_t>(a)];
+            std::sort(sorted + begin, sorted + group_end,
+                      [](const Edge& p, const Edge& q) { return p.b < q.b; });
+            const i64 group = kept;
+            for (i64 i = begin; i < group_end; ++i) {
+                if (kept > group && sorted[kept - 1].b == sorted[i].b) {
+                    sorted[kept - 1].len += sorted[i].len;
+                    sorted[kept - 1].cs += sorted[i].cs;
+                } else {
+                    sorted[kept++] = sorted[i];
+                }
+            }
+            begin = group_end;
+        }
+        return kept;
+    }
+
+  private:
+    Scratch& memory_;
+    i64 count_ = 0;
+};
+
 }  // namespace
 
-std::vector<MergeRecord> merge_regions(Run& run, i64 nodes, i64 edge_count, CostParams params) {
+std::vector<MergeRecord> merge_regions(Run& run, i64 nodes, i64 edge_count, CostParams params,
+                                       bool weighted) {
     std::vector<MergeRecord> records;
-    run.stage(kMerge, [&] { records = Merger(run, nodes, edge_count, params).merge(); });
+    run.stage(kMerge, [&] { records = Merger(run, nodes, edge_count, params, weighted).merge(); });
+    return records;
+}
+
+std::vector<MergeRecord> merge_within_prior(Run& run, i64 nodes, i64 edge_count, CostParams params,
+                                            bool weighted, i32* components) {
+    std::vector<MergeRecord> records;
+    run.stage(kMerge, [&] {
+        CarriedEdges carried(run.workspace.memory, edge_count);
+        Merger merger(run, nodes, edge_count - carried.count(), params, weighted);
+        records = merger.merge();
+        *components = static_cast<i32>(nodes) - static_cast<i32>(records.size());
+        merger.restart(carried.hand_over(nodes, records));
+        const std::vector<MergeRecord> second = merger.merge();
+        records.insert(records.end(), second.begin(), second.end());
+    });
     return records;
 }
 

@@ -41,7 +41,7 @@ float cost_of(const Best& best) { return std::bit_cast<float>(static_cast<u32>(b
 
 }  // namespace
 
-MergePhases::MergePhases(Workspace& workspace, i64 nodes, i64 edge_count, CostParams params)
+MergePhases::MergePhases(Workspace& workspace, i64 nodes, i64 edge_count, CostParams params, bool weighted)
     : simd_(workspace.simd),
       scratch_(workspace.memory.merge),
       params_(params),
@@ -51,6 +51,7 @@ MergePhases::MergePhases(Workspace& workspace, i64 nodes, i64 edge_count, CostPa
         sums_[side] = scratch_.sums[side].grow(nodes);
         identity_[side] = scratch_.identity[side].need(nodes);
         height_[side] = scratch_.height[side].need(nodes);
+        if (weighted) weights_[side] = scratch_.weights[side].grow(nodes);
     }
     means_ = scratch_.means.need(nodes);
     best_ = scratch_.best.need(nodes);
@@ -65,6 +66,12 @@ MergePhases::MergePhases(Workspace& workspace, i64 nodes, i64 edge_count, CostPa
             height_[0][i] = 0.0f;
         }
     });
+}
+
+void MergePhases::restart(i64 edge_count) {
+    std::fill_n(height_[side_], live_, 0.0f);
+    edges_left_ = edge_count;
+    round_ = 0;
 }
 
 void MergePhases::contract_and_choose(i32 rank) {
@@ -129,7 +136,12 @@ void MergePhases::choose(MergeRange& part) {
     for (i64 begin = 0; begin < part.edge_count; begin += kCostBlock) {
         const i32 count = static_cast<i32>(std::min<i64>(kCostBlock, part.edge_count - begin));
         const Edge* const edges = part.edges + begin;
-        simd_.edge_words(edges, count, means_, identity_[side_], params_, words);
+        if (weights_[0] == nullptr) {
+            simd_.edge_words(edges, count, means_, identity_[side_], params_, words);
+        } else {
+            simd_.weighted_edge_words(edges, count, means_, weights_[side_], identity_[side_], params_,
+                                      words);
+        }
         for (i32 i = 0; i < count; ++i) {
             const Edge& edge = edges[i];
             const Best& stored = best_[edge.a];
@@ -167,6 +179,7 @@ void MergePhases::absorb(i32 a, i32 b, float height) {
     sums[a].L += sums[b].L;
     sums[a].A += sums[b].A;
     sums[a].B += sums[b].B;
+    if (weights_[0] != nullptr) weights_[side_][a] += weights_[side_][b];
     height_[side_][a] = std::max({height_[side_][a], height_[side_][b], height});
 }
 
@@ -249,6 +262,12 @@ void MergePhases::renumber(i32 rank) {
         identity_[side][next] = identity_[side_][i];
         height_[side][next] = height_[side_][i];
         next += static_cast<i32>(root == i);
+    }
+    if (weights_[0] == nullptr) return;
+    next = part.new_begin;
+    for (i32 i = part.begin; i < part.end && next < part.new_end; ++i) {
+        weights_[side][next] = weights_[side_][i];
+        next += static_cast<i32>(root_[i] == i);
     }
 }
 

@@ -16,8 +16,11 @@ class MergePhases {
     // In this order. `begin` comes before the first round, and kChoose already chooses for the next one.
     enum Phase { kChooseCrossing, kUnite, kRenumber, kRelabel, kChoose };
 
-    // Regions and edges as stage graph leaves them.
-    MergePhases(Workspace& workspace, i64 nodes, i64 edge_count, CostParams params);
+    // Regions and edges as stage graph leaves them. `weighted`: with an importance map.
+    MergePhases(Workspace& workspace, i64 nodes, i64 edge_count, CostParams params, bool weighted);
+
+    // Begins rounds from 0 with other edges between the regions that are left, whose heights are 0 again.
+    void restart(i64 edge_count);
 
     // Shares out the edges (sorted by a), and so the regions, among `count` ranges.
     void split(i32 count, Edge* edges);
@@ -64,6 +67,7 @@ class MergePhases {
     RegionMean* means_;
     i32* identity_[2];
     float* height_[2];
+    double* weights_[2] = {nullptr, nullptr};
     Best* best_;
     i32* root_;
     i32* rank_;  // of a root, among those of its range

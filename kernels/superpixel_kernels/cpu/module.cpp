@@ -1,70 +1,23 @@
 // The engine's Python module. Its callers in this package check shapes, dtypes and sizes.
 #include <nanobind/nanobind.h>
-#include <nanobind/ndarray.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
-#include <memory>
 #include <string>
 
 #include "engine.h"
+#include "python_arrays.h"
 #include "superpixel/color.h"
 #include "superpixel/graph.h"
 
-namespace nb = nanobind;
 using namespace nb::literals;
 
 namespace superpixel {
 namespace {
 
-using PixelArray = nb::ndarray<const uint8_t, nb::ndim<3>, nb::c_contig, nb::device::cpu>;
-using LabelMap = nb::ndarray<const int32_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
-using Labels = nb::ndarray<const int32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
-using MergeRows = nb::ndarray<const int32_t, nb::shape<-1, 4>, nb::c_contig, nb::device::cpu>;
-
 constexpr double kLongestPatience = 1e6;  // seconds
-
-struct Free {
-    void operator()(void* memory) const { std::free(memory); }
-};
-
-// A new, uninitialised NumPy array. May be created and written without the GIL; release() needs it.
-template <class T>
-class Result {
-  public:
-    explicit Result(std::vector<size_t> shape) : shape_(std::move(shape)) {
-        size_t bytes = sizeof(T);
-        for (const size_t side : shape_) bytes *= side;
-        // Without huge pages: results are allocated per call, and in a virtual machine whose host takes freed
-        // pages back, each new huge page costs milliseconds.
-        memory_.reset(std::malloc(bytes > 0 ? bytes : 1));
-        if (!memory_) throw std::bad_alloc();
-    }
-    T* data() { return static_cast<T*>(memory_.get()); }
-    nb::ndarray<nb::numpy, T> release() {
-        void* const memory = memory_.get();
-        const nb::capsule owner(memory, [](void* p) noexcept { std::free(p); });
-        memory_.release();
-        return nb::ndarray<nb::numpy, T>(memory, shape_.size(), shape_.data(), owner);
-    }
-
-  private:
-    std::vector<size_t> shape_;
-    std::unique_ptr<void, Free> memory_;
-};
-
-template <class T, class From>
-nb::ndarray<nb::numpy, T> array_of(const From* values, std::vector<size_t> shape) {
-    static_assert(sizeof(From) % sizeof(T) == 0);
-    size_t count = 1;
-    for (const size_t side : shape) count *= side;
-    Result<T> result(std::move(shape));
-    if (count > 0) std::memcpy(result.data(), values, count * sizeof(T));
-    return result.release();
-}
 
 std::vector<std::string> instruction_sets() {
     std::vector<std::string> names{kSimdPlain.name};
@@ -106,11 +59,6 @@ class Claim {
     Workspace& workspace_;
 };
 
-Image image_of(const PixelArray& pixels) {
-    return {pixels.data(), static_cast<i32>(pixels.shape(0)), static_cast<i32>(pixels.shape(1)),
-            static_cast<i32>(pixels.shape(2))};
-}
-
 nb::dict seconds_of(const Run& run) {
     nb::dict seconds;
     for (int stage = 0; stage < kStageCount; ++stage) seconds[kStageNames[stage]] = run.seconds[stage];
@@ -122,18 +70,20 @@ nb::object merge_rows(const std::vector<MergeRecord>& merges) {
 }
 
 nb::tuple segment_image(const PixelArray& pixels, double compactness, Workspace& workspace,
-                        CancelToken* token, int threads) {
+                        CancelToken* token, int threads, const nb::object& guidance) {
     const Claim claim(workspace);
     workspace.pool.use(threads);
     const Image image = image_of(pixels);
+    const GuideArrays maps(guidance, pixels);
     Result<int32_t> labels({pixels.shape(0), pixels.shape(1)});
     Run run(workspace, token);
     Segmentation result;
     {
         const nb::gil_scoped_release release;
-        result = segment(run, image, compactness, labels.data(), nullptr);
+        result = segment(run, image, maps.guide(), compactness, labels.data(), nullptr);
     }
-    return nb::make_tuple(result.regions, labels.release(), merge_rows(result.merges), seconds_of(run));
+    return nb::make_tuple(result.regions, labels.release(), merge_rows(result.merges), seconds_of(run),
+                          maps.guide().hard ? nb::cast(result.components) : nb::none());
 }
 
 nb::object pixel_merges(const PixelArray& pixels, const LabelMap& base, double compactness,
@@ -149,15 +99,41 @@ nb::object pixel_merges(const PixelArray& pixels, const LabelMap& base, double c
     return merge_rows(merges);
 }
 
-nb::dict trace_image(const PixelArray& pixels, double compactness, Workspace& workspace) {
+// Rounds of the merge; with a hard prior, of both its runs.
+i32 rounds_of(const Segmentation& result) {
+    i32 rounds[2] = {0, 0};
+    const i32 first_run = result.components == 0 ? 0 : result.regions - result.components;
+    for (i32 i = 0; i < result.regions - 1; ++i) {
+        i32& most = rounds[i < first_run ? 0 : 1];
+        most = std::max(most, result.merges[static_cast<size_t>(i)].round + 1);
+    }
+    return rounds[0] + rounds[1];
+}
+
+void add_guidance(nb::dict& out, const Trace& trace, const Guide& guide, i32 components) {
+    const auto integers = [](const auto& values, auto scale) {
+        Result<decltype(scale)> result({values.size()});
+        for (size_t i = 0; i < values.size(); ++i)
+            result.data()[i] = static_cast<decltype(scale)>(values[i] * scale);
+        return result.release();
+    };
+    if (guide.edges != nullptr) out["edge_levels"] = integers(trace.edge_levels, int32_t{1});
+    if (guide.prior != nullptr) out["prior_labels"] = integers(trace.prior_labels, int32_t{1});
+    if (guide.importance != nullptr) out["importance"] = integers(trace.weights, int64_t{32});
+    if (guide.hard) out["prior_components"] = components;
+}
+
+nb::dict trace_image(const PixelArray& pixels, double compactness, Workspace& workspace,
+                     const nb::object& guidance) {
     const Claim claim(workspace);
     workspace.pool.use(0);
     const Image image = image_of(pixels);
+    const GuideArrays maps(guidance, pixels);
     const size_t height = pixels.shape(0), width = pixels.shape(1);
     Result<int32_t> labels({height, width});
     Run run(workspace, nullptr);
     Trace trace;
-    const Segmentation result = segment(run, image, compactness, labels.data(), &trace);
+    const Segmentation result = segment(run, image, maps.guide(), compactness, labels.data(), &trace);
     nb::dict out;
     out["color"] = array_of<int16_t>(trace.color.data(), {3, height, width});
     out["smooth"] = array_of<int16_t>(trace.smooth.data(), {3, height, width});
@@ -182,10 +158,9 @@ nb::dict trace_image(const PixelArray& pixels, double compactness, Workspace& wo
         std::memcpy(edges.data() + 4 * i, values, sizeof(values));
     }
     out["edges"] = edges.release();
+    add_guidance(out, trace, maps.guide(), result.components);
     out["merges"] = merge_rows(result.merges);
-    i32 rounds = 0;
-    for (const MergeRecord& merge : result.merges) rounds = std::max(rounds, merge.round + 1);
-    out["rounds"] = rounds;
+    out["rounds"] = rounds_of(result);
     return out;
 }
 
@@ -351,10 +326,10 @@ NB_MODULE(_engine, m) {
 
     m.def("available_instruction_sets", &instruction_sets);
     m.def("segment", &segment_image, "pixels"_a, "compactness"_a, "workspace"_a, "cancel"_a.none(),
-          "threads"_a = 0);
+          "threads"_a = 0, "guidance"_a = nb::none());
     m.def("pixel_merges", &pixel_merges, "pixels"_a, "base"_a, "compactness"_a, "workspace"_a,
           "cancel"_a.none());
-    m.def("trace", &trace_image, "pixels"_a, "compactness"_a, "workspace"_a);
+    m.def("trace", &trace_image, "pixels"_a, "compactness"_a, "workspace"_a, "guidance"_a = nb::none());
     m.def("copy_pixels", &copy_pixels, "pixels"_a, "workspace"_a);
     m.def("label_nodes", &label_nodes_array, "nodes"_a, "merges"_a, "count"_a);
     m.def("lookup", &lookup, "table"_a, "index"_a, "threads"_a);

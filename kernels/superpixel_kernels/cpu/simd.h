@@ -4,6 +4,7 @@
 // and memory are elsewhere.
 #pragma once
 
+#include "guide.h"
 #include "superpixel/common.h"
 #include "superpixel/merge.h"
 #include "superpixel/slic.h"
@@ -97,6 +98,10 @@ struct Simd {
     // `regions`, `regions_above`: of each run of the two rows. `contrast_before`: as below.
     i32 (*seam_edges)(const u64* starts, const u64* above, const u64* seams, i32 width, const i32* regions,
                       const i32* regions_above, const u16* contrast_before, FoundEdge* out);
+    // The same, with what the edge map adds to the contrast. `guide.strength` is padded by 16 bytes.
+    i32 (*guided_seam_edges)(const u64* starts, const u64* above, const u64* seams, i32 width,
+                             const i32* regions, const i32* regions_above, const u16* contrast_before,
+                             SeamGuide guide, FoundEdge* out);
     // Adds edges to the lines of their regions a. Moves those that belong elsewhere to the front: a region
     // before `first_owned`, or no room. Returns how many these are.
     i32 (*add_edges)(EdgeLine* lines, FoundEdge* edges, i32 count, i32 first_owned);
@@ -113,6 +118,9 @@ struct Simd {
     // out[i] = edge_word of edge i; `identity` is what the hash takes of each region. count <= kCostBlock.
     void (*edge_words)(const Edge* edges, i32 count, const RegionMean* regions, const i32* identity,
                        CostParams params, u64* out);
+    // The same with an importance map; `weights`: of each region.
+    void (*weighted_edge_words)(const Edge* edges, i32 count, const RegionMean* regions,
+                                const double* weights, const i32* identity, CostParams params, u64* out);
     // out[i] = table[index[i]]
     void (*lookup)(const i32* table, const i32* index, i64 count, i32* out);
 };

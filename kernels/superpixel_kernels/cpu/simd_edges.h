@@ -7,6 +7,7 @@
 
 #include "simd.h"
 #include "superpixel/graph.h"
+#include "superpixel/guidance.h"
 
 namespace superpixel {
 namespace {
@@ -53,14 +54,41 @@ void contrast_before(Planes p, Planes q, i32 count, u16* out) {
 
 FoundEdge found_edge(i32 p, i32 q, i32 len, i32 cs) { return {p < q ? p : q, p < q ? q : p, len, cs}; }
 
-i32 seam_edges(const u64* starts, const u64* above, const u64* seams, i32 width, const i32* regions,
-               const i32* regions_above, const u16* before, FoundEdge* out) {
+// The sum of edge_excess over `count` sides of a row, which lie between the same two regions.
+i32 excess_of(const unsigned char* strength, i32 count, i32 level) {
+    i32 sum = 0;
+#if defined(SUPERPIXEL_SIMD_AVX2)
+    const __m128i lane = _mm_setr_epi8(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    const __m128i levels = _mm_set1_epi8(static_cast<char>(level));
+    for (; count > 0; count -= 16, strength += 16) {
+        const __m128i inside =
+            _mm_cmpgt_epi8(_mm_set1_epi8(static_cast<char>(count < 16 ? count : 16)), lane);
+        const __m128i excess =
+            _mm_subs_epu8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(strength)), levels);
+        const __m128i sums = _mm_sad_epu8(_mm_and_si128(excess, inside), _mm_setzero_si128());
+        sum += _mm_cvtsi128_si32(sums) + _mm_extract_epi16(sums, 4);
+    }
+#else
+    for (i32 i = 0; i < count; ++i) sum += edge_excess(strength[i], 0, level, 0);
+#endif
+    return sum;
+}
+
+template <bool kGuided>
+i32 find_seam_edges(const u64* starts, const u64* above, const u64* seams, i32 width, const i32* regions,
+                    const i32* regions_above, const u16* before, SeamGuide guide, FoundEdge* out) {
     FoundEdge* next = out;  // begins
     FoundEdge* unended = out;
     // A piece lies in one run of each row. Regions are at most 27 pixels wide, so its contrast is below 2^16.
     const auto end_at = [&](i32 x) {
+        [[maybe_unused]] const i32 begin = unended->len;
         unended->len = x - unended->len;
         unended->cs = static_cast<u16>(before[x] - unended->cs);
+        if constexpr (kGuided) {
+            const i32 a = guide.levels[unended->a];
+            const i32 b = guide.levels[unended->b];
+            unended->cs += guide.weight * excess_of(guide.strength + begin, unended->len, a > b ? a : b);
+        }
         ++unended;
     };
     u64 carry = 0;
@@ -84,6 +112,16 @@ i32 seam_edges(const u64* starts, const u64* above, const u64* seams, i32 width,
     }
     if (unended < next) end_at(width);
     return static_cast<i32>(next - out);
+}
+
+i32 seam_edges(const u64* starts, const u64* above, const u64* seams, i32 width, const i32* regions,
+               const i32* regions_above, const u16* before, FoundEdge* out) {
+    return find_seam_edges<false>(starts, above, seams, width, regions, regions_above, before, {}, out);
+}
+
+i32 guided_seam_edges(const u64* starts, const u64* above, const u64* seams, i32 width, const i32* regions,
+                      const i32* regions_above, const u16* before, SeamGuide guide, FoundEdge* out) {
+    return find_seam_edges<true>(starts, above, seams, width, regions, regions_above, before, guide, out);
 }
 
 i32 add_edges(EdgeLine* lines, FoundEdge* edges, i32 count, i32 first_owned) {

@@ -10,9 +10,9 @@
 namespace superpixel {
 
 const Simd SUPERPIXEL_SIMD_TABLE = {
-    SUPERPIXEL_SIMD_NAME, color,      smooth,     column_sums, assign,   run_starts, differ,
-    bit_positions,        contacts,   seam_edges, add_edges,   run_sums, fill_runs,  contrast_row,
-    contrast_before,      edge_words, lookup,
+    SUPERPIXEL_SIMD_NAME, color,           smooth,     column_sums,         assign,    run_starts, differ,
+    bit_positions,        contacts,        seam_edges, guided_seam_edges,   add_edges, run_sums,   fill_runs,
+    contrast_row,         contrast_before, edge_words, weighted_edge_words, lookup,
 };
 
 }  // namespace superpixel

@@ -30,8 +30,10 @@ FourMeans load_means(const RegionMean& r0, const RegionMean& r1, const RegionMea
 
 #endif
 
-void edge_words(const Edge* edges, i32 count, const RegionMean* regions, const i32* identity,
-                CostParams params, u64* out) {
+template <bool kWeighted>
+void words_of_edges(const Edge* edges, i32 count, const RegionMean* regions,
+                    [[maybe_unused]] const double* weights, const i32* identity, CostParams params,
+                    u64* out) {
     // The operands are gathered first, so that the compiler can vectorise the arithmetic.
     double len[kCostBlock], cs[kCostBlock];
     double a_l[kCostBlock], a_a[kCostBlock], a_b[kCostBlock], a_n[kCostBlock];
@@ -72,9 +74,21 @@ void edge_words(const Edge* edges, i32 count, const RegionMean* regions, const i
         a_id[i] = static_cast<u32>(identity[edges[i].a]);
         b_id[i] = static_cast<u32>(identity[edges[i].b]);
     }
-    for (i32 i = 0; i < count; ++i) {
-        cost[i] = edge_cost({a_l[i], a_a[i], a_b[i], a_n[i]}, {b_l[i], b_a[i], b_b[i], b_n[i]}, len[i], cs[i],
-                            params);
+    if constexpr (kWeighted) {
+        double a_w[kCostBlock], b_w[kCostBlock];
+        for (i32 i = 0; i < count; ++i) {
+            a_w[i] = weights[edges[i].a];
+            b_w[i] = weights[edges[i].b];
+        }
+        for (i32 i = 0; i < count; ++i) {
+            cost[i] = weighted_edge_cost({a_l[i], a_a[i], a_b[i], a_n[i]}, {b_l[i], b_a[i], b_b[i], b_n[i]},
+                                         a_w[i], b_w[i], len[i], cs[i], params);
+        }
+    } else {
+        for (i32 i = 0; i < count; ++i) {
+            cost[i] = edge_cost({a_l[i], a_a[i], a_b[i], a_n[i]}, {b_l[i], b_a[i], b_b[i], b_n[i]}, len[i],
+                                cs[i], params);
+        }
     }
     for (i32 i = 0; i < count; ++i) hash[i] = edge_hash(a_id[i], b_id[i]);
     for (i32 i = 0; i < count; ++i) {
@@ -82,6 +96,16 @@ void edge_words(const Edge* edges, i32 count, const RegionMean* regions, const i
         memcpy(&bits, cost + i, sizeof(bits));
         out[i] = edge_word(bits, hash[i]);
     }
+}
+
+void edge_words(const Edge* edges, i32 count, const RegionMean* regions, const i32* identity,
+                CostParams params, u64* out) {
+    words_of_edges<false>(edges, count, regions, nullptr, identity, params, out);
+}
+
+void weighted_edge_words(const Edge* edges, i32 count, const RegionMean* regions, const double* weights,
+                         const i32* identity, CostParams params, u64* out) {
+    words_of_edges<true>(edges, count, regions, weights, identity, params, out);
 }
 
 }  // namespace

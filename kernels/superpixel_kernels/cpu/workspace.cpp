@@ -14,11 +14,13 @@ void each_buffer(Scratch& memory, F&& body) {
     const auto all = [&](auto&... buffers) { (body(buffers), ...); };
     all(memory.color_planes, memory.smooth_planes, memory.smooth_scratch, memory.centers, memory.sums,
         memory.row_scratch, memory.run_start, memory.run_parent, memory.run_region, memory.row_starts,
-        memory.row_seams, memory.contacts, memory.row_runs, memory.edge_lines, memory.edges);
+        memory.row_seams, memory.contacts, memory.row_runs, memory.edge_lines, memory.edges,
+        memory.edge_levels, memory.prior_labels, memory.prior_changes, memory.carried_edges);
     for (EdgeBand& band : memory.edge_bands)
-        all(band.contrast, band.contrast_before, band.found, band.run_sums);
+        all(band.contrast, band.contrast_before, band.strength, band.found, band.run_sums);
     MergeScratch& merge = memory.merge;
-    for (int side = 0; side < 2; ++side) all(merge.sums[side], merge.identity[side], merge.height[side]);
+    for (int side = 0; side < 2; ++side)
+        all(merge.sums[side], merge.identity[side], merge.height[side], merge.weights[side]);
     all(merge.means, merge.best, merge.root, merge.rank, merge.new_id);
     for (MergeRange& range : merge.ranges) {
         all(range.storage[0], range.storage[1], range.bucket, range.marker, range.pairs);

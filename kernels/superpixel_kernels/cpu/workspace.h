@@ -33,6 +33,7 @@ struct EdgeBand {
     std::vector<ForeignSums> foreign_sums;
     Buffer<i16> contrast;
     Buffer<u16> contrast_before;
+    Buffer<unsigned char> strength;  // with an edge map
     Buffer<FoundEdge> found;
     Buffer<i32> run_sums;
 };
@@ -67,6 +68,7 @@ struct MergeScratch {
     Buffer<RegionMean> means;
     Buffer<i32> identity[2];
     Buffer<float> height[2];
+    Buffer<double> weights[2];  // importance_weight of each region, with an importance map
     Buffer<Best> best;
     Buffer<i32> root, rank, new_id;
     std::vector<MergeRange> ranges;
@@ -84,6 +86,11 @@ struct Scratch {
     Buffer<EdgeLine> edge_lines;
     std::vector<EdgeBand> edge_bands;
     Buffer<Edge> edges;
+    // With guidance: of each region, what stage graph finds in the maps.
+    Buffer<unsigned char> edge_levels;
+    Buffer<i32> prior_labels;
+    Buffer<u64> prior_changes;   // bitmaps of each row: the label of a soft prior changes here
+    Buffer<Edge> carried_edges;  // stage merge with a hard prior: edges that wait for the second run
     MergeScratch merge;
 };
 

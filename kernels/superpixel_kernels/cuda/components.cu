@@ -7,17 +7,35 @@ using namespace superpixel;
 constexpr i32 kTileHeight = 16;
 constexpr i32 kTileThreads = kTileWidth * kTileHeight;
 
+namespace {
+
+// What the pixels of a component have in common: the assigned label.
+struct Labels {
+    const i32* __restrict__ labels;
+    SUPERPIXEL_DEVICE i32 operator[](i64 pixel) const { return labels[pixel]; }
+};
+
+// With a hard prior map: the assigned label and the prior's label, both at least 0.
+struct LabelPairs {
+    const i32* __restrict__ labels;
+    const i32* __restrict__ prior;
+    SUPERPIXEL_DEVICE i64 operator[](i64 pixel) const {
+        return static_cast<i64>(labels[pixel]) << 32 | prior[pixel];
+    }
+};
+
 // Writes parent[i]: the first pixel of i's component within its tile.
-extern "C" __global__ void __launch_bounds__(kTileThreads)
-    components_tiles(const i32* __restrict__ labels, i32 width, i32 height, i32* parent) {
+template <class Pixels>
+SUPERPIXEL_DEVICE void label_tiles(Pixels labels, i32 width, i32 height, i32* parent) {
+    using Label = decltype(labels[0]);
     __shared__ i32 local_parent[kTileThreads];
-    __shared__ i32 label_of[kTileThreads];
+    __shared__ Label label_of[kTileThreads];
     const i32 local = static_cast<i32>(threadIdx.x);
     const TilePixel at = tile_pixel(width, height, kTileHeight);
-    const i32 label = at.inside ? labels[at.index] : -1;
+    const Label label = at.inside ? labels[at.index] : -1;
     label_of[local] = label;
     // Runs of equal labels in a row need no union: each pixel points to the first one of its run.
-    const i32 left = __shfl_up_sync(kFullWarp, label, 1);
+    const Label left = __shfl_up_sync(kFullWarp, label, 1);
     const bool joins_left = lane() > 0 && left == label;
     const u32 starts = __ballot_sync(kFullWarp, !joins_left);
     const u32 up_to_here = 0xffffffffu >> (kWarp - 1 - lane());
@@ -37,8 +55,8 @@ extern "C" __global__ void __launch_bounds__(kTileThreads)
 }
 
 // One thread per pixel below a horizontal seam, then one per pixel right of a vertical seam.
-extern "C" __global__ void components_seams(const i32* __restrict__ labels, i32 width, i32 height,
-                                            i32* parent) {
+template <class Pixels>
+SUPERPIXEL_DEVICE void unite_over_seams(Pixels labels, i32 width, i32 height, i32* parent) {
     const i64 rows = (height - 1) / kTileHeight;
     const i64 columns = (width - 1) / kTileWidth;
     i64 i = thread_rank();
@@ -63,6 +81,28 @@ extern "C" __global__ void components_seams(const i32* __restrict__ labels, i32 
             return;
         unite(parent, static_cast<i32>(here), static_cast<i32>(here - 1));
     }
+}
+
+}  // namespace
+
+extern "C" __global__ void __launch_bounds__(kTileThreads)
+    components_tiles(const i32* __restrict__ labels, i32 width, i32 height, i32* parent) {
+    label_tiles(Labels{labels}, width, height, parent);
+}
+extern "C" __global__ void __launch_bounds__(kTileThreads)
+    components_tiles_of_pairs(const i32* __restrict__ labels, const i32* __restrict__ prior, i32 width,
+                              i32 height, i32* parent) {
+    label_tiles(LabelPairs{labels, prior}, width, height, parent);
+}
+
+extern "C" __global__ void components_seams(const i32* __restrict__ labels, i32 width, i32 height,
+                                            i32* parent) {
+    unite_over_seams(Labels{labels}, width, height, parent);
+}
+extern "C" __global__ void components_seams_of_pairs(const i32* __restrict__ labels,
+                                                     const i32* __restrict__ prior, i32 width, i32 height,
+                                                     i32* parent) {
+    unite_over_seams(LabelPairs{labels, prior}, width, height, parent);
 }
 
 // Points every node at its root, and counts the roots of each block.

@@ -22,13 +22,20 @@ enum Counter {
     kEdgesOther,  // edges of odd rounds
     kRecords,     // merge records
     kRounds,      // rounds done
-    kTailRound,   // where merge_tail continues: its first round, and the state after the round before
+    kTailRound,   // where merge_tail continues: its first round, the records before it, and its kind
     kTailRecords,
-    kTailMerges,
-    kTailLive,
-    kArrived,  // arrivals at the grid barrier
+    kTailCollective,
+    kArrived,       // arrivals at the grid barrier
+    kOuterEdges,    // with a hard prior map: edges that wait for the second run of the merge
+    kFirstRecords,  // records and rounds of the first run
+    kFirstRounds,
+    kMark,          // is added to the rounds in records: kSecondRun in the second run
+    kPairsLeftOut,  // not 0: the table was too small for the pairs of a region and a prior label
     kCounters,
 };
+
+// In the round of a record: it belongs to the second run, so it follows all those of the first.
+constexpr u32 kSecondRun = 1u << 30;
 
 // For memory that other threads may change: never torn, never cached in a register; no ordering.
 template <class T>

@@ -8,6 +8,9 @@ namespace superpixel {
 
 constexpr u64 kNoKey = ~0ull;
 
+// Slots of the table for the edges between `regions` regions.
+SUPERPIXEL_DEVICE u32 region_slots(u32 regions) { return table_slots(kEdgesPerRegion * regions); }
+
 // a < b: the regions' identities.
 SUPERPIXEL_DEVICE u64 edge_key(i32 a, i32 b) { return static_cast<u64>(a) << 32 | static_cast<u32>(b); }
 SUPERPIXEL_DEVICE i32 edge_a(u64 key) { return static_cast<i32>(key >> 32); }
@@ -36,30 +39,37 @@ SUPERPIXEL_DEVICE void add_edge(Edges table, u32 mask, u64 key, u32 len, u64 cs)
 // Slots that a thread moves at a time; a warp reserves the places for them by one atomic.
 constexpr u32 kSlotsAThread = 4;
 
-// Moves the used slots among rank, rank + stride, rank + 2 * stride, ... to the end of the list, and clears
-// them. All lanes of a warp must call it, with consecutive ranks.
-SUPERPIXEL_DEVICE void drain_slots(Edges table, u32 slots, u32 rank, u32 stride, Edges list, u32* count) {
+// Moves the used slots among rank, rank + stride, rank + 2 * stride, ... to a list, and clears them; slots
+// whose keys are not `wanted` stay. The list's element i is at index place(i). All lanes of a warp must call
+// it, with consecutive ranks.
+template <class Wanted, class Place>
+SUPERPIXEL_DEVICE void drain_slots(Edges table, u32 slots, u32 rank, u32 stride, Edges list, u32* count,
+                                   Wanted&& wanted, Place&& place) {
     for (u32 first = rank; first < slots; first += kSlotsAThread * stride) {
         u64 keys[kSlotsAThread];
         u32 used = 0;
         for (u32 i = 0; i < kSlotsAThread; ++i) {
             const u32 slot = first + i * stride;
             keys[i] = slot < slots ? table.key[slot] : kNoKey;
+            if (keys[i] != kNoKey && !wanted(keys[i])) keys[i] = kNoKey;
             used += keys[i] != kNoKey ? 1 : 0;
         }
         u32 at = append_several(count, used);
         for (u32 i = 0; i < kSlotsAThread; ++i) {
             if (keys[i] == kNoKey) continue;
             const u32 slot = first + i * stride;
-            list.key[at] = keys[i];
-            list.len[at] = table.len[slot];
-            list.cs[at] = table.cs[slot];
-            ++at;
+            const u32 index = place(at++);
+            list.key[index] = keys[i];
+            list.len[index] = table.len[slot];
+            list.cs[index] = table.cs[slot];
             table.key[slot] = kNoKey;
             table.len[slot] = 0;
             table.cs[slot] = 0;
         }
     }
+}
+SUPERPIXEL_DEVICE void drain_slots(Edges table, u32 slots, u32 rank, u32 stride, Edges list, u32* count) {
+    drain_slots(table, slots, rank, stride, list, count, [](u64) { return true; }, [](u32 i) { return i; });
 }
 
 }  // namespace superpixel

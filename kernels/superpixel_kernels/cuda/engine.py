@@ -17,6 +17,7 @@ from superpixel_kernels.cuda.cupy_device import CupyDevice
 from superpixel_kernels.cuda.device import Device, DeviceArray
 from superpixel_kernels.cuda.pipeline import Pipeline, Settings
 from superpixel_kernels.cuda.workspace import Tuning
+from superpixel_kernels.guidance import FittedGuidance, Guidance, fitted_to
 from superpixel_kernels.hierarchy import Hierarchy, as_merges
 from superpixel_kernels.params import SegmentParams
 from superpixel_kernels.pixels import as_pixels, checked_shape, in_device_memory
@@ -36,12 +37,14 @@ class DeviceSegmentation:
         merges: (base_count - 1, 4) int32: the bytes of `Hierarchy.merges` (height's bits, round, a, b).
         base_count: number of base regions.
         timings: seconds of each stage, as the device measured them.
+        prior_components: as `Hierarchy.prior_components`.
     """
 
     labels: DeviceArray
     merges: DeviceArray
     base_count: int
     timings: dict[str, float]
+    prior_components: int | None
 
 
 class CudaWorkspace:
@@ -113,7 +116,13 @@ class CudaWorkspace:
         """
         return self._pipeline.device.used_bytes()
 
-    def segment(self, image: Any, params: SegmentParams, cancel: CancelToken | None = None) -> Hierarchy:
+    def segment(
+        self,
+        image: Any,
+        params: SegmentParams,
+        cancel: CancelToken | None = None,
+        guidance: Guidance | FittedGuidance | None = None,
+    ) -> Hierarchy:
         """Segment an image; see `superpixel_kernels.segment`.
 
         Args:
@@ -121,25 +130,29 @@ class CudaWorkspace:
                 `__cuda_array_interface__` and any strides, which the kernels read in place.
             params: compactness.
             cancel: stops or pauses the call between stages.
+            guidance: as there.
 
         Raises:
             InvalidImage: wrong dtype, shape or size.
+            InvalidParameter: the guidance does not fit the image.
             OutOfMemory: the image needs more memory than the GPU has free, or than the cap.
             DeviceLost: the GPU failed.
             Cancelled: `cancel` was set.
         """
         settings = Settings(params.compactness)
         open_pipeline = self._open_pipeline  # a hierarchy must not keep this workspace alive
+        given: NDArray[np.uint8] | DeviceImage
         pixels: Callable[[], NDArray[np.uint8]]
         with self._claimed() as device:
             if in_device_memory(image):
                 given, size = _adopted(device, image)
                 pixels = _downloaded(device.snapshot(given.data))
-                result = self._pipeline.segment(given, size, settings, cancel)
             else:
-                copy = as_pixels(image)
-                pixels = partial(_same, copy)
-                result = self._pipeline.segment(copy, (copy.shape[0], copy.shape[1]), settings, cancel)
+                given = as_pixels(image)
+                size = (given.shape[0], given.shape[1])
+                pixels = partial(_same, given)
+            fitted = fitted_to(guidance, *size)
+            result = self._pipeline.segment(given, size, settings, cancel, guidance=fitted)
 
         def make_pixel_merges(cancel: CancelToken | None) -> NDArray[np.int32]:
             # In a temporary workspace: the caller's may be in use by then, and would keep the memory.
@@ -160,10 +173,15 @@ class CudaWorkspace:
             threads=0,
             timings=result.seconds,
             make_pixel_merges=make_pixel_merges,
+            prior_components=result.prior_components,
         )
 
     def segment_on_device(
-        self, image: Any, params: SegmentParams, cancel: CancelToken | None = None
+        self,
+        image: Any,
+        params: SegmentParams,
+        cancel: CancelToken | None = None,
+        guidance: Guidance | FittedGuidance | None = None,
     ) -> DeviceSegmentation:
         """Segment an image and leave the results in device memory. Arguments and errors as for `segment`."""
         settings = Settings(params.compactness)
@@ -174,12 +192,13 @@ class CudaWorkspace:
             else:
                 given = as_pixels(image)
                 size = (given.shape[0], given.shape[1])
-            made = self._pipeline.run(given, size, settings, cancel)
+            fitted = fitted_to(guidance, *size)
+            made = self._pipeline.run(given, size, settings, cancel, guidance=fitted)
             merges = made.regions - 1
             labels = device.duplicate(made.labels, size)
             records = device.duplicate(made.records[: 4 * merges], (merges, 4))
             device.finish()
-        return DeviceSegmentation(labels, records, made.regions, made.seconds)
+        return DeviceSegmentation(labels, records, made.regions, made.seconds, made.prior_components)
 
     @contextmanager
     def _claimed(self) -> Iterator[Device]:

@@ -3,13 +3,11 @@
 // Arrays are sized from a guess of the number of regions, `capacity`. If the image has more, every kernel of
 // the stages graph and merge returns at once, and the host runs the image again with larger arrays.
 #include "edge_table.cuh"
-#include "superpixel/graph.h"
+#include "sides.cuh"
 
 using namespace superpixel;
 
 constexpr i32 kTileHeight = 8;
-
-SUPERPIXEL_DEVICE u32 region_slots(u32 regions) { return table_slots(kEdgesPerRegion * regions); }
 
 // Resets the nodes, the part of the table that is used for at most `edges_per_node` edges per node, and all
 // counters but that of the regions.
@@ -64,22 +62,6 @@ extern "C" __global__ void __launch_bounds__(kTileWidth* kTileHeight)
     atomicAdd(sum_L + label, sums & 0xffffu);
     atomicAdd(sum_A + label, sums >> 16 & 0xffffu);
     atomicAdd(sum_B + label, sums >> 32);
-}
-
-SUPERPIXEL_DEVICE u32 contrast_between(const u32* lab, i64 p, i64 q) {
-    const u32 a = lab[p];
-    const u32 b = lab[q];
-    return static_cast<u32>(contrast(lab_L(a) - lab_L(b), lab_A(a) - lab_A(b), lab_B(a) - lab_B(b)));
-}
-// Contrast across the side between a pixel and the next one in its row.
-SUPERPIXEL_DEVICE u32 contrast_right(const u32* lab, i32 x, i32 y, i32 width) {
-    const i64 row = static_cast<i64>(y) * width;
-    return contrast_between(lab, row + max(x - 1, 0), row + min(x + 2, width - 1));
-}
-// The same in its column.
-SUPERPIXEL_DEVICE u32 contrast_down(const u32* lab, i32 x, i32 y, i32 width, i32 height) {
-    return contrast_between(lab, static_cast<i64>(max(y - 1, 0)) * width + x,
-                            static_cast<i64>(min(y + 2, height - 1)) * width + x);
 }
 
 // Adds the side to the right and the side below each pixel to the table, if they lie between two regions.

@@ -4,7 +4,9 @@ from functools import partial
 
 import numpy as np
 
+from superpixel_kernels.cuda import guidance
 from superpixel_kernels.cuda.device import Argument, DeviceArray
+from superpixel_kernels.cuda.guidance import Guide
 from superpixel_kernels.cuda.stage import Stage
 from superpixel_kernels.cuda.workspace import EDGES_PER_PIXEL, EDGES_PER_REGION, Counter
 
@@ -20,15 +22,30 @@ def arrays(stage: Stage, *groups: tuple[str, ...]) -> list[DeviceArray]:
     return [stage.workspace[name] for group in groups for name in group]
 
 
-def build(stage: Stage) -> None:
+def build(stage: Stage, guide: Guide | None = None) -> None:
     """Compute the sums over the base regions in "labels", and the list of edges between them."""
     _clear(stage, EDGES_PER_REGION)
-    for kernel, group in (("graph_nodes", NODES), ("graph_sides", TABLE)):
-        args = stage.arguments(kernel, make=partial(_of_pixels, stage, group))
-        stage.launch_tiles(kernel, TILE_HEIGHT, args)
+    _launch_tiles(stage, "graph_nodes", NODES)
+    if guide is None:
+        _launch_tiles(stage, "graph_sides", TABLE)
+    else:
+        guidance.add_sides(stage, guide)
+    if guide is not None and guide.kind.prior == "hard":
+        guidance.list_by_label(stage)
+    else:
+        list_edges(stage)
+
+
+def list_edges(stage: Stage) -> None:
+    """Move the edges from the table to the list."""
     args = stage.arguments("graph_list", make=lambda: [*stage.counters, *arrays(stage, TABLE, EDGES)])
     # Threads beyond the number of slots would have no work.
     stage.launch_each("graph_list", EDGES_PER_REGION * stage.node_capacity, args)
+
+
+def _launch_tiles(stage: Stage, kernel: str, group: tuple[str, ...]) -> None:
+    args = stage.arguments(kernel, make=partial(_of_pixels, stage, group))
+    stage.launch_tiles(kernel, TILE_HEIGHT, args)
 
 
 def _of_pixels(stage: Stage, group: tuple[str, ...]) -> list[Argument]:

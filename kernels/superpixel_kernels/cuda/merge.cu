@@ -10,6 +10,7 @@
 // While there are many edges, all blocks of a cooperative launch do the phases together; the rest, the tail,
 // is done by one block in a second launch. The host reads nothing in between.
 #include "edge_table.cuh"
+#include "superpixel/guidance.h"
 #include "superpixel/merge.h"
 
 using namespace superpixel;
@@ -18,17 +19,23 @@ namespace {
 
 constexpr u64 kNoWord = ~0ull;
 
+// Threads per block of merge_rounds_by_importance, which needs more registers.
+constexpr i32 kImportanceThreads = 512;
+
 // Which ends of an edge chose it. The edge is recorded once in either case.
 enum Chooser : u32 { kChosenByA = 1, kChosenByB = 2 };
 
 struct Regions {
     u32* n;
     u64 *sum_L, *sum_A, *sum_B;
-    u32* height;  // bits of a non-negative float, which have the order of the floats
-    i32* parent;  // the region itself; after a merge, the region that it was merged into
+    u64* importance;  // with an importance map: the sum of its values
+    u32* height;      // bits of a non-negative float, which have the order of the floats
+    i32* parent;      // the region itself; after a merge, the region that it was merged into
     u64 *best, *tie;
 };
 
+// kImportance: with an importance map.
+template <bool kImportance>
 struct Merge {
     u32* counters;
     Regions regions;
@@ -72,20 +79,39 @@ SUPERPIXEL_DEVICE RegionMean mean_of(const Regions& regions, i32 region) {
                        static_cast<double>(regions.sum_B[region]));
 }
 
-SUPERPIXEL_DEVICE void choose(const Merge& m, u32 edge) {
+// What stands for the size of a region.
+SUPERPIXEL_DEVICE double weight_of(const Regions& regions, i32 region) {
+    return importance_weight(static_cast<i64>(regions.n[region]),
+                             static_cast<i64>(regions.importance[region]));
+}
+
+template <bool kImportance>
+SUPERPIXEL_DEVICE float cost_of(const Merge<kImportance>& m, i32 a, i32 b, u32 edge) {
+    const Regions& r = m.regions;
+    const double len = static_cast<double>(m.edges.len[edge]);
+    const double cs = static_cast<double>(m.edges.cs[edge]);
+    if constexpr (kImportance) {
+        const double hm = half_harmonic_mean(weight_of(r, a), weight_of(r, b));
+        return edge_cost_at_size(mean_of(r, a), mean_of(r, b), hm, len, cs, m.params);
+    } else {
+        return edge_cost(mean_of(r, a), mean_of(r, b), len, cs, m.params);
+    }
+}
+
+template <bool kImportance>
+SUPERPIXEL_DEVICE void choose(const Merge<kImportance>& m, u32 edge) {
     const u64 key = m.edges.key[edge];
     const i32 a = edge_a(key);
     const i32 b = edge_b(key);
-    const float cost =
-        edge_cost(mean_of(m.regions, a), mean_of(m.regions, b), static_cast<double>(m.edges.len[edge]),
-                  static_cast<double>(m.edges.cs[edge]), m.params);
-    const u64 word = edge_word(__float_as_uint(cost), edge_hash(static_cast<u32>(a), static_cast<u32>(b)));
+    const u32 cost = __float_as_uint(cost_of(m, a, b, edge));
+    const u64 word = edge_word(cost, edge_hash(static_cast<u32>(a), static_cast<u32>(b)));
     m.word[edge] = word;
     atomicMin(m.regions.best + a, word);
     atomicMin(m.regions.best + b, word);
 }
 
-SUPERPIXEL_DEVICE void settle(const Merge& m, u32 edge) {
+template <bool kImportance>
+SUPERPIXEL_DEVICE void settle(const Merge<kImportance>& m, u32 edge) {
     const u64 key = m.edges.key[edge];
     const u64 word = m.word[edge];
     const i32 a = edge_a(key);
@@ -95,7 +121,9 @@ SUPERPIXEL_DEVICE void settle(const Merge& m, u32 edge) {
 }
 
 // All lanes of a warp must call it.
-SUPERPIXEL_DEVICE void unite_ends(const Merge& m, u32 edge, bool inside, i32 round, bool collective) {
+template <bool kImportance>
+SUPERPIXEL_DEVICE void unite_ends(const Merge<kImportance>& m, u32 edge, bool inside, i32 round,
+                                  bool collective) {
     i32 a = 0;
     i32 b = 0;
     u64 word = 0;
@@ -113,7 +141,7 @@ SUPERPIXEL_DEVICE void unite_ends(const Merge& m, u32 edge, bool inside, i32 rou
     const u32 at = append(m.counters + kRecords, merges);
     if (!merges) return;
     const u32 height = max(static_cast<u32>(word >> 32), max(m.regions.height[a], m.regions.height[b]));
-    m.records[at] = int4{static_cast<i32>(height), round, a, b};
+    m.records[at] = int4{static_cast<i32>(height), round | static_cast<i32>(m.counters[kMark]), a, b};
     m.choosers[at] = choosers;
     // Every region that chose points at its choice, except the smaller end of a mutual choice. The key is a
     // strict total order, so the choices of a set form a tree whose root is that smaller end.
@@ -126,8 +154,8 @@ SUPERPIXEL_DEVICE void unite_ends(const Merge& m, u32 edge, bool inside, i32 rou
 
 // Calls body(region) for each region that chose the record's edge. Over all records of a collective round
 // these are all members of all new sets, each once.
-template <class F>
-SUPERPIXEL_DEVICE void each_chooser(const Merge& m, u32 record, F&& body) {
+template <bool kImportance, class F>
+SUPERPIXEL_DEVICE void each_chooser(const Merge<kImportance>& m, u32 record, F&& body) {
     const int4 merged = m.records[record];
     if (m.choosers[record] & kChosenByA) body(merged.z);
     if (m.choosers[record] & kChosenByB) body(merged.w);
@@ -136,8 +164,8 @@ SUPERPIXEL_DEVICE void each_chooser(const Merge& m, u32 record, F&& body) {
 // After a collective round, parents form trees of any depth, and a root need not be the smallest member.
 // Points every region at the smallest member of its set. `best` serves as scratch: it holds words of positive
 // costs, which are larger than any region.
-template <class Scope>
-SUPERPIXEL_DEVICE void name_sets(const Merge& m, Scope scope, u32 begin, u32 end) {
+template <bool kImportance, class Scope>
+SUPERPIXEL_DEVICE void name_sets(const Merge<kImportance>& m, Scope scope, u32 begin, u32 end) {
     const auto each = [&](auto&& body) {
         for (u32 i = begin + scope.rank(); i < end; i += scope.size()) each_chooser(m, i, body);
         scope.sync();
@@ -153,7 +181,8 @@ SUPERPIXEL_DEVICE void name_sets(const Merge& m, Scope scope, u32 begin, u32 end
     each([&](i32 region) { parent[region] = static_cast<i32>(least[parent[region]]); });
 }
 
-SUPERPIXEL_DEVICE void absorb(const Merge& m, u32 record) {
+template <bool kImportance>
+SUPERPIXEL_DEVICE void absorb(const Merge<kImportance>& m, u32 record) {
     const u32 height = static_cast<u32>(m.records[record].x);
     each_chooser(m, record, [&](i32 region) {
         const Regions& r = m.regions;
@@ -165,10 +194,12 @@ SUPERPIXEL_DEVICE void absorb(const Merge& m, u32 record) {
         atomicAdd(r.sum_L + into, r.sum_L[region]);
         atomicAdd(r.sum_A + into, r.sum_A[region]);
         atomicAdd(r.sum_B + into, r.sum_B[region]);
+        if constexpr (kImportance) atomicAdd(r.importance + into, r.importance[region]);
     });
 }
 
-SUPERPIXEL_DEVICE void relabel(const Merge& m, u32 edge, u32 mask) {
+template <bool kImportance>
+SUPERPIXEL_DEVICE void relabel(const Merge<kImportance>& m, u32 edge, u32 mask) {
     const u64 key = m.edges.key[edge];
     const i32 p = m.regions.parent[edge_a(key)];
     const i32 q = m.regions.parent[edge_b(key)];
@@ -183,13 +214,13 @@ SUPERPIXEL_DEVICE void relabel(const Merge& m, u32 edge, u32 mask) {
 
 struct RoundState {
     i32 round;
-    u32 regions;  // before the first round
-    u32 records, merges_before, live_before;
+    u32 records;
+    bool collective;  // whether this round is
 };
 
 // Rounds until at most `enough` edges are left.
-template <class Scope>
-SUPERPIXEL_DEVICE void rounds(const Merge& m, Scope scope, RoundState& state, u32 enough) {
+template <bool kImportance, class Scope>
+SUPERPIXEL_DEVICE void rounds(const Merge<kImportance>& m, Scope scope, RoundState& state, u32 enough) {
     while (true) {
         u32* const count = m.counters + (state.round % 2 == 0 ? kEdges : kEdgesOther);
         u32* const next_count = m.counters + (state.round % 2 == 0 ? kEdgesOther : kEdges);
@@ -200,84 +231,89 @@ SUPERPIXEL_DEVICE void rounds(const Merge& m, Scope scope, RoundState& state, u3
         for (u32 i = scope.rank(); i < edges; i += scope.size()) settle(m, i);
         if (scope.rank() == 0) *next_count = 0;
         scope.sync();
-        const bool collective = collective_round(state.round, state.merges_before, state.live_before);
         const u32 whole_warps = (edges + kWarp - 1) / kWarp * kWarp;
         for (u32 i = scope.rank(); i < whole_warps; i += scope.size()) {
-            unite_ends(m, i, i < edges, state.round, collective);
+            unite_ends(m, i, i < edges, state.round, state.collective);
         }
         scope.sync();
         const u32 records = m.counters[kRecords];
-        if (collective) name_sets(m, scope, state.records, records);
+        if (state.collective) name_sets(m, scope, state.records, records);
         const u32 slots = table_slots(edges);
         for (u32 i = state.records + scope.rank(); i < records; i += scope.size()) absorb(m, i);
         for (u32 i = scope.rank(); i < edges; i += scope.size()) relabel(m, i, slots - 1);
         scope.sync();
         drain_slots(m.table, slots, scope.rank(), scope.size(), m.edges, next_count);
-        state.live_before = state.regions - state.records;
-        state.merges_before = records - state.records;
-        state.records = records;
         ++state.round;
+        state.collective =
+            collective_round(state.round, records - state.records, m.counters[kRegions] - state.records);
+        state.records = records;
         if (scope.rank() == 0) m.counters[kRounds] = static_cast<u32>(state.round);
         scope.sync();
     }
 }
 
-}  // namespace
-
-// Cooperative launch. Takes what stage graph leaves: regions with their sums, a list of edges, and an empty
-// table. Returns when at most `tail_edges` edges are left.
-extern "C" __global__ void __launch_bounds__(1024)
-    merge_rounds(u32* counters, u32 capacity, u32* n, u64* sum_L, u64* sum_A, u64* sum_B, u32* height,
-                 i32* parent, u64* best, u64* tie, u64* edge_keys, u32* edge_len, u64* edge_cs, u64* word,
-                 u64* table_key, u32* table_len, u64* table_cs, int4* records, u32* choosers, double k4,
-                 double cell_area, u32 tail_edges) {
-    const u32 regions = counters[kRegions];
-    if (regions > capacity) return;
-    const Merge merge{counters,
-                      {n, sum_L, sum_A, sum_B, height, parent, best, tie},
-                      {edge_keys, edge_len, edge_cs},
-                      word,
-                      {table_key, table_len, table_cs},
-                      records,
-                      choosers,
-                      {k4, cell_area}};
-    RoundState state{0, regions, 0, 0, 0};
+// All rounds until at most `tail_edges` edges are left, by all blocks of a cooperative launch. Takes what
+// stage graph leaves: regions with their sums, a list of edges, and an empty table; or what the first run
+// leaves and guidance_rejoin has made of it.
+template <bool kImportance>
+SUPERPIXEL_DEVICE void merge_together(const Merge<kImportance>& merge, u32 capacity, u32 tail_edges) {
+    u32* const counters = merge.counters;
+    if (counters[kRegions] > capacity) return;
+    RoundState state{0, counters[kRecords], false};
     const GridScope all{counters + kArrived};
     rounds(merge, all, state, tail_edges);
     if (all.rank() == 0) {
         counters[kTailRound] = static_cast<u32>(state.round);
         counters[kTailRecords] = state.records;
-        counters[kTailMerges] = state.merges_before;
-        counters[kTailLive] = state.live_before;
+        counters[kTailCollective] = state.collective ? 1 : 0;
     }
 }
 
-// One block: all remaining rounds. This is a separate kernel, so that several streams can run it at the same
-// time.
-extern "C" __global__ void __launch_bounds__(1024)
-    merge_tail(u32* counters, u32 capacity, u32* n, u64* sum_L, u64* sum_A, u64* sum_B, u32* height,
-               i32* parent, u64* best, u64* tie, u64* edge_keys, u32* edge_len, u64* edge_cs, u64* word,
-               u64* table_key, u32* table_len, u64* table_cs, int4* records, u32* choosers, double k4,
-               double cell_area) {
-    const u32 regions = counters[kRegions];
-    if (regions > capacity) return;
-    const Merge merge{counters,
-                      {n, sum_L, sum_A, sum_B, height, parent, best, tie},
-                      {edge_keys, edge_len, edge_cs},
-                      word,
-                      {table_key, table_len, table_cs},
-                      records,
-                      choosers,
-                      {k4, cell_area}};
-    RoundState state{static_cast<i32>(counters[kTailRound]), regions, counters[kTailRecords],
-                     counters[kTailMerges], counters[kTailLive]};
+// All remaining rounds, by one block.
+template <bool kImportance>
+SUPERPIXEL_DEVICE void merge_alone(const Merge<kImportance>& merge, u32 capacity) {
+    const u32* const counters = merge.counters;
+    if (counters[kRegions] > capacity) return;
+    RoundState state{static_cast<i32>(counters[kTailRound]), counters[kTailRecords],
+                     counters[kTailCollective] != 0};
     rounds(merge, BlockScope{}, state, 0);
+}
+
+}  // namespace
+
+// The tail is a kernel of its own, so that several streams can run it at the same time.
+#define SUPERPIXEL_MERGE_PARAMETERS                                                                    \
+    u32 *counters, u32 capacity, u32 *n, u64 *sum_L, u64 *sum_A, u64 *sum_B, u32 *height, i32 *parent, \
+        u64 *best, u64 *tie, u64 *edge_keys, u32 *edge_len, u64 *edge_cs, u64 *word, u64 *table_key,   \
+        u32 *table_len, u64 *table_cs, int4 *records, u32 *choosers, double k4, double cell_area,      \
+        u64 *importance
+#define SUPERPIXEL_MERGE                                                                                 \
+    {                                                                                                    \
+        counters, {n, sum_L, sum_A, sum_B, importance, height, parent, best, tie},                       \
+            {edge_keys, edge_len, edge_cs}, word, {table_key, table_len, table_cs}, records, choosers, { \
+            k4, cell_area                                                                                \
+        }                                                                                                \
+    }
+
+extern "C" __global__ void __launch_bounds__(1024) merge_rounds(SUPERPIXEL_MERGE_PARAMETERS, u32 tail_edges) {
+    merge_together(Merge<false> SUPERPIXEL_MERGE, capacity, tail_edges);
+}
+extern "C" __global__ void __launch_bounds__(1024) merge_tail(SUPERPIXEL_MERGE_PARAMETERS) {
+    merge_alone(Merge<false> SUPERPIXEL_MERGE, capacity);
+}
+extern "C" __global__ void __launch_bounds__(kImportanceThreads)
+    merge_rounds_by_importance(SUPERPIXEL_MERGE_PARAMETERS, u32 tail_edges) {
+    merge_together(Merge<true> SUPERPIXEL_MERGE, capacity, tail_edges);
+}
+extern "C" __global__ void __launch_bounds__(1024) merge_tail_by_importance(SUPERPIXEL_MERGE_PARAMETERS) {
+    merge_alone(Merge<true> SUPERPIXEL_MERGE, capacity);
 }
 
 namespace {
 
-// Order of records: (height, round, a, b), a strict total order.
+// Order of records: (run, height, round, a, b), a strict total order.
 SUPERPIXEL_DEVICE bool precedes(const int4& p, const int4& q) {
+    if (((p.y ^ q.y) & static_cast<i32>(kSecondRun)) != 0) return p.y < q.y;
     if (p.x != q.x) return static_cast<u32>(p.x) < static_cast<u32>(q.x);
     if (p.y != q.y) return p.y < q.y;
     return p.z != q.z ? p.z < q.z : p.w < q.w;
@@ -345,4 +381,11 @@ extern "C" __global__ void merge_sort_runs(const u32* counters, u32 capacity, u3
         }
     }
     to[pair + (i - own) + (low - other_begin)] = record;
+}
+
+// Removes the mark of the second run from the rounds.
+extern "C" __global__ void merge_unmark(const u32* counters, u32 capacity, int4* records) {
+    if (counters[kRegions] > capacity) return;
+    const i64 i = thread_rank();
+    if (i < counters[kRecords]) records[i].y &= static_cast<i32>(~kSecondRun);
 }

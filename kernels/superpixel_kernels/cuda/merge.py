@@ -1,16 +1,25 @@
 """Launcher of stage merge."""
 
+from functools import partial
+
 import numpy as np
 
+from superpixel_kernels.cuda import graph, guidance
 from superpixel_kernels.cuda.device import DeviceArray
 from superpixel_kernels.cuda.graph import EDGES, NODE_STATE, NODES, TABLE, arrays
 from superpixel_kernels.cuda.stage import Stage
+from superpixel_kernels.cuda.workspace import UNGUIDED, GuidanceKind
 
 SORT_TILE = 1024
 """Records that one block sorts; the same number as in merge.cu."""
 
+IMPORTANCE_THREADS = 512
+"""Limit on the threads per block of `merge_rounds_by_importance`; the same number as in merge.cu."""
 
-def merge(stage: Stage, *, edges_per_node: int, k4: float, cell_area: float) -> None:
+
+def merge(
+    stage: Stage, *, edges_per_node: int, k4: float, cell_area: float, kind: GuidanceKind = UNGUIDED
+) -> None:
     """Run all rounds from the state that stage graph leaves, then sort the records.
 
     Args:
@@ -18,8 +27,20 @@ def merge(stage: Stage, *, edges_per_node: int, k4: float, cell_area: float) -> 
         edges_per_node: the largest number of edges per node.
         k4: weight of the shape factor, as in include/superpixel/merge.h.
         cell_area: area of a grid cell, as there.
+        kind: the maps of guidance.
     """
+    run = partial(_run, stage, edges_per_node, (k4, cell_area), with_importance=kind.importance)
+    run()
+    if kind.prior == "hard":
+        guidance.rejoin(stage)
+        graph.list_edges(stage)
+        run()
+    _sort(stage)
+
+
+def _run(stage: Stage, edges_per_node: int, cost: tuple[float, float], *, with_importance: bool) -> None:
     device, workspace, tuning = stage.device, stage.workspace, stage.tuning
+    k4, cell_area = cost
     args = stage.arguments(
         "merge_tail",
         k4.hex(),  # 0.0 and -0.0 are equal, but not the same
@@ -33,25 +54,31 @@ def merge(stage: Stage, *, edges_per_node: int, k4: float, cell_area: float) -> 
             workspace["choosers"],
             np.float64(k4),
             np.float64(cell_area),
+            workspace["importance_sum"],
         ],
     )
     threads = tuning.merge_threads
-    blocks = -(-edges_per_node * stage.node_capacity // threads)
+    by_importance = "_by_importance" if with_importance else ""
+    rounds = f"merge_rounds{by_importance}"
+    together = min(threads, IMPORTANCE_THREADS) if with_importance else threads
+    blocks = -(-edges_per_node * stage.node_capacity // together)
     device.launch(
-        "merge_rounds",
-        min(blocks, device.resident_blocks("merge_rounds", threads)),
-        threads,
+        rounds,
+        min(blocks, device.resident_blocks(rounds, together)),
+        together,
         [*args, np.uint32(tuning.tail_edges)],
         cooperative=True,
     )
-    device.launch("merge_tail", 1, threads, args)
-    _sort(stage)
+    device.launch(f"merge_tail{by_importance}", 1, threads, args)
 
 
-def sorted_records(stage: Stage, count: int) -> DeviceArray:
+def sorted_records(stage: Stage, count: int, kind: GuidanceKind = UNGUIDED) -> DeviceArray:
     """The array with the `count` records of `merge`: four int32 each (height's bits, round, a, b)."""
     passes = max(0, -(-count // SORT_TILE) - 1).bit_length()
-    return stage.workspace["records_other" if passes % 2 else "records"]
+    records = stage.workspace["records_other" if passes % 2 else "records"]
+    if kind.prior == "hard" and count > 0:
+        stage.launch_each("merge_unmark", count, [*stage.counters, records])
+    return records
 
 
 def _sort(stage: Stage) -> None:

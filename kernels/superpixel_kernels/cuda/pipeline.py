@@ -9,20 +9,24 @@ from numpy.typing import NDArray
 from superpixel_kernels.cpu import _engine
 from superpixel_kernels.cpu._engine import CancelToken
 from superpixel_kernels.cuda import color, components, cut, graph, merge, slic, smooth
+from superpixel_kernels.cuda import guidance as guides
 from superpixel_kernels.cuda.color import DeviceImage
 from superpixel_kernels.cuda.device import Device, DeviceArray
 from superpixel_kernels.cuda.stage import Stage
 from superpixel_kernels.cuda.workspace import (
     EDGES_PER_PIXEL,
     EDGES_PER_REGION,
+    UNGUIDED,
     Counter,
     Grid,
+    GuidanceKind,
     Layout,
     Tuning,
     Workspace,
     grid_of,
     whole_layout,
 )
+from superpixel_kernels.guidance import FittedGuidance
 
 Observer = Callable[[str, Stage], None]
 """Called after each stage, while its results are in the workspace."""
@@ -52,11 +56,13 @@ class Segmentation:
         labels: (height, width) int32: the base regions.
         records: (regions - 1, 4) int32: the merges (height's bits, round, a, b), in order.
         seconds: seconds of each stage, as the device measured them.
+        prior_components: with a hard prior map, the number of its components; else None.
     """
 
     labels: NDArray[np.int32]
     records: NDArray[np.int32]
     seconds: dict[str, float]
+    prior_components: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +74,14 @@ class OnDevice:
         records: `regions - 1` merges of four int32 each, in order.
         regions: number of base regions.
         seconds: seconds of each stage, as the device measured them.
+        prior_components: with a hard prior map, the number of its components; else None.
     """
 
     labels: DeviceArray
     records: DeviceArray
     regions: int
     seconds: dict[str, float]
+    prior_components: int | None
 
 
 class _Clock:
@@ -143,6 +151,7 @@ class Pipeline:
         settings: Settings,
         cancel: CancelToken | None = None,
         observe: Observer | None = None,
+        guidance: FittedGuidance | None = None,
     ) -> "OnDevice":
         """Run all stages, and leave the results on the device until the next call.
 
@@ -152,6 +161,7 @@ class Pipeline:
             settings: the parameters.
             cancel: stops or pauses the call between stages.
             observe: called after each stage.
+            guidance: maps of the image's size; None: no guidance.
 
         Raises:
             OutOfMemory: the image needs more memory than the device has free, or than the cap.
@@ -162,22 +172,37 @@ class Pipeline:
         grid = grid_of(width, height)
         # If an earlier image made room for more regions, use it: noise then needs no second pass.
         nodes = max(grid.regions_guess, min(self.workspace.room("n"), grid.pixels // 3))
+        kind = guides.kind_of(guidance)
+        passes = 1
         while True:
-            stage = self._stage(grid, image, nodes, EDGES_PER_REGION)
+            stage = self._stage(grid, image, nodes, EDGES_PER_REGION, kind)
             clock = _Clock(self.device, cancel, observe)
-            self._base(stage, clock, image, settings)
+            guide = None
+            if guidance is not None:
+                guide = guides.upload(self.device, self.workspace, guidance, passes)
+            self._base(stage, clock, image, settings, hard_prior=kind.prior == "hard")
             clock.begin_step()
-            graph.build(stage)
+            graph.build(stage, guide)
             clock.done("graph", stage)
             clock.begin_step()
             k4, cell_area = settings.merge_params(grid.step)
-            merge.merge(stage, edges_per_node=EDGES_PER_REGION, k4=k4, cell_area=cell_area)
+            merge.merge(stage, edges_per_node=EDGES_PER_REGION, k4=k4, cell_area=cell_area, kind=kind)
             clock.done("merge", stage)
-            regions = int(self._counters()[Counter.REGIONS])
-            if regions <= stage.node_capacity:
-                records = merge.sorted_records(stage, regions - 1)
-                return OnDevice(self.workspace["labels"][: grid.pixels], records, regions, clock.seconds())
-            nodes = regions  # more than guessed: the kernels of graph and merge did nothing
+            counters = self._counters()
+            regions = int(counters[Counter.REGIONS])
+            if regions > stage.node_capacity:
+                nodes = regions  # more than guessed: the kernels of graph and merge did nothing
+            elif counters[Counter.PAIRS_LEFT_OUT]:
+                passes *= 4
+            else:
+                break
+        return OnDevice(
+            self.workspace["labels"][: grid.pixels],
+            merge.sorted_records(stage, regions - 1, kind),
+            regions,
+            clock.seconds(),
+            regions - int(counters[Counter.FIRST_RECORDS]) if kind.prior == "hard" else None,
+        )
 
     def segment(
         self,
@@ -186,12 +211,14 @@ class Pipeline:
         settings: Settings,
         cancel: CancelToken | None = None,
         observe: Observer | None = None,
+        guidance: FittedGuidance | None = None,
     ) -> Segmentation:
         """The same as `run`, with the results in host memory."""
-        made = self.run(image, size, settings, cancel, observe)
+        made = self.run(image, size, settings, cancel, observe, guidance)
         labels = np.empty(size, np.int32)
         self.device.download(made.labels, labels.reshape(-1))
-        return Segmentation(labels, self._download(made.records, made.regions - 1), made.seconds)
+        records = self._download(made.records, made.regions - 1)
+        return Segmentation(labels, records, made.seconds, made.prior_components)
 
     def pixel_merges(
         self,
@@ -262,13 +289,17 @@ class Pipeline:
         self.device.download(labels, result.reshape(-1))
         return result
 
-    def _stage(self, grid: Grid, image: object, nodes: int, edges_per_node: int) -> Stage:
+    def _stage(
+        self, grid: Grid, image: object, nodes: int, edges_per_node: int, kind: GuidanceKind = UNGUIDED
+    ) -> Stage:
         image_bytes = image.nbytes if isinstance(image, np.ndarray) else 0
-        self.workspace.make_room(self._layout(grid, image_bytes, nodes, edges_per_node))
+        self.workspace.make_room(self._layout(grid, image_bytes, nodes, edges_per_node, kind))
         return Stage(self.device, self.workspace, grid, self.tuning, nodes)
 
-    def _layout(self, grid: Grid, image_bytes: int, nodes: int, edges_per_node: int) -> Layout:
-        return whole_layout(grid, image_bytes, nodes, edges_per_node, self.tuning)
+    def _layout(
+        self, grid: Grid, image_bytes: int, nodes: int, edges_per_node: int, kind: GuidanceKind = UNGUIDED
+    ) -> Layout:
+        return whole_layout(grid, image_bytes, nodes, edges_per_node, self.tuning, kind)
 
     def _smoothed(self, stage: Stage, clock: _Clock, image: NDArray[np.uint8] | DeviceImage) -> None:
         if isinstance(image, np.ndarray):
@@ -284,7 +315,13 @@ class Pipeline:
         clock.done("smooth", stage)
 
     def _base(
-        self, stage: Stage, clock: _Clock, image: NDArray[np.uint8] | DeviceImage, settings: Settings
+        self,
+        stage: Stage,
+        clock: _Clock,
+        image: NDArray[np.uint8] | DeviceImage,
+        settings: Settings,
+        *,
+        hard_prior: bool,
     ) -> None:
         self._smoothed(stage, clock, image)
         clock.begin_step()
@@ -298,7 +335,7 @@ class Pipeline:
             slic.assign(stage, settings.m2, with_sums=not last, with_labels=last or clock.observed)
             clock.done("assign", stage)
         clock.begin_step()
-        components.label(stage)
+        components.label(stage, hard_prior=hard_prior)
         clock.done("components", stage)
 
     def _counters(self) -> NDArray[np.uint32]:

@@ -30,9 +30,13 @@ class Counter(enum.IntEnum):
     ROUNDS = 4
     TAIL_ROUND = 5
     TAIL_RECORDS = 6
-    TAIL_MERGES = 7
-    TAIL_LIVE = 8
-    ARRIVED = 9
+    TAIL_COLLECTIVE = 7
+    ARRIVED = 8
+    OUTER_EDGES = 9
+    FIRST_RECORDS = 10
+    FIRST_ROUNDS = 11
+    MARK = 12
+    PAIRS_LEFT_OUT = 13
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,24 @@ _KEPT_SIZES = 32
 
 Layout = dict[str, tuple[type[np.generic], int]]
 """Name of each array: its dtype and number of elements."""
+
+
+@dataclass(frozen=True, slots=True)
+class GuidanceKind:
+    """Which maps of guidance an image has.
+
+    Attributes:
+        edges: whether there is an edge map.
+        prior: the mode of the prior map, "soft" or "hard"; None: there is none.
+        importance: whether there is an importance map.
+    """
+
+    edges: bool = False
+    prior: str | None = None
+    importance: bool = False
+
+
+UNGUIDED = GuidanceKind()
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,10 +168,31 @@ def graph_layout(nodes: int, edges_per_node: int) -> Layout:
     }
 
 
+def guidance_layout(grid: Grid, nodes: int, kind: GuidanceKind) -> Layout:
+    """The arrays that guidance needs. Kernels take all of them; those without use have one element."""
+    edges, prior, importance = kind.edges, kind.prior is not None, kind.importance
+    return {
+        "edge_map": (np.uint8, grid.pixels if edges else 1),
+        "prior_map": (np.int32, grid.pixels if prior else 1),
+        "importance_map": (np.uint8, grid.pixels if importance else 1),
+        "edge_sum": (np.uint64, nodes if edges else 1),
+        "share": (np.uint64, nodes if prior else 1),
+        "importance_sum": (np.uint64, nodes if importance else 1),
+    }
+
+
 @lru_cache(maxsize=256)
-def whole_layout(grid: Grid, image_bytes: int, nodes: int, edges_per_node: int, tuning: Tuning) -> Layout:
+def whole_layout(
+    grid: Grid,
+    image_bytes: int,
+    nodes: int,
+    edges_per_node: int,
+    tuning: Tuning,
+    kind: GuidanceKind = UNGUIDED,
+) -> Layout:
     """The arrays of all stages; the same object for the same arguments. Do not change it."""
-    return image_layout(grid, image_bytes, tuning) | graph_layout(nodes, edges_per_node)
+    arrays = image_layout(grid, image_bytes, tuning) | graph_layout(nodes, edges_per_node)
+    return arrays | guidance_layout(grid, nodes, kind)
 
 
 def layout_bytes(layout: Layout) -> int:
@@ -158,7 +201,13 @@ def layout_bytes(layout: Layout) -> int:
 
 
 def bytes_needed(
-    width: int, height: int, *, channels: int = 3, regions: int | None = None, tuning: Tuning | None = None
+    width: int,
+    height: int,
+    *,
+    channels: int = 3,
+    regions: int | None = None,
+    tuning: Tuning | None = None,
+    guidance: GuidanceKind = UNGUIDED,
 ) -> int:
     """Compute how many bytes of device memory an image needs, before anything is allocated.
 
@@ -169,11 +218,13 @@ def bytes_needed(
         regions: number of base regions; None: the number that room is made for at first. Noise has up to one
             region per three pixels.
         tuning: the sizes in use; the default is `Tuning()`.
+        guidance: the maps of guidance.
     """
     grid = grid_of(width, height)
     nodes = grid.regions_guess if regions is None else max(regions, grid.regions_guess)
-    return layout_bytes(image_layout(grid, channels * grid.pixels, tuning or Tuning())) + layout_bytes(
-        graph_layout(nodes, EDGES_PER_REGION)
+    image_bytes = channels * grid.pixels
+    return layout_bytes(
+        whole_layout(grid, image_bytes, nodes, EDGES_PER_REGION, tuning or Tuning(), guidance)
     )
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from tests.kernels.reference import guidance
 from tests.kernels.reference.color import LIN, F, color, rgb
 from tests.kernels.reference.components import by_first_appearance, components
 from tests.kernels.reference.cut import cut, lut, tree
@@ -37,6 +38,7 @@ __all__ = [
     "cut",
     "edge_hash",
     "graph",
+    "guidance",
     "lut",
     "merge",
     "pixel_graph",
@@ -62,9 +64,13 @@ class Trace:
         base: (height, width) int32, the base regions.
         nodes: (R, 4) int64 [n, sL, sA, sB].
         edges: (E, 4) int64 [a, b, len, cs], sorted by (a, b).
+        edge_levels: (R,) int32, with an edge map.
+        prior_labels: (R,) int32, with a prior map.
+        importance: (R,) int64, W, with an importance map.
         merges: (R-1,) MERGE_DTYPE, sorted by (height, round, a, b).
         rounds: number of merge rounds.
         collective_rounds: which of them were collective.
+        runs: with a hard prior, the result of each of the two runs of stage merge.
     """
 
     color: npt.NDArray[np.int16]
@@ -74,12 +80,23 @@ class Trace:
     base: npt.NDArray[np.int32]
     nodes: npt.NDArray[np.int64]
     edges: npt.NDArray[np.int64]
+    edge_levels: npt.NDArray[np.int32] | None
+    prior_labels: npt.NDArray[np.int32] | None
+    importance: npt.NDArray[np.int64] | None
     merges: Merges
     rounds: int
     collective_rounds: list[int]
+    runs: list[MergeResult]
+
+    @property
+    def prior_components(self) -> int | None:
+        """C, with a hard prior."""
+        return len(self.nodes) - len(self.runs[0].merges) if self.runs else None
 
 
-def trace(image: npt.NDArray[np.uint8], compactness: float = 10.0) -> Trace:
+def trace(
+    image: npt.NDArray[np.uint8], compactness: float = 10.0, maps: guidance.Maps | None = None
+) -> Trace:
     """Run every stage on a (height, width[, 1, 3 or 4]) uint8 image."""
     planes = color(image)
     smoothed = smooth(planes)
@@ -93,9 +110,12 @@ def trace(image: npt.NDArray[np.uint8], compactness: float = 10.0) -> Trace:
         labels = assign(smoothed, current, compactness)
         centers.append(current)
         assigned.append(labels)
-    base = components(labels)
-    nodes, edges = graph(smoothed, base)
-    result = merge(nodes, edges, compactness, grid.step)
+    maps = guidance.Maps() if maps is None else maps
+    base = components(labels, maps.prior if maps.hard else None)
+    nodes, edges = graph(smoothed, base, maps)
+    importance = None if maps.importance is None else guidance.importance_sums(maps.importance, base)
+    prior = None if maps.prior is None else guidance.prior_labels(maps.prior, base)
+    result = merge(nodes, edges, compactness, grid.step, importance, prior if maps.hard else None)
     return Trace(
         color=planes,
         smooth=smoothed,
@@ -104,9 +124,13 @@ def trace(image: npt.NDArray[np.uint8], compactness: float = 10.0) -> Trace:
         base=base,
         nodes=nodes,
         edges=edges,
+        edge_levels=None if maps.edges is None else guidance.edge_levels(maps.edges, base),
+        prior_labels=prior,
+        importance=importance,
         merges=result.merges,
         rounds=result.rounds,
         collective_rounds=result.collective_rounds,
+        runs=result.runs,
     )
 
 

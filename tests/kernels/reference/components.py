@@ -4,10 +4,17 @@ import numpy as np
 import numpy.typing as npt
 
 
-def components(labels: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
-    """4-connected components of equal labels, 0.. in raster order of their first pixel: (height, width)."""
+def components(
+    labels: npt.NDArray[np.int32], prior: npt.NDArray[np.integer] | None = None
+) -> npt.NDArray[np.int32]:
+    """4-connected components of equal labels, 0.. in raster order of their first pixel: (height, width).
+
+    With a hard prior: of equal label and equal prior label.
+    """
     height, width = labels.shape
     value = labels.ravel().tolist()
+    if prior is not None:
+        value = list(zip(value, prior.ravel().tolist(), strict=True))
     region = [-1] * len(value)
     regions = 0
     for first in range(len(value)):

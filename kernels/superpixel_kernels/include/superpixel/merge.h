@@ -34,6 +34,8 @@ SUPERPIXEL_FN CostParams cost_params(double compactness, i32 step) {
     return {0.4 * compactness, static_cast<double>(step * step)};
 }
 
+SUPERPIXEL_FN double half_harmonic_mean(double a, double b) { return (a * b) / (a + b); }
+
 // Cost of merging two regions that share `len` pixel sides of summed contrast `cs`. IEEE 754 double in this
 // order, no fused multiply-add, so that every engine rounds alike. The product of
 //   col    squared colour difference: of the means, plus half the mean contrast along the border; plus a
@@ -41,14 +43,16 @@ SUPERPIXEL_FN CostParams cost_params(double compactness, i32 step) {
 //   size   favours even areas (Ward 1963, to the power 1.25)
 //   shape  small if the common border is long
 //   t * t  below 1 for specks
-SUPERPIXEL_FN float edge_cost(RegionMean a, RegionMean b, double len, double cs, CostParams params) {
+// `hm`: half_harmonic_mean of the regions' n; with an importance map, of their importance_weight
+// (guidance.h).
+SUPERPIXEL_FN float edge_cost_at_size(RegionMean a, RegionMean b, double hm, double len, double cs,
+                                      CostParams params) {
     const double d0 = a.L - b.L;
     const double d1 = a.A - b.A;
     const double d2 = a.B - b.B;
     const double dd = (d0 * d0 + d1 * d1) + d2 * d2;
     const double s = ::sqrt(dd) + 0.5 * (cs / len);
     const double col = s * s + 256.0;
-    const double hm = (a.n * b.n) / (a.n + b.n);
     const double q = ::sqrt(hm);
     const double size = hm * ::sqrt(q);
     const double shape = 1.0 + (params.k4 * q) / len;
@@ -56,6 +60,15 @@ SUPERPIXEL_FN float edge_cost(RegionMean a, RegionMean b, double len, double cs,
     const double share = (2.0 * smaller) / params.cell_area;
     const double t = share < 1.0 ? share : 1.0;
     return static_cast<float>(((col * size) * shape) * (t * t));
+}
+
+SUPERPIXEL_FN float edge_cost(RegionMean a, RegionMean b, double len, double cs, CostParams params) {
+    return edge_cost_at_size(a, b, half_harmonic_mean(a.n, b.n), len, cs, params);
+}
+
+SUPERPIXEL_FN float weighted_edge_cost(RegionMean a, RegionMean b, double weight_a, double weight_b,
+                                       double len, double cs, CostParams params) {
+    return edge_cost_at_size(a, b, half_harmonic_mean(weight_a, weight_b), len, cs, params);
 }
 
 SUPERPIXEL_FN u32 hash_mix(u32 x) {

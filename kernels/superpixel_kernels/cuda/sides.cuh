@@ -1,0 +1,25 @@
+// Contrast across pixel sides.
+#pragma once
+
+#include "device.cuh"
+#include "superpixel/graph.h"
+
+namespace superpixel {
+
+SUPERPIXEL_DEVICE u32 contrast_between(const u32* lab, i64 p, i64 q) {
+    const u32 a = lab[p];
+    const u32 b = lab[q];
+    return static_cast<u32>(contrast(lab_L(a) - lab_L(b), lab_A(a) - lab_A(b), lab_B(a) - lab_B(b)));
+}
+// Contrast across the side between a pixel and the next one in its row.
+SUPERPIXEL_DEVICE u32 contrast_right(const u32* lab, i32 x, i32 y, i32 width) {
+    const i64 row = static_cast<i64>(y) * width;
+    return contrast_between(lab, row + max(x - 1, 0), row + min(x + 2, width - 1));
+}
+// The same in its column.
+SUPERPIXEL_DEVICE u32 contrast_down(const u32* lab, i32 x, i32 y, i32 width, i32 height) {
+    return contrast_between(lab, static_cast<i64>(max(y - 1, 0)) * width + x,
+                            static_cast<i64>(min(y + 2, height - 1)) * width + x);
+}
+
+}  // namespace superpixel
