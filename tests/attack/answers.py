@@ -1,12 +1,14 @@
 """Attacks with small requests whose answers, or whose memory, are large."""
 
+from typing import Any
+
 import numpy as np
 
 from superpixel_service.contract import SEGMENT
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2_grpc as pb_grpc
 from tests.attack.files import png_of_bit_noise
-from tests.attack.target import CALL_SECONDS, Facts, Target
+from tests.attack.target import CALL_SECONDS, Facts, Target, outcome_of
 from tests.attack.wire import Connection
 from tests.service.harness import request
 
@@ -25,50 +27,60 @@ def everything(source: bytes | pb.RawImage, *counts: int) -> pb.SegmentRequest:
     )
 
 
-def finest(target: Target, source: bytes | pb.RawImage) -> pb.SegmentRequest:
-    """A request for 32 counts just below the image's base count, which a first call tells."""
+def most_accepted(target: Target, source: bytes | pb.RawImage, first: int | None = None) -> pb.SegmentRequest:
+    """A request for as many counts as the server accepts for this image, regions and tree.
+
+    Args:
+        target: the target.
+        source: the image.
+        first: the largest count; None: the image's base count, which a first call tells.
+    """
     with target.channel() as channel:
         stub = pb_grpc.SuperpixelServiceStub(channel)
-        answer = stub.Segment(request(source, 1), metadata=target.metadata, timeout=CALL_SECONDS)
-    return everything(source, *range(answer.base_count, answer.base_count - TARGETS, -1))
+        options: dict[str, Any] = {"metadata": target.metadata, "timeout": 4 * CALL_SECONDS}
+        if first is None:
+            first = stub.Segment(request(source, 1), **options).base_count
+        targets = TARGETS
+        while targets > 1:
+            wanted = everything(source, *range(first, first - targets, -1))
+            if outcome_of(lambda: stub.Segment(wanted, **options)) == "OK":  # noqa: B023 (called at once)
+                return wanted
+            targets //= 2
+    return request(source, first)
 
 
 def bit_noise(target: Target) -> Facts:
-    """PNG files of 50 megapixels of one-bit noise, 35 kB each; 32 counts, regions and tree."""
-    return target.send_all(2, [finest(target, png_of_bit_noise(7072, 7070))])
+    """PNG files of 50 megapixels of one-bit noise, 35 kB each; all that the server accepts in one answer."""
+    return target.send_all(2, [most_accepted(target, png_of_bit_noise(7072, 7070))])
 
 
 def thin_noise(target: Target) -> Facts:
-    """Noise of 1 x 4,000,000 pixels with 32 counts, regions and tree."""
+    """Noise of 1 x 4,000,000 pixels, and all that the server accepts in one answer."""
     noise = np.random.default_rng(0).integers(0, 256, 4_000_000, np.uint8).tobytes()
     shapes = ((1, len(noise)), (len(noise), 1))
     raws = [pb.RawImage(width=width, height=height, channels=1, data=noise) for width, height in shapes]
-    return target.send_all(2, [finest(target, raw) for raw in raws])
+    return target.send_all(2, [most_accepted(target, raw) for raw in raws])
 
 
-def small_request_large_answer() -> pb.SegmentRequest:
-    """A PNG of a kilobyte, and counts near its number of pixels: the answer has 40 MB."""
+def small_request_large_answer(target: Target) -> bytes:
+    """A request of a kilobyte whose answer has some tens of megabytes; afterwards it may be in the cache."""
     side = 640
-    return everything(png_of_bit_noise(side, side), *range(side * side, side * side - TARGETS, -1))
+    return most_accepted(target, png_of_bit_noise(side, side), side * side).SerializeToString()
 
 
 def cached_answers(target: Target) -> Facts:
     """Six callers get the same large answer from the cache."""
-    message = small_request_large_answer().SerializeToString()
-    sizes = set()
+    message = small_request_large_answer(target)
     with target.channel() as channel:
-        method = channel.unary_unary(SEGMENT)
-        sizes.add(len(method(message, metadata=target.metadata, timeout=60)))
+        answer = channel.unary_unary(SEGMENT)(message, metadata=target.metadata, timeout=4 * CALL_SECONDS)
     target.begin()
     outcomes = target.repeat(6, lambda channel, _: target.segment(channel, message))
-    return {"outcomes": outcomes, "request_bytes": len(message), "answer_bytes": max(sizes)}
+    return {"outcomes": outcomes, "request_bytes": len(message), "answer_bytes": len(answer)}
 
 
 def deaf_caller(target: Target) -> Facts:
     """One connection asks for the same large answer five times per second and reads none."""
-    message = small_request_large_answer().SerializeToString()
-    with target.channel() as channel:
-        target.segment(channel, message)  # now it is in the cache
+    message = small_request_large_answer(target)
     connection = Connection(target.server, window=0)
     target.begin()
     calls = 0
