@@ -8,6 +8,7 @@ from collections.abc import Collection
 from http import HTTPStatus
 
 import structlog
+from h11 import LocalProtocolError
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -43,6 +44,10 @@ _HEADERS = {
 log = structlog.get_logger()
 
 
+class _Answered(Exception):
+    """uvicorn has already answered: the rest of the request, such as its body, is malformed."""
+
+
 class Guard:
     """Middleware around the whole application."""
 
@@ -70,7 +75,11 @@ class Guard:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 _add_headers(MutableHeaders(scope=message), request_id)
-            await send(message)
+            try:
+                await send(message)
+            except LocalProtocolError:
+                status = HTTPStatus.BAD_REQUEST
+                raise _Answered from None
 
         try:
             rejection = find_problem(scope["method"], headers, self._names)
@@ -80,6 +89,8 @@ class Guard:
                 await response(scope, receive, send_with_headers)
             else:
                 await self._app(scope, receive, send_with_headers)
+        except _Answered:
+            pass
         except asyncio.CancelledError:  # the gateway stops, and this request took too long
             if not status:
                 problem = Problem(HTTPStatus.SERVICE_UNAVAILABLE, "the gateway is stopping")
