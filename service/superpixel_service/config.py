@@ -36,6 +36,9 @@ ENVIRONMENT_PREFIX = "SUPERPIXEL_"
 FILE_VARIABLE = "SUPERPIXEL_CONFIG"
 """Names the TOML file if no flag does."""
 
+TOKEN_SHARE = 0.75
+"""Largest part of a limit that one token may use by default."""
+
 
 def _checked_address(address: str) -> str:
     split_address(address)
@@ -152,6 +155,22 @@ class Settings(BaseSettings):
     max_streams: int = Field(
         default=16, ge=1, le=1024, description="streams open at the same time; each occupies two threads"
     )
+    max_calls_per_token: int = Field(
+        default=0,
+        ge=0,
+        le=4096,
+        description="open calls of one token, each with one image; 0: three quarters of max_inflight_calls",
+    )
+    max_streams_per_token: int = Field(
+        default=0, ge=0, le=1024, description="open streams of one token; 0: three quarters of max_streams"
+    )
+    stream_idle_seconds: float = Field(
+        default=300.0,
+        ge=1,
+        le=1e6,
+        description="a stream ends if no image of it arrives, is worked on or is read for this long; at most "
+        "30 s while more than half of max_streams are idle",
+    )
     stream_max_inflight: int = Field(
         default=8,
         ge=1,
@@ -235,6 +254,16 @@ class Settings(BaseSettings):
             calls=self.max_inflight_calls,
             cache=self.cache_bytes,
         )
+
+    @property
+    def token_calls(self) -> int:
+        """Open calls of one token, at least 1."""
+        return self.max_calls_per_token or max(1, int(TOKEN_SHARE * self.max_inflight_calls))
+
+    @property
+    def token_streams(self) -> int:
+        """Open streams of one token, at least 1."""
+        return self.max_streams_per_token or max(1, int(TOKEN_SHARE * self.max_streams))
 
     def for_backend(self, backend: str) -> Self:
         """The settings with the number of workers that suits the backend in use, "cpu" or "cuda"."""

@@ -2,7 +2,7 @@
 
 import functools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 import grpc
@@ -13,6 +13,7 @@ from superpixel_service.background import BackgroundQueue
 from superpixel_service.config import Settings, flag
 from superpixel_service.contract import (
     GET_SERVER_INFO,
+    SCOPES,
     SEGMENT,
     SEGMENT_STREAM,
     Reason,
@@ -146,17 +147,17 @@ class Server:
         self._settings = settings
         throughput = Throughput()
         self._queue: AdmissionQueue[Job] = AdmissionQueue(settings, throughput)
-        self._answers = Answers(settings, self._queue)
-        self._workers = Workers(settings, self._queue, self._answers, throughput, convert.serialize_body)
-        self._streams = Streams(self._answers, settings, self._queue.look_again)
-        self._queue.hold_back_bulk(lambda: not self._streams.unsent.half_full)
-        self._traces = Traces.of(settings)
-        self._tls = ServerTls.of(settings)
         self._tokens = (
             None
             if settings.token_file is None
             else Tokens(settings.token_file, allow_shared=settings.allow_shared_files)
         )
+        self._answers = Answers(settings, self._queue, self._tokens_with_a_cache)
+        self._workers = Workers(settings, self._queue, self._answers, throughput, convert.serialize_body)
+        self._streams = Streams(self._answers, settings, self._queue.look_again)
+        self._queue.hold_back_bulk(lambda: not self._streams.unsent.half_full)
+        self._traces = Traces.of(settings)
+        self._tls = ServerTls.of(settings)
         self._reports: BackgroundQueue[Callable[[], None]] = BackgroundQueue(lambda report: report())
         self._metrics = Metrics(
             self._queue.lanes,
@@ -196,13 +197,26 @@ class Server:
                 "segment",
                 settings.max_inflight_calls + _SPARE_SEGMENT_CALLS,
                 is_work=True,
-                overloaded=self._answers.overloaded,
+                overloaded=self._answers.expect,
+                calls_per_token=settings.token_calls,
+                token_limit="max_calls_per_token",  # noqa: S106 (a setting's name)
             ),
-            SEGMENT_STREAM: Limit("stream", settings.max_streams, is_work=True, rejection=_too_many_streams),
+            SEGMENT_STREAM: Limit(
+                "stream",
+                settings.max_streams,
+                is_work=True,
+                rejection=_too_many_streams,
+                calls_per_token=settings.token_streams,
+                token_limit="max_streams_per_token",  # noqa: S106 (a setting's name)
+            ),
             GET_SERVER_INFO: Limit("info", _INFO_CALLS, patience=lambda: _INFO_SECONDS, small=True),
             **reflection.limits(),
             **health.limits(_WATCHERS),
         }
+
+    def _tokens_with_a_cache(self) -> Collection[str]:
+        """Names of the tokens whose answers are kept; without tokens all callers share one partition."""
+        return ("",) if self._tokens is None else self._tokens.names_with(SCOPES["Segment"])
 
     def _build_health(self) -> grpc.Server:
         gate = self._health_gate
@@ -270,6 +284,9 @@ class Server:
             log.error("no_thread", calls=rejected)
         self._streams.end_old()
         self._streams.unsent.relieve()
+        idle = self._streams.end_idle()
+        if idle:
+            log.info("idle_streams", calls=idle)
         if self._idle_memory.look(sum(self._workers.begun().values())):
             log.debug("memory_returned")
         for gate in (self._gate, self._health_gate):

@@ -38,11 +38,11 @@ class Bench:
 
 
 @contextmanager
-def bench(**settings: float) -> Iterator[Bench]:
+def bench(throughput: Throughput | None = None, **settings: float) -> Iterator[Bench]:
     chosen = Settings(
         **{"workers": 1, "refinement_max_pixels": 2_000_000, "cache_bytes": 0, **settings}  # type: ignore[arg-type]
     )
-    on = workers_with(chosen, Throughput())
+    on = workers_with(chosen, throughput or Throughput())
     try:
         yield on
     finally:

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Any, Self
 
 import grpc
 import h2.config
@@ -26,14 +26,16 @@ class SilentCalls:
 
     release: threading.Event = field(default_factory=threading.Event)
 
-    def begin(self, channel: grpc.Channel, method: str, *messages: bytes) -> grpc.Future:
+    def begin(
+        self, channel: grpc.Channel, method: str, *messages: bytes, metadata: Any = None
+    ) -> grpc.Future:
         """Begin a call of `method` ("/package.Service/Method"); `messages` follow after the release."""
 
         def later() -> Iterator[bytes]:
             self.release.wait(2 * PATIENCE_SECONDS)
             yield from messages
 
-        return channel.stream_unary(method).future(later(), timeout=3 * PATIENCE_SECONDS)
+        return channel.stream_unary(method).future(later(), timeout=3 * PATIENCE_SECONDS, metadata=metadata)
 
 
 @contextmanager

@@ -27,8 +27,8 @@ from superpixel_service.security.tls import ServerTls
 from superpixel_service.security.tokens import Tokens
 from superpixel_service.transport.call import Call, ImageEvent
 from superpixel_service.transport.streams import StreamsState
-from superpixel_service.work.admission import LaneState
 from superpixel_service.work.answers import Answers
+from superpixel_service.work.load import LaneState
 from superpixel_service.work.segmenter import ENGINE_STAGES
 from superpixel_service.work.workers import Workers
 

@@ -74,6 +74,10 @@ class Tokens:
             raise ScopeMissing(scope)
         return token
 
+    def names_with(self, scope: str) -> list[str]:
+        """Names of the tokens with a scope."""
+        return [token.name for token in self.file.value() if scope in token.scopes]
+
     def _find(self, sent: str | None) -> Token | None:
         """Compare with all tokens, each in constant time, so that the time reveals nothing about them."""
         digest = _digest(sent or "")

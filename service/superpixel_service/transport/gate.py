@@ -3,7 +3,7 @@
 import threading
 import time
 import weakref
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from typing import Any
 import grpc
 
 from superpixel_service.contract import Reason
-from superpixel_service.errors import Draining, Overloaded, ServiceError
+from superpixel_service.errors import Draining, Overloaded, ServiceError, TokenLimitReached
 from superpixel_service.transport.open_calls import OpenCalls
 from superpixel_service.transport.small_messages import SmallMessages
 from superpixel_service.transport.unsent import UnsentAnswer, UnsentAnswers
@@ -39,7 +39,10 @@ class Limit:
         rejection: makes the error of calls beyond `calls`.
         is_work: the method is rejected while the server drains.
         small: the method's messages have no image; only few of them may arrive at the same time.
-        overloaded: returns the rejection of every call at present, or None.
+        overloaded: returns the rejection of a call, or None: it may enter. Its argument is the name of the
+            call's token, empty without tokens.
+        calls_per_token: how many calls of one token may be open.
+        token_limit: the setting that limits the calls of one token.
     """
 
     name: str
@@ -48,7 +51,9 @@ class Limit:
     rejection: Callable[[], ServiceError] = _too_many_calls
     is_work: bool = False
     small: bool = False
-    overloaded: Callable[[], ServiceError | None] = lambda: None
+    overloaded: Callable[[str], ServiceError | None] = lambda _token: None
+    calls_per_token: float = float("inf")
+    token_limit: str = ""
 
 
 class Permit:
@@ -66,12 +71,14 @@ class Permit:
         "_lock",
         "_method",
         "_open_ends",
+        "_token",
         "_waiting_since",
     )
 
-    def __init__(self, gate: "Gate", method: str) -> None:
+    def __init__(self, gate: "Gate", method: str, token: str = "") -> None:
         self._gate = gate
         self._method = method
+        self._token = token
         self._lock = threading.Lock()
         self._open_ends = 2  # the handler and the answer
         self._answer: UnsentAnswer | None = None
@@ -81,7 +88,7 @@ class Permit:
     def __del__(self) -> None:
         if self._open_ends > 0:
             # No lock here: deletion may interrupt any code.
-            self._gate.dropped.append((self._method, self._answer))
+            self._gate.dropped.append((self._method, self._token, self._answer))
 
     @contextmanager
     def serving(self, context: grpc.ServicerContext) -> Iterator[None]:
@@ -176,7 +183,7 @@ class Permit:
         self._waiting_since = None
         self._context = None  # it leads back to this permit; a cycle would keep the call in memory
         answer, self._answer = self._answer, None
-        self._gate.take_back(self._method, answer)
+        self._gate.take_back(self._method, self._token, answer)
 
 
 class Gate:
@@ -189,7 +196,7 @@ class Gate:
 
     Attributes:
         unsent: the answers that wait to be read.
-        dropped: method and answer of permits that were deleted before they were returned.
+        dropped: method, token and answer of permits that were deleted before they were returned.
     """
 
     def __init__(
@@ -201,7 +208,8 @@ class Gate:
         self._open = dict.fromkeys(limits, 0)
         self.unsent = UnsentAnswers(max_unsent_bytes)
         self._small_messages = SmallMessages()
-        self.dropped: deque[tuple[str, UnsentAnswer | None]] = deque()
+        self._open_per_token: Counter[tuple[str, str]] = Counter()  # by method and token
+        self.dropped: deque[tuple[str, str, UnsentAnswer | None]] = deque()
         self._permits: dict[str, weakref.WeakSet[Permit]] = {method: weakref.WeakSet() for method in limits}
 
     @property
@@ -209,8 +217,12 @@ class Gate:
         """Most calls that can be open at the same time."""
         return sum(limit.calls for limit in self._limits.values())
 
-    def check(self, method: str) -> Permit:
+    def check(self, method: str, token: str = "") -> Permit:
         """Let a call enter.
+
+        Args:
+            method: the method's path.
+            token: name of the caller's token; empty: none, and no limit per token.
 
         Raises:
             ServiceError: the call is rejected.
@@ -218,36 +230,45 @@ class Gate:
         limit = self._limits[method]
         if limit.is_work and self._open_calls.draining:
             raise Draining
-        overloaded = limit.overloaded()
+        overloaded = limit.overloaded(token)
         if overloaded is not None:
             raise overloaded
-        permit = None
         with self._lock:
             self._collect()
-            if self._open[method] < limit.calls:
+            full = self._open[method] >= limit.calls
+            token_is_full = token and self._open_per_token[method, token] >= limit.calls_per_token
+            if not (full or token_is_full):
                 self._open[method] += 1
-                permit = Permit(self, method)
+                if token:
+                    self._open_per_token[method, token] += 1
+                permit = Permit(self, method, token)
                 self._permits[method].add(permit)
-        if permit is None:
-            raise limit.rejection()
-        return permit
+                return permit
+        raise TokenLimitReached(limit.token_limit) if token_is_full else limit.rejection()
 
     def arriving(self, permit: Permit, method: str) -> AbstractContextManager[None]:
         """Surrounds the wait for a message of `method`."""
         return self._small_messages.arriving(permit) if self._limits[method].small else nullcontext()
 
-    def take_back(self, method: str, answer: UnsentAnswer | None) -> None:
+    def take_back(self, method: str, token: str, answer: UnsentAnswer | None) -> None:
         """A permit was returned."""
         with self._lock:
-            self._open[method] -= 1
+            self._count_end(method, token)
         self.unsent.leave(answer)
 
     def _collect(self) -> None:
         """Return the permits that were deleted."""
         while self.dropped:
-            method, answer = self.dropped.popleft()
-            self._open[method] -= 1
+            method, token, answer = self.dropped.popleft()
+            self._count_end(method, token)
             self.unsent.leave(answer)
+
+    def _count_end(self, method: str, token: str) -> None:
+        self._open[method] -= 1
+        if token:
+            self._open_per_token[method, token] -= 1
+            if self._open_per_token[method, token] == 0:
+                del self._open_per_token[method, token]
 
     def cancel_late(self) -> Iterator[tuple[str, int]]:
         """Cancel the calls that have waited too long for their callers.

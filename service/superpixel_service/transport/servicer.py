@@ -50,7 +50,7 @@ class SuperpixelServicer(pb_grpc.SuperpixelServiceServicer):
         call = CURRENT.get()
         call.task = self._accept(request, Lane.INTERACTIVE)
         del request  # the task has its own copy of the image
-        call.answer = self._answers.get(call.task, call.deadline, context.add_callback)
+        call.answer = self._answers.get(call.task, call.deadline, context.add_callback, call.tenant)
         call.answered = time.monotonic()
         timings = convert.write_timings_trailer(call.answer.stages)
         context.set_trailing_metadata(

@@ -26,10 +26,13 @@ from superpixel_service.errors import (
     NoThread,
     OutOfMemory,
     Overloaded,
+    ServiceError,
+    StreamIdle,
     as_service_error,
 )
 from superpixel_service.model import Answer, Task
 from superpixel_service.transport.call import Call, ImageEvent
+from superpixel_service.transport.gate import PATIENCE_WHEN_BUSY_SECONDS
 from superpixel_service.transport.unsent import UnsentAnswer, UnsentAnswers
 from superpixel_service.work.answers import Answers
 from superpixel_service.work.job import Job
@@ -51,6 +54,7 @@ class Stream:
     ) -> None:
         self._answers = answers
         self._call = call
+        self._cancel = cancel
         self._max_inflight = max_inflight
         self._unsent = unsent
         self._cancel = cancel
@@ -63,9 +67,12 @@ class Stream:
         self._next_job = 0
         self._input_ended = False
         self._failure: Exception | None = None  # why reading ended
-        self._draining: Draining | None = None  # the error that ends the stream once all images are answered
+        self._draining: ServiceError | None = (
+            None  # the error that ends the stream once all images are answered
+        )
         self._abandoned = False
         self.opened = time.monotonic()
+        self._last_event = self.opened  # when an image was last read, finished or answered
 
     @property
     def unanswered(self) -> int:
@@ -104,13 +111,26 @@ class Stream:
             self._unsent.leave(self._sending)
             with self._changed:
                 self._unanswered -= 1
+                self._last_event = time.monotonic()
                 self._changed.notify_all()
 
-    def drain(self, ending: Draining) -> None:
+    def drain(self, ending: ServiceError) -> None:
         """Read no more images; end with `ending` when all are answered."""
         with self._changed:
             self._draining = self._draining or ending
             self._changed.notify_all()
+
+    def idle_seconds(self) -> float:
+        """How long the stream has waited for its caller to send or to read, in seconds."""
+        with self._changed:
+            waits = not self._ends() and not self._jobs
+            return time.monotonic() - self._last_event if waits else 0.0
+
+    def end_idle(self, seconds: float) -> None:
+        """End the stream, which was idle for `seconds`."""
+        if self._unanswered > 0:
+            self._cancel()  # its thread waits in gRPC for the caller to read
+        self.drain(StreamIdle(seconds))
 
     def abandon(self) -> None:
         """The caller is gone: stop all work."""
@@ -184,10 +204,11 @@ class Stream:
             if self._ends():
                 return False
             self._unanswered += 1
+            self._last_event = time.monotonic()
         task = None
         try:
             task = accept()
-            self._hand_over(Job(task, self._call.deadline), image_id, started)
+            self._hand_over(Job(task, self._call.deadline, self._call.tenant), image_id, started)
         except (Draining, DeviceLost, CallCancelled, DeadlinePassed):
             with self._changed:
                 self._unanswered -= 1
@@ -246,6 +267,7 @@ class Stream:
             if not self._abandoned:
                 self._finished.append((event, unsent))
                 unsent = None
+            self._last_event = time.monotonic()
             self._changed.notify_all()
         self._unsent.leave(unsent)
 
@@ -323,6 +345,19 @@ class Streams:
             stream.drain(
                 Draining("this stream was open for long enough; send the unanswered images over another")
             )
+
+    def end_idle(self) -> int:
+        """End the streams whose callers neither send nor read; returns how many."""
+        with self._lock:
+            idle = {stream: stream.idle_seconds() for stream in self._open}
+        limit = self._settings.stream_idle_seconds
+        busy = min(limit, PATIENCE_WHEN_BUSY_SECONDS)
+        if 2 * sum(seconds > busy for seconds in idle.values()) > self._settings.max_streams:
+            limit = busy
+        late = [stream for stream, seconds in idle.items() if seconds > limit]
+        for stream in late:
+            stream.end_idle(limit)
+        return len(late)
 
     def state(self) -> StreamsState:
         """The state of the streams."""

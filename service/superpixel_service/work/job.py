@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from superpixel_kernels import CancelToken
 from superpixel_service.errors import CallCancelled, DeadlinePassed, ServiceError
 from superpixel_service.model import Answer, Lane, Task
+from superpixel_service.work.caller import NOBODY, Caller
 from superpixel_service.work.cost import bytes_at_most, bytes_to_begin
 from superpixel_service.work.deadline import Deadline
+from superpixel_service.work.kind import Kind, kind_of
 
 
 @dataclass(eq=False, slots=True)
@@ -18,6 +20,7 @@ class Job:
 
     Attributes:
         deadline: the latest deadline of its callers.
+        caller: who asked for it first.
         key: identifies equal tasks, so that callers can share the job; None: not shared.
         callers: number of callers that wait for it.
         counted: whether metrics count its stages; False for the server's own sample.
@@ -27,6 +30,7 @@ class Job:
 
     task: Task
     deadline: Deadline
+    caller: Caller = NOBODY
     token: CancelToken = field(default_factory=CancelToken)
     future: Future[Answer] = field(default_factory=Future)
     admitted: float = field(default_factory=time.monotonic)
@@ -40,6 +44,11 @@ class Job:
     def pixels(self) -> int:
         """Pixels to decode and segment."""
         return self.task.pixels
+
+    @property
+    def kind(self) -> Kind:
+        """The kind of work that it is."""
+        return kind_of(self.task)
 
     @property
     def byte_count(self) -> int:

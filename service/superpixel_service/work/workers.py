@@ -25,6 +25,7 @@ from superpixel_service.work.deadline import Deadline
 from superpixel_service.work.decode_processes import ForkServer
 from superpixel_service.work.decoders import Decoder
 from superpixel_service.work.job import Job
+from superpixel_service.work.kind import Kind
 from superpixel_service.work.segmenter import STAGES, Segmenter, Workspace
 from superpixel_service.work.throughput import Throughput
 
@@ -309,6 +310,7 @@ class Workers:
 
     def _do(self, job: Job, worker: _Worker, segmenter: Segmenter) -> None:
         """Do the job, take it out of the queue, and settle its future."""
+        begun = job.working_time()
         try:
             answer = self._segment_in_time(job, worker, segmenter)
         except Exception as error:
@@ -321,24 +323,27 @@ class Workers:
             if not isinstance(error, ServiceError | MemoryError):
                 self._failures += 1
             self._answers.finished(job, None)
-            self._queue.finish(job)
+            self._queue.finish(job, job.working_time() - begun)
             job.settle(None, error)
         else:
             self._failures = 0
             self._answered += 1
             self._answers.finished(job, answer)
-            at_work = self._queue.finish(job)
+            worked = job.working_time() - begun
+            at_work = self._queue.finish(job, worked)
             job.settle(answer)
-            # Counts above the base cost many times the usual, so they say nothing about other images.
-            if max(answer.counts) <= answer.base_count:
-                stages = answer.stages
-                worked = stages.decode + stages.segment + stages.encode
-                self._throughput.learn(job.pixels, worked, at_work)
+            # A count above the base of an image with few regions costs many times the usual.
+            if job.kind is Kind.FINE or max(answer.counts) <= answer.base_count:
+                self._throughput.learn(job.pixels, worked, at_work, job.kind)
 
     def _segment_in_time(self, job: Job, worker: _Worker, segmenter: Segmenter) -> Answer:
         try:
             left = job.seconds_left
-            if left is not None and 0 < left < self._throughput.seconds(1, job.pixels):
+            if (
+                left is not None
+                and 0 < left < self._throughput.seconds(1, job.pixels, job.kind)
+                and not self._queue.is_probe(job)
+            ):
                 raise DeadlineUnreachable
             return self._segment(job, worker, segmenter)
         except Cancelled:

@@ -64,6 +64,7 @@ RESOURCE_EXHAUSTED (retry, after RetryInfo and the trailer "grpc-retry-pushback-
   BYTES_IN_FLIGHT            the images in the queue and in work have reached the server's limit on their bytes; or
                              answers that callers have not read yet have reached the limit on theirs
   TOO_MANY_STREAMS           the open SegmentStream calls have reached the server's limit
+  TOKEN_LIMIT                the caller's token has reached its share of a limit; metadata: limit, the setting's name
   OUT_OF_MEMORY              the server has not enough free memory for this image at the moment; in a stream also: the
                              callers of streams have not read enough of their answers
 DEADLINE_EXCEEDED (the caller decides):
@@ -74,6 +75,7 @@ CANCELLED:
   CALL_CANCELLED             the caller cancelled the call
 UNAVAILABLE (retry on another server):
   DRAINING                   this server is about to stop; or it ends a stream that reached the age limit
+  STREAM_IDLE                the stream was idle for too long; open another one for the next image; metadata: limit
   DEVICE_LOST                this server's engine or accelerator failed; the server restarts
   NO_THREAD                  the system lets this server start no thread for the call
 UNAUTHENTICATED, PERMISSION_DENIED (do not retry):
