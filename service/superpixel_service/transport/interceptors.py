@@ -33,6 +33,7 @@ from superpixel_service.transport.call_threads import RejectionThread
 from superpixel_service.transport.gate import Gate
 from superpixel_service.transport.message_limits import check_size, check_structure
 from superpixel_service.transport.open_calls import OpenCalls
+from superpixel_service.work.caller import address_of
 from superpixel_service.work.deadline import Deadline
 
 Behaviour = Callable[[Any, grpc.ServicerContext], Any]
@@ -136,6 +137,8 @@ class CallInterceptor(grpc.ServerInterceptor):
     def _begin(self, call: Call, context: grpc.ServicerContext) -> None:
         self._open_calls.add(context)
         self._on_start(call.service, call.method)
+        if not call.caller:
+            call.address = address_of(context.peer())
         call.start(Deadline.after(context.time_remaining()))
 
 
@@ -196,7 +199,7 @@ class EntryInterceptor(grpc.ServerInterceptor):
         CURRENT.set(call)
         try:
             call.caller = self._caller(call, handler_call_details)
-            call.permit = self._gate.check(str(handler_call_details.method))
+            call.permit = self._gate.check(str(handler_call_details.method), call.caller)
         except ServiceError as error:
             call.rejection = error
             reject = _reject if call.service == SERVICE else _reject_other
@@ -338,7 +341,7 @@ def _stream_stream(behaviour: Any, handler: Any, deserializer: Any = _SAME) -> A
     return grpc.stream_stream_rpc_method_handler(
         behaviour,
         request_deserializer=handler.request_deserializer if deserializer is _SAME else deserializer,
-        response_serializer=handler.response_serializer,
+        response_serializer=functools.partial(_serialize, handler.response_serializer),
     )
 
 
