@@ -278,6 +278,10 @@ $(BENCH)/.package: $(VENV)/.package benchmarks/requirements.txt benchmarks/requi
 bench: $(BENCH)/.package ## Compare quality, speed, bytes and effort with the peers; figures and plots in build/bench
 	$(BENCH)/bin/python -m benchmarks --out build/bench
 
+.PHONY: bench-snap
+bench-snap: $(BENCH)/.package ## Measure how much snapping to superpixels repairs rough masks (part of bench)
+	$(BENCH)/bin/python -m benchmarks.snap --json build/bench/snap.json
+
 .PHONY: bench-guidance
 bench-guidance: $(BENCH)/.package ## Measure what guidance changes, with right and wrong maps (one minute)
 	$(BENCH)/bin/python -m benchmarks.guidance --json build/bench/guidance.json

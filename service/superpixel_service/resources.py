@@ -54,6 +54,12 @@ def usable_cores() -> int:
     return find_resources().cores
 
 
+@functools.cache
+def usable_memory() -> int:
+    """The memory that this process may use, in bytes."""
+    return find_resources().memory_bytes
+
+
 def _cpu_quota(root: Path) -> float | None:
     """The smallest CPU quota of the process's control groups, in cores."""
     quotas = []

@@ -18,7 +18,7 @@ from superpixel_service.contract import (
     Reason,
 )
 from superpixel_service.errors import DeviceLost, Overloaded, ServiceError
-from superpixel_service.images.decode import ignore_library_warnings
+from superpixel_service.images.pixels import ignore_library_warnings
 from superpixel_service.operations import health, logs
 from superpixel_service.operations.metrics import Metrics
 from superpixel_service.operations.traces import Traces
@@ -132,9 +132,10 @@ class Server:
         self._settings = settings
         throughput = Throughput()
         self._queue: AdmissionQueue[Job] = AdmissionQueue(settings, throughput)
-        self._answers = Answers(settings, self._queue, convert.serialize_answer)
-        self._workers = Workers(settings, self._queue, self._answers, throughput)
-        self._streams = Streams(self._answers, settings)
+        self._answers = Answers(settings, self._queue)
+        self._workers = Workers(settings, self._queue, self._answers, throughput, convert.serialize_body)
+        self._streams = Streams(self._answers, settings, self._queue.look_again)
+        self._queue.hold_back_bulk(lambda: not self._streams.unsent.half_full)
         self._traces = Traces.of(settings)
         self._tls = ServerTls.of(settings)
         self._tokens = None if settings.token_file is None else Tokens(settings.token_file)
@@ -159,9 +160,9 @@ class Server:
             is_serving=self._is_serving,
         )
         self._on_dead = on_dead
-        self._idle_memory = IdleMemory()
+        self._idle_memory = IdleMemory(self._workers.free_memory)
         self._rejections = RejectionThread(self._open_calls)
-        self._gate = Gate(self._limits(), self._open_calls, settings.max_inflight_bytes)
+        self._gate = Gate(self._limits(), self._open_calls, settings.max_unsent_bytes)
         self._health_gate = Gate(health.limits(_HEALTH_PORT_WATCHERS), self._open_calls)
         self._call_threads: list[CallThreads] = []
         self._health_server = self._build_health()
@@ -239,6 +240,7 @@ class Server:
 
     def _end_old_calls(self) -> None:
         self._streams.end_old()
+        self._streams.unsent.relieve()
         if self._idle_memory.look(sum(self._workers.begun().values())):
             log.debug("memory_returned")
         for gate in (self._gate, self._health_gate):

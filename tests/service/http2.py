@@ -112,11 +112,11 @@ class UnreadingCaller(_Caller):
                 self.ended.add(event.stream_id)
         self._send()
 
-    def call(self, method: str, message: bytes) -> int:
+    def call(self, method: str, *messages: bytes) -> int:
         """Send a whole call; returns its stream id."""
         number = self._http.get_next_available_stream_id()
         self._send_head(number, method)
-        rest = b"\0" + struct.pack(">I", len(message)) + message
+        rest = b"".join(b"\0" + struct.pack(">I", len(message)) + message for message in messages)
         while rest and number not in self.ended:
             room = min(self._http.local_flow_control_window(number), self._http.max_outbound_frame_size)
             if room <= 0:

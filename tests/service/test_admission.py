@@ -31,6 +31,8 @@ class Piece:
     pixels: int
     lane: Lane
     byte_count: int = 1
+    memory_to_begin: int = 0
+    memory_at_most: int = 0
     seconds_left: float | None = None
     held: list[str] = field(default_factory=list)
 

@@ -13,6 +13,7 @@ from superpixel_service.model import ImageFormat, LabelEncoding, Lane
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2_grpc as pb_grpc
 from superpixel_service.security.tokens import line_of, new_token
+from superpixel_service.work.decode_processes import REPLACED
 from superpixel_service.work.segmenter import ENGINE_STAGES
 from tests.service.certificates import Authority
 from tests.service.harness import refused, request, running_server
@@ -36,6 +37,7 @@ VALUES: dict[str, set[str]] = {
     "reason": {reason.value for reason in Reason},
     "file": {"certificate", "tokens"},
     "result": {"ok", "failed", "hit", "miss", "shared"},
+    "cause": set(REPLACED),
     "check": {"engine", "queue", "serving", "accepting"},
 }
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from grpc_reflection.v1alpha import reflection_pb2
 
+from superpixel_service.config import Settings
 from superpixel_service.resources import find_resources
 from tests.service.harness import RunningServer, running_server
 
@@ -106,6 +107,16 @@ def test_a_server_logs_what_it_found(server: RunningServer) -> None:
     found = find_resources()
     assert (line["cores"], line["cores_from"]) == (found.cores, found.cores_from)
     assert (line["memory_bytes"], line["memory_from"]) == (found.memory_bytes, found.memory_from)
+    settings = Settings(cache_bytes=0)
+    assert line["workers"] == settings.lane_workers
+    assert line["image_memory_bytes"] == settings.max_image_memory_bytes
+    assert line["inflight_memory_bytes"] == settings.max_inflight_memory_bytes
+    assert line["needed_bytes"] == settings.needed_bytes
+
+
+def test_a_server_that_needs_more_memory_than_there_is_says_so() -> None:
+    with running_server("--max-inflight-memory-bytes=1000000000000") as server:
+        assert server.wait_for_line("memory_short")["needed_bytes"] > 10**12
 
 
 def test_reflection_version_1_answers_as_v1alpha(server: RunningServer) -> None:

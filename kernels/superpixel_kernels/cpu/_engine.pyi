@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from typing import NotRequired, TypedDict
 
 import numpy as np
@@ -57,6 +58,7 @@ def segment(
     cancel: CancelToken | None,
     threads: int = 0,
     guidance: FittedGuidance | None = None,
+    on_regions: Callable[[int], object] | None = None,
 ) -> tuple[int, NDArray[np.int32], NDArray[np.int32], dict[str, float], int | None]: ...
 def pixel_merges(
     pixels: NDArray[np.uint8],

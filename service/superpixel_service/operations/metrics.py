@@ -284,6 +284,14 @@ class _Collector(Collector):
             "Bulk images that have begun and are paused by interactive work.",
             self._workers.held(),
         )
+        replaced = CounterMetricFamily(
+            "superpixel_decode_processes_replaced",
+            "Decode processes replaced: too slow, stopped with their call, or lost.",
+            labels=["cause"],
+        )
+        for cause, count in self._workers.decode_processes_replaced().items():
+            replaced.add_metric([cause], count)
+        yield replaced
         memory = GaugeMetricFamily(
             "superpixel_gpu_memory_used_bytes",
             "Bytes of a GPU's memory in use, by all processes.",

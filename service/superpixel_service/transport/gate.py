@@ -14,6 +14,7 @@ import grpc
 from superpixel_service.contract import Reason
 from superpixel_service.errors import Draining, Overloaded, ServiceError
 from superpixel_service.transport.open_calls import OpenCalls
+from superpixel_service.transport.unsent import UnsentAnswer, UnsentAnswers
 
 # How long a caller may take to send a message, or to read its answer. gRPC does not report progress, so this
 # leaves time for the largest image over a slow line. It is shorter while more than half of a method's
@@ -56,7 +57,7 @@ class Permit:
 
     __slots__ = (
         "__weakref__",
-        "_answer_bytes",
+        "_answer",
         "_context",
         "_gate",
         "_lock",
@@ -70,14 +71,14 @@ class Permit:
         self._method = method
         self._lock = threading.Lock()
         self._open_ends = 2  # the handler and the answer
-        self._answer_bytes = 0
+        self._answer: UnsentAnswer | None = None
         self._context: grpc.ServicerContext | None = None
         self._waiting_since: float | None = None  # when it began to wait for its caller
 
     def __del__(self) -> None:
         if self._open_ends > 0:
             # No lock here: deletion may interrupt any code.
-            self._gate.dropped.append((self._method, self._answer_bytes))
+            self._gate.dropped.append((self._method, self._answer))
 
     @contextmanager
     def serving(self, context: grpc.ServicerContext) -> Iterator[None]:
@@ -115,18 +116,18 @@ class Permit:
         except StopIteration:
             context.abort(grpc.StatusCode.UNIMPLEMENTED, "this method wants exactly one message")
 
-    def keep_answer(self, byte_count: int, *, rejectable: bool) -> None:
+    def keep_answer(self, byte_count: int) -> None:
         """Count the answer's bytes until it is sent.
 
         Args:
             byte_count: size of the answer.
-            rejectable: reject the call if the answers of all calls would take too many bytes.
 
         Raises:
             Overloaded: there is no room for the answer.
         """
-        self._gate.keep_answer(byte_count, rejectable)
-        self._answer_bytes = byte_count
+        context = self._context
+        if context is not None:
+            self._answer = self._gate.unsent.enter(byte_count, context.cancel)
 
     def answering(self) -> None:
         """The answer is ready: from now on the call waits for its caller to read it."""
@@ -163,7 +164,8 @@ class Permit:
     def _return(self) -> None:
         self._waiting_since = None
         self._context = None  # it leads back to this permit; a cycle would keep the call in memory
-        self._gate.take_back(self._method, self._answer_bytes)
+        answer, self._answer = self._answer, None
+        self._gate.take_back(self._method, answer)
 
 
 class Gate:
@@ -172,22 +174,22 @@ class Gate:
     Args:
         limits: by the method's path, "/package.Service/Method".
         open_calls: knows whether the server drains.
-        max_answer_bytes: most bytes of answers that wait to be sent; beyond, cache hits are rejected.
+        max_unsent_bytes: most memory of answers that wait to be read.
 
     Attributes:
-        dropped: method and answer's bytes of permits that were deleted before they were returned.
+        unsent: the answers that wait to be read.
+        dropped: method and answer of permits that were deleted before they were returned.
     """
 
     def __init__(
-        self, limits: Mapping[str, Limit], open_calls: OpenCalls, max_answer_bytes: int = 1 << 30
+        self, limits: Mapping[str, Limit], open_calls: OpenCalls, max_unsent_bytes: int = 1 << 30
     ) -> None:
         self._limits = limits
         self._open_calls = open_calls
         self._lock = threading.Lock()
         self._open = dict.fromkeys(limits, 0)
-        self._max_answer_bytes = max_answer_bytes
-        self._answer_bytes = 0
-        self.dropped: deque[tuple[str, int]] = deque()
+        self.unsent = UnsentAnswers(max_unsent_bytes)
+        self.dropped: deque[tuple[str, UnsentAnswer | None]] = deque()
         self._permits: dict[str, weakref.WeakSet[Permit]] = {method: weakref.WeakSet() for method in limits}
 
     @property
@@ -218,31 +220,18 @@ class Gate:
             raise limit.rejection()
         return permit
 
-    def keep_answer(self, byte_count: int, rejectable: bool) -> None:
-        """Count the bytes of an answer; as `Permit.keep_answer`."""
-        with self._lock:
-            self._collect()
-            # One answer may always wait, however large.
-            fits = self._answer_bytes == 0 or self._answer_bytes + byte_count <= self._max_answer_bytes
-            if fits or not rejectable:
-                self._answer_bytes += byte_count
-        if rejectable and not fits:
-            raise Overloaded(
-                Reason.BYTES_IN_FLIGHT, "too many bytes of answers wait to be read; try again a little later"
-            )
-
-    def take_back(self, method: str, answer_bytes: int) -> None:
+    def take_back(self, method: str, answer: UnsentAnswer | None) -> None:
         """A permit was returned."""
         with self._lock:
             self._open[method] -= 1
-            self._answer_bytes -= answer_bytes
+        self.unsent.leave(answer)
 
     def _collect(self) -> None:
         """Return the permits that were deleted."""
         while self.dropped:
-            method, answer_bytes = self.dropped.popleft()
+            method, answer = self.dropped.popleft()
             self._open[method] -= 1
-            self._answer_bytes -= answer_bytes
+            self.unsent.leave(answer)
 
     def cancel_late(self) -> Iterator[tuple[str, int]]:
         """Cancel the calls that have waited too long for their callers.

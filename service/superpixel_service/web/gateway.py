@@ -2,13 +2,14 @@
 
 GET  /api/server                         version, engines and limits of the server, as JSON
 POST /api/segment?area=A&compactness=K   takes an image file; returns its label map with the whole hierarchy
+    &prior=BYTES&prior_mode=M&prior_weight=W&edges=BYTES&edge_weight=W&importance=BYTES
+                                         maps that the superpixels follow, after the image in the body
 """
 
 import asyncio
 import contextlib
 import dataclasses
 import json
-import math
 from collections.abc import AsyncIterator, Callable, Mapping
 from http import HTTPStatus
 from pathlib import Path
@@ -27,6 +28,7 @@ from superpixel_service.contract import Reason
 from superpixel_service.web import problems
 from superpixel_service.web.guard import Guard
 from superpixel_service.web.problems import Problem
+from superpixel_service.web.query import Maps, read_number
 
 STATIC = Path(__file__).parent / "static"
 """The page (frontend/page), the package `superpixel-map` (frontend/src) and photographs (examples/photos)."""
@@ -94,13 +96,16 @@ async def _server(request: Request) -> Response:
 async def _segment(request: Request) -> Response:
     _check_content(request)
     client = _client(request)
-    area = _number(request, "area")
-    compactness = _number(request, "compactness")
+    area = read_number(request, "area")
+    compactness = read_number(request, "compactness")
+    maps = Maps.read(request)
     async with request.state.uploads:
-        image = await _image(request, (await client.server_info(timeout=10.0)).max_image_bytes)
-        segmentation = _segment_image(
-            client, request, image, DEFAULT_AREA if area is None else area, compactness
-        )
+        body = await _body(request, (await client.server_info(timeout=10.0)).max_image_bytes)
+        image, guidance = maps.split(body)
+        options: dict[str, Any] = {"guidance": guidance}
+        if compactness is not None:
+            options["compactness"] = compactness
+        segmentation = _segment_image(client, request, image, DEFAULT_AREA if area is None else area, options)
         result = await _while_connected(request, segmentation)
     facts = {
         "count": result.count,
@@ -121,9 +126,8 @@ async def _segment(request: Request) -> Response:
 
 
 async def _segment_image(
-    client: AsyncClient, request: Request, image: bytes, area: float, compactness: float | None
+    client: AsyncClient, request: Request, image: bytes, area: float, options: dict[str, Any]
 ) -> Segmentation:
-    options: dict[str, Any] = {} if compactness is None else {"compactness": compactness}
     options["request_id"] = request.state.request_id
     options["first_frame_only"] = True  # the page draws this one
     try:
@@ -139,11 +143,12 @@ def _check_content(request: Request) -> None:
     kind = request.headers.get("content-type", "")
     if kind.startswith("multipart/") or request.headers.get("content-encoding", "identity") != "identity":
         raise Problem(
-            HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "the body must be the bytes of an image file and nothing else"
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            "the body must be the bytes of an image file, and of its maps, and nothing else",
         )
 
 
-async def _image(request: Request, max_bytes: int) -> bytes:
+async def _body(request: Request, max_bytes: int) -> bytes:
     """Read the request's body; reject it as soon as it is known to be too large."""
     limit = max_bytes + _SLACK_BYTES
     too_large = Problem(
@@ -188,19 +193,6 @@ async def _while_connected(request: Request, call: Any) -> Segmentation:
 
 def _disconnected() -> Problem:
     return Problem(HTTPStatus.BAD_REQUEST, "the caller disconnected")
-
-
-def _number(request: Request, name: str) -> float | None:
-    text = request.query_params.get(name)
-    if text is None:
-        return None
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise Problem(HTTPStatus.BAD_REQUEST, f"{name}: must be a number, got {text[:40]!r}", field=name)
-    return value
 
 
 def _client(request: Request) -> AsyncClient:

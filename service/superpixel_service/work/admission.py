@@ -5,6 +5,8 @@ Beyond a bound a single call is rejected at once, so that it can go to another s
 memory does not grow with the number of callers. An image of a stream waits instead, and flow control stops
 its sender. Streams may use at most half of each bound, so that single calls always find room.
 
+The memory of the work that runs is bounded by what the images can take; see `memory_budget`.
+
 Waiting times are bounded too: calls are rejected while the interactive work ahead would take longer than
 `max_wait_seconds` at the server's measured speed. A longer queue would only answer every call later.
 
@@ -25,6 +27,7 @@ from superpixel_service.config import Settings
 from superpixel_service.contract import Reason
 from superpixel_service.errors import DeadlineUnreachable, Draining, Overloaded, ServiceError
 from superpixel_service.model import Lane
+from superpixel_service.work.memory_budget import MemoryBudget
 from superpixel_service.work.throughput import Throughput, retry_seconds
 
 _TEXTS = {
@@ -43,6 +46,14 @@ class Load(Protocol):
     @property
     def byte_count(self) -> int:
         """Bytes in memory while it waits."""
+
+    @property
+    def memory_to_begin(self) -> int:
+        """Bytes in memory once it is in work, as far as that is known before."""
+
+    @property
+    def memory_at_most(self) -> int:
+        """Bytes in memory that it can take in the worst case."""
 
     @property
     def lane(self) -> Lane:
@@ -85,6 +96,8 @@ class AdmissionQueue(Generic[Work]):
     def __init__(self, settings: Settings, throughput: Throughput | None = None) -> None:
         self._settings = settings
         self._throughput = throughput or Throughput()
+        self._memory = MemoryBudget(settings.max_inflight_memory_bytes, settings.max_image_memory_bytes)
+        self._bulk_answers_fit: Callable[[], bool] = lambda: True
         self._lock = threading.Lock()
         # Idle workers per lane. The last to wait is woken first: its scratch memory is still in the caches.
         self._idle: dict[Lane, list[threading.Condition]] = {lane: [] for lane in Lane}
@@ -250,6 +263,7 @@ class AdmissionQueue(Generic[Work]):
                     idle.remove(takeable)
             work = waiting.popleft()
             self._leave_queue(work)
+            self._memory.begin(work, work.memory_to_begin, work.memory_at_most)
             self._lanes[lane].running += 1
             self._running[work] = time.monotonic()
             if lane is Lane.BULK and self._interactive():
@@ -260,8 +274,14 @@ class AdmissionQueue(Generic[Work]):
             return work
 
     def _may_begin(self, work: Work) -> bool:
+        if not self._memory.may_begin(work.memory_to_begin, work.memory_at_most):
+            if work.lane is Lane.INTERACTIVE:
+                self._let_bulk_finish()
+            return False
         if work.lane is Lane.INTERACTIVE:
             return True
+        if not self._bulk_answers_fit():
+            return False
         running = [other for other in self._running if other.lane is Lane.BULK]
         if running and (self._is_large(work) or self._is_large(running[0])):
             return False
@@ -269,6 +289,46 @@ class AdmissionQueue(Generic[Work]):
             return True
         stood_still = time.monotonic() - self._held_since
         return not running and stood_still >= self._settings.bulk_patience_seconds
+
+    def charge_memory(self, work: Work, byte_count: int, check: Callable[[], None]) -> None:
+        """Charge `byte_count` bytes of memory to running work; wait until there is room.
+
+        Args:
+            work: taken before.
+            byte_count: at most `max_image_memory_bytes`.
+            check: called again and again while it waits; raises to end the wait.
+        """
+        if self._memory.raise_at_once(work, byte_count):
+            return
+        if work.lane is Lane.INTERACTIVE:
+            with self._lock:
+                self._let_bulk_finish()
+        self._memory.raise_when_room(work, byte_count, check)
+
+    @property
+    def memory_bytes(self) -> int:
+        """Bytes of memory charged to the work that runs."""
+        return self._memory.charged
+
+    def hold_back_bulk(self, answers_fit: Callable[[], bool]) -> None:
+        """Begin bulk work only while `answers_fit` returns True; call `look_again` when that may change."""
+        self._bulk_answers_fit = answers_fit
+
+    def look_again(self) -> None:
+        """Let idle workers check whether they can begin."""
+        with self._lock:
+            self._wake_all()
+
+    def _wake_all(self) -> None:
+        for lane in Lane:
+            if self._waiting[lane]:
+                self._wake(lane)
+
+    def _let_bulk_finish(self) -> None:
+        """Interactive work waits for memory: paused bulk work must go on, to free its own."""
+        for running in self._running:
+            if running.lane is Lane.BULK:
+                running.release()
 
     def _is_large(self, work: Work) -> bool:
         return work.pixels > self._settings.bulk_alone_pixels
@@ -310,6 +370,7 @@ class AdmissionQueue(Generic[Work]):
         with self._lock:
             at_work = self._lanes[Lane.INTERACTIVE].running or self._lanes[Lane.BULK].running
             del self._running[work]
+            self._memory.end(work)
             self._lanes[work.lane].running -= 1
             self._release(work)
             return at_work
@@ -326,8 +387,7 @@ class AdmissionQueue(Generic[Work]):
         if not self._interactive():
             for running in self._running:
                 running.release()
-        if self._waiting[Lane.BULK]:
-            self._wake(Lane.BULK)
+        self._wake_all()
         self._room_changed.notify_all()
         if self._calls == 0:
             self._emptied.notify_all()

@@ -121,12 +121,8 @@ class Answers:
     All methods may be called from any thread.
     """
 
-    def __init__(
-        self, settings: Settings, queue: AdmissionQueue[Job], serialize: Callable[[Answer], bytes]
-    ) -> None:
-        """`serialize` makes the message of a cache hit; it is called once per kept answer that is used."""
+    def __init__(self, settings: Settings, queue: AdmissionQueue[Job]) -> None:
         self._queue = queue
-        self._serialize = serialize
         self._caching = settings.cache_bytes > 0
         self._cache = AnswerCache(settings.cache_bytes)
         self._lock = threading.Lock()  # guards the following, and `callers` and `deadline` of jobs
@@ -183,15 +179,7 @@ class Answers:
             task.release()
             raise
         task.release()
-        return self._as_message(found, job.key) if isinstance(found, Answer) else (found, True)
-
-    def _as_message(self, answer: Answer, key: Key | None) -> Answer:
-        """The kept answer as a message; the first hit serialises it, outside of any lock."""
-        if answer.message or key is None:
-            return answer
-        answer = answer.as_message(self._serialize(answer))
-        self._cache.put(key, answer)
-        return answer
+        return found if isinstance(found, Answer) else (found, True)
 
     def _find(self, key: Key, lane: Lane, deadline: Deadline) -> Answer | Job | None:
         self._misses_in_a_row += 1
@@ -238,7 +226,7 @@ class Answers:
             if not queued:
                 job.task.release()
         if answer is not None:
-            job.settle(self._as_message(answer, job.key))
+            job.settle(answer)
         elif not queued:
             raise job.stop_reason() or CallCancelled()
 

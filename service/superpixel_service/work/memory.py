@@ -7,6 +7,7 @@ and returns it when it is idle.
 """
 
 import ctypes
+from collections.abc import Callable
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of mallopt(3)
 
@@ -28,9 +29,14 @@ def keep_freed_memory() -> None:
 
 
 class IdleMemory:
-    """Returns freed memory to the system once per idle period."""
+    """Returns freed memory to the system once per idle period.
 
-    def __init__(self) -> None:
+    Args:
+        also: called at the same time.
+    """
+
+    def __init__(self, also: Callable[[], None] = lambda: None) -> None:
+        self._also = also
         self._trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
         self._work = 0
         self._idle_looks = 0
@@ -48,6 +54,7 @@ class IdleMemory:
             self._work, self._idle_looks = work, 0
             return False
         self._idle_looks += 1
-        if self._idle_looks != _IDLE_LOOKS or self._trim is None:
+        if self._idle_looks != _IDLE_LOOKS:
             return False
-        return bool(self._trim(0))
+        self._also()
+        return self._trim is not None and bool(self._trim(0))
