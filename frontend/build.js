@@ -1,7 +1,7 @@
 // Writes the package to dist/: code without comments, types with comments, README and license.
 
 import { execFileSync } from 'node:child_process';
-import { copyFileSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 process.chdir(fileURLToPath(new URL('.', import.meta.url)));
@@ -21,6 +21,12 @@ execFileSync('npx', ['--no-install', ...compile, '--removeComments'], { stdio: '
 execFileSync('npx', ['--no-install', ...compile, '--declaration', '--emitDeclarationOnly'], {
   stdio: 'inherit',
 });
+// The compiler indents by four spaces. Tabs make the package 3 % smaller.
+for (const name of readdirSync('dist/src').filter((one) => one.endsWith('.js'))) {
+  const code = readFileSync(`dist/src/${name}`, 'utf8');
+  const indented = code.replace(/^( {4})+/gm, (spaces) => '\t'.repeat(spaces.length / 4));
+  writeFileSync(`dist/src/${name}`, indented);
+}
 const {
   scripts: _scripts,
   devDependencies: _tools,

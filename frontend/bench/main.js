@@ -49,6 +49,7 @@ async function measure() {
   const work = new Work({ key: '', name: '', blob: image, bitmap }, selection, {
     spx: bytes,
     compactness: 10,
+    guidance: null,
   });
   const camera = new Camera();
   camera.image = { width: map.width, height: map.height };

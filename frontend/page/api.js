@@ -9,6 +9,7 @@
  * @property {number} max_image_bytes
  * @property {[number, number]} compactness_range
  * @property {number} compactness_default
+ * @property {number | null} guidance_version null: the server does not know guidance
  */
 
 /**
@@ -53,17 +54,43 @@ export async function serverInfo() {
 }
 
 /**
+ * What superpixels are made from, beside the image.
+ *
+ * @typedef {object} Making
+ * @property {number} compactness
+ * @property {Guidance | null} guidance
+ */
+
+/**
+ * A map that superpixels follow.
+ *
+ * @typedef {object} Guidance
+ * @property {string} name of its file
+ * @property {'soft' | 'hard' | 'edges'} role a mask whose borders are preferred, one that is exact, or an edge map
+ * @property {number} weight of a soft mask or of an edge map
+ * @property {Blob} prior the mask, as a PNG file of labels
+ * @property {Blob} edges the edge map, as a gray PNG file
+ */
+
+/**
  * @param {Blob} image
- * @param {number} compactness
+ * @param {Making} making
  * @param {AbortSignal} signal
  * @returns {Promise<Segmented>}
  */
-export async function segment(image, compactness, signal) {
-  const answer = await call(`api/segment?compactness=${compactness}`, {
-    method: 'POST',
-    body: image,
-    signal,
-  });
+export async function segment(image, { compactness, guidance }, signal) {
+  const query = new URLSearchParams({ compactness: String(compactness) });
+  const parts = [image];
+  if (guidance) {
+    const { role, weight, prior, edges } = guidance;
+    const map = role === 'edges' ? edges : prior;
+    parts.push(map);
+    query.set(role === 'edges' ? 'edges' : 'prior', String(map.size));
+    if (role === 'edges') query.set('edge_weight', String(weight));
+    else query.set('prior_mode', role);
+    if (role === 'soft') query.set('prior_weight', String(weight));
+  }
+  const answer = await call(`api/segment?${query}`, { method: 'POST', body: new Blob(parts), signal });
   const facts = JSON.parse(answer.headers.get('superpixel-facts') ?? '{}');
   return { spx: await answer.arrayBuffer(), facts };
 }

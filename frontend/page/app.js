@@ -4,8 +4,10 @@ import { Camera } from './camera.js';
 import { ClassPanel, firstClasses } from './classes.js';
 import { any, button, byId, count } from './dom.js';
 import { fillExportMenu } from './exporting.js';
+import { Guiding } from './guiding.js';
 import { fillHelp, listenForKeys } from './keys.js';
 import { Layers } from './layers.js';
+import { MaskDialog } from './mask-dialog.js';
 import { hideProblem, showProblem } from './notices.js';
 import { Opening } from './opening.js';
 import { Saving } from './saving.js';
@@ -44,6 +46,8 @@ export class App {
     this.opening = new Opening(this);
     this.classPanel = new ClassPanel(this);
     this.sliders = new Sliders(this);
+    this.guiding = new Guiding(this);
+    this.maskDialog = new MaskDialog(this);
     this.toolbar = new Toolbar(this);
     fillExportMenu(this);
     fillHelp(any('help-table'));
@@ -65,6 +69,7 @@ export class App {
     serverInfo().then((info) => {
       this.opening.maxBytes = info.max_image_bytes;
       this.sliders.limitCompactness(info.compactness_range);
+      this.guiding.served = info.guidance_version !== null;
       const [backend] = Object.keys(info.backends);
       any('backend').textContent = `superpixel ${info.version}, ${backend}`;
     }, showProblem);
@@ -96,6 +101,7 @@ export class App {
     any('file').textContent = `${work.name}   ${count(width)} × ${count(height)}`;
     document.title = `${work.name} – Superpixels`;
     this._showSettings();
+    this.guiding.reset();
     this.viewChanged();
     this._showHistory();
     // The first stroke needs them: measure them before it.
@@ -118,6 +124,7 @@ export class App {
     this.layers.redrawAll();
     this.sliders.showSize();
     this.sliders.showCompactness();
+    this.guiding.show();
     this._showHistory();
     this.saving.imageChanged();
   }
@@ -161,6 +168,7 @@ export class App {
       this.workChanged();
     } else {
       work.mapChanged();
+      this.guiding.reset();
       this.mapChanged();
     }
   }

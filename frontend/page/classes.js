@@ -12,7 +12,7 @@ export const firstClasses = () => [1, 2, 3].map((i) => ({ name: `Class ${i}`, co
  * @param {readonly { color: string }[]} classes
  * @returns {string} a colour that none of them has
  */
-function unusedColor(classes) {
+export function unusedColor(classes) {
   const used = new Set(classes.map(({ color }) => color));
   const free = COLORS.find((color) => !used.has(color));
   if (free) return free;

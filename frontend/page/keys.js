@@ -75,6 +75,11 @@ const SECTIONS = [
         keys: { 'ctrl o': () => input('file-input').click() },
       },
       {
+        shown: 'G',
+        text: 'Use a mask or an edge map (or drop it on the photograph)',
+        keys: { g: (app) => app.maskDialog.choose() },
+      },
+      {
         shown: 'Ctrl E',
         text: 'Export',
         keys: { 'ctrl e': (app) => app.work && any('export-menu').showPopover() },

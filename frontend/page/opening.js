@@ -1,6 +1,7 @@
 import { decode, Selection } from '../src/index.js';
 import { Problem, segment } from './api.js';
 import { any, button, fileSize, input, make, superpixels } from './dom.js';
+import { isJSON, mayBeMask } from './masks.js';
 import { hideProblem, say, showProblem, showProgress } from './notices.js';
 import { keyOf } from './store.js';
 import { Work } from './work.js';
@@ -62,13 +63,14 @@ export class Opening {
       const { compactness } = settings;
       // If the browser cannot show the image, the server may still reject it for a better reason.
       const shown = createImageBitmap(blob).catch(() => null);
-      const { spx, facts } = await segment(blob, compactness, signal);
+      const making = { compactness, guidance: null };
+      const { spx, facts } = await segment(blob, making, signal);
       say('Reading the label map…');
       const map = await decode(spx, { worker: true, signal });
       const bitmap = checkBitmap(await shown, map);
       await this._idle(signal);
       const classes = settings.classes.map((one) => ({ ...one }));
-      const work = new Work({ key, name, blob, bitmap }, new Selection(map, classes), { spx, compactness });
+      const work = new Work({ key, name, blob, bitmap }, new Selection(map, classes), { spx, ...making });
       this._app.show(work);
       saving.imageChanged();
       say([`${name}: ${superpixels(map.count)} at the finest`, ...facts.notices].join('. '));
@@ -97,35 +99,53 @@ export class Opening {
    * @param {AbortSignal} signal
    */
   async _restore({ image, work }, signal) {
-    const { key, name, blob, spx, compactness } = image;
+    const { key, name, blob, spx, compactness, guidance = null } = image;
     const [map, shown] = await Promise.all([decode(spx, { worker: true, signal }), createImageBitmap(blob)]);
     const bitmap = checkBitmap(shown, map);
     const selection = Selection.restore(map, work.selection, work.steps);
     await this._idle(signal);
-    this._app.show(new Work({ key, name, blob, bitmap }, selection, { spx, compactness }, work.count));
+    const origin = { spx, compactness, guidance };
+    this._app.show(new Work({ key, name, blob, bitmap }, selection, origin, work.count));
     this._app.saving.imageChanged(); // stores the time at which it was opened
   }
 
   /** Replace the superpixels of the open image by those of the compactness in the settings. */
   async changeCompactness() {
-    const { work, settings, sliders } = this._app;
+    const { settings, sliders, guiding } = this._app;
     const { compactness } = settings;
+    await this.remake(
+      { compactness, guidance: guiding.wanted },
+      `Making superpixels of compactness ${compactness}…`,
+      `Compactness ${compactness}`,
+    );
+    if (this._app.work) settings.compactness = this._app.work.origin.compactness; // the request may have failed
+    sliders.showCompactness();
+  }
+
+  /**
+   * Replace the superpixels of the open image. What was chosen stays, pixel by pixel.
+   *
+   * @param {import('./api.js').Making} making
+   * @param {string} before what the status line says meanwhile
+   * @param {string} after what it says then
+   */
+  async remake(making, before, after) {
+    const { work } = this._app;
     if (!work) return;
-    if (compactness === work.origin.compactness) {
+    const { compactness, guidance } = work.origin;
+    if (making.compactness === compactness && making.guidance === guidance) {
       this.cancel();
       return;
     }
-    await this._run(`Making superpixels of compactness ${compactness}…`, async (signal) => {
-      const { spx } = await segment(work.blob, compactness, signal);
+    await this._run(before, async (signal) => {
+      const { spx } = await segment(work.blob, making, signal);
       const map = await decode(spx, { worker: true, signal });
       await this._idle(signal);
       if (this._app.work !== work) return;
-      work.moveTo(map, { spx, compactness });
+      work.moveTo(map, { spx, ...making });
       this._app.mapChanged();
-      say(`Compactness ${compactness}: what was chosen stays, pixel by pixel`);
+      say(`${after}: what was chosen stays, pixel by pixel`);
     });
-    if (this._app.work) settings.compactness = this._app.work.origin.compactness; // the request may have failed
-    sliders.showCompactness();
   }
 
   /**
@@ -192,12 +212,26 @@ export class Opening {
       event.preventDefault();
       drop.hidden = true;
       const file = imageOf(event.dataTransfer);
-      if (file) this.open(file, file.name);
+      if (file) this._take(file, file.name);
     });
     document.addEventListener('paste', (event) => {
       const file = imageOf(event.clipboardData);
-      if (file) this.open(file, file.name || 'pasted.png');
+      if (file) this._take(file, file.name || 'pasted.png');
     });
+  }
+
+  /**
+   * Open a file that was dropped or pasted, or ask what to do with it.
+   *
+   * @param {File} file
+   * @param {string} name
+   */
+  async _take(file, name) {
+    const { work, maskDialog } = this._app;
+    if (work && (await mayBeMask(file, name, work))) await maskDialog.offer(file, name);
+    else if (!work && isJSON(file, name))
+      showProblem(new Problem('No photograph', 'Open the photograph of this mask first.'));
+    else await this.open(file, name);
   }
 
   /** The pictures on the empty page, and the menu in the header. */

@@ -16,6 +16,7 @@ const KEPT = 20;
  * @property {Blob} blob
  * @property {ArrayBuffer} spx
  * @property {number} compactness
+ * @property {import('./api.js').Guidance | null} [guidance] missing in images that older pages stored
  * @property {number} opened milliseconds since 1970
  */
 

@@ -6,9 +6,10 @@ import { nearestStop, stopsOf } from './stops.js';
 /**
  * The source of a label map.
  *
- * @typedef {object} Origin
+ * @typedef {object} Source
  * @property {ArrayBuffer} spx
- * @property {number} compactness
+ *
+ * @typedef {Source & import('./api.js').Making} Origin
  */
 
 /** An open image and the work on it. */
@@ -62,7 +63,7 @@ export class Work {
   }
 
   /**
-   * Continue with a map of another compactness. Selected pixels stay selected.
+   * Continue with a map of another compactness or guidance. Selected pixels stay selected.
    *
    * @param {LabelMap} map
    * @param {Origin} origin

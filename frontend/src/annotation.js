@@ -1,5 +1,7 @@
 // What exports read.
 
+import { check } from './errors.js';
+
 /**
  * A class that regions and pixels can have.
  *
@@ -27,4 +29,17 @@ export const MAX_CLASSES = 254;
  */
 export function isClass(value) {
   return typeof value?.name === 'string' && typeof value.color === 'string';
+}
+
+/**
+ * @param {any[]} classes untrusted
+ * @param {import('./errors.js').ErrorCode} code
+ * @throws {SuperpixelMapError} `code`: too many classes, or one without name and colour
+ */
+export function checkClasses(classes, code) {
+  check(
+    classes.length <= MAX_CLASSES && classes.every(isClass),
+    code,
+    `classes: must be at most ${MAX_CLASSES}, each with a name and a color`,
+  );
 }

@@ -64,9 +64,17 @@ export function isIntegerIn(value, least, most) {
  * @throws {SuperpixelMapError} `INVALID_ARGUMENT`: `value` is no integer from `least` to `most`
  */
 export function checkInteger(name, value, least, most) {
-  check(
-    isIntegerIn(value, least, most),
-    'INVALID_ARGUMENT',
-    `${name}: must be an integer from ${least} to ${most}, got ${value}`,
-  );
+  // Called per pixel: writes its text only if the value is wrong.
+  if (isIntegerIn(value, least, most)) return;
+  const message = `${name}: must be an integer from ${least} to ${most}, got ${value}`;
+  throw new SuperpixelMapError('INVALID_ARGUMENT', message);
+}
+
+/**
+ * @param {string} name for the error text
+ * @param {number} value
+ * @throws {SuperpixelMapError} `INVALID_ARGUMENT`: `value` is not from 0 to 1
+ */
+export function checkShare(name, value) {
+  check(value >= 0 && value <= 1, 'INVALID_ARGUMENT', `${name}: must be from 0 to 1, got ${value}`);
 }

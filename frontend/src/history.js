@@ -2,7 +2,7 @@
 
 import { isClass, MAX_CLASSES } from './annotation.js';
 import { grow } from './boxes.js';
-import { check, isIntegerIn } from './errors.js';
+import { check, checkInteger, isIntegerIn } from './errors.js';
 
 /** @typedef {import('./map.js').LabelMap} LabelMap */
 /** @typedef {import('./runs.js').Runs} Runs */
@@ -173,6 +173,23 @@ function checkedSteps(steps, { count, labels }, most, back) {
     'history: is damaged',
   );
   return steps.slice();
+}
+
+/**
+ * Take the class that a step removed out of `classes`, or put it back.
+ *
+ * @param {import('./selection.js').Selection} selection
+ * @param {Step} step
+ * @param {boolean} back true: undo
+ */
+export function renumber({ classes, regions, pixels }, { removed }, back) {
+  if (!removed) return;
+  const { at } = removed;
+  checkInteger('classes', classes.length, 0, MAX_CLASSES - Number(back));
+  classes.splice(at - 1, back ? 0 : 1, ...(back ? [removed.class] : []));
+  const by = back ? 1 : -1;
+  regions.forEach((value, i) => value >= at && (regions[i] += by));
+  pixels?.forEach((value, i) => value > at && (pixels[i] += by));
 }
 
 /**

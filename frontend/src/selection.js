@@ -1,8 +1,8 @@
 import { MAX_CLASSES } from './annotation.js';
-import { check, checkInteger } from './errors.js';
-import { boxOf, replay, UndoHistory, write } from './history.js';
+import { check, checkInteger, checkShare } from './errors.js';
+import { boxOf, renumber, replay, UndoHistory, write } from './history.js';
 import { drawClasses } from './overlay.js';
-import { coveredPaint, paintedRegions } from './paint.js';
+import { chooseByMask, chooseRegions, paintByMask } from './paint.js';
 import { common, regionsUnder } from './regions.js';
 import { runsOf } from './runs.js';
 import { deserialise, serialise } from './serialise.js';
@@ -13,6 +13,7 @@ import { polygon, rectangle, stroke } from './shapes.js';
 /** @typedef {import('./shapes.js').Point} Point */
 /** @typedef {import('./runs.js').Runs} Runs */
 /** @typedef {import('./annotation.js').Annotation} Annotation */
+/** @typedef {import('./annotation.js').Class} Class */
 /** @typedef {import('./boxes.js').Box} Box */
 /** @typedef {import('./history.js').History} History */
 /** @typedef {import('./history.js').Step} Step */
@@ -39,7 +40,7 @@ export const PARTLY = 255;
 export class Selection {
   /**
    * @param {LabelMap} map
-   * @param {import('./annotation.js').Class[]} [classes] the caller may append to it and rename its classes; `removeClass` removes one
+   * @param {Class[]} [classes] the caller may append to it and rename its classes; `removeClass` removes one
    */
   constructor(map, classes = []) {
     this.classes = classes;
@@ -66,31 +67,12 @@ export class Selection {
    * @param {Level} level
    * @param {Iterable<number>} regions of the level
    * @param {number} value the class
+   * @param {Runs} [shape] pixels under a tool that has a shape: see `Selection`
    * @returns {Box | null}
    */
-  choose(level, regions, value) {
-    return this._choose(level, regions, value);
-  }
-
-  /**
-   * @param {Level} level
-   * @param {Iterable<number>} regions of the level
-   * @param {number} value the class
-   * @param {Runs} [shape] pixels under the tool, if it has a shape
-   */
-  _choose(level, regions, value, shape) {
+  choose(level, regions, value, shape) {
     this._check(level, value);
-    const members = [];
-    for (const region of regions) for (const member of level.members(region)) members.push(member);
-    members.sort((a, b) => a - b);
-    /** @type {number[]} */
-    let pixels = [];
-    if (this.pixels) {
-      this._spots ??= paintedRegions(this.pixels, this.map);
-      pixels = write(this.pixels, coveredPaint(this.pixels, this, this._spots, members, value, shape), 0);
-    }
-    const runs = members.flatMap((member) => [member, 1]);
-    return this._record({ regions: write(this.regions, runs, value), pixels });
+    return this._record(chooseRegions(this, level, regions, value, shape));
   }
 
   /**
@@ -119,7 +101,7 @@ export class Selection {
   brush(level, points, radius, value) {
     const { width, height } = this.map;
     const shape = stroke(points, radius, width, height);
-    return this._choose(level, regionsUnder(level, shape).keys(), value, shape);
+    return this.choose(level, regionsUnder(level, shape).keys(), value, shape);
   }
 
   /**
@@ -145,13 +127,13 @@ export class Selection {
    * @returns {Box | null}
    */
   lasso(level, points, value, share = 0.5) {
-    check(share >= 0 && share <= 1, 'INVALID_ARGUMENT', `share: must be from 0 to 1, got ${share}`);
+    checkShare('share', share);
     const shape = polygon(points, this.map.width, this.map.height);
     const inside = regionsUnder(level, shape);
     const chosen = [...inside.keys()].filter(
       (region) => (inside.get(region) ?? 0) >= share * level.areas[region],
     );
-    return this._choose(level, chosen, value, shape);
+    return this.choose(level, chosen, value, shape);
   }
 
   /**
@@ -168,6 +150,23 @@ export class Selection {
   flood(level, x, y, threshold, value) {
     const region = level.regionAt(x, y);
     return this.choose(level, region < 0 ? [] : level.similar(region, threshold), value);
+  }
+
+  /**
+   * Choose regions by a mask from elsewhere. Each region gets the class that most of its pixels have in the mask, if these are
+   * at least the share `threshold` of its pixels (of equal classes, the smallest). Other regions stay as they are.
+   *
+   * @param {Level} level
+   * @param {ArrayLike<number | boolean>} mask height * width: 0 or false for no class, else 1 + the index in `classes`
+   * @param {Class[]} [classes] of the mask: found by name in the selection's classes, to which missing ones are appended.
+   *   Default: the selection's
+   * @param {object} [options]
+   * @param {number} [options.threshold] 0 to 1; 0: one pixel is enough
+   * @returns {Box | null}
+   */
+  fromMask(level, mask, classes = this.classes, { threshold = 0.5 } = {}) {
+    this._check(level, 0);
+    return this._record(chooseByMask(this, level, mask, classes, threshold));
   }
 
   // ---- pixels
@@ -193,6 +192,17 @@ export class Selection {
     });
   }
 
+  /**
+   * Paint the pixels that have a class in a mask from elsewhere. The other pixels stay as they are.
+   *
+   * @param {ArrayLike<number | boolean>} mask as in `fromMask`
+   * @param {Class[]} [classes] as in `fromMask`
+   * @returns {Box | null}
+   */
+  paintMask(mask, classes = this.classes) {
+    return this._record(paintByMask(this, mask, classes));
+  }
+
   // ---- classes
 
   /**
@@ -211,25 +221,8 @@ export class Selection {
       pixels: pixels ? write(pixels, runsOf(pixels, 1 + value), 1) : [],
       removed: { at: value, class: this.classes[value - 1] },
     };
-    this._renumber(step, false);
+    renumber(this, step, false);
     return this._record(step);
-  }
-
-  /**
-   * Take the class that a step removed out of `classes`, or put it back.
-   *
-   * @param {Step} step
-   * @param {boolean} back true: undo
-   */
-  _renumber({ removed }, back) {
-    if (!removed) return;
-    const { at } = removed;
-    checkInteger('classes', this.classes.length, 0, MAX_CLASSES - Number(back));
-    this.classes.splice(at - 1, back ? 0 : 1, ...(back ? [removed.class] : []));
-    const by = back ? 1 : -1;
-    const { regions, pixels } = this;
-    regions.forEach((value, i) => value >= at && (regions[i] += by));
-    pixels?.forEach((value, i) => value > at && (pixels[i] += by));
   }
 
   // ---- reading
@@ -410,11 +403,11 @@ export class Selection {
    */
   _apply(step, back) {
     if (step.maps) this._set(back ? step.maps.from : step.maps.to);
-    if (back) this._renumber(step, back);
+    if (back) renumber(this, step, back);
     replay(this.regions, step.regions, back);
     if (this.pixels) replay(this.pixels, step.pixels, back);
     this._spots = null;
-    if (!back) this._renumber(step, back);
+    if (!back) renumber(this, step, back);
     return boxOf(step, this.map);
   }
 

@@ -1,6 +1,6 @@
 // A selection as plain data, and back. service/superpixel_service/client/exports.py reads it too.
 
-import { isClass, MAX_CLASSES } from './annotation.js';
+import { checkClasses } from './annotation.js';
 import { check, isIntegerIn } from './errors.js';
 
 /** @typedef {import('./map.js').LabelMap} LabelMap */
@@ -51,11 +51,7 @@ export function deserialise(map, data) {
   const same = data.width === map.width && data.height === map.height && data.count === map.count;
   check(same && data.map === map.fingerprint, 'OTHER_MAP', 'selection: was made on another map');
   const number = data.classes.length;
-  check(
-    number <= MAX_CLASSES && data.classes.every(isClass),
-    'INVALID_SELECTION',
-    `classes: must be at most ${MAX_CLASSES}, each with a name and a color`,
-  );
+  checkClasses(data.classes, 'INVALID_SELECTION');
   const { pixels } = data;
   const isEmpty = Array.isArray(pixels) && !pixels.length;
   return {

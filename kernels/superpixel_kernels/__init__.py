@@ -4,11 +4,13 @@
 hierarchy = segment(image, SegmentParams(compactness=10.0))
 labels = hierarchy.cut(400)                                  # (H, W) int32, exactly 400 labels
 data = hierarchy.encode(1600, include_hierarchy=True)        # bytes for a browser, with all coarser counts
+snapped = snap_mask(hierarchy, mask, 400)                    # a rough mask as whole superpixels
 ```
 
 docs/algorithm.md specifies the result. It is bit for bit the same on every backend, machine and thread count.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from numpy.typing import ArrayLike
@@ -21,6 +23,7 @@ from superpixel_kernels.backends import (
     segment_on_cpu,
     why_no_cuda,
 )
+from superpixel_kernels.codec import snap_mask
 from superpixel_kernels.cpu._engine import CancelToken, Workspace, available_instruction_sets
 from superpixel_kernels.cuda import CudaWorkspace
 from superpixel_kernels.errors import InvalidParameter
@@ -54,6 +57,7 @@ __all__ = [
     "choose_backend",
     "errors",
     "segment",
+    "snap_mask",
     "why_no_cuda",
 ]
 
@@ -69,6 +73,7 @@ def segment(
     guidance: Guidance | FittedGuidance | None = None,
     cancel: CancelToken | None = None,
     workspace: Workspace | CudaWorkspace | None = None,
+    on_regions: Callable[[int], None] | None = None,
 ) -> Hierarchy:
     """Segment an image into nested superpixels.
 
@@ -85,6 +90,8 @@ def segment(
         cancel: a token that stops or pauses the call at its next stage or merge round.
         workspace: memory and threads to reuse in later calls, for one call at a time: a `Workspace` for
             backend "cpu", a `CudaWorkspace` for "cuda".
+        on_regions: called with the number of base regions as soon as it is known; on the CPU this is before
+            the stages whose memory grows with it. It may raise, which ends the call.
 
     Raises:
         InvalidImage: wrong dtype, shape or size.
@@ -107,9 +114,9 @@ def segment(
     elif backend not in ("auto", "cuda" if isinstance(workspace, CudaWorkspace) else "cpu"):
         raise InvalidParameter("workspace", f"belongs to another backend than {backend!r}")
     if isinstance(workspace, CudaWorkspace):
-        return workspace.segment(image, params, cancel, guidance)
+        return workspace.segment(image, params, cancel, guidance, on_regions)
     if threads > workspace.threads:
         raise InvalidParameter(
             "threads", f"must be at most the workspace's {workspace.threads}, got {threads}"
         )
-    return segment_on_cpu(image, params, workspace, cancel, threads, guidance)
+    return segment_on_cpu(image, params, workspace, cancel, threads, guidance, on_regions)

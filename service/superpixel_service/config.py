@@ -23,7 +23,13 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, mo
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 
 from superpixel_service.addresses import is_loopback, split_address
-from superpixel_service.resources import usable_cores
+from superpixel_service.budgets import (
+    default_budgets,
+    largest_photo_bytes,
+    most_workers,
+    needed_bytes,
+)
+from superpixel_service.resources import usable_cores, usable_memory
 
 ENVIRONMENT_PREFIX = "SUPERPIXEL_"
 FILE_VARIABLE = "SUPERPIXEL_CONFIG"
@@ -37,6 +43,8 @@ def _checked_address(address: str) -> str:
     split_address(address)
     return address
 
+
+_DERIVED_IF_ZERO = ("max_image_memory_bytes", "max_inflight_memory_bytes")
 
 Address = Annotated[str, AfterValidator(_checked_address)]
 File = Annotated[Path | None, BeforeValidator(lambda value: None if value == "" else value)]
@@ -72,6 +80,10 @@ class Settings(BaseSettings):
         description="callers must send a token from this file (`superpixel token new`); reloaded when it "
         "changes",
     )
+    allow_shared_files: bool = Field(
+        default=False,
+        description="accept a key file and a token file that other users may read or change: true or false",
+    )
     allow_plaintext: bool = Field(
         default=False, description="allow listening without TLS beyond this machine: true or false"
     )
@@ -88,8 +100,8 @@ class Settings(BaseSettings):
         default=0,
         ge=0,
         le=256,
-        description="images in work at the same time, per lane; 0: one per core (CPU quota included), on a "
-        "GPU 4 to 8",
+        description="images in work at the same time, per lane; 0: one per core (CPU quota included), if the "
+        "memory suffices; on a GPU 4 to 8",
     )
     threads_per_image: int = Field(
         default=0,
@@ -113,7 +125,7 @@ class Settings(BaseSettings):
         default=50_000_000,
         ge=1,
         le=1 << 27,
-        description="largest image; the engine needs about 48 bytes per pixel",
+        description="largest image; a photograph takes up to 72 bytes of memory per pixel",
     )
     refinement_max_pixels: int = Field(
         default=1_000_000,
@@ -164,10 +176,36 @@ class Settings(BaseSettings):
         le=1024,
         description="images of one stream read and not yet answered; beyond that its sender must wait",
     )
+    max_image_memory_bytes: int = Field(
+        default=0,
+        ge=0,
+        description="largest memory for one image, which grows with its pixels, its regions and what is "
+        "asked; 0: follows from max_inflight_memory_bytes",
+    )
+    max_inflight_memory_bytes: int = Field(
+        default=0,
+        ge=0,
+        description="memory for all images in work; 0: from the memory that the process may use",
+    )
+    max_answer_bytes: int = Field(
+        default=128 << 20, ge=1 << 10, le=(2 << 30) - 1, description="largest answer, as sent"
+    )
+    max_unsent_bytes: int = Field(
+        default=256 << 20,
+        ge=1 << 10,
+        description="memory of large answers that callers have not read yet; answers of calls and of streams "
+        "have this much each",
+    )
     cache_bytes: int = Field(
         default=64 << 20,
         ge=0,
         description="memory for answers kept for repeated requests; 0: none",
+    )
+    max_connections: int = Field(
+        default=2048,
+        ge=1,
+        le=1 << 16,
+        description="connections to the main port at the same time; fewer if the limit of open files is low",
     )
     max_connection_age_seconds: float = Field(
         default=600.0,
@@ -202,7 +240,19 @@ class Settings(BaseSettings):
     @property
     def lane_workers(self) -> int:
         """Images of one lane in work at the same time, at least 1."""
-        return self.workers or usable_cores()
+        return self.workers or most_workers(usable_cores(), self.max_inflight_memory_bytes)
+
+    @property
+    def needed_bytes(self) -> int:
+        """Memory of this server at all its limits, without messages that are still arriving."""
+        return needed_bytes(
+            workers=self.lane_workers,
+            images=self.max_inflight_memory_bytes,
+            messages=self.max_inflight_bytes,
+            unsent=self.max_unsent_bytes,
+            calls=self.max_inflight_calls,
+            cache=self.cache_bytes,
+        )
 
     @property
     def token_calls(self) -> int:
@@ -220,6 +270,14 @@ class Settings(BaseSettings):
             return self
         # More images side by side take more of the GPU's memory, and the GPU is busy with fewer.
         return self.model_copy(update={"workers": min(max(usable_cores(), 4), 8)})
+
+    @model_validator(mode="after")
+    def _fill_budgets(self) -> Self:
+        names = self.model_fields_set - {name for name in _DERIVED_IF_ZERO if getattr(self, name) == 0}
+        given = {name: value for name in names if isinstance(value := getattr(self, name), int)}
+        # The model is frozen for its users, not for its own validation.
+        self.__dict__.update(default_budgets(usable_memory(), given))
+        return self
 
     @model_validator(mode="after")
     def _callers_are_protected(self) -> Self:
@@ -252,6 +310,17 @@ class Settings(BaseSettings):
                 raise ValueError(
                     f"max_inflight_{unit} must be at least max_image_{unit}, {largest}; got {budget}"
                 )
+        least = largest_photo_bytes(self.max_image_pixels)
+        if self.max_image_memory_bytes < least:
+            raise ValueError(
+                f"max_image_memory_bytes must be at least {least} for images of {self.max_image_pixels} "
+                f"pixels (max_image_pixels); got {self.max_image_memory_bytes}"
+            )
+        if self.max_inflight_memory_bytes < self.max_image_memory_bytes:
+            raise ValueError(
+                "max_inflight_memory_bytes must be at least max_image_memory_bytes, "
+                f"{self.max_image_memory_bytes}; got {self.max_inflight_memory_bytes}"
+            )
         return self
 
 

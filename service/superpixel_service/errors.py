@@ -16,6 +16,7 @@ ServiceError           code, stable reason, text
 ├── TokenInvalid       UNAUTHENTICATED
 ├── ScopeMissing       PERMISSION_DENIED
 ├── DeviceLost         UNAVAILABLE          retry at once on another server; this one ends
+├── NoThread           UNAVAILABLE          retry at once on another server
 └── InternalError      INTERNAL             a bug: the request id finds the log line
 ```
 
@@ -196,6 +197,19 @@ class DeviceLost(ServiceError):
     def __init__(self) -> None:
         super().__init__(
             Reason.DEVICE_LOST, "this server's engine failed; try another one", retry_seconds=0.0
+        )
+
+
+class NoThread(ServiceError):
+    """The system starts no thread for this call."""
+
+    code = grpc.StatusCode.UNAVAILABLE
+
+    def __init__(self) -> None:
+        super().__init__(
+            Reason.NO_THREAD,
+            "this server can start no thread for the call; try another one",
+            retry_seconds=0.0,
         )
 
 

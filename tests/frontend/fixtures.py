@@ -2,6 +2,7 @@
 
 `python -m tests.frontend.fixtures FOLDER` writes:
     containers.json   valid, malformed and mutated label maps, each with the result of the Python decoder
+    masks.json        rough masks of these maps, and what `snap_mask` makes of them
     selections.json   sound and damaged selections, each with the mask by the rules
     maps/NAME.spx     maps of the engine; NAME.labels: labels (int32); NAME.json: cuts, regions, heights;
                       NAME.rgba: the image
@@ -156,6 +157,45 @@ def neighbors_of(label_map: codec.LabelMap) -> dict[str, list[list[int]]]:
     return result
 
 
+def write_masks(folder: Path) -> None:
+    """Write masks.json: cases with map, count, threshold, mask and snapped mask."""
+    rng = np.random.default_rng(11)
+    cases = []
+    for name, counts in {
+        "photo": (700,),
+        "levels": (200, 50, 7),
+        "noise": (5, 40),
+        "line": (300, 9),
+    }.items():
+        label_map = codec.decode((folder / "maps" / f"{name}.spx").read_bytes())
+        for count in counts:
+            for threshold in (0.0, 0.3, 0.5, 0.8, 1.0):
+                mask = rough_mask(label_map.labels_at(count), rng)
+                snapped = codec.snap_mask(label_map, mask, count, threshold)
+                pixels = [base64.b64encode(one.tobytes()).decode() for one in (mask, snapped)]
+                cases.append(
+                    {
+                        "map": name,
+                        "count": count,
+                        "threshold": threshold,
+                        "mask": pixels[0],
+                        "snapped": pixels[1],
+                    }
+                )
+    (folder / "masks.json").write_text(json.dumps(cases))
+
+
+def rough_mask(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Classes 0 to 3: whole regions, moved by some pixels, with blocks of noise. Ties are frequent."""
+    height, width = labels.shape
+    mask = rng.integers(0, 4, int(labels.max()) + 1, np.uint8)[labels]
+    mask = np.roll(mask, rng.integers(-3, 4, 2), (0, 1))
+    block = min(8, height)
+    noise = rng.integers(0, 4, (height // block + 1, width // 8 + 1), np.uint8)
+    noise = noise.repeat(block, 0).repeat(8, 1)[:height, :width]
+    return np.where(rng.random((height, width)) < 0.3, noise, mask).astype(np.uint8)
+
+
 def write(folder: Path) -> None:
     """Write all fixtures."""
     (folder / "maps").mkdir(parents=True, exist_ok=True)
@@ -173,6 +213,7 @@ def write(folder: Path) -> None:
     ]:
         write_map(folder / "maps", name, np.ascontiguousarray(image), count, levels)
     write_map(folder / "maps", "other", photo, None, compactness=40.0)
+    write_masks(folder)
 
 
 if __name__ == "__main__":

@@ -47,7 +47,12 @@ def test_built_package_works_and_is_small(fixtures: Path, tmp_path: Path) -> Non
         "const area: number = map.cut(5).area(1);\n"
         "// @ts-expect-error: an area is a number\n"
         "const wrong: string = map.cut(5).area(1);\n"
-        "export { area, wrong, Selection };\n"
+        "const selection = new Selection(map, [{ name: 'x', color: '#000000' }]);\n"
+        "selection.fromMask(map.cut(5), new Uint8Array(5), selection.classes, { threshold: 0.5 });\n"
+        "selection.paintMask([true, false]);\n"
+        "// @ts-expect-error: a threshold is a number\n"
+        "selection.fromMask(map.cut(5), [0, 1], undefined, { threshold: '0.5' });\n"
+        "export { area, wrong };\n"
     )
     options = ["--strict", "--noEmit", "--module", "nodenext", "--target", "es2022", "--lib", "es2022,dom"]
     checked = subprocess.run(

@@ -33,6 +33,8 @@ class Piece:
     pixels: int
     lane: Lane
     byte_count: int = 1
+    memory_to_begin: int = 0
+    memory_at_most: int = 0
     caller: Caller = NOBODY
     kind: Kind = Kind.USUAL
     seconds_left: float | None = None

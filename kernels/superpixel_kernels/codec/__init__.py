@@ -16,7 +16,8 @@ from superpixel_kernels.codec.masks import InvalidMask, paint_masks
 from superpixel_kernels.codec.provenance import GuidanceRecord, Provenance
 from superpixel_kernels.codec.reader import decode
 from superpixel_kernels.codec.regions import measure_regions
-from superpixel_kernels.codec.writer import encode
+from superpixel_kernels.codec.snap import snap_mask
+from superpixel_kernels.codec.writer import encode, varints
 from superpixel_kernels.errors import InvalidLabelMap, InvalidParameter
 
 __all__ = [
@@ -34,4 +35,6 @@ __all__ = [
     "encode",
     "measure_regions",
     "paint_masks",
+    "snap_mask",
+    "varints",
 ]

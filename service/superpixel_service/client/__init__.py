@@ -14,9 +14,11 @@ with Client("127.0.0.1:50051") as client:
 
 Every call has a deadline. Until then it is retried if the contract says that a retry helps (`RetryPolicy`).
 docs/clients.md shows the same calls from other languages. `superpixel_service.client.exports` writes a
-person's selection of superpixels in the formats of other tools.
+person's selection of superpixels in the formats of other tools. `snap_mask` turns a rough mask into whole
+superpixels of an answer.
 """
 
+from superpixel_kernels.codec import snap_mask
 from superpixel_service.client.aio import AsyncClient
 from superpixel_service.client.errors import (
     Cancelled,
@@ -63,5 +65,6 @@ __all__ = [
     "Unavailable",
     "VersionUnavailable",
     "Wanted",
+    "snap_mask",
     "tls_credentials",
 ]

@@ -31,7 +31,8 @@ def run(*, json: bool, config: Path | None, **flags: str) -> int:
         found = find_resources()
         say(
             f"found {found.cores} cores (limited by: {found.cores_from}) and {found.memory_bytes:,} bytes of "
-            f"memory (limited by: {found.memory_from})"
+            f"memory (limited by: {found.memory_from}); at its limits the server needs "
+            f"{loaded.settings.needed_bytes:,} bytes"
         )
         write_table((name, _as_flag_value(values[name]), _source(name, loaded)) for name in values)
     return EXIT_OK

@@ -51,9 +51,9 @@ class Tokens:
         UnusableFile: the file cannot be used.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, allow_shared: bool) -> None:
         self.file: WatchedFiles[tuple[Token, ...]] = WatchedFiles(
-            "tokens", [path], lambda contents: parse_tokens(contents[0])
+            "tokens", [path], lambda contents: parse_tokens(contents[0]), () if allow_shared else (path,)
         )
 
     def admit(self, metadata: Iterable[tuple[str, str | bytes]], scope: str | None) -> Token:

@@ -383,7 +383,7 @@ def _stream_stream(behaviour: Any, handler: Any, deserializer: Any = _SAME) -> A
     return grpc.stream_stream_rpc_method_handler(
         behaviour,
         request_deserializer=handler.request_deserializer if deserializer is _SAME else deserializer,
-        response_serializer=handler.response_serializer,
+        response_serializer=functools.partial(_serialize, handler.response_serializer),
     )
 
 

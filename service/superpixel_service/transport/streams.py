@@ -23,6 +23,9 @@ from superpixel_service.errors import (
     DeadlinePassed,
     DeviceLost,
     Draining,
+    NoThread,
+    OutOfMemory,
+    Overloaded,
     ServiceError,
     StreamIdle,
     as_service_error,
@@ -30,6 +33,7 @@ from superpixel_service.errors import (
 from superpixel_service.model import Answer, Task
 from superpixel_service.transport.call import Call, ImageEvent
 from superpixel_service.transport.gate import PATIENCE_WHEN_BUSY_SECONDS
+from superpixel_service.transport.unsent import UnsentAnswer, UnsentAnswers
 from superpixel_service.work.answers import Answers
 from superpixel_service.work.job import Job
 
@@ -41,15 +45,24 @@ class Stream:
     """One stream of images. All methods but `answers` may be called from any thread."""
 
     def __init__(
-        self, answers: Answers, call: Call, max_inflight: int, cancel: Callable[[], object] = lambda: None
+        self,
+        answers: Answers,
+        call: Call,
+        max_inflight: int,
+        unsent: UnsentAnswers,
+        cancel: Callable[[], object],
     ) -> None:
         self._answers = answers
         self._call = call
         self._cancel = cancel
         self._max_inflight = max_inflight
+        self._unsent = unsent
+        self._cancel = cancel
+        self._last_read = time.monotonic()
         self._changed = threading.Condition()
         self._unanswered = 0  # images read, whose answers are not sent
-        self._finished: deque[ImageEvent] = deque()
+        self._finished: deque[tuple[ImageEvent, UnsentAnswer | None]] = deque()
+        self._sending: UnsentAnswer | None = None
         self._jobs: dict[int, Job] = {}  # jobs of this stream in the queue or in work
         self._next_job = 0
         self._input_ended = False
@@ -67,8 +80,16 @@ class Stream:
         return self._unanswered
 
     def start(self, images: Iterator[Image]) -> None:
-        """Begin to read images, on a thread of this stream."""
-        threading.Thread(target=self._read, args=(images,), name="stream-reader", daemon=True).start()
+        """Begin to read images, on a thread of this stream.
+
+        Raises:
+            NoThread: the system starts none.
+        """
+        reader = threading.Thread(target=self._read, args=(images,), name="stream-reader", daemon=True)
+        try:
+            reader.start()
+        except RuntimeError:
+            raise NoThread from None
 
     def answers(self) -> Iterator[ImageEvent]:
         """The result of each image, as they finish. Ends when every image that was read is answered.
@@ -86,6 +107,8 @@ class Stream:
                 return
             yield event
             del event  # an idle stream must not keep an answer in memory
+            self._last_read = time.monotonic()
+            self._unsent.leave(self._sending)
             with self._changed:
                 self._unanswered -= 1
                 self._last_event = time.monotonic()
@@ -114,9 +137,13 @@ class Stream:
         with self._changed:
             self._abandoned = True
             jobs = list(self._jobs.values())
+            unsent = [self._sending, *(answer for _, answer in self._finished)]
+            self._finished.clear()
             self._changed.notify_all()
         for job in jobs:
             self._answers.give_up(job)
+        for answer in unsent:
+            self._unsent.leave(answer)
 
     def _next_answer(self) -> ImageEvent | None:
         with self._changed:
@@ -124,7 +151,8 @@ class Stream:
             if self._abandoned:
                 raise DeadlinePassed() if self._call.deadline.passed() else CallCancelled()
             if self._finished:
-                return self._finished.popleft()
+                event, self._sending = self._finished.popleft()
+                return event
             if self._failure is not None:
                 raise self._failure
             if not self._input_ended and self._draining is not None:
@@ -227,12 +255,26 @@ class Stream:
         error: Exception | None = None,
     ) -> None:
         call_id = self._call.request_id
+        unsent = None
+        if answer is not None:
+            try:
+                unsent = self._unsent.enter(len(answer.message), self._end, lambda: self._last_read)
+            except Overloaded:
+                answer, error = None, OutOfMemory()
         sent = None if error is None else as_service_error(error, call_id)
         event = ImageEvent(call_id, image_id, time.monotonic() - started, task, answer, sent)
         with self._changed:
-            self._finished.append(event)
+            if not self._abandoned:
+                self._finished.append((event, unsent))
+                unsent = None
             self._last_event = time.monotonic()
             self._changed.notify_all()
+        self._unsent.leave(unsent)
+
+    def _end(self) -> None:
+        """End the call, whose caller does not read, and free its answers."""
+        self._cancel()
+        self.abandon()
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,11 +291,19 @@ class StreamsState:
 
 
 class Streams:
-    """The open streams of a server."""
+    """The open streams of a server.
 
-    def __init__(self, answers: Answers, settings: Settings) -> None:
+    Attributes:
+        unsent: their answers that wait to be read.
+    """
+
+    def __init__(
+        self, answers: Answers, settings: Settings, on_room: Callable[[], None] = lambda: None
+    ) -> None:
+        """`on_room` is called after an answer was sent."""
         self._answers = answers
         self._settings = settings
+        self.unsent = UnsentAnswers(settings.max_unsent_bytes, on_room)
         self._lock = threading.Lock()
         self._open: set[Stream] = set()
         self._draining = False
@@ -263,10 +313,10 @@ class Streams:
         """Open the stream of `call`. If the server drains, the stream ends at once.
 
         Args:
-            call: the call.
-            cancel: ends the call in gRPC.
+            call: the stream's call.
+            cancel: ends it if its caller does not read.
         """
-        stream = Stream(self._answers, call, self._settings.stream_max_inflight, cancel)
+        stream = Stream(self._answers, call, self._settings.stream_max_inflight, self.unsent, cancel)
         with self._lock:
             if self._draining:
                 stream.drain(Draining())

@@ -5,6 +5,8 @@ Beyond a bound a single call is rejected at once, so that it can go to another s
 memory does not grow with the number of callers. An image of a stream waits instead, and flow control stops
 its sender. Streams may use at most half of each bound, so that single calls always find room.
 
+The memory of the work that runs is bounded by what the images can take; see `memory_budget`.
+
 Waiting times are bounded too: calls are rejected while the interactive work ahead would take longer than
 `max_wait_seconds` at the server's measured speed. A longer queue would only answer every call later. Callers
 take fair turns (`fair_queue`), so the work ahead of a call is not the work of all others. One token may use
@@ -39,18 +41,11 @@ from superpixel_service.work.fair_queue import ALL_KINDS, FairQueue
 from superpixel_service.work.free_worker import FREE_SECONDS, FreeWorker
 from superpixel_service.work.kind import Kind
 from superpixel_service.work.load import LaneState, Load
-from superpixel_service.work.throughput import Throughput, retry_seconds
+from superpixel_service.work.memory_budget import MemoryBudget
+from superpixel_service.work.room import TEXTS, Room
+from superpixel_service.work.throughput import Throughput
 from superpixel_service.work.token_shares import TokenShares
 from superpixel_service.work.waits import Waits
-
-_ESTIMATE_SECONDS = 0.005
-"""An overloaded server rejects many calls within this time; all may return after the same estimate."""
-
-_TEXTS = {
-    Reason.QUEUE_FULL: "the queue is full; try again a little later",
-    Reason.BYTES_IN_FLIGHT: "too many bytes of images are in flight; try again a little later",
-}
-
 
 Work = TypeVar("Work", bound=Load)
 
@@ -61,6 +56,8 @@ class AdmissionQueue(Generic[Work]):
     def __init__(self, settings: Settings, throughput: Throughput | None = None) -> None:
         self._settings = settings
         self._throughput = throughput or Throughput()
+        self._memory = MemoryBudget(settings.max_inflight_memory_bytes, settings.max_image_memory_bytes)
+        self._bulk_answers_fit: Callable[[], bool] = lambda: True
         self._lock = threading.Lock()
         # Idle workers per lane. The last to wait is woken first: its scratch memory is still in the caches.
         self._idle: dict[Lane, list[threading.Condition]] = {lane: [] for lane in Lane}
@@ -70,12 +67,10 @@ class AdmissionQueue(Generic[Work]):
         self._waiting: dict[Lane, FairQueue[Work]] = {lane: FairQueue(self._throughput) for lane in Lane}
         self._shares = TokenShares(settings)
         self._expected = ExpectedCalls()
-        self._all_done = 0.0, 0.0  # when it was estimated, and how long all work in flight takes
         self._probes: set[Work] = set()
         self._running: dict[Work, float] = {}  # the time when each began
         self._waits = Waits(self._throughput, self._waiting, self._running)
-        self._calls = 0
-        self._pixels = 0
+        self._room = Room(settings)
         self._lanes = {lane: LaneState() for lane in Lane}
         self._free_worker = FreeWorker(settings.lane_workers)
         self._held_since = 0.0  # when bulk work was paused, or last began beside interactive work
@@ -95,7 +90,7 @@ class AdmissionQueue(Generic[Work]):
             self._check_open()
             limit = self._shares.exceeded(work.caller, work.pixels, work.byte_count)
             if limit is not None:
-                raise TokenLimitReached(limit, self._retry_seconds())
+                raise TokenLimitReached(limit, self._waits.retry_seconds())
             wait = functools.partial(self._waits.seconds_before_call, work)
             overloaded = self._overloaded(work.pixels, work.byte_count, wait)
             if overloaded is not None:
@@ -165,7 +160,7 @@ class AdmissionQueue(Generic[Work]):
 
     def _is_idle_for(self, lane: Lane) -> bool:
         """Whether no work in flight goes before new work of `lane`."""
-        return self._interactive() == 0 if lane is Lane.INTERACTIVE else self._calls == 0
+        return self._interactive() == 0 if lane is Lane.INTERACTIVE else self._room.calls == 0
 
     def check_open(self) -> None:
         """Raise the rejection of further work, if the queue is closed."""
@@ -185,7 +180,7 @@ class AdmissionQueue(Generic[Work]):
         ]
         first = min(allowed, key=lambda each: self._shares.pixels(each.caller), default=None)
         return first is work and (
-            self._calls == 0 or self._lacking(work.pixels, work.byte_count, share=2) is None
+            self._room.calls == 0 or self._room.lacking(work.pixels, work.byte_count, share=2) is None
         )
 
     def _overloaded(
@@ -199,30 +194,12 @@ class AdmissionQueue(Generic[Work]):
             wait: returns how long it would wait, in seconds.
             coming: number of calls that were let in before and are not in the queue yet.
         """
-        lacking = self._lacking(pixels, byte_count, share=1)
+        lacking = self._room.lacking(pixels, byte_count)
         if lacking is None and self._waits_are_long(wait, coming):
             lacking = Reason.QUEUE_FULL
         if lacking is None:
             return None
-        return Overloaded(lacking, _TEXTS[lacking], self._retry_seconds())
-
-    def _retry_seconds(self) -> float:
-        """When a rejected call may return, in seconds."""
-        now = time.monotonic()
-        if now - self._all_done[0] > _ESTIMATE_SECONDS:
-            self._all_done = now, self._waits.seconds_in_all()
-        return retry_seconds(self._all_done[1])
-
-    def _lacking(self, pixels: int, byte_count: int, share: int) -> Reason | None:
-        """The bound, divided by `share`, that an image would exceed; None: it fits."""
-        limits = self._settings
-        if (
-            self._calls + 1 > limits.max_inflight_calls / share
-            or self._pixels + pixels > limits.max_inflight_pixels / share
-        ):
-            return Reason.QUEUE_FULL
-        inflight = sum(lane.inflight_bytes for lane in self._lanes.values())
-        return Reason.BYTES_IN_FLIGHT if inflight + byte_count > limits.max_inflight_bytes / share else None
+        return Overloaded(lacking, TEXTS[lacking], self._waits.retry_seconds())
 
     def _waits_are_long(self, wait: Callable[[], float], coming: int) -> bool:
         # Always let one image wait, so that a worker that finishes finds work.
@@ -234,8 +211,7 @@ class AdmissionQueue(Generic[Work]):
         if self._is_idle_for(work.lane):
             self._probes.add(work)
         self._shares.count(work.caller, work.pixels, work.byte_count, 1)
-        self._calls += 1
-        self._pixels += work.pixels
+        self._room.enter(work.pixels, work.byte_count)
         lane = self._lanes[work.lane]
         lane.depth += 1
         lane.queue_pixels += work.pixels
@@ -281,6 +257,7 @@ class AdmissionQueue(Generic[Work]):
             if lane is Lane.INTERACTIVE:
                 self._free_worker.begun(work.kind)
             self._leave_queue(work)
+            self._memory.begin(work, work.memory_to_begin, work.memory_at_most)
             self._lanes[lane].running += 1
             self._running[work] = time.monotonic()
             if lane is Lane.BULK and self._interactive():
@@ -304,8 +281,14 @@ class AdmissionQueue(Generic[Work]):
         return self._settings.bulk_patience_seconds if self._interactive() else None
 
     def _may_begin(self, work: Work) -> bool:
+        if not self._memory.may_begin(work.memory_to_begin, work.memory_at_most):
+            if work.lane is Lane.INTERACTIVE:
+                self._let_bulk_finish()
+            return False
         if work.lane is Lane.INTERACTIVE:
             return True
+        if not self._bulk_answers_fit():
+            return False
         running = [other for other in self._running if other.lane is Lane.BULK]
         if running and (self._is_large(work) or self._is_large(running[0])):
             return False
@@ -313,6 +296,46 @@ class AdmissionQueue(Generic[Work]):
             return True
         stood_still = time.monotonic() - self._held_since
         return not running and stood_still >= self._settings.bulk_patience_seconds
+
+    def charge_memory(self, work: Work, byte_count: int, check: Callable[[], None]) -> None:
+        """Charge `byte_count` bytes of memory to running work; wait until there is room.
+
+        Args:
+            work: taken before.
+            byte_count: at most `max_image_memory_bytes`.
+            check: called again and again while it waits; raises to end the wait.
+        """
+        if self._memory.raise_at_once(work, byte_count):
+            return
+        if work.lane is Lane.INTERACTIVE:
+            with self._lock:
+                self._let_bulk_finish()
+        self._memory.raise_when_room(work, byte_count, check)
+
+    @property
+    def memory_bytes(self) -> int:
+        """Bytes of memory charged to the work that runs."""
+        return self._memory.charged
+
+    def hold_back_bulk(self, answers_fit: Callable[[], bool]) -> None:
+        """Begin bulk work only while `answers_fit` returns True; call `look_again` when that may change."""
+        self._bulk_answers_fit = answers_fit
+
+    def look_again(self) -> None:
+        """Let idle workers check whether they can begin."""
+        with self._lock:
+            self._wake_all()
+
+    def _wake_all(self) -> None:
+        for lane in Lane:
+            if self._waiting[lane]:
+                self._wake(lane)
+
+    def _let_bulk_finish(self) -> None:
+        """Interactive work waits for memory: paused bulk work must go on, to free its own."""
+        for running in self._running:
+            if running.lane is Lane.BULK:
+                running.release()
 
     def _is_large(self, work: Work) -> bool:
         return work.pixels > self._settings.bulk_alone_pixels
@@ -356,6 +379,7 @@ class AdmissionQueue(Generic[Work]):
         with self._lock:
             at_work = self._lanes[Lane.INTERACTIVE].running or self._lanes[Lane.BULK].running
             del self._running[work]
+            self._memory.end(work)
             self._waiting[work.lane].ended(work, worked)
             self._lanes[work.lane].running -= 1
             self._release(work)
@@ -369,16 +393,14 @@ class AdmissionQueue(Generic[Work]):
     def _release(self, work: Work) -> None:
         self._probes.discard(work)
         self._shares.count(work.caller, work.pixels, work.byte_count, -1)
-        self._calls -= 1
-        self._pixels -= work.pixels
+        self._room.leave(work.pixels, work.byte_count)
         self._lanes[work.lane].inflight_bytes -= work.byte_count
         if not self._interactive():
             for running in self._running:
                 running.release()
-        if self._waiting[Lane.BULK]:
-            self._wake(Lane.BULK)
+        self._wake_all()
         self._room_changed.notify_all()
-        if self._calls == 0:
+        if self._room.calls == 0:
             self._emptied.notify_all()
 
     def close(self, refusal: Callable[[], ServiceError] = Draining) -> None:
@@ -393,7 +415,7 @@ class AdmissionQueue(Generic[Work]):
     def wait_until_idle(self, seconds: float) -> bool:
         """Wait until nothing is in flight, at most `seconds`; returns whether the queue became idle."""
         with self._lock:
-            return self._emptied.wait_for(lambda: self._calls == 0, timeout=seconds)
+            return self._emptied.wait_for(lambda: self._room.calls == 0, timeout=seconds)
 
     def lanes(self) -> dict[Lane, LaneState]:
         """The state of the lanes."""

@@ -87,7 +87,6 @@ class Answers:
         self,
         settings: Settings,
         queue: AdmissionQueue[Job],
-        serialize: Callable[[Answer], bytes],
         tokens: Callable[[], Collection[str]] = lambda: ("",),
     ) -> None:
         """Find answers.
@@ -95,11 +94,9 @@ class Answers:
         Args:
             settings: the size of the cache.
             queue: takes new jobs.
-            serialize: makes the message of a cache hit; it is called once per kept answer that is used.
             tokens: returns the names of the tokens whose answers are kept.
         """
         self._queue = queue
-        self._serialize = serialize
         self._caching = settings.cache_bytes > 0
         self._cache = AnswerCache(settings.cache_bytes, tokens)
         self._lock = threading.Lock()  # guards the following, and `callers` and `deadline` of jobs
@@ -165,15 +162,7 @@ class Answers:
             task.release()
             raise
         task.release()
-        return self._as_message(found, job) if isinstance(found, Answer) else (found, True)
-
-    def _as_message(self, answer: Answer, job: Job) -> Answer:
-        """The kept answer as a message; the first hit serialises it, outside of any lock."""
-        if answer.message or job.key is None:
-            return answer
-        answer = answer.as_message(self._serialize(answer))
-        self._cache.put(job.caller.token, job.key, answer)
-        return answer
+        return found if isinstance(found, Answer) else (found, True)
 
     def _find(self, job: Job, key: Key) -> Answer | Job | None:
         token = job.caller.token
@@ -222,7 +211,7 @@ class Answers:
             if not queued:
                 job.task.release()
         if answer is not None:
-            job.settle(self._as_message(answer, job))
+            job.settle(answer)
         elif not queued:
             raise job.stop_reason() or CallCancelled()
 

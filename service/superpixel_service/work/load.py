@@ -28,6 +28,14 @@ class Load(Protocol):
         """Bytes in memory while it waits."""
 
     @property
+    def memory_to_begin(self) -> int:
+        """Bytes in memory once it is in work, as far as that is known before."""
+
+    @property
+    def memory_at_most(self) -> int:
+        """Bytes in memory that it can take in the worst case."""
+
+    @property
     def lane(self) -> Lane:
         """The lane that it waits in."""
 

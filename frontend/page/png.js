@@ -1,0 +1,273 @@
+// Reads and writes PNG files exactly: a browser's own decoder loses palette indexes and 16-bit values.
+
+import { crc32 } from '../src/inflate.js';
+import { Problem } from './api.js';
+
+const SIGNATURE = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
+
+/** Largest mask read, in pixels: as the engine's largest image. */
+const MAX_PIXELS = 2 ** 27;
+
+const GRAY = 0;
+const RGB = 2;
+const PALETTE = 3;
+
+/** Samples per pixel, by colour type. @type {Record<number, number>} */
+const CHANNELS = { [GRAY]: 1, [RGB]: 3, [PALETTE]: 1, 4: 2, 6: 4 };
+
+/** Offset and step of the pixels of each pass, x and y (Adam7), and of a file without interlacing. */
+const ADAM7 = [
+  [0, 0, 8, 8],
+  [4, 0, 8, 8],
+  [0, 4, 4, 8],
+  [2, 0, 4, 4],
+  [0, 2, 2, 4],
+  [1, 0, 2, 2],
+  [0, 1, 1, 2],
+];
+const ONE_PASS = [[0, 0, 1, 1]];
+
+/**
+ * @typedef {object} Header
+ * @property {number} width pixels
+ * @property {number} height pixels
+ * @property {number} depth bits per sample
+ * @property {number} type the colour type
+ * @property {number} interlace 0 or 1
+ */
+
+/**
+ * A picture as numbers.
+ *
+ * @typedef {object} Picture
+ * @property {number} width pixels
+ * @property {number} height pixels
+ * @property {Uint32Array} values height * width: gray, the index in the palette, or R + 256 G + 65,536 B; 0 where transparent
+ * @property {number} most the largest gray that the file can contain; 0 if it is not gray
+ * @property {string[] | null} palette `#rrggbb` of each index
+ */
+
+/**
+ * @param {Uint8Array} bytes the first 29 or more bytes of a file
+ * @returns {Header | null} null: not a PNG file
+ */
+export function pngHeader(bytes) {
+  if (bytes.length < 29 || SIGNATURE.some((byte, i) => bytes[i] !== byte)) return null;
+  const view = new DataView(bytes.buffer, bytes.byteOffset);
+  const [width, height] = [view.getUint32(16), view.getUint32(20)];
+  return { width, height, depth: bytes[24], type: bytes[25], interlace: bytes[28] };
+}
+
+/** @param {Header} header @returns {boolean} whether it is gray or has a palette, as masks have */
+export const isGrayOrIndexed = ({ type }) => type === GRAY || type === PALETTE;
+
+/** @param {string} detail @returns {Problem} */
+const unreadable = (detail) => new Problem('This mask cannot be read', detail);
+
+/**
+ * @param {Uint8Array} bytes a whole file
+ * @returns {Promise<Picture>} rejects with a Problem
+ */
+export async function readPNG(bytes) {
+  const header = pngHeader(bytes);
+  if (!header) throw unreadable('It is not a PNG file.');
+  const { width, height, depth, type, interlace } = header;
+  const channels = CHANNELS[type];
+  if (!channels || ![1, 2, 4, 8, 16].includes(depth) || interlace > 1) {
+    throw unreadable('Its header is damaged.');
+  }
+  if (!(width * height >= 1 && width * height <= MAX_PIXELS)) {
+    throw unreadable(`It has ${width} × ${height} pixels, at most ${MAX_PIXELS} are read.`);
+  }
+  const { data, palette, alphas } = chunksOf(bytes);
+  const bits = channels * depth;
+  const passes = (interlace ? ADAM7 : ONE_PASS).map(([x0, y0, dx, dy]) => {
+    const [columns, rows] = [Math.ceil((width - x0) / dx), Math.ceil((height - y0) / dy)];
+    const size = columns > 0 && rows > 0 ? rows * (1 + Math.ceil((columns * bits) / 8)) : 0;
+    return { x0, y0, dx, dy, columns, rows, size };
+  });
+  const raw = await inflate(
+    data,
+    passes.reduce((sum, { size }) => sum + size, 0),
+  );
+  const values = new Uint32Array(width * height);
+  let at = 0;
+  for (const { x0, y0, dx, dy, columns, rows, size } of passes) {
+    if (!size) continue;
+    const stride = size / rows - 1;
+    const lines = unfilter(raw.subarray(at, at + size), rows, stride, Math.max(1, bits >> 3));
+    at += size;
+    for (let row = 0; row < rows; row++) {
+      const line = lines.subarray(row * stride, (row + 1) * stride);
+      const into = (y0 + row * dy) * width + x0;
+      for (let column = 0; column < columns; column++) {
+        values[into + column * dx] = valueOf(line, column, type, depth, alphas);
+      }
+    }
+  }
+  return { width, height, values, most: type === GRAY || type === 4 ? 2 ** depth - 1 : 0, palette };
+}
+
+/**
+ * @param {Uint8Array} line of samples
+ * @param {number} column
+ * @param {number} type
+ * @param {number} depth
+ * @param {Uint8Array | null} alphas of the palette
+ */
+function valueOf(line, column, type, depth, alphas) {
+  const first = column * CHANNELS[type];
+  const value = sampleAt(line, first, depth);
+  if (type === GRAY) return value;
+  if (type === PALETTE) return alphas?.[value] === 0 ? 0 : value;
+  if (type === 4) return sampleAt(line, first + 1, depth) && value;
+  if (type === 6 && !sampleAt(line, first + 3, depth)) return 0;
+  const by = depth === 16 ? 8 : 0; // of 16 bits the upper ones count
+  const [green, blue] = [sampleAt(line, first + 1, depth), sampleAt(line, first + 2, depth)];
+  return (value >> by) + ((green >> by) << 8) + ((blue >> by) << 16);
+}
+
+/**
+ * @param {Uint8Array} line of samples
+ * @param {number} i index of the sample
+ * @param {number} depth bits per sample
+ */
+function sampleAt(line, i, depth) {
+  if (depth === 8) return line[i];
+  if (depth === 16) return 256 * line[2 * i] + line[2 * i + 1];
+  const perByte = 8 / depth;
+  return (line[Math.floor(i / perByte)] >> (8 - depth * (1 + (i % perByte)))) & (2 ** depth - 1);
+}
+
+/** @param {Uint8Array} bytes */
+function chunksOf(bytes) {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  /** @type {Uint8Array<ArrayBuffer>[]} */
+  const data = [];
+  /** @type {string[] | null} */
+  let palette = null;
+  /** @type {Uint8Array | null} */
+  let alphas = null;
+  for (let at = 8; ;) {
+    if (at + 12 > bytes.length) throw unreadable('The file ends too early.');
+    const length = view.getUint32(at);
+    const name = String.fromCharCode(...bytes.subarray(at + 4, at + 8));
+    if (at + 12 + length > bytes.length) throw unreadable('The file ends too early.');
+    const body = /** @type {Uint8Array<ArrayBuffer>} */ (bytes.subarray(at + 8, at + 8 + length));
+    if (name === 'IEND') break;
+    if (name === 'IDAT') data.push(body);
+    if (name === 'tRNS') alphas = body;
+    if (name === 'PLTE') {
+      palette = Array.from({ length: Math.floor(length / 3) }, (_, i) => {
+        const hex = [...body.subarray(3 * i, 3 * i + 3)].map((one) => one.toString(16).padStart(2, '0'));
+        return `#${hex.join('')}`;
+      });
+    }
+    at += 12 + length;
+  }
+  return { data, palette, alphas };
+}
+
+/**
+ * @param {Uint8Array<ArrayBuffer>[]} parts of a zlib stream
+ * @param {number} size that it must inflate to; more is never kept
+ */
+async function inflate(parts, size) {
+  const raw = new Uint8Array(size);
+  let at = 0;
+  const reader = new Blob(parts).stream().pipeThrough(new DecompressionStream('deflate')).getReader();
+  try {
+    while (at < size) {
+      const { done, value } = await reader.read();
+      if (done) break;
+      raw.set(value.subarray(0, size - at), at);
+      at += value.length;
+    }
+  } catch {
+    throw unreadable('Its pixels are damaged.');
+  } finally {
+    reader.cancel().catch(() => {});
+  }
+  if (at < size) throw unreadable('It has fewer pixels than its header says.');
+  return raw;
+}
+
+/**
+ * Undo the filters of PNG.
+ *
+ * @param {Uint8Array} raw rows, each after the byte of its filter
+ * @param {number} rows
+ * @param {number} stride bytes per row, without that byte
+ * @param {number} back bytes to the same sample of the pixel to the left
+ */
+function unfilter(raw, rows, stride, back) {
+  const out = new Uint8Array(rows * stride);
+  for (let row = 0; row < rows; row++) {
+    const from = row * (stride + 1);
+    const to = row * stride;
+    const filter = raw[from];
+    if (filter > 4) throw unreadable('Its pixels are damaged.');
+    for (let i = 0; i < stride; i++) {
+      const left = filter && i >= back ? out[to + i - back] : 0;
+      const above = filter > 1 && row ? out[to + i - stride] : 0;
+      let guess = 0;
+      if (filter === 1) guess = left;
+      else if (filter === 2) guess = above;
+      else if (filter === 3) guess = (left + above) >> 1;
+      else if (filter) guess = paeth(left, above, row && i >= back ? out[to + i - stride - back] : 0);
+      out[to + i] = raw[from + 1 + i] + guess;
+    }
+  }
+  return out;
+}
+
+/** @type {(left: number, above: number, corner: number) => number} */
+function paeth(left, above, corner) {
+  const [a, b, c] = [Math.abs(above - corner), Math.abs(left - corner), Math.abs(left + above - 2 * corner)];
+  if (a <= b && a <= c) return left;
+  return b <= c ? above : corner;
+}
+
+/**
+ * Write whole numbers as a gray PNG of 8 or 16 bits, or as RGB: R + 256 G + 65,536 B.
+ *
+ * @param {ArrayLike<number>} values height * width, each below 2^24
+ * @param {number} width pixels
+ * @param {number} height pixels
+ * @returns {Promise<Blob>}
+ */
+export async function writePNG(values, width, height) {
+  let most = 0;
+  for (let i = 0; i < values.length; i++) most = Math.max(most, values[i]);
+  const size = most < 256 ? 1 : most < 65_536 ? 2 : 3;
+  const rows = new Uint8Array(height * (1 + size * width));
+  for (let y = 0, at = 0; y < height; y++) {
+    at++; // the filter: none
+    for (let x = 0; x < width; x++) {
+      const value = values[y * width + x];
+      if (size === 2) rows[at++] = value >> 8;
+      rows[at++] = value;
+      if (size === 3) rows[at++] = value >> 8;
+      if (size === 3) rows[at++] = value >> 16;
+    }
+  }
+  const header = new Uint8Array(13);
+  new DataView(header.buffer).setUint32(0, width);
+  new DataView(header.buffer).setUint32(4, height);
+  header.set([size === 2 ? 16 : 8, size === 3 ? RGB : GRAY], 8);
+  const deflated = new Blob([rows]).stream().pipeThrough(new CompressionStream('deflate'));
+  const data = new Uint8Array(await new Response(deflated).arrayBuffer());
+  const parts = [chunk('IHDR', header), chunk('IDAT', data), chunk('IEND', new Uint8Array(0))];
+  return new Blob([Uint8Array.from(SIGNATURE), ...parts], { type: 'image/png' });
+}
+
+/** @param {string} name @param {Uint8Array} body */
+function chunk(name, body) {
+  const bytes = new Uint8Array(12 + body.length);
+  const view = new DataView(bytes.buffer);
+  view.setUint32(0, body.length);
+  bytes.set(new TextEncoder().encode(name), 4);
+  bytes.set(body, 8);
+  view.setUint32(8 + body.length, crc32(bytes.subarray(4, 8 + body.length)));
+  return bytes;
+}
