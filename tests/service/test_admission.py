@@ -237,7 +237,7 @@ def test_a_server_of_unknown_speed_does_not_limit_waits() -> None:
 
 def test_a_real_server_knows_the_time_that_its_queue_needs(tmp_path: Path) -> None:
     """Its engine stalls while calls come in, so the queue is as long as the test makes it."""
-    picture, length = request(encoded(scene(700, 500), "JPEG"), 50), 100
+    picture, length = request(encoded(scene(700, 500), "JPEG"), 50), 60
     flags = ("--workers=1", f"--max-inflight-calls={length}", "--max-wait-seconds=3600")
     with mortal_server(tmp_path, *flags) as mortal:
         server = mortal.server

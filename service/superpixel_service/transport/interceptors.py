@@ -131,7 +131,8 @@ class CallInterceptor(grpc.ServerInterceptor):
             call.fail(DeadlinePassed() if call.deadline.passed() else CallCancelled())
             raise
         finally:
-            permit_of_call().release()  # all answers are sent; the caller may open another stream at once
+            if call.permit is not None:
+                call.permit.release()  # all answers are sent; the caller may open another stream at once
             self._on_end(call.end())
 
     def _begin(self, call: Call, context: grpc.ServicerContext) -> None:
