@@ -209,11 +209,15 @@ def test_the_gateway_itself_rejects_paths_methods_and_numbers(address: str) -> N
 
 def test_a_too_large_upload_is_rejected_before_it_is_read(address: str) -> None:
     with socket.create_connection(urlsplit(address).netloc.split(":"), timeout=10) as connection:
-        connection.sendall(b"POST /api/segment HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5000000000\r\n\r\n")
+        connection.sendall(
+            b"POST /api/segment HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5000000000\r\n\r\n"
+        )
         assert connection.recv(100).startswith(b"HTTP/1.1 413 ")
     # If the length is not announced: as soon as too much has arrived.
     with socket.create_connection(urlsplit(address).netloc.split(":"), timeout=10) as connection:
-        connection.sendall(b"POST /api/segment HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
+        connection.sendall(
+            b"POST /api/segment HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+        )
         for _ in range(5):
             connection.sendall(b"%x\r\n" % 1_000_000 + bytes(1_000_000) + b"\r\n")
         assert connection.recv(100).startswith(b"HTTP/1.1 413 ")
