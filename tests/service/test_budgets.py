@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from superpixel_service import config_sources
+from superpixel_service import config, config_sources
 from superpixel_service.budgets import (
     default_budgets,
     largest_photo_bytes,
