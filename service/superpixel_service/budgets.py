@@ -3,7 +3,10 @@
 from collections.abc import Mapping
 
 PIXEL_BYTES = 48
-"""Memory of a photograph per pixel: its largest part while it is decoded, segmented or encoded."""
+"""Memory of an image per pixel before its regions are known; at its peak with one region per 43 pixels."""
+
+PHOTO_PIXEL_BYTES = 72
+"""Memory of a photograph per pixel at its peak: with one region per 15 pixels, as much as textures have."""
 
 FIXED_BYTES = 8 << 20
 """Memory of an image of any size."""
@@ -27,7 +30,7 @@ _LARGEST_IMAGE_BYTES = 64 << 20
 _BUDGET_BYTES = 256 << 20  # for messages, and for unsent answers
 _SCRATCH_BYTES = 128 << 20  # of one worker; enough for photographs of six megapixels
 _CACHE_BYTES = 64 << 20
-_IMAGE_SHARE = 0.6  # of the memory for all images in work, for one of them
+_IMAGE_SHARE = 0.75  # of the memory for all images in work, for one of them
 _ONE_IMAGE_BYTES = 4 << 30  # for a photograph of the largest size, with many regions
 _CALLS = 128
 _WORKER_BYTES = 128 << 20  # without this much memory for images a further worker would have nothing to do
@@ -57,7 +60,7 @@ def default_budgets(memory: int, given: Mapping[str, int]) -> dict[str, int]:
     left = free - MESSAGE_COPIES * messages - LANES * unsent - cache
     left -= ANSWER_COPIES * SMALL_ANSWER_BYTES * given.get("max_inflight_calls", _CALLS)
     # An explicit size of images must be possible. A fifth of the rest is for the workers' scratch memory.
-    largest = PIXEL_BYTES * given.get("max_image_pixels", 0) + FIXED_BYTES
+    largest = largest_photo_bytes(given.get("max_image_pixels", 0))
     images = value(
         "max_inflight_memory_bytes",
         max(left * 4 // 5, free // 4, largest, given.get("max_image_memory_bytes", 0)),
@@ -65,8 +68,16 @@ def default_budgets(memory: int, given: Mapping[str, int]) -> dict[str, int]:
     one = value(
         "max_image_memory_bytes", min(images, max(largest, min(_ONE_IMAGE_BYTES, int(_IMAGE_SHARE * images))))
     )
-    value("max_image_pixels", min(_LARGEST_IMAGE_PIXELS, max(1, (one - FIXED_BYTES) // PIXEL_BYTES)))
+    value(
+        "max_image_pixels",
+        min(_LARGEST_IMAGE_PIXELS, max(1, (one - largest_photo_bytes(0)) // PHOTO_PIXEL_BYTES)),
+    )
     return made
+
+
+def largest_photo_bytes(pixels: int) -> int:
+    """Memory of a photograph of `pixels` pixels at its peak."""
+    return PHOTO_PIXEL_BYTES * pixels + 2 * FIXED_BYTES
 
 
 def most_workers(cores: int, images: int) -> int:

@@ -24,9 +24,8 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDic
 
 from superpixel_service.addresses import is_loopback, split_address
 from superpixel_service.budgets import (
-    FIXED_BYTES,
-    PIXEL_BYTES,
     default_budgets,
+    largest_photo_bytes,
     most_workers,
     needed_bytes,
 )
@@ -126,7 +125,7 @@ class Settings(BaseSettings):
         default=50_000_000,
         ge=1,
         le=1 << 27,
-        description="largest image; a photograph takes about 48 bytes of memory per pixel",
+        description="largest image; a photograph takes up to 72 bytes of memory per pixel",
     )
     refinement_max_pixels: int = Field(
         default=1_000_000,
@@ -311,7 +310,7 @@ class Settings(BaseSettings):
                 raise ValueError(
                     f"max_inflight_{unit} must be at least max_image_{unit}, {largest}; got {budget}"
                 )
-        least = PIXEL_BYTES * self.max_image_pixels + FIXED_BYTES
+        least = largest_photo_bytes(self.max_image_pixels)
         if self.max_image_memory_bytes < least:
             raise ValueError(
                 f"max_image_memory_bytes must be at least {least} for images of {self.max_image_pixels} "

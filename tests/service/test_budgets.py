@@ -6,9 +6,8 @@ import pytest
 
 from superpixel_service import config
 from superpixel_service.budgets import (
-    FIXED_BYTES,
-    PIXEL_BYTES,
     default_budgets,
+    largest_photo_bytes,
     most_workers,
     needed_bytes,
     scratch_bytes,
@@ -50,7 +49,7 @@ def test_a_large_server_has_the_documented_defaults() -> None:
 def test_a_small_server_accepts_smaller_images() -> None:
     small = default_budgets(GIBIBYTE, {})
     assert small["max_image_pixels"] < 10_000_000
-    assert PIXEL_BYTES * small["max_image_pixels"] + FIXED_BYTES <= small["max_image_memory_bytes"]
+    assert largest_photo_bytes(small["max_image_pixels"]) <= small["max_image_memory_bytes"]
     assert small["max_image_memory_bytes"] <= small["max_inflight_memory_bytes"] < GIBIBYTE // 2
     assert small["max_image_bytes"] <= small["max_inflight_bytes"] < 64 * MEBIBYTE
     assert 2 * small["max_answer_bytes"] <= small["max_unsent_bytes"]
@@ -61,7 +60,7 @@ def test_explicit_values_count_and_the_others_follow_from_them() -> None:
     given = {"max_image_pixels": 50_000_000, "cache_bytes": 0, "max_unsent_bytes": 8 * MEBIBYTE}
     budgets = default_budgets(GIBIBYTE, given)
     assert not budgets.keys() & given.keys()
-    assert budgets["max_image_memory_bytes"] == PIXEL_BYTES * 50_000_000 + FIXED_BYTES
+    assert budgets["max_image_memory_bytes"] == largest_photo_bytes(50_000_000)
     assert budgets["max_inflight_memory_bytes"] >= budgets["max_image_memory_bytes"]
     assert budgets["max_answer_bytes"] == 4 * MEBIBYTE
     larger = default_budgets(GIBIBYTE, {"max_image_memory_bytes": 3 * GIBIBYTE})
@@ -94,7 +93,7 @@ def test_an_explicit_setting_wins_from_every_source(monkeypatch: pytest.MonkeyPa
     loaded = config.load({"cache_bytes": "77", "max_inflight_memory_bytes": "0"})
     settings = loaded.settings
     assert (settings.max_image_pixels, settings.cache_bytes) == (40_000_000, 77)
-    assert settings.max_image_memory_bytes >= PIXEL_BYTES * 40_000_000
+    assert settings.max_image_memory_bytes >= largest_photo_bytes(40_000_000)
     assert settings.max_inflight_memory_bytes >= settings.max_image_memory_bytes  # 0 means none is given
     assert loaded.origins["max_image_bytes"] == "default"
 
@@ -104,7 +103,7 @@ def test_an_explicit_setting_wins_from_every_source(monkeypatch: pytest.MonkeyPa
     [
         (
             {"max_image_memory_bytes": 10 * MEBIBYTE, "max_image_pixels": 1_000_000},
-            "must be at least 56388608",
+            f"must be at least {largest_photo_bytes(1_000_000)}",
         ),
         (
             {

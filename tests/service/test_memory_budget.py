@@ -8,7 +8,7 @@ import grpc
 import numpy as np
 import pytest
 
-from superpixel_service.budgets import FIXED_BYTES, PIXEL_BYTES
+from superpixel_service.budgets import largest_photo_bytes
 from superpixel_service.config import Settings
 from superpixel_service.errors import CallCancelled
 from superpixel_service.model import Lane
@@ -153,7 +153,7 @@ def noise(side: int, seed: int = 0) -> pb.RawImage:
     return raw(np.random.default_rng(seed).integers(0, 2, (side, side), np.uint8) * 255)
 
 
-MILLION = PIXEL_BYTES * 1_000_000 + FIXED_BYTES
+MILLION = largest_photo_bytes(1_000_000)
 """Memory of a photograph of a megapixel."""
 
 

@@ -42,15 +42,10 @@ from superpixel_service.work.free_worker import FREE_SECONDS, FreeWorker
 from superpixel_service.work.kind import Kind
 from superpixel_service.work.load import LaneState, Load
 from superpixel_service.work.memory_budget import MemoryBudget
-from superpixel_service.work.throughput import Throughput, retry_seconds
+from superpixel_service.work.room import TEXTS, Room
+from superpixel_service.work.throughput import Throughput
 from superpixel_service.work.token_shares import TokenShares
 from superpixel_service.work.waits import Waits
-
-_TEXTS = {
-    Reason.QUEUE_FULL: "the queue is full; try again a little later",
-    Reason.BYTES_IN_FLIGHT: "too many bytes of images are in flight; try again a little later",
-}
-
 
 Work = TypeVar("Work", bound=Load)
 
@@ -75,8 +70,7 @@ class AdmissionQueue(Generic[Work]):
         self._probes: set[Work] = set()
         self._running: dict[Work, float] = {}  # the time when each began
         self._waits = Waits(self._throughput, self._waiting, self._running)
-        self._calls = 0
-        self._pixels = 0
+        self._room = Room(settings)
         self._lanes = {lane: LaneState() for lane in Lane}
         self._free_worker = FreeWorker(settings.lane_workers)
         self._held_since = 0.0  # when bulk work was paused, or last began beside interactive work
@@ -96,7 +90,7 @@ class AdmissionQueue(Generic[Work]):
             self._check_open()
             limit = self._shares.exceeded(work.caller, work.pixels, work.byte_count)
             if limit is not None:
-                raise TokenLimitReached(limit, retry_seconds(self._waits.seconds_in_all()))
+                raise TokenLimitReached(limit, self._waits.retry_seconds())
             wait = functools.partial(self._waits.seconds_before_call, work)
             overloaded = self._overloaded(work.pixels, work.byte_count, wait)
             if overloaded is not None:
@@ -166,7 +160,7 @@ class AdmissionQueue(Generic[Work]):
 
     def _is_idle_for(self, lane: Lane) -> bool:
         """Whether no work in flight goes before new work of `lane`."""
-        return self._interactive() == 0 if lane is Lane.INTERACTIVE else self._calls == 0
+        return self._interactive() == 0 if lane is Lane.INTERACTIVE else self._room.calls == 0
 
     def check_open(self) -> None:
         """Raise the rejection of further work, if the queue is closed."""
@@ -186,7 +180,7 @@ class AdmissionQueue(Generic[Work]):
         ]
         first = min(allowed, key=lambda each: self._shares.pixels(each.caller), default=None)
         return first is work and (
-            self._calls == 0 or self._lacking(work.pixels, work.byte_count, share=2) is None
+            self._room.calls == 0 or self._room.lacking(work.pixels, work.byte_count, share=2) is None
         )
 
     def _overloaded(
@@ -200,23 +194,12 @@ class AdmissionQueue(Generic[Work]):
             wait: returns how long it would wait, in seconds.
             coming: number of calls that were let in before and are not in the queue yet.
         """
-        lacking = self._lacking(pixels, byte_count, share=1)
+        lacking = self._room.lacking(pixels, byte_count)
         if lacking is None and self._waits_are_long(wait, coming):
             lacking = Reason.QUEUE_FULL
         if lacking is None:
             return None
-        return Overloaded(lacking, _TEXTS[lacking], retry_seconds(self._waits.seconds_in_all()))
-
-    def _lacking(self, pixels: int, byte_count: int, share: int) -> Reason | None:
-        """The bound, divided by `share`, that an image would exceed; None: it fits."""
-        limits = self._settings
-        if (
-            self._calls + 1 > limits.max_inflight_calls / share
-            or self._pixels + pixels > limits.max_inflight_pixels / share
-        ):
-            return Reason.QUEUE_FULL
-        inflight = sum(lane.inflight_bytes for lane in self._lanes.values())
-        return Reason.BYTES_IN_FLIGHT if inflight + byte_count > limits.max_inflight_bytes / share else None
+        return Overloaded(lacking, TEXTS[lacking], self._waits.retry_seconds())
 
     def _waits_are_long(self, wait: Callable[[], float], coming: int) -> bool:
         # Always let one image wait, so that a worker that finishes finds work.
@@ -228,8 +211,7 @@ class AdmissionQueue(Generic[Work]):
         if self._is_idle_for(work.lane):
             self._probes.add(work)
         self._shares.count(work.caller, work.pixels, work.byte_count, 1)
-        self._calls += 1
-        self._pixels += work.pixels
+        self._room.enter(work.pixels, work.byte_count)
         lane = self._lanes[work.lane]
         lane.depth += 1
         lane.queue_pixels += work.pixels
@@ -411,15 +393,14 @@ class AdmissionQueue(Generic[Work]):
     def _release(self, work: Work) -> None:
         self._probes.discard(work)
         self._shares.count(work.caller, work.pixels, work.byte_count, -1)
-        self._calls -= 1
-        self._pixels -= work.pixels
+        self._room.leave(work.pixels, work.byte_count)
         self._lanes[work.lane].inflight_bytes -= work.byte_count
         if not self._interactive():
             for running in self._running:
                 running.release()
         self._wake_all()
         self._room_changed.notify_all()
-        if self._calls == 0:
+        if self._room.calls == 0:
             self._emptied.notify_all()
 
     def close(self, refusal: Callable[[], ServiceError] = Draining) -> None:
@@ -434,7 +415,7 @@ class AdmissionQueue(Generic[Work]):
     def wait_until_idle(self, seconds: float) -> bool:
         """Wait until nothing is in flight, at most `seconds`; returns whether the queue became idle."""
         with self._lock:
-            return self._emptied.wait_for(lambda: self._calls == 0, timeout=seconds)
+            return self._emptied.wait_for(lambda: self._room.calls == 0, timeout=seconds)
 
     def lanes(self) -> dict[Lane, LaneState]:
         """The state of the lanes."""

@@ -9,7 +9,10 @@ from superpixel_service.work.caller import Caller
 from superpixel_service.work.fair_queue import FairQueue
 from superpixel_service.work.kind import Kind
 from superpixel_service.work.load import Load
-from superpixel_service.work.throughput import Throughput
+from superpixel_service.work.throughput import Throughput, retry_seconds
+
+_ESTIMATE_SECONDS = 0.005
+"""An overloaded server rejects many calls within this time; all may return after the same estimate."""
 
 Work = TypeVar("Work", bound=Load)
 
@@ -32,6 +35,8 @@ class Waits(Generic[Work]):
         self._throughput = throughput
         self._waiting = waiting
         self._running = running
+        self._estimated = float("-inf")  # when `_all_done` was
+        self._all_done = 0.0
 
     def seconds_until_done(self, work: Work) -> float:
         """Time until new work would be done, in seconds."""
@@ -67,8 +72,14 @@ class Waits(Generic[Work]):
         """Time until a usual interactive call would begin that comes after `coming` others, in seconds."""
         return self.seconds_before(Lane.INTERACTIVE, caller) + coming * self._throughput.mean_seconds()
 
-    def seconds_in_all(self) -> float:
-        """Time until all work in flight is done, in seconds."""
+    def retry_seconds(self) -> float:
+        """When a rejected call may return, in seconds: about when all work in flight is done."""
+        now = time.monotonic()
+        if now - self._estimated > _ESTIMATE_SECONDS:
+            self._estimated, self._all_done = now, self._seconds_in_all()
+        return retry_seconds(self._all_done)
+
+    def _seconds_in_all(self) -> float:
         return sum(waiting.seconds() for waiting in self._waiting.values()) + self._still_running(set(Lane))
 
     def _still_running(self, lanes: Collection[Lane]) -> float:
