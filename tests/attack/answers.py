@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import grpc
 import numpy as np
 
 from superpixel_service.contract import SEGMENT
@@ -38,8 +39,10 @@ def most_accepted(target: Target, source: bytes | pb.RawImage, first: int | None
     with target.channel() as channel:
         stub = pb_grpc.SuperpixelServiceStub(channel)
         options: dict[str, Any] = {"metadata": target.metadata, "timeout": 4 * CALL_SECONDS}
-        if first is None:
-            first = stub.Segment(request(source, 1), **options).base_count
+        try:
+            first = first or stub.Segment(request(source, 1), **options).base_count
+        except grpc.RpcError:  # it takes too much memory: each such call makes the server find out
+            return request(source, 1)
         targets = TARGETS
         while targets > 1:
             wanted = everything(source, *range(first, first - targets, -1))

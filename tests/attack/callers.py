@@ -11,10 +11,10 @@ from superpixel_service.pb.superpixel.v1 import superpixel_pb2_grpc as pb_grpc
 from tests.attack.answers import everything
 from tests.attack.files import png_of_empty_blocks
 from tests.attack.target import Facts, Target, outcome_of
-from tests.attack.webp import webp_of_code_tables
 from tests.attack.wire import END_HEADERS, HEADERS, Connection, frame, header_block
 from tests.service.harness import request
 from tests.service.images import encoded, scene
+from tests.service.webp_bombs import code_table_bomb
 
 CALLERS = 40
 SIDE = 700
@@ -35,7 +35,7 @@ def refined_noise(target: Target) -> Facts:
 
 def slow_files(target: Target) -> Facts:
     """Files that take far longer than their pixels suggest: they spoil the server's estimate of its speed."""
-    files = [png_of_empty_blocks(2000, 1500), webp_of_code_tables()]
+    files = [png_of_empty_blocks(2000, 1500), code_table_bomb(1000, 1000)]
     return target.send_all(6, [request(file, 5) for file in files])
 
 

@@ -28,7 +28,7 @@ _OVERLOAD = {
     "DEADLINE_EXCEEDED DEADLINE_PASSED",
 }
 UNDECODABLE = frozenset({"INVALID_ARGUMENT IMAGE_UNDECODABLE"} | _OVERLOAD)
-SERVED = frozenset({"OK"} | _OVERLOAD)
+SERVED = frozenset({"OK", "INVALID_ARGUMENT MEMORY_ABOVE_LIMIT"} | _OVERLOAD)
 EITHER = UNDECODABLE | SERVED
 
 
@@ -101,7 +101,7 @@ ATTACKS = (
     Attack(decoding.progressive_scans, 13, UNDECODABLE),
     Attack(decoding.empty_chunks, 13, UNDECODABLE),
     Attack(decoding.empty_blocks, 13, EITHER, least_share=0.5, most_p95=BUSY_P95_MS),
-    Attack(decoding.code_tables, 13, EITHER, least_share=0.5, most_p95=BUSY_P95_MS),
+    Attack(decoding.code_tables, 13, UNDECODABLE, least_share=0.5, most_p95=BUSY_P95_MS),
     Attack(answers.bit_noise, 14, SERVED, least_share=0.5, most_p95=BUSY_P95_MS),
     Attack(answers.thin_noise, 14, SERVED, least_share=0.5, most_p95=BUSY_P95_MS),
     Attack(answers.cached_answers, 15, SERVED, least_share=0.5),

@@ -2,9 +2,9 @@
 
 from tests.attack.files import png_of_empty_blocks, png_of_empty_chunks
 from tests.attack.target import Facts, Target
-from tests.attack.webp import webp_of_code_tables
 from tests.service.harness import request
 from tests.service.test_decode_cost import PROGRESSIVE, SEQUENTIAL, empty_scans
+from tests.service.webp_bombs import code_table_bomb
 
 SCANS = 8_000
 CALLERS = 8
@@ -32,4 +32,4 @@ def empty_blocks(target: Target) -> Facts:
 
 def code_tables(target: Target) -> Facts:
     """Lossless WebP files of one megapixel with 62,500 sets of code tables."""
-    return target.send_all(CALLERS, [request(webp_of_code_tables(), 5)])
+    return target.send_all(CALLERS, [request(code_table_bomb(1000, 1000), 5)])

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from benchmarks.load.simulate import BURST, MEASURED
 
-from superpixel_service import config
+from superpixel_service import config, config_sources
 from superpixel_service.budgets import default_budgets, most_workers, needed_bytes
 from superpixel_service.client.wire import channel_options, service_config
 from superpixel_service.contract import SERVICE
@@ -49,7 +49,7 @@ def settings(rendered: Rendered, monkeypatch: pytest.MonkeyPatch) -> config.Sett
 def loaded(rendered: Rendered, monkeypatch: pytest.MonkeyPatch) -> config.Settings:
     for name, value in rendered.config_map("superpixel-settings").items():
         monkeypatch.setenv(name, value)
-    return config.load(entrypoint_flags()).settings
+    return config_sources.load(entrypoint_flags()).settings
 
 
 def selects(selector: dict[str, Any], labels: dict[str, str]) -> bool:
@@ -141,7 +141,7 @@ def test_the_base_alone_sets_neither_tls_nor_plaintext(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     documents = list(yaml.safe_load_all(kustomize(DEPLOY / "base")))
-    with pytest.raises(config.WrongSettings) as refused:
+    with pytest.raises(config_sources.WrongSettings) as refused:
         loaded(Rendered("base", tmp_path, documents), monkeypatch)
     assert "would be plaintext on a network" in refused.value.lines[0]
 

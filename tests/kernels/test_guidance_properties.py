@@ -21,6 +21,7 @@ from tests.kernels.any_image import (
     small_images,
 )
 from tests.kernels.guided import any_guidance, reference_maps
+from tests.kernels.traces import trace
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -216,6 +217,16 @@ def test_any_number_of_threads_and_instruction_set_gives_the_same(mode):
         assert other.prior_components == first.prior_components
         np.testing.assert_array_equal(other.base_labels, first.base_labels)
         np.testing.assert_array_equal(other.merges, first.merges)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_any_number_of_threads_gives_the_same_stages(mode):
+    image, guidance = threaded(mode)
+    first, *others = (trace(image, 10.0, Workspace(threads=threads), guidance) for threads in (1, 2, 3))
+    for other in others:
+        assert other.keys() == first.keys()
+        for stage in other:
+            np.testing.assert_array_equal(other[stage], first[stage], err_msg=stage)
 
 
 @pytest.mark.parametrize("threads", [1, 3])

@@ -1,9 +1,11 @@
 """Superpixels of the page that follow a mask or an edge map."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 from PIL import Image
 from playwright.sync_api import expect
@@ -108,6 +110,7 @@ def test_guidance_survives_a_reload_a_change_of_compactness_and_can_be_removed(a
     expect(annotator("#guidance")).to_be_hidden()
 
 
+@pytest.mark.slow
 def test_exact_masks_and_edge_maps(annotator: Annotator) -> None:
     annotator.open(COFFEE)
     rows, columns = np.mgrid[: COFFEE_SHAPE[0], : COFFEE_SHAPE[1]]
@@ -131,6 +134,7 @@ def test_exact_masks_and_edge_maps(annotator: Annotator) -> None:
         assert np.array_equal(stroke(annotator), stroked(annotator, empty, **guidance)), label
 
 
+@pytest.mark.slow
 def test_masks_of_a_coco_file(annotator: Annotator) -> None:
     annotator.open(COFFEE)
     values = np.select([DISC, BAR], [1, 2]).astype(np.uint8)
@@ -145,6 +149,7 @@ def test_masks_of_a_coco_file(annotator: Annotator) -> None:
     assert np.array_equal(stroke(annotator), stroked(annotator, np.zeros(COFFEE_SHAPE, np.uint8), prior=ids))
 
 
+@pytest.mark.slow
 def test_a_mask_that_the_server_rejects_changes_nothing(annotator: Annotator) -> None:
     annotator.open(COFFEE)
     masks.drop(annotator, "network.png", FILE)
@@ -185,3 +190,19 @@ def test_the_panel_is_accessible_and_reachable_by_keys(annotator: Annotator) -> 
     annotator.press("Enter")
     annotator.wait_for_status("Superpixels follow the colours alone")
     expect(annotator("#mask-button")).to_be_focused()
+
+
+def test_the_panel_is_reachable_on_a_phone(visit: Callable[..., Annotator]) -> None:
+    annotator = visit(viewport={"width": 390, "height": 844}, has_touch=True)
+    annotator.open(COFFEE)
+    masks.drop(annotator, "network.png", FILE)
+    annotator("#mask-guide").tap()
+    expect(annotator("#guidance")).to_be_visible()
+    expect(annotator("#progress")).to_be_hidden()
+    assert annotator("aside").evaluate("(one) => one.scrollWidth <= one.clientWidth")
+    for part in ("#strength", "#guidance-remove", "#line-opacity"):
+        annotator(part).scroll_into_view_if_needed()
+        expect(annotator(part)).to_be_in_viewport(ratio=1)
+    annotator("#guidance-remove").tap()
+    expect(annotator("#guidance")).to_be_hidden()
+    annotator.screenshot("guided-phone")

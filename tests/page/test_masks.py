@@ -93,6 +93,7 @@ def test_a_mask_of_another_size_is_scaled(annotator: Annotator) -> None:
     assert np.array_equal(annotator.mask(), masks.nearest(wanted, COFFEE_SHAPE))
 
 
+@pytest.mark.slow
 def test_a_soft_mask_counts_from_half_on(annotator: Annotator) -> None:
     annotator.open(COFFEE)
     soft = (255 * np.clip(1.5 - np.hypot(ROWS - 200, COLUMNS - 300) / 100, 0, 1)).astype(np.uint8)
@@ -170,6 +171,7 @@ def test_with_the_keyboard_alone(annotator: Annotator, tmp_path: Path) -> None:
     expect(clicks).to_have_attribute("data-clicks", "3")
 
 
+@pytest.mark.slow
 def test_photographs_open_without_a_question(annotator: Annotator, tmp_path: Path) -> None:
     annotator.open(COFFEE)
     masks.drop(annotator, "cat.jpg", (PHOTOS / "chelsea.jpg").read_bytes())
@@ -301,8 +303,10 @@ def test_png_files_of_every_kind_are_read_exactly(annotator: Annotator) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 2, "has_touch": True}],
-    ids=["desktop", "phone"],
+    [
+        pytest.param({}, marks=pytest.mark.slow, id="desktop"),
+        pytest.param({"viewport": {"width": 390, "height": 844}, "has_touch": True}, id="phone"),
+    ],
 )
 def test_the_question_fits_the_screen_and_is_accessible(
     visit: Callable[..., Annotator], options: dict[str, object]

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from superpixel_service import config
+from superpixel_service import config, config_sources
 from superpixel_service.budgets import (
     default_budgets,
     largest_photo_bytes,
@@ -90,7 +90,7 @@ def test_settings_follow_the_memory_limit(monkeypatch: pytest.MonkeyPatch) -> No
 def test_an_explicit_setting_wins_from_every_source(monkeypatch: pytest.MonkeyPatch) -> None:
     with_memory(monkeypatch, GIBIBYTE)
     monkeypatch.setenv("SUPERPIXEL_MAX_IMAGE_PIXELS", "40000000")
-    loaded = config.load({"cache_bytes": "77", "max_inflight_memory_bytes": "0"})
+    loaded = config_sources.load({"cache_bytes": "77", "max_inflight_memory_bytes": "0"})
     settings = loaded.settings
     assert (settings.max_image_pixels, settings.cache_bytes) == (40_000_000, 77)
     assert settings.max_image_memory_bytes >= largest_photo_bytes(40_000_000)
@@ -116,6 +116,6 @@ def test_an_explicit_setting_wins_from_every_source(monkeypatch: pytest.MonkeyPa
     ],
 )
 def test_memory_for_images_must_suffice_for_the_largest(values: dict[str, Any], text: str) -> None:
-    with pytest.raises(config.WrongSettings) as caught:
-        config.load({name: str(value) for name, value in values.items()})
+    with pytest.raises(config_sources.WrongSettings) as caught:
+        config_sources.load({name: str(value) for name, value in values.items()})
     assert text in caught.value.lines[0]

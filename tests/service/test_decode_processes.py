@@ -4,15 +4,12 @@ import contextlib
 import os
 import re
 import signal
-import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import grpc
-import numpy as np
 import psutil
 import pytest
 
@@ -28,7 +25,6 @@ from tests.service.harness import (
     wait_until,
 )
 from tests.service.images import encoded, scene
-from tests.service.test_decode_cost import WORST, png_of_empty_blocks
 from tests.service.webp_bombs import code_table_bomb
 
 SPIN, SLEEP, SLEEP_ONCE, CRASH, TAKE_MEMORY = 301, 302, 303, 304, 305
@@ -151,48 +147,6 @@ def test_a_webp_full_of_code_tables_is_rejected_without_its_memory(faults: Fault
     faults.check_serves()
     small = faults.server.stub.Segment(request(code_table_bomb(64, 64), 5))  # a sound file, within the bounds
     assert small.label_map.count == 5
-
-
-@pytest.mark.slow
-def test_a_victim_beside_hostile_callers() -> None:
-    """Four callers send the worst files of each format; one sends photographs of 640x480."""
-    worst = {
-        "webp": code_table_bomb(1024, 1024),
-        "webp, within the bounds": code_table_bomb(256, 256),
-        "jpeg": WORST["progressive, all"](),
-        "png": png_of_empty_blocks(1000, 800),
-    }
-    photo = request(encoded(scene(640, 480), "JPEG"), 100)
-    with running_server(*TWO_WORKERS) as server:
-        alone = [_seconds(server, photo) for _ in range(20)]
-        for name, data in worst.items():
-            ended = threading.Event()
-
-            def attack(data: bytes = data, ended: threading.Event = ended) -> None:
-                while not ended.is_set():
-                    with contextlib.suppress(grpc.RpcError):
-                        server.stub.Segment(request(data, 5), timeout=PATIENCE_SECONDS)
-
-            with ThreadPoolExecutor(4) as callers:
-                attacks = [callers.submit(attack) for _ in range(4)]
-                beside = [_seconds(server, photo) for _ in range(20)]
-                ended.set()
-                for each in attacks:
-                    each.result()
-            peaks = [_peak_bytes(process) for process in processes_of(server)]
-            print(
-                f"{name}: victim's p50 {np.median(beside):.3f} s, p95 {np.quantile(beside, 0.95):.3f} s"
-                f" (alone {np.median(alone):.3f} s), peak of a process {max(peaks) / MEBIBYTE:.0f} MiB"
-            )
-            assert max(peaks) < 200 * MEBIBYTE
-        assert server.metric("superpixel_decode_processes_replaced_total") == 0
-        assert server.health_status() == "SERVING"
-
-
-def _seconds(server: RunningServer, message: pb.SegmentRequest) -> float:
-    started = time.perf_counter()
-    assert server.stub.Segment(message, timeout=PATIENCE_SECONDS, wait_for_ready=True).label_map.count == 100
-    return time.perf_counter() - started
 
 
 # ---- the caller is gone

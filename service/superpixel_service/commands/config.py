@@ -11,7 +11,8 @@ from superpixel_service.commands.output import (
     write_json,
     write_table,
 )
-from superpixel_service.config import ENVIRONMENT_PREFIX, Loaded, Origin, WrongSettings, flag, load
+from superpixel_service.config import ENVIRONMENT_PREFIX, flag
+from superpixel_service.config_sources import Loaded, Origin, WrongSettings, load
 from superpixel_service.resources import find_resources
 
 
