@@ -15,7 +15,6 @@ import pytest
 
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 from superpixel_service.work.decode_processes import REPLACED
-from tests.attack.webp import webp_of_code_tables
 from tests.service.harness import (
     MEBIBYTE,
     PATIENCE_SECONDS,
@@ -26,6 +25,7 @@ from tests.service.harness import (
     wait_until,
 )
 from tests.service.images import encoded, scene
+from tests.service.webp_bombs import code_table_bomb
 
 SPIN, SLEEP, SLEEP_ONCE, CRASH, TAKE_MEMORY = 301, 302, 303, 304, 305
 """Widths of images that cause a fault, as in `decode_faults/sitecustomize.py`."""
@@ -141,13 +141,11 @@ def test_a_webp_full_of_code_tables_is_rejected_without_its_memory(faults: Fault
     """295 kB and 1 megapixel: decoded, it takes 360 MiB and 50 times a photograph's time."""
     for process in processes_of(faults.server):
         Path(f"/proc/{process.pid}/clear_refs").write_text("5")  # begin to measure the peak
-    check_rejected(faults, request(webp_of_code_tables(1024, 1024), 5), "WEBP file takes far more")
+    check_rejected(faults, request(code_table_bomb(1024, 1024), 5), "WEBP file takes far more")
     assert [faults.replaced(cause) for cause in REPLACED] == [0, 0, 0]
     assert max(map(_peak_bytes, processes_of(faults.server))) < 200 * MEBIBYTE
     faults.check_serves()
-    small = faults.server.stub.Segment(
-        request(webp_of_code_tables(64, 64), 5)
-    )  # a sound file, within the bounds
+    small = faults.server.stub.Segment(request(code_table_bomb(64, 64), 5))  # a sound file, within the bounds
     assert small.label_map.count == 5
 
 
