@@ -79,7 +79,7 @@ class Onlooker:
     def __init__(self) -> None:
         self.held: list[tuple[str, str]] = []
 
-    def get(self, task: Any, deadline: Any, when_over: Any) -> Any:  # noqa: ARG002
+    def get(self, task: Any, deadline: Any, when_over: Any, tenant: Any) -> Any:  # noqa: ARG002
         assert len(task.image.source.data) == len(RAW.data)
         frame = sys._getframe(1)
         while frame is not None:
