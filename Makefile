@@ -69,6 +69,20 @@ deploy-install: .venv-deploy/.tools ## Install kubectl, schemas and checkov for 
 	rm -r .venv-deploy/kubectl
 	touch $@
 
+# .venv-audit has pip-audit.
+.venv-audit/.tools: pyproject.toml
+	$(PYTHON) -m venv .venv-audit
+	.venv-audit/bin/python -m pip --disable-pip-version-check --quiet install --upgrade 'pip>=25.1'
+	.venv-audit/bin/python -m pip --disable-pip-version-check --quiet install --group audit
+	touch $@
+
+PY_TYPED += tools/audit.py
+
+# Not part of `make test`, because it needs a vulnerability database. Without one, `tools.audit` ends with status 3.
+.PHONY: audit
+audit: install system-packages .venv-audit/.tools ## Look up known vulnerabilities of all locked and installed packages
+	$(BIN)/python -m tools.audit --pip-audit .venv-audit/bin/pip-audit
+
 .PHONY: system-packages
 system-packages: ## Install the Debian packages that the tests need besides Python and g++
 	@tools/system-packages.sh
@@ -147,6 +161,12 @@ image-lock: deploy-install ## Write the locks of the images again, deploy/image/
 	$(LOCK) pyproject.toml --extra otel --output-file deploy/image/cpu.txt
 	$(LOCK) pyproject.toml --extra otel --extra cuda12 --constraint deploy/image/cpu.txt --output-file deploy/image/cuda.txt
 
+PY_TYPED += deploy/image/pin.py
+
+.PHONY: image-base
+image-base: install ## Pin the Dockerfile's base image to the digest of its tag (needs a registry, and docker, skopeo or crane)
+	$(BIN)/python -m deploy.image.pin
+
 # Not part of `make test`, because it takes minutes and several gigabytes.
 .PHONY: image-check
 image-check: install ## Build both images twice on a fresh Debian, run them and segment a photograph (minutes, root)
@@ -162,6 +182,13 @@ OVERLOAD_SECONDS ?= 60
 .PHONY: overload
 overload: install ## Send three times as many calls as a server can process, and check goals (two minutes; needs an idle machine)
 	$(BIN)/python -m tests.service.overload --seconds $(OVERLOAD_SECONDS)
+
+ATTACK_SECONDS ?= 10
+ATTACK_FLAGS ?=
+
+.PHONY: attack
+attack: install system-packages ## Attack real servers beside a victim, and print what it got (ten minutes; ATTACK_SECONDS, ATTACK_FLAGS='--only NAME')
+	$(BIN)/python -m tests.attack --seconds $(ATTACK_SECONDS) --out test-output/attack $(ATTACK_FLAGS)
 
 RESTARTS ?= 10
 
@@ -255,8 +282,9 @@ gpu-rehearsal: gpu-kit
 FUZZ_SECONDS ?= 600
 
 .PHONY: fuzz
-fuzz: install ## Send hostile files, messages and HTTP/2 frames, then fuzz by coverage, FUZZ_SECONDS (600) each
+fuzz: install ## Send hostile files, messages, HTTP/2 frames and HTTP requests, then fuzz by coverage, FUZZ_SECONDS (600) each
 	$(BIN)/python -m tests.service.fuzz_service --seconds $(FUZZ_SECONDS)
+	$(BIN)/python -m tests.page.fuzz_gateway --seconds $(FUZZ_SECONDS)
 	$(BIN)/python -m tests.service.fuzz_coverage test-output/fuzz -max_total_time=$(FUZZ_SECONDS)
 
 # ---- benchmarks -----------------------------------------------------------------------------------------------------
@@ -302,4 +330,4 @@ simulate: install ## Simulate an autoscaler with 1 to 200 such pods; updates doc
 
 .PHONY: clean
 clean: ## Remove everything that make built or installed
-	rm -rf $(VENV) $(BENCH) .venv-frontend .venv-deploy frontend/node_modules frontend/dist build dist demo-output test-output
+	rm -rf $(VENV) $(BENCH) .venv-frontend .venv-deploy .venv-audit frontend/node_modules frontend/dist build dist demo-output test-output

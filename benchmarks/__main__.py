@@ -9,7 +9,17 @@ from benchmarks.data import add_data_arguments
 from benchmarks.report import read_goals, say, say_goals
 
 # Each is a module with main(arguments), which accepts --data, --json and --plots.
-PARTS = ("label_map", "speed", "service", "throughput", "latency", "quality", "effort", "snap")
+PARTS = (
+    "label_map",
+    "speed",
+    "decode",
+    "service",
+    "throughput",
+    "latency",
+    "quality",
+    "effort",
+    "snap",
+)
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from benchmarks.load.arrivals import Mix
 from benchmarks.load.capacity import Pod
+from superpixel_service.budgets import needed_bytes
 
 HEADROOM = 0.8
 """The autoscaler keeps a pod at this share of the highest load within the target. The rest is for load that
@@ -15,8 +16,6 @@ MOST_CALLS = 128
 """Each call occupies one thread, and memory for a message of the largest size."""
 
 _MEBI = 1 << 20
-_SERVER_BYTES = 300 * _MEBI
-_BYTES_A_PIXEL = 48
 _OTHER_THREADS = 16
 
 
@@ -84,7 +83,7 @@ def advise(measured: Pod, mix: Mix, target: float, cores: int, settings: Mapping
         mix: image sizes and their shares.
         target: seconds, of p99.
         cores: of the recommended pod.
-        settings: of deploy/base, for the largest image, the streams and the cache.
+        settings: of deploy/base, for the largest image, the streams, and the parts of the memory.
     """
     calls = min(MOST_CALLS, cores + math.floor(target * cores / measured.service.mean(mix)))
     largest = int(settings["SUPERPIXEL_MAX_IMAGE_PIXELS"])
@@ -105,10 +104,15 @@ def advise(measured: Pod, mix: Mix, target: float, cores: int, settings: Mapping
         utilization=pod.queue(working, mix).utilization,
         max_calls=calls,
         max_pixels=pod.max_pixels,
-        memory_bytes=_SERVER_BYTES
-        + _BYTES_A_PIXEL * pod.max_pixels
-        + threads * (int(settings["SUPERPIXEL_MAX_IMAGE_BYTES"]) + _MEBI)
-        + int(settings["SUPERPIXEL_CACHE_BYTES"]),
+        memory_bytes=needed_bytes(
+            workers=cores,
+            images=int(settings["SUPERPIXEL_MAX_INFLIGHT_MEMORY_BYTES"]),
+            messages=int(settings["SUPERPIXEL_MAX_INFLIGHT_BYTES"]),
+            unsent=int(settings["SUPERPIXEL_MAX_UNSENT_BYTES"]),
+            calls=calls,
+            cache=int(settings["SUPERPIXEL_CACHE_BYTES"]),
+            arriving=threads * (int(settings["SUPERPIXEL_MAX_IMAGE_BYTES"]) + _MEBI),
+        ),
     )
 
 

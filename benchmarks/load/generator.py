@@ -33,7 +33,9 @@ LATE_SECONDS = 0.01
 LATE_SHARE = 0.01
 """Largest share of late calls at which a run still measures the server rather than the generator."""
 
-REFUSALS = frozenset({"QUEUE_FULL", "BYTES_IN_FLIGHT", "DEADLINE_UNREACHABLE", "TOO_MANY_STREAMS"})
+REFUSALS = frozenset(
+    {"QUEUE_FULL", "BYTES_IN_FLIGHT", "DEADLINE_UNREACHABLE", "TOO_MANY_STREAMS", "TOKEN_LIMIT"}
+)
 """Error reasons of a server without room or time. All other errors are failures."""
 
 _PRECISION = 3

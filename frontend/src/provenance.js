@@ -28,6 +28,7 @@ import { check } from './errors.js';
 /** Most raw bytes of the section. */
 export const MAX_PROVENANCE_BYTES = 4096;
 
+/** Bytes of each known field, by its number. */
 const SIZES = [0, 8, 16, 32, 40];
 
 /**
@@ -37,75 +38,48 @@ const SIZES = [0, 8, 16, 32, 40];
  * @returns {Provenance}
  */
 export function parseProvenance(bytes, width, height) {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   /** @type {Provenance} */
   const result = { compactness: null, position: null, pictureSize: null, imageSha256: null, guidance: null };
   let last = 0;
   for (let at = 0; at < bytes.length;) {
-    check(bytes.length - at >= 2, 'MALFORMED', 'prov: ends inside a field');
     const [number, size] = bytes.subarray(at, at + 2);
-    const name = `prov: field ${number}`;
-    at += 2;
-    check(number > last, 'MALFORMED', `${name}: must come before field ${last}`);
-    check(size <= bytes.length - at, 'MALFORMED', `${name}: ends after the section`);
-    const expected = SIZES[number] ?? size;
-    check(size === expected, 'MALFORMED', `${name}: must be ${expected} bytes, got ${size}`);
-    readField(result, number, bytes.subarray(at, at + size), width, height);
-    at += size;
+    const start = at + 2;
+    /** @type {(valid: boolean) => void} */
+    const must = (valid) => check(valid, 'MALFORMED', `prov: field ${number} is malformed`);
+    must(number > last && size <= bytes.length - start && size === (SIZES[number] ?? size));
+    at = start + size;
     last = number;
+    if (number === 1) {
+      const value = view.getFloat64(start, true);
+      must(value >= 0 && value < Infinity);
+      result.compactness = value;
+    } else if (number === 2) {
+      const [x, y, ...picture] = [0, 4, 8, 12].map((i) => view.getUint32(start + i, true));
+      must(x + width <= picture[0] && y + height <= picture[1]);
+      result.position = [x, y];
+      result.pictureSize = [picture[0], picture[1]];
+    } else if (number === 3) {
+      result.imageSha256 = hex(bytes.subarray(start, at));
+    } else if (number === 4) {
+      const [maps, mode] = bytes.subarray(start + 2);
+      const [version, edges, prior] = [0, 4, 6].map((i) => view.getUint16(start + i, true));
+      const [hasEdges, hasPrior, importance] = [1, 2, 4].map((bit) => (maps & bit) > 0);
+      const isSoft = hasPrior && !mode;
+      // The weights and the mode of what there is not are 0.
+      must(maps > 0 && maps < 8 && mode < 2 && mode <= +hasPrior);
+      must((hasEdges || !edges) && (isSoft || !prior));
+      result.guidance = {
+        sha256: hex(bytes.subarray(start + 8, at)),
+        version,
+        edgeWeight: hasEdges ? edges : null,
+        priorMode: hasPrior ? (isSoft ? 'soft' : 'hard') : null,
+        priorWeight: isSoft ? prior : null,
+        importance,
+      };
+    }
   }
   return result;
-}
-
-/**
- * @param {Provenance} result
- * @param {number} number unknown ones are skipped
- * @param {Uint8Array} bytes
- * @param {number} width
- * @param {number} height
- */
-function readField(result, number, bytes, width, height) {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  if (number === 1) {
-    const compactness = view.getFloat64(0, true);
-    const valid = compactness >= 0 && Number.isFinite(compactness);
-    check(valid, 'MALFORMED', `prov: compactness must be 0 or more, got ${compactness}`);
-    result.compactness = compactness;
-  } else if (number === 2) {
-    const [x, y, pictureWidth, pictureHeight] = [0, 4, 8, 12].map((at) => view.getUint32(at, true));
-    const inside = x + width <= pictureWidth && y + height <= pictureHeight;
-    check(inside, 'MALFORMED', 'prov: the map must lie inside its picture');
-    result.position = [x, y];
-    result.pictureSize = [pictureWidth, pictureHeight];
-  } else if (number === 3) {
-    result.imageSha256 = hex(bytes);
-  } else if (number === 4) {
-    result.guidance = readGuidance(view, hex(bytes.subarray(8)));
-  }
-}
-
-/**
- * @param {DataView} view
- * @param {string} sha256
- * @returns {GuidanceRecord}
- */
-function readGuidance(view, sha256) {
-  const maps = view.getUint8(2);
-  const mode = view.getUint8(3);
-  const edgeWeight = view.getUint16(4, true);
-  const priorWeight = view.getUint16(6, true);
-  check(maps >= 1 && maps <= 7 && mode <= 1, 'MALFORMED', 'prov: unknown maps or mode of guidance');
-  const [edges, prior, importance] = [1, 2, 4].map((bit) => (maps & bit) !== 0);
-  const soft = prior && mode === 0;
-  const unused = (edgeWeight === 0 || edges) && (priorWeight === 0 || soft) && (mode === 0 || prior);
-  check(unused, 'MALFORMED', 'prov: what the guidance does not use must be 0');
-  return {
-    sha256,
-    version: view.getUint16(0, true),
-    edgeWeight: edges ? edgeWeight : null,
-    priorMode: prior ? (soft ? 'soft' : 'hard') : null,
-    priorWeight: soft ? priorWeight : null,
-    importance,
-  };
 }
 
 /** @param {Uint8Array} bytes */

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import fc from 'fast-check';
 import { decode, Selection, SuperpixelMapError } from 'superpixel-map';
 import { fromBase64, readJSON } from './fixtures.js';
 import { fresh, maps } from './selections.js';
@@ -131,4 +132,65 @@ test('a history whose steps are no honest numbers is rejected', () => {
   restore({ done: [], undone: [whole({ removed }), three] });
   assert.throws(() => restore({ done: [], undone: [three, whole({ removed })] }));
   assert.throws(() => restore({ done: [whole({ removed: { ...removed, class: null } })], undone: [] }));
+});
+
+/** A change of a stored history: which list, step, part and place in it, and what stands there afterwards. */
+const damage = fc.record({
+  list: fc.constantFrom('done', 'undone'),
+  step: fc.nat(20),
+  part: fc.constantFrom('regions', 'pixels', 'removed'),
+  at: fc.nat(40),
+  to: fc.oneof(
+    fc.integer({ min: -1, max: 5 }),
+    fc.integer({ min: 0, max: 3000 }),
+    fc.constantFrom(0.5, NaN, null, '1', 2 ** 31, 2 ** 32, 2 ** 53, 255, 256, undefined),
+  ),
+});
+
+test('a damaged history is rejected, or every undo and redo of it gives a sound selection', () => {
+  const { noise } = maps;
+  const selection = fresh(noise);
+  const level = noise.cut(50);
+  for (let i = 0; i < 8; i++) selection.choose(level, [i], 1 + (i % 3));
+  for (let i = 0; i < 4; i++) selection.paintPixels([[5 * i, 7]], 4, i % 4);
+  selection.removeClass(2);
+  selection.paintPixels([[30, 20]], 6, 2);
+  for (let i = 0; i < 3; i++) selection.undo();
+  const kept = JSON.stringify(selection);
+  const stored = JSON.stringify(selection.history());
+  const tally = { restored: 0, rejected: 0 };
+  fc.assert(
+    fc.property(fc.array(damage, { minLength: 1, maxLength: 2 }), (damages) => {
+      const history = JSON.parse(stored);
+      for (const { list, step, part, at, to } of damages) {
+        const steps = history[list];
+        const one = steps[step % steps.length];
+        if (part === 'removed')
+          one.removed = [to, { at: to, class: { name: 'x', color: '#000000' } }][at % 2];
+        else if (!Array.isArray(one[part])) continue;
+        else if (to === undefined) one[part].splice(at, 1 + (at % 5));
+        else if (one[part].length) one[part][at % one[part].length] = to;
+        else one[part] = to;
+      }
+      let restored;
+      try {
+        restored = Selection.restore(noise, JSON.parse(kept), history);
+      } catch (error) {
+        assert(error instanceof SuperpixelMapError && error.code === 'INVALID_SELECTION', `${error}`);
+        tally.rejected++;
+        return;
+      }
+      tally.restored++;
+      const sound = () => {
+        const { mask, classes } = restored.annotation();
+        assert(mask.every((value) => value <= classes.length));
+        Selection.restore(noise, JSON.parse(JSON.stringify(restored)));
+      };
+      for (; restored.canUndo; restored.undo()) sound();
+      for (; restored.canRedo; restored.redo()) sound();
+      sound();
+    }),
+    { numRuns: 500, seed: 1 },
+  );
+  assert(tally.restored > 20 && tally.rejected > 100, JSON.stringify(tally));
 });

@@ -10,6 +10,7 @@ snapped = snap_mask(hierarchy, mask, 400)                    # a rough mask as w
 docs/algorithm.md specifies the result. It is bit for bit the same on every backend, machine and thread count.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from numpy.typing import ArrayLike
@@ -72,6 +73,7 @@ def segment(
     guidance: Guidance | FittedGuidance | None = None,
     cancel: CancelToken | None = None,
     workspace: Workspace | CudaWorkspace | None = None,
+    on_regions: Callable[[int], None] | None = None,
 ) -> Hierarchy:
     """Segment an image into nested superpixels.
 
@@ -88,6 +90,8 @@ def segment(
         cancel: a token that stops or pauses the call at its next stage or merge round.
         workspace: memory and threads to reuse in later calls, for one call at a time: a `Workspace` for
             backend "cpu", a `CudaWorkspace` for "cuda".
+        on_regions: called with the number of base regions as soon as it is known; on the CPU this is before
+            the stages whose memory grows with it. It may raise, which ends the call.
 
     Raises:
         InvalidImage: wrong dtype, shape or size.
@@ -110,9 +114,9 @@ def segment(
     elif backend not in ("auto", "cuda" if isinstance(workspace, CudaWorkspace) else "cpu"):
         raise InvalidParameter("workspace", f"belongs to another backend than {backend!r}")
     if isinstance(workspace, CudaWorkspace):
-        return workspace.segment(image, params, cancel, guidance)
+        return workspace.segment(image, params, cancel, guidance, on_regions)
     if threads > workspace.threads:
         raise InvalidParameter(
             "threads", f"must be at most the workspace's {workspace.threads}, got {threads}"
         )
-    return segment_on_cpu(image, params, workspace, cancel, threads, guidance)
+    return segment_on_cpu(image, params, workspace, cancel, threads, guidance, on_regions)

@@ -1,6 +1,7 @@
 """The choice between the engines."""
 
 import functools
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
@@ -60,13 +61,14 @@ def segment_on_cpu(
     cancel: _engine.CancelToken | None,
     threads: int,
     guidance: Guidance | FittedGuidance | None = None,
+    on_regions: Callable[[int], None] | None = None,
 ) -> Hierarchy:
     """Segment with the C++ engine; see `superpixel_kernels.segment`."""
     pixels = as_pixels(image, workspace)
     compactness = params.compactness
     threads_used = threads or workspace.threads
     fitted = fitted_to(guidance, *pixels.shape[:2])
-    made = _engine.segment(pixels, compactness, workspace, cancel, threads, fitted)
+    made = _engine.segment(pixels, compactness, workspace, cancel, threads, fitted, on_regions)
     _, labels, rows, seconds, prior_components = made
 
     def make_pixel_merges(cancel: _engine.CancelToken | None) -> NDArray[np.int32]:

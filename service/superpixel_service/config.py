@@ -10,30 +10,33 @@ Kubernetes sets variables like `SUPERPIXEL_PORT` and `SUPERPIXEL_SERVICE_HOST` i
 Unknown names in the file are an error.
 """
 
-import difflib
-import os
-import tomllib
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
-from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from superpixel_service.addresses import is_loopback, split_address
-from superpixel_service.resources import usable_cores
+from superpixel_service.budgets import (
+    default_budgets,
+    largest_photo_bytes,
+    most_workers,
+    needed_bytes,
+)
+from superpixel_service.resources import usable_cores, usable_memory
 
 ENVIRONMENT_PREFIX = "SUPERPIXEL_"
-FILE_VARIABLE = "SUPERPIXEL_CONFIG"
-"""Names the TOML file if no flag does."""
+
+TOKEN_SHARE = 0.75
+"""Largest part of a limit that one token may use by default."""
 
 
 def _checked_address(address: str) -> str:
     split_address(address)
     return address
 
+
+_DERIVED_IF_ZERO = ("max_image_memory_bytes", "max_inflight_memory_bytes")
 
 Address = Annotated[str, AfterValidator(_checked_address)]
 File = Annotated[Path | None, BeforeValidator(lambda value: None if value == "" else value)]
@@ -69,6 +72,10 @@ class Settings(BaseSettings):
         description="callers must send a token from this file (`superpixel token new`); reloaded when it "
         "changes",
     )
+    allow_shared_files: bool = Field(
+        default=False,
+        description="accept a key file and a token file that other users may read or change: true or false",
+    )
     allow_plaintext: bool = Field(
         default=False, description="allow listening without TLS beyond this machine: true or false"
     )
@@ -85,8 +92,8 @@ class Settings(BaseSettings):
         default=0,
         ge=0,
         le=256,
-        description="images in work at the same time, per lane; 0: one per core (CPU quota included), on a "
-        "GPU 4 to 8",
+        description="images in work at the same time, per lane; 0: one per core (CPU quota included), if the "
+        "memory suffices; on a GPU 4 to 8",
     )
     threads_per_image: int = Field(
         default=0,
@@ -110,7 +117,7 @@ class Settings(BaseSettings):
         default=50_000_000,
         ge=1,
         le=1 << 27,
-        description="largest image; the engine needs about 48 bytes per pixel",
+        description="largest image; a photograph takes up to 72 bytes of memory per pixel",
     )
     refinement_max_pixels: int = Field(
         default=1_000_000,
@@ -139,16 +146,58 @@ class Settings(BaseSettings):
     max_streams: int = Field(
         default=16, ge=1, le=1024, description="streams open at the same time; each occupies two threads"
     )
+    max_calls_per_token: int = Field(
+        default=0,
+        ge=0,
+        le=4096,
+        description="open calls of one token, each with one image; 0: three quarters of max_inflight_calls",
+    )
+    max_streams_per_token: int = Field(
+        default=0, ge=0, le=1024, description="open streams of one token; 0: three quarters of max_streams"
+    )
+    stream_idle_seconds: float = Field(
+        default=300.0,
+        ge=1,
+        le=1e6,
+        description="a stream ends if no image of it arrives, is worked on or is read for this long; at most "
+        "30 s while more than half of max_streams are idle",
+    )
     stream_max_inflight: int = Field(
         default=8,
         ge=1,
         le=1024,
         description="images of one stream read and not yet answered; beyond that its sender must wait",
     )
+    max_image_memory_bytes: int = Field(
+        default=0,
+        ge=0,
+        description="largest memory for one image, which grows with its pixels, its regions and what is "
+        "asked; 0: follows from max_inflight_memory_bytes",
+    )
+    max_inflight_memory_bytes: int = Field(
+        default=0,
+        ge=0,
+        description="memory for all images in work; 0: from the memory that the process may use",
+    )
+    max_answer_bytes: int = Field(
+        default=128 << 20, ge=1 << 10, le=(2 << 30) - 1, description="largest answer, as sent"
+    )
+    max_unsent_bytes: int = Field(
+        default=256 << 20,
+        ge=1 << 10,
+        description="memory of large answers that callers have not read yet; answers of calls and of streams "
+        "have this much each",
+    )
     cache_bytes: int = Field(
         default=64 << 20,
         ge=0,
         description="memory for answers kept for repeated requests; 0: none",
+    )
+    max_connections: int = Field(
+        default=2048,
+        ge=1,
+        le=1 << 16,
+        description="connections to the main port at the same time; fewer if the limit of open files is low",
     )
     max_connection_age_seconds: float = Field(
         default=600.0,
@@ -183,7 +232,29 @@ class Settings(BaseSettings):
     @property
     def lane_workers(self) -> int:
         """Images of one lane in work at the same time, at least 1."""
-        return self.workers or usable_cores()
+        return self.workers or most_workers(usable_cores(), self.max_inflight_memory_bytes)
+
+    @property
+    def needed_bytes(self) -> int:
+        """Memory of this server at all its limits, without messages that are still arriving."""
+        return needed_bytes(
+            workers=self.lane_workers,
+            images=self.max_inflight_memory_bytes,
+            messages=self.max_inflight_bytes,
+            unsent=self.max_unsent_bytes,
+            calls=self.max_inflight_calls,
+            cache=self.cache_bytes,
+        )
+
+    @property
+    def token_calls(self) -> int:
+        """Open calls of one token, at least 1."""
+        return self.max_calls_per_token or max(1, int(TOKEN_SHARE * self.max_inflight_calls))
+
+    @property
+    def token_streams(self) -> int:
+        """Open streams of one token, at least 1."""
+        return self.max_streams_per_token or max(1, int(TOKEN_SHARE * self.max_streams))
 
     def for_backend(self, backend: str) -> Self:
         """The settings with the number of workers that suits the backend in use, "cpu" or "cuda"."""
@@ -191,6 +262,14 @@ class Settings(BaseSettings):
             return self
         # More images side by side take more of the GPU's memory, and the GPU is busy with fewer.
         return self.model_copy(update={"workers": min(max(usable_cores(), 4), 8)})
+
+    @model_validator(mode="after")
+    def _fill_budgets(self) -> Self:
+        names = self.model_fields_set - {name for name in _DERIVED_IF_ZERO if getattr(self, name) == 0}
+        given = {name: value for name in names if isinstance(value := getattr(self, name), int)}
+        # The model is frozen for its users, not for its own validation.
+        self.__dict__.update(default_budgets(usable_memory(), given))
+        return self
 
     @model_validator(mode="after")
     def _callers_are_protected(self) -> Self:
@@ -223,121 +302,20 @@ class Settings(BaseSettings):
                 raise ValueError(
                     f"max_inflight_{unit} must be at least max_image_{unit}, {largest}; got {budget}"
                 )
+        least = largest_photo_bytes(self.max_image_pixels)
+        if self.max_image_memory_bytes < least:
+            raise ValueError(
+                f"max_image_memory_bytes must be at least {least} for images of {self.max_image_pixels} "
+                f"pixels (max_image_pixels); got {self.max_image_memory_bytes}"
+            )
+        if self.max_inflight_memory_bytes < self.max_image_memory_bytes:
+            raise ValueError(
+                "max_inflight_memory_bytes must be at least max_image_memory_bytes, "
+                f"{self.max_image_memory_bytes}; got {self.max_inflight_memory_bytes}"
+            )
         return self
 
 
 def flag(name: str) -> str:
     """The command-line flag of a setting."""
     return "--" + name.replace("_", "-")
-
-
-class Origin(StrEnum):
-    """The source of a setting's value."""
-
-    DEFAULT = "default"
-    FILE = "file"
-    ENVIRONMENT = "environment"
-    FLAG = "flag"
-
-
-class WrongSettings(Exception):
-    """The settings are wrong.
-
-    Attributes:
-        lines: one per error.
-    """
-
-    def __init__(self, *lines: str) -> None:
-        super().__init__(*lines)
-        self.lines = lines
-
-
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """Settings, and the source of each.
-
-    Attributes:
-        file: the TOML file that was read, if any.
-    """
-
-    settings: Settings
-    origins: Mapping[str, Origin]
-    file: Path | None
-
-
-def load(flags: Mapping[str, str], file: Path | None = None) -> Loaded:
-    """The settings from flags, environment, file and defaults; the first that has a value counts.
-
-    Args:
-        flags: values given on the command line, by the settings' names.
-        file: the TOML file; None: the one that `SUPERPIXEL_CONFIG` names, if any.
-
-    Raises:
-        WrongSettings: a setting or the file is wrong.
-    """
-    if file is None and os.environ.get(FILE_VARIABLE):
-        file = Path(os.environ[FILE_VARIABLE])
-    layers = {
-        Origin.FILE: {} if file is None else _read_file(file),
-        Origin.ENVIRONMENT: EnvSettingsSource(Settings)(),
-        Origin.FLAG: flags,
-    }
-    origins = dict.fromkeys(Settings.model_fields, Origin.DEFAULT)
-    values: dict[str, object] = {}
-    for origin, layer in layers.items():
-        values |= layer
-        origins |= dict.fromkeys(layer, origin)
-    try:
-        return Loaded(Settings(**values), origins, file)  # type: ignore[arg-type]
-    except ValidationError as error:
-        from_file = {name for name, origin in origins.items() if origin is Origin.FILE}
-        raise WrongSettings(*explain(error, from_file, file)) from None
-
-
-def _read_file(path: Path) -> dict[str, object]:
-    try:
-        values = tomllib.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise WrongSettings(f"{path}: {(error.strerror or 'cannot be read').lower()}") from None
-    except UnicodeDecodeError:
-        raise WrongSettings(f"{path}: must be TOML, in UTF-8") from None
-    except tomllib.TOMLDecodeError as error:
-        raise WrongSettings(f"{path}: must be TOML: {error}") from None
-    problems = [_problem(path, name, value) for name, value in values.items()]
-    lines = [problem for problem in problems if problem is not None]
-    if lines:
-        raise WrongSettings(*lines)
-    return values
-
-
-def _problem(path: Path, name: str, value: object) -> str | None:
-    field = Settings.model_fields.get(name)
-    if field is None:
-        close = difflib.get_close_matches(name.lower().replace("-", "_"), Settings.model_fields, n=1)
-        meant = f"; did you mean {close[0]}?" if close else ""
-        return f"{path}: there is no setting {name!r}{meant}"
-    if isinstance(value, bool) and field.annotation is not bool:  # Python would accept it as 0 or 1
-        return f"{name} in {path}: must not be true or false"
-    return None
-
-
-def explain(error: ValidationError, from_file: Collection[str] = (), file: Path | None = None) -> list[str]:
-    """One line per wrong setting: its names, and what would be right.
-
-    Args:
-        error: the validation error.
-        from_file: names of the settings whose values come from `file`.
-        file: the settings' file.
-    """
-    lines = []
-    for problem in error.errors(include_url=False):
-        text = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
-        if not problem["loc"]:
-            lines.append(text)
-            continue
-        name = str(problem["loc"][0])
-        names = (
-            f"{name} in {file}" if name in from_file else f"{flag(name)} ({ENVIRONMENT_PREFIX}{name.upper()})"
-        )
-        lines.append(f"{names}: {text}; got {problem['input']!r}")
-    return lines

@@ -1,4 +1,4 @@
-"""Names that the gRPC contract fixes, for client and server: methods, keys, scopes, reasons, stages."""
+"""Names that the gRPC contract fixes: methods, keys, scopes, reasons, formats, stages."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
@@ -55,19 +55,33 @@ class Reason(StrEnum):
     GUIDANCE_WEIGHT_TOO_LARGE = "GUIDANCE_WEIGHT_TOO_LARGE"
     ENUM_VALUE_UNKNOWN = "ENUM_VALUE_UNKNOWN"
     REQUEST_ID_TOO_LONG = "REQUEST_ID_TOO_LONG"
+    MEMORY_ABOVE_LIMIT = "MEMORY_ABOVE_LIMIT"
+    ANSWER_ABOVE_LIMIT = "ANSWER_ABOVE_LIMIT"
     VERSION_UNAVAILABLE = "VERSION_UNAVAILABLE"
     QUEUE_FULL = "QUEUE_FULL"
     BYTES_IN_FLIGHT = "BYTES_IN_FLIGHT"
     TOO_MANY_STREAMS = "TOO_MANY_STREAMS"
+    TOKEN_LIMIT = "TOKEN_LIMIT"  # noqa: S105 (the reason's name)
     OUT_OF_MEMORY = "OUT_OF_MEMORY"
     DEADLINE_PASSED = "DEADLINE_PASSED"
     DEADLINE_UNREACHABLE = "DEADLINE_UNREACHABLE"
     CALL_CANCELLED = "CALL_CANCELLED"
     DRAINING = "DRAINING"
+    STREAM_IDLE = "STREAM_IDLE"
     TOKEN_INVALID = "TOKEN_INVALID"  # noqa: S105 (the reason's name)
     SCOPE_MISSING = "SCOPE_MISSING"
     DEVICE_LOST = "DEVICE_LOST"
+    NO_THREAD = "NO_THREAD"
     INTERNAL_ERROR = "INTERNAL_ERROR"
+
+
+class ImageFormat(StrEnum):
+    """The format of an image as sent."""
+
+    JPEG = "jpeg"
+    PNG = "png"
+    WEBP = "webp"
+    RAW = "raw"
 
 
 @dataclass(frozen=True, slots=True)

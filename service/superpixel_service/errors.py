@@ -5,15 +5,18 @@ ServiceError           code, stable reason, text
 ├── InvalidRequest     INVALID_ARGUMENT     a field, and what would be right
 ├── VersionUnavailable FAILED_PRECONDITION  this server has another version than the request requires
 ├── Overloaded         RESOURCE_EXHAUSTED   the queue is full: retry after `retry_seconds`
+├── TokenLimitReached  RESOURCE_EXHAUSTED   this token uses its share: retry after `retry_seconds`
 ├── OutOfMemory        RESOURCE_EXHAUSTED   retry after `retry_seconds`
 ├── TooManyWatches     UNIMPLEMENTED        for `Watch` of the health service
 ├── DeadlinePassed     DEADLINE_EXCEEDED
 ├── DeadlineUnreachable DEADLINE_EXCEEDED   rejected before any work
 ├── CallCancelled      CANCELLED
 ├── Draining           UNAVAILABLE          retry at once on another server
+├── StreamIdle         UNAVAILABLE          open another stream for the next image
 ├── TokenInvalid       UNAUTHENTICATED
 ├── ScopeMissing       PERMISSION_DENIED
 ├── DeviceLost         UNAVAILABLE          retry at once on another server; this one ends
+├── NoThread           UNAVAILABLE          retry at once on another server
 └── InternalError      INTERNAL             a bug: the request id finds the log line
 ```
 
@@ -99,6 +102,19 @@ class Overloaded(ServiceError):
         super().__init__(reason, text, retry_seconds=retry_seconds)
 
 
+class TokenLimitReached(Overloaded):
+    """The caller's token has used its share of a limit; other callers may still find room."""
+
+    def __init__(self, limit: str, retry_seconds: float = UNKNOWN_RETRY_SECONDS) -> None:
+        """`limit` is the setting that names the limit."""
+        super().__init__(
+            Reason.TOKEN_LIMIT,
+            f"the calls of this token have reached its limit ({limit}); try again when some of them are done",
+            retry_seconds,
+        )
+        self.metadata["limit"] = limit
+
+
 class OutOfMemory(Overloaded):
     """No memory for this image at present."""
 
@@ -159,6 +175,20 @@ class Draining(ServiceError):
         super().__init__(Reason.DRAINING, text, retry_seconds=0.0)
 
 
+class StreamIdle(ServiceError):
+    """The stream was idle for too long; the caller may open another one for its next image."""
+
+    code = grpc.StatusCode.UNAVAILABLE
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(
+            Reason.STREAM_IDLE,
+            f"this stream was idle for {seconds:g} s (stream_idle_seconds); open another one for more images",
+            metadata={"limit": "stream_idle_seconds"},
+            retry_seconds=0.0,
+        )
+
+
 class DeviceLost(ServiceError):
     """The engine failed for good; this server ends, another one can answer."""
 
@@ -167,6 +197,19 @@ class DeviceLost(ServiceError):
     def __init__(self) -> None:
         super().__init__(
             Reason.DEVICE_LOST, "this server's engine failed; try another one", retry_seconds=0.0
+        )
+
+
+class NoThread(ServiceError):
+    """The system starts no thread for this call."""
+
+    code = grpc.StatusCode.UNAVAILABLE
+
+    def __init__(self) -> None:
+        super().__init__(
+            Reason.NO_THREAD,
+            "this server can start no thread for the call; try another one",
+            retry_seconds=0.0,
         )
 
 

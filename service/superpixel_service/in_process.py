@@ -7,8 +7,9 @@ import superpixel_kernels as kernels
 from superpixel_service import client
 from superpixel_service.client import wire
 from superpixel_service.errors import InvalidRequest, VersionUnavailable
-from superpixel_service.images.decode import ignore_library_warnings, open_image
+from superpixel_service.images.decode import open_image
 from superpixel_service.images.guidance_maps import open_guidance
+from superpixel_service.images.pixels import ignore_library_warnings
 from superpixel_service.model import Answer, Task, accept
 from superpixel_service.resources import usable_cores
 from superpixel_service.transport import convert

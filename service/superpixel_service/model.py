@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from superpixel_kernels.codec import Provenance, Regions, Tree
-from superpixel_service.contract import Reason, StageSeconds
+from superpixel_service.contract import ImageFormat, Reason, StageSeconds
 from superpixel_service.errors import InvalidRequest
 from superpixel_service.guidance import GuidanceSpec, OpenedGuidance
 
@@ -38,15 +38,6 @@ class LabelEncoding(StrEnum):
     SPX = "spx"
     PNG = "png"
     RAW_GZIP = "raw_gzip"
-
-
-class ImageFormat(StrEnum):
-    """The format of an image as sent."""
-
-    JPEG = "jpeg"
-    PNG = "png"
-    WEBP = "webp"
-    RAW = "raw"
 
 
 class CacheUse(StrEnum):
@@ -216,19 +207,25 @@ class Task:
         if self.guidance is not None:
             self.guidance.spec.release()
 
+    @property
+    def region_pixels(self) -> int:
+        """Pixels to segment: those of the region of interest."""
+        where = self.region or self.image
+        return where.width * where.height
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WrittenMap:
     """A label map as sent, with the data that belongs to it.
 
     Attributes:
-        data: the map in `encoding`. SPX also holds everything else. Empty if the answer is kept as a message.
+        data: the map in `encoding`. SPX also holds everything else. Empty if the answer is a message.
         luts: other encodings only: per level, the label there of each label of the map; empty for the map's
             own level.
         tree, heights: other encodings only, if requested: the merges above the map, and their heights,
             (count - 1,) float32.
         regions: other encodings only, if requested: measurements of the map's regions.
-        kept_size: size of `data`, in bytes, if the answer is kept as a message.
+        kept_size: size of `data`, in bytes, if the answer is a message.
     """
 
     encoding: LabelEncoding
@@ -273,7 +270,7 @@ class Answer:
         provenance: what the map was made from.
         prior_components: with a hard prior map, the count at which the superpixels are its components.
         cache: where the answer came from.
-        message: the serialised response to a cache hit, with the label map in it; empty: not serialised.
+        message: the serialised response without its timings, with the label map in it; empty: not serialised.
     """
 
     width: int

@@ -1,8 +1,9 @@
-"""The cores and the memory that this process may use, by machine, CPU affinity and control group."""
+"""The cores, the memory and the open files that this process may use."""
 
 import functools
 import math
 import os
+import resource
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,6 +53,50 @@ def find_resources(root: Path = Path("/")) -> Resources:
 def usable_cores() -> int:
     """The number of cores that this process may use, at least 1."""
     return find_resources().cores
+
+
+@functools.cache
+def usable_memory() -> int:
+    """The memory that this process may use, in bytes."""
+    return find_resources().memory_bytes
+
+
+_OWN_FILES = 64
+"""Files, pipes and sockets of a server besides its callers' connections."""
+
+_HEALTH_CONNECTIONS, _METRICS_CONNECTIONS = 256, 64
+_MOST_FILES = 1 << 16
+"""A limit above this is not used up: some systems allow a billion."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connections:
+    """The number of connections that each port of a server accepts at the same time."""
+
+    main: int
+    health: int
+    metrics: int
+
+
+def raise_file_limit() -> None:
+    """Let this process open as many files as it may, up to `_MOST_FILES`."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def share_files(most: int) -> Connections:
+    """Divide the open files that this process may have, so that no port's callers use up those of another.
+
+    Args:
+        most: most connections of the main port.
+    """
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    files = _MOST_FILES if soft == resource.RLIM_INFINITY else min(soft, _MOST_FILES)
+    health, metrics = min(_HEALTH_CONNECTIONS, files // 8), min(_METRICS_CONNECTIONS, files // 16)
+    left = files - health - metrics - min(_OWN_FILES, files // 2)
+    return Connections(max(1, min(most, left)), max(1, health), max(1, metrics))
 
 
 def _cpu_quota(root: Path) -> float | None:

@@ -2,7 +2,7 @@
 
 import functools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 import grpc
@@ -13,24 +13,28 @@ from superpixel_service.background import BackgroundQueue
 from superpixel_service.config import Settings, flag
 from superpixel_service.contract import (
     GET_SERVER_INFO,
+    SCOPES,
     SEGMENT,
     SEGMENT_STREAM,
     Reason,
 )
 from superpixel_service.errors import DeviceLost, Overloaded, ServiceError
-from superpixel_service.images.decode import ignore_library_warnings
+from superpixel_service.images.pixels import ignore_library_warnings
 from superpixel_service.operations import health, logs
 from superpixel_service.operations.metrics import Metrics
 from superpixel_service.operations.traces import Traces
 from superpixel_service.operations.watchdog import Watchdog
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2_grpc as pb_grpc
+from superpixel_service.resources import share_files
 from superpixel_service.security.tls import ServerTls
 from superpixel_service.security.tokens import Tokens
 from superpixel_service.transport import convert, interceptors, reflection
 from superpixel_service.transport.call import Call, ImageEvent
 from superpixel_service.transport.call_threads import CallThreads, RejectionThread, grpc_threads
 from superpixel_service.transport.gate import Gate, Limit
+from superpixel_service.transport.message_limits import MAX_SMALL_MESSAGE_BYTES
 from superpixel_service.transport.open_calls import OpenCalls
+from superpixel_service.transport.self_call import SelfCall
 from superpixel_service.transport.servicer import SuperpixelServicer
 from superpixel_service.transport.streams import Streams
 from superpixel_service.work.admission import AdmissionQueue
@@ -53,6 +57,9 @@ _INFO_SECONDS = 10.0
 _WATCHERS = 1024
 _HEALTH_PORT_WATCHERS = 128
 
+# Clients ping a server from which they hear nothing for 2 s.
+_HEALTH_REPEAT_SECONDS = 1.0
+
 # Calls beyond the gate's that are being rejected. gRPC itself rejects further ones.
 _REJECTIONS = 256
 
@@ -66,8 +73,8 @@ _KEEPALIVE_SECONDS = 60
 _KEEPALIVE_TIMEOUT_SECONDS = 20
 
 # The shortest interval of a caller's keepalive pings, with or without open calls. gRPC's default is five
-# minutes; it would close connections of our client, which pings once a minute, during long silences.
-_PING_SECONDS = 5
+# minutes; it would close connections of our client, which pings after 2 s of silence.
+_PING_SECONDS = 1
 
 # Room in a message besides the image: an image slightly above our limit gets our error, which is clearer than
 # gRPC's.
@@ -84,7 +91,15 @@ _FAREWELL_SECONDS = 2.0
 # Time for callers of a draining server to read their answers; later ones must call another server.
 _UNREAD_SECONDS = 5.0
 
+# Further connections are closed at once.
+_MAX_CONNECTIONS = "grpc.max_allowed_incoming_connections"
+
 _SHARED_OPTIONS = (
+    # A connection that sends nothing is closed after this time; gRPC's default is two minutes.
+    ("grpc.server_handshake_timeout_ms", 20_000),
+    # Calls that are open on one connection. gRPC clients wait if there are more; other connections are not
+    # affected. Callers that open and reset calls thousands of times per second are slowed down.
+    ("grpc.max_concurrent_streams", 100),
     # Images are compressed already. A compressed message of kilobytes can expand to gigabytes.
     ("grpc.compression_enabled_algorithms_bitset", 1),
     # A second server on the same port is a mistake to report, not a load balancer.
@@ -132,12 +147,17 @@ class Server:
         self._settings = settings
         throughput = Throughput()
         self._queue: AdmissionQueue[Job] = AdmissionQueue(settings, throughput)
-        self._answers = Answers(settings, self._queue, convert.serialize_answer)
-        self._workers = Workers(settings, self._queue, self._answers, throughput)
-        self._streams = Streams(self._answers, settings)
+        self._tokens = (
+            None
+            if settings.token_file is None
+            else Tokens(settings.token_file, allow_shared=settings.allow_shared_files)
+        )
+        self._answers = Answers(settings, self._queue, self._tokens_with_a_cache)
+        self._workers = Workers(settings, self._queue, self._answers, throughput, convert.serialize_body)
+        self._streams = Streams(self._answers, settings, self._queue.look_again)
+        self._queue.hold_back_bulk(lambda: not self._streams.unsent.half_full)
         self._traces = Traces.of(settings)
         self._tls = ServerTls.of(settings)
-        self._tokens = None if settings.token_file is None else Tokens(settings.token_file)
         self._reports: BackgroundQueue[Callable[[], None]] = BackgroundQueue(lambda report: report())
         self._metrics = Metrics(
             self._queue.lanes,
@@ -159,11 +179,13 @@ class Server:
             is_serving=self._is_serving,
         )
         self._on_dead = on_dead
-        self._idle_memory = IdleMemory()
+        self._idle_memory = IdleMemory(self._workers.free_idle_memory)
         self._rejections = RejectionThread(self._open_calls)
-        self._gate = Gate(self._limits(), self._open_calls, settings.max_inflight_bytes)
+        self._gate = Gate(self._limits(), self._open_calls, settings.max_unsent_bytes)
         self._health_gate = Gate(health.limits(_HEALTH_PORT_WATCHERS), self._open_calls)
         self._call_threads: list[CallThreads] = []
+        self._self_call = SelfCall()
+        self._connections = share_files(settings.max_connections)
         self._health_server = self._build_health()
         self._main = self._build_main()
 
@@ -175,22 +197,40 @@ class Server:
                 "segment",
                 settings.max_inflight_calls + _SPARE_SEGMENT_CALLS,
                 is_work=True,
-                overloaded=self._answers.overloaded,
+                overloaded=self._answers.expect,
+                calls_per_token=settings.token_calls,
+                token_limit="max_calls_per_token",  # noqa: S106 (a setting's name)
             ),
-            SEGMENT_STREAM: Limit("stream", settings.max_streams, is_work=True, rejection=_too_many_streams),
-            GET_SERVER_INFO: Limit("info", _INFO_CALLS, patience=lambda: _INFO_SECONDS),
+            SEGMENT_STREAM: Limit(
+                "stream",
+                settings.max_streams,
+                is_work=True,
+                rejection=_too_many_streams,
+                calls_per_token=settings.token_streams,
+                token_limit="max_streams_per_token",  # noqa: S106 (a setting's name)
+            ),
+            GET_SERVER_INFO: Limit("info", _INFO_CALLS, patience=lambda: _INFO_SECONDS, small=True),
             **reflection.limits(),
             **health.limits(_WATCHERS),
         }
 
+    def _tokens_with_a_cache(self) -> Collection[str]:
+        """Names of the tokens whose answers are kept; without tokens all callers share one partition."""
+        return ("",) if self._tokens is None else self._tokens.names_with(SCOPES["Segment"])
+
     def _build_health(self) -> grpc.Server:
         gate = self._health_gate
-        threads = CallThreads(gate.calls, self._open_calls)
+        threads = CallThreads(gate.calls, self._open_calls, self._rejections)
         self._call_threads.append(threads)
         server = grpc.server(
             threads,
             interceptors=[interceptors.EntryInterceptor(gate, self._rejections)],
-            options=_SHARED_OPTIONS,
+            options=[
+                *_SHARED_OPTIONS,
+                (_MAX_CONNECTIONS, self._connections.health),
+                # Above our own limit, whose error is clearer; a message of twice that size gets gRPC's.
+                ("grpc.max_receive_message_length", 2 * MAX_SMALL_MESSAGE_BYTES),
+            ],
             maximum_concurrent_rpcs=gate.calls + _REJECTIONS,
         )
         self._health.add_to(server)
@@ -198,7 +238,7 @@ class Server:
 
     def _build_main(self) -> grpc.Server:
         settings = self._settings
-        threads = CallThreads(self._gate.calls + _SPARE_THREADS, self._open_calls)
+        threads = CallThreads(self._gate.calls + _SPARE_THREADS, self._open_calls, self._rejections)
         self._call_threads.append(threads)
         server = grpc.server(
             threads,
@@ -212,6 +252,7 @@ class Server:
             ),
             options=[
                 *_SHARED_OPTIONS,
+                (_MAX_CONNECTIONS, self._connections.main),
                 ("grpc.max_receive_message_length", settings.max_image_bytes + _MESSAGE_SLACK_BYTES),
                 ("grpc.max_send_message_length", -1),  # our own answers, whose size the pixels bound
                 # Bytes that gRPC reads ahead. Its own estimate for the network reached hundreds of
@@ -233,12 +274,19 @@ class Server:
             settings, self._answers, self._streams, self._workers.backends, self._report_image
         )
         pb_grpc.add_SuperpixelServiceServicer_to_server(servicer, server)
-        self._health.add_to(server)
+        self._health.add_to(server, _HEALTH_REPEAT_SECONDS)
         reflection.add_to(server)
         return server
 
     def _end_old_calls(self) -> None:
+        rejected = sum(threads.reject_waiting() for threads in self._call_threads)
+        if rejected:
+            log.error("no_thread", calls=rejected)
         self._streams.end_old()
+        self._streams.unsent.relieve()
+        idle = self._streams.end_idle()
+        if idle:
+            log.info("idle_streams", calls=idle)
         if self._idle_memory.look(sum(self._workers.begun().values())):
             log.debug("memory_returned")
         for gate in (self._gate, self._health_gate):
@@ -271,19 +319,25 @@ class Server:
             CannotListen: an address cannot be used.
             Exception: the engine cannot run.
         """
+        if self._connections.main < self._settings.max_connections:
+            log.warning("few_connections", connections=self._connections.main, reason="limit of open files")
         credentials = None if self._tls is None else self._tls.credentials()
         listen = _bind(self._main, "listen", self._settings.listen, credentials)
         health_listen = _bind(self._health_server, "health_listen", self._settings.health_listen)
         try:
-            self._metrics_server = self._metrics.serve(self._settings.metrics_listen)
+            self._metrics_server = self._metrics.serve(
+                self._settings.metrics_listen, self._connections.metrics
+            )
         except OSError as error:
             raise CannotListen("metrics_listen", self._settings.metrics_listen) from error
+        self._self_call.listen(self._main)
         before = grpc_threads()
         self._health_server.start()
         self._workers.start(functools.partial(sample_task, self._settings))
         self._metrics.engine_started(self._workers.backend)
         self._main.start()
         self._grpc_threads = grpc_threads() - before
+        self._self_call.start()
         self._watchdog.start()
         host, port = self._metrics_server.server_address[:2]
         return Addresses(listen, health_listen, join_address(str(host), port))
@@ -295,6 +349,8 @@ class Server:
     def _is_serving(self) -> bool:
         if not all(thread.is_alive() for thread in self._grpc_threads):
             return False
+        if self._self_call.failed:
+            return False
         return not any(threads.is_stuck() for threads in self._call_threads)
 
     def _engine_died(self, check: str) -> None:
@@ -305,6 +361,7 @@ class Server:
 
     def abort(self) -> None:
         """Send the errors to the callers after the engine has failed. Then the process must end."""
+        self._self_call.stop()
         self._health.wait_until_sent(_LAST_WORDS_SECONDS)
         self._open_calls.wait_until_quiet(_QUIET_SECONDS, _LAST_WORDS_SECONDS)
         self._reports.flush(_LAST_WORDS_SECONDS)
@@ -319,6 +376,7 @@ class Server:
         end = time.monotonic() + self._settings.grace_seconds
         self._queue.close()
         self._open_calls.drain()
+        self._self_call.stop()
         self._streams.drain()
         self._watchdog.drain()
         self._health.drain()

@@ -109,6 +109,9 @@ def test_advice_is_consistent() -> None:
         "SUPERPIXEL_MAX_IMAGE_BYTES": str(32 << 20),
         "SUPERPIXEL_MAX_STREAMS": "4",
         "SUPERPIXEL_CACHE_BYTES": str(64 << 20),
+        "SUPERPIXEL_MAX_INFLIGHT_BYTES": str(128 << 20),
+        "SUPERPIXEL_MAX_INFLIGHT_MEMORY_BYTES": str(2816 << 20),
+        "SUPERPIXEL_MAX_UNSENT_BYTES": str(64 << 20),
     }
     advice = advise(pod(1, 0.04), ONE_SIZE, 1.0, 2, settings)
     assert advice is not None
@@ -117,7 +120,9 @@ def test_advice_is_consistent() -> None:
     assert advice.working == pytest.approx(0.8 * advice.highest)
     assert advice.utilization == pytest.approx(advice.working * 0.04 / 2)
     assert advice.queue_pixels < advice.queue_target
-    # The formula of tests/deploy: 300 MiB, 48 bytes per pixel, one message per thread, the cache.
-    assert advice.memory_bytes == (300 << 20) + 48 * 60_000_000 + 72 * (33 << 20) + (64 << 20)
+    # The server, images, scratch memory of 2 workers per lane, one message per thread, large unread answers
+    # of calls and of streams, small ones in two copies per call, the cache.
+    parts = 300 + 2816 + 4 * 128 + 72 * 33 + 2 * 64 + 52 * 2 / 8 + 64
+    assert advice.memory_bytes == parts * (1 << 20)
     assert "- SUPERPIXEL_MAX_INFLIGHT_CALLS=52" in advice.lines()
     assert advise(pod(1, 2.0), ONE_SIZE, 1.0, 2, settings) is None

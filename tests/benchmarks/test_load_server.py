@@ -21,7 +21,7 @@ from google import rpc
 from PIL import Image
 
 from superpixel_service.security.tokens import line_of, new_token
-from tests.service.certificates import Authority
+from tests.service.certificates import Authority, write_private
 from tests.service.harness import request, running_server
 from tests.service.images import encoded, scene
 from tests.service.mortal import mortal_server
@@ -134,8 +134,8 @@ def test_a_replay_over_tls_with_a_token(tmp_path: Path, capsys: pytest.CaptureFi
     authority, token = Authority(), new_token()
     pair = authority.issue("127.0.0.1")
     for name, data in (("ca", authority.pem), ("chain", pair.chain), ("key", pair.key)):
-        (tmp_path / name).write_bytes(data)
-    (tmp_path / "tokens").write_text(line_of("load", ["segment"], token) + "\n")
+        write_private(tmp_path / name, data)
+    write_private(tmp_path / "tokens", line_of("load", ["segment"], token) + "\n")
     (tmp_path / "token").write_text(token)
     with (tmp_path / "calls.csv").open("w", newline="") as file:
         csv.writer(file).writerows(
@@ -188,7 +188,7 @@ def test_k6_calls_a_server_over_tls(tmp_path: Path) -> None:
     authority = Authority()
     pair = authority.issue("127.0.0.1")
     for name, data in (("ca", authority.pem), ("chain", pair.chain), ("key", pair.key)):
-        (tmp_path / name).write_bytes(data)
+        write_private(tmp_path / name, data)
     protos = f"{ROOT / 'protos'},{Path(next(iter(rpc.__path__))).parents[1]}"
     flags = [f"--tls-cert-file={tmp_path / 'chain'}", f"--tls-key-file={tmp_path / 'key'}"]
     with running_server(*flags, "--cache-bytes=1000000") as server:

@@ -9,7 +9,7 @@ import pytest
 from benchmarks.metrics import Quality
 from PIL import Image
 
-from benchmarks import comparison, data, label_map, quality, report, speed, timing
+from benchmarks import comparison, data, decode, label_map, quality, report, speed, timing
 from superpixel_kernels import segment
 
 
@@ -149,3 +149,12 @@ def test_a_table_is_aligned(capsys: pytest.CaptureFixture[str]) -> None:
         "  a          1.235",
         "  long name      -",
     ]
+
+
+def test_decoding_in_threads_and_in_processes() -> None:
+    pixels = MadeUpPhotograph().image
+    with decode.in_threads(2) as threads, decode.in_processes(2) as processes:
+        row = decode.measure("PNG", pixels, threads, processes, rounds=1, seconds=0.01)
+    assert row.file == "PNG 96x80"
+    assert row.share == row.processes_rate / row.threads_rate
+    assert row.added_ms == pytest.approx(row.processes_ms - row.threads_ms)

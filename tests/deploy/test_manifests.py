@@ -10,7 +10,8 @@ import pytest
 import yaml
 from benchmarks.load.simulate import BURST, MEASURED
 
-from superpixel_service import config
+from superpixel_service import config, config_sources
+from superpixel_service.budgets import default_budgets, most_workers, needed_bytes
 from superpixel_service.client.wire import channel_options, service_config
 from superpixel_service.contract import SERVICE
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
@@ -21,8 +22,6 @@ README = (DEPLOY / "README.md").read_text()
 KUBERNETES = ("1.30", "1.37")
 """The oldest version with every feature that the manifests use, and the newest with schemas."""
 EXPLAINED = {"CKV_K8S_43", "CKV_K8S_15"}  # in annotations of deployment.yaml
-BYTES_A_PIXEL = 48  # of the largest images in flight; measured in deploy/README.md, "Sizes"
-SERVER_BYTES = 300 << 20
 UNITS = {"Mi": 1 << 20, "Gi": 1 << 30, "m": 1e-3, "M": 1e6, "": 1}
 
 
@@ -50,7 +49,7 @@ def settings(rendered: Rendered, monkeypatch: pytest.MonkeyPatch) -> config.Sett
 def loaded(rendered: Rendered, monkeypatch: pytest.MonkeyPatch) -> config.Settings:
     for name, value in rendered.config_map("superpixel-settings").items():
         monkeypatch.setenv(name, value)
-    return config.load(entrypoint_flags()).settings
+    return config_sources.load(entrypoint_flags()).settings
 
 
 def selects(selector: dict[str, Any], labels: dict[str, str]) -> bool:
@@ -142,7 +141,7 @@ def test_the_base_alone_sets_neither_tls_nor_plaintext(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     documents = list(yaml.safe_load_all(kustomize(DEPLOY / "base")))
-    with pytest.raises(config.WrongSettings) as refused:
+    with pytest.raises(config_sources.WrongSettings) as refused:
         loaded(Rendered("base", tmp_path, documents), monkeypatch)
     assert "would be plaintext on a network" in refused.value.lines[0]
 
@@ -357,17 +356,40 @@ def test_the_autoscaler_covers_the_burst_and_evictions_leave_pods(everything: di
 def test_the_memory_limit_covers_all_limits_of_the_server(
     rendered: Rendered, settings: config.Settings
 ) -> None:
+    explicit = rendered.config_map("superpixel-settings")
+    for name in ("MAX_INFLIGHT_MEMORY_BYTES", "MAX_UNSENT_BYTES", "MAX_INFLIGHT_BYTES", "CACHE_BYTES"):
+        # Otherwise the value would depend on the machine that runs this test.
+        assert f"SUPERPIXEL_{name}" in explicit
     threads = settings.max_inflight_calls + settings.max_streams + 16
-    need = (
-        SERVER_BYTES
-        + BYTES_A_PIXEL * settings.max_inflight_pixels
-        + threads * (settings.max_image_bytes + (1 << 20))
-        + settings.cache_bytes
+    need = needed_bytes(
+        workers=settings.lane_workers,
+        images=settings.max_inflight_memory_bytes,
+        messages=settings.max_inflight_bytes,
+        unsent=settings.max_unsent_bytes,
+        calls=settings.max_inflight_calls,
+        cache=settings.cache_bytes,
+        arriving=threads * (settings.max_image_bytes + (1 << 20)),
     )
+    assert need >= settings.needed_bytes
     resources = rendered.container["resources"]
     limit = quantity(resources["limits"]["memory"])
     assert need <= limit <= 1.5 * need
     assert resources["requests"]["memory"] == resources["limits"]["memory"]
+
+
+def test_a_pod_with_the_default_budgets_fits_into_its_memory(rendered: Rendered) -> None:
+    """What a server would choose for itself in a container of this size."""
+    limit = int(quantity(rendered.container["resources"]["limits"]["memory"]))
+    budgets = default_budgets(limit, {})
+    need = needed_bytes(
+        workers=most_workers(2, budgets["max_inflight_memory_bytes"]),
+        images=budgets["max_inflight_memory_bytes"],
+        messages=budgets["max_inflight_bytes"],
+        unsent=budgets["max_unsent_bytes"],
+        calls=128,
+        cache=budgets["cache_bytes"],
+    )
+    assert need <= limit
 
 
 def test_workers_equal_the_requested_cores(rendered: Rendered, settings: config.Settings) -> None:

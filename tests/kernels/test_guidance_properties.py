@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from superpixel_kernels import CancelToken, Guidance, SegmentParams, Workspace, segment
+from superpixel_kernels import CancelToken, Guidance, SegmentParams, Workspace, codec, segment
 from superpixel_kernels.errors import Cancelled
 from tests.kernels import golden_guidance, images, reference
 from tests.kernels.any_image import (
@@ -21,6 +21,7 @@ from tests.kernels.any_image import (
     small_images,
 )
 from tests.kernels.guided import any_guidance, reference_maps
+from tests.kernels.traces import trace
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -160,6 +161,20 @@ def test_trees_yield_every_coarser_cut(image, seed):
         np.testing.assert_array_equal(lut, hierarchy.lut(fine=fine, coarse=count))
 
 
+def test_a_label_map_keeps_heights_that_fall_at_the_prior_s_count():
+    image = images.photo(80, 60)
+    prior = golden_guidance.prior(80, 60)
+    hierarchy = segment(image, guidance=Guidance(prior=prior, prior_mode="hard"))
+    count = hierarchy.prior_components
+    heights = hierarchy.heights(hierarchy.base_count)
+    split = hierarchy.base_count - count
+    assert np.flatnonzero(np.diff(heights) < 0).tolist() == [split - 1]
+    label_map = codec.decode(hierarchy.encode(hierarchy.base_count, include_hierarchy=True))
+    assert np.flatnonzero(np.diff(label_map.heights) < 0).tolist() == [split - 1]
+    for wanted in (hierarchy.base_count, count + 1, count, count - 1, 2):
+        np.testing.assert_array_equal(label_map.labels_at(wanted), hierarchy.cut(wanted))
+
+
 # --- threads, workspaces, cancelling ------------------------------------------------------------------------
 
 
@@ -202,6 +217,16 @@ def test_any_number_of_threads_and_instruction_set_gives_the_same(mode):
         assert other.prior_components == first.prior_components
         np.testing.assert_array_equal(other.base_labels, first.base_labels)
         np.testing.assert_array_equal(other.merges, first.merges)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_any_number_of_threads_gives_the_same_stages(mode):
+    image, guidance = threaded(mode)
+    first, *others = (trace(image, 10.0, Workspace(threads=threads), guidance) for threads in (1, 2, 3))
+    for other in others:
+        assert other.keys() == first.keys()
+        for stage in other:
+            np.testing.assert_array_equal(other[stage], first[stage], err_msg=stage)
 
 
 @pytest.mark.parametrize("threads", [1, 3])

@@ -58,7 +58,9 @@ def test_arm64_gives_the_golden_values(arm64_engine: Path, row: golden.Row) -> N
     assert zlib.crc32(run.stdout[label_bytes:]) == row.merges
 
 
-GUIDED_ROWS = [row for row in golden_guidance.ROWS if row.image == "golden"]
+GUIDED_ROWS = [
+    row for row in golden_guidance.ROWS if row.width == 60 or row.name in ("all hard", "hard hash")
+]
 
 
 @pytest.mark.unsanitized

@@ -21,12 +21,12 @@ SCREENSHOTS = ROOT / "test-output" / "page"
 
 
 @contextmanager
-def running_chromium() -> Iterator[Browser]:
+def running_chromium(*arguments: str) -> Iterator[Browser]:
     """A browser. Until it ends, Playwright occupies the event loop of this thread."""
     chromium = shutil.which("chromium")
     assert chromium is not None, "chromium is missing: run `make system-packages`"
     with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        running = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", *arguments])
         yield running
         running.close()
 

@@ -1,6 +1,6 @@
 """A real server, the real gateway in front of it, and a real Chromium."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -9,15 +9,16 @@ from playwright.sync_api import Browser, BrowserContext
 
 from tests.page.annotator import Annotator, running_chromium
 from tests.service.command import started
-from tests.service.harness import RunningServer, running_server
+from tests.service.harness import RunningServer, program_with, running_server
 
 MAX_PIXELS = 4_000_000
 
 
 @contextmanager
-def running_app(*arguments: str) -> Iterator[str]:
-    """`superpixel app` on a free port; yields the address of its page."""
-    process = started("app", "--listen", "127.0.0.1:0", *arguments, stdout=-1)
+def running_app(*arguments: str, constants: Mapping[str, object] | None = None) -> Iterator[str]:
+    """`superpixel app` on a free port, with these values of constants; yields the address of its page."""
+    program = {"program": program_with(constants)} if constants else {}
+    process = started("app", "--listen", "127.0.0.1:0", *arguments, stdout=-1, **program)
     try:
         assert process.stdout is not None
         for line in process.stdout:

@@ -166,7 +166,7 @@ def test_a_range_request_gets_the_whole_file(address: str) -> None:
 
 
 def test_aborted_uploads_leave_room_for_others(address: str) -> None:
-    head = b"POST /api/segment HTTP/1.1\r\nHost: x\r\nContent-Length: 900000\r\n\r\n"
+    head = b"POST /api/segment HTTP/1.1\r\nHost: localhost\r\nContent-Length: 900000\r\n\r\n"
     netloc = urlsplit(address).netloc.split(":")
     connections = [socket.create_connection(netloc, timeout=10) for _ in range(20)]
     for connection in connections:
@@ -209,11 +209,15 @@ def test_the_gateway_itself_rejects_paths_methods_and_numbers(address: str) -> N
 
 def test_a_too_large_upload_is_rejected_before_it_is_read(address: str) -> None:
     with socket.create_connection(urlsplit(address).netloc.split(":"), timeout=10) as connection:
-        connection.sendall(b"POST /api/segment HTTP/1.1\r\nHost: x\r\nContent-Length: 5000000000\r\n\r\n")
+        connection.sendall(
+            b"POST /api/segment HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5000000000\r\n\r\n"
+        )
         assert connection.recv(100).startswith(b"HTTP/1.1 413 ")
     # If the length is not announced: as soon as too much has arrived.
     with socket.create_connection(urlsplit(address).netloc.split(":"), timeout=10) as connection:
-        connection.sendall(b"POST /api/segment HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+        connection.sendall(
+            b"POST /api/segment HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+        )
         for _ in range(5):
             connection.sendall(b"%x\r\n" % 1_000_000 + bytes(1_000_000) + b"\r\n")
         assert connection.recv(100).startswith(b"HTTP/1.1 413 ")
@@ -256,7 +260,7 @@ def test_the_call_is_cancelled_if_the_browser_leaves(
     with socket.create_connection(urlsplit(address).netloc.split(":"), timeout=10) as connection:
         head = [
             "POST /api/segment HTTP/1.1",
-            "Host: x",
+            "Host: localhost",
             "X-Request-Id: leaver",
             f"Content-Length: {len(body)}",
         ]

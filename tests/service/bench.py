@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from superpixel_service.config import Settings
 from superpixel_service.images.decode import open_image
 from superpixel_service.model import EncodedImage, Lane, SegmentSpec, Task, accept
-from superpixel_service.transport.convert import serialize_answer
 from superpixel_service.work.admission import AdmissionQueue
 from superpixel_service.work.answers import Answers
 from superpixel_service.work.deadline import Deadline
@@ -39,11 +38,11 @@ class Bench:
 
 
 @contextmanager
-def bench(**settings: float) -> Iterator[Bench]:
+def bench(throughput: Throughput | None = None, **settings: float) -> Iterator[Bench]:
     chosen = Settings(
         **{"workers": 1, "refinement_max_pixels": 2_000_000, "cache_bytes": 0, **settings}  # type: ignore[arg-type]
     )
-    on = workers_with(chosen, Throughput())
+    on = workers_with(chosen, throughput or Throughput())
     try:
         yield on
     finally:
@@ -54,7 +53,7 @@ def bench(**settings: float) -> Iterator[Bench]:
 
 def workers_with(settings: Settings, throughput: Throughput) -> Bench:
     queue: AdmissionQueue[Job] = AdmissionQueue(settings, throughput)
-    answers = Answers(settings, queue, serialize_answer)
+    answers = Answers(settings, queue)
     workers = Workers(settings, queue, answers, throughput)
     workers.start(lambda: sample_task(settings))
     return Bench(queue, answers, workers)

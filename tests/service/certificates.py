@@ -39,6 +39,12 @@ class Authority:
         return grpc.ssl_channel_credentials(self.pem, pair and pair.key, pair and pair.chain)
 
 
+def write_private(path: Path, content: str | bytes) -> None:
+    """Write a file that only its owner may read, as keys and tokens must be."""
+    path.touch(0o600)
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
 class SecretFolder:
     """A mounted secret: names lead through `..data`, which is replaced at once for all of them."""
 
@@ -54,7 +60,7 @@ class SecretFolder:
         version = self._folder / f"..version_{self._version}"
         version.mkdir()
         for name, data in self._files.items():
-            (version / name).write_bytes(data)
+            write_private(version / name, data)
             link = self._folder / name
             if not link.is_symlink():
                 link.symlink_to(f"..data/{name}")

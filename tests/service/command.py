@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -45,9 +46,11 @@ def called(
     return subprocess.CompletedProcess(arguments, status, printed.out, printed.err)
 
 
-def started(*arguments: object, **options: Any) -> subprocess.Popen[str]:
-    """Start it and return at once."""
-    return subprocess.Popen([*COMMAND, *map(str, arguments)], text=True, **options)
+def started(
+    *arguments: object, program: Sequence[str] = COMMAND[1:], **options: Any
+) -> subprocess.Popen[str]:
+    """Start it and return at once. `program` are the interpreter's arguments; see `harness.program_with`."""
+    return subprocess.Popen([sys.executable, *program, *map(str, arguments)], text=True, **options)
 
 
 def messages(run: subprocess.CompletedProcess[str]) -> list[str]:

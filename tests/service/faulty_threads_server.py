@@ -1,7 +1,7 @@
 """`superpixel serve` with a fault of its threads, once the file that FAULT_FILE names is there.
 
-The file's text is the fault: "kill" ends gRPC's own thread of the main port, as an error in it does; "starve"
-lets no further thread start.
+The file's text is the fault: "kill" ends gRPC's own thread of the main port, as an error in it does; "hang"
+makes it wait for ever at its next event; "starve" lets no further thread start.
 """
 
 import ctypes
@@ -11,6 +11,8 @@ import threading
 import time
 from pathlib import Path
 from typing import NoReturn
+
+from grpc import _server
 
 from superpixel_service.cli import main
 from superpixel_service.transport.call_threads import grpc_threads
@@ -23,6 +25,13 @@ def kill() -> None:
         )
 
 
+def hang() -> None:
+    def wait_for_ever(*_: object) -> None:
+        threading.Event().wait()
+
+    _server._process_event_and_continue = wait_for_ever
+
+
 def starve() -> None:
     def start(_thread: threading.Thread) -> NoReturn:
         raise RuntimeError("can't start new thread")
@@ -33,7 +42,7 @@ def starve() -> None:
 def wait(file: Path) -> None:
     while not file.exists():
         time.sleep(0.01)
-    {"kill": kill, "starve": starve}[file.read_text()]()
+    {"kill": kill, "hang": hang, "starve": starve}[file.read_text()]()
     file.with_suffix(".done").touch()
 
 

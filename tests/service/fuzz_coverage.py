@@ -16,7 +16,8 @@ with atheris.instrument_imports(include=["superpixel_service", "superpixel_kerne
     from superpixel_kernels import codec
     from superpixel_service.config import Settings
     from superpixel_service.errors import ServiceError, to_message
-    from superpixel_service.images.decode import decode, ignore_library_warnings, open_image
+    from superpixel_service.images.decode import decode, open_image
+    from superpixel_service.images.pixels import ignore_library_warnings
     from superpixel_service.model import Lane, accept
     from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
     from superpixel_service.transport import convert

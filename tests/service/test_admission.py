@@ -15,10 +15,12 @@ from superpixel_service.errors import DeadlineUnreachable, Overloaded
 from superpixel_service.model import Lane
 from superpixel_service.work import throughput as throughput_module
 from superpixel_service.work.admission import AdmissionQueue
+from superpixel_service.work.caller import NOBODY, Caller
 from superpixel_service.work.deadline import Deadline
 from superpixel_service.work.job import Job
+from superpixel_service.work.kind import Kind
 from superpixel_service.work.throughput import Throughput
-from tests.service.bench import task, workers_with
+from tests.service.bench import slow_task, task, workers_with
 from tests.service.harness import PATIENCE_SECONDS, refused, request, wait_until
 from tests.service.images import encoded, scene
 from tests.service.mortal import mortal_server
@@ -31,6 +33,10 @@ class Piece:
     pixels: int
     lane: Lane
     byte_count: int = 1
+    memory_to_begin: int = 0
+    memory_at_most: int = 0
+    caller: Caller = NOBODY
+    kind: Kind = Kind.USUAL
     seconds_left: float | None = None
     held: list[str] = field(default_factory=list)
 
@@ -162,12 +168,16 @@ def test_unreachable_deadlines_are_rejected_before_any_work() -> None:
 
 def test_queued_work_that_cannot_finish_in_time_is_not_started() -> None:
     """A worker takes it, but too little of its time is left."""
-    on = workers_with(Settings(workers=1, cache_bytes=0), learned(100.0))
-    job = Job(task(encoded(scene(1000, 970)), 50, Lane.INTERACTIVE), Deadline.after(30))
+    on = workers_with(Settings(workers=1, cache_bytes=0, refinement_max_pixels=2_000_000), learned(100.0))
+    before, waiting = slow_task(Lane.INTERACTIVE), task(encoded(scene(1000, 970)), 50, Lane.INTERACTIVE)
+    running = on.put(before)  # an idle server would try the other one too
+    job = Job(waiting, Deadline.after(30))
     assert on.queue.put_when_room(job, wanted=lambda: True)  # as an image of a stream, which waits for room
+    wait_until(lambda: running.token.steps > 0)
+    running.token.cancel()
     with pytest.raises(DeadlineUnreachable):
         job.future.result(PATIENCE_SECONDS)
-    assert on.workers.begun()["decode", Lane.INTERACTIVE] == 0
+    assert on.workers.begun()["decode", Lane.INTERACTIVE] == 1  # of the one that ran before
     on.queue.close()
     on.workers.stop()
 
@@ -191,7 +201,7 @@ def test_no_call_is_admitted_that_would_wait_longer_than_max_wait_seconds() -> N
     for _ in range(3):
         queue.put(replace(image, lane=Lane.BULK))  # does not go before interactive work
     for _ in range(3):
-        assert queue.overloaded() is None
+        assert queue.expect() is None
         queue.put(replace(image))
     for piece in (Piece(1, Lane.INTERACTIVE), Piece(1, Lane.BULK)):
         with pytest.raises(Overloaded) as caught:
@@ -199,19 +209,19 @@ def test_no_call_is_admitted_that_would_wait_longer_than_max_wait_seconds() -> N
         assert caught.value.reason is Reason.QUEUE_FULL
         assert caught.value.retry_seconds is not None
         assert 3.0 <= caught.value.retry_seconds <= 6.0  # as long as the six images take, or half of that
-    assert isinstance(queue.overloaded(), Overloaded)
+    assert isinstance(queue.expect(), Overloaded)
     assert queue.put_when_room(Piece(1, Lane.BULK), wanted=lambda: True)  # of a stream, which waits anyway
     first = queue.take(Lane.INTERACTIVE)
     assert first is not None
     queue.finish(first)
-    assert queue.overloaded() is None
+    assert queue.expect() is None
     queue.put(replace(image))
 
 
 def test_one_image_may_always_wait() -> None:
     queue: AdmissionQueue[Piece] = AdmissionQueue(Settings(workers=2, max_wait_seconds=0), learned(1.0))
     for taken in (0, 1, 2):  # whether the workers have taken their images makes no difference
-        while queue.overloaded() is None:
+        while queue.expect() is None:
             queue.put(Piece(970_000, Lane.INTERACTIVE))
         lane = queue.lanes()[Lane.INTERACTIVE]
         assert (lane.running, lane.depth) == (taken, 3 - taken)
@@ -222,7 +232,7 @@ def test_a_server_of_unknown_speed_does_not_limit_waits() -> None:
     queue: AdmissionQueue[Piece] = AdmissionQueue(Settings(max_wait_seconds=0), learned(1.0, images=7))
     for _ in range(10):
         queue.put(Piece(970_000, Lane.INTERACTIVE))
-    assert queue.overloaded() is None
+    assert queue.expect() is None
 
 
 def test_a_real_server_knows_the_time_that_its_queue_needs(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from superpixel_service.contract import SCOPES, SERVICE
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 from superpixel_service.security.reloading import UnusableFile
 from superpixel_service.security.tokens import Token, line_of, new_token, parse_tokens
+from tests.service.certificates import write_private
 from tests.service.command import called, messages, superpixel
 from tests.service.harness import PATIENCE_SECONDS, RunningServer, refused, request, running_server
 from tests.service.images import encoded, scene, slow_image
@@ -40,7 +41,7 @@ def lines() -> list[str]:
 def write(path: Path, *text: str) -> None:
     """Replace the file at once."""
     new = path.with_suffix(".new")
-    new.write_text("\n".join(text) + "\n")
+    write_private(new, "\n".join(text) + "\n")
     new.replace(path)
 
 
@@ -235,7 +236,7 @@ def test_the_command_makes_a_token_that_admits_calls(tmp_path: Path) -> None:
     (message,) = messages(run)
     token = message.split()[-1]
     assert token not in run.stdout
-    path.write_text(run.stdout)
+    write_private(path, run.stdout)
     assert parse_tokens(path.read_bytes())[0].scopes == {"segment", "info"}
     with running_server(f"--token-file={path}") as server:
         assert call(server, "Segment", bearer(token))

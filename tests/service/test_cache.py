@@ -13,7 +13,7 @@ from superpixel_service.config import Settings
 from superpixel_service.contract import StageSeconds
 from superpixel_service.model import Answer, LabelEncoding, WrittenMap
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
-from superpixel_service.work.answers import AnswerCache
+from superpixel_service.work.answer_cache import AnswerCache
 from tests.service.harness import RunningServer, refused, request, running_server
 from tests.service.images import encoded, raw, scene, slow_image
 
@@ -153,18 +153,18 @@ def test_the_least_recently_used_answers_are_evicted_first_and_bytes_are_bounded
     assert one.byte_count == 10_000  # with a kilobyte of heights, and what objects take
     cache = AnswerCache(35_000)
     for name in "abc":
-        cache.put((name,), one)
+        cache.put("", (name,), one)
     assert cache.byte_count == 30_000
-    assert cache.get(("a",)) is one
-    cache.put(("d",), one)
-    assert [cache.get((name,)) is one for name in "abcd"] == [True, False, True, True]
-    cache.put(("d",), replace(one, width=2))  # in its own place
+    assert cache.get("", ("a",)) is one
+    cache.put("", ("d",), one)
+    assert [cache.get("", (name,)) is one for name in "abcd"] == [True, False, True, True]
+    cache.put("", ("d",), replace(one, width=2))  # in its own place
     assert cache.byte_count == 30_000
-    cache.put(("e",), answer(40_000))  # larger than all of it: not at the others' cost
-    assert cache.get(("e",)) is None
+    cache.put("", ("e",), answer(40_000))  # larger than all of it: not at the others' cost
+    assert cache.get("", ("e",)) is None
     assert cache.byte_count == 30_000
-    cache.put(("f",), answer(30_000))
-    assert [cache.get((name,)) is None for name in "acdf"] == [True, True, True, False]
+    cache.put("", ("f",), answer(30_000))
+    assert [cache.get("", (name,)) is None for name in "acdf"] == [True, True, True, False]
     assert cache.byte_count == 33_000
 
 

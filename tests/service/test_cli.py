@@ -212,11 +212,14 @@ def test_config_reports_values_and_their_origins(capsys: pytest.CaptureFixture[s
     found = find_resources()
     assert messages(run) == [
         f"found {found.cores} cores (limited by: {found.cores_from}) and {found.memory_bytes:,} bytes of "
-        f"memory (limited by: {found.memory_from})"
+        f"memory (limited by: {found.memory_from}); at its limits the server needs "
+        f"{Settings(workers=3).needed_bytes:,} bytes"
     ]
     lines = run.stdout.splitlines()
     assert ["workers", "3", "flag", "--workers"] in map(str.split, lines)
     assert ["log_level", "debug", "environment", "SUPERPIXEL_LOG_LEVEL"] in map(str.split, lines)
+    memory = Settings().max_inflight_memory_bytes
+    assert ["max_inflight_memory_bytes", str(memory), "default"] in map(str.split, lines)
 
 
 def test_config_reports_values_of_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -102,6 +102,10 @@ PRIORS: dict[str, tuple[Callable[[Path], Any], np.ndarray]] = {
     "array bool": (lambda _: BOOLS, BOOLS.astype(np.int32)),
     "array of masks": (lambda _: np.stack(disks()), painted(disks())),
     "list of arrays": (lambda _: disks(), painted(disks())),
+    "list of arrays that are true at the first pixel": (
+        lambda _: [~mask for mask in disks()],
+        painted([~mask for mask in disks()]),
+    ),
     "list of integer arrays": (lambda _: [mask * 7 for mask in disks()], painted(disks())),
     "list of SAM's dictionaries": (
         lambda _: [{"segmentation": mask, "area": 3} for mask in disks()],

@@ -24,7 +24,7 @@ from superpixel_service.client import (
 from superpixel_service.client.security import read_token
 from superpixel_service.contract import SCOPES
 from superpixel_service.security.tokens import line_of, new_token
-from tests.service.certificates import Authority
+from tests.service.certificates import Authority, write_private
 from tests.service.command import called, messages, started
 from tests.service.harness import PATIENCE_SECONDS, RunningServer, running_server
 from tests.service.images import encoded, scene
@@ -55,7 +55,7 @@ class Files:
             "photo.png": PNG,
         }
         for name, data in contents.items():
-            (folder / name).write_bytes(data)
+            write_private(folder / name, data)
         self.folder = folder
 
     def __getitem__(self, name: str) -> Path:
@@ -176,7 +176,7 @@ def test_no_token_goes_to_another_machine_in_plaintext(address: str, given: str)
 def test_a_token_in_plaintext_goes_through_no_proxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """gRPC sends calls for this machine, too, through the proxy that the environment names."""
     path = tmp_path / "tokens"
-    path.write_text(line_of("test", SCOPES.values(), TOKEN))
+    write_private(path, line_of("test", SCOPES.values(), TOKEN))
     with running_server(f"--token-file={path}") as server:
         monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
         with Client(server.listen, token=TOKEN, retry=ONCE) as client:

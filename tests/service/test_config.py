@@ -6,7 +6,8 @@ import pytest
 from pydantic import ValidationError
 
 from superpixel_service.addresses import split_address
-from superpixel_service.config import ENVIRONMENT_PREFIX, Origin, Settings, WrongSettings, explain, flag, load
+from superpixel_service.config import ENVIRONMENT_PREFIX, Settings, flag
+from superpixel_service.config_sources import Origin, WrongSettings, explain, load
 
 
 def wrong(**values: object) -> list[str]:

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,11 @@ import h2.events
 import pytest
 
 from superpixel_service.config import Settings
+from superpixel_service.contract import SEGMENT
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 from superpixel_service.server import _SHARED_OPTIONS, Server
 from tests.service.harness import PATIENCE_SECONDS, program_with, refusal_of, request, running_server
-from tests.service.http2 import connect
+from tests.service.http2 import connect, reset_calls
 from tests.service.images import encoded, scene
 from tests.service.mortal import mortal_server
 
@@ -65,24 +67,37 @@ def ping_four_times(address: str, interval: float) -> None:
 
 
 def test_callers_may_ping_at_the_servers_interval() -> None:
-    """With an interval of 0.3 s in place of the five seconds that the next test checks."""
+    """With an interval of 0.3 s in place of the second that the next test checks."""
     options = tuple((name, 300 if name == PING_INTERVAL else value) for name, value in _SHARED_OPTIONS)
     with running_server(program=program_with({"server._SHARED_OPTIONS": options})) as server:
         for address in (server.listen, server.health):
             ping_four_times(address, 0.35)
 
 
-def test_both_ports_allow_a_ping_every_five_seconds(server_options: list[dict[str, int]]) -> None:
+def test_both_ports_allow_a_ping_every_second(server_options: list[dict[str, int]]) -> None:
     for options in server_options:
-        assert options[PING_INTERVAL] == 5000
+        assert options[PING_INTERVAL] == 1000
         assert options["grpc.keepalive_permit_without_calls"] == 1
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("port", ["listen", "health"])
-def test_callers_may_ping_every_five_seconds(port: str) -> None:
+def test_callers_may_ping_every_second(port: str) -> None:
     with running_server() as server:
-        ping_four_times(getattr(server, port), 5.1)
+        ping_four_times(getattr(server, port), 1.1)
+
+
+def test_a_flood_of_reset_calls_costs_others_no_call() -> None:
+    """On one connection without a token. Without a limit of calls per connection many were cancelled."""
+    is_over = threading.Event()
+    with running_server("--workers=1") as server, ThreadPoolExecutor(1) as attacker:
+        flood = attacker.submit(reset_calls, server.listen, SEGMENT, 10**6, is_over)
+        try:
+            answers = [server.stub.Segment(SMALL, timeout=PATIENCE_SECONDS) for _ in range(30)]
+        finally:
+            is_over.set()
+        assert [answer.label_map.count for answer in answers] == [5] * 30
+        assert flood.result() > 1000
 
 
 def test_a_connection_is_ended_at_its_age_by_goaway() -> None:

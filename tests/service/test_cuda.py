@@ -19,6 +19,11 @@ from tests.kernels.devices import TUNING
 from tests.service.harness import RunningServer, refused, request, running_server
 from tests.service.images import raw, scene
 
+GUIDANCE = pb.Guidance(
+    edges=pb.GrayMap(raw=pb.RawMap(width=2, height=1, bits=8, data=bytes([0, 200]))),
+    prior=pb.PriorMap(raw=pb.RawMap(width=2, height=2, bits=8, data=bytes([1, 2, 3, 4]))),
+    prior_mode=pb.PRIOR_MODE_HARD,
+)
 SIMULATED = "CUDA simulated on the CPU (plain, seed 0)"
 
 
@@ -35,11 +40,12 @@ def test_answers_are_those_of_the_cpu_and_the_device_is_named_everywhere(
 ) -> None:
     """With --backend=auto, which takes the GPU. At the end the GPU is lost."""
     with cuda_server(tmp_path, "--backend=auto") as cuda:
-        for count in (5, 3000):  # also above the base
-            message = request(raw(scene(64, 48)), count, include_hierarchy=True)
+        for count, guidance in ((5, None), (3000, None), (5, GUIDANCE)):  # also above the base
+            message = request(raw(scene(64, 48)), count, include_hierarchy=True, guidance=guidance)
             answer, expected = cuda.stub.Segment(message), server.stub.Segment(message)
             assert (answer.backend, expected.backend) == ("cuda", "cpu")
             assert answer.label_map.data == expected.label_map.data
+            assert answer.prior_components == expected.prior_components == (0 if guidance is None else 4)
         info = cuda.stub.GetServerInfo(pb.GetServerInfoRequest())
         assert [backend.name for backend in info.backends] == ["cuda", "cpu"]
         assert info.backends[0].device == SIMULATED

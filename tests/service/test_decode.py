@@ -13,8 +13,9 @@ from PIL import Image, ImageCms
 from superpixel_service.config import Settings
 from superpixel_service.contract import Reason
 from superpixel_service.errors import InvalidRequest
-from superpixel_service.images import decode as decode_module
-from superpixel_service.images.decode import Pixels, decode, ignore_library_warnings, open_image
+from superpixel_service.images import pixels as pixels_module
+from superpixel_service.images.decode import Pixels, decode, open_image
+from superpixel_service.images.pixels import ignore_library_warnings
 from superpixel_service.model import (
     NoticeCode,
     RawImage,
@@ -208,7 +209,7 @@ def test_colour_jpegs_decode_as_pillow_decodes_them(
 ) -> None:
     data = encoded(scene(*size), "JPEG", **options)
     expected = by_pillow(data)
-    monkeypatch.setattr(decode_module, "_READERS", {})  # and it is not asked
+    monkeypatch.setattr(pixels_module, "_READERS", {})  # and it is not asked
     assert np.array_equal(pixels_of(data), expected)
 
 

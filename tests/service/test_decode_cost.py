@@ -1,5 +1,5 @@
 """Files made to be expensive to decode: rejected by their structure, or about as cheap as normal files
-of the same size in pixels. A decode cannot be interrupted, so these bounds alone protect the workers."""
+of the same size in pixels. Decode processes have bounds of their own (`test_decode_processes`)."""
 
 import struct
 import time

@@ -14,8 +14,9 @@ from PIL import Image
 from superpixel_service.config import Settings
 from superpixel_service.contract import Reason
 from superpixel_service.errors import InvalidRequest
-from superpixel_service.images import decode as decode_module
-from superpixel_service.images.decode import Pixels, decode, ignore_library_warnings, open_image
+from superpixel_service.images import pixels as pixels_module
+from superpixel_service.images.decode import Pixels, decode, open_image
+from superpixel_service.images.pixels import ignore_library_warnings
 from superpixel_service.model import (
     EncodedImage,
 )
@@ -119,7 +120,7 @@ def test_a_size_other_than_the_accepted_one_is_rejected_before_memory_is_allocat
     orientation: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loaded: list[object] = []
-    for reader in decode_module._READERS.values():
+    for reader in pixels_module._READERS.values():
         monkeypatch.setattr(reader, "load", loaded.append)
     for data in WHOLE.values():
         opened = open_image(replace(SPEC, source=EncodedImage(data)), Settings())

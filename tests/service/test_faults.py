@@ -36,11 +36,12 @@ def faulty_server(
 ) -> Iterator[tuple[pb_grpc.SuperpixelServiceStub, list[Call]]]:
     events: list[Call] = []
     open_calls = OpenCalls()
+    rejections = RejectionThread(open_calls)
     server = grpc.server(
-        CallThreads(2, open_calls),
+        CallThreads(2, open_calls, rejections),
         interceptors=interceptors.build(
             Gate({SEGMENT: Limit("segment", 2)}, open_calls),
-            RejectionThread(open_calls),
+            rejections,
             open_calls,
             on_start=lambda _service, _method: None,
             on_end=events.append,

@@ -76,7 +76,7 @@ def test_the_limits_own_rejections_come_first_and_take_no_slot() -> None:
     full = Overloaded(Reason.BYTES_IN_FLIGHT, "no room for images")
     gate = Gate(
         {
-            WORK: Limit("work", 1, overloaded=lambda: full),
+            WORK: Limit("work", 1, overloaded=lambda _token: full),
             QUESTION: Limit("question", 0, rejection=lambda: Overloaded(Reason.TOO_MANY_STREAMS, "too many")),
         },
         OpenCalls(),

@@ -10,7 +10,13 @@ from PIL import Image
 
 import superpixel_kernels as kernels
 from superpixel_kernels import codec
+from superpixel_service.config import Settings
+from superpixel_service.images.decode import open_image
+from superpixel_service.images.guidance_maps import decode_guidance, open_guidance
+from superpixel_service.model import accept
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
+from superpixel_service.transport.convert import read_segment_request
+from superpixel_service.work.segmenter import Segmenter
 from tests.service.guidance_maps import (
     EDGES,
     HEIGHT,
@@ -251,6 +257,53 @@ def test_a_guided_call_is_cancelled_in_the_middle() -> None:
         assert answer.label_map.count == 50
         line = running.wait_for_line("call", code="CANCELLED")
         assert (line["guidance"], line["guidance_bytes"]) == (["edges", "prior"], 5 * prior.size)
+
+
+class Stopped(Exception):
+    """Raised instead of the next step."""
+
+
+@pytest.mark.parametrize("steps", range(5))
+def test_decoding_stops_between_two_maps(steps: int) -> None:
+    image = raw(PIXELS)
+    spec = read_segment_request(request(image, 50, guidance=ALL))
+    opened = open_image(spec, Settings())
+    guidance = open_guidance(spec.guidance, opened, Settings())
+    assert guidance is not None
+    begun = 0
+
+    def begin_step() -> None:
+        nonlocal begun
+        if begun == steps:
+            raise Stopped
+        begun += 1
+
+    if steps == 4:  # one for each map, and one for scaling
+        assert decode_guidance(guidance, opened, None, begin_step) is not None
+        return
+    with pytest.raises(Stopped):
+        decode_guidance(guidance, opened, None, begin_step)
+
+
+def test_maps_are_freed_once_they_are_decoded() -> None:
+    spec = read_segment_request(request(raw(PIXELS), 50, guidance=ALL))
+    opened = open_image(spec, Settings())
+    task = accept(spec, opened, open_guidance(spec.guidance, opened, Settings()))
+    size = PIXELS.size + 6 * WIDTH * HEIGHT
+    assert (task.byte_count, task.pixels) == (size, WIDTH * HEIGHT)
+    seen = []
+    Segmenter(kernels.Workspace(threads=1)).run(
+        task, on_stage=lambda stage: seen.append((stage, dict(spec.guidance.maps()) if spec.guidance else {}))
+    )
+    assert [(stage, len(maps)) for stage, maps in seen] == [("decode", 3), ("segment", 0), ("encode", 0)]
+    assert task.byte_count == size  # the queue still has to give back as much
+
+
+def test_a_map_larger_than_the_image_counts_in_the_queue() -> None:
+    large = pb.Guidance(edges=pb.GrayMap(raw=raw_map(np.zeros((300, 400), np.uint8))))
+    spec = read_segment_request(request(raw(PIXELS), 50, guidance=large))
+    opened = open_image(spec, Settings())
+    assert accept(spec, opened, open_guidance(spec.guidance, opened, Settings())).pixels == 120_000
 
 
 def test_maps_count_as_bytes_in_flight() -> None:

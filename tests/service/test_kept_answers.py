@@ -1,16 +1,11 @@
-"""Cached answers are serialised once, and the bytes of unsent answers are bounded."""
-
-import time
+"""Answers are serialised once, by the worker that makes them; cache hits send the same bytes."""
 
 import pytest
 
 from superpixel_service.config import Settings
-from superpixel_service.errors import Overloaded
 from superpixel_service.images.decode import open_image
 from superpixel_service.model import Answer, CacheUse, EncodedImage, LabelEncoding, SegmentSpec, Task, accept
 from superpixel_service.transport import convert
-from superpixel_service.transport.gate import Gate, Limit
-from superpixel_service.transport.open_calls import OpenCalls
 from superpixel_service.work.admission import AdmissionQueue
 from superpixel_service.work.answers import Answers
 from superpixel_service.work.deadline import Deadline
@@ -35,18 +30,19 @@ def task(encoding: LabelEncoding = LabelEncoding.SPX) -> Task:
 
 
 @pytest.mark.parametrize("encoding", list(LabelEncoding))
-def test_a_cached_answer_is_serialised_once(encoding: LabelEncoding) -> None:
+def test_an_answer_is_serialised_once(encoding: LabelEncoding) -> None:
     settings = Settings(workers=1)
     serialised: list[Answer] = []
 
     def serialize(answer: Answer) -> bytes:
         serialised.append(answer)
-        return convert.serialize_answer(answer)
+        return convert.serialize_body(answer)
 
     queue: AdmissionQueue[Job] = AdmissionQueue(settings)
-    answers = Answers(settings, queue, serialize)
-    workers = Workers(settings, queue, answers, Throughput())
+    answers = Answers(settings, queue)
+    workers = Workers(settings, queue, answers, Throughput(), serialize)
     workers.start(lambda: sample_task(settings))
+    serialised.clear()  # the samples
 
     def get() -> Answer:
         return answers.get(task(encoding), Deadline.after(30), lambda _callback: True)
@@ -56,37 +52,14 @@ def test_a_cached_answer_is_serialised_once(encoding: LabelEncoding) -> None:
     workers.stop()
     assert [answer.cache for answer in (first, *hits)] == [CacheUse.MISS] + [CacheUse.HIT] * 3
     assert len(serialised) == 1
-    assert {answer.label_map.size for answer in hits} == {len(first.label_map.data)}
-    assert all(answer.label_map.data == b"" for answer in hits)
+    assert all(answer.message is first.message for answer in hits)  # the same bytes, not a copy
+    assert {convert.serialize_answer(answer) is first.message for answer in hits} == {True}
+    assert {answer.label_map.size for answer in hits} == {
+        len(convert.write_segment_response(first).label_map.data)
+    }
     computed, kept = convert.write_segment_response(first), convert.write_segment_response(hits[0])
     assert kept.timings.segment_microseconds == 0
     computed.ClearField("timings")
     kept.ClearField("timings")
     assert kept == computed
     assert answers.cache_byte_count == hits[0].byte_count
-
-
-def gate(max_answer_bytes: int) -> Gate:
-    return Gate({"/a/B": Limit("b", 10)}, OpenCalls(), max_answer_bytes)
-
-
-def test_cache_hits_are_rejected_while_answers_wait_to_be_read() -> None:
-    full = gate(1000)
-    first, second, third = (full.check("/a/B") for _ in range(3))
-    first.keep_answer(600, rejectable=True)
-    with pytest.raises(Overloaded) as caught:
-        second.keep_answer(500, rejectable=True)
-    assert caught.value.reason == "BYTES_IN_FLIGHT"
-    second.keep_answer(400, rejectable=True)
-    third.keep_answer(5000, rejectable=False)  # computed: rejecting it now would waste the work
-    for permit in (first, second, third):
-        permit.release()
-    full.check("/a/B").keep_answer(5000, rejectable=True)  # one answer may always wait
-
-
-def test_the_bytes_of_a_deleted_permit_are_returned() -> None:
-    full = gate(1000)
-    for _ in range(50):
-        full.check("/a/B").keep_answer(900, rejectable=True)
-        time.sleep(0)
-    assert full.check("/a/B")

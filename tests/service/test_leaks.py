@@ -20,6 +20,7 @@ from superpixel_service.server import Server
 from superpixel_service.transport.call import Call
 from superpixel_service.work.deadline import Deadline
 from tests.service.bench import bench, slow_task, task
+from tests.service.certificates import write_private
 from tests.service.harness import PATIENCE_SECONDS, request, wait_until
 from tests.service.images import encoded, scene
 from tests.service.test_auth import bearer
@@ -34,7 +35,7 @@ CALLS = 20
 def channel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[grpc.Channel]:
     """To a server in this process, which wants tokens."""
     tokens = tmp_path_factory.mktemp("tokens") / "tokens"
-    tokens.write_text(line_of("all", SCOPES.values(), TOKEN) + "\n")
+    write_private(tokens, line_of("all", SCOPES.values(), TOKEN) + "\n")
     free = dict.fromkeys(("listen", "health_listen", "metrics_listen"), "127.0.0.1:0")
     server = Server(Settings(**free, workers=1, token_file=tokens, max_image_bytes=100_000))  # type: ignore[arg-type]
     addresses = server.start()

@@ -13,8 +13,9 @@ from superpixel_service.model import ImageFormat, LabelEncoding, Lane
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2_grpc as pb_grpc
 from superpixel_service.security.tokens import line_of, new_token
+from superpixel_service.work.decode_processes import REPLACED
 from superpixel_service.work.segmenter import ENGINE_STAGES
-from tests.service.certificates import Authority
+from tests.service.certificates import Authority, write_private
 from tests.service.harness import refused, request, running_server
 from tests.service.images import encoded, raw, scene
 
@@ -36,6 +37,7 @@ VALUES: dict[str, set[str]] = {
     "reason": {reason.value for reason in Reason},
     "file": {"certificate", "tokens"},
     "result": {"ok", "failed", "hit", "miss", "shared"},
+    "cause": set(REPLACED),
     "check": {"engine", "queue", "serving", "accepting"},
 }
 
@@ -60,7 +62,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Metric]:
     pair = authority.issue("127.0.0.1")
     lines = [line_of("all", SCOPES.values(), token), line_of("poor", ["info"], poor)]
     for name, data in (("chain", pair.chain), ("key", pair.key), ("tokens", "\n".join(lines).encode())):
-        (folder / name).write_bytes(data)
+        write_private(folder / name, data)
     flags = [f"--tls-cert-file={folder / 'chain'}", f"--tls-key-file={folder / 'key'}"]
     with running_server(*flags, f"--token-file={folder / 'tokens'}", "--cache-bytes=1000000") as server:
         with grpc.secure_channel(server.listen, authority.credentials()) as channel:

@@ -1,13 +1,20 @@
 """Cores and memory by control group, in made-up /proc and /sys; and what a server does with them."""
 
 import os
+import socket
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
+import grpc
 import pytest
 from grpc_reflection.v1alpha import reflection_pb2
 
-from superpixel_service.resources import find_resources
-from tests.service.harness import RunningServer, running_server
+from superpixel_service import resources
+from superpixel_service.config import Settings
+from superpixel_service.resources import Connections, find_resources, share_files
+from tests.service.harness import PATIENCE_SECONDS, RunningServer, request, running_server, wait_until
+from tests.service.http2 import connect
+from tests.service.images import raw, scene
 
 CORES = len(os.sched_getaffinity(0))
 GIBIBYTE = 1 << 30
@@ -106,6 +113,16 @@ def test_a_server_logs_what_it_found(server: RunningServer) -> None:
     found = find_resources()
     assert (line["cores"], line["cores_from"]) == (found.cores, found.cores_from)
     assert (line["memory_bytes"], line["memory_from"]) == (found.memory_bytes, found.memory_from)
+    settings = Settings(cache_bytes=0)
+    assert line["workers"] == settings.lane_workers
+    assert line["image_memory_bytes"] == settings.max_image_memory_bytes
+    assert line["inflight_memory_bytes"] == settings.max_inflight_memory_bytes
+    assert line["needed_bytes"] == settings.needed_bytes
+
+
+def test_a_server_that_needs_more_memory_than_there_is_says_so() -> None:
+    with running_server("--max-inflight-memory-bytes=1000000000000") as server:
+        assert server.wait_for_line("memory_short")["needed_bytes"] > 10**12
 
 
 def test_reflection_version_1_answers_as_v1alpha(server: RunningServer) -> None:
@@ -140,3 +157,84 @@ def test_every_listed_service_has_a_descriptor(server: RunningServer) -> None:
     for service in listed:
         answer = next(method(iter([ask(file_containing_symbol=service.name)]), timeout=10))
         assert answer.file_descriptor_response.file_descriptor_proto, service.name
+
+
+@pytest.mark.parametrize(
+    ("limit", "connections"),
+    [
+        (1 << 20, Connections(2048, 256, 64)),
+        (4096, Connections(2048, 256, 64)),
+        (1024, Connections(768, 128, 64)),
+        (256, Connections(144, 32, 16)),
+        (8, Connections(3, 1, 1)),
+        (resources.resource.RLIM_INFINITY, Connections(2048, 256, 64)),
+    ],
+)
+def test_open_files_are_shared_among_the_ports(
+    limit: int, connections: Connections, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resources.resource, "getrlimit", lambda _: (limit, limit))
+    assert share_files(2048) == connections
+
+
+# ulimit -n 256
+FEW_FILES = (
+    "-c",
+    "import resource, runpy; resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256)); "
+    "runpy.run_module('superpixel_service.__main__', run_name='__main__', alter_sys=True)",
+)
+
+
+@pytest.mark.parametrize("crowded", ["listen", "health"])
+def test_callers_of_one_port_take_no_files_from_the_others(crowded: str) -> None:
+    """More of them than the process may open files."""
+    with ExitStack() as stack:
+        server = stack.enter_context(running_server("--workers=1", program=FEW_FILES))
+        assert server.wait_for_line("few_connections")["connections"] == 144
+        callers: list[socket.socket] = []
+        for _ in range(300):
+            with suppress(OSError):
+                callers.append(stack.enter_context(connect(getattr(server, crowded))))
+                callers[-1].sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0")
+        if crowded != "health":
+            assert server.health_status(timeout=PATIENCE_SECONDS) == "SERVING"
+        assert server.metric("superpixel_ready") == 1
+        if crowded != "listen":
+            answer = server.stub.Segment(request(raw(scene()), 5), timeout=PATIENCE_SECONDS)
+            assert answer.label_map.count == 5
+        for caller in callers:
+            caller.close()
+        wait_until(lambda: health_or_none(server) == "SERVING")
+        answer = server.stub.Segment(request(raw(scene()), 5), timeout=PATIENCE_SECONDS, wait_for_ready=True)
+        assert answer.label_map.count == 5
+
+
+def test_the_metrics_port_closes_connections_beyond_its_share() -> None:
+    with ExitStack() as stack:
+        server = stack.enter_context(running_server("--workers=1", program=FEW_FILES))
+        callers = [stack.enter_context(connect(server.metrics_address)) for _ in range(18)]
+        closed = [caller for caller in callers if is_closed(caller)]
+        assert 1 <= len(closed) <= 3
+        for caller in callers:
+            caller.close()
+        wait_until(lambda: metrics_are_served(server))
+
+
+def is_closed(caller: socket.socket) -> bool:
+    caller.settimeout(0.2)
+    with suppress(TimeoutError):
+        return caller.recv(1) == b""
+    return False
+
+
+def metrics_are_served(server: RunningServer) -> bool:
+    with suppress(OSError):
+        return server.metric("superpixel_ready") == 1
+    return False
+
+
+def health_or_none(server: RunningServer) -> str | None:
+    try:
+        return server.health_status()
+    except grpc.RpcError:
+        return None

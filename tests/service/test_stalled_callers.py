@@ -4,6 +4,8 @@ They watch health without end, send no message, read no answer, or open connecti
 """
 
 import json
+import signal
+from contextlib import ExitStack
 
 import grpc
 import numpy as np
@@ -25,7 +27,7 @@ from tests.service.harness import (
     request,
     running_server,
 )
-from tests.service.http2 import UnreadingCaller, connect, silent_calls
+from tests.service.http2 import UnfinishedCaller, UnreadingCaller, connect, silent_calls
 from tests.service.images import encoded, raw, scene
 from tests.service.test_refusals import check_form
 
@@ -69,13 +71,67 @@ def test_names_of_unknown_services_are_not_kept_in_memory() -> None:
 
 
 def test_watchers_of_health_take_no_room_from_callers() -> None:
-    with running_server(*SMALL) as server:
-        watches = [watch(server.channel) for _ in range(400)]
+    with ExitStack() as stack:
+        server = stack.enter_context(running_server(*SMALL))
+        # A connection carries at most 100 calls.
+        channels = [stack.enter_context(server.open_channel(ALONE)) for _ in range(4)]
+        watches = [watch(channel) for channel in channels for _ in range(100)]
         for each in watches:
             assert next(each).status == health_pb2.HealthCheckResponse.SERVING
         assert not segment_is_full(server)
         for each in watches:
             each.cancel()
+
+
+@pytest.mark.parametrize("method", ["Check", "Watch"])
+def test_large_messages_to_health_take_bounded_memory(method: str) -> None:
+    """20 callers send 8 MiB each of a message that does not end. 8 of them may be in memory at a time."""
+    with ExitStack() as stack:
+        server = stack.enter_context(running_server(*SMALL))
+        assert server.health_status(address=server.listen) == "SERVING"
+        before = server.resident_bytes()
+        callers = [stack.enter_context(UnfinishedCaller(server)) for _ in range(20)]
+        for caller in callers:
+            caller.send(f"/{HEALTH}/{method}", 32 * MEBIBYTE, 8 * MEBIBYTE)
+        # Each connection also has a window of 1 MiB.
+        assert server.peak_resident_bytes() - before < (8 * 8 + 20 + 32) * MEBIBYTE
+        # The others wait their turn, and honest calls too.
+        assert server.health_status(address=server.listen, timeout=PATIENCE_SECONDS) == "SERVING"
+
+
+def test_the_health_port_takes_small_messages_only() -> None:
+    with running_server() as server, UnfinishedCaller(server, server.health) as caller:
+        caller.send(f"/{HEALTH}/Check", 32 * MEBIBYTE, 32 * MEBIBYTE)
+        assert caller.sent < 16 * MEBIBYTE
+        assert server.health_status() == "SERVING"
+
+
+def test_the_main_port_repeats_the_health_to_watchers() -> None:
+    """So that a client hears from a server that works, whatever else is on the line."""
+    program = program_with({"server._HEALTH_REPEAT_SECONDS": 0.05})
+    with running_server(program=program) as server:
+        watched = watch(server.channel)
+        assert [next(watched).status for _ in range(5)] == [health_pb2.HealthCheckResponse.SERVING] * 5
+        server.signal(signal.SIGTERM)
+        statuses = iter(watched)
+        assert health_pb2.HealthCheckResponse.NOT_SERVING in (next(statuses).status for _ in range(1000))
+        assert next(statuses).status == health_pb2.HealthCheckResponse.NOT_SERVING
+        assert server.exit_code() == 0
+
+
+def test_a_connection_carries_100_calls() -> None:
+    """gRPC's clients wait with the others. A connection of another caller is not affected."""
+    with running_server() as server:
+        watches = [watch(server.channel) for _ in range(100)]
+        for each in watches:
+            assert next(each).status == health_pb2.HealthCheckResponse.SERVING
+        waiting = server.stub.Segment.future(request(PNG, 5), timeout=PATIENCE_SECONDS)
+        with server.open_channel(ALONE) as other:
+            stub = pb_grpc.SuperpixelServiceStub(other)
+            assert stub.Segment(request(PNG, 5), timeout=PATIENCE_SECONDS).label_map.count == 5
+        assert not waiting.done()
+        watches.pop().cancel()
+        assert waiting.result().label_map.count == 5
 
 
 HEALTH_CHECKED = json.dumps(

@@ -13,7 +13,7 @@ from cryptography import x509
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2_grpc as pb_grpc
 from superpixel_service.security.reloading import WatchedFiles
-from tests.service.certificates import ALONE, DAY, Authority, Pair, SecretFolder
+from tests.service.certificates import ALONE, DAY, Authority, Pair, SecretFolder, write_private
 from tests.service.command import messages, superpixel
 from tests.service.harness import CHANNEL_OPTIONS, RunningServer, request, running_server
 from tests.service.images import encoded, scene
@@ -197,7 +197,7 @@ def test_a_broken_certificate_is_reported_and_the_old_one_stays(secret: SecretFo
 def test_missing_files_change_nothing_until_they_are_restored(tmp_path: Path) -> None:
     chain, key = tmp_path / "chain.pem", tmp_path / "key.pem"
     chain.write_bytes(GOOD.chain)
-    key.write_bytes(GOOD.key)
+    write_private(key, GOOD.key)
     with running_server(f"--tls-cert-file={chain}", f"--tls-key-file={key}") as server:
         chain.unlink()
         assert is_let_in(server, AUTHORITY.credentials())
@@ -212,7 +212,7 @@ def test_restored_files_are_current_again(tmp_path: Path) -> None:
     volume, away = tmp_path / "volume", tmp_path / "away"
     volume.mkdir()
     (volume / "chain").write_bytes(GOOD.chain)
-    (volume / "key").write_bytes(GOOD.key)
+    write_private(volume / "key", GOOD.key)
     with running_server(f"--tls-cert-file={volume / 'chain'}", f"--tls-key-file={volume / 'key'}") as server:
         assert is_current(server)
         volume.rename(away)

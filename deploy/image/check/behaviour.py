@@ -1,5 +1,6 @@
 """Checks of a running image: user and rights, answers, TLS, refusals to start, the stop signal."""
 
+import os
 from pathlib import Path
 
 import trustme
@@ -82,7 +83,7 @@ def _check_kernels_compile(container: Container) -> None:
 
 def _check_tls(image: Image, out: Path) -> None:
     secrets = out / "secrets"
-    _write_certificates(secrets)
+    _write_certificates(secrets, int(image.config["User"].split(":")[1]))
     files = ("--tls-cert-file", "/etc/superpixel/tls.crt", "--tls-key-file", "/etc/superpixel/tls.key")
     with running(image, out / f"{image.name}-tls.log", *files, secrets=secrets) as container:
         container.wait_until_healthy()
@@ -91,8 +92,11 @@ def _check_tls(image: Image, out: Path) -> None:
     say(f"{image.name}: the same over TLS")
 
 
-def _write_certificates(folder: Path) -> None:
-    """Write a server's certificate and its authority's, readable by the image's user."""
+def _write_certificates(folder: Path, group: int) -> None:
+    """Write a server's certificate and its authority's, readable by the image's user.
+
+    As Kubernetes mounts a secret, which belongs to root.
+    """
     folder.mkdir(exist_ok=True)
     authority = trustme.CA()
     issued = authority.issue_cert("localhost")
@@ -100,7 +104,8 @@ def _write_certificates(folder: Path) -> None:
     issued.private_key_and_cert_chain_pem.write_to_path(str(folder / "tls.crt"))
     issued.private_key_pem.write_to_path(str(folder / "tls.key"))
     for file in folder.iterdir():
-        file.chmod(0o644)
+        os.chown(file, -1, group)
+        file.chmod(0o440)
 
 
 def _check_refusals(image: Image, log: Path) -> None:

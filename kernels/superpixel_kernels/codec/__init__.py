@@ -17,7 +17,7 @@ from superpixel_kernels.codec.provenance import GuidanceRecord, Provenance
 from superpixel_kernels.codec.reader import decode
 from superpixel_kernels.codec.regions import measure_regions
 from superpixel_kernels.codec.snap import snap_mask
-from superpixel_kernels.codec.writer import encode
+from superpixel_kernels.codec.writer import encode, varints
 from superpixel_kernels.errors import InvalidLabelMap, InvalidParameter
 
 __all__ = [
@@ -36,4 +36,5 @@ __all__ = [
     "measure_regions",
     "paint_masks",
     "snap_mask",
+    "varints",
 ]

@@ -81,6 +81,15 @@ def encode(
     return b"".join([header, *sections, layout.SECTION.pack(layout.END, 0, 0)])
 
 
+def varints(values: NDArray[np.integer]) -> bytes:
+    """LEB128 variable-length integers, as in SPXL and in protobuf's packed fields.
+
+    Args:
+        values: integers from 0 to 2**32 - 1, of any shape, taken in C order.
+    """
+    return _codec.encode_varints(np.ascontiguousarray(values, np.uint32).reshape(-1))
+
+
 def as_labels(labels: NDArray[np.integer]) -> NDArray[np.int32]:
     """Convert `labels` to int32 in C order; no copy if they already are.
 

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from typing import NotRequired, TypedDict
 
 import numpy as np
@@ -33,6 +34,7 @@ class Workspace:
     def instruction_set(self) -> str: ...
     @property
     def bytes(self) -> int: ...
+    def free_memory(self) -> None: ...
 
 class Trace(TypedDict):
     color: NDArray[np.int16]
@@ -57,6 +59,7 @@ def segment(
     cancel: CancelToken | None,
     threads: int = 0,
     guidance: FittedGuidance | None = None,
+    on_regions: Callable[[int], object] | None = None,
 ) -> tuple[int, NDArray[np.int32], NDArray[np.int32], dict[str, float], int | None]: ...
 def pixel_merges(
     pixels: NDArray[np.uint8],

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <vector>
 
 #include "cancel.h"
@@ -54,6 +55,8 @@ class Run {
 
     Workspace& workspace;
     double seconds[kStageCount] = {};
+    // Called with the number of base regions before stage graph, whose memory grows with it. May throw.
+    std::function<void(i32)> on_regions;
 
   private:
     CancelToken* token_;

@@ -21,6 +21,10 @@ class LabelCounter {
         others_.clear();
     }
     void add(i32 label, i32 pixels) {
+        if (count_ == 0) {
+            pieces_[count_++] = {label, pixels};
+            return;
+        }
         for (i32 i = 0; i < count_; ++i) {
             if (pieces_[i].label != label) continue;
             pieces_[i].pixels += pixels;
@@ -59,24 +63,21 @@ class LabelCounter {
     std::vector<Piece> others_;  // of all further labels, not joined yet
 };
 
-// The sum of `count` bytes (0 to 8) of a word, from its lowest on.
-u64 sum_of_word(u64 word, i32 count) {
-    constexpr u64 kEven = 0x00ff00ff00ff00ff;
-    word &= count >= 8 ? ~u64{0} : (u64{1} << (8 * count)) - 1;
-    return (((word & kEven) + (word >> 8 & kEven)) * 0x0001000100010001) >> 48;
-}
-
-// The sum of `count` bytes; `readable`: how many there are.
+// The sum of the bytes of a run; `readable`: how many bytes there are from its first on.
 i64 sum_of(const unsigned char* values, i32 count, i64 readable) {
     i64 sum = 0;
-    if constexpr (std::endian::native == std::endian::little) {
-        // Sixteen at a time, without a branch: nearly all runs are shorter, and their lengths unpredictable.
-        for (; count > 0 && readable >= 16; count -= 16, values += 16, readable -= 16) {
-            u64 words[2];
-            std::memcpy(words, values, sizeof(words));
-            sum += static_cast<i64>(sum_of_word(words[0], std::min(count, 8)) +
-                                    sum_of_word(words[1], std::clamp(count - 8, 0, 8)));
-        }
+    if (std::endian::native == std::endian::little && count <= 16 && readable >= 16) [[likely]] {
+        // Without a loop, because the lengths of runs are unpredictable.
+        static constexpr unsigned char kInside[32] = {255, 255, 255, 255, 255, 255, 255, 255,
+                                                      255, 255, 255, 255, 255, 255, 255, 255};
+        constexpr u64 kEven = 0x00ff00ff00ff00ff;
+        u64 words[2], inside[2];
+        std::memcpy(words, values, sizeof(words));
+        std::memcpy(inside, kInside + 16 - count, sizeof(inside));
+        const u64 low = words[0] & inside[0];
+        const u64 high = words[1] & inside[1];
+        const u64 lanes = (low & kEven) + (low >> 8 & kEven) + (high & kEven) + (high >> 8 & kEven);
+        return static_cast<i64>((lanes * 0x0001000100010001) >> 48);
     }
     for (i32 i = 0; i < count; ++i) sum += values[i];
     return sum;
@@ -124,7 +125,7 @@ class GuideMeasurer {
     }
 
     void find_changes(Workspace& workspace) {
-        changes_ = workspace.memory.prior_changes.need(words_ * height_);
+        changes_ = workspace.memory.prior_changes.need(words_ * height_ + 2);  // may_change reads on
         row_tasks(pool_, height_, [&](i32 begin, i32 end) {
             for (i32 y = begin; y < end; ++y) {
                 workspace.simd.run_starts(guide_.prior + static_cast<i64>(y) * width_, width_,
@@ -133,18 +134,13 @@ class GuideMeasurer {
         });
     }
 
-    // Whether the prior's label changes between the pixels of a run (of fewer than 64) or it may do so.
+    // Whether the prior's label changes between the pixels of a run, or may do so in a run of more than 64.
     bool may_change(i32 y, i32 x, i32 pixels) const {
-        const u64* const words = changes_ + y * words_;
         const i32 first = x + 1;  // a change at x itself is outside
-        const i32 last = x + pixels - 1;
-        if (pixels > 64) return true;
-        if (first > last) return false;
-        const u64 from = ~u64{0} << (first % 64);
-        const u64 upto = ~u64{0} >> (63 - last % 64);
-        const i32 word = first / 64;
-        return (word == last / 64 ? words[word] & from & upto
-                                  : (words[word] & from) | (words[last / 64] & upto)) != 0;
+        const u64* const words = changes_ + y * words_ + first / 64;
+        const i32 shift = first % 64;
+        const u64 bits = words[0] >> shift | words[1] << 1 << (63 - shift);
+        return pixels > 64 || (bits & ((u64{1} << (pixels - 1)) - 1)) != 0;
     }
 
     void add_labels(LabelCounter& labels, i32 y, i32 x, i32 pixels) const {

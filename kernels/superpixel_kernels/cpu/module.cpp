@@ -70,13 +70,20 @@ nb::object merge_rows(const std::vector<MergeRecord>& merges) {
 }
 
 nb::tuple segment_image(const PixelArray& pixels, double compactness, Workspace& workspace,
-                        CancelToken* token, int threads, const nb::object& guidance) {
+                        CancelToken* token, int threads, const nb::object& guidance,
+                        const nb::object& on_regions) {
     const Claim claim(workspace);
     workspace.pool.use(threads);
     const Image image = image_of(pixels);
     const GuideArrays maps(guidance, pixels);
     Result<int32_t> labels({pixels.shape(0), pixels.shape(1)});
     Run run(workspace, token);
+    if (!on_regions.is_none()) {
+        run.on_regions = [&on_regions](i32 regions) {
+            const nb::gil_scoped_acquire acquire;
+            on_regions(regions);
+        };
+    }
     Segmentation result;
     {
         const nb::gil_scoped_release release;
@@ -322,11 +329,19 @@ NB_MODULE(_engine, m) {
             "The instruction set in use.")
         .def_prop_ro(
             "bytes", [](Workspace& self) { return self.bytes(); },
-            "Scratch memory in bytes, including what the system may take.");
+            "Scratch memory in bytes, including what the system may take.")
+        .def(
+            "free_memory",
+            [](Workspace& self) {
+                const Claim claim(self);
+                self.memory = Scratch();
+            },
+            nb::call_guard<nb::gil_scoped_release>(),
+            "Free the scratch memory; the threads stay. Not during a call.");
 
     m.def("available_instruction_sets", &instruction_sets);
     m.def("segment", &segment_image, "pixels"_a, "compactness"_a, "workspace"_a, "cancel"_a.none(),
-          "threads"_a = 0, "guidance"_a = nb::none());
+          "threads"_a = 0, "guidance"_a = nb::none(), "on_regions"_a = nb::none());
     m.def("pixel_merges", &pixel_merges, "pixels"_a, "base"_a, "compactness"_a, "workspace"_a,
           "cancel"_a.none());
     m.def("trace", &trace_image, "pixels"_a, "compactness"_a, "workspace"_a, "guidance"_a = nb::none());

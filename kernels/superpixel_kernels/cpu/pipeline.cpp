@@ -30,6 +30,7 @@ Segmentation segment(Run& run, const Image& image, const Guide& guide, double co
     assign_pixels(run, image, compactness, planes, labels, trace);
     Segmentation result;
     result.regions = label_components(run, image, guide.hard_prior(), labels);
+    if (run.on_regions) run.on_regions(result.regions);
     const i64 edges = build_graph(run, image, planes, guide, result.regions);
     if (trace != nullptr) copy_graph(*trace, run.workspace.memory, guide, result.regions, edges);
     const CostParams params = cost_params(compactness, grid_of(image.width, image.height).step);

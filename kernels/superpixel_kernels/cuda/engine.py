@@ -122,6 +122,7 @@ class CudaWorkspace:
         params: SegmentParams,
         cancel: CancelToken | None = None,
         guidance: Guidance | FittedGuidance | None = None,
+        on_regions: Callable[[int], None] | None = None,
     ) -> Hierarchy:
         """Segment an image; see `superpixel_kernels.segment`.
 
@@ -131,6 +132,7 @@ class CudaWorkspace:
             params: compactness.
             cancel: stops or pauses the call between stages.
             guidance: as there.
+            on_regions: called with the number of base regions when it is known. It may raise.
 
         Raises:
             InvalidImage: wrong dtype, shape or size.
@@ -152,7 +154,9 @@ class CudaWorkspace:
                 size = (given.shape[0], given.shape[1])
                 pixels = partial(_same, given)
             fitted = fitted_to(guidance, *size)
-            result = self._pipeline.segment(given, size, settings, cancel, guidance=fitted)
+            result = self._pipeline.segment(
+                given, size, settings, cancel, guidance=fitted, on_regions=on_regions
+            )
 
         def make_pixel_merges(cancel: CancelToken | None) -> NDArray[np.int32]:
             # In a temporary workspace: the caller's may be in use by then, and would keep the memory.

@@ -152,6 +152,7 @@ class Pipeline:
         cancel: CancelToken | None = None,
         observe: Observer | None = None,
         guidance: FittedGuidance | None = None,
+        on_regions: Callable[[int], None] | None = None,
     ) -> "OnDevice":
         """Run all stages, and leave the results on the device until the next call.
 
@@ -162,6 +163,7 @@ class Pipeline:
             cancel: stops or pauses the call between stages.
             observe: called after each stage.
             guidance: maps of the image's size; None: no guidance.
+            on_regions: called with the number of base regions when it is known. It may raise.
 
         Raises:
             OutOfMemory: the image needs more memory than the device has free, or than the cap.
@@ -190,6 +192,8 @@ class Pipeline:
             clock.done("merge", stage)
             counters = self._counters()
             regions = int(counters[Counter.REGIONS])
+            if on_regions is not None:
+                on_regions(regions)
             if regions > stage.node_capacity:
                 nodes = regions  # more than guessed: the kernels of graph and merge did nothing
             elif counters[Counter.PAIRS_LEFT_OUT]:
@@ -212,9 +216,10 @@ class Pipeline:
         cancel: CancelToken | None = None,
         observe: Observer | None = None,
         guidance: FittedGuidance | None = None,
+        on_regions: Callable[[int], None] | None = None,
     ) -> Segmentation:
         """The same as `run`, with the results in host memory."""
-        made = self.run(image, size, settings, cancel, observe, guidance)
+        made = self.run(image, size, settings, cancel, observe, guidance, on_regions)
         labels = np.empty(size, np.int32)
         self.device.download(made.labels, labels.reshape(-1))
         records = self._download(made.records, made.regions - 1)

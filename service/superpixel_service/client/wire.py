@@ -100,12 +100,17 @@ def channel_options() -> list[tuple[str, Any]]:
         ("grpc.max_receive_message_length", MAX_ANSWER_BYTES),
         ("grpc.max_send_message_length", -1),  # the server's limit applies
         ("grpc.service_config", service_config()),
-        # Pings detect a dead connection or a hung server during a call; its calls then go to other servers.
-        # More frequent ones would break the servers' rule of at most one per 5 s.
-        ("grpc.keepalive_time_ms", 10_000),
-        ("grpc.keepalive_timeout_ms", 5_000),
-        # Without this, a ping that gRPC sent to measure the connection delays the detection by a minute.
-        ("grpc.http2.ping_timeout_ms", 5_000),
+        # Pings detect a dead connection or a hung server; its calls then go to other servers. Servers repeat
+        # their health every second, so only a silent one is pinged. This matters while an image is sent over
+        # a slow line: an answer to a ping would take longer than this timeout.
+        ("grpc.keepalive_time_ms", 2_000),
+        ("grpc.keepalive_timeout_ms", 3_000),
+        # gRPC applies this one, whose default is a minute, and not the other.
+        ("grpc.http2.ping_timeout_ms", 3_000),
+        # gRPC also pings to measure the connection, and this timeout would apply to such a ping too. So the
+        # window for answers is fixed.
+        ("grpc.http2.bdp_probe", 0),
+        ("grpc.http2.lookahead_bytes", 4 << 20),
         # Reconnect as soon as the first retry needs the connection.
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.min_reconnect_backoff_ms", 1_000),

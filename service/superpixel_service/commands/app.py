@@ -5,7 +5,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from superpixel_service.addresses import join_address, split_address
@@ -15,6 +15,7 @@ from superpixel_service.commands.output import EXIT_OK, CommandFailed, write
 from superpixel_service.commands.remote import identity
 from superpixel_service.commands.target import Target
 from superpixel_service.operations import logs
+from superpixel_service.resources import raise_file_limit
 from superpixel_service.server import CannotListen, Server
 
 _FREE_PORT = "127.0.0.1:0"
@@ -30,22 +31,25 @@ _SHUTDOWN_SECONDS = 3
 _TIMEOUT_SECONDS = 60.0
 
 
-def run(*, listen: str, server: Target | None) -> int:
+def run(*, listen: str, server: Target | None, allow_host: Sequence[str]) -> int:
     """Serve the page until a signal ends it.
 
     Args:
         listen: HOST:PORT of the page.
         server: the gRPC server to call; None: start one for the page.
+        allow_host: host names of the page, besides localhost, IP addresses and the machine's own name.
     """
     try:
         import uvicorn
 
         from superpixel_service.web import gateway
+        from superpixel_service.web.protocol import ImpatientProtocol
     except ModuleNotFoundError as error:
         raise CommandFailed(
             f"the page needs {error.name}, which is not installed; in a checkout: pip install '.[web]'"
         ) from None
     logs.configure("warning", "auto")
+    raise_file_limit()
     with _listen(listen) as listener, _backend(server) as backend:
         credentials, token = identity(backend)
 
@@ -54,13 +58,14 @@ def run(*, listen: str, server: Target | None) -> int:
                 backend.address, timeout=_TIMEOUT_SECONDS, credentials=credentials, token=token
             )
 
-        app = gateway.build(open_client)
+        app = gateway.build(open_client, [*allow_host, socket.gethostname(), split_address(listen)[0]])
         config = uvicorn.Config(
             app,
             log_config=None,
             access_log=False,
             server_header=False,
             ws="none",
+            http=ImpatientProtocol,
             timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
         )
         own = "" if server else " (started for the page; --server HOST:PORT uses another)"

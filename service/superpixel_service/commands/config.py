@@ -11,7 +11,8 @@ from superpixel_service.commands.output import (
     write_json,
     write_table,
 )
-from superpixel_service.config import ENVIRONMENT_PREFIX, Loaded, Origin, WrongSettings, flag, load
+from superpixel_service.config import ENVIRONMENT_PREFIX, flag
+from superpixel_service.config_sources import Loaded, Origin, WrongSettings, load
 from superpixel_service.resources import find_resources
 
 
@@ -31,7 +32,8 @@ def run(*, json: bool, config: Path | None, **flags: str) -> int:
         found = find_resources()
         say(
             f"found {found.cores} cores (limited by: {found.cores_from}) and {found.memory_bytes:,} bytes of "
-            f"memory (limited by: {found.memory_from})"
+            f"memory (limited by: {found.memory_from}); at its limits the server needs "
+            f"{loaded.settings.needed_bytes:,} bytes"
         )
         write_table((name, _as_flag_value(values[name]), _source(name, loaded)) for name in values)
     return EXIT_OK

@@ -19,7 +19,8 @@ from superpixel_service.commands.label_maps import ImageRejected, ImageResult, P
 from superpixel_service.commands.output import reason
 from superpixel_service.contract import Reason
 from superpixel_service.errors import InvalidRequest
-from superpixel_service.images.decode import decode, ignore_library_warnings
+from superpixel_service.images.decode import decode
+from superpixel_service.images.pixels import ignore_library_warnings
 from superpixel_service.in_process import FileSegmenter, read_file
 from superpixel_service.model import Task
 from superpixel_service.resources import usable_cores

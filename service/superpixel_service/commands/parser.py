@@ -87,6 +87,13 @@ def _add_app(commands: "_Commands[argparse.ArgumentParser]") -> None:
         metavar="HOST:PORT",
         help="address of the page; it asks for no password (default 127.0.0.1:8080)",
     )
+    app.add_argument(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="another host name of the page (localhost, IP addresses, this machine's name need no flag)",
+    )
     _add_server(app, "the gRPC server to call (default: one is started for the page)")
 
 
@@ -360,17 +367,11 @@ def _add_server(command: argparse.ArgumentParser, text: str) -> None:
         "--ca", type=Path, metavar="FILE", help="PEM file of authorities to trust (default: gRPC's own)"
     )
     command.add_argument(
-        "--cert",
-        type=Path,
-        metavar="FILE",
-        help="PEM file of your certificate, if the server requires one",
+        "--cert", type=Path, metavar="FILE", help="PEM file of your certificate, if the server requires one"
     )
     command.add_argument("--key", type=Path, metavar="FILE", help="PEM file of its key")
     command.add_argument(
-        "--token-file",
-        type=Path,
-        metavar="FILE",
-        help="file with your token, if the server requires one",
+        "--token-file", type=Path, metavar="FILE", help="file with your token, if the server requires one"
     )
 
 

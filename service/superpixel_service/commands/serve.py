@@ -16,6 +16,7 @@ from superpixel_service.commands.config import read_settings
 from superpixel_service.commands.output import EXIT_ENGINE_DEAD, EXIT_FAILED, EXIT_OK, CommandFailed
 from superpixel_service.operations import logs
 from superpixel_service.operations.traces import CannotTrace
+from superpixel_service.resources import raise_file_limit
 from superpixel_service.security.reloading import UnusableFile
 from superpixel_service.server import CannotListen, Server
 
@@ -34,6 +35,7 @@ def run(*, config: Path | None, **flags: str) -> NoReturn:
     """
     settings = read_settings(flags, config).settings
     logs.configure(settings.log_level, settings.log_format)
+    raise_file_limit()
     stop = _StopSignals()
     try:
         server = Server(settings, on_dead=stop.engine_died)

@@ -2,16 +2,16 @@
 
 The server opens a file with the image library only after it has accepted the header read here. Nothing here
 allocates memory by sizes that the file states. The readers also bound the cost of
-decoding the file, because a decode cannot be interrupted.
+decoding the file.
 """
 
 import struct
 
+from superpixel_service.contract import ImageFormat
 from superpixel_service.images.header import DamagedHeader, Header
 from superpixel_service.images.jpeg_segments import read_jpeg
 from superpixel_service.images.png_chunks import PNG_SIGNATURE, read_png
 from superpixel_service.images.webp_chunks import read_webp
-from superpixel_service.model import ImageFormat
 
 _JPEG_SIGNATURE = b"\xff\xd8\xff"
 _READERS = {ImageFormat.JPEG: read_jpeg, ImageFormat.PNG: read_png, ImageFormat.WEBP: read_webp}

@@ -16,7 +16,7 @@ from PIL.PngImagePlugin import PngImageFile
 from superpixel_kernels import FittedGuidance, Guidance, codec
 from superpixel_kernels.codec import layout
 from superpixel_kernels.errors import InvalidLabelMap, InvalidParameter
-from superpixel_service.contract import Reason
+from superpixel_service.contract import ImageFormat, Reason
 from superpixel_service.errors import InvalidRequest
 from superpixel_service.guidance import (
     MAX_MASKS,
@@ -35,7 +35,7 @@ from superpixel_service.images.decode import ImageLimits
 from superpixel_service.images.file_headers import read_header, sniff
 from superpixel_service.images.header import DamagedHeader
 from superpixel_service.images.png_chunks import first_picture
-from superpixel_service.model import ImageFormat, OpenedImage, Rectangle
+from superpixel_service.model import OpenedImage, Rectangle
 
 _MAX_LABELS = 1 << 31
 

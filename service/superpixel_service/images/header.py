@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from superpixel_service.model import ImageFormat
+from superpixel_service.contract import ImageFormat
 
 MAX_BLOCKS = 20_000
 """Most chunks or segments read per file, about 20 ms. A hostile file can have millions of empty ones."""

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from superpixel_service.contract import ImageFormat
 from superpixel_service.images.exif import exif_orientation
 from superpixel_service.images.header import MAX_BLOCKS, DamagedHeader, Header
-from superpixel_service.model import ImageFormat
 
 MAX_SEQUENTIAL_SCANS = 4
 """Most scans of a sequential JPEG. Each component has one, and there are at most four components."""
@@ -17,8 +17,8 @@ MAX_PROGRESSIVE_SCANS = 32
 """Most scans of a progressive JPEG; a scan of n components counts n times. Encoders write about 14.
 
 Even an empty scan makes the decoder pass over the whole picture, so a decode costs scans times pixels,
-whatever the file's size. The decoder cannot be interrupted, so these bounds alone keep it short: the worst
-file costs 4.2 times a progressive photograph of the same pixels.
+whatever the file's size. Within these bounds the worst file costs 4.2 times a progressive photograph of the
+same pixels.
 """
 
 MAX_ARITHMETIC_SCANS = 16

@@ -9,9 +9,9 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from superpixel_service.contract import ImageFormat
 from superpixel_service.images.exif import exif_orientation
 from superpixel_service.images.header import MAX_BLOCKS, DamagedHeader, Header
-from superpixel_service.model import ImageFormat
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 

@@ -2,8 +2,8 @@
 
 import struct
 
+from superpixel_service.contract import ImageFormat
 from superpixel_service.images.header import MAX_BLOCKS, DamagedHeader, Header
-from superpixel_service.model import ImageFormat
 
 _PIXEL_CHUNKS = {b"VP8 ", b"VP8L", b"ALPH", b"ANMF"}
 _SPARE_BYTES = 1 << 16

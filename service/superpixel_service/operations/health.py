@@ -1,10 +1,11 @@
 """The standard health service (grpc.health.v1). No other method can use up its threads."""
 
+import functools
 import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping
-from queue import Queue
+from queue import Empty, Queue
 from typing import Any
 
 import grpc
@@ -53,15 +54,17 @@ class _Servicer(HealthServicer):  # type: ignore[misc]
         self._watchers: weakref.WeakSet[Queue[Any]] = weakref.WeakSet()
         self._watchers_lock = threading.Lock()
 
-    def Watch(self, request: Any, context: grpc.ServicerContext) -> Iterator[Any]:  # noqa: N802
-        """Send each status as it changes."""
+    def Watch(  # noqa: N802
+        self, request: Any, context: grpc.ServicerContext, repeat_seconds: float | None = None
+    ) -> Iterator[Any]:
+        """Send each status as it changes, and repeat it after each `repeat_seconds`."""
         statuses: Queue[Any] = Queue()
         with self._watchers_lock:
             self._watchers.add(statuses)
         if request.service not in (OVERALL_HEALTH, SERVICE):
             request = health_pb2.HealthCheckRequest(service=_UNKNOWN)
         super().Watch(request, _Context(context), statuses.put)
-        return _each(statuses)
+        return _each(statuses, repeat_seconds)
 
     def all_sent(self) -> bool:
         """Whether gRPC has accepted every pending status."""
@@ -69,11 +72,20 @@ class _Servicer(HealthServicer):  # type: ignore[misc]
             return not any(statuses.unfinished_tasks for statuses in self._watchers)
 
 
-def _each(statuses: "Queue[Any]") -> Iterator[Any]:
-    for status in iter(statuses.get, None):
+def _each(statuses: "Queue[Any]", repeat_seconds: float | None) -> Iterator[Any]:
+    latest: Any = None
+    while True:
+        try:
+            status = statuses.get(timeout=None if latest is None else repeat_seconds)
+        except Empty:
+            yield latest
+            continue
+        if status is None:
+            statuses.task_done()
+            return
         yield status
         statuses.task_done()
-    statuses.task_done()
+        latest = status
 
 
 def limits(watches: int) -> dict[str, Limit]:
@@ -83,9 +95,9 @@ def limits(watches: int) -> dict[str, Limit]:
     by the health protocol assumes a healthy server.
     """
     return {
-        f"/{HEALTH_SERVICE}/Check": Limit("health", _CHECKS, patience=lambda: _MESSAGE_SECONDS),
+        f"/{HEALTH_SERVICE}/Check": Limit("health", _CHECKS, patience=lambda: _MESSAGE_SECONDS, small=True),
         f"/{HEALTH_SERVICE}/Watch": Limit(
-            "watch", watches, patience=lambda: _MESSAGE_SECONDS, rejection=TooManyWatches
+            "watch", watches, patience=lambda: _MESSAGE_SECONDS, rejection=TooManyWatches, small=True
         ),
     }
 
@@ -97,12 +109,20 @@ class Health:
         self._servicer = _Servicer()
         self._set(health_pb2.HealthCheckResponse.NOT_SERVING)
 
-    def add_to(self, server: grpc.Server) -> None:
-        """Serve health on `server`, whose gate has the `limits` of health."""
+    def add_to(self, server: grpc.Server, repeat_seconds: float | None = None) -> None:
+        """Serve health on `server`, whose gate has the `limits` of health.
+
+        Args:
+            server: has not started.
+            repeat_seconds: `Watch` repeats the status after this time. A client that hears nothing for longer
+                knows that the server hangs, even while it sends an image over a slow line, where an answer
+                to a ping takes long.
+        """
+        watch = functools.partial(self._watch, repeat_seconds)
         serializer = health_pb2.HealthCheckResponse.SerializeToString
         handlers: dict[str, Any] = {
             "Check": grpc.stream_unary_rpc_method_handler(self._check, response_serializer=serializer),
-            "Watch": grpc.stream_stream_rpc_method_handler(self._watch, response_serializer=serializer),
+            "Watch": grpc.stream_stream_rpc_method_handler(watch, response_serializer=serializer),
         }
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(HEALTH_SERVICE, handlers),))
 
@@ -113,10 +133,13 @@ class Health:
             permit.answering()
             return answer
 
-    def _watch(self, requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[Any]:
+    def _watch(
+        self, repeat_seconds: float | None, requests: Iterator[bytes], context: grpc.ServicerContext
+    ) -> Iterator[Any]:
         permit = permit_of_call()
         with permit.serving(context):
-            yield from self._servicer.Watch(_receive(permit, requests, context), context)
+            request = _receive(permit, requests, context)
+            yield from self._servicer.Watch(request, context, repeat_seconds)
 
     def set(self, checks: Mapping[str, bool]) -> None:
         """Report SERVING if all checks pass. A draining server reports NOT_SERVING in any case."""

@@ -27,8 +27,8 @@ from superpixel_service.security.tls import ServerTls
 from superpixel_service.security.tokens import Tokens
 from superpixel_service.transport.call import Call, ImageEvent
 from superpixel_service.transport.streams import StreamsState
-from superpixel_service.work.admission import LaneState
 from superpixel_service.work.answers import Answers
+from superpixel_service.work.load import LaneState
 from superpixel_service.work.segmenter import ENGINE_STAGES
 from superpixel_service.work.workers import Workers
 
@@ -146,15 +146,21 @@ class Metrics:
         registry.register(_FilesCollector(tls, tokens))
         ProcessCollector(registry=registry)
 
-    def serve(self, address: str) -> WSGIServer:
+    def serve(self, address: str, connections: int) -> WSGIServer:
         """Answer GET /metrics on `address`, on a thread of its own.
+
+        Args:
+            address: HOST:PORT.
+            connections: how many may be open; further ones are closed at once.
 
         Raises:
             OSError: cannot listen on the address.
         """
         host, port = split_address(address)
         server, _ = start_http_server(port, host, self.registry)
-        server.RequestHandlerClass = _impatient(server.RequestHandlerClass)
+        handled: set[object] = set()
+        server.RequestHandlerClass = _impatient(server.RequestHandlerClass, handled)
+        server.verify_request = lambda *_: len(handled) < connections  # type: ignore[method-assign]
         return server
 
     def engine_started(self, backend: str) -> None:
@@ -211,11 +217,21 @@ class _Registry(CollectorRegistry):
         return super().collect()
 
 
-def _impatient(handler: Any) -> Any:
-    """The handler with a timeout, because each silent connection occupies a thread."""
+def _impatient(handler: Any, handled: set[object]) -> Any:
+    """The handler with a timeout, because each silent connection occupies a thread.
+
+    `handled` then has one object per open connection.
+    """
 
     class Impatient(handler):  # type: ignore[misc]
         timeout = _SILENCE_SECONDS
+
+        def __init__(self, *arguments: Any) -> None:
+            handled.add(self)
+            try:
+                super().__init__(*arguments)
+            finally:
+                handled.discard(self)
 
         def handle(self) -> None:
             with contextlib.suppress(TimeoutError):
@@ -284,6 +300,14 @@ class _Collector(Collector):
             "Bulk images that have begun and are paused by interactive work.",
             self._workers.held(),
         )
+        replaced = CounterMetricFamily(
+            "superpixel_decode_processes_replaced",
+            "Decode processes replaced: too slow, stopped with their call, or lost.",
+            labels=["cause"],
+        )
+        for cause, count in self._workers.decode_processes_replaced().items():
+            replaced.add_metric([cause], count)
+        yield replaced
         memory = GaugeMetricFamily(
             "superpixel_gpu_memory_used_bytes",
             "Bytes of a GPU's memory in use, by all processes.",

@@ -1,17 +1,23 @@
 """Certificate and token files that are reloaded when they change."""
 
+import os
+import stat
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Generic, TypeVar
 
 import structlog
+
+from superpixel_service.config import flag
 
 MAX_FILE_BYTES = 1 << 20
 """Far above the size of any certificate chain or token file; a larger file must be a mistake."""
 
 _READINGS = 3
 """How often to try to read a set of files that keeps changing."""
+
+_READ_OR_WRITE = 0o666
 
 Value = TypeVar("Value")
 _Signature = tuple[tuple[int, ...] | None, ...]
@@ -34,6 +40,7 @@ class WatchedFiles(Generic[Value]):
     Args:
         name: their name in log and metrics.
         paths: the files.
+        private: those that no other user may read or change; see `check_access`.
         parse: makes the value from the files' bytes, in the order of `paths`; raises `UnusableFile`.
 
     Attributes:
@@ -44,11 +51,18 @@ class WatchedFiles(Generic[Value]):
         UnusableFile: the files cannot be used at the start.
     """
 
-    def __init__(self, name: str, paths: Sequence[Path], parse: Callable[[Sequence[bytes]], Value]) -> None:
+    def __init__(
+        self,
+        name: str,
+        paths: Sequence[Path],
+        parse: Callable[[Sequence[bytes]], Value],
+        private: Collection[Path] = (),
+    ) -> None:
         self.name = name
         self.reloads = {"ok": 0, "failed": 0}
         self._paths = tuple(paths)
         self._parse = parse
+        self._private = frozenset(private)
         self._lock = threading.Lock()
         self._problem: tuple[_Signature, str] | None = None
         contents, self._seen = self._read()
@@ -91,7 +105,7 @@ class WatchedFiles(Generic[Value]):
         """The bytes of all files at one moment, and their signature then."""
         signature = self._look()
         for _ in range(_READINGS):
-            contents = [_read_file(path) for path in self._paths]
+            contents = [_read_file(path, path in self._private) for path in self._paths]
             before, signature = signature, self._look()
             if signature == before:
                 return contents, signature
@@ -109,9 +123,30 @@ def _signature(path: Path) -> tuple[int, ...] | None:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
-def _read_file(path: Path) -> bytes:
+def check_access(path: Path, status: os.stat_result) -> None:
+    """Check that other users may neither read nor change the file with this status.
+
+    Its group may read it if it belongs to root or to another user. Kubernetes mounts a secret like this: root
+    owns the file, and the server reads it as a member of the group.
+
+    Raises:
+        UnusableFile: they may; the text says how to change that.
+    """
+    owner = "" if status.st_uid in {0, os.geteuid()} else "; it belongs to another user"
+    mode = stat.S_IMODE(status.st_mode)
+    allowed = 0o700 if status.st_uid == os.geteuid() != 0 else 0o740
+    if mode & ~allowed & _READ_OR_WRITE:
+        raise UnusableFile(
+            f"{path}: other users may read or change it (mode {mode:04o}{owner}): chmod 600, in Kubernetes "
+            f"defaultMode 0440, or {flag('allow_shared_files')}=true"
+        )
+
+
+def _read_file(path: Path, private: bool) -> bytes:
     try:
         with path.open("rb") as file:
+            if private:
+                check_access(path, os.fstat(file.fileno()))
             data = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
         raise UnusableFile(f"{path}: {(error.strerror or 'cannot be read').lower()}") from None

@@ -51,9 +51,11 @@ class ServerTls:
         UnusableFile: they cannot be used.
     """
 
-    def __init__(self, chain: Path, key: Path, client_ca: Path | None) -> None:
+    def __init__(self, chain: Path, key: Path, client_ca: Path | None, *, allow_shared: bool) -> None:
         paths = (chain, key) if client_ca is None else (chain, key, client_ca)
-        self.files: WatchedFiles[Certificate] = WatchedFiles("certificate", paths, _checked)
+        self.files: WatchedFiles[Certificate] = WatchedFiles(
+            "certificate", paths, _checked, () if allow_shared else (key,)
+        )
         self._lock = threading.Lock()
         self._given = self.files.value()
         self._ask_clients = client_ca is not None
@@ -63,7 +65,12 @@ class ServerTls:
         """TLS as the settings say; None: plaintext."""
         if settings.tls_cert_file is None or settings.tls_key_file is None:
             return None
-        return cls(settings.tls_cert_file, settings.tls_key_file, settings.tls_client_ca_file)
+        return cls(
+            settings.tls_cert_file,
+            settings.tls_key_file,
+            settings.tls_client_ca_file,
+            allow_shared=settings.allow_shared_files,
+        )
 
     def credentials(self) -> grpc.ServerCredentials:
         """Credentials for a server's port."""

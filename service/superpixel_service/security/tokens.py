@@ -51,9 +51,9 @@ class Tokens:
         UnusableFile: the file cannot be used.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, allow_shared: bool) -> None:
         self.file: WatchedFiles[tuple[Token, ...]] = WatchedFiles(
-            "tokens", [path], lambda contents: parse_tokens(contents[0])
+            "tokens", [path], lambda contents: parse_tokens(contents[0]), () if allow_shared else (path,)
         )
 
     def admit(self, metadata: Iterable[tuple[str, str | bytes]], scope: str | None) -> Token:
@@ -73,6 +73,10 @@ class Tokens:
         if scope is not None and scope not in token.scopes:
             raise ScopeMissing(scope)
         return token
+
+    def names_with(self, scope: str) -> list[str]:
+        """Names of the tokens with a scope."""
+        return [token.name for token in self.file.value() if scope in token.scopes]
 
     def _find(self, sent: str | None) -> Token | None:
         """Compare with all tokens, each in constant time, so that the time reveals nothing about them."""

@@ -15,6 +15,7 @@ from superpixel_service.errors import ServiceError
 from superpixel_service.model import Answer, Task
 from superpixel_service.transport.gate import Permit
 from superpixel_service.transport.trace_context import Trace, read_trace
+from superpixel_service.work.caller import Caller
 from superpixel_service.work.deadline import Deadline
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
@@ -28,6 +29,7 @@ class Call:
 
     Attributes:
         caller: the name of the caller's token; empty without tokens.
+        address: the caller's network address; empty if it has a token.
         permit: the right to a thread; None if the call is rejected.
         rejection: why the call is rejected before its message is read.
         deadline: when the caller stops waiting.
@@ -43,6 +45,7 @@ class Call:
     request_id: str = ""
     trace: Trace = field(default_factory=Trace)
     caller: str = ""
+    address: str = ""
     permit: Permit | None = None
     rejection: ServiceError | None = None
     deadline: Deadline = field(default_factory=Deadline.never)
@@ -62,6 +65,11 @@ class Call:
         service, _, method = str(details.method).lstrip("/").partition("/")
         metadata = metadata_of(details)
         return cls(service, method, _request_id(metadata), read_trace(metadata))
+
+    @property
+    def tenant(self) -> Caller:
+        """Who calls, for turns, limits and the cache."""
+        return Caller(self.caller, self.address)
 
     @property
     def seconds(self) -> float:

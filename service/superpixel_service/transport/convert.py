@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 import superpixel_kernels as kernels
 from superpixel_kernels.codec import Regions
@@ -25,9 +24,9 @@ from superpixel_service.model import (
     RawImage,
     Rectangle,
     SegmentSpec,
-    WrittenMap,
 )
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
+from superpixel_service.transport import wire_format
 from superpixel_service.transport.call import ImageEvent
 from superpixel_service.transport.convert_guidance import (
     check_versions,
@@ -55,6 +54,18 @@ _NOTICES: Mapping[NoticeCode, pb.NoticeCode.ValueType] = {
     NoticeCode.HIGH_BYTES_ONLY: pb.NOTICE_CODE_HIGH_BYTES_ONLY,
     NoticeCode.FIRST_FRAME_ONLY: pb.NOTICE_CODE_FIRST_FRAME_ONLY,
 }
+
+_RESPONSE, _STREAM_RESPONSE, _LABEL_MAP, _LEVEL, _REGIONS, _HIERARCHY = (
+    message.DESCRIPTOR.fields_by_name
+    for message in (
+        pb.SegmentResponse,
+        pb.SegmentStreamResponse,
+        pb.LabelMap,
+        pb.Level,
+        pb.Regions,
+        pb.Hierarchy,
+    )
+)
 
 MAX_IMAGE_ID_CHARACTERS = 256
 """Longest name of an image in a stream. It is kept with the image, and no memory limit counts it."""
@@ -153,74 +164,97 @@ def _unknown_value(field: str, enumeration: Any) -> InvalidRequest:
 
 def serialize_answer(answer: Answer) -> bytes:
     """The serialised `SegmentResponse`."""
-    return answer.message or write_segment_response(answer).SerializeToString()
+    timings = _timings_field(answer.stages)
+    body = answer.message or serialize_body(answer)
+    return body + timings if timings else body  # no copy of a kept message
 
 
-def write_segment_response(answer: Answer) -> pb.SegmentResponse:
-    """The answer as a message."""
-    if answer.message:
-        return pb.SegmentResponse.FromString(answer.message)
+def serialize_body(answer: Answer) -> bytes:
+    """The serialised `SegmentResponse` with all timings 0. Timings that are appended to it replace them."""
     label_map = answer.label_map
     luts = label_map.luts or (np.empty(0, np.int32),) * len(answer.counts)
-    return pb.SegmentResponse(
+    head = pb.SegmentResponse(
         width=answer.width,
         height=answer.height,
         base_count=answer.base_count,
-        label_map=pb.LabelMap(
-            encoding=_ENCODING_NUMBERS[label_map.encoding], data=label_map.data, count=answer.counts[0]
-        ),
-        levels=[
-            pb.Level(count=count, requested=0 if answer.whole_base else count, lut=_numbers(lut))
-            for count, lut in zip(answer.counts, luts, strict=True)
-        ],
-        regions=None if label_map.regions is None else _write_regions(label_map.regions),
-        hierarchy=_write_hierarchy(label_map),
         notices=[pb.Notice(code=_NOTICES[notice], message=notice.value) for notice in answer.notices],
-        timings=_write_timings(answer.stages),
+        timings=pb.StageTimings(),
         backend=answer.backend,
         algorithm_version=answer.algorithm_version,
         provenance=write_provenance(answer.provenance, answer.width, answer.height),
         prior_components=answer.prior_components,
     )
+    own = pb.LabelMap(encoding=_ENCODING_NUMBERS[label_map.encoding], count=answer.counts[0])
+    parts = [
+        head.SerializeToString(),
+        *wire_format.submessage(
+            _RESPONSE["label_map"],
+            [own.SerializeToString(), *wire_format.packed(_LABEL_MAP["data"], label_map.data)],
+        ),
+    ]
+    for count, lut in zip(answer.counts, luts, strict=True):
+        level = pb.Level(count=count, requested=0 if answer.whole_base else count)
+        lists = wire_format.numbers(_LEVEL["lut"], lut)
+        parts += wire_format.submessage(_RESPONSE["levels"], [level.SerializeToString(), *lists])
+    if label_map.regions is not None:
+        parts += wire_format.submessage(_RESPONSE["regions"], _write_regions(label_map.regions))
+    if label_map.tree is not None and label_map.heights is not None:
+        lists = [
+            *wire_format.numbers(_HIERARCHY["into"], label_map.tree.into),
+            *wire_format.numbers(_HIERARCHY["order"], label_map.tree.order),
+            *wire_format.floats(_HIERARCHY["heights"], label_map.heights),
+        ]
+        parts += wire_format.submessage(_RESPONSE["hierarchy"], lists)
+    return b"".join(parts)
 
 
-def write_stream_response(event: ImageEvent) -> pb.SegmentStreamResponse:
-    """The answer to one image of a stream."""
+def write_segment_response(answer: Answer) -> pb.SegmentResponse:
+    """The answer as a message."""
+    body = answer.message or serialize_body(answer)
+    return pb.SegmentResponse.FromString(body + _timings_field(answer.stages))
+
+
+def serialize_stream_response(event: ImageEvent) -> bytes:
+    """The serialised `SegmentStreamResponse` to one image of a stream."""
+    head = pb.SegmentStreamResponse(request_id=event.image_id)
     if event.answer is not None:
-        response = write_segment_response(event.answer)
-        return pb.SegmentStreamResponse(request_id=event.image_id, response=response)
+        body = event.answer.message or serialize_body(event.answer)
+        response = wire_format.submessage(
+            _STREAM_RESPONSE["response"], [body, _timings_field(event.answer.stages)]
+        )
+        return b"".join([head.SerializeToString(), *response])
     assert event.error is not None  # noqa: S101 (an event has an answer or an error)
-    return pb.SegmentStreamResponse(request_id=event.image_id, error=to_message(event.error))
+    head.error.CopyFrom(to_message(event.error))
+    return head.SerializeToString()
 
 
-def _write_regions(regions: Regions) -> pb.Regions:
+def _write_regions(regions: Regions) -> list[bytes]:
     x0, y0, x1, y1 = regions.box.T
-    owners = np.repeat(np.arange(len(regions.area)), np.diff(regions.neighbor_offsets))
-    return pb.Regions(
-        area=_numbers(regions.area),
-        x0=_numbers(x0),
-        y0=_numbers(y0),
-        x1=_numbers(x1),
-        y1=_numbers(y1),
-        centroid_x=_numbers(regions.centroid[:, 0]),
-        centroid_y=_numbers(regions.centroid[:, 1]),
-        mean_rgb=regions.mean_color.tobytes(),
-        adjacent_a=_numbers(owners),
-        adjacent_b=_numbers(regions.neighbors),
-    )
+    columns = {
+        "area": regions.area,
+        "x0": x0,
+        "y0": y0,
+        "x1": x1,
+        "y1": y1,
+        "centroid_x": regions.centroid[:, 0],
+        "centroid_y": regions.centroid[:, 1],
+    }
+    parts: list[bytes] = []
+    for name, column in columns.items():
+        parts += wire_format.numbers(_REGIONS[name], column)
+    parts += wire_format.packed(_REGIONS["mean_rgb"], regions.mean_color.tobytes())
+    owners = np.repeat(np.arange(len(regions.area), dtype=np.uint32), np.diff(regions.neighbor_offsets))
+    parts += wire_format.numbers(_REGIONS["adjacent_a"], owners)
+    parts += wire_format.numbers(_REGIONS["adjacent_b"], regions.neighbors)
+    return parts
 
 
-def _write_hierarchy(label_map: WrittenMap) -> pb.Hierarchy | None:
-    tree, heights = label_map.tree, label_map.heights
-    if tree is None or heights is None:
-        return None
-    return pb.Hierarchy(into=_numbers(tree.into), order=_numbers(tree.order), heights=heights.tolist())
-
-
-def _numbers(values: NDArray[np.integer]) -> list[int]:
-    """As Python integers, which protobuf takes several times faster than NumPy's."""
-    numbers: list[int] = values.tolist()
-    return numbers
+def _timings_field(stages: StageSeconds) -> bytes:
+    """The field `timings` of a serialised response."""
+    if not any(seconds for _, seconds in stages.items()):
+        return b""
+    timings = _write_timings(stages).SerializeToString()
+    return b"".join(wire_format.submessage(_RESPONSE["timings"], [timings]))
 
 
 def _write_timings(stages: StageSeconds) -> pb.StageTimings:

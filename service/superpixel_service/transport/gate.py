@@ -3,17 +3,19 @@
 import threading
 import time
 import weakref
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import grpc
 
 from superpixel_service.contract import Reason
-from superpixel_service.errors import Draining, Overloaded, ServiceError
+from superpixel_service.errors import Draining, Overloaded, ServiceError, TokenLimitReached
 from superpixel_service.transport.open_calls import OpenCalls
+from superpixel_service.transport.small_messages import SmallMessages
+from superpixel_service.transport.unsent import UnsentAnswer, UnsentAnswers
 
 # How long a caller may take to send a message, or to read its answer. gRPC does not report progress, so this
 # leaves time for the largest image over a slow line. It is shorter while more than half of a method's
@@ -36,7 +38,11 @@ class Limit:
         patience: returns how long a call may wait for its caller, in seconds.
         rejection: makes the error of calls beyond `calls`.
         is_work: the method is rejected while the server drains.
-        overloaded: returns the rejection of every call at present, or None.
+        small: the method's messages have no image; only few of them may arrive at the same time.
+        overloaded: returns the rejection of a call, or None: it may enter. Its argument is the name of the
+            call's token, empty without tokens.
+        calls_per_token: how many calls of one token may be open.
+        token_limit: the setting that limits the calls of one token.
     """
 
     name: str
@@ -44,7 +50,10 @@ class Limit:
     patience: Callable[[], float] = lambda: PATIENCE_SECONDS
     rejection: Callable[[], ServiceError] = _too_many_calls
     is_work: bool = False
-    overloaded: Callable[[], ServiceError | None] = lambda: None
+    small: bool = False
+    overloaded: Callable[[str], ServiceError | None] = lambda _token: None
+    calls_per_token: float = float("inf")
+    token_limit: str = ""
 
 
 class Permit:
@@ -56,28 +65,30 @@ class Permit:
 
     __slots__ = (
         "__weakref__",
-        "_answer_bytes",
+        "_answer",
         "_context",
         "_gate",
         "_lock",
         "_method",
         "_open_ends",
+        "_token",
         "_waiting_since",
     )
 
-    def __init__(self, gate: "Gate", method: str) -> None:
+    def __init__(self, gate: "Gate", method: str, token: str = "") -> None:
         self._gate = gate
         self._method = method
+        self._token = token
         self._lock = threading.Lock()
         self._open_ends = 2  # the handler and the answer
-        self._answer_bytes = 0
+        self._answer: UnsentAnswer | None = None
         self._context: grpc.ServicerContext | None = None
         self._waiting_since: float | None = None  # when it began to wait for its caller
 
     def __del__(self) -> None:
         if self._open_ends > 0:
             # No lock here: deletion may interrupt any code.
-            self._gate.dropped.append((self._method, self._answer_bytes))
+            self._gate.dropped.append((self._method, self._token, self._answer))
 
     @contextmanager
     def serving(self, context: grpc.ServicerContext) -> Iterator[None]:
@@ -99,7 +110,8 @@ class Permit:
         """
         self._waiting_since = time.monotonic()
         try:
-            return next(requests)
+            with self._gate.arriving(self, self._method):
+                return next(requests)
         finally:
             self._waiting_since = None
 
@@ -115,18 +127,18 @@ class Permit:
         except StopIteration:
             context.abort(grpc.StatusCode.UNIMPLEMENTED, "this method wants exactly one message")
 
-    def keep_answer(self, byte_count: int, *, rejectable: bool) -> None:
+    def keep_answer(self, byte_count: int) -> None:
         """Count the answer's bytes until it is sent.
 
         Args:
             byte_count: size of the answer.
-            rejectable: reject the call if the answers of all calls would take too many bytes.
 
         Raises:
             Overloaded: there is no room for the answer.
         """
-        self._gate.keep_answer(byte_count, rejectable)
-        self._answer_bytes = byte_count
+        context = self._context
+        if context is not None:
+            self._answer = self._gate.unsent.enter(byte_count, context.cancel)
 
     def answering(self) -> None:
         """The answer is ready: from now on the call waits for its caller to read it."""
@@ -134,10 +146,17 @@ class Permit:
 
     def cancel_if_late(self, patience: float) -> bool:
         """Cancel the call if it has waited longer than `patience` seconds; returns whether it did."""
-        since, context = self._waiting_since, self._context
-        if since is None or context is None or time.monotonic() - since <= patience:
+        since = self._waiting_since
+        if since is None or time.monotonic() - since <= patience:
             return False
         self._waiting_since = None
+        return self.cancel()
+
+    def cancel(self) -> bool:
+        """Cancel the call; False: it is not being handled."""
+        context = self._context
+        if context is None:
+            return False
         context.cancel()
         return True
 
@@ -163,7 +182,8 @@ class Permit:
     def _return(self) -> None:
         self._waiting_since = None
         self._context = None  # it leads back to this permit; a cycle would keep the call in memory
-        self._gate.take_back(self._method, self._answer_bytes)
+        answer, self._answer = self._answer, None
+        self._gate.take_back(self._method, self._token, answer)
 
 
 class Gate:
@@ -172,22 +192,24 @@ class Gate:
     Args:
         limits: by the method's path, "/package.Service/Method".
         open_calls: knows whether the server drains.
-        max_answer_bytes: most bytes of answers that wait to be sent; beyond, cache hits are rejected.
+        max_unsent_bytes: most memory of answers that wait to be read.
 
     Attributes:
-        dropped: method and answer's bytes of permits that were deleted before they were returned.
+        unsent: the answers that wait to be read.
+        dropped: method, token and answer of permits that were deleted before they were returned.
     """
 
     def __init__(
-        self, limits: Mapping[str, Limit], open_calls: OpenCalls, max_answer_bytes: int = 1 << 30
+        self, limits: Mapping[str, Limit], open_calls: OpenCalls, max_unsent_bytes: int = 1 << 30
     ) -> None:
         self._limits = limits
         self._open_calls = open_calls
         self._lock = threading.Lock()
         self._open = dict.fromkeys(limits, 0)
-        self._max_answer_bytes = max_answer_bytes
-        self._answer_bytes = 0
-        self.dropped: deque[tuple[str, int]] = deque()
+        self.unsent = UnsentAnswers(max_unsent_bytes)
+        self._small_messages = SmallMessages()
+        self._open_per_token: Counter[tuple[str, str]] = Counter()  # by method and token
+        self.dropped: deque[tuple[str, str, UnsentAnswer | None]] = deque()
         self._permits: dict[str, weakref.WeakSet[Permit]] = {method: weakref.WeakSet() for method in limits}
 
     @property
@@ -195,8 +217,12 @@ class Gate:
         """Most calls that can be open at the same time."""
         return sum(limit.calls for limit in self._limits.values())
 
-    def check(self, method: str) -> Permit:
+    def check(self, method: str, token: str = "") -> Permit:
         """Let a call enter.
+
+        Args:
+            method: the method's path.
+            token: name of the caller's token; empty: none, and no limit per token.
 
         Raises:
             ServiceError: the call is rejected.
@@ -204,45 +230,45 @@ class Gate:
         limit = self._limits[method]
         if limit.is_work and self._open_calls.draining:
             raise Draining
-        overloaded = limit.overloaded()
+        overloaded = limit.overloaded(token)
         if overloaded is not None:
             raise overloaded
-        permit = None
         with self._lock:
             self._collect()
-            if self._open[method] < limit.calls:
+            full = self._open[method] >= limit.calls
+            token_is_full = token and self._open_per_token[method, token] >= limit.calls_per_token
+            if not (full or token_is_full):
                 self._open[method] += 1
-                permit = Permit(self, method)
+                if token:
+                    self._open_per_token[method, token] += 1
+                permit = Permit(self, method, token)
                 self._permits[method].add(permit)
-        if permit is None:
-            raise limit.rejection()
-        return permit
+                return permit
+        raise TokenLimitReached(limit.token_limit) if token_is_full else limit.rejection()
 
-    def keep_answer(self, byte_count: int, rejectable: bool) -> None:
-        """Count the bytes of an answer; as `Permit.keep_answer`."""
-        with self._lock:
-            self._collect()
-            # One answer may always wait, however large.
-            fits = self._answer_bytes == 0 or self._answer_bytes + byte_count <= self._max_answer_bytes
-            if fits or not rejectable:
-                self._answer_bytes += byte_count
-        if rejectable and not fits:
-            raise Overloaded(
-                Reason.BYTES_IN_FLIGHT, "too many bytes of answers wait to be read; try again a little later"
-            )
+    def arriving(self, permit: Permit, method: str) -> AbstractContextManager[None]:
+        """Surrounds the wait for a message of `method`."""
+        return self._small_messages.arriving(permit) if self._limits[method].small else nullcontext()
 
-    def take_back(self, method: str, answer_bytes: int) -> None:
+    def take_back(self, method: str, token: str, answer: UnsentAnswer | None) -> None:
         """A permit was returned."""
         with self._lock:
-            self._open[method] -= 1
-            self._answer_bytes -= answer_bytes
+            self._count_end(method, token)
+        self.unsent.leave(answer)
 
     def _collect(self) -> None:
         """Return the permits that were deleted."""
         while self.dropped:
-            method, answer_bytes = self.dropped.popleft()
-            self._open[method] -= 1
-            self._answer_bytes -= answer_bytes
+            method, token, answer = self.dropped.popleft()
+            self._count_end(method, token)
+            self.unsent.leave(answer)
+
+    def _count_end(self, method: str, token: str) -> None:
+        self._open[method] -= 1
+        if token:
+            self._open_per_token[method, token] -= 1
+            if self._open_per_token[method, token] == 0:
+                del self._open_per_token[method, token]
 
     def cancel_late(self) -> Iterator[tuple[str, int]]:
         """Cancel the calls that have waited too long for their callers.

@@ -33,10 +33,12 @@ from superpixel_service.transport.call_threads import RejectionThread
 from superpixel_service.transport.gate import Gate
 from superpixel_service.transport.message_limits import check_size, check_structure
 from superpixel_service.transport.open_calls import OpenCalls
+from superpixel_service.work.caller import address_of
 from superpixel_service.work.deadline import Deadline
 
 Behaviour = Callable[[Any, grpc.ServicerContext], Any]
 Around = Callable[[Behaviour, Any, grpc.ServicerContext], Any]
+Reject = Callable[[object, grpc.ServicerContext], Iterator[Any]]
 
 
 _REQUESTS: Mapping[str, type[Message]] = {
@@ -70,8 +72,8 @@ def build(
         CallInterceptor(open_calls, on_start, on_end),
         # Parses the message and turns exceptions of the handler into a status.
         ErrorInterceptor(),
-        # Runs before the message is read; innermost, so that the outer ones still report its rejections.
-        EntryInterceptor(gate, rejections, tokens),
+        # Runs before the message is read. The outer ones do not touch its rejections.
+        EntryInterceptor(gate, rejections, tokens, Rejection(open_calls, on_start, on_end)),
     ]
 
 
@@ -98,7 +100,7 @@ class CallInterceptor(grpc.ServerInterceptor):
             unknown = Call("other", "other", code=grpc.StatusCode.UNIMPLEMENTED)
             self._on_end(unknown.end())
             return None
-        if not _is_ours(handler_call_details):
+        if not _is_ours(handler_call_details) or _is_rejection(handler):
             return handler
         if handler.request_streaming:
             around = functools.partial(self._serve_stream, handler.stream_stream)
@@ -129,13 +131,14 @@ class CallInterceptor(grpc.ServerInterceptor):
             call.fail(DeadlinePassed() if call.deadline.passed() else CallCancelled())
             raise
         finally:
-            if call.permit is not None:
-                call.permit.release()  # all answers are sent; the caller may open another stream at once
+            permit_of_call().release()  # all answers are sent; the caller may open another stream at once
             self._on_end(call.end())
 
     def _begin(self, call: Call, context: grpc.ServicerContext) -> None:
         self._open_calls.add(context)
         self._on_start(call.service, call.method)
+        if not call.caller:
+            call.address = address_of(context.peer())
         call.start(Deadline.after(context.time_remaining()))
 
 
@@ -152,7 +155,7 @@ class ErrorInterceptor(grpc.ServerInterceptor):
     ) -> Any:
         """Wrap the methods of our service."""
         handler = continuation(handler_call_details)
-        if handler is None or not _is_ours(handler_call_details):
+        if handler is None or not _is_ours(handler_call_details) or _is_rejection(handler):
             return handler
         method = str(handler_call_details.method)
         return self._wrapped.get(handler, lambda: self._guarded(handler, _REQUESTS[method]))
@@ -177,10 +180,25 @@ class EntryInterceptor(grpc.ServerInterceptor):
     needs a token with any scope.
     """
 
-    def __init__(self, gate: Gate, rejections: RejectionThread, tokens: Tokens | None = None) -> None:
+    def __init__(
+        self,
+        gate: Gate,
+        rejections: RejectionThread,
+        tokens: Tokens | None = None,
+        reject: Reject | None = None,
+    ) -> None:
+        """Reject calls.
+
+        Args:
+            gate: decides which calls may enter.
+            rejections: the thread that sends rejections.
+            tokens: who may call; None: everybody.
+            reject: sends the rejections of our service; None: as those of other services.
+        """
         self._gate = gate
         self._rejections = rejections
         self._tokens = tokens
+        self._reject = reject or _reject_other
         self._rejecting = _HandlerCache()
 
     def intercept_service(
@@ -196,10 +214,10 @@ class EntryInterceptor(grpc.ServerInterceptor):
         CURRENT.set(call)
         try:
             call.caller = self._caller(call, handler_call_details)
-            call.permit = self._gate.check(str(handler_call_details.method))
+            call.permit = self._gate.check(str(handler_call_details.method), call.caller)
         except ServiceError as error:
             call.rejection = error
-            reject = _reject if call.service == SERVICE else _reject_other
+            reject = self._reject if call.service == SERVICE else _reject_other
             return self._rejecting.get(handler, lambda: _rejecting(handler, reject, self._rejections))
         return handler
 
@@ -216,17 +234,22 @@ def _is_ours(details: grpc.HandlerCallDetails) -> bool:
 
 def _rejecting(
     handler: grpc.RpcMethodHandler[Any, Any],
-    reject: Callable[[Iterator[Any], grpc.ServicerContext], Iterator[Any]],
+    reject: Reject,
     thread: RejectionThread,
 ) -> Any:
     # A stream handler even for unary methods: then gRPC reads a message only on request.
     behaviour: Any = functools.partial(reject)
     behaviour.experimental_thread_pool = thread  # gRPC runs the handler there
+    behaviour.is_rejection = True
     return grpc.stream_stream_rpc_method_handler(
         behaviour,
         request_deserializer=handler.request_deserializer,
         response_serializer=handler.response_serializer,
     )
+
+
+def _is_rejection(handler: Any) -> bool:
+    return hasattr(handler.stream_stream, "is_rejection")
 
 
 def _rejection() -> ServiceError:
@@ -235,8 +258,30 @@ def _rejection() -> ServiceError:
     return rejection
 
 
-def _reject(_requests: object, _context: grpc.ServicerContext) -> Iterator[Any]:
-    raise _rejection()
+class Rejection:
+    """Rejects a call of our service, and reports it.
+
+    This is one function and not a chain of interceptors, because an overloaded server spends much of its time
+    here.
+    """
+
+    def __init__(
+        self, open_calls: OpenCalls, on_start: Callable[[str, str], None], on_end: Callable[[Call], None]
+    ) -> None:
+        self._open_calls = open_calls
+        self._on_start = on_start
+        self._on_end = on_end
+
+    def __call__(self, _requests: object, context: grpc.ServicerContext) -> Iterator[Any]:
+        """End the call."""
+        call = CURRENT.get()
+        self._open_calls.add(context)
+        self._on_start(call.service, call.method)
+        call.start(call.deadline)
+        error = as_service_error(_rejection(), call.request_id)
+        call.fail(error)
+        self._on_end(call.end())
+        return context.abort_with_status(to_status(error, call.request_id))
 
 
 def _reject_other(_requests: object, context: grpc.ServicerContext) -> Iterator[Any]:
@@ -338,7 +383,7 @@ def _stream_stream(behaviour: Any, handler: Any, deserializer: Any = _SAME) -> A
     return grpc.stream_stream_rpc_method_handler(
         behaviour,
         request_deserializer=handler.request_deserializer if deserializer is _SAME else deserializer,
-        response_serializer=handler.response_serializer,
+        response_serializer=functools.partial(_serialize, handler.response_serializer),
     )
 
 

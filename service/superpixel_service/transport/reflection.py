@@ -25,7 +25,7 @@ _parse = functools.partial(parse_message, reflection_pb2.ServerReflectionRequest
 
 def limits() -> dict[str, Limit]:
     """The gate's limits of the reflection methods."""
-    limit = Limit("reflection", _STREAMS, patience=lambda: _SECONDS)
+    limit = Limit("reflection", _STREAMS, patience=lambda: _SECONDS, small=True)
     return {f"/{service}/ServerReflectionInfo": limit for service in SERVICES}
 
 

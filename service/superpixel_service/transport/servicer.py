@@ -10,7 +10,7 @@ from superpixel_service.config import Settings
 from superpixel_service.contract import CACHE_KEY, REQUEST_ID_KEY, TIMINGS_KEY
 from superpixel_service.images.decode import open_image
 from superpixel_service.images.guidance_maps import open_guidance
-from superpixel_service.model import CacheUse, Lane, Task, accept
+from superpixel_service.model import Lane, Task, accept
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2_grpc as pb_grpc
 from superpixel_service.transport import convert
@@ -46,28 +46,27 @@ class SuperpixelServicer(pb_grpc.SuperpixelServiceServicer):
         self._on_image = on_image
 
     def Segment(self, request: pb.SegmentRequest, context: grpc.ServicerContext) -> bytes:  # type: ignore[override]  # noqa: N802
-        """Segment one image. The answer is serialised here, so that its size is known."""
+        """Segment one image. A worker or the cache has serialised the answer."""
         call = CURRENT.get()
         call.task = self._accept(request, Lane.INTERACTIVE)
         del request  # the task has its own copy of the image
-        call.answer = self._answers.get(call.task, call.deadline, context.add_callback)
+        call.answer = self._answers.get(call.task, call.deadline, context.add_callback, call.tenant)
         call.answered = time.monotonic()
         timings = convert.write_timings_trailer(call.answer.stages)
         context.set_trailing_metadata(
             ((REQUEST_ID_KEY, call.request_id), (TIMINGS_KEY, timings), (CACHE_KEY, call.answer.cache.value))
         )
-        message = convert.serialize_answer(call.answer)
-        permit_of_call().keep_answer(len(message), rejectable=call.answer.cache is CacheUse.HIT)
-        return message
+        permit_of_call().keep_answer(len(call.answer.message))
+        return convert.serialize_answer(call.answer)
 
-    def SegmentStream(  # noqa: N802
+    def SegmentStream(  # type: ignore[override]  # noqa: N802
         self, request_iterator: Iterator[pb.SegmentStreamRequest], context: grpc.ServicerContext
-    ) -> Iterator[pb.SegmentStreamResponse]:
+    ) -> Iterator[bytes]:
         """Segment many images; answer each as soon as it is done."""
         call = CURRENT.get()
         call.images = 0
         context.set_trailing_metadata(((REQUEST_ID_KEY, call.request_id),))
-        with self._streams.open(call) as stream:
+        with self._streams.open(call, context.cancel) as stream:
             if not context.add_callback(stream.abandon):
                 stream.abandon()
             stream.start(map(self._read_image, request_iterator))
@@ -86,11 +85,11 @@ class SuperpixelServicer(pb_grpc.SuperpixelServiceServicer):
         convert.check_image_id(message.request_id)
         return self._accept(message.request, Lane.BULK)
 
-    def _answer_image(self, call: Call, event: ImageEvent) -> pb.SegmentStreamResponse:
+    def _answer_image(self, call: Call, event: ImageEvent) -> bytes:
         call.images = (call.images or 0) + 1
         call.refused += event.error is not None
         self._on_image(call, event)
-        return convert.write_stream_response(event)
+        return convert.serialize_stream_response(event)
 
     def GetServerInfo(  # noqa: N802
         self,

@@ -23,10 +23,17 @@ from superpixel_service.errors import (
     DeadlinePassed,
     DeviceLost,
     Draining,
+    NoThread,
+    OutOfMemory,
+    Overloaded,
+    ServiceError,
+    StreamIdle,
     as_service_error,
 )
 from superpixel_service.model import Answer, Task
 from superpixel_service.transport.call import Call, ImageEvent
+from superpixel_service.transport.gate import PATIENCE_WHEN_BUSY_SECONDS
+from superpixel_service.transport.unsent import UnsentAnswer, UnsentAnswers
 from superpixel_service.work.answers import Answers
 from superpixel_service.work.job import Job
 
@@ -37,20 +44,35 @@ Image = tuple[str, Callable[[], Task]]
 class Stream:
     """One stream of images. All methods but `answers` may be called from any thread."""
 
-    def __init__(self, answers: Answers, call: Call, max_inflight: int) -> None:
+    def __init__(
+        self,
+        answers: Answers,
+        call: Call,
+        max_inflight: int,
+        unsent: UnsentAnswers,
+        cancel: Callable[[], object],
+    ) -> None:
         self._answers = answers
         self._call = call
+        self._cancel = cancel
         self._max_inflight = max_inflight
+        self._unsent = unsent
+        self._cancel = cancel
+        self._last_read = time.monotonic()
         self._changed = threading.Condition()
         self._unanswered = 0  # images read, whose answers are not sent
-        self._finished: deque[ImageEvent] = deque()
+        self._finished: deque[tuple[ImageEvent, UnsentAnswer | None]] = deque()
+        self._sending: UnsentAnswer | None = None
         self._jobs: dict[int, Job] = {}  # jobs of this stream in the queue or in work
         self._next_job = 0
         self._input_ended = False
         self._failure: Exception | None = None  # why reading ended
-        self._draining: Draining | None = None  # the error that ends the stream once all images are answered
+        self._draining: ServiceError | None = (
+            None  # the error that ends the stream once all images are answered
+        )
         self._abandoned = False
         self.opened = time.monotonic()
+        self._last_event = self.opened  # when an image was last read, finished or answered
 
     @property
     def unanswered(self) -> int:
@@ -58,8 +80,16 @@ class Stream:
         return self._unanswered
 
     def start(self, images: Iterator[Image]) -> None:
-        """Begin to read images, on a thread of this stream."""
-        threading.Thread(target=self._read, args=(images,), name="stream-reader", daemon=True).start()
+        """Begin to read images, on a thread of this stream.
+
+        Raises:
+            NoThread: the system starts none.
+        """
+        reader = threading.Thread(target=self._read, args=(images,), name="stream-reader", daemon=True)
+        try:
+            reader.start()
+        except RuntimeError:
+            raise NoThread from None
 
     def answers(self) -> Iterator[ImageEvent]:
         """The result of each image, as they finish. Ends when every image that was read is answered.
@@ -77,24 +107,43 @@ class Stream:
                 return
             yield event
             del event  # an idle stream must not keep an answer in memory
+            self._last_read = time.monotonic()
+            self._unsent.leave(self._sending)
             with self._changed:
                 self._unanswered -= 1
+                self._last_event = time.monotonic()
                 self._changed.notify_all()
 
-    def drain(self, ending: Draining) -> None:
+    def drain(self, ending: ServiceError) -> None:
         """Read no more images; end with `ending` when all are answered."""
         with self._changed:
             self._draining = self._draining or ending
             self._changed.notify_all()
+
+    def idle_seconds(self) -> float:
+        """How long the stream has waited for its caller to send or to read, in seconds."""
+        with self._changed:
+            waits = not self._ends() and not self._jobs
+            return time.monotonic() - self._last_event if waits else 0.0
+
+    def end_idle(self, seconds: float) -> None:
+        """End the stream, which was idle for `seconds`."""
+        if self._unanswered > 0:
+            self._cancel()  # its thread waits in gRPC for the caller to read
+        self.drain(StreamIdle(seconds))
 
     def abandon(self) -> None:
         """The caller is gone: stop all work."""
         with self._changed:
             self._abandoned = True
             jobs = list(self._jobs.values())
+            unsent = [self._sending, *(answer for _, answer in self._finished)]
+            self._finished.clear()
             self._changed.notify_all()
         for job in jobs:
             self._answers.give_up(job)
+        for answer in unsent:
+            self._unsent.leave(answer)
 
     def _next_answer(self) -> ImageEvent | None:
         with self._changed:
@@ -102,7 +151,8 @@ class Stream:
             if self._abandoned:
                 raise DeadlinePassed() if self._call.deadline.passed() else CallCancelled()
             if self._finished:
-                return self._finished.popleft()
+                event, self._sending = self._finished.popleft()
+                return event
             if self._failure is not None:
                 raise self._failure
             if not self._input_ended and self._draining is not None:
@@ -154,10 +204,11 @@ class Stream:
             if self._ends():
                 return False
             self._unanswered += 1
+            self._last_event = time.monotonic()
         task = None
         try:
             task = accept()
-            self._hand_over(Job(task, self._call.deadline), image_id, started)
+            self._hand_over(Job(task, self._call.deadline, self._call.tenant), image_id, started)
         except (Draining, DeviceLost, CallCancelled, DeadlinePassed):
             with self._changed:
                 self._unanswered -= 1
@@ -204,11 +255,26 @@ class Stream:
         error: Exception | None = None,
     ) -> None:
         call_id = self._call.request_id
+        unsent = None
+        if answer is not None:
+            try:
+                unsent = self._unsent.enter(len(answer.message), self._end, lambda: self._last_read)
+            except Overloaded:
+                answer, error = None, OutOfMemory()
         sent = None if error is None else as_service_error(error, call_id)
         event = ImageEvent(call_id, image_id, time.monotonic() - started, task, answer, sent)
         with self._changed:
-            self._finished.append(event)
+            if not self._abandoned:
+                self._finished.append((event, unsent))
+                unsent = None
+            self._last_event = time.monotonic()
             self._changed.notify_all()
+        self._unsent.leave(unsent)
+
+    def _end(self) -> None:
+        """End the call, whose caller does not read, and free its answers."""
+        self._cancel()
+        self.abandon()
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,19 +291,32 @@ class StreamsState:
 
 
 class Streams:
-    """The open streams of a server."""
+    """The open streams of a server.
 
-    def __init__(self, answers: Answers, settings: Settings) -> None:
+    Attributes:
+        unsent: their answers that wait to be read.
+    """
+
+    def __init__(
+        self, answers: Answers, settings: Settings, on_room: Callable[[], None] = lambda: None
+    ) -> None:
+        """`on_room` is called after an answer was sent."""
         self._answers = answers
         self._settings = settings
+        self.unsent = UnsentAnswers(settings.max_unsent_bytes, on_room)
         self._lock = threading.Lock()
         self._open: set[Stream] = set()
         self._draining = False
 
     @contextmanager
-    def open(self, call: Call) -> Iterator[Stream]:
-        """Open the stream of `call`. If the server drains, the stream ends at once."""
-        stream = Stream(self._answers, call, self._settings.stream_max_inflight)
+    def open(self, call: Call, cancel: Callable[[], object] = lambda: None) -> Iterator[Stream]:
+        """Open the stream of `call`. If the server drains, the stream ends at once.
+
+        Args:
+            call: the stream's call.
+            cancel: ends it if its caller does not read.
+        """
+        stream = Stream(self._answers, call, self._settings.stream_max_inflight, self.unsent, cancel)
         with self._lock:
             if self._draining:
                 stream.drain(Draining())
@@ -266,6 +345,19 @@ class Streams:
             stream.drain(
                 Draining("this stream was open for long enough; send the unanswered images over another")
             )
+
+    def end_idle(self) -> int:
+        """End the streams whose callers neither send nor read; returns how many."""
+        with self._lock:
+            idle = {stream: stream.idle_seconds() for stream in self._open}
+        limit = self._settings.stream_idle_seconds
+        busy = min(limit, PATIENCE_WHEN_BUSY_SECONDS)
+        if 2 * sum(seconds > busy for seconds in idle.values()) > self._settings.max_streams:
+            limit = busy
+        late = [stream for stream, seconds in idle.items() if seconds > limit]
+        for stream in late:
+            stream.end_idle(limit)
+        return len(late)
 
     def state(self) -> StreamsState:
         """The state of the streams."""

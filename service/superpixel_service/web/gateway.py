@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import dataclasses
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
@@ -29,6 +29,7 @@ from superpixel_service.web import problems
 from superpixel_service.web.guard import Guard
 from superpixel_service.web.problems import Problem
 from superpixel_service.web.query import Maps, read_number
+from superpixel_service.web.uploads import Uploads, caller_left
 
 STATIC = Path(__file__).parent / "static"
 """The page (frontend/page), the package `superpixel-map` (frontend/src) and photographs (examples/photos)."""
@@ -38,27 +39,22 @@ DEFAULT_AREA = 64.0
 specks of 4 pixels or fewer; at 48 pixels a sixth are specks, and of all base regions (33 pixels on average) a
 quarter."""
 
-_SLACK_BYTES = 1 << 20
-"""An image that exceeds the limit by this much is still passed on, because the server's error says more."""
-
-_MAX_UPLOADS = 8
-"""Images in memory at the same time; further requests wait."""
-
-_UPLOAD_SECONDS = 60.0
-"""Longest time that an upload may take."""
+_CALLS = 8
+"""Calls to the server at the same time; further requests wait."""
 
 
-def build(open_client: Callable[[], AsyncClient]) -> Starlette:
+def build(open_client: Callable[[], AsyncClient], names: Collection[str] = ()) -> Starlette:
     """Build the application.
 
     Args:
         open_client: creates the client, in the application's event loop; the application closes it.
+        names: host names of the gateway, besides localhost and IP addresses.
     """
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[Mapping[str, Any]]:
         async with open_client() as client:
-            yield {"client": client, "uploads": asyncio.Semaphore(_MAX_UPLOADS)}
+            yield {"client": client, "uploads": Uploads(), "calls": asyncio.Semaphore(_CALLS)}
 
     app = Starlette(
         routes=[
@@ -68,7 +64,7 @@ def build(open_client: Callable[[], AsyncClient]) -> Starlette:
             Route("/api/segment", _segment, methods=["POST"]),
             *(Mount(f"/{part}", StaticFiles(directory=STATIC / part)) for part in ("page", "src", "samples")),
         ],
-        middleware=[Middleware(Guard)],
+        middleware=[Middleware(Guard, names=frozenset(name.lower() for name in names))],
         exception_handlers={
             Problem: _answer_problem,
             SegmentError: _answer_segment_error,
@@ -99,8 +95,9 @@ async def _segment(request: Request) -> Response:
     area = read_number(request, "area")
     compactness = read_number(request, "compactness")
     maps = Maps.read(request)
-    async with request.state.uploads:
-        body = await _body(request, (await client.server_info(timeout=10.0)).max_image_bytes)
+    max_bytes = (await client.server_info(timeout=10.0)).max_image_bytes
+    # A slow upload keeps no call waiting.
+    async with request.state.uploads.receive(request, max_bytes) as body, request.state.calls:
         image, guidance = maps.split(body)
         options: dict[str, Any] = {"guidance": guidance}
         if compactness is not None:
@@ -148,31 +145,6 @@ def _check_content(request: Request) -> None:
         )
 
 
-async def _body(request: Request, max_bytes: int) -> bytes:
-    """Read the request's body; reject it as soon as it is known to be too large."""
-    limit = max_bytes + _SLACK_BYTES
-    too_large = Problem(
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-        f"the image is too large: it must have at most {max_bytes} bytes",
-        reason=Reason.IMAGE_TOO_MANY_BYTES.value,
-    )
-    announced = request.headers.get("content-length", "")
-    if announced.isdecimal() and int(announced) > limit:
-        raise too_large
-    body = bytearray()
-    try:
-        async with asyncio.timeout(_UPLOAD_SECONDS):
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > limit:
-                    raise too_large
-    except TimeoutError:
-        raise Problem(HTTPStatus.REQUEST_TIMEOUT, "the image did not arrive in time") from None
-    except ClientDisconnect:
-        raise _disconnected() from None
-    return bytes(body)
-
-
 async def _while_connected(request: Request, call: Any) -> Segmentation:
     """Wait for the result of `call`. If the browser disconnects, cancel the call, also on the server."""
     segmenting = asyncio.ensure_future(call)
@@ -181,7 +153,7 @@ async def _while_connected(request: Request, call: Any) -> Segmentation:
     try:
         await asyncio.wait({segmenting, disconnected}, return_when=asyncio.FIRST_COMPLETED)
         if not segmenting.done():
-            raise _disconnected()
+            raise caller_left()
         result: Segmentation = await segmenting
         return result
     finally:
@@ -189,10 +161,6 @@ async def _while_connected(request: Request, call: Any) -> Segmentation:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError, SegmentError):
                 await task
-
-
-def _disconnected() -> Problem:
-    return Problem(HTTPStatus.BAD_REQUEST, "the caller disconnected")
 
 
 def _client(request: Request) -> AsyncClient:

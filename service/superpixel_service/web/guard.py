@@ -4,12 +4,15 @@ import asyncio
 import re
 import time
 import uuid
+from collections.abc import Collection
 from http import HTTPStatus
 
 import structlog
+from h11 import LocalProtocolError
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from superpixel_service.web.origin import find_problem
 from superpixel_service.web.problems import Problem
 
 _REQUEST_ID = re.compile(r"[!-~]{1,128}")
@@ -41,11 +44,16 @@ _HEADERS = {
 log = structlog.get_logger()
 
 
+class _Answered(Exception):
+    """uvicorn has already answered: the rest of the request, such as its body, is malformed."""
+
+
 class Guard:
     """Middleware around the whole application."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, names: Collection[str]) -> None:
         self._app = app
+        self._names = names
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -67,15 +75,22 @@ class Guard:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 _add_headers(MutableHeaders(scope=message), request_id)
-            await send(message)
+            try:
+                await send(message)
+            except LocalProtocolError:
+                status = HTTPStatus.BAD_REQUEST
+                raise _Answered from None
 
         try:
-            if _is_cross_origin(headers):
-                # Pages of other sites can make a browser send requests here.
-                problem = Problem(HTTPStatus.FORBIDDEN, "only the page of this gateway may call it")
-                await problem.response(request_id)(scope, receive, send_with_headers)
+            rejection = find_problem(scope["method"], headers, self._names)
+            if rejection is not None:
+                response = rejection.response(request_id)
+                response.headers["connection"] = "close"  # the body is not read
+                await response(scope, receive, send_with_headers)
             else:
                 await self._app(scope, receive, send_with_headers)
+        except _Answered:
+            pass
         except asyncio.CancelledError:  # the gateway stops, and this request took too long
             if not status:
                 problem = Problem(HTTPStatus.SERVICE_UNAVAILABLE, "the gateway is stopping")
@@ -99,12 +114,6 @@ class Guard:
                     seconds=round(time.monotonic() - start, 4),
                     request_id=request_id,
                 )
-
-
-def _is_cross_origin(headers: Headers) -> bool:
-    return headers.get("sec-fetch-site", "none") in {"cross-site", "same-site"} and (
-        headers.get("sec-fetch-mode") != "navigate"  # links to the page are allowed
-    )
 
 
 def _add_headers(headers: MutableHeaders, request_id: str) -> None:

@@ -2,11 +2,9 @@
 
 import threading
 import time
-from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import Future
 from dataclasses import replace
-from typing import TypeAlias
 
 from superpixel_kernels import ALGORITHM_VERSION, DEFAULT_COMPACTNESS, GUIDANCE_VERSION
 from superpixel_service.config import Settings
@@ -14,14 +12,13 @@ from superpixel_service.contract import StageSeconds
 from superpixel_service.errors import CallCancelled, DeadlinePassed, Overloaded
 from superpixel_service.model import Answer, CacheUse, Lane, RawImage, Task
 from superpixel_service.work.admission import AdmissionQueue
+from superpixel_service.work.answer_cache import AnswerCache, Key
+from superpixel_service.work.caller import NOBODY, Caller
 from superpixel_service.work.deadline import Deadline
 from superpixel_service.work.job import Job, settle
 
 # After this many consecutive cache misses, assume another miss.
 _MISSES_OF_A_COLD_CACHE = 64
-
-Key: TypeAlias = tuple[object, ...]
-"""Equal for two tasks if and only if image and parameters are equal."""
 
 
 def key_of(task: Task) -> Key:
@@ -46,41 +43,6 @@ def key_of(task: Task) -> Key:
         ALGORITHM_VERSION,
         None if task.guidance is None else (GUIDANCE_VERSION, task.guidance.spec.digest()),
     )
-
-
-class AnswerCache:
-    """A cache of answers. All methods may be called from any thread. With `max_bytes` 0 it stays empty."""
-
-    def __init__(self, max_bytes: int) -> None:
-        self._max_bytes = max_bytes
-        self._lock = threading.Lock()
-        self._answers: OrderedDict[Key, Answer] = OrderedDict()
-        self._bytes = 0
-
-    @property
-    def byte_count(self) -> int:
-        """Bytes of the kept answers."""
-        return self._bytes
-
-    def get(self, key: Key) -> Answer | None:
-        """The answer kept for `key`, or None."""
-        with self._lock:
-            answer = self._answers.get(key)
-            if answer is not None:
-                self._answers.move_to_end(key)
-            return answer
-
-    def put(self, key: Key, answer: Answer) -> None:
-        """Keep `answer`, unless it is larger than the whole cache."""
-        if answer.byte_count > self._max_bytes:
-            return
-        with self._lock:
-            before = self._answers.pop(key, None)
-            self._bytes += answer.byte_count - (before.byte_count if before else 0)
-            self._answers[key] = answer
-            while self._bytes > self._max_bytes:
-                _, dropped = self._answers.popitem(last=False)
-                self._bytes -= dropped.byte_count
 
 
 class _Seat:
@@ -122,29 +84,44 @@ class Answers:
     """
 
     def __init__(
-        self, settings: Settings, queue: AdmissionQueue[Job], serialize: Callable[[Answer], bytes]
+        self,
+        settings: Settings,
+        queue: AdmissionQueue[Job],
+        tokens: Callable[[], Collection[str]] = lambda: ("",),
     ) -> None:
-        """`serialize` makes the message of a cache hit; it is called once per kept answer that is used."""
+        """Find answers.
+
+        Args:
+            settings: the size of the cache.
+            queue: takes new jobs.
+            tokens: returns the names of the tokens whose answers are kept.
+        """
         self._queue = queue
-        self._serialize = serialize
         self._caching = settings.cache_bytes > 0
-        self._cache = AnswerCache(settings.cache_bytes)
+        self._cache = AnswerCache(settings.cache_bytes, tokens)
         self._lock = threading.Lock()  # guards the following, and `callers` and `deadline` of jobs
         self._shareable: dict[tuple[Key, Lane], Job] = {}
-        self._misses_in_a_row = 0
+        self._misses_in_a_row: dict[str, int] = {}  # by token
 
     @property
     def cache_byte_count(self) -> int:
         """Bytes of the kept answers."""
         return self._cache.byte_count
 
-    def get(self, task: Task, deadline: Deadline, when_over: Callable[[Callable[[], None]], bool]) -> Answer:
+    def get(
+        self,
+        task: Task,
+        deadline: Deadline,
+        when_over: Callable[[Callable[[], None]], bool],
+        caller: Caller = NOBODY,
+    ) -> Answer:
         """Find or compute the answer to `task`, and wait for it.
 
         Args:
             task: what to do.
             deadline: when the caller stops waiting; no stage begins after it.
             when_over: registers a callback for the end of the call; returns False if it has ended already.
+            caller: who asks. Only calls with the same token share answers and jobs.
 
         Raises:
             ServiceError: why there is no answer.
@@ -152,7 +129,7 @@ class Answers:
         if deadline.passed():
             raise DeadlinePassed
         started = time.monotonic()
-        found = self._find_or_put(task, deadline)
+        found = self._find_or_put(task, deadline, caller)
         if isinstance(found, Answer):
             return found
         job, shared = found
@@ -166,14 +143,16 @@ class Answers:
             raise DeadlinePassed from None
         return _reused(answer, CacheUse.SHARED, time.monotonic() - started) if shared else answer
 
-    def _find_or_put(self, task: Task, deadline: Deadline) -> Answer | tuple[Job, bool]:
+    def _find_or_put(
+        self, task: Task, deadline: Deadline, caller: Caller = NOBODY
+    ) -> Answer | tuple[Job, bool]:
         """The answer, or a job that will produce it, and whether another caller began that job."""
-        job = Job(task, deadline)
+        job = Job(task, deadline, caller)
         if self._caching:
-            job.key = key_of(task)
+            job.key = (caller.token, *key_of(task))
         try:
             with self._lock:
-                found = None if job.key is None else self._find(job.key, job.lane, deadline)
+                found = None if job.key is None else self._find(job, job.key)
                 if found is None:
                     self._queue.put(job)
                     if job.key is not None:
@@ -183,40 +162,34 @@ class Answers:
             task.release()
             raise
         task.release()
-        return self._as_message(found, job.key) if isinstance(found, Answer) else (found, True)
+        return found if isinstance(found, Answer) else (found, True)
 
-    def _as_message(self, answer: Answer, key: Key | None) -> Answer:
-        """The kept answer as a message; the first hit serialises it, outside of any lock."""
-        if answer.message or key is None:
-            return answer
-        answer = answer.as_message(self._serialize(answer))
-        self._cache.put(key, answer)
-        return answer
-
-    def _find(self, key: Key, lane: Lane, deadline: Deadline) -> Answer | Job | None:
-        self._misses_in_a_row += 1
-        found = self._cached(key) or self._shareable.get((key, lane))
-        if found is not None:
-            self._misses_in_a_row = 0
+    def _find(self, job: Job, key: Key) -> Answer | Job | None:
+        token = job.caller.token
+        found = self._cached(token, key) or self._shareable.get((key, job.lane))
+        self._misses_in_a_row[token] = 0 if found is not None else self._misses_in_a_row.get(token, 0) + 1
         if isinstance(found, Job):
             found.callers += 1
-            found.deadline = max(found.deadline, deadline, key=lambda each: each.at)
+            found.deadline = max(found.deadline, job.deadline, key=lambda each: each.at)
         return found
 
-    def _cached(self, key: Key) -> Answer | None:
+    def _cached(self, token: str, key: Key) -> Answer | None:
         self._queue.check_open()
-        answer = self._cache.get(key)
+        answer = self._cache.get(token, key)
         return None if answer is None else _reused(answer, CacheUse.HIT, 0.0)
 
-    def overloaded(self) -> Overloaded | None:
-        """The rejection of any single call at present, before its message is read; None: read the message.
+    def expect(self, token: str = "") -> Overloaded | None:
+        """Expect a call; return its rejection before its message is read, or None: read the message.
+
+        Args:
+            token: name of the caller's token; empty: none.
 
         Reading a message first makes a rejection twice as expensive. The message is read nevertheless if the
         answer may be in the cache, because then it needs no room in the queue.
         """
-        if self._caching and self._misses_in_a_row < _MISSES_OF_A_COLD_CACHE:
+        if self._caching and self._misses_in_a_row.get(token, 0) < _MISSES_OF_A_COLD_CACHE:
             return None
-        return self._queue.overloaded()
+        return self._queue.expect(token)
 
     def admit(self, job: Job) -> None:
         """Compute the answer to a bulk job, or find it in the cache; wait for room in the queue first.
@@ -230,15 +203,15 @@ class Answers:
         answer, queued = None, False
         try:
             if self._caching:
-                job.key = key_of(job.task)
-                answer = self._cached(job.key)
+                job.key = (job.caller.token, *key_of(job.task))
+                answer = self._cached(job.caller.token, job.key)
             if answer is None:
                 queued = self._queue.put_when_room(job, wanted=lambda: job.stop_reason() is None)
         finally:
             if not queued:
                 job.task.release()
         if answer is not None:
-            job.settle(self._as_message(answer, job.key))
+            job.settle(answer)
         elif not queued:
             raise job.stop_reason() or CallCancelled()
 
@@ -264,7 +237,7 @@ class Answers:
         with self._lock:
             self._unshare(job)
             if answer is not None and job.lane is Lane.INTERACTIVE:
-                self._cache.put(job.key, answer)
+                self._cache.put(job.caller.token, job.key, answer)
 
     def _unshare(self, job: Job) -> None:
         if job.key is not None and self._shareable.get((job.key, job.lane)) is job:

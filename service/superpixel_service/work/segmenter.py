@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -12,7 +13,17 @@ from superpixel_service.errors import InvalidRequest
 from superpixel_service.images.decode import decode
 from superpixel_service.images.guidance_maps import decode_guidance
 from superpixel_service.images.label_files import to_png, to_raw_gzip
-from superpixel_service.model import Answer, LabelEncoding, Task, WrittenMap, check_encoding
+from superpixel_service.images.pixels import Pixels
+from superpixel_service.model import (
+    Answer,
+    LabelEncoding,
+    NoticeCode,
+    OpenedImage,
+    Rectangle,
+    Task,
+    WrittenMap,
+    check_encoding,
+)
 
 STAGES = ("decode", "segment", "encode")
 """The stages of an image, in their order."""
@@ -21,6 +32,7 @@ ENGINE_STAGES = ("color", "smooth", "assign", "update", "components", "graph", "
 """The engine's stages, by the names that they have everywhere in the project."""
 
 Workspace = kernels.Workspace | kernels.CudaWorkspace
+Decode = Callable[[OpenedImage, Rectangle | None], tuple[Pixels, tuple[NoticeCode, ...]]]
 
 
 class Segmenter:
@@ -39,18 +51,24 @@ class Segmenter:
         self,
         task: Task,
         *,
+        decode: Decode = decode,
         threads: Callable[[int], int] = lambda _pixels: 0,
         cancel: kernels.CancelToken | None = None,
         on_stage: Callable[[str], None] = lambda _stage: None,
+        on_regions: Callable[[int], None] = lambda _regions: None,
+        finish: Callable[[Answer], Answer] = lambda answer: answer,
         clock: Callable[[], float] = time.monotonic,
     ) -> Answer:
         """Segment the image, and free its bytes as soon as they are decoded.
 
         Args:
             task: an accepted request.
+            decode: as `images.decode.decode`; it may free the image's bytes.
             threads: returns the number of threads for a number of pixels; 0: all threads of the workspace.
             cancel: stops or pauses the engine between its steps.
             on_stage: called with the name of each stage before it begins. It may raise to stop the work.
+            on_regions: called with the number of base regions when it is known. It may raise or wait.
+            finish: gives the answer its final form, as a part of stage encode; its timings are not set yet.
             clock: measures the stages, in seconds.
 
         Raises:
@@ -61,9 +79,9 @@ class Segmenter:
         on_stage("decode")
         begun = clock()
         try:
+            image_sha256 = task.image.source.sha256()  # `decode` may free the bytes
             pixels, notices = decode(task.image, task.region)
             guidance = _decode_guidance(task, cancel)
-            image_sha256 = task.image.source.sha256()
         finally:
             task.release()
         on_stage("segment")
@@ -75,7 +93,9 @@ class Segmenter:
             threads=threads(pixels.shape[0] * pixels.shape[1]),
             cancel=cancel,
             workspace=self.workspace,
+            on_regions=on_regions,
         )
+        del pixels  # the hierarchy has its own copy
         on_stage("encode")
         segmented = clock()
         counts = task.counts or (hierarchy.base_count,)
@@ -84,7 +104,7 @@ class Segmenter:
         provenance = _provenance(task, hierarchy.params.compactness, image_sha256, guidance)
         label_map = _write(hierarchy, task, counts, provenance, cancel)
         height, width = hierarchy.shape
-        return Answer(
+        answer = Answer(
             width=width,
             height=height,
             base_count=hierarchy.base_count,
@@ -92,14 +112,20 @@ class Segmenter:
             counts=counts,
             whole_base=not task.counts,
             notices=notices,
-            stages=StageSeconds(
-                decode=decoded - begun, segment=segmented - decoded, encode=clock() - segmented
-            ),
+            stages=StageSeconds(),
             engine_seconds=dict(hierarchy.timings),
             backend=hierarchy.backend,
             algorithm_version=kernels.ALGORITHM_VERSION,
             provenance=provenance,
             prior_components=hierarchy.prior_components,
+        )
+        del label_map, hierarchy  # the message takes their place
+        answer = finish(answer)
+        return replace(
+            answer,
+            stages=StageSeconds(
+                decode=decoded - begun, segment=segmented - decoded, encode=clock() - segmented
+            ),
         )
 
     def _check_refinement(self, count: int, hierarchy: kernels.Hierarchy) -> None:

@@ -1,9 +1,10 @@
 """Worker threads: each takes jobs of its lane from the queue and segments them in a workspace of its own."""
 
+import functools
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 
@@ -12,14 +13,19 @@ import structlog
 import superpixel_kernels as kernels
 from superpixel_kernels.errors import Cancelled
 from superpixel_kernels.errors import DeviceLost as KernelsDeviceLost
+from superpixel_service.budgets import scratch_bytes
 from superpixel_service.config import Settings
 from superpixel_service.errors import CallCancelled, DeadlineUnreachable, DeviceLost, ServiceError
 from superpixel_service.model import Answer, CacheUse, Lane, Task
 from superpixel_service.resources import find_resources, usable_cores
+from superpixel_service.work import cost
 from superpixel_service.work.admission import AdmissionQueue
 from superpixel_service.work.answers import Answers
 from superpixel_service.work.deadline import Deadline
+from superpixel_service.work.decode_processes import ForkServer
+from superpixel_service.work.decoders import Decoder
 from superpixel_service.work.job import Job
+from superpixel_service.work.kind import Kind
 from superpixel_service.work.segmenter import STAGES, Segmenter, Workspace
 from superpixel_service.work.throughput import Throughput
 
@@ -41,15 +47,18 @@ class _Worker:
         steps: number of steps begun, in finished jobs.
         died: an error ended the thread, or its device is lost.
         workspace: set once the worker is warm.
+        working: held while the thread uses the workspace.
     """
 
     lane: Lane
+    decoder: Decoder
     thread: threading.Thread | None = None
     job: Job | None = None
     begun: dict[str, int] = field(default_factory=lambda: dict.fromkeys(STAGES, 0))
     steps: int = 0
     died: bool = False
     workspace: Workspace | None = None
+    working: threading.Lock = field(default_factory=threading.Lock)
 
 
 def for_the_engine(settings: Settings) -> Settings:
@@ -72,13 +81,25 @@ class Workers:
     """
 
     def __init__(
-        self, settings: Settings, queue: AdmissionQueue[Job], answers: Answers, throughput: Throughput
+        self,
+        settings: Settings,
+        queue: AdmissionQueue[Job],
+        answers: Answers,
+        throughput: Throughput,
+        serialize: Callable[[Answer], bytes] = lambda _answer: b"",
     ) -> None:
+        """`serialize` makes an answer's message without its timings; b"" leaves the answer as it is."""
         self._settings = settings
         self._queue = queue
         self._answers = answers
         self._throughput = throughput
-        self._workers = [_Worker(lane) for lane in Lane for _ in range(settings.lane_workers)]
+        self._serialize = serialize
+        self._fork_server = ForkServer()
+        self._workers = [
+            _Worker(lane, Decoder(self._fork_server, settings.step_limit_seconds))
+            for lane in Lane
+            for _ in range(settings.lane_workers)
+        ]
         self.backend = kernels.choose_backend(settings.backend, settings.device)
         self._image_threads = settings.threads_per_image or usable_cores()
         self._devices = {"cpu": f"{self._image_threads} threads, {kernels.available_instruction_sets()[-1]}"}
@@ -116,7 +137,15 @@ class Workers:
             cores_from=found.cores_from,
             memory_bytes=found.memory_bytes,
             memory_from=found.memory_from,
+            workers=self._settings.lane_workers,
+            image_memory_bytes=self._settings.max_image_memory_bytes,
+            inflight_memory_bytes=self._settings.max_inflight_memory_bytes,
+            needed_bytes=self._settings.needed_bytes,
         )
+        if self._settings.needed_bytes > found.memory_bytes:
+            log.warning(
+                "memory_short", needed_bytes=self._settings.needed_bytes, memory_bytes=found.memory_bytes
+            )
         log.info(
             "engine",
             backend=self.backend,
@@ -133,6 +162,7 @@ class Workers:
         for worker in self._workers:
             if worker.thread is not None:
                 worker.thread.join()
+        self._fork_server.close()
 
     def abort(self) -> None:
         """The engine is dead: fail all jobs."""
@@ -179,6 +209,10 @@ class Workers:
         except KernelsDeviceLost:
             return {}  # a scrape must still give the other metrics
 
+    def decode_processes_replaced(self) -> Mapping[str, int]:
+        """Number of decode processes that were replaced, by cause."""
+        return self._fork_server.replaced
+
     # ---- what the watchdog looks at
 
     def dead_workers(self) -> int:
@@ -198,7 +232,7 @@ class Workers:
         at: dict[str, object] = {
             name: (job.admitted, job.token.steps)
             for name, job in jobs.items()
-            if job is not None and not job.token.waiting
+            if job is not None and not (job.token.waiting or job.waits_for_memory)
         }
         if not any(jobs.values()):
             # All workers are idle: if jobs wait nevertheless, the queue is stuck.
@@ -222,6 +256,17 @@ class Workers:
             self._answers.give_up(job)
         return self._answered > answered
 
+    def free_idle_memory(self) -> None:
+        """Free what idle workers and their decoders keep. On a GPU the workspaces free theirs anyway."""
+        for worker in self._workers:
+            worker.decoder.free_memory()
+            if not isinstance(worker.workspace, kernels.Workspace) or not worker.working.acquire(False):
+                continue
+            try:
+                worker.workspace.free_memory()
+            finally:
+                worker.working.release()
+
     # ---- on a worker's thread
 
     def _work(self, worker: _Worker, warm: Future[Answer]) -> None:
@@ -234,6 +279,7 @@ class Workers:
                 worker.job.settle(None, DeviceLost())
         finally:
             worker.workspace = None
+            worker.decoder.close()
 
     def _work_on(self, worker: _Worker, warm: Future[Answer]) -> None:
         try:
@@ -246,7 +292,8 @@ class Workers:
             return
         while (job := self._queue.take(worker.lane)) is not None:
             worker.job = job
-            self._do(job, worker, segmenter)
+            with worker.working:
+                self._do(job, worker, segmenter)
             if job.counted:
                 worker.steps += job.token.steps
             worker.job = None
@@ -254,7 +301,8 @@ class Workers:
 
     def _new_workspace(self) -> Workspace:
         if self.backend == "cpu":
-            return kernels.Workspace(threads=self._image_threads)
+            kept = scratch_bytes(self._settings.lane_workers, self._settings.max_inflight_memory_bytes)
+            return kernels.Workspace(threads=self._image_threads, kept_bytes=kept)
         limit = self._settings.max_device_bytes or None
         workspace = kernels.CudaWorkspace(self._settings.device, limit_bytes=limit)
         self._devices["cuda"] = workspace.device_name
@@ -262,6 +310,7 @@ class Workers:
 
     def _do(self, job: Job, worker: _Worker, segmenter: Segmenter) -> None:
         """Do the job, take it out of the queue, and settle its future."""
+        begun = job.working_time()
         try:
             answer = self._segment_in_time(job, worker, segmenter)
         except Exception as error:
@@ -274,24 +323,27 @@ class Workers:
             if not isinstance(error, ServiceError | MemoryError):
                 self._failures += 1
             self._answers.finished(job, None)
-            self._queue.finish(job)
+            self._queue.finish(job, job.working_time() - begun)
             job.settle(None, error)
         else:
             self._failures = 0
             self._answered += 1
             self._answers.finished(job, answer)
-            at_work = self._queue.finish(job)
+            worked = job.working_time() - begun
+            at_work = self._queue.finish(job, worked)
             job.settle(answer)
-            # Counts above the base cost many times the usual, so they say nothing about other images.
-            if max(answer.counts) <= answer.base_count:
-                stages = answer.stages
-                worked = stages.decode + stages.segment + stages.encode
-                self._throughput.learn(job.pixels, worked, at_work)
+            # A count above the base of an image with few regions costs many times the usual.
+            if job.kind is Kind.FINE or max(answer.counts) <= answer.base_count:
+                self._throughput.learn(job.pixels, worked, at_work, job.kind)
 
     def _segment_in_time(self, job: Job, worker: _Worker, segmenter: Segmenter) -> Answer:
         try:
             left = job.seconds_left
-            if left is not None and 0 < left < self._throughput.seconds(1, job.pixels):
+            if (
+                left is not None
+                and 0 < left < self._throughput.seconds(1, job.pixels, job.kind)
+                and not self._queue.is_probe(job)
+            ):
                 raise DeadlineUnreachable
             return self._segment(job, worker, segmenter)
         except Cancelled:
@@ -309,18 +361,45 @@ class Workers:
                 worker.begun[stage] += 1
 
         taken = time.monotonic()
-        answer = segmenter.run(
-            job.task,
-            threads=lambda pixels: self._threads(pixels, segmenter.workspace),
-            cancel=job.token,
-            on_stage=on_stage,
-            clock=job.working_time,
-        )
+        with worker.decoder.in_use():
+            answer = segmenter.run(
+                job.task,
+                decode=lambda image, region: worker.decoder.decode(image, region, job.stop_reason),
+                threads=lambda pixels: self._threads(pixels, segmenter.workspace),
+                cancel=job.token,
+                on_stage=on_stage,
+                on_regions=functools.partial(self._charge_memory, job),
+                finish=self._as_message,
+                clock=job.working_time,
+            )
         return replace(
             answer,
-            stages=replace(answer.stages, queue=taken - job.admitted + job.token.held_seconds),
+            stages=replace(answer.stages, queue=taken - job.admitted + job.idle_seconds),
             cache=CacheUse.OFF if job.key is None else CacheUse.MISS,
         )
+
+    def _charge_memory(self, job: Job, regions: int) -> None:
+        """Check and charge the memory that the image takes with its regions; wait until there is room."""
+        cost.check_answer_asked(job.task, regions, self._settings.max_answer_bytes)
+        needed = cost.check_memory(job.task, regions, self._settings.max_image_memory_bytes)
+
+        def check() -> None:
+            reason = job.stop_reason()
+            if reason is not None:
+                raise reason
+
+        begun = time.monotonic()
+        job.waits_for_memory = True
+        try:
+            self._queue.charge_memory(job, needed, check)
+        finally:
+            job.waits_for_memory = False
+            job.memory_seconds += time.monotonic() - begun
+
+    def _as_message(self, answer: Answer) -> Answer:
+        message = self._serialize(answer)
+        cost.check_answer_bytes(len(message), self._settings.max_answer_bytes)
+        return answer.as_message(message) if message else answer
 
     def _threads(self, pixels: int, workspace: Workspace) -> int:
         """Threads for an image: all if it is the only one, one if many images share the cores."""

@@ -52,15 +52,21 @@ INVALID_ARGUMENT (do not retry):
   GUIDANCE_WEIGHT_TOO_LARGE  a weight above GuidanceSupport.max_edge_weight or max_prior_weight
   ENUM_VALUE_UNKNOWN         a number that its enumeration does not define
   REQUEST_ID_TOO_LONG        SegmentStreamRequest.request_id has more than 256 characters
+  MEMORY_ABOVE_LIMIT         the image has so many base regions, or the request asks for so much, that one image may
+                             not take the memory; metadata: limit_bytes, needed_bytes, base_count
+  ANSWER_ABOVE_LIMIT         the answer is larger than the server sends; metadata: limit_bytes
 FAILED_PRECONDITION (do not retry on this server):
   VERSION_UNAVAILABLE        the server has another algorithm or guidance version than the request requires; metadata:
                              algorithm_version, guidance_version: those of the server
 RESOURCE_EXHAUSTED (retry, after RetryInfo and the trailer "grpc-retry-pushback-ms"):
   QUEUE_FULL                 the images in the queue and in work have reached the server's limit on their number or
                              their pixels; or the work ahead would take longer than the server lets a caller wait
-  BYTES_IN_FLIGHT            the images in the queue and in work have reached the server's limit on their bytes
+  BYTES_IN_FLIGHT            the images in the queue and in work have reached the server's limit on their bytes; or
+                             answers that callers have not read yet have reached the limit on theirs
   TOO_MANY_STREAMS           the open SegmentStream calls have reached the server's limit
-  OUT_OF_MEMORY              the server has not enough free memory for this image at the moment
+  TOKEN_LIMIT                the caller's token has reached its share of a limit; metadata: limit, the setting's name
+  OUT_OF_MEMORY              the server has not enough free memory for this image at the moment; in a stream also: the
+                             callers of streams have not read enough of their answers
 DEADLINE_EXCEEDED (the caller decides):
   DEADLINE_PASSED            the call's deadline passed before the answer was ready
   DEADLINE_UNREACHABLE       at this server's speed the deadline would pass before the answer is ready, so the server
@@ -69,7 +75,9 @@ CANCELLED:
   CALL_CANCELLED             the caller cancelled the call
 UNAVAILABLE (retry on another server):
   DRAINING                   this server is about to stop; or it ends a stream that reached the age limit
+  STREAM_IDLE                the stream was idle for too long; open another one for the next image; metadata: limit
   DEVICE_LOST                this server's engine or accelerator failed; the server restarts
+  NO_THREAD                  the system lets this server start no thread for the call
 UNAUTHENTICATED, PERMISSION_DENIED (do not retry):
   TOKEN_INVALID              no token, or one that this server does not know
   SCOPE_MISSING              the token does not permit this method; metadata: scope

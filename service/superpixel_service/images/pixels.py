@@ -1,0 +1,208 @@
+"""Decodes an accepted image file with the image libraries.
+
+This module imports little: each decode process of a server loads it.
+"""
+
+import io
+import warnings
+from collections.abc import Callable
+from typing import Protocol, TypeAlias
+
+import numpy as np
+import simplejpeg  # type: ignore[import-untyped]
+from numpy.typing import NDArray
+from PIL import Image, ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.WebPImagePlugin import WebPImageFile
+
+from superpixel_service.contract import ImageFormat
+from superpixel_service.images.png_chunks import first_picture
+
+Pixels = NDArray[np.uint8]
+"""(height, width) gray, or (height, width, channels): 1 gray, 3 sRGB, 4 sRGB with straight alpha."""
+
+Box: TypeAlias = tuple[int, int, int, int]
+"""x, y, width and height of a part of an image, in pixels."""
+
+
+class Accepted(Protocol):
+    """What `open_image` found in the header of a file."""
+
+    @property
+    def format(self) -> ImageFormat:
+        """The file's format, not RAW."""
+
+    @property
+    def width(self) -> int:
+        """Columns after the orientation is applied."""
+
+    @property
+    def height(self) -> int:
+        """Rows after the orientation is applied."""
+
+    @property
+    def orientation(self) -> int:
+        """EXIF orientation to apply, 1 (none) to 8."""
+
+    @property
+    def bit_depth(self) -> int:
+        """Bits per sample."""
+
+
+# Image.open is not used: the file's content would choose the reader, and a JPEG with auxiliary pictures would
+# become an animation.
+_READERS: dict[ImageFormat, Callable[[io.BytesIO], ImageFile.ImageFile]] = {
+    ImageFormat.JPEG: JpegImageFile,
+    ImageFormat.PNG: PngImageFile,
+    ImageFormat.WEBP: WebPImageFile,
+}
+
+# By EXIF orientation; 1 needs none.
+_TRANSPOSITIONS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_JPEG_IN_COLOR = {"YCbCr", "RGB"}
+
+FIRST_SIDEWAYS = 5
+"""EXIF orientations from this one on swap width and height."""
+
+
+def ignore_library_warnings() -> None:
+    """Keep Pillow's warnings about odd files out of the log. Our own errors and notices report such files."""
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+
+
+def decode_file(
+    data: bytes | memoryview, image: Accepted, region: Box | None, out: memoryview | None = None
+) -> tuple[Pixels, bool]:
+    """Decode a file and apply its orientation.
+
+    Args:
+        data: the file.
+        image: what its header says.
+        region: the part to return, of the upright image; None: the whole image.
+        out: memory for the pixels. A decoder that can write into it returns its pixels there.
+
+    Returns:
+        The pixels, and whether they were 16-bit gray, scaled from their own range of values.
+
+    Raises:
+        Exception: the file is truncated, damaged or of an unsupported kind.
+        MemoryError: there is no memory for the pixels.
+    """
+    jpeg_pixels = _decode_common_jpeg(data, image, out if region is None else None)
+    if jpeg_pixels is not None:
+        return crop(jpeg_pixels, region), False
+    return _decode_with_pillow(bytes(data), image, region)
+
+
+def crop(pixels: Pixels, region: Box | None) -> Pixels:
+    """The part of an image in `region`; None: all of it."""
+    if region is None:
+        return pixels
+    x, y, width, height = region
+    return np.ascontiguousarray(pixels[y : y + height, x : x + width])
+
+
+def _decode_common_jpeg(data: bytes | memoryview, image: Accepted, out: memoryview | None) -> Pixels | None:
+    """The pixels of an undamaged, upright colour JPEG; None: Pillow must read or reject the file.
+
+    Both decoders use libjpeg-turbo and return the same pixels. Pillow is slower: it copies them three times.
+    """
+    if image.format is not ImageFormat.JPEG or image.orientation in _TRANSPOSITIONS:
+        return None
+    try:
+        height, width, color, _ = simplejpeg.decode_jpeg_header(data)
+        if color not in _JPEG_IN_COLOR or (width, height) != (image.width, image.height):
+            return None
+        place = None if out is None else out[: width * height * 3]
+        pixels: Pixels = simplejpeg.decode_jpeg(data, "RGB", buffer=place)
+    except ValueError:
+        return None
+    return pixels
+
+
+def _decode_with_pillow(data: bytes, image: Accepted, region: Box | None) -> tuple[Pixels, bool]:
+    upright = image.width, image.height
+    size = upright if image.orientation < FIRST_SIDEWAYS else upright[::-1]
+    picture, is_gray16 = _load(data, image, size)
+    if image.orientation in _TRANSPOSITIONS:
+        picture = picture.transpose(_TRANSPOSITIONS[image.orientation])
+    if region is not None:
+        x, y, width, height = region
+        picture = picture.crop((x, y, x + width, y + height))
+    return _to_8_bits(picture, image.bit_depth), is_gray16
+
+
+def _load(data: bytes, image: Accepted, size: tuple[int, int]) -> tuple[Image.Image, bool]:
+    """The picture as stored, `size` pixels large, and whether the file has 16-bit gray."""
+    if image.format is ImageFormat.PNG:
+        return _load_png(data, image, size)
+    picture = _READERS[image.format](io.BytesIO(data))
+    _check_same_size(picture.size, size)
+    picture.load()
+    return picture, False
+
+
+def _load_png(data: bytes, image: Accepted, size: tuple[int, int]) -> tuple[Image.Image, bool]:
+    selected = first_picture(data)
+    _check_same_size(selected.size, size)
+    picture = _READERS[ImageFormat.PNG](io.BytesIO(selected.file))
+    left, top, right, bottom = selected.box
+    _check_same_size(picture.size, (right - left, bottom - top))
+    picture.load()
+    is_gray16 = _is_gray16(picture)
+    if picture.size == size:
+        return picture, is_gray16
+    # A frame that is smaller than its animation is drawn on a transparent background.
+    ground = Image.new("RGBA", size)
+    ground.paste(Image.fromarray(_to_8_bits(picture, image.bit_depth)).convert("RGBA"), (left, top))
+    return ground, is_gray16
+
+
+def _check_same_size(found: tuple[int, int], accepted: tuple[int, int]) -> None:
+    """Check the size that Pillow will decode: the limits were checked against the size in `open_image`."""
+    if found != accepted:
+        raise ValueError("Pillow and open_image found different sizes")
+
+
+def _is_gray16(picture: Image.Image) -> bool:
+    return picture.mode.startswith("I")
+
+
+def _to_8_bits(picture: Image.Image, bit_depth: int) -> Pixels:
+    return _from_gray16(picture) if _is_gray16(picture) else _from_8_bits(picture, bit_depth)
+
+
+def _from_gray16(picture: Image.Image) -> Pixels:
+    """16-bit gray, scaled from its own range of values to 0..255. Pixels of the colour key become white."""
+    values = np.asarray(picture).astype(np.int64)
+    low, high = int(values.min()), int(values.max())
+    if high == low:
+        scaled = np.zeros(values.shape, np.uint8)
+    else:
+        scaled = (((values - low) * 255 + (high - low) // 2) // (high - low)).astype(np.uint8)
+    if "transparency" in picture.info:
+        scaled[values == picture.info["transparency"]] = 255
+    return scaled
+
+
+def _from_8_bits(picture: Image.Image, bit_depth: int) -> Pixels:
+    if not picture.has_transparency_data:
+        mode = "L" if picture.mode in {"1", "L"} else "RGB"
+        return np.asarray(picture if picture.mode == mode else picture.convert(mode))
+    key = picture.info.get("transparency")
+    if picture.mode == "L" and isinstance(key, int):
+        # The colour key has the file's bit depth, but Pillow has scaled the samples to 8 bits.
+        full = (1 << bit_depth) - 1
+        picture.info["transparency"] = (key & full) * (255 // full)
+    elif picture.mode == "RGB" and isinstance(key, tuple):
+        picture.info["transparency"] = tuple(value >> 8 if bit_depth == 16 else value & 255 for value in key)
+    return np.asarray(picture.convert("RGBA"))
