@@ -23,6 +23,9 @@ SMALL_ANSWER_BYTES = 128 << 10
 ANSWER_COPIES = 2
 """Memory of an answer that is being sent, as a multiple of its bytes: gRPC keeps its own copy."""
 
+DECODER_BYTES = 80 << 20
+"""Memory of a decode process besides what an image is charged: the program, and a decoder's code tables."""
+
 LANES = 2
 
 _LARGEST_IMAGE_PIXELS = 50_000_000
@@ -33,7 +36,7 @@ _CACHE_BYTES = 64 << 20
 _IMAGE_SHARE = 0.75  # of the memory for all images in work, for one of them
 _ONE_IMAGE_BYTES = 4 << 30  # for a photograph of the largest size, with many regions
 _CALLS = 128
-_WORKER_BYTES = 128 << 20  # without this much memory for images a further worker would have nothing to do
+_WORKER_BYTES = 640 << 20  # of the memory for images, per worker of a lane
 
 
 def default_budgets(memory: int, given: Mapping[str, int]) -> dict[str, int]:
@@ -59,11 +62,17 @@ def default_budgets(memory: int, given: Mapping[str, int]) -> dict[str, int]:
     value("max_answer_bytes", unsent // ANSWER_COPIES)
     left = free - MESSAGE_COPIES * messages - LANES * unsent - cache
     left -= ANSWER_COPIES * SMALL_ANSWER_BYTES * given.get("max_inflight_calls", _CALLS)
-    # An explicit size of images must be possible. A fifth of the rest is for the workers' scratch memory.
+    # An explicit size of images must be possible. A third of the rest is for the workers' scratch memory and
+    # decode processes.
     largest = largest_photo_bytes(given.get("max_image_pixels", 0))
     images = value(
         "max_inflight_memory_bytes",
-        max(left * 4 // 5, free // 4, largest, given.get("max_image_memory_bytes", 0)),
+        max(
+            min(left * 2 // 3, (left - LANES * DECODER_BYTES) * 4 // 5),
+            free // 4,
+            largest,
+            given.get("max_image_memory_bytes", 0),
+        ),
     )
     one = value(
         "max_image_memory_bytes", min(images, max(largest, min(_ONE_IMAGE_BYTES, int(_IMAGE_SHARE * images))))
@@ -108,7 +117,7 @@ def needed_bytes(
     return (
         SERVER_BYTES
         + images
-        + LANES * workers * scratch_bytes(workers, images)
+        + LANES * workers * (scratch_bytes(workers, images) + DECODER_BYTES)
         + max(MESSAGE_COPIES * messages, arriving)
         + LANES * unsent
         + ANSWER_COPIES * SMALL_ANSWER_BYTES * calls

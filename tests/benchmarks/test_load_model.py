@@ -120,9 +120,9 @@ def test_advice_is_consistent() -> None:
     assert advice.working == pytest.approx(0.8 * advice.highest)
     assert advice.utilization == pytest.approx(advice.working * 0.04 / 2)
     assert advice.queue_pixels < advice.queue_target
-    # The server, images, scratch memory of 2 workers per lane, one message per thread, large unread answers
-    # of calls and of streams, small ones in two copies per call, the cache.
-    parts = 300 + 2816 + 4 * 128 + 72 * 33 + 2 * 64 + 52 * 2 / 8 + 64
+    # The server, images, scratch memory and decode processes of 2 workers per lane, one message per thread,
+    # large unread answers of calls and of streams, small ones in two copies per call, the cache.
+    parts = 300 + 2816 + 4 * (128 + 80) + 72 * 33 + 2 * 64 + 52 * 2 / 8 + 64
     assert advice.memory_bytes == parts * (1 << 20)
     assert "- SUPERPIXEL_MAX_INFLIGHT_CALLS=52" in advice.lines()
     assert advise(pod(1, 2.0), ONE_SIZE, 1.0, 2, settings) is None

@@ -35,9 +35,7 @@ class Measurer:
         return json.loads(self._process.stdout.readline())
 
     def close(self) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait()
+        self._process.communicate()  # closes its input, at which it ends, and its output
 
 
 @pytest.fixture

@@ -9,9 +9,12 @@ from superpixel_service.contract import Reason
 from superpixel_service.errors import InvalidRequest
 from superpixel_service.model import EncodedImage, LabelEncoding, Task
 
+# Bounds of a decode process, with the memory that it shares with the server.
+_DECODE_PIXEL_BYTES = 36
+_DECODE_FILE_BYTES = 4  # per byte of the file
 _DECODED_BYTES = 4  # per pixel, until the engine has its own copy
 _SEGMENT_PIXEL_BYTES = 32
-_SEGMENT_REGION_BYTES = 512
+_SEGMENT_REGION_BYTES = 528
 _ROW_BYTES = 64  # per row, and per pixel of a row that a thread works on
 _MOST_ROWS = 64  # that threads work on at the same time
 _GUIDED_PIXEL_BYTES = 24  # more, with maps of guidance; of the image or of the largest map
@@ -29,7 +32,10 @@ _REGION_NUMBERS = 16
 
 def bytes_to_begin(task: Task) -> int:
     """Memory that the image takes before its regions are known, and afterwards if it is a photograph."""
-    return FIXED_BYTES + PIXEL_BYTES * task.pixels + _guidance_bytes(task, 0)
+    source = task.image.source
+    file = source.byte_count if isinstance(source, EncodedImage) else 0
+    decode = _DECODE_PIXEL_BYTES * task.pixels + _DECODE_FILE_BYTES * file
+    return FIXED_BYTES + max(PIXEL_BYTES * task.pixels, decode) + _guidance_bytes(task, 0)
 
 
 def bytes_with_regions(task: Task, regions: int) -> int:
