@@ -306,6 +306,10 @@ $(BENCH)/.package: $(VENV)/.package benchmarks/requirements.txt benchmarks/requi
 bench: $(BENCH)/.package ## Compare quality, speed, bytes and effort with the peers; figures and plots in build/bench
 	$(BENCH)/bin/python -m benchmarks --out build/bench
 
+.PHONY: bench-decode
+bench-decode: $(BENCH)/.package ## Compare decoding in processes with decoding in threads (part of bench)
+	$(BENCH)/bin/python -m benchmarks.decode
+
 .PHONY: bench-snap
 bench-snap: $(BENCH)/.package ## Measure how much snapping to superpixels repairs rough masks (part of bench)
 	$(BENCH)/bin/python -m benchmarks.snap --json build/bench/snap.json
