@@ -25,9 +25,9 @@ export class Guiding {
     /** Number of requests: only the end of the latest one counts. */
     this._made = 0;
     for (const radio of this._roles()) radio.addEventListener('change', () => this._setRole(radio.value));
-    input('strength').addEventListener('input', () => {
+    input('guidance-strength').addEventListener('input', () => {
       const { _shown: shown } = this;
-      if (shown) this._change({ ...shown, weight: WEIGHTS[shown.role][Number(input('strength').value)] });
+      if (shown) this._change({ ...shown, weight: WEIGHTS[shown.role][Number(input('guidance-strength').value)] });
     });
     button('guidance-remove').addEventListener('click', () => {
       this._show(null);
@@ -77,12 +77,12 @@ export class Guiding {
     any('guidance-name').textContent = name;
     for (const radio of this._roles()) radio.checked = radio.value === role;
     const steps = WEIGHTS[role];
-    any('strength-section').hidden = role === 'hard';
-    const slider = input('strength');
+    any('guidance-strength-section').hidden = role === 'hard';
+    const slider = input('guidance-strength');
     slider.max = String(steps.length - 1);
     slider.value = String(Math.max(0, steps.indexOf(weight)));
     slider.setAttribute('aria-valuetext', String(weight));
-    any('strength-value').textContent = String(weight);
+    any('guidance-strength-value').textContent = String(weight);
   }
 
   /** @param {string} value of the radio button */

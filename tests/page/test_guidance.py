@@ -66,12 +66,12 @@ def test_superpixels_follow_a_mask_and_the_work_stays(annotator: Annotator) -> N
     annotator.screenshot("guided")
 
     # The strength slider, by keys.
-    annotator("#strength").focus()
+    annotator("#guidance-strength").focus()
     annotator.press("ArrowRight", "ArrowRight")
     annotator.wait_for_status("strength 256")
     assert np.array_equal(stroke(annotator), stroked(annotator, before, prior=MASK, prior_weight=256))
     annotator.press("Control+z")
-    expect(annotator("#strength-value")).to_have_text("64")
+    expect(annotator("#guidance-strength-value")).to_have_text("64")
     assert np.array_equal(stroke(annotator), guided)
 
     # Undo brings the old superpixels back, redo the guided ones.
@@ -95,7 +95,7 @@ def test_guidance_survives_a_reload_a_change_of_compactness_and_can_be_removed(a
     annotator.wait_until_saved()
     annotator.reload()
     expect(annotator("#guidance-name")).to_have_text("network.png")
-    expect(annotator("#strength-value")).to_have_text("64")
+    expect(annotator("#guidance-strength-value")).to_have_text("64")
     assert np.array_equal(stroke(annotator), wanted)
     annotator("#guidance-remove").click()
     annotator.wait_for_status("Superpixels follow the colours alone")
@@ -121,7 +121,7 @@ def test_exact_masks_and_edge_maps(annotator: Annotator) -> None:
     annotator.wait_for_status("Superpixels follow edges.png, strength 2")
     empty = np.zeros(COFFEE_SHAPE, np.uint8)
     assert np.array_equal(stroke(annotator), stroked(annotator, empty, edges=edges))
-    annotator("#strength").fill("6")
+    annotator("#guidance-strength").fill("6")
     annotator.wait_for_status("strength 8")
     assert np.array_equal(stroke(annotator), stroked(annotator, empty, edges=edges, edge_weight=8))
     for label, status, guidance in [
@@ -130,7 +130,7 @@ def test_exact_masks_and_edge_maps(annotator: Annotator) -> None:
     ]:
         annotator.page.get_by_role("radio", name=label, exact=True).check()
         annotator.wait_for_status(f"Superpixels follow {status}")
-        assert annotator("#strength-section").is_hidden() == (label == "Exact")
+        assert annotator("#guidance-strength-section").is_hidden() == (label == "Exact")
         assert np.array_equal(stroke(annotator), stroked(annotator, empty, **guidance)), label
 
 
@@ -200,7 +200,7 @@ def test_the_panel_is_reachable_on_a_phone(visit: Callable[..., Annotator]) -> N
     expect(annotator("#guidance")).to_be_visible()
     expect(annotator("#progress")).to_be_hidden()
     assert annotator("aside").evaluate("(one) => one.scrollWidth <= one.clientWidth")
-    for part in ("#strength", "#guidance-remove", "#line-opacity"):
+    for part in ("#guidance-strength", "#guidance-remove", "#line-opacity"):
         annotator(part).scroll_into_view_if_needed()
         expect(annotator(part)).to_be_in_viewport(ratio=1)
     annotator("#guidance-remove").tap()

@@ -20,7 +20,7 @@ TOOLS = {
 KEYS_OF_THE_SHEET = {
     "Tools": ["B", "E", "R", "L", "F", "P", "H", "Space", "Alt"],
     "Settings": [", .", "[ ]", "1 … 9", "N", "V", "M"],
-    "History and files": ["Ctrl Z", "Ctrl Shift Z", "Ctrl O", "Ctrl E"],
+    "History and files": ["Ctrl Z", "Ctrl Shift Z", "Ctrl O", "G", "Ctrl E"],
     "View": ["+ −", "0", "?"],  # noqa: RUF001
     "Without a mouse": ["← → ↑ ↓", "Enter", "Enter", "Enter", "Esc"],
     "Touch and pen": ["1", "2", "Pen"],
