@@ -27,7 +27,8 @@ export class Guiding {
     for (const radio of this._roles()) radio.addEventListener('change', () => this._setRole(radio.value));
     input('guidance-strength').addEventListener('input', () => {
       const { _shown: shown } = this;
-      if (shown) this._change({ ...shown, weight: WEIGHTS[shown.role][Number(input('guidance-strength').value)] });
+      if (shown)
+        this._change({ ...shown, weight: WEIGHTS[shown.role][Number(input('guidance-strength').value)] });
     });
     button('guidance-remove').addEventListener('click', () => {
       this._show(null);
