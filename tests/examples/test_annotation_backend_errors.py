@@ -246,11 +246,14 @@ def test_a_stalled_upload_ends_and_gives_its_room_back(backend: Backend) -> None
         "Content-Length: 1000\r\n\r\nabc"
     )
     busy: Answer | None = None
-    while busy is None:  # on a slow machine the stalled upload may end before the other one arrives
+    while busy is None:  # on a slow machine the stalled upload may end before another one arrives
         with connected(backend) as stalled:
             stalled.sendall(head.encode())
             answers = [backend.upload() for _ in range(2)]
-            assert stalled.recv(100).startswith(b"HTTP/1.1 408 ")
+            status = stalled.recv(100).split()[1]
+        if status == b"503":  # an earlier upload still had the room
+            continue
+        assert status == b"408"
         busy = next((answer for answer in answers if answer.status != 201), None)
     assert (busy.status, int(busy.headers["retry-after"]) >= 1) == (503, True)
     assert backend.upload().status == 201
