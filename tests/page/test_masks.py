@@ -80,6 +80,7 @@ def test_an_exported_mask_comes_back_pixel_for_pixel(annotator: Annotator) -> No
     assert np.array_equal(annotator.mask(), np.where(wanted == 255, before, wanted))
 
 
+@pytest.mark.slow
 def test_a_mask_of_another_size_is_scaled(annotator: Annotator) -> None:
     annotator.open(COFFEE)
     small = np.zeros((131, 90), np.uint16)

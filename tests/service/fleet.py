@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from typing import Self
 
 from superpixel_service.client import Client
-from tests.service.harness import PATIENCE_SECONDS, RunningServer, running_server, wait_until
+from tests.service.harness import OWN_HOST, PATIENCE_SECONDS, RunningServer, running_server, wait_until
 from tests.service.images import encoded, scene
 
 PNG = encoded(scene())
@@ -28,7 +28,7 @@ class Fleet:
         self._servers = [self._start() for _ in range(3)]
 
     def _start(self, *flags: str) -> RunningServer:
-        return self._stack.enter_context(running_server(*FLAGS, *flags))
+        return self._stack.enter_context(running_server(*FLAGS, f"--listen={OWN_HOST}:0", *flags))
 
     def alive(self) -> list[RunningServer]:
         """All three; new ones in place of those that have ended."""

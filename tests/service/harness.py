@@ -165,6 +165,10 @@ def program_with(
     return ("-c", "\n".join([*lines, f"runpy.run_module({module!r}, run_name='__main__', alter_sys=True)"]))
 
 
+OWN_HOST = f"127.64.0.{1 + int(os.environ.get('PYTEST_XDIST_WORKER', 'gw0')[2:])}"
+"""An address of this process's tests alone: no other server gets the port of one that ended there."""
+
+
 @contextmanager
 def running_server(
     *flags: str,

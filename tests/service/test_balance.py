@@ -146,7 +146,7 @@ def restarted(stack: ExitStack, server: RunningServer) -> RunningServer:
     return back
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("number", [pytest.param(signal.SIGTERM, marks=pytest.mark.slow), signal.SIGKILL])
 def test_no_image_of_a_stream_is_lost_when_its_server_ends(
     three: list[RunningServer], number: signal.Signals
 ) -> None:

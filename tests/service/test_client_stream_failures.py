@@ -21,7 +21,7 @@ from superpixel_service.errors import Draining, ServiceError
 from superpixel_service.errors import InvalidRequest as ServerInvalidRequest
 from superpixel_service.errors import Overloaded as ServerOverloaded
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
-from tests.service.harness import PATIENCE_SECONDS, running_server
+from tests.service.harness import OWN_HOST, PATIENCE_SECONDS, running_server
 from tests.service.images import Pixels
 from tests.service.scripted import (
     COUNT,
@@ -238,7 +238,7 @@ def test_a_server_that_falls_silent_is_given_up_in_time(caller: Caller) -> None:
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
 def test_the_real_server_is_replaced(caller: Caller, end: signal.Signals) -> None:
     patient = RetryPolicy(max_attempts=2000, first_backoff_seconds=0.02, max_backoff_seconds=0.1)
-    with running_server() as first, ExitStack() as second:
+    with running_server(f"--listen={OWN_HOST}:0") as first, ExitStack() as second:
 
         def source() -> Iterator[tuple[int, Pixels]]:
             yield from images(20)

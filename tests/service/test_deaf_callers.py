@@ -102,6 +102,7 @@ def test_a_caller_that_does_not_read_makes_room_for_one_that_does() -> None:
         assert server.stub.Segment(wanted).base_count > 90_000
 
 
+@pytest.mark.slow
 def test_streams_that_are_not_read_take_bounded_memory_and_end() -> None:
     program = program_with({"transport.unsent.LATE_SECONDS": 2.0})
     images = [noise(500, seed).SerializeToString() for seed in range(8)]

@@ -23,6 +23,7 @@ def test_mixed_callers_leave_nothing_behind(calls: int) -> None:
     assert {kind for kind, _ in outcome.codes} >= KINDS
 
 
+@pytest.mark.slow
 def test_a_server_that_leaks_is_detected(tmp_path: Path) -> None:
     with mortal_server(tmp_path, *soak.FLAGS, order="leak") as mortal:
         outcome = soak.run(mortal.server, calls=15)
