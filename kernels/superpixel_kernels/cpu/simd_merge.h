@@ -81,8 +81,8 @@ void words_of_edges(const Edge* edges, i32 count, const RegionMean* regions,
             b_w[i] = weights[edges[i].b];
         }
         for (i32 i = 0; i < count; ++i) {
-            cost[i] = weighted_edge_cost({a_l[i], a_a[i], a_b[i], a_n[i]}, {b_l[i], b_a[i], b_b[i], b_n[i]},
-                                         a_w[i], b_w[i], len[i], cs[i], params);
+            cost[i] = edge_cost_at_size({a_l[i], a_a[i], a_b[i], a_n[i]}, {b_l[i], b_a[i], b_b[i], b_n[i]},
+                                        half_harmonic_mean(a_w[i], b_w[i]), len[i], cs[i], params);
         }
     } else {
         for (i32 i = 0; i < count; ++i) {

@@ -37,9 +37,7 @@ SUPERPIXEL_DEVICE void label_tiles(Pixels labels, i32 width, i32 height, i32* pa
     // Runs of equal labels in a row need no union: each pixel points to the first one of its run.
     const Label left = __shfl_up_sync(kFullWarp, label, 1);
     const bool joins_left = lane() > 0 && left == label;
-    const u32 starts = __ballot_sync(kFullWarp, !joins_left);
-    const u32 up_to_here = 0xffffffffu >> (kWarp - 1 - lane());
-    local_parent[local] = local - lane() + (kWarp - 1 - __clz(static_cast<i32>(starts & up_to_here)));
+    local_parent[local] = local - lane() + run_from(!joins_left).start;
     __syncthreads();
     if (at.inside && local >= kWarp && label_of[local - kWarp] == label) {
         // If the two pixels to the left also belong to both runs, their thread unites them.

@@ -73,6 +73,28 @@ SUPERPIXEL_DEVICE TilePixel tile_pixel(i32 width, i32 height, i32 tile_height) {
     return {x, y, x < width && y < height, static_cast<i64>(y) * width + x};
 }
 
+// Adjacent pixels of a part of a row that belong together, as a thread of its warp sees them.
+struct Run {
+    i32 start;  // the lane of the first pixel
+    bool ends;  // whether this lane has the last one
+};
+// `starts`: whether this lane's pixel does not belong to the one before. All lanes must call it.
+SUPERPIXEL_DEVICE Run run_from(bool starts) {
+    const u32 run_starts = __ballot_sync(kFullWarp, starts);
+    const u32 up_to_here = 0xffffffffu >> (kWarp - 1 - lane());
+    return {kWarp - 1 - __clz(static_cast<i32>(run_starts & up_to_here)),
+            lane() == kWarp - 1 || (run_starts >> (lane() + 1) & 1u) != 0};
+}
+// Returns the sum of `value` over the pixels of the run up to this lane's. All lanes must call it.
+template <class T>
+SUPERPIXEL_DEVICE T run_sum(Run run, T value) {
+    for (i32 step = 1; step < kWarp; step *= 2) {
+        const T before = __shfl_up_sync(kFullWarp, value, static_cast<u32>(step));
+        if (lane() - step >= run.start) value += before;
+    }
+    return value;
+}
+
 // Returns the sum of `value` over the block's threads before this one; `total` gets the sum over all.
 // `scratch`: kWarp + 1 values of shared memory. All threads of the block must call it; blockDim.x is a
 // multiple of kWarp.

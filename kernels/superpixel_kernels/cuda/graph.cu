@@ -45,20 +45,12 @@ extern "C" __global__ void __launch_bounds__(kTileWidth* kTileHeight)
     const i32 label = at.inside ? labels[at.index] : -1;
     const u32 pixel = at.inside ? lab[at.index] : 0;
     const i32 left = __shfl_up_sync(kFullWarp, label, 1);
-    const bool starts = lane() == 0 || left != label;
-    const u32 run_starts = __ballot_sync(kFullWarp, starts);
-    const u32 up_to_here = 0xffffffffu >> (kWarp - 1 - lane());
-    const i32 start = kWarp - 1 - __clz(static_cast<i32>(run_starts & up_to_here));
+    const Run run = run_from(lane() == 0 || left != label);
     // Three sums in one word: at most 32 * 400, 32 * 1131 and 32 * 1113, so each fits its field.
-    u64 sums = static_cast<u64>(lab_L(pixel)) | static_cast<u64>(lab_A(pixel)) << 16 |
-               static_cast<u64>(lab_B(pixel)) << 32;
-    for (i32 step = 1; step < kWarp; step *= 2) {
-        const u64 before = __shfl_up_sync(kFullWarp, sums, static_cast<u32>(step));
-        if (lane() - step >= start) sums += before;
-    }
-    const bool ends = lane() == kWarp - 1 || (run_starts >> (lane() + 1) & 1u) != 0;
-    if (!ends || label < 0) return;
-    atomicAdd(n + label, static_cast<u32>(lane() - start + 1));
+    const u64 sums = run_sum(run, static_cast<u64>(lab_L(pixel)) | static_cast<u64>(lab_A(pixel)) << 16 |
+                                      static_cast<u64>(lab_B(pixel)) << 32);
+    if (!run.ends || label < 0) return;
+    atomicAdd(n + label, static_cast<u32>(lane() - run.start + 1));
     atomicAdd(sum_L + label, sums & 0xffffu);
     atomicAdd(sum_A + label, sums >> 16 & 0xffffu);
     atomicAdd(sum_B + label, sums >> 32);
@@ -76,20 +68,9 @@ extern "C" __global__ void __launch_bounds__(kTileWidth* kTileHeight)
     const Edges table{table_key, table_len, table_cs};
     const u32 mask = region_slots(regions) - 1;
     const i32 label = labels[at.index];
-    if (at.x + 1 < width) {
-        const i32 right = labels[at.index + 1];
-        if (right != label) {
-            add_edge(table, mask, edge_key(min(label, right), max(label, right)), 1,
-                     contrast_right(lab, at.x, at.y, width));
-        }
-    }
-    if (at.y + 1 < height) {
-        const i32 below = labels[at.index + width];
-        if (below != label) {
-            add_edge(table, mask, edge_key(min(label, below), max(label, below)), 1,
-                     contrast_down(lab, at.x, at.y, width, height));
-        }
-    }
+    each_border(lab, labels, at, width, height, [&](i64, i32 other, u32 contrast) {
+        add_edge(table, mask, edge_key(min(label, other), max(label, other)), 1, contrast);
+    });
 }
 
 // Moves the edges from the table to a list.

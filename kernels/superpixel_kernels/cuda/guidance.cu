@@ -37,18 +37,6 @@ SUPERPIXEL_DEVICE void add_pair(u64* keys, u32* counts, u32 mask, u32 probes, u6
     atomicMax(left_out, 1u);
 }
 
-// Which pixels of a part of a row have the same value, as a thread of a warp sees it.
-struct Run {
-    i32 start;  // the lane of the first pixel
-    bool ends;  // whether this lane has the last one
-};
-SUPERPIXEL_DEVICE Run run_from(bool starts) {
-    const u32 run_starts = __ballot_sync(kFullWarp, starts);
-    const u32 up_to_here = 0xffffffffu >> (kWarp - 1 - lane());
-    return {kWarp - 1 - __clz(static_cast<i32>(run_starts & up_to_here)),
-            lane() == kWarp - 1 || (run_starts >> (lane() + 1) & 1u) != 0};
-}
-
 }  // namespace
 
 // Resets what the kernels below add up; `with_...`: whether the image has such a map.
@@ -78,11 +66,7 @@ extern "C" __global__ void __launch_bounds__(kTileWidth* kTileHeight)
     const i32 left = __shfl_up_sync(kFullWarp, label, 1);
     const Run run = run_from(lane() == 0 || left != label);
     // Two sums in one word: at most 32 * 255 each.
-    u32 sums = strength | value << 16;
-    for (i32 step = 1; step < kWarp; step *= 2) {
-        const u32 before = __shfl_up_sync(kFullWarp, sums, static_cast<u32>(step));
-        if (lane() - step >= run.start) sums += before;
-    }
+    const u32 sums = run_sum(run, strength | value << 16);
     if (!run.ends || label < 0) return;
     if (with_edges != 0) atomicAdd(edge_sum + label, static_cast<u64>(sums & 0xffffu));
     if (with_importance != 0) atomicAdd(importance_sum + label, static_cast<u64>(sums >> 16));
@@ -150,9 +134,7 @@ extern "C" __global__ void __launch_bounds__(kTileWidth* kTileHeight)
     const Edges table{table_key, table_len, table_cs};
     const u32 mask = region_slots(regions) - 1;
     const i32 label = labels[at.index];
-    const auto add = [&](i64 beside, u32 contrast) {
-        const i32 other = labels[beside];
-        if (other == label) return;
+    each_border(lab, labels, at, width, height, [&](i64 beside, i32 other, u32 contrast) {
         if (edge_weight != 0) {
             const auto level = [&](i32 region) {
                 return edge_level(static_cast<i64>(edge_sum[region]), static_cast<i64>(n[region]));
@@ -164,9 +146,7 @@ extern "C" __global__ void __launch_bounds__(kTileWidth* kTileHeight)
             contrast += static_cast<u32>(prior_weight);
         }
         add_edge(table, mask, edge_key(min(label, other), max(label, other)), 1, contrast);
-    };
-    if (at.x + 1 < width) add(at.index + 1, contrast_right(lab, at.x, at.y, width));
-    if (at.y + 1 < height) add(at.index + width, contrast_down(lab, at.x, at.y, width, height));
+    });
 }
 
 // Where the outer edges are: from the end of the list of edges on. The edges at its beginning only become

@@ -22,4 +22,20 @@ SUPERPIXEL_DEVICE u32 contrast_down(const u32* lab, i32 x, i32 y, i32 width, i32
                             static_cast<i64>(min(y + 2, height - 1)) * width + x);
 }
 
+// Calls body(beside, other, contrast) for the side to the right of a pixel and the side below it, if they lie
+// between two regions. `beside`: the index of the pixel there; `other`: its region.
+template <class F>
+SUPERPIXEL_DEVICE void each_border(const u32* lab, const i32* labels, const TilePixel& at, i32 width,
+                                   i32 height, F&& body) {
+    const i32 label = labels[at.index];
+    if (at.x + 1 < width) {
+        const i32 right = labels[at.index + 1];
+        if (right != label) body(at.index + 1, right, contrast_right(lab, at.x, at.y, width));
+    }
+    if (at.y + 1 < height) {
+        const i32 below = labels[at.index + width];
+        if (below != label) body(at.index + width, below, contrast_down(lab, at.x, at.y, width, height));
+    }
+}
+
 }  // namespace superpixel

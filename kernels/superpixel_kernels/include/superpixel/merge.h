@@ -66,11 +66,6 @@ SUPERPIXEL_FN float edge_cost(RegionMean a, RegionMean b, double len, double cs,
     return edge_cost_at_size(a, b, half_harmonic_mean(a.n, b.n), len, cs, params);
 }
 
-SUPERPIXEL_FN float weighted_edge_cost(RegionMean a, RegionMean b, double weight_a, double weight_b,
-                                       double len, double cs, CostParams params) {
-    return edge_cost_at_size(a, b, half_harmonic_mean(weight_a, weight_b), len, cs, params);
-}
-
 SUPERPIXEL_FN u32 hash_mix(u32 x) {
     x ^= x >> 16;
     x *= 0x7feb352du;
