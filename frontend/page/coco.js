@@ -1,10 +1,7 @@
 // Reads COCO and SAM files: masks as polygons or run lengths, in JSON.
 
 import { polygon } from '../src/shapes.js';
-import { Problem } from './api.js';
-
-/** Largest mask read, in pixels. */
-const MAX_PIXELS = 2 ** 27;
+import { MAX_PIXELS, unreadable } from './mask-file.js';
 
 /**
  * The masks of one image.
@@ -15,9 +12,6 @@ const MAX_PIXELS = 2 ** 27;
  * @property {Uint32Array} labels height * width: 1 + the index of the mask; where masks overlap, of the last one; else 0
  * @property {(string | null)[]} categories name of each mask's category; null: the file has none
  */
-
-/** @param {string} detail @returns {Problem} */
-const unreadable = (detail) => new Problem('This mask cannot be read', detail);
 
 /**
  * @param {string} text of the file

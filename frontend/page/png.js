@@ -1,12 +1,9 @@
 // Reads and writes PNG files exactly: a browser's own decoder loses palette indexes and 16-bit values.
 
-import { crc32 } from '../src/inflate.js';
-import { Problem } from './api.js';
+import { chunk } from '../src/exports.js';
+import { MAX_PIXELS, unreadable } from './mask-file.js';
 
 const SIGNATURE = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
-
-/** Largest mask read, in pixels: as the engine's largest image. */
-const MAX_PIXELS = 2 ** 27;
 
 const GRAY = 0;
 const RGB = 2;
@@ -60,9 +57,6 @@ export function pngHeader(bytes) {
 
 /** @param {Header} header @returns {boolean} whether it is gray or has a palette, as masks have */
 export const isGrayOrIndexed = ({ type }) => type === GRAY || type === PALETTE;
-
-/** @param {string} detail @returns {Problem} */
-const unreadable = (detail) => new Problem('This mask cannot be read', detail);
 
 /**
  * @param {Uint8Array} bytes a whole file
@@ -259,15 +253,4 @@ export async function writePNG(values, width, height) {
   const data = new Uint8Array(await new Response(deflated).arrayBuffer());
   const parts = [chunk('IHDR', header), chunk('IDAT', data), chunk('IEND', new Uint8Array(0))];
   return new Blob([Uint8Array.from(SIGNATURE), ...parts], { type: 'image/png' });
-}
-
-/** @param {string} name @param {Uint8Array} body */
-function chunk(name, body) {
-  const bytes = new Uint8Array(12 + body.length);
-  const view = new DataView(bytes.buffer);
-  view.setUint32(0, body.length);
-  bytes.set(new TextEncoder().encode(name), 4);
-  bytes.set(body, 8);
-  view.setUint32(8 + body.length, crc32(bytes.subarray(4, 8 + body.length)));
-  return bytes;
 }

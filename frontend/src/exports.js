@@ -39,10 +39,12 @@ function bytesOf(color) {
 }
 
 /**
+ * A chunk of a PNG file.
+ *
  * @param {string} type
  * @param {Uint8Array} data
  */
-function chunk(type, data) {
+export function chunk(type, data) {
   const bytes = new Uint8Array(12 + data.length);
   const view = new DataView(bytes.buffer);
   view.setUint32(0, data.length);
