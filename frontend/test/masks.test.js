@@ -143,7 +143,7 @@ test('classes of the mask are found by name, and missing ones are appended', () 
     [...maskOf(selection)],
     [...mask].map((value) => [0, 4, 3, 1][value]),
   );
-  // Two classes of the same name count as one; the selection's own classes are told apart by their place.
+  // Two classes of the same name count as one; the selection's own classes differ by their place.
   const twice = fresh(noise);
   const half = noise.labels.map((_, i) => 1 + (i % 2));
   twice.fromMask(noise.cut(3), half, [CLASSES[1], CLASSES[1]], { threshold: 1 });

@@ -22,7 +22,7 @@ class Caller:
 
     @property
     def name(self) -> str:
-        """What callers are told apart by: each name has a fair turn."""
+        """What distinguishes callers: each name has a fair turn."""
         return self.token or self.address
 
 

@@ -9,7 +9,7 @@ import time
 from collections import deque
 
 _SECONDS = 0.05
-"""By then the message is here, or it comes over a slow line; then nobody else is to be rejected for it."""
+"""After this time the message is here, or it comes over a slow line and must not make others wait."""
 
 
 class ExpectedCalls:

@@ -5,8 +5,8 @@ and Cheng, 1996). A piece counts with its estimated time when it begins, and wit
 so that a caller whose images take longer than estimated soon has fewer turns. The kinds of work of one caller
 take turns in the same way, so that many expensive images do not keep a usual one waiting.
 
-A caller that was away begins at the time of the piece that began last. So nobody saves up time, and a caller
-with a single piece waits for at most one piece of each other caller.
+A caller that was away begins at the time of the piece that began last. So no caller saves up time,
+and a caller with a single piece waits for at most one piece of each other caller.
 """
 
 from collections import deque
