@@ -27,7 +27,6 @@ from tests.attack.wire import (
 from tests.service.harness import MEBIBYTE
 from tests.service.http2 import connect
 
-HEALTH_CHECK = "/grpc.health.v1.Health/Check"
 RESETS_PER_SECOND = 3_000
 IDLE_CONNECTIONS = 1_000
 HEADER_BYTES_PER_SECOND = 50e6

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from superpixel_kernels.codec import InvalidMask, paint_masks
 from superpixel_kernels.errors import InvalidParameter
+from tests.kernels.coco import compressed, runs_of
 
 Runs = tuple[bytes, bool]
 
@@ -16,29 +17,8 @@ def plain(*lengths: int) -> Runs:
     return np.array(lengths, "<u4").tobytes(), False
 
 
-def compressed(*lengths: int) -> Runs:
-    """COCO's string, written from its definition (rleToString of the COCO API)."""
-    text = bytearray()
-    for index, length in enumerate(lengths):
-        value = length - lengths[index - 2] if index > 2 else length
-        while True:
-            group = value & 31
-            value >>= 5
-            more = value != (-1 if group & 16 else 0)
-            text.append(48 + group + 32 * more)
-            if not more:
-                break
-    return bytes(text), True
-
-
-def runs_of(mask: NDArray[np.bool_]) -> list[int]:
-    lengths, now = [0], False
-    for value in mask.ravel(order="F").tolist():
-        if value != now:
-            lengths.append(0)
-            now = value
-        lengths[-1] += 1
-    return lengths
+def packed(*lengths: int) -> Runs:
+    return compressed(list(lengths)), True
 
 
 @st.composite
@@ -56,7 +36,7 @@ def test_later_masks_cover_earlier_ones(stack: tuple[int, int, list[NDArray[np.b
     expected = np.zeros((height, width), np.int32)
     for index, mask in enumerate(masks):
         expected[mask] = index + 1
-    for write in (plain, compressed):
+    for write in (plain, packed):
         painted = paint_masks([write(*runs_of(mask)) for mask in masks], height, width)
         assert painted.dtype == np.int32
         assert np.array_equal(painted, expected)
@@ -68,7 +48,7 @@ def test_literal_strings() -> None:
     assert paint_masks([(b"0<", True)], 4, 3).all()
     # The fourth and fifth lengths are differences to those two before: 1 - 1 = 0 and 5 - 2 = 3.
     assert np.array_equal(np.argwhere(paint_masks([(b"31203", True)], 4, 3)), [[2, 1], [3, 0]])
-    assert compressed(3, 1, 2, 1, 5) == (b"31203", True)
+    assert packed(3, 1, 2, 1, 5) == (b"31203", True)
 
 
 MALFORMED: dict[str, Runs] = {
@@ -81,7 +61,7 @@ MALFORMED: dict[str, Runs] = {
     "the largest lengths": plain(*[2**32 - 1] * 64),
     "three bytes": (b"\x0c\0\0", False),
     "five bytes": (b"\x0c\0\0\0\0", False),
-    "below 0": compressed(0, 5, 2, 9, -4),
+    "below 0": packed(0, 5, 2, 9, -4),
     "a difference below 0": (b"520O", True),
     "ends inside a length": (b"52Q", True),
     "a character below 0": (b"5/5", True),
@@ -89,7 +69,7 @@ MALFORMED: dict[str, Runs] = {
     "a zero byte at the end": (b"525\0", True),
     "a line at the end": (b"525\n", True),
     "eight groups": (b"ooooooo0", True),
-    "2^32": compressed(2**32),
+    "2^32": packed(2**32),
     "endless groups": (b"P" * 1000, True),
 }
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from superpixel_kernels import codec
 from tests.service.command import messages, superpixel
-from tests.service.images import Pixels, encoded
+from tests.service.images import Pixels, encoded, scene
 
 MANY = 40
 RECORDS = ["superpixel-bulk-images.jsonl", "superpixel-bulk.json"]
@@ -16,6 +16,13 @@ def fill(folder: Path, images: dict[str, Pixels]) -> None:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(encoded(pixels, "JPEG" if path.suffix.lower() in {".jpg", ".jpeg"} else "PNG"))
+
+
+def fill_with_many(folder: Path) -> None:
+    """`MANY` images that take one worker about two seconds in all."""
+    image = encoded(scene(600, 400))
+    for index in range(MANY):
+        (folder / f"{index:03}.png").write_bytes(image)
 
 
 def label_maps(out: Path) -> dict[str, os.stat_result]:

@@ -11,6 +11,7 @@ from PIL import Image
 
 from superpixel_kernels import codec, segment
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
+from tests.kernels.coco import compressed, runs_of
 from tests.service.images import encoded, png, png_chunk, saved, scene
 
 Array = NDArray[Any]
@@ -86,31 +87,6 @@ def palette_png(values: Array) -> bytes:
 def rgb_png(values: Array) -> bytes:
     channels = values.astype("<u4").view(np.uint8).reshape(*values.shape, 4)[..., :3]
     return encoded(np.ascontiguousarray(channels))
-
-
-def runs_of(mask: Array) -> list[int]:
-    lengths, now = [0], False
-    for value in mask.ravel(order="F").tolist():
-        if bool(value) != now:
-            lengths.append(0)
-            now = bool(value)
-        lengths[-1] += 1
-    return lengths
-
-
-def compressed(lengths: list[int]) -> bytes:
-    """COCO's string (rleToString of the COCO API)."""
-    text = bytearray()
-    for index, length in enumerate(lengths):
-        value = length - lengths[index - 2] if index > 2 else length
-        while True:
-            group = value & 31
-            value >>= 5
-            more = value != (-1 if group & 16 else 0)
-            text.append(48 + group + 32 * more)
-            if not more:
-                break
-    return bytes(text)
 
 
 def disks(number: int = 5) -> list[Array]:

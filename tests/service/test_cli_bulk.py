@@ -21,6 +21,7 @@ from tests.service.bulk_folders import (
     MANY,
     assert_goes_on,
     fill,
+    fill_with_many,
     label_maps,
     printed,
     same_files,
@@ -35,11 +36,8 @@ OTHER_SUFFIXES = "other suffixes than .jpg, .jpeg, .jpe, .jfif, .pjpeg, .pjp, .p
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of images that take one worker about two seconds in all."""
     folder = tmp_path_factory.mktemp("many")
-    image = encoded(scene(600, 400))
-    for index in range(MANY):
-        (folder / f"{index:03}.png").write_bytes(image)
+    fill_with_many(folder)
     return folder
 
 

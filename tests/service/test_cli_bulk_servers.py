@@ -21,21 +21,19 @@ from tests.service.bulk_folders import (
     MANY,
     assert_goes_on,
     fill,
+    fill_with_many,
     label_maps,
     printed,
 )
 from tests.service.command import messages, started, superpixel
 from tests.service.harness import OWN_HOST, RunningServer, running_server
-from tests.service.images import encoded, scene
+from tests.service.images import scene
 
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of images that take one worker about two seconds in all."""
     folder = tmp_path_factory.mktemp("many")
-    image = encoded(scene(600, 400))
-    for index in range(MANY):
-        (folder / f"{index:03}.png").write_bytes(image)
+    fill_with_many(folder)
     return folder
 
 

@@ -12,6 +12,7 @@ import pytest
 
 import superpixel_kernels as kernels
 from superpixel_kernels import codec
+from tests.kernels.coco import compressed, runs_of
 from tests.service.bulk_folders import printed
 from tests.service.command import called, messages
 from tests.service.guidance_maps import (
@@ -23,10 +24,8 @@ from tests.service.guidance_maps import (
     PRIOR,
     SPX,
     WIDTH,
-    compressed,
     disks,
     painted,
-    runs_of,
 )
 from tests.service.harness import RunningServer
 from tests.service.images import encoded, scene

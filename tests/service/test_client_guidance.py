@@ -25,6 +25,7 @@ from superpixel_service.client import (
 from superpixel_service.client.guidance import build_guidance
 from superpixel_service.errors import VersionUnavailable as ServerVersionUnavailable
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
+from tests.kernels.coco import compressed, runs_of
 from tests.service.guidance_maps import (
     EDGES,
     FEW,
@@ -35,12 +36,10 @@ from tests.service.guidance_maps import (
     SPX,
     WIDTH,
     codec_labels,
-    compressed,
     disks,
     painted,
     palette_png,
     rgb_png,
-    runs_of,
     small_png,
 )
 from tests.service.harness import RunningServer

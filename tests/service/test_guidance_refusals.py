@@ -9,6 +9,7 @@ from PIL import Image
 
 from superpixel_service.contract import Reason
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
+from tests.kernels.coco import compressed
 from tests.kernels.codec_tools import END, header, label_payload, section
 from tests.service.guidance_maps import (
     EDGES,
@@ -18,7 +19,6 @@ from tests.service.guidance_maps import (
     SPX,
     SPX_LEVELS,
     WIDTH,
-    compressed,
     disks,
     interlaced,
     raw_map,

@@ -10,6 +10,7 @@ label_map.labels_at(100)                          # the level with 100 regions
 docs/label-map.md specifies the format. `reference.py` is a second, short decoder, for documentation.
 """
 
+from superpixel_kernels.codec.label_colors import labels_to_rgb, rgb_to_labels
 from superpixel_kernels.codec.label_map import LabelMap, Levels, Regions, Tree
 from superpixel_kernels.codec.layout import MAX_PIXELS
 from superpixel_kernels.codec.masks import InvalidMask, paint_masks
@@ -33,8 +34,10 @@ __all__ = [
     "Tree",
     "decode",
     "encode",
+    "labels_to_rgb",
     "measure_regions",
     "paint_masks",
+    "rgb_to_labels",
     "snap_mask",
     "varints",
 ]

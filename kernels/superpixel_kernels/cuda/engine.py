@@ -143,15 +143,12 @@ class CudaWorkspace:
         """
         settings = Settings(params.compactness)
         open_pipeline = self._open_pipeline  # a hierarchy must not keep this workspace alive
-        given: NDArray[np.uint8] | DeviceImage
         pixels: Callable[[], NDArray[np.uint8]]
         with self._claimed() as device:
-            if in_device_memory(image):
-                given, size = _adopted(device, image)
+            given, size = _given(device, image)
+            if isinstance(given, DeviceImage):
                 pixels = _downloaded(device.snapshot(given.data))
             else:
-                given = as_pixels(image)
-                size = (given.shape[0], given.shape[1])
                 pixels = partial(_same, given)
             fitted = fitted_to(guidance, *size)
             result = self._pipeline.segment(
@@ -189,13 +186,8 @@ class CudaWorkspace:
     ) -> DeviceSegmentation:
         """Segment an image and leave the results in device memory. Arguments and errors as for `segment`."""
         settings = Settings(params.compactness)
-        given: NDArray[np.uint8] | DeviceImage
         with self._claimed() as device:
-            if in_device_memory(image):
-                given, size = _adopted(device, image)
-            else:
-                given = as_pixels(image)
-                size = (given.shape[0], given.shape[1])
+            given, size = _given(device, image)
             fitted = fitted_to(guidance, *size)
             made = self._pipeline.run(given, size, settings, cancel, guidance=fitted)
             merges = made.regions - 1
@@ -249,8 +241,11 @@ def _reclaim_from_idle(where: _Where) -> bool:
     return any(freed)
 
 
-def _adopted(device: Device, image: Any) -> tuple[DeviceImage, tuple[int, int]]:
-    """An image in device memory as the kernels read it, and its height and width."""
+def _given(device: Device, image: Any) -> tuple[NDArray[np.uint8] | DeviceImage, tuple[int, int]]:
+    """The caller's image as the pipeline takes it, and its height and width."""
+    if not in_device_memory(image):
+        pixels = as_pixels(image)
+        return pixels, (pixels.shape[0], pixels.shape[1])
     array = device.adopt(image)
     height, width, channels = checked_shape(array)
     row, column, channel = (*array.strides, 0)[:3]

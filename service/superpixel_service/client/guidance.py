@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from superpixel_kernels import codec
+from superpixel_kernels.codec.label_colors import MAX_RGB_LABEL
 from superpixel_service.client.errors import InvalidRequest
 from superpixel_service.contract import Reason
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
@@ -35,7 +37,6 @@ _MAX_RAW_BYTES = 4 << 20
 
 _UINT32_MAX = 2**32 - 1
 _MAX_LABEL = 2**31 - 1
-_MAX_PNG_LABEL = 2**24 - 1
 _MODES = {"soft": pb.PRIOR_MODE_SOFT, "hard": pb.PRIOR_MODE_HARD}
 
 
@@ -196,8 +197,7 @@ def _array(name: str, source: object) -> NDArray[Any]:
 
 def _labels_of_picture(picture: Image.Image) -> NDArray[Any]:
     if picture.mode == "RGB":
-        channels = np.asarray(picture).astype(np.int32)
-        return _labels(channels[..., 0] + (channels[..., 1] << 8) + (channels[..., 2] << 16))
+        return _labels(codec.rgb_to_labels(np.asarray(picture)))
     if picture.mode not in {"1", "L", "P", "I"} and not picture.mode.startswith("I;16"):
         raise _invalid(
             "prior", f"a Pillow image must have mode 1, L, P, I, I;16 or RGB, this one has {picture.mode}"
@@ -220,7 +220,7 @@ def _sent(values: NDArray[Any]) -> dict[str, Any]:
     """The field of a `GrayMap` or `PriorMap` for values of 8, 16 or 32 bits."""
     height, width = values.shape
     bits = 8 * values.dtype.itemsize
-    if values.nbytes > _MAX_RAW_BYTES and (bits < 32 or int(values.max()) <= _MAX_PNG_LABEL):
+    if values.nbytes > _MAX_RAW_BYTES and (bits < 32 or int(values.max()) <= MAX_RGB_LABEL):
         return {"png": _png(values)}
     data = np.ascontiguousarray(values, values.dtype.newbyteorder("<")).tobytes()
     return {"raw": pb.RawMap(width=width, height=height, bits=bits, data=data)}
@@ -228,8 +228,7 @@ def _sent(values: NDArray[Any]) -> dict[str, Any]:
 
 def _png(values: NDArray[Any]) -> bytes:
     if values.dtype.itemsize == 4:
-        channels = np.ascontiguousarray(values, "<u4").view(np.uint8).reshape(*values.shape, 4)
-        values = channels[..., :3]
+        values = codec.labels_to_rgb(values)
     file = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(values)).save(file, "PNG", compress_level=1)
     return file.getvalue()

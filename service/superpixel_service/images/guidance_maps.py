@@ -34,6 +34,7 @@ from superpixel_service.guidance import (
 from superpixel_service.images.decode import ImageLimits
 from superpixel_service.images.file_headers import read_header, sniff
 from superpixel_service.images.header import DamagedHeader
+from superpixel_service.images.pixels import check_same_size
 from superpixel_service.images.png_chunks import first_picture
 from superpixel_service.model import OpenedImage, Rectangle
 
@@ -261,7 +262,7 @@ def _decode_png(a_map: _Map, sent: PngMap) -> NDArray[np.integer]:
     try:
         selected = first_picture(sent.data)
         picture = PngImageFile(io.BytesIO(selected.file))
-        _check_same_size(picture.size, selected.size)
+        check_same_size(picture.size, selected.size)
         picture.load()
         values = np.asarray(picture)
     except MemoryError:
@@ -270,21 +271,12 @@ def _decode_png(a_map: _Map, sent: PngMap) -> NDArray[np.integer]:
         raise a_map.undecodable("png", "a complete, undamaged PNG file") from error
     color_type, bit_depth = sent.data[_COLOR_TYPE_AT], sent.data[_COLOR_TYPE_AT - 1]
     if color_type == _RGB:
-        labels = values[..., 0].astype(np.int32)
-        for channel in (1, 2):
-            labels |= values[..., channel].astype(np.int32) << (8 * channel)
-        return labels
+        return codec.rgb_to_labels(values)
     if picture.mode == "1":
         return values.astype(np.uint8) * np.uint8(1 if a_map.holds_labels else 255)
     if a_map.holds_labels and color_type == _GRAY and bit_depth < 8:
         return values // np.uint8(255 // ((1 << bit_depth) - 1))  # Pillow has scaled the samples to 8 bits
     return values
-
-
-def _check_same_size(found: tuple[int, int], accepted: tuple[int, int]) -> None:
-    """Check the size that Pillow will decode: the limits were checked against the size in the header."""
-    if found != accepted:
-        raise ValueError("Pillow and the header have different sizes")
 
 
 def _decode_label_map(a_map: _Map, sent: LabelMapLevel) -> NDArray[np.int32]:

@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from superpixel_kernels import codec
+
 _GZIP_WINDOW_BITS = 16 + zlib.MAX_WBITS
 
 
@@ -20,8 +22,7 @@ def to_png(labels: NDArray[np.int32], count: int) -> bytes:
     if count <= 1 << 16:
         picture = Image.fromarray(labels.astype(np.uint16))
     else:
-        channels = np.ascontiguousarray(labels, "<i4").view(np.uint8).reshape(*labels.shape, 4)
-        picture = Image.fromarray(np.ascontiguousarray(channels[..., :3]))
+        picture = Image.fromarray(codec.labels_to_rgb(labels))
     file = io.BytesIO()
     # Z_RLE looks for runs only: faster than the default strategy at this level, and the files are smaller.
     picture.save(file, "PNG", compress_level=1, compress_type=zlib.Z_RLE)

@@ -146,17 +146,17 @@ def _load(data: bytes, image: Accepted, size: tuple[int, int]) -> tuple[Image.Im
     if image.format is ImageFormat.PNG:
         return _load_png(data, image, size)
     picture = _READERS[image.format](io.BytesIO(data))
-    _check_same_size(picture.size, size)
+    check_same_size(picture.size, size)
     picture.load()
     return picture, False
 
 
 def _load_png(data: bytes, image: Accepted, size: tuple[int, int]) -> tuple[Image.Image, bool]:
     selected = first_picture(data)
-    _check_same_size(selected.size, size)
+    check_same_size(selected.size, size)
     picture = _READERS[ImageFormat.PNG](io.BytesIO(selected.file))
     left, top, right, bottom = selected.box
-    _check_same_size(picture.size, (right - left, bottom - top))
+    check_same_size(picture.size, (right - left, bottom - top))
     picture.load()
     is_gray16 = _is_gray16(picture)
     if picture.size == size:
@@ -167,10 +167,10 @@ def _load_png(data: bytes, image: Accepted, size: tuple[int, int]) -> tuple[Imag
     return ground, is_gray16
 
 
-def _check_same_size(found: tuple[int, int], accepted: tuple[int, int]) -> None:
-    """Check the size that Pillow will decode: the limits were checked against the size in `open_image`."""
+def check_same_size(found: tuple[int, int], accepted: tuple[int, int]) -> None:
+    """Check the size that Pillow will decode: the limits were checked against the size in the header."""
     if found != accepted:
-        raise ValueError("Pillow and open_image found different sizes")
+        raise ValueError("Pillow and the header have different sizes")
 
 
 def _is_gray16(picture: Image.Image) -> bool:

@@ -37,7 +37,6 @@ from superpixel_service.work.caller import address_of
 from superpixel_service.work.deadline import Deadline
 
 Behaviour = Callable[[Any, grpc.ServicerContext], Any]
-Around = Callable[[Behaviour, Any, grpc.ServicerContext], Any]
 Reject = Callable[[object, grpc.ServicerContext], Iterator[Any]]
 
 
