@@ -1,7 +1,7 @@
 import { decode, Selection } from '../src/index.js';
 import { Problem, segment } from './api.js';
 import { any, button, fileSize, input, make, superpixels } from './dom.js';
-import { isJSON, mayBeMask } from './masks.js';
+import { takeAnnotations } from './importing.js';
 import { hideProblem, say, showProblem, showProgress } from './notices.js';
 import { keyOf } from './store.js';
 import { Work } from './work.js';
@@ -199,8 +199,6 @@ export class Opening {
     for (const id of ['open', 'open-large']) button(id).addEventListener('click', () => chosen.click());
 
     const drop = any('drop');
-    const imageOf = (/** @type {DataTransfer | null} */ data) =>
-      [...(data?.files ?? [])].find((file) => file.type.startsWith('image/')) ?? data?.files[0];
     document.addEventListener('dragover', (event) => {
       event.preventDefault();
       drop.hidden = !event.dataTransfer?.types.includes('Files');
@@ -211,27 +209,22 @@ export class Opening {
     document.addEventListener('drop', (event) => {
       event.preventDefault();
       drop.hidden = true;
-      const file = imageOf(event.dataTransfer);
-      if (file) this._take(file, file.name);
+      this._take([...(event.dataTransfer?.files ?? [])]);
     });
     document.addEventListener('paste', (event) => {
-      const file = imageOf(event.clipboardData);
-      if (file) this._take(file, file.name || 'pasted.png');
+      this._take([...(event.clipboardData?.files ?? [])]);
     });
   }
 
   /**
-   * Open a file that was dropped or pasted, or ask what to do with it.
+   * Open a photograph that was dropped or pasted, or ask what to do with annotations.
    *
-   * @param {File} file
-   * @param {string} name
+   * @param {File[]} files
    */
-  async _take(file, name) {
-    const { work, maskDialog } = this._app;
-    if (work && (await mayBeMask(file, name, work))) await maskDialog.offer(file, name);
-    else if (!work && isJSON(file, name))
-      showProblem(new Problem('No photograph', 'Open the photograph of this mask first.'));
-    else await this.open(file, name);
+  async _take(files) {
+    if (await takeAnnotations(this._app, files)) return;
+    const file = files.find(({ type }) => type.startsWith('image/')) ?? files[0];
+    if (file) await this.open(file, file.name || 'pasted.png');
   }
 
   /** The pictures on the empty page, and the menu in the header. */

@@ -8,16 +8,28 @@ import { check } from './errors.js';
  * @typedef {object} Class
  * @property {string} name
  * @property {string} color `#rrggbb`
+ * @property {number} [id] a number that stays the same over images and changes of the list: COCO's category
  */
 
 /**
- * A class per pixel.
+ * An object: one of the things of a class, for example one of three cats.
+ *
+ * @typedef {object} Instance
+ * @property {number} class its class value, 1 or more
+ * @property {string} name may be empty
+ */
+
+/**
+ * A class per pixel, and an object per pixel.
  *
  * @typedef {object} Annotation
  * @property {number} width pixels
  * @property {number} height pixels
  * @property {Uint8Array} mask height * width: 0 for no class, else 1 + the index of the class in `classes`
  * @property {Class[]} classes at most `MAX_CLASSES`
+ * @property {Uint16Array | null} [instances] height * width: 0 for no object, else 1 + the index in `objects`; null or
+ *   missing: no objects
+ * @property {Instance[]} [objects] at most `MAX_OBJECTS`; an object may have no pixels
  */
 
 /** Largest number of classes. A class value is 1 to 254; 0 is no class. */

@@ -1,0 +1,106 @@
+// Reads mask files: PNG files whose values are classes or labels.
+
+import { MAX_CLASSES } from '../annotation.js';
+import { Classes } from './canvas.js';
+import { fail } from './checks.js';
+
+/** @typedef {import('../annotation.js').Annotation} Annotation */
+/** @typedef {import('../annotation.js').Class} Class */
+/** @typedef {import('../png/index.js').Picture} Picture */
+
+/** A gray picture with more values than this is an edge map or a soft mask, not a mask of classes. */
+const MOST_CLASSES_OF_GRAY = 32;
+
+/** A pixel of a soft mask belongs to the object from this share of the largest gray on. */
+const SOFT_THRESHOLD = 0.5;
+
+/** Data sets such as Pascal VOC mark pixels without a class by this index. */
+const VOID_INDEX = 255;
+
+/**
+ * What the values of a mask mean.
+ *
+ * @typedef {object} Meaning
+ * @property {'indexes' | 'soft' | 'one' | 'values'} kind `indexes`: the palette's index is the class; `soft`: gray from a
+ *   threshold on is one class; `one`: a single value is one class; `values`: each value is a class
+ * @property {Class[]} classes those of the caller (the same objects) and after them missing ones
+ * @property {Map<number, number>} values the class of each value; other values have no class
+ * @property {number[]} found all values but 0, ascending
+ */
+
+/**
+ * @param {Picture} picture
+ * @param {readonly Class[]} known classes of the caller
+ * @param {Class} unnamed class of a mask with a single value
+ * @returns {Meaning | null} null: it has more labels than an image can have classes
+ */
+export function meaningOf({ values: labels, most, palette }, known, unnamed) {
+  const seen = new Set(labels);
+  seen.delete(0);
+  const found = [...seen].sort((a, b) => a - b);
+  const isSoft = most > 0 && most < 65_535 && found.length > MOST_CLASSES_OF_GRAY;
+  const kind = palette ? 'indexes' : isSoft ? 'soft' : found.length === 1 ? 'one' : 'values';
+  const classes = [...known];
+  /** @type {Map<number, number>} */
+  const values = new Map();
+  /** @type {(wanted: number) => void} */
+  const number = (wanted) => {
+    const made = new Classes(known);
+    classes.forEach((one, i) => made.add(i, one.name, one));
+    for (let i = classes.length; i < wanted; i++) {
+      const value = made.add(i, nameFor(classes), { color: palette?.[i + 1] });
+      classes.push(made.all[value - 1]);
+    }
+  };
+  if (kind === 'soft' || kind === 'one') {
+    let at = classes.findIndex((one) => one === unnamed || one.name === unnamed.name);
+    if (at < 0) at = classes.push(unnamed) - 1;
+    for (const value of found) {
+      if (kind === 'one' || value >= SOFT_THRESHOLD * most) values.set(value, at + 1);
+    }
+  } else if (kind === 'indexes') {
+    for (const value of found) if (value !== VOID_INDEX) values.set(value, value);
+    const last = Math.max(0, ...values.keys());
+    if (last > MAX_CLASSES) return null;
+    number(last);
+  } else {
+    if (found.length > MAX_CLASSES) return null;
+    const isNumbered = found.every((value) => value <= known.length);
+    found.forEach((value, i) => values.set(value, isNumbered ? value : i + 1));
+    if (!isNumbered) number(found.length);
+  }
+  return { kind, classes, values, found };
+}
+
+/** @param {readonly Class[]} classes @returns {string} a name that none of them has */
+function nameFor(classes) {
+  let n = classes.length + 1;
+  while (classes.some(({ name }) => name === `Class ${n}`)) n++;
+  return `Class ${n}`;
+}
+
+/**
+ * @param {Picture} picture
+ * @param {import('./index.js').Wanted} wanted
+ * @returns {Annotation} without objects
+ */
+export function readMask(picture, { classes, unnamed }) {
+  const meaning = meaningOf(picture, classes, unnamed);
+  if (!meaning)
+    fail(
+      'png',
+      `must have at most ${MAX_CLASSES} values for classes; a file of objects needs its legend, too`,
+    );
+  return maskBy(picture, meaning);
+}
+
+/**
+ * @param {Picture} picture
+ * @param {Meaning} meaning
+ * @returns {Annotation}
+ */
+export function maskBy({ width, height, values: labels }, { classes, values }) {
+  const mask = new Uint8Array(labels.length);
+  for (let i = 0; i < mask.length; i++) mask[i] = values.get(labels[i]) ?? 0;
+  return { width, height, mask, classes, instances: null, objects: [] };
+}
