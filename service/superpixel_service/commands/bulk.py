@@ -1,6 +1,5 @@
 """`superpixel bulk`: segment every image of a folder. A run may be stopped or killed, and continued later."""
 
-import signal
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -21,6 +20,7 @@ from superpixel_service.commands.output import (
 )
 from superpixel_service.commands.progress import Progress
 from superpixel_service.commands.segmenters import choose_segmenter
+from superpixel_service.commands.stopping import StopSignals
 from superpixel_service.commands.target import Target
 
 _LISTED_MAPS = 5
@@ -50,7 +50,7 @@ def run(
         maps.check_parameters(parameters, segmenter.algorithm_version(), guidance_version)
         todo, done = maps.split(found.images)
         tally = Tally(total=len(found.images), already_there=done)
-        stop = _StopSignals()
+        stop = StopSignals()
         try:
             _segment_all(segmenter, stop.until_signal(todo), maps, tally)
         except CommandFailed:
@@ -132,28 +132,3 @@ def _report_maps(orphans: list[Path], folder: Path) -> None:
             names.append("...")
         maps = "1 label map has" if len(orphans) == 1 else f"{len(orphans):,} label maps have"
         say(f"{maps} no image in {folder}: {', '.join(names)}")
-
-
-class _StopSignals:
-    """Handles SIGINT and SIGTERM. After the first signal no image is begun; a second one ends the process.
-
-    Attributes:
-        number: the number of the first signal; 0: there was none.
-    """
-
-    def __init__(self) -> None:
-        self.number = 0
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._handle)
-
-    def until_signal(self, images: Iterable[Path]) -> Iterator[Path]:
-        """Yield images until the signal."""
-        for image in images:
-            if self.number:
-                return
-            yield image
-
-    def _handle(self, number: int, _frame: object) -> None:
-        self.number = number
-        for each in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(each, signal.SIG_DFL)

@@ -15,13 +15,13 @@ from superpixel_service import __version__
 from superpixel_service.commands import argument_types as types
 from superpixel_service.commands.guidance_files import GuidanceFiles
 from superpixel_service.commands.label_maps import Parameters
+from superpixel_service.commands.migrate_arguments import add_migrate
 from superpixel_service.commands.target import Target
 from superpixel_service.config import ENVIRONMENT_PREFIX, Settings, flag
 from superpixel_service.model import MAX_TARGETS
 
-_SHELLS = ("bash", "zsh")
 _DEFAULT_COUNTS = (100, 400, 1600)
-_SCOPES = ("segment", "stream", "info")
+_DONE_BY = "a server to have it done by (default: this process does it)"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -39,6 +39,7 @@ def parser() -> argparse.ArgumentParser:
     _add_app(commands)
     _add_segment(commands)
     _add_bulk(commands)
+    add_migrate(commands, lambda one: _add_server(one, _DONE_BY), _add_json)
     _add_inspect(commands)
     _add_info(commands)
     _add_health(commands)
@@ -113,7 +114,7 @@ def _add_segment(commands: "_Commands[argparse.ArgumentParser]") -> None:
     )
     _add_reading(segment)
     _add_guidance(segment, "FILE", "")
-    _add_server(segment, "a server to have it done by (default: this process does it)")
+    _add_server(segment, _DONE_BY)
 
 
 def _add_bulk(commands: "_Commands[argparse.ArgumentParser]") -> None:
@@ -147,7 +148,7 @@ def _add_bulk(commands: "_Commands[argparse.ArgumentParser]") -> None:
         help="compare images with their label maps by content too, not by size and date alone; reads every "
         "image",
     )
-    _add_server(bulk, "a server to have it done by (default: this process does it)")
+    _add_server(bulk, _DONE_BY)
     bulk.add_argument(
         "--jobs",
         type=types.positive,
@@ -218,7 +219,7 @@ def _add_token(commands: "_Commands[argparse.ArgumentParser]") -> None:
     new.add_argument("name", metavar="NAME", help="the owner; the server's log shows it with each call")
     new.add_argument(
         "--scope",
-        choices=_SCOPES,
+        choices=("segment", "stream", "info"),
         action="append",
         required=True,
         help="a right: segment (Segment), stream (SegmentStream), info (GetServerInfo); may be repeated",
@@ -232,7 +233,7 @@ def _add_completion(commands: "_Commands[argparse.ArgumentParser]") -> None:
         description='Print a script that completes this command. For bash: eval "$(superpixel completion '
         'bash)" in ~/.bashrc; for zsh: superpixel completion zsh > a folder of $fpath, as _superpixel.',
     )
-    completion.add_argument("shell", choices=_SHELLS)
+    completion.add_argument("shell", choices=("bash", "zsh"))
 
 
 def _add_settings(command: argparse.ArgumentParser) -> None:
