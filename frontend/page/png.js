@@ -1,6 +1,6 @@
 // Writes PNG files of whole numbers, for guidance.
 
-import { chunk } from '../src/exports.js';
+import { chunk } from '../src/exports/png.js';
 
 const SIGNATURE = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
 

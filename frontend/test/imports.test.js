@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { toCOCO, toGeoJSON, toIndexedPNG, toLabelStudio, toYOLO } from 'superpixel-map';
+import { toCOCO, toGeoJSON, toIndexedPNG, toLabelStudio, toYOLO } from 'superpixel-map/exports';
 import { colorOf, importAnnotation, readAnnotation, scaleAnnotation } from 'superpixel-map/imports';
 import { CLASSES, fresh, maps, maskOf } from './selections.js';
 

@@ -4,14 +4,16 @@ import hashlib
 import json as json_module
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 
+import numpy as np
+
 from superpixel_kernels import codec
 from superpixel_kernels.errors import InvalidLabelMap
-from superpixel_service.client.selection import Selection
+from superpixel_service.client import selection_json
 from superpixel_service.commands.label_maps import ImageRejected, Parameters
 from superpixel_service.commands.map_folder import lock
 from superpixel_service.commands.migration import Job, Problems, Results, find_jobs
@@ -229,12 +231,27 @@ def _moved(path: Path, old: codec.LabelMap, new: codec.LabelMap) -> bytes:
     except (ValueError, RecursionError):
         raise _NotMigrated(f"{path.name} is not valid JSON") from None
     try:
-        selection = Selection.restore(old, data)
-        selection.move(new)
+        stored = selection_json.read(old, data)
     except codec.InvalidParameter as error:
         raise _NotMigrated(f"{path.name}: {error}") from None
-    text = json_module.dumps(selection.to_json(), ensure_ascii=False, separators=(",", ":"))
+    moved = selection_json.write(new, _on_map(stored, old, new))
+    text = json_module.dumps(moved, ensure_ascii=False, separators=(",", ":"))
     return text.encode("utf-8", "surrogatepass")
+
+
+def _on_map(stored: selection_json.Stored, old: codec.LabelMap, new: codec.LabelMap) -> selection_json.Stored:
+    """The same values on another map: a region has one if all its pixels do; other pixels are painted."""
+    values = stored.values(old)
+    if new.labels.shape != values.shape:
+        raise _NotMigrated(
+            f"the new map has {new.width} x {new.height} pixels, not {old.width} x {old.height}"
+        )
+    first = np.zeros(new.count, np.uint16)
+    first[new.labels.ravel()[::-1]] = values.ravel()[::-1]
+    mixed = np.bincount(new.labels.ravel(), (values != first[new.labels]).ravel(), new.count) > 0
+    regions = np.where(mixed, 0, first).astype(np.uint16)
+    pixels = np.where(values == regions[new.labels], 0, values + np.uint16(1)).astype(np.uint16).ravel()
+    return replace(stored, regions=regions, pixels=pixels if pixels.any() else None)
 
 
 def _decoded(path: Path) -> codec.LabelMap:

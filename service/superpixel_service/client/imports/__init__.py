@@ -11,13 +11,13 @@ import json
 import os
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from superpixel_service.client.exports import Annotation, Class
-from superpixel_service.client.imports.canvas import annotation_of
 from superpixel_service.client.imports.checks import MAX_PIXELS, check_size, fail, shown
 from superpixel_service.client.imports.coco import read_coco, read_panoptic
 from superpixel_service.client.imports.label_studio import is_label_studio, read_label_studio
@@ -148,4 +148,9 @@ def scale_annotation(annotation: Annotation, width: int, height: int) -> Annotat
         (2 * np.arange(size) + 1) * own // (2 * size)
         for size, own in zip((height, width), annotation.mask.shape, strict=True)
     )
-    return annotation_of(annotation.mask[rows][:, columns], annotation.classes)
+    instances = annotation.instances
+    return replace(
+        annotation,
+        mask=annotation.mask[rows][:, columns],
+        instances=None if instances is None else instances[rows][:, columns],
+    )

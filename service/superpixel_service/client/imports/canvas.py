@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from superpixel_service.client.exports import MAX_CLASSES, Annotation, Class
+from superpixel_service.client.classes import MAX_CLASSES, MAX_ID, MAX_OBJECTS, Class, Instance
+from superpixel_service.client.exports import Annotation
 from superpixel_service.client.imports.checks import MAX_COVERED, as_text, fail
 from superpixel_service.client.imports.colors import unused_color
-
-MAX_OBJECTS = 65_000
 
 _AT_ONCE = 1 << 22
 """Pixels that are painted at once."""
@@ -110,17 +109,8 @@ class Canvas:
         if len(objects) > MAX_OBJECTS:
             fail("objects", f"must be at most {MAX_OBJECTS}, got {len(objects)}; read it with objects=False")
         instances = numbers.astype(np.uint16)[owners] if objects else None
-        return annotation_of(values[owners], classes, instances, objects)
-
-
-def annotation_of(
-    mask: NDArray[np.uint8],
-    classes: Iterable[Class],
-    instances: NDArray[np.uint16] | None = None,
-    objects: Iterable[Mask] = (),
-) -> Annotation:
-    """The annotation of these parts."""
-    return Annotation(mask, tuple(classes))
+        listed = tuple(Instance(one.value, one.name) for one in objects)
+        return Annotation(values[owners], tuple(classes), instances, listed)
 
 
 class Classes:
@@ -154,6 +144,8 @@ class Classes:
         if text is None or not re.fullmatch(r"#[0-9a-fA-F]{6}", text):
             known = self._known.get(name)
             text = known.color if known else unused_color(self.all)
-        self.all.append(Class(name, text))
+        valid = type(number) is int and 1 <= number <= MAX_ID
+        taken = valid and any(one.id == number for one in self.all)
+        self.all.append(Class(name, text, number if valid and not taken else None))
         self._values[key] = len(self.all)
         return len(self.all)

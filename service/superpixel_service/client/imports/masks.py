@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from superpixel_service.client.exports import MAX_CLASSES, Annotation, Class
-from superpixel_service.client.imports.canvas import annotation_of
 from superpixel_service.client.imports.checks import fail
 from superpixel_service.client.imports.colors import unused_color
 from superpixel_service.client.imports.options import Options
@@ -51,7 +50,7 @@ def read_mask(picture: Picture, options: Options) -> Annotation:
         value_of = {value: number for number, value in enumerate(values, 1)}
         _number(classes, len(values), [])
     table = np.array([value_of.get(int(one), 0) for one in found], np.uint8)
-    return annotation_of(table[index].reshape(picture.values.shape), classes)
+    return Annotation(table[index].reshape(picture.values.shape), tuple(classes))
 
 
 def _number(classes: list[Class], wanted: int, palette: Sequence[str]) -> None:
