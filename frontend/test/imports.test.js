@@ -303,3 +303,56 @@ test('any damage to a file is rejected or read, and never takes other errors', a
     { numRuns: 1500 },
   );
 });
+
+test('objects go into a selection behind those that it has, and undo takes them back', () => {
+  const { noise } = maps;
+  const { width, height } = noise;
+  const instances = Uint16Array.from(noise.labels, (label) => Math.min(label % 5, 3));
+  const objects = [1, 2, 2].map((value, i) => ({ class: value, name: `thing ${i}` }));
+  const mask = Uint8Array.from(instances, (one) => (one ? objects[one - 1].class : 2));
+  const annotation = { width, height, mask, classes: [CLASSES[2], CLASSES[0]], instances, objects };
+  for (const level of [undefined, noise.finest]) {
+    const selection = fresh(noise);
+    const own = selection.addObject(2, 'mine');
+    selection.choose(noise.cut(9), [1, 2], own);
+    const before = selection.annotation();
+    importAnnotation(selection, annotation, { level });
+    const after = selection.annotation();
+    assert.deepEqual(
+      selection.objects.map(({ class: value, name }) => [value, name]),
+      [
+        [2, 'mine'],
+        [3, 'thing 0'],
+        [1, 'thing 1'],
+        [1, 'thing 2'],
+      ],
+    );
+    assert.deepEqual(
+      [...after.mask],
+      [...mask].map((value) => [0, 3, 1][value]),
+    );
+    assert.deepEqual(
+      [...(after.instances ?? [])],
+      [...instances].map((one) => one && one + 1),
+    );
+    assert.equal(selection.classes.length, 3);
+    selection.undo();
+    assert.deepEqual(selection.annotation(), before);
+    selection.redo();
+    assert.deepEqual(selection.annotation(), after);
+    const json = JSON.parse(JSON.stringify(selection));
+    const { constructor } = /** @type {any} */ (selection);
+    assert.deepEqual(constructor.restore(noise, json).annotation(), after);
+  }
+  // Snapped to large superpixels, an object without one is left out.
+  const selection = fresh(noise);
+  const small = { ...annotation, instances: new Uint16Array(mask.length), mask: new Uint8Array(mask.length) };
+  small.instances.fill(1, 0, 500);
+  small.instances[900] = 2;
+  small.instances.forEach((one, i) => (small.mask[i] = one));
+  importAnnotation(selection, small, { level: noise.cut(2), threshold: 0 });
+  assert.deepEqual(
+    selection.objects.map(({ name }) => name),
+    ['thing 0'],
+  );
+});

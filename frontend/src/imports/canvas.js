@@ -1,13 +1,11 @@
 // Who covers each pixel: masks drawn one over another become an annotation.
 
-import { MAX_CLASSES } from '../annotation.js';
+import { MAX_CLASSES, MAX_OBJECTS } from '../annotation.js';
 import { fail, MAX_COVERED } from './checks.js';
 import { colorOf } from './colors.js';
 
 /** @typedef {import('../annotation.js').Annotation} Annotation */
 /** @typedef {import('../annotation.js').Class} Class */
-
-const MAX_OBJECTS = 65_000;
 
 /** Masks of one image. A later mask covers earlier ones. */
 export class Canvas {
