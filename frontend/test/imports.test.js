@@ -187,7 +187,7 @@ test('panoptic segmentation is read with its PNG file', async () => {
   await assert.rejects(readAnnotation(json), { message: 'annotations[0]: needs its PNG file "a.png", too' });
   content.annotations[0].segments_info.pop();
   await assert.rejects(readAnnotation([JSON.stringify(content), png]), {
-    message: 'png: has the segment 2, which annotations[0].segments_info must list',
+    message: 'png: has the value 2, which annotations[0].segments_info must list',
   });
 });
 

@@ -67,6 +67,21 @@ export class Canvas {
     }
   }
 
+  /**
+   * Give all pixels to masks by labels.
+   *
+   * @param {ArrayLike<number>} labels of the pixels, row by row
+   * @param {Map<number, number>} owners 1 + the index of the mask of each label
+   * @param {string} where the file must list the labels
+   */
+  label(labels, owners, where) {
+    for (let i = 0; i < labels.length; i++) {
+      const owner = labels[i] ? owners.get(labels[i]) : 0;
+      if (owner === undefined) fail('png', `has the value ${labels[i]}, which ${where} must list`);
+      this.owners[i] = owner;
+    }
+  }
+
   /** @param {number} pixels */
   _cover(pixels) {
     this._covered += pixels;

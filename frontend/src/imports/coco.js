@@ -4,6 +4,7 @@ import { Canvas, Classes } from './canvas.js';
 import { checkSize, fail, isRecord, list, shown } from './checks.js';
 import { hexOf } from './colors.js';
 import { MAX_CLASSES } from '../annotation.js';
+import { isIntegerIn } from '../errors.js';
 import { checkPoints, cocoPolygon } from './polygons.js';
 import { cocoRuns } from './rle.js';
 
@@ -31,12 +32,23 @@ export function readCOCO(content, wanted) {
   );
   const canvas = new Canvas(width, height);
   for (const { one, field } of own) {
-    const { value, isThing } = categories.of(one.category_id);
-    const name = typeof one.name === 'string' ? one.name : '';
-    canvas.begin(value, wanted.objects && isThing && !one.iscrowd, name);
+    begin(canvas, one, categories, wanted);
     draw(canvas, `${field}.segmentation`, one.segmentation);
   }
   return canvas.annotation(categories.all);
+}
+
+/**
+ * @param {Canvas} canvas
+ * @param {any} one annotation or segment; untrusted
+ * @param {ReturnType<typeof categoriesOf>} categories
+ * @param {Wanted} wanted
+ */
+function begin(canvas, one, categories, { objects }) {
+  const { value, isThing } = categories.of(one.category_id);
+  const name = one.attributes?.name;
+  const isObject = objects && isThing && !one.iscrowd && one.isthing !== 0;
+  canvas.begin(value, isObject, typeof name === 'string' ? name : '');
 }
 
 /**
@@ -84,24 +96,17 @@ export function readPanoptic(content, pictures, wanted) {
   );
   const canvas = new Canvas(width, height);
   /** @type {Map<number, number>} owner of each segment's id */
-  const owners = new Map([[0, 0]]);
+  const owners = new Map();
   rows.forEach((one, i) => {
     const place = `${field}.segments_info[${i}]`;
     if (!isRecord(one)) fail(place, `must be an object, got ${shown(one)}`);
-    if (!Number.isInteger(one.id) || owners.has(one.id)) {
+    if (!isIntegerIn(one.id, 1, 2 ** 24 - 1) || owners.has(one.id)) {
       fail(`${place}.id`, `must be an integer from 1 to 16777215 that no other has, got ${shown(one.id)}`);
     }
-    const { value, isThing } = categories.of(one.category_id);
-    const known = typeof one.name === 'string' ? one.name : '';
-    canvas.begin(value, wanted.objects && isThing && !one.iscrowd, known);
+    begin(canvas, one, categories, wanted);
     owners.set(one.id, i + 1);
   });
-  for (let i = 0; i < values.length; i++) {
-    const owner = owners.get(values[i]);
-    if (owner === undefined)
-      fail('png', `has the segment ${values[i]}, which ${field}.segments_info must list`);
-    canvas.owners[i] = owner;
-  }
+  canvas.label(values, owners, `${field}.segments_info`);
   return canvas.annotation(categories.all);
 }
 

@@ -1,9 +1,11 @@
 /** Annotations from the files of other tools: read, scale, and put into a selection. */
 
+import { decode } from '../decode.js';
+import { Selection } from '../selection.js';
 import { readCOCO, readPanoptic } from './coco.js';
 import { fail, shown } from './checks.js';
 import { isLabelStudio, readLabelStudio } from './label-studio.js';
-import { readMask } from './masks.js';
+import { isLegend, readInstances, readMask } from './masks.js';
 import { readPNG } from '../png/index.js';
 import { isYOLO, readGeoJSON, readYOLO } from './polygon-files.js';
 
@@ -43,28 +45,33 @@ export { maskBy, meaningOf, readMask } from './masks.js';
 /**
  * Read the annotation of one image. The content decides what the file is: a mask or an instance mask (PNG; its legend goes with
  * it), COCO instances or panoptic segmentation (its PNG file goes with it), a list of masks as SAM writes it, Label Studio's
- * tasks or results, GeoJSON, or YOLO's labels.
+ * tasks or results, GeoJSON, YOLO's labels, or a stored selection (its label map goes with it).
  *
  * The image is found by `name`, else it is the only one of the file, else the only one of that size.
  *
  * @param {File | File[]} files one file, or all that belong together
  * @param {Options} [options]
  * @returns {Promise<Annotation>} of the file's size, which may differ from `width` and `height`; rejects with `INVALID_FILE`:
- *   the message names the field and what would be right
+ *   the message names the field and what would be right; or with the errors of `decode` and `Selection.restore`
  */
 export async function readAnnotation(files, options = {}) {
   const unnamed = { name: 'Object', color: '#e69f00' };
   const wanted = { classes: [], unnamed, objects: true, ...options };
-  const { contents, pictures, texts } = await sorted(Array.isArray(files) ? files : [files]);
+  const { contents, pictures, texts, map } = await sorted(Array.isArray(files) ? files : [files]);
   if (contents.length > 1 || texts.length > 1 || (!contents.length && pictures.size > 1)) {
     fail('files', 'must be one annotation: one file, or a JSON file with its PNG file');
   }
   if (contents.length) {
     const [content] = contents;
+    if (content?.format === 'superpixel-selection') {
+      if (!map) fail('selection', 'needs the label map that it was made on, an .spx file, too');
+      return Selection.restore(await decode(map), content).annotation();
+    }
     if (isLabelStudio(content)) return readLabelStudio(content, wanted);
     if (content?.type === 'FeatureCollection' || content?.type === 'Feature')
       return readGeoJSON(content, wanted);
     if (Array.isArray(content)) return readCOCO(content, wanted);
+    if (isLegend(content)) return readInstances(content, [...pictures.values()][0], wanted);
     if (!Array.isArray(content?.annotations)) {
       fail(
         'json',
@@ -80,7 +87,8 @@ export async function readAnnotation(files, options = {}) {
 
 /**
  * @param {File[]} files
- * @returns {Promise<{ contents: any[], pictures: Map<string, import('../png/index.js').Picture>, texts: string[] }>}
+ * @returns {Promise<{ contents: any[], pictures: Map<string, import('../png/index.js').Picture>, texts: string[],
+ *   map: Uint8Array | undefined }>}
  */
 async function sorted(files) {
   /** @type {any[]} */
@@ -89,12 +97,18 @@ async function sorted(files) {
   const texts = [];
   /** @type {Map<string, import('../png/index.js').Picture>} */
   const pictures = new Map();
+  /** @type {Uint8Array | undefined} a label map */
+  let map;
   for (const file of files) {
     const data = typeof file === 'object' && 'data' in file ? file.data : file;
     const name = typeof file === 'object' && 'name' in file ? String(file.name) : String(pictures.size);
     const bytes = data instanceof Blob ? new Uint8Array(await data.arrayBuffer()) : data;
     if (typeof bytes !== 'string' && bytes[0] === 0x89) {
       pictures.set(name, await readPNG(bytes));
+      continue;
+    }
+    if (typeof bytes !== 'string' && String.fromCharCode(...bytes.subarray(0, 4)) === 'SPXL') {
+      map = bytes;
       continue;
     }
     const text = (typeof bytes === 'string' ? bytes : new TextDecoder().decode(bytes)).replace(/^\ufeff/, '');
@@ -113,7 +127,7 @@ async function sorted(files) {
       );
     }
   }
-  return { contents, pictures, texts };
+  return { contents, pictures, texts, map };
 }
 
 /**

@@ -46,7 +46,11 @@ export function readLabelStudio(content, { classes, unnamed, objects, ...image }
     const name = Array.isArray(labels) && typeof labels[0] === 'string' ? labels[0] : undefined;
     const known = made.add(name, name ?? unnamed.name, name === undefined ? unnamed : {});
     const isStuff = typeof one.id === 'string' && one.id.startsWith('class-');
-    canvas.begin(known, objects && !isStuff, typeof one.meta?.name === 'string' ? one.meta.name : '');
+    canvas.begin(
+      known,
+      objects && !isStuff,
+      [one.meta?.text].flat().find((text) => typeof text === 'string') ?? '',
+    );
     if (rle) {
       canvas.rows(brushRuns(`${place}.value.rle`, rle, width * height));
     } else {

@@ -1,8 +1,9 @@
 // Reads mask files: PNG files whose values are classes or labels.
 
 import { MAX_CLASSES } from '../annotation.js';
-import { Classes } from './canvas.js';
-import { fail } from './checks.js';
+import { isIntegerIn } from '../errors.js';
+import { Canvas, Classes } from './canvas.js';
+import { fail, shown } from './checks.js';
 
 /** @typedef {import('../annotation.js').Annotation} Annotation */
 /** @typedef {import('../annotation.js').Class} Class */
@@ -103,4 +104,40 @@ export function maskBy({ width, height, values: labels }, { classes, values }) {
   const mask = new Uint8Array(labels.length);
   for (let i = 0; i < mask.length; i++) mask[i] = values.get(labels[i]) ?? 0;
   return { width, height, mask, classes, instances: null, objects: [] };
+}
+
+/** @param {any} content untrusted @returns {boolean} whether it is the legend of an instance mask */
+export const isLegend = (content) => Array.isArray(content?.classes) && Array.isArray(content.objects);
+
+/**
+ * Read an instance mask: its values are those of the legend's classes and objects.
+ *
+ * @param {any} legend see `isLegend`; untrusted
+ * @param {Picture | undefined} picture
+ * @param {import('./index.js').Wanted} wanted
+ * @returns {Annotation}
+ */
+export function readInstances(legend, picture, { classes, objects }) {
+  if (!picture) fail('legend', 'needs its PNG file, too');
+  const canvas = new Canvas(picture.width, picture.height);
+  const made = new Classes(classes);
+  const owners = new Map();
+  for (const field of ['classes', 'objects']) {
+    legend[field].forEach((/** @type {any} */ one, /** @type {number} */ i) => {
+      const isObject = field === 'objects';
+      const value = isObject ? one?.class : made.add(i, String(one?.name), one ?? {});
+      const valid =
+        isIntegerIn(one?.value, 1, 65_535) && !owners.has(one.value) && typeof one.name === 'string';
+      if (!valid || !isIntegerIn(value, 1, made.all.length)) {
+        fail(
+          `${field}[${i}]`,
+          `must have a value, a name${isObject ? ' and a class' : ''}, got ${shown(one)}`,
+        );
+      }
+      canvas.begin(value, isObject && objects, one.name);
+      owners.set(one.value, canvas.masks.length);
+    });
+  }
+  canvas.label(picture.values, owners, 'the legend');
+  return canvas.annotation(made.all);
 }

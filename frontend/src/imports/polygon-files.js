@@ -1,5 +1,6 @@
 // Reads GeoJSON and YOLO's segmentation labels.
 
+import { FIRST_OBJECT } from '../annotation.js';
 import { Canvas, Classes } from './canvas.js';
 import { checkSize, fail, isRecord, list, shown } from './checks.js';
 import { hexOf } from './colors.js';
@@ -32,7 +33,9 @@ export function readGeoJSON(content, { width, height, classes, unnamed, objects 
     const color = hexOf(inside.color) ?? properties.color;
     const value = made.add(name, name ?? unnamed.name, name === undefined ? unnamed : { color });
     const label = typeof properties.name === 'string' ? properties.name : '';
-    canvas.begin(value, objects && properties.object !== false && properties.isthing !== 0, label);
+    // This package's own features have the class or object as a number.
+    const isStuff = Number.isInteger(one.id) && one.id < FIRST_OBJECT && 'area' in properties;
+    canvas.begin(value, objects && !isStuff, label);
     const polygons = list(`${place}.geometry.coordinates`, type === 'Polygon' ? [coordinates] : coordinates);
     polygons.forEach((rings, p) => {
       const at = `${place}.geometry.coordinates${type === 'Polygon' ? '' : `[${p}]`}`;

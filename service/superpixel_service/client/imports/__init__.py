@@ -21,10 +21,17 @@ from superpixel_service.client.exports import Annotation, Class
 from superpixel_service.client.imports.checks import MAX_PIXELS, check_size, fail, shown
 from superpixel_service.client.imports.coco import read_coco, read_panoptic
 from superpixel_service.client.imports.label_studio import is_label_studio, read_label_studio
-from superpixel_service.client.imports.masks import read_mask
+from superpixel_service.client.imports.masks import is_legend, read_instances, read_mask
 from superpixel_service.client.imports.options import Options
 from superpixel_service.client.imports.png import SIGNATURE, Picture, read_png
 from superpixel_service.client.imports.polygon_files import is_yolo, read_geojson, read_yolo
+from superpixel_service.client.imports.project import (
+    MAP_MAGIC,
+    ZIP_MAGIC,
+    is_selection,
+    read_project,
+    read_selection,
+)
 
 __all__ = ["MAX_PIXELS", "File", "read_annotation", "scale_annotation"]
 
@@ -70,10 +77,17 @@ def read_annotation(
             what would be right.
         OSError: a file cannot be read.
     """
-    options = Options(name, width, height, tuple(classes), unnamed, objects, None)
-    contents, pictures, texts = _sorted(_opened(files))
+    options = Options(name, width, height, tuple(classes), unnamed, objects)
+    opened = _opened(files)
+    if len(opened) == 1 and next(iter(opened.values())).startswith(ZIP_MAGIC):
+        return read_project(next(iter(opened.values())), options)
+    maps = [data for data in opened.values() if data.startswith(MAP_MAGIC)]
+    rest = {key: data for key, data in opened.items() if not data.startswith(MAP_MAGIC)}
+    contents, pictures, texts = _sorted(rest)
     if len(contents) > 1 or len(texts) > 1 or (not contents and len(pictures) > 1):
         fail("files", "must be one annotation: one file, or a JSON file with its PNG file")
+    if contents and is_selection(contents[0]):
+        return read_selection(contents[0], maps)
     if contents:
         return _read_json(contents[0], pictures, options)
     if pictures:
@@ -88,6 +102,8 @@ def _read_json(content: Any, pictures: Mapping[str, Picture], options: Options) 
         return read_coco(content, options)
     if content.get("type") in ("FeatureCollection", "Feature"):
         return read_geojson(content, options)
+    if is_legend(content):
+        return read_instances(content, next(iter(pictures.values()), None), options)
     rows = content.get("annotations")
     if not isinstance(rows, list):
         fail(

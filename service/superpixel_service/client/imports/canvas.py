@@ -94,6 +94,22 @@ class Canvas:
             return np.ascontiguousarray(owners.reshape(self.width, self.height).T)
         return owners.reshape(self.height, self.width)
 
+    @staticmethod
+    def label(labels: NDArray[np.uint32], owner_of: dict[int, int], where: str) -> NDArray[np.int32]:
+        """Give all pixels to masks by labels, as `paint` does by runs.
+
+        Args:
+            labels: (height, width): 0 for none.
+            owner_of: 1 + the number of the mask of each label.
+            where: the file must list the labels.
+        """
+        numbers, index = np.unique(labels, return_inverse=True)
+        missing = next((one for one in numbers.tolist() if one and one not in owner_of), None)
+        if missing is not None:
+            fail("png", f"has the value {missing}, which {where} must list")
+        table = np.array([owner_of[one] if one else 0 for one in numbers.tolist()], np.int32)
+        return table[index].reshape(labels.shape)
+
     def annotation(self, owners: NDArray[np.int32], classes: Iterable[Class]) -> Annotation:
         """The annotation. Objects without pixels are left out."""
         seen = np.zeros(len(self.masks) + 1, bool)

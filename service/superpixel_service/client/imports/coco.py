@@ -4,8 +4,6 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from superpixel_service.client.exports import MAX_CLASSES, Annotation
 from superpixel_service.client.imports.canvas import Canvas, Classes, Mask
 from superpixel_service.client.imports.checks import as_list, as_text, check_size, fail, shown
@@ -86,7 +84,7 @@ def read_panoptic(content: dict[str, Any], pictures: Mapping[str, Picture], opti
     used = [segment.get("category_id") for segment in segments if isinstance(segment, dict)]
     categories = _Categories(content.get("categories"), used, options)
     canvas = Canvas(width, height)
-    owner_of = {0: 0}
+    owner_of: dict[int, int] = {}
     for i, segment in enumerate(segments):
         place = f"{field}.segments_info[{i}]"
         if not isinstance(segment, dict):
@@ -99,12 +97,8 @@ def read_panoptic(content: dict[str, Any], pictures: Mapping[str, Picture], opti
             )
         canvas.masks.append(categories.mask_of(segment, options))
         owner_of[number] = i + 1
-    numbers, index = np.unique(picture.values, return_inverse=True)
-    missing = next((one for one in numbers.tolist() if one not in owner_of), None)
-    if missing is not None:
-        fail("png", f"has the segment {missing}, which {field}.segments_info must list")
-    owners = np.array([owner_of[one] for one in numbers.tolist()], np.int32)[index]
-    return canvas.annotation(owners.reshape(height, width), categories.classes.all)
+    owners = canvas.label(picture.values, owner_of, f"{field}.segments_info")
+    return canvas.annotation(owners, categories.classes.all)
 
 
 class _Categories:
@@ -140,8 +134,9 @@ class _Categories:
         if value is None:
             value = self.classes.add(shown(number), f"Category {shown(number)}", number=number)
         is_thing = not (isinstance(number, int | float | str) and number in self._stuff)
-        is_object = options.objects and is_thing and not one.get("iscrowd")
-        return Mask(value, is_object, as_text(one.get("name")) or "")
+        is_object = options.objects and is_thing and not one.get("iscrowd") and one.get("isthing") != 0
+        attributes = one["attributes"] if isinstance(one.get("attributes"), dict) else {}
+        return Mask(value, is_object, as_text(attributes.get("name")) or "")
 
 
 def _choose_image(listed: Any, options: Options, masks: Any) -> tuple[dict[str, Any] | None, int, int]:

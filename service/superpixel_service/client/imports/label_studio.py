@@ -71,7 +71,10 @@ def _mask(one: dict[str, Any], value: dict[str, Any], classes: Classes, options:
     known = classes.add(name, name or unnamed.name, color=unnamed.color if name is None else None)
     is_stuff = (as_text(one.get("id")) or "").startswith("class-")
     meta = one["meta"] if isinstance(one.get("meta"), dict) else {}
-    return Mask(known, options.objects and not is_stuff, as_text(meta.get("name")) or "")
+    given = meta.get("text")
+    texts: list[Any] = given if isinstance(given, list) else [given]
+    label = next((text for text in texts if isinstance(text, str)), "")
+    return Mask(known, options.objects and not is_stuff, label)
 
 
 def _in_pixels(field: str, points: list[Any], width: int, height: int) -> list[float]:

@@ -1,11 +1,13 @@
 """Reads mask files: PNG files whose values are classes or labels."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from superpixel_service.client.exports import MAX_CLASSES, Annotation, Class
-from superpixel_service.client.imports.checks import fail
+from superpixel_service.client.imports.canvas import Canvas, Classes, Mask
+from superpixel_service.client.imports.checks import fail, shown
 from superpixel_service.client.imports.colors import unused_color
 from superpixel_service.client.imports.options import Options
 from superpixel_service.client.imports.png import Picture
@@ -65,3 +67,40 @@ def _number(classes: list[Class], wanted: int, palette: Sequence[str]) -> None:
             number += 1
         names.add(f"Class {number}")
         classes.append(Class(f"Class {number}", color))
+
+
+def is_legend(content: Any) -> bool:
+    """Whether it is the legend of an instance mask."""
+    return isinstance(content, dict) and all(
+        isinstance(content.get(key), list) for key in ("classes", "objects")
+    )
+
+
+def read_instances(legend: dict[str, list[Any]], picture: Picture | None, options: Options) -> Annotation:
+    """Read an instance mask: its values are those of the legend's classes and objects."""
+    if picture is None:
+        fail("legend", "needs its PNG file, too")
+    height, width = picture.values.shape
+    canvas = Canvas(width, height)
+    classes = Classes(options.classes)
+    owner_of: dict[int, int] = {}
+    for field in ("classes", "objects"):
+        is_object = field == "objects"
+        for i, one in enumerate(legend[field]):
+            row: dict[str, Any] = one if isinstance(one, dict) else {}
+            name, number = row.get("name"), row.get("value")
+            value = row.get("class")
+            if not is_object:
+                value = classes.add(i, str(name), color=row.get("color"), number=row.get("id"))
+            valid = isinstance(name, str) and type(number) is int and 1 <= number <= _MAX_16_BITS
+            if (
+                not valid
+                or number in owner_of
+                or type(value) is not int
+                or not 1 <= value <= len(classes.all)
+            ):
+                and_class = " and a class" if is_object else ""
+                fail(f"{field}[{i}]", f"must have a value, a name{and_class}, got {shown(one)}")
+            canvas.masks.append(Mask(value, is_object and options.objects, str(name)))
+            owner_of[int(number or 0)] = len(canvas.masks)
+    return canvas.annotation(canvas.label(picture.values, owner_of, "the legend"), classes.all)

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from superpixel_kernels import codec
 from superpixel_service.client.exports import Class
 
 
@@ -17,7 +16,6 @@ class Options:
         classes: of the caller.
         unnamed: class of masks that have none.
         objects: False: classes alone.
-        label_map: the map that a stored selection was made on.
     """
 
     name: str | None
@@ -26,4 +24,3 @@ class Options:
     classes: tuple[Class, ...]
     unnamed: Class
     objects: bool
-    label_map: codec.LabelMap | None

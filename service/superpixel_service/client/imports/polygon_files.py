@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from superpixel_service.client.exports import MAX_CLASSES, Annotation
+from superpixel_service.client.classes import FIRST_OBJECT, MAX_CLASSES
+from superpixel_service.client.exports import Annotation
 from superpixel_service.client.imports.canvas import Canvas, Classes, Mask
 from superpixel_service.client.imports.checks import as_list, as_text, check_size, fail, shown
 from superpixel_service.client.imports.colors import hex_of
@@ -52,7 +53,8 @@ def _feature(one: dict[str, Any], classes: Classes, options: Options) -> Mask:
         value = classes.add(None, options.unnamed.name, color=options.unnamed.color)
     else:
         value = classes.add(name, name, color=hex_of(inside.get("color")) or properties.get("color"))
-    is_stuff = properties.get("object") is False or properties.get("isthing") == 0
+    # The exports' own features have the class or object as a number.
+    is_stuff = type(one.get("id")) is int and one["id"] < FIRST_OBJECT and "area" in properties
     return Mask(value, options.objects and not is_stuff, as_text(properties.get("name")) or "")
 
 
