@@ -171,9 +171,9 @@ def test_a_stored_selection_is_read_with_its_map(fixtures: Path) -> None:
 def test_an_image_of_a_project_file_is_read(fixtures: Path) -> None:
     found = read_annotation(project(fixtures), name="a.jpg")
     assert found.objects == (Instance(1, "Tom"),)
-    with pytest.raises(InvalidParameter, match='images: "b.jpg" has no annotation yet'):
+    with pytest.raises(InvalidParameter, match=r'images: "b\.jpg" has no annotation yet'):
         read_annotation(project(fixtures), name="b.jpg")
-    with pytest.raises(InvalidParameter, match='images: must list "c.jpg"; it has 2 images'):
+    with pytest.raises(InvalidParameter, match=r'images: must list "c\.jpg"; it has 2 images'):
         read_annotation(project(fixtures), name="c.jpg")
     with pytest.raises(InvalidParameter, match='project: has no file "x"'):
         read_annotation(project(fixtures, map="x"), name="a.jpg")
