@@ -1,6 +1,6 @@
 import { any, button, byId, count, input } from './dom.js';
 import { importAnnotation, scaleAnnotation } from '../src/imports/index.js';
-import { pngOf, readRough } from './masks.js';
+import { isText, pngOf, readRough } from './masks.js';
 import { hideProblem, say, showProblem, showProgress } from './notices.js';
 
 /** @typedef {import('./masks.js').Rough} Rough */
@@ -58,7 +58,7 @@ export class MaskDialog {
       if (work !== this._app.work) return;
       if (this._dialog.open) this._dialog.close();
       this._asked = { rough, work, file };
-      this._show(rough, file);
+      this._show(rough, files);
     } catch (error) {
       showProblem(error);
     } finally {
@@ -66,8 +66,8 @@ export class MaskDialog {
     }
   }
 
-  /** @param {Rough} rough @param {File} file */
-  _show({ name, width, height, start, looksLikeEdges }, file) {
+  /** @param {Rough} rough @param {File[]} files */
+  _show({ name, width, height, start, looksLikeEdges }, files) {
     const { map, level } = /** @type {import('./work.js').Work} */ (this._app.work);
     const size = `${count(width)} × ${count(height)} pixels`;
     const scaled = width === map.width && height === map.height ? '' : ', scaled to the photograph';
@@ -83,7 +83,8 @@ export class MaskDialog {
     any('mask-pixels-text').textContent = start ? `Exactly its pixels: ${start.text}.` : none;
     for (const id of ['mask-snap', 'mask-pixels']) button(id).disabled = !start;
     button('mask-guide').disabled = !this._app.guiding.served;
-    button('mask-open').disabled = !file.type.startsWith('image/');
+    // What explains a picture is no photograph, and neither is the picture then.
+    button('mask-open').disabled = files.some((file) => isText(file) || !file.type.startsWith('image/'));
     this._dialog.showModal();
   }
 

@@ -19,7 +19,10 @@ test('the examples of README.md work', async () => {
     ...blocks.map((code) =>
       code
         .replaceAll("'superpixel-map'", `'${index}'`)
-        .replaceAll(/'superpixel-map\/(\w+)'/g, (_, entry) => `'${new URL(`${entry}/index.js`, index).href}'`),
+        .replaceAll(
+          /'superpixel-map\/(\w+)'/g,
+          (_, entry) => `'${new URL(`${entry}/index.js`, index).href}'`,
+        ),
     ),
     `export { ${names.join(', ')} };`,
   ].join('\n');
@@ -51,9 +54,12 @@ test('the examples of README.md work', async () => {
   assert.equal(shown.brush.length, 2);
   assert.equal(shown.yolo.split('\n').length - 1, shown.coco.annotations.length);
   assert.deepEqual(shown.fitting.mask, shown.annotation.mask);
-  assert.deepEqual(
-    shown.files.map((/** @type {{ path: string }} */ { path }) => path).slice(-5),
-    ['classes.json', 'instances.json', 'panoptic.json', 'yolo/data.yaml', 'masks/legend.json'],
-  );
+  assert.deepEqual(shown.files.map((/** @type {{ path: string }} */ { path }) => path).slice(-5), [
+    'classes.json',
+    'instances.json',
+    'panoptic.json',
+    'yolo/data.yaml',
+    'masks/legend.json',
+  ]);
   assert.equal(new TextDecoder('latin1').decode(shown.png.subarray(1, 4)), 'PNG');
 });

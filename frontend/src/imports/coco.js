@@ -152,7 +152,8 @@ function categoriesOf(listed, used, { classes, unnamed }) {
  */
 function chooseImage(listed, { name, width, height }, masks) {
   const all = list('images', listed ?? []);
-  const named = all.filter((one) => name && baseName(one?.file_name) === name);
+  const same = all.filter((one) => one?.file_name === name);
+  const named = same.length ? same : all.filter((one) => name && baseName(one?.file_name) === baseName(name));
   const sized = all.filter((one) => one?.width === width && one.height === height);
   const found = [named, all, sized].find((some) => some.length === 1)?.[0] ?? named[0] ?? null;
   if (all.length && !found) {

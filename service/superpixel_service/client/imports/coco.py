@@ -152,7 +152,10 @@ def _choose_image(listed: Any, options: Options, masks: Any) -> tuple[dict[str, 
     """
     rows = as_list("images", [] if listed is None else listed)
     images = [one for one in rows if isinstance(one, dict)]
-    named = [one for one in images if options.name and base_name(one.get("file_name")) == options.name]
+    named = [one for one in images if options.name and one.get("file_name") == options.name]
+    if options.name and not named:
+        base = base_name(options.name)
+        named = [one for one in images if base_name(one.get("file_name")) == base]
     size = (options.width, options.height)
     sized = [one for one in images if (one.get("width"), one.get("height")) == size]
     found = next((some[0] for some in (named, images, sized) if len(some) == 1), named[0] if named else None)
