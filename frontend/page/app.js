@@ -4,15 +4,18 @@ import { Camera } from './camera.js';
 import { ClassPanel, firstClasses } from './classes.js';
 import { any, button, byId, count } from './dom.js';
 import { fillExportMenu } from './exporting.js';
+import { Following } from './following.js';
 import { Guiding } from './guiding.js';
 import { fillHelp, listenForKeys } from './keys.js';
 import { Layers } from './layers.js';
+import { Library } from './library.js';
 import { MaskDialog } from './mask-dialog.js';
 import { hideProblem, showProblem } from './notices.js';
 import { Opening } from './opening.js';
 import { Saving } from './saving.js';
 import { Sliders } from './sliders.js';
 import { Stage } from './stage.js';
+import { Tabs } from './tabs.js';
 import { Toolbar } from './toolbar.js';
 import { tools } from './tools/index.js';
 
@@ -41,7 +44,10 @@ export class App {
     };
     this.camera = new Camera();
     this.layers = new Layers(this.camera);
+    this.tabs = new Tabs();
     this.saving = new Saving(this, store);
+    this.following = new Following(this);
+    this.library = new Library(this);
     this.stage = new Stage(this);
     this.opening = new Opening(this);
     this.classPanel = new ClassPanel(this);
@@ -87,8 +93,11 @@ export class App {
    * @param {Work} work
    */
   show(work) {
-    this.work?.bitmap.close();
+    const before = this.work;
+    before?.bitmap.close();
     this.work = work;
+    if (before && before.key !== work.key && !this.saving.unsavedKeys.includes(before.key))
+      this.tabs.release(before.key);
     this.layers.work = work;
     this.layers.top = { region: null, cursor: null };
     this.camera.image = { width: work.map.width, height: work.map.height };
@@ -104,6 +113,7 @@ export class App {
     this.guiding.reset();
     this.viewChanged();
     this._showHistory();
+    this.following.begin();
     // The first stroke needs them: measure them before it.
     setTimeout(() => work.map.finest.boxes, 0);
   }
@@ -116,6 +126,18 @@ export class App {
     this.saving.soon();
   }
 
+  /** Whether another tab edits the open image. */
+  get readOnly() {
+    return this.following.readOnly;
+  }
+
+  /** The selection of the open image was replaced by one that another tab made. */
+  selectionReplaced() {
+    this.settings.value = Math.min(this.settings.value, this.classPanel.classes.length);
+    this.classPanel.show();
+    this.mapChanged();
+  }
+
   /** The open image has another label map. */
   mapChanged() {
     if (!this.work) return;
@@ -126,7 +148,7 @@ export class App {
     this.sliders.showCompactness();
     this.guiding.show();
     this._showHistory();
-    this.saving.imageChanged();
+    this.saving.soon();
   }
 
   /**
@@ -154,7 +176,7 @@ export class App {
   /** @param {'undo' | 'redo'} way */
   _step(way) {
     const { work, stage } = this;
-    if (!work || stage.busy) return;
+    if (!work || stage.busy || this.readOnly) return;
     const { map, selection } = work;
     const { length } = selection.classes;
     const box = selection[way]();

@@ -80,6 +80,11 @@ const SECTIONS = [
         keys: { g: (app) => app.maskDialog.choose() },
       },
       {
+        shown: 'K',
+        text: 'Kept images and project files',
+        keys: { k: (app) => app.library.show() },
+      },
+      {
         shown: 'Ctrl E',
         text: 'Export',
         keys: { 'ctrl e': (app) => app.work && any('export-menu').showPopover() },

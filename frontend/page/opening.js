@@ -3,8 +3,10 @@ import { Problem, segment } from './api.js';
 import { any, button, fileSize, input, make, superpixels } from './dom.js';
 import { isJSON, mayBeMask } from './masks.js';
 import { hideProblem, say, showProblem, showProgress } from './notices.js';
+import { thumbnailOf } from './saving.js';
 import { keyOf } from './store.js';
 import { Work } from './work.js';
+import { isZip } from './zip.js';
 
 const SAMPLES = [
   { file: 'astronaut.jpg', name: 'Astronaut' },
@@ -55,26 +57,59 @@ export class Opening {
       const key = keyOf(bytes);
       await saving.now();
       const kept = await saving.read(key);
-      if (kept) {
-        await this._restore(kept, signal);
+      if (kept?.work) {
+        await this._restore(kept.image, kept.work, signal);
         say(`${name} was opened before: your work on it is back`);
-        return;
+      } else {
+        await this._make(
+          kept?.image ?? { key, name, blob, spx: null, compactness: settings.compactness },
+          signal,
+        );
       }
-      const { compactness } = settings;
-      // If the browser cannot show the image, the server may still reject it for a better reason.
-      const shown = createImageBitmap(blob).catch(() => null);
-      const making = { compactness, guidance: null };
-      const { spx, facts } = await segment(blob, making, signal);
-      say('Reading the label map…');
-      const map = await decode(spx, { worker: true, signal });
-      const bitmap = checkBitmap(await shown, map);
-      await this._idle(signal);
-      const classes = settings.classes.map((one) => ({ ...one }));
-      const work = new Work({ key, name, blob, bitmap }, new Selection(map, classes), { spx, ...making });
-      this._app.show(work);
-      saving.imageChanged();
-      say([`${name}: ${superpixels(map.count)} at the finest`, ...facts.notices].join('. '));
     });
+  }
+
+  /**
+   * Open an image that nobody has worked on.
+   *
+   * @param {import('./store.js').KeptImage} image
+   * @param {AbortSignal} signal
+   */
+  async _make({ key, name, blob, spx: known, compactness: used }, signal) {
+    const { settings } = this._app;
+    // If the browser cannot show the image, the server may still reject it for a better reason.
+    const shown = createImageBitmap(blob).catch(() => null);
+    const making = { compactness: known ? used : settings.compactness, guidance: null };
+    const { spx, facts } = known
+      ? { spx: known, facts: { notices: [] } }
+      : await segment(blob, making, signal);
+    say('Reading the label map…');
+    const map = await decode(spx, { worker: true, signal });
+    const bitmap = checkBitmap(await shown, map);
+    const classes = settings.classes.map((one) => ({ ...one }));
+    const work = new Work({ key, name, blob, bitmap }, new Selection(map, classes), { spx, ...making });
+    await this._show(work, signal);
+    say([`${name}: ${superpixels(map.count)} at the finest`, ...facts.notices].join('. '));
+  }
+
+  /**
+   * Show an image in place of the current one. This tab edits it if no other tab does.
+   *
+   * @param {Work} work
+   * @param {AbortSignal} signal
+   */
+  async _show(work, signal) {
+    const { tabs, saving } = this._app;
+    work.thumbnail = await thumbnailOf(work.bitmap);
+    await tabs.claim(work.key);
+    try {
+      await this.idle(signal);
+    } catch (error) {
+      if (this._app.work?.key !== work.key && !saving.unsavedKeys.includes(work.key)) tabs.release(work.key);
+      throw error;
+    }
+    this._app.show(work);
+    saving.soon();
   }
 
   /** @param {{ file: string }} sample */
@@ -90,23 +125,50 @@ export class Opening {
    * @param {string} key
    */
   async reopen(key) {
+    await this._app.saving.now();
     const kept = await this._app.saving.read(key);
-    if (kept) await this._run('Opening…', (signal) => this._restore(kept, signal));
+    if (!kept) return;
+    const { image, work } = kept;
+    await this._run(`Opening ${image.name}…`, async (signal) => {
+      if (work) {
+        await this._restore(image, work, signal);
+        say(`${image.name} is open`);
+      } else {
+        await this._make(image, signal);
+      }
+    });
   }
 
   /**
-   * @param {{ image: import('./store.js').KeptImage, work: import('./store.js').KeptWork }} kept
+   * @param {import('./store.js').KeptImage} image
+   * @param {import('./store.js').KeptWork} work
    * @param {AbortSignal} signal
    */
-  async _restore({ image, work }, signal) {
-    const { key, name, blob, spx, compactness, guidance = null } = image;
+  async _restore({ key, name, blob, spx, compactness, guidance = null }, work, signal) {
+    if (!spx) throw new Problem('Something went wrong', `The label map of ${name} is missing.`);
     const [map, shown] = await Promise.all([decode(spx, { worker: true, signal }), createImageBitmap(blob)]);
     const bitmap = checkBitmap(shown, map);
     const selection = Selection.restore(map, work.selection, work.steps);
-    await this._idle(signal);
     const origin = { spx, compactness, guidance };
-    this._app.show(new Work({ key, name, blob, bitmap }, selection, origin, work.count));
-    this._app.saving.imageChanged(); // stores the time at which it was opened
+    await this._show(new Work({ key, name, blob, bitmap }, selection, origin, work.count), signal);
+  }
+
+  /**
+   * Take over the state of the open image from the tab that edits it.
+   *
+   * @param {import('./store.js').Entry} entry
+   */
+  async adopt({ image, work: kept }) {
+    const { work: current } = this._app;
+    const { spx, compactness, guidance = null } = image;
+    if (!current || !kept || !spx) return;
+    const isSame = kept.selection.map === current.map.fingerprint;
+    const map = isSame ? current.map : await decode(spx, { worker: true });
+    const origin = isSame ? current.origin : { spx, compactness, guidance };
+    const selection = Selection.restore(map, kept.selection, kept.steps);
+    if (this._app.work !== current) return;
+    current.replace(selection, origin);
+    this._app.selectionReplaced();
   }
 
   /** Replace the superpixels of the open image by those of the compactness in the settings. */
@@ -131,7 +193,7 @@ export class Opening {
    */
   async remake(making, before, after) {
     const { work } = this._app;
-    if (!work) return;
+    if (!work || this._app.readOnly) return;
     const { compactness, guidance } = work.origin;
     if (making.compactness === compactness && making.guidance === guidance) {
       this.cancel();
@@ -140,7 +202,7 @@ export class Opening {
     await this._run(before, async (signal) => {
       const { spx } = await segment(work.blob, making, signal);
       const map = await decode(spx, { worker: true, signal });
-      await this._idle(signal);
+      await this.idle(signal);
       if (this._app.work !== work) return;
       work.moveTo(map, { spx, ...making });
       this._app.mapChanged();
@@ -151,15 +213,15 @@ export class Opening {
   /**
    * Wait until no gesture is in progress and everything is stored: then another image or map may take over.
    *
-   * @param {AbortSignal} signal
+   * @param {AbortSignal} [signal]
    */
-  async _idle(signal) {
+  async idle(signal) {
     const { stage, saving } = this._app;
     while (stage.busy || saving.due) {
       if (stage.busy) await new Promise((resolve) => setTimeout(resolve, 50));
       else await saving.now();
     }
-    signal.throwIfAborted();
+    signal?.throwIfAborted();
   }
 
   /**
@@ -228,7 +290,8 @@ export class Opening {
    */
   async _take(file, name) {
     const { work, maskDialog } = this._app;
-    if (work && (await mayBeMask(file, name, work))) await maskDialog.offer(file, name);
+    if (await isZip(file)) await this._app.library.openProject(file);
+    else if (work && (await mayBeMask(file, name, work))) await maskDialog.offer(file, name);
     else if (!work && isJSON(file, name))
       showProblem(new Problem('No photograph', 'Open the photograph of this mask first.'));
     else await this.open(file, name);

@@ -174,8 +174,8 @@ def test_the_image_in_use_is_not_forgotten(annotator: Annotator) -> None:
       const blob = new Blob([]);
       for (let i = 0; i < 12; i++) {
         const key = `${number}-${i}`;
-        const image = { key, name: key, blob, spx: new ArrayBuffer(0), compactness: 10, opened: Date.now() };
-        await store.write({ key, selection: null, count: 1 }, image);
+        const image = { key, name: key, blob, spx: new ArrayBuffer(0), compactness: 10 };
+        await store.write({ image, work: { key, selection: null, count: 1 }, card: { opened: Date.now() } });
       }
     }"""
     annotator.open(COFFEE)
