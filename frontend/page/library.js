@@ -268,7 +268,10 @@ export class Library {
       replace = answer !== 'Keep mine';
     }
     const taken = entries.filter((entry) => !unchanged.has(entry) && (replace || !conflicts.has(entry)));
-    for (const entry of taken) await saving.keep(entry);
+    for (const entry of taken) {
+      if (work?.key === entry.image.key) await opening.adopt(entry); // else its next change would overwrite the file's
+      await saving.keep(entry);
+    }
     if (!work) settings.classes = classes;
     this._dialog.close();
     await opening.reopen(entries[0].image.key);

@@ -183,6 +183,24 @@ def test_images_without_work_go_first_and_only_if_room_is_needed(limited: Limite
     assert "idle3.png" not in names  # the one opened longest ago
 
 
+def test_the_browser_is_asked_to_keep_labelled_work(visit: Callable[..., Annotator]) -> None:
+    annotator = visit(viewport={"width": 1200, "height": 700})
+    annotator.page.add_init_script(
+        "window.asked = 0; navigator.storage.persist = async () => { window.asked++; return false; }"
+    )
+    annotator.reload()
+    annotator.open(COFFEE)
+    annotator.wait_until_saved()
+    assert annotator.page.evaluate("window.asked") == 0
+    stroke(annotator)
+    annotator.wait_until_saved()
+    stroke(annotator, 250)
+    annotator.wait_until_saved()
+    assert annotator.page.evaluate("window.asked") == 1
+    kept_names(annotator)
+    expect(annotator("#library-room")).to_contain_text("may delete all of them")
+
+
 def test_the_work_outlives_the_gateway(server: RunningServer, usual_context: BrowserContext) -> None:
     with running_app("--server", server.listen) as address:
         annotator = Annotator(usual_context.new_page(), address)
