@@ -4,9 +4,12 @@ import { Camera } from './camera.js';
 import { ClassPanel, firstClasses } from './classes.js';
 import { any, button, byId, count } from './dom.js';
 import { fillExportMenu } from './exporting.js';
+import { Ahead } from './ahead.js';
+import { Filmstrip } from './filmstrip.js';
 import { Following } from './following.js';
 import { Guiding } from './guiding.js';
 import { fillHelp, listenForKeys } from './keys.js';
+import { ImageSet } from './image-set.js';
 import { Layers } from './layers.js';
 import { Library } from './library.js';
 import { MaskDialog } from './mask-dialog.js';
@@ -47,7 +50,10 @@ export class App {
     this.tabs = new Tabs();
     this.saving = new Saving(this, store);
     this.following = new Following(this);
+    this.set = new ImageSet(this);
     this.library = new Library(this);
+    this.filmstrip = new Filmstrip(this);
+    this.ahead = new Ahead(this);
     this.stage = new Stage(this);
     this.opening = new Opening(this);
     this.classPanel = new ClassPanel(this);
@@ -70,6 +76,7 @@ export class App {
   /** Begin, with the image that was open last, if there was one. */
   async start() {
     const last = await this.saving.readSettings();
+    await this.set.load();
     this._showSettings();
     this.tool.activate?.(this);
     serverInfo().then((info) => {
@@ -114,6 +121,8 @@ export class App {
     this.viewChanged();
     this._showHistory();
     this.following.begin();
+    this.filmstrip.show();
+    this.prepareNext();
     // The first stroke needs them: measure them before it.
     setTimeout(() => work.map.finest.boxes, 0);
   }
@@ -124,6 +133,12 @@ export class App {
   workChanged() {
     this._showHistory();
     this.saving.soon();
+  }
+
+  /** Make the superpixels of the set's next image before the user opens it. */
+  prepareNext() {
+    const { next } = this.filmstrip;
+    if (next && !this.set.adding) this.ahead.want(next);
   }
 
   /** Whether another tab edits the open image. */

@@ -49,9 +49,10 @@ export class Following {
 
   /** @param {import('./tabs.js').Message} message */
   async _hear({ type, key, entry }) {
-    const { work, tabs, saving, opening, library } = this._app;
+    const { work, tabs, saving, opening, library, set } = this._app;
     if (type === 'listed') {
       library.changed();
+      await set.load();
     } else if (type === 'asked') {
       const found = saving.latest(key);
       if (found && tabs.edits(key)) tabs.post({ type: 'changed', key, entry: found });

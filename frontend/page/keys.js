@@ -85,6 +85,16 @@ const SECTIONS = [
         keys: { k: (app) => app.library.show() },
       },
       {
+        shown: 'PgUp PgDn',
+        text: 'Previous, next image of the set',
+        keys: { pageup: (app) => app.filmstrip.step(-1), pagedown: (app) => app.filmstrip.step(1) },
+      },
+      {
+        shown: 'D',
+        text: 'Image of the set: done, or not',
+        keys: { d: (app) => app.filmstrip.toggleDone() },
+      },
+      {
         shown: 'Ctrl E',
         text: 'Export',
         keys: { 'ctrl e': (app) => app.work && any('export-menu').showPopover() },

@@ -5,6 +5,8 @@ import { say, showProblem, showProgress } from './notices.js';
 import { readProject, writeProject } from './project.js';
 import { isPersistent, measureRoom } from './room.js';
 import { thumbnailOf } from './saving.js';
+import { merge, readSchema, writeSchema } from './schema.js';
+import { imagesOf } from './sources.js';
 import { hasWork } from './store.js';
 
 /** @typedef {import('./store.js').Card} Card */
@@ -28,6 +30,9 @@ export class Library {
       { className: 'library-buttons' },
       this._button('library-open', 'Open project file', () => this._file.click()),
       this._button('library-save', 'Save all as a project file', () => this._saveAll()),
+      this._button('folder-open', 'Open folder', () => this._folder.click()),
+      this._button('classes-save', 'Save classes', () => this._saveClasses()),
+      this._button('classes-load', 'Load classes', () => this._classes.click()),
       this._button('library-clean', 'Delete those without work', () => this._clean()),
     );
     this._dialog = make(
@@ -50,7 +55,20 @@ export class Library {
       this._file.value = '';
       if (file) this.openProject(file);
     });
-    document.body.append(this._dialog, this._file);
+    this._folder = make('input', { id: 'folder-input', type: 'file', hidden: true, webkitdirectory: true });
+    this._folder.addEventListener('change', () => {
+      const files = imagesOf(this._folder.files ?? []);
+      this._folder.value = '';
+      this._dialog.close();
+      app.opening.openAll(files);
+    });
+    this._classes = make('input', { id: 'classes-input', type: 'file', accept: '.json', hidden: true });
+    this._classes.addEventListener('change', () => {
+      const [file] = this._classes.files ?? [];
+      this._classes.value = '';
+      if (file) this._loadClasses(file);
+    });
+    document.body.append(this._dialog, this._file, this._folder, this._classes);
     const opener = this._button('library-button', 'Kept', () => this.show());
     opener.title = 'Images and work that this browser keeps, and project files (K)';
     any('samples-button').after(opener);
@@ -78,13 +96,8 @@ export class Library {
     if (this._dialog.open) this._fill();
   }
 
-  /** @returns {Promise<Card[]>} */
-  async _cards() {
-    return (await this._app.saving.store?.cards().catch(() => null)) ?? [];
-  }
-
   async _fill() {
-    const [cards, open] = await Promise.all([this._cards(), this._app.tabs.open()]);
+    const [cards, open] = await Promise.all([this._app.saving.cards(), this._app.tabs.open()]);
     const focused = document.activeElement?.id;
     for (const url of this._urls.splice(0)) URL.revokeObjectURL(url);
     this._list.replaceChildren(...cards.map((card) => this._row(card, open.has(card.key))));
@@ -153,7 +166,9 @@ export class Library {
 
   async _clean() {
     const open = await this._app.tabs.open();
-    const idle = (await this._cards()).filter(({ key, worked, done }) => !worked && !done && !open.has(key));
+    const idle = (await this._app.saving.cards()).filter(
+      ({ key, worked, done }) => !worked && !done && !open.has(key),
+    );
     if (!idle.length) {
       await ask('Nothing to delete', 'Each kept image has work on it, or is open.', []);
       return;
@@ -166,15 +181,42 @@ export class Library {
 
   /** @param {string[]} keys */
   async _remove(keys) {
-    const { saving, tabs } = this._app;
+    const { saving, set, tabs } = this._app;
     try {
-      for (const key of keys) await saving.store?.delete(key);
+      for (const key of keys) {
+        await saving.store?.delete(key);
+        await set.remove(key);
+      }
     } catch (error) {
       showProblem(error);
     }
     tabs.post({ type: 'listed', key: '' });
     await saving.now(); // there may be room now for what could not be stored
     await this._fill();
+  }
+
+  // ---- classes
+
+  _saveClasses() {
+    const text = writeSchema(this._app.set.learn());
+    download(new Blob([text], { type: 'application/json' }), 'classes.json');
+  }
+
+  /** @param {Blob} file untrusted */
+  async _loadClasses(file) {
+    const { classPanel, layers, saving, readOnly } = this._app;
+    this._dialog.close();
+    if (readOnly) return;
+    try {
+      const loaded = await readSchema(file);
+      merge(classPanel.classes, loaded);
+      classPanel.show();
+      layers.redrawAll();
+      saving.soon();
+      say(`The file has ${count(loaded.length)} class${loaded.length === 1 ? '' : 'es'}`);
+    } catch (error) {
+      showProblem(error);
+    }
   }
 
   // ---- project files
@@ -192,7 +234,7 @@ export class Library {
   async _saveAll() {
     const { saving } = this._app;
     await saving.now();
-    const keys = (await this._cards()).map(({ key }) => key);
+    const keys = (await this._app.saving.cards()).map(({ key }) => key);
     await this._save([...new Set([...keys, ...saving.unsavedKeys])], 'superpixels');
   }
 
@@ -214,7 +256,7 @@ export class Library {
   /** @param {string[]} keys @returns {AsyncGenerator<Entry>} */
   async *_entries(keys) {
     const { saving } = this._app;
-    const cards = new Map((await this._cards()).map((card) => [card.key, card]));
+    const cards = new Map((await this._app.saving.cards()).map((card) => [card.key, card]));
     for (const [i, key] of keys.entries()) {
       say(`Writing image ${count(i + 1)} of ${count(keys.length)}…`);
       const entry = await saving.entry(key);
@@ -238,7 +280,7 @@ export class Library {
 
   /** @param {import('./project.js').Project} project */
   async _take({ entries, classes }) {
-    const { saving, tabs, opening, settings, work } = this._app;
+    const { saving, tabs, opening, settings, work, set } = this._app;
     if (!entries.length) {
       say('The project file contains no images');
       return;
@@ -274,6 +316,7 @@ export class Library {
     }
     if (!work) settings.classes = classes;
     this._dialog.close();
+    if (entries.length > 1 || !set.isEmpty) await set.add(entries.map(({ image }) => image.key));
     await opening.reopen(entries[0].image.key);
     const kept = entries.length - taken.length;
     say(`The project has ${images(entries.length)}${kept ? `; your own work on ${images(kept)} stays` : ''}`);

@@ -4,6 +4,7 @@ import { any, button, fileSize, input, make, superpixels } from './dom.js';
 import { isJSON, mayBeMask } from './masks.js';
 import { hideProblem, say, showProblem, showProgress } from './notices.js';
 import { thumbnailOf } from './saving.js';
+import { filesOf, imagesOf } from './sources.js';
 import { keyOf } from './store.js';
 import { Work } from './work.js';
 import { isZip } from './zip.js';
@@ -13,6 +14,9 @@ const SAMPLES = [
   { file: 'coffee.jpg', name: 'Coffee' },
   { file: 'chelsea.jpg', name: 'Cat' },
 ];
+
+const imageOf = (/** @type {DataTransfer | null} */ data) =>
+  [...(data?.files ?? [])].find((file) => file.type.startsWith('image/')) ?? data?.files[0];
 
 /** Up to this many bytes above its limit, the server itself explains why it rejects an image. The gateway has the same. */
 const SLACK_BYTES = 1 << 20;
@@ -24,6 +28,8 @@ export class Opening {
     this._app = app;
     /** The request in progress. @type {AbortController | null} */
     this._pending = null;
+    /** Key of the image that is being opened, if it is kept. @type {string | null} */
+    this.wanted = null;
     /** The server's limit, once it is known. */
     this.maxBytes = Infinity;
     this._bindFiles();
@@ -39,6 +45,23 @@ export class Opening {
     this._pending?.abort();
   }
 
+  /** @param {Blob} file @returns {boolean} whether the server may accept a file of this size */
+  fits(file) {
+    return file.size <= this.maxBytes + SLACK_BYTES;
+  }
+
+  /**
+   * Open an image, or several as a set.
+   *
+   * @param {File[]} files
+   */
+  async openAll(files) {
+    const { set } = this._app;
+    if (!files.length) say('There are no images in it');
+    else if (files.length > 1 || !set.isEmpty) await set.addFiles(files);
+    else await this.open(files[0], files[0].name);
+  }
+
   /**
    * Open an image. The current one stays until the new one is ready.
    *
@@ -48,7 +71,7 @@ export class Opening {
   async open(file, name) {
     const { saving, settings } = this._app;
     await this._run(`Making superpixels of ${name} (${fileSize(file.size)})…`, async (signal) => {
-      if (file.size > this.maxBytes + SLACK_BYTES) {
+      if (!this.fits(file)) {
         const text = `the image is too large: ${fileSize(file.size)}, at most ${fileSize(this.maxBytes)} are accepted`;
         throw new Problem('Too large', text, { reason: 'IMAGE_TOO_MANY_BYTES' });
       }
@@ -56,6 +79,7 @@ export class Opening {
       const blob = new Blob([bytes], { type: file.type });
       const key = keyOf(bytes);
       await saving.now();
+      await this._app.ahead.settle(key);
       const kept = await saving.read(key);
       if (kept?.work) {
         await this._restore(kept.image, kept.work, signal);
@@ -87,7 +111,9 @@ export class Opening {
     const map = await decode(spx, { worker: true, signal });
     const bitmap = checkBitmap(await shown, map);
     const classes = settings.classes.map((one) => ({ ...one }));
-    const work = new Work({ key, name, blob, bitmap }, new Selection(map, classes), { spx, ...making });
+    const selection = new Selection(map, classes);
+    this._app.set.adapt(selection);
+    const work = new Work({ key, name, blob, bitmap }, selection, { spx, ...making });
     await this._show(work, signal);
     say([`${name}: ${superpixels(map.count)} at the finest`, ...facts.notices].join('. '));
   }
@@ -125,11 +151,19 @@ export class Opening {
    * @param {string} key
    */
   async reopen(key) {
-    await this._app.saving.now();
-    const kept = await this._app.saving.read(key);
-    if (!kept) return;
-    const { image, work } = kept;
-    await this._run(`Opening ${image.name}…`, async (signal) => {
+    const { saving, ahead } = this._app;
+    this.wanted = key;
+    await this._run('Opening…', async (signal) => {
+      await saving.now();
+      await ahead.settle(key);
+      const kept = await saving.read(key);
+      signal.throwIfAborted();
+      if (!kept) {
+        say('');
+        return;
+      }
+      const { image, work } = kept;
+      say(`Opening ${image.name}…`);
       if (work) {
         await this._restore(image, work, signal);
         say(`${image.name} is open`);
@@ -149,6 +183,7 @@ export class Opening {
     const [map, shown] = await Promise.all([decode(spx, { worker: true, signal }), createImageBitmap(blob)]);
     const bitmap = checkBitmap(shown, map);
     const selection = Selection.restore(map, work.selection, work.steps);
+    this._app.set.adapt(selection);
     const origin = { spx, compactness, guidance };
     await this._show(new Work({ key, name, blob, bitmap }, selection, origin, work.count), signal);
   }
@@ -243,6 +278,7 @@ export class Opening {
     } finally {
       if (this._pending === pending) {
         this._pending = null;
+        this.wanted = null;
         showProgress(false);
       }
     }
@@ -254,15 +290,13 @@ export class Opening {
   _bindFiles() {
     const chosen = input('file-input');
     chosen.addEventListener('change', () => {
-      const [file] = chosen.files ?? [];
+      const files = [...(chosen.files ?? [])];
       chosen.value = '';
-      if (file) this.open(file, file.name);
+      if (files.length) this.openAll(files);
     });
     for (const id of ['open', 'open-large']) button(id).addEventListener('click', () => chosen.click());
 
     const drop = any('drop');
-    const imageOf = (/** @type {DataTransfer | null} */ data) =>
-      [...(data?.files ?? [])].find((file) => file.type.startsWith('image/')) ?? data?.files[0];
     document.addEventListener('dragover', (event) => {
       event.preventDefault();
       drop.hidden = !event.dataTransfer?.types.includes('Files');
@@ -273,13 +307,21 @@ export class Opening {
     document.addEventListener('drop', (event) => {
       event.preventDefault();
       drop.hidden = true;
-      const file = imageOf(event.dataTransfer);
-      if (file) this._take(file, file.name);
+      this._takeAll(event.dataTransfer);
     });
     document.addEventListener('paste', (event) => {
       const file = imageOf(event.clipboardData);
       if (file) this._take(file, file.name || 'pasted.png');
     });
+  }
+
+  /** @param {DataTransfer | null} data of a drop */
+  async _takeAll(data) {
+    const single = imageOf(data);
+    const { files, isFolder } = await filesOf(data);
+    const images = imagesOf(files);
+    if (isFolder || images.length > 1) await this.openAll(images);
+    else if (single) await this._take(single, single.name);
   }
 
   /**
@@ -294,6 +336,7 @@ export class Opening {
     else if (work && (await mayBeMask(file, name, work))) await maskDialog.offer(file, name);
     else if (!work && isJSON(file, name))
       showProblem(new Problem('No photograph', 'Open the photograph of this mask first.'));
+    else if (file instanceof File && !this._app.set.isEmpty) await this.openAll([file]);
     else await this.open(file, name);
   }
 

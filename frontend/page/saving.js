@@ -74,10 +74,10 @@ export class Saving {
     clearTimeout(this._timer);
     this._timer = undefined;
     const { _app: app } = this;
-    const { work, settings, classPanel, tabs } = app;
+    const { work, settings, tabs } = app;
     if (app.stage.busy) return;
     const made = this._made;
-    settings.classes = classPanel.classes.map((one) => ({ ...one }));
+    settings.classes = app.set.learn();
     if (work && tabs.edits(work.key)) {
       const entry = this._entryOf(work);
       this._unsaved.set(work.key, entry);
@@ -93,11 +93,11 @@ export class Saving {
     const kept = toKept(work);
     const worked = hasWork(kept);
     if (worked) askToPersist();
-    const { thumbnail } = work;
+    const { thumbnail, done } = work;
     return {
       image: { key, name, blob, ...origin },
       work: kept,
-      card: { opened, worked, ...(thumbnail && { thumbnail }) },
+      card: { opened, worked, ...(thumbnail && { thumbnail }), ...(done !== undefined && { done }) },
     };
   }
 
@@ -157,6 +157,7 @@ export class Saving {
     maps.set(key, spx);
     if (unsaved.get(key) === entry) unsaved.delete(key);
     this._app.tabs.post({ type: 'listed', key: '' });
+    this._app.filmstrip.changed();
     if (this._app.work?.key !== key) this._app.tabs.release(key);
     if (isNew) await this._checkRoom(blob.size + (spx?.byteLength ?? 0));
   }
@@ -180,7 +181,7 @@ export class Saving {
     await warnOfLittleRoom(bytes, free, this._remedies());
   }
 
-  /** Images that nobody worked on and that no tab has open, the one opened last first. */
+  /** Images that nobody worked on, that no tab has open and that are not in the set, the one opened last first. */
   async _deletable() {
     const open = await this._app.tabs.open();
     const cards = (await this._store?.cards()) ?? [];
@@ -224,6 +225,19 @@ export class Saving {
   latest(key) {
     const { work } = this._app;
     return work?.key === key ? this._entryOf(work) : (this._unsaved.get(key) ?? null);
+  }
+
+  /** @returns {Promise<import('./store.js').Card[]>} of all kept images, the one opened last first */
+  async cards() {
+    const cards = (await this._store?.cards().catch(() => null)) ?? [];
+    /** @type {Map<string, import('./store.js').Card>} */
+    const all = new Map(cards.map((card) => [card.key, card]));
+    for (const [key, { image, card }] of this._unsaved) {
+      const bytes = image.blob.size + (image.spx?.byteLength ?? 0);
+      const first = { opened: Date.now(), worked: false, done: false, thumbnail: null };
+      all.set(key, { ...first, ...all.get(key), ...card, key, name: image.name, bytes });
+    }
+    return [...all.values()].sort((a, b) => b.opened - a.opened);
   }
 
   /** @param {string} key @returns {Promise<Entry | null>} the latest state of an image */

@@ -197,7 +197,10 @@ export class Store {
     end.catch(() => {}); // awaited below, unless a request fails first
     const [images, works, cards] = ['images', 'works', 'cards'].map((one) => transaction.objectStore(one));
     // Another tab may have deleted it.
-    if (!imageIsStored || (await done(images.getKey(key))) === undefined) images.put(image);
+    const isStored = imageIsStored && (await done(images.getKey(key))) !== undefined;
+    // Without work of its own, the entry must not replace the map of work that another tab stored.
+    const mayWrite = work || (await done(works.getKey(key))) === undefined;
+    if (!isStored && mayWrite) images.put(image);
     if (work) works.put(work);
     /** @type {Card} */
     const first = { key, name, opened: 0, bytes: 0, worked: false, done: false, thumbnail: null };

@@ -33,6 +33,8 @@ export class Work {
     this.opened = Date.now();
     /** Made when the image was opened. @type {Blob | undefined} */
     this.thumbnail = undefined;
+    /** Whether the user marked the image as done; undefined: as it was. @type {boolean | undefined} */
+    this.done = undefined;
     this.selection = selection;
     /** Origins of this map and of the maps that undo can return to. @type {WeakMap<LabelMap, Origin>} */
     this._origins = new WeakMap([[selection.map, origin]]);

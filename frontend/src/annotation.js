@@ -8,6 +8,7 @@ import { check } from './errors.js';
  * @typedef {object} Class
  * @property {string} name
  * @property {string} color `#rrggbb`
+ * @property {number} [id] a number that stays the same over images and changes of the list: COCO's category
  */
 
 /**
@@ -43,3 +44,9 @@ export function checkClasses(classes, code) {
     `classes: must be at most ${MAX_CLASSES}, each with a name and a color`,
   );
 }
+
+/**
+ * @param {Class} one
+ * @returns {Class} a copy
+ */
+export const copyClass = ({ name, color, id }) => (id === undefined ? { name, color } : { name, color, id });

@@ -1,6 +1,6 @@
 // A selection as plain data, and back. service/superpixel_service/client/exports.py reads it too.
 
-import { checkClasses } from './annotation.js';
+import { checkClasses, copyClass } from './annotation.js';
 import { check, isIntegerIn } from './errors.js';
 
 /** @typedef {import('./map.js').LabelMap} LabelMap */
@@ -34,7 +34,7 @@ export function serialise({ map, classes, regions, pixels }) {
     height: map.height,
     count: map.count,
     map: map.fingerprint,
-    classes: classes.map(({ name, color }) => ({ name, color })),
+    classes: classes.map(copyClass),
     regions: toRuns(regions),
     pixels: pixels ? toRuns(pixels) : [],
   };
@@ -55,7 +55,7 @@ export function deserialise(map, data) {
   const { pixels } = data;
   const isEmpty = Array.isArray(pixels) && !pixels.length;
   return {
-    classes: data.classes.map(({ name, color }) => ({ name, color })),
+    classes: data.classes.map(copyClass),
     regions: fromRuns('regions', data.regions, map.count, number),
     pixels: isEmpty ? null : fromRuns('pixels', pixels, map.labels.length, number + 1),
   };
