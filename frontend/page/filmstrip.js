@@ -11,6 +11,10 @@ export class Filmstrip {
     this._app = app;
     /** Buttons of the images, by key. @type {Map<string, { item: HTMLLIElement, button: HTMLButtonElement, picture: HTMLImageElement, url: string }>} */
     this._frames = new Map();
+    /** Number of changes so far, and the end of showing them. */
+    this._changes = 0;
+    /** @type {Promise<void> | null} */
+    this._shown = null;
     /** The cards that are shown. @type {Map<string, Card>} */
     this._cards = new Map();
     this._row = make('ol', { id: 'film-row' });
@@ -50,8 +54,22 @@ export class Filmstrip {
     return menu;
   }
 
-  /** The set, its marks or the open image have changed. */
-  async changed() {
+  /** The set, its marks or the open image have changed. Many changes at once are shown once. */
+  changed() {
+    this._changes++;
+    this._shown ??= this._follow();
+    return this._shown;
+  }
+
+  async _follow() {
+    for (let seen = -1; seen !== this._changes;) {
+      seen = this._changes;
+      await this._refresh();
+    }
+    this._shown = null;
+  }
+
+  async _refresh() {
     const { set, saving } = this._app;
     this._cards = new Map(set.isEmpty ? [] : (await saving.cards()).map((card) => [card.key, card]));
     const keys = set.keys.filter((key) => this._cards.has(key));
@@ -86,7 +104,8 @@ export class Filmstrip {
       if (card?.done) done++;
     }
     const at = set.keys.indexOf(work?.key ?? '') + 1;
-    this._count.textContent = `${at ? `Image ${count(at)} of` : ''} ${count(this._frames.size)} · ${count(done)} done`;
+    const all = count(this._frames.size);
+    this._count.textContent = `${at ? `Image ${count(at)} of ${all}` : `${all} images`} · ${count(done)} done`;
     const card = this._cards.get(work?.key ?? '');
     this._done.disabled = !at || this._app.readOnly;
     this._done.ariaPressed = String(card?.done ?? false);

@@ -59,6 +59,7 @@ export class Following {
     } else if (type === 'wanted') {
       if (work?.key !== key || !tabs.edits(key)) return;
       await opening.idle();
+      await saving.now();
       tabs.handOver(key);
       this.show();
     } else if (type === 'changed' && entry && work?.key === key) {

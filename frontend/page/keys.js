@@ -173,6 +173,8 @@ export function listenForKeys(app) {
     const { target } = event;
     const writes = target instanceof HTMLInputElement && target.type === 'text';
     if (writes || document.querySelector('dialog[open]')) return;
+    const slides = target instanceof HTMLInputElement && target.type === 'range';
+    if (slides && event.key.startsWith('Page')) return;
     // On buttons and the like, Space presses them.
     const presses = target instanceof Element && target.closest('button, input:not([type=range])');
     if (event.key === ' ' && !presses) {

@@ -96,8 +96,16 @@ export class Library {
     if (this._dialog.open) this._fill();
   }
 
+  /** @returns {Promise<Set<string>>} keys of the images that a tab shows */
+  async _open() {
+    const { tabs, saving, work } = this._app;
+    const open = await tabs.open();
+    for (const key of saving.unsavedKeys) if (key !== work?.key) open.delete(key); // this tab has it in memory only
+    return open;
+  }
+
   async _fill() {
-    const [cards, open] = await Promise.all([this._app.saving.cards(), this._app.tabs.open()]);
+    const [cards, open] = await Promise.all([this._app.saving.cards(), this._open()]);
     const focused = document.activeElement?.id;
     for (const url of this._urls.splice(0)) URL.revokeObjectURL(url);
     this._list.replaceChildren(...cards.map((card) => this._row(card, open.has(card.key))));
@@ -165,7 +173,7 @@ export class Library {
   }
 
   async _clean() {
-    const open = await this._app.tabs.open();
+    const open = await this._open();
     const idle = (await this._app.saving.cards()).filter(
       ({ key, worked, done }) => !worked && !done && !open.has(key),
     );
@@ -181,10 +189,11 @@ export class Library {
 
   /** @param {string[]} keys */
   async _remove(keys) {
-    const { saving, set, tabs } = this._app;
+    const { saving, set, tabs, work } = this._app;
     try {
       for (const key of keys) {
-        await saving.store?.delete(key);
+        await saving.delete(key);
+        if (key !== work?.key) tabs.release(key);
         await set.remove(key);
       }
     } catch (error) {
@@ -294,7 +303,7 @@ export class Library {
       const { key } = entry.image;
       const kept = await saving.entry(key);
       if (!kept?.work || !hasWork(kept.work)) continue;
-      const isSame = JSON.stringify(kept.work.selection) === JSON.stringify(entry.work?.selection);
+      const isSame = entry.work && textOf(kept.work) === textOf(entry.work);
       if (isSame || !entry.work || (elsewhere.has(key) && !tabs.edits(key))) unchanged.add(entry);
       else conflicts.add(entry);
     }
@@ -322,6 +331,10 @@ export class Library {
     say(`The project has ${images(entries.length)}${kept ? `; your own work on ${images(kept)} stays` : ''}`);
   }
 }
+
+/** @param {import('./store.js').KeptWork} work @returns {string} the same for the same labels and classes, whatever their ids */
+const textOf = ({ selection: { classes, ...rest } }) =>
+  JSON.stringify({ ...rest, classes: classes.map(({ name, color }) => ({ name, color })) });
 
 /** @param {number} number */
 const images = (number) => `${count(number)} image${number === 1 ? '' : 's'}`;

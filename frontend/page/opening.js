@@ -5,7 +5,7 @@ import { isJSON, mayBeMask } from './masks.js';
 import { hideProblem, say, showProblem, showProgress } from './notices.js';
 import { thumbnailOf } from './saving.js';
 import { filesOf, imagesOf } from './sources.js';
-import { keyOf } from './store.js';
+import { keyOf, lateWork } from './store.js';
 import { Work } from './work.js';
 import { isZip } from './zip.js';
 
@@ -57,9 +57,16 @@ export class Opening {
    */
   async openAll(files) {
     const { set } = this._app;
-    if (!files.length) say('There are no images in it');
-    else if (files.length > 1 || !set.isEmpty) await set.addFiles(files);
-    else await this.open(files[0], files[0].name);
+    if (!files.length) {
+      say('There are no images in it');
+    } else if (files.length > 1) {
+      await set.addFiles(files);
+    } else {
+      const { work: before } = this._app;
+      await this.open(files[0], files[0].name);
+      const { work } = this._app;
+      if (work && work !== before && !set.isEmpty) await set.add([work.key]);
+    }
   }
 
   /**
@@ -111,7 +118,12 @@ export class Opening {
     const map = await decode(spx, { worker: true, signal });
     const bitmap = checkBitmap(await shown, map);
     const classes = settings.classes.map((one) => ({ ...one }));
-    const selection = new Selection(map, classes);
+    // Work that was in memory only when the page was closed.
+    const late = lateWork(key);
+    const isOfMap = late?.selection?.map === map.fingerprint;
+    const selection = isOfMap
+      ? Selection.restore(map, late.selection, late.steps)
+      : new Selection(map, classes);
     this._app.set.adapt(selection);
     const work = new Work({ key, name, blob, bitmap }, selection, { spx, ...making });
     await this._show(work, signal);
@@ -159,7 +171,7 @@ export class Opening {
       const kept = await saving.read(key);
       signal.throwIfAborted();
       if (!kept) {
-        say('');
+        say('The image is no longer kept');
         return;
       }
       const { image, work } = kept;

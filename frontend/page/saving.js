@@ -39,8 +39,10 @@ export class Saving {
     });
     addEventListener('pagehide', () => this._leave());
     addEventListener('beforeunload', (event) => {
+      if (!this._failed) return;
+      this._collect();
       const works = [...this._unsaved.values()].map(({ work }) => work);
-      if (this._failed && works.some(hasWork)) event.preventDefault(); // the browser asks the user
+      if (works.some(hasWork)) event.preventDefault(); // the browser asks the user
     });
     /** Whether the last write failed. */
     this._failed = false;
@@ -74,15 +76,11 @@ export class Saving {
     clearTimeout(this._timer);
     this._timer = undefined;
     const { _app: app } = this;
-    const { work, settings, tabs } = app;
     if (app.stage.busy) return;
     const made = this._made;
-    settings.classes = app.set.learn();
-    if (work && tabs.edits(work.key)) {
-      const entry = this._entryOf(work);
-      this._unsaved.set(work.key, entry);
-      tabs.post({ type: 'changed', key: work.key, entry });
-    }
+    app.settings.classes = app.set.learn();
+    const entry = this._collect();
+    if (entry) app.tabs.post({ type: 'changed', key: entry.image.key, entry });
     this._writing = this._writing.then(() => this._flush(made));
     await this._writing;
   }
@@ -165,6 +163,7 @@ export class Saving {
   /** @param {string} reason */
   _fail(reason) {
     this._failed = true;
+    hideBanner('room');
     const text = `${reason}. Your last changes are in this tab only: export them or save a project file before you close it.`;
     showBanner('unsaved', text, this._remedies());
   }
@@ -201,14 +200,29 @@ export class Saving {
 
   /** The page closes: the other tabs and the next visit get the last changes. */
   _leave() {
-    const { work, tabs } = this._app;
     if (this.complete && !this._unsaved.size) return;
-    if (work && tabs.edits(work.key)) this._unsaved.set(work.key, this._entryOf(work));
+    this._collect();
     for (const [key, entry] of this._unsaved) {
       if (!entry.work) continue;
       this._store?.writeAtOnce(entry.work);
-      tabs.post({ type: 'changed', key, entry });
+      this._app.tabs.post({ type: 'changed', key, entry });
     }
+  }
+
+  /** Note the state of the open image as not stored. @returns {Entry | null} null: this tab does not edit it */
+  _collect() {
+    const { work, tabs } = this._app;
+    if (!work || !tabs.edits(work.key)) return null;
+    const entry = this._entryOf(work);
+    this._unsaved.set(work.key, entry);
+    return entry;
+  }
+
+  /** Delete an image and the work on it. @param {string} key */
+  async delete(key) {
+    this._unsaved.delete(key);
+    this._storedMaps.delete(key);
+    await this._store?.delete(key);
   }
 
   /** Number of changes so far. */

@@ -100,8 +100,8 @@ function finished(transaction) {
   });
 }
 
-/** @param {string} key @returns {KeptWork | null} */
-function lateWork(key) {
+/** @param {string} key @returns {KeptWork | null} what `Store.writeAtOnce` stored last, if nothing newer is stored */
+export function lateWork(key) {
   for (const place of [`${LATE}/${key}`, LATE]) {
     try {
       const late = JSON.parse(localStorage.getItem(place) ?? 'null');

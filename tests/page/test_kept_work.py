@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from playwright.sync_api import Browser, BrowserContext, expect
+from playwright.sync_api import Browser, BrowserContext, Dialog, expect
 
 from tests.page.annotator import COFFEE, PHOTOS, Annotator
 from tests.page.conftest import new_context, running_app
@@ -34,6 +34,14 @@ def stroke(annotator: Annotator, y: int = 150) -> NDArray[np.uint8]:
     at = annotator.actual_size()
     annotator.drag(at(150, y), at(250, y))
     return annotator.mask()
+
+
+def drop(annotator: Annotator, *paths: Path) -> None:
+    """Drop files or folders on the page, as the browser does."""
+    session = annotator.page.context.new_cdp_session(annotator.page)
+    data = {"items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        session.send("Input.dispatchDragEvent", {"type": kind, "x": 600, "y": 400, "data": data})
 
 
 class Limited:
@@ -94,6 +102,7 @@ def kept_names(annotator: Annotator) -> list[str]:
     return annotator("#library-list b").all_inner_texts()
 
 
+@pytest.mark.slow
 def test_labelled_images_are_never_deleted_unasked(annotator: Annotator, tmp_path: Path) -> None:
     paths = [picture(tmp_path, f"{number}.png", number) for number in range(25)]
     for path in paths:
@@ -159,6 +168,38 @@ def test_a_full_storage_loses_nothing(limited: Limited) -> None:
     annotator("#file-input").set_input_files(CAT)
     annotator.wait_for_status("opened before")
     assert np.array_equal(annotator.mask(), cat)
+
+
+def test_a_page_that_closes_with_a_full_storage(limited: Limited) -> None:
+    """The browser asks the user; then the last resort is localStorage."""
+    annotator = limited.annotator
+    limited.fill()
+    annotator.open(COFFEE)
+    mask = stroke(annotator)
+    expect(annotator("#banner-unsaved")).to_contain_text("storage is full")
+    asked: list[str] = []
+
+    def leave(dialog: Dialog) -> None:
+        asked.append(dialog.type)
+        dialog.accept()
+
+    annotator.page.on("dialog", leave)
+    annotator.page.reload()
+    annotator.wait_until_ready()
+    assert asked == ["beforeunload"]
+    annotator.open(COFFEE)
+    assert np.array_equal(annotator.mask(), mask)
+    # A deleted image is not written again, also if it was in memory only.
+    annotator.open(CAT)
+    annotator.wait_for_status("chelsea.jpg: ")
+    kept_names(annotator)
+    annotator("button[aria-label='Delete coffee.jpg']").click()
+    annotator("#question").get_by_role("button", name="Delete").click()
+    expect(annotator("#library-list li")).to_have_count(1)
+    annotator.press("Escape")
+    annotator.open(COFFEE)
+    assert annotator.mask().max() == 0
+    limited.set_quota(1_000_000_000)
 
 
 def test_images_without_work_go_first_and_only_if_room_is_needed(limited: Limited, tmp_path: Path) -> None:
@@ -281,6 +322,7 @@ def test_an_older_database_keeps_its_work(visit: Callable[..., Annotator], addre
     assert second.complaints == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("missing", ["locks", "storage"])
 def test_the_page_works_without(missing: str, visit: Callable[..., Annotator]) -> None:
     """Browsers offer these to secure pages only."""

@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.page.annotator import COFFEE, PHOTOS, Annotator
-from tests.page.test_kept_work import kept_names, stroke
+from tests.page.test_kept_work import drop, kept_names, stroke
 
 CAT = PHOTOS / "chelsea.jpg"
 
@@ -60,7 +60,7 @@ def project(annotator: Annotator) -> tuple[Annotator, bytes, np.ndarray, np.ndar
 
 
 def test_a_project_opens_in_a_fresh_profile(
-    project: tuple[Annotator, bytes, np.ndarray, np.ndarray], visit: Callable[..., Annotator]
+    project: tuple[Annotator, bytes, np.ndarray, np.ndarray], visit: Callable[..., Annotator], tmp_path: Path
 ) -> None:
     _, content, coffee, cat = project
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -87,10 +87,12 @@ def test_a_project_opens_in_a_fresh_profile(
     assert np.array_equal(fresh.mask(), cat)
     assert sent == []
 
-    # Other work of the same image is not replaced unasked.
+    # Dropped on the page. Other work of the same image is not replaced unasked.
     newer = stroke(fresh, 200)
     fresh.wait_until_saved()
-    open_project(fresh, content)
+    path = tmp_path / "dropped.zip"
+    path.write_bytes(content)
+    drop(fresh, path)
     expect(fresh("#question")).to_contain_text("other work on chelsea.jpg")
     fresh("#question").get_by_role("button", name="Keep mine").click()
     fresh.wait_for_status("your own work on 2 images stays")

@@ -15,7 +15,7 @@ from playwright.sync_api import expect
 
 from superpixel_service.client.exports import Annotation, Class, to_coco, to_yolo
 from tests.page.annotator import Annotator, read_mask
-from tests.page.test_kept_work import click_middle, kept_names, picture
+from tests.page.test_kept_work import click_middle, drop, kept_names, picture
 
 
 @pytest.fixture
@@ -130,10 +130,7 @@ def test_a_dropped_folder(annotator: Annotator, tmp_path: Path) -> None:
         picture(folder, name, number)
     (folder / "notes.txt").write_text("no image")
     (folder / "broken.png").write_bytes(b"no image")
-    session = annotator.page.context.new_cdp_session(annotator.page)
-    data = {"items": [], "files": [str(folder)], "dragOperationsMask": 1}
-    for kind in ("dragEnter", "dragOver", "drop"):
-        session.send("Input.dispatchDragEvent", {"type": kind, "x": 600, "y": 400, "data": data})
+    drop(annotator, folder)
     annotator.wait_for_status("4 images in the set; not images, or too large: broken.png")
     titles = [one.get_attribute("title") for one in annotator("#film-row button").all()]
     assert titles == ["a2.png", "a10.png", "b.png", "c.png"]
@@ -143,7 +140,7 @@ def test_a_dropped_folder(annotator: Annotator, tmp_path: Path) -> None:
     other.mkdir()
     picture(other, "z.png", 9)
     annotator("#folder-input").set_input_files(other)
-    annotator.wait_for_status("1 image in the set")
+    annotator.wait_for_status("z.png: ")
     expect(annotator("#film-row button")).to_have_count(5)
     expect(annotator("#file")).to_contain_text("z.png")
 
