@@ -1,6 +1,6 @@
 // The files of a data set: several annotated images with one list of classes.
 
-import { toCOCO, toIndexedPNG, toYOLO } from '../src/index.js';
+import { toCOCO, toIndexedPNG, toYOLO } from '../src/exports/index.js';
 
 /** @typedef {import('../src/annotation.js').Annotation} Annotation */
 /** @typedef {import('../src/annotation.js').Class} Class */
@@ -72,19 +72,17 @@ export class DataSet {
   }
 
   /** @param {Annotation} annotation @returns {Annotation} with the classes of the set */
-  _inSet({ mask, classes, ...rest }) {
+  _inSet({ mask, classes, objects, ...rest }) {
     const table = Uint8Array.from({ length: 256 }, (_, value) => {
       if (!value || value > classes.length) return 0;
       return 1 + (this._places.get(classes[value - 1].id) ?? -1);
     });
-    /** @type {any} */
-    const { objects } = /** @type {any} */ (rest);
-    const moved = objects?.map((/** @type {{ class: number }} */ one) => ({
-      ...one,
-      class: table[one.class],
-    }));
-    const more = moved && { objects: moved };
-    return { ...rest, ...more, mask: mask.map((value) => table[value]), classes: this._classes };
+    return {
+      ...rest,
+      mask: mask.map((value) => table[value]),
+      classes: this._classes,
+      objects: objects?.map((one) => ({ ...one, class: table[one.class] })),
+    };
   }
 
   /** @returns {number[]} the value of each class in PNG masks: its id, if all ids fit */

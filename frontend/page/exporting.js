@@ -101,7 +101,9 @@ async function run({ work, stage, opening }, format) {
  */
 async function exportAs(work, { format, ending, type = 'application/json' }) {
   const annotation = work.selection.annotation();
-  const file = await inWorker({ format, annotation, fileName: work.name }, [annotation.mask.buffer]);
+  const { mask, instances } = annotation;
+  const buffers = instances ? [mask.buffer, instances.buffer] : [mask.buffer];
+  const file = await inWorker({ format, annotation, fileName: work.name }, buffers);
   const blob = new Blob([file], { type });
   const name = work.stem + ending;
   download(blob, name);

@@ -228,12 +228,17 @@ export class ImageSet {
 
 /**
  * @param {import('../src/selection.js').SerialisedSelection | undefined} selection
- * @returns {Set<number>} values of regions and pixels
+ * @returns {Set<number>} class values of regions, pixels and objects
  */
 function usedValues(selection) {
   const at = (/** @type {number[]} */ runs) => runs.filter((_, i) => i % 2 === 0);
-  const { regions = [], pixels = [] } = selection ?? {};
-  return new Set([...at(regions), ...at(pixels).map((value) => value - 1)]);
+  const { regions = [], pixels = [], objects = [] } = selection ?? {};
+  const values = [
+    ...at(regions),
+    ...at(pixels).map((value) => value - 1),
+    ...objects.map((one) => one.class),
+  ];
+  return new Set(values);
 }
 
 /**

@@ -1,5 +1,6 @@
 // Project files: images with their label maps and the work on them, in one ZIP file. docs/app.md describes the format.
 
+import { isClass as isAnyClass } from '../src/annotation.js';
 import { decode, Selection } from '../src/index.js';
 import { Problem } from './api.js';
 import { count } from './dom.js';
@@ -115,11 +116,7 @@ export async function readProject(file, progress) {
 }
 
 /** @param {any} one untrusted @returns {boolean} */
-export const isClass = (one) =>
-  typeof one?.name === 'string' &&
-  one.name.length <= MAX_NAME &&
-  /^#[0-9a-f]{6}$/i.test(one.color) &&
-  (one.id === undefined || (Number.isSafeInteger(one.id) && one.id >= 1));
+export const isClass = (one) => isAnyClass(one) && one.name.length <= MAX_NAME;
 
 /**
  * @param {ZipReader} zip

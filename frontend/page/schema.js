@@ -60,14 +60,16 @@ export function learn(classes, before, ids) {
  * @param {Ids} ids
  */
 export function reconcile(selection, schema, ids) {
-  const { classes } = selection;
+  const { classes, objects } = selection;
   giveIds(classes, schema, ids);
   const removed = classes.filter(({ id = 0 }) => ids.removed.includes(id));
   if (removed.length) {
-    const used = new Set(selection.annotation().mask);
+    const used = new Uint8Array(MAX_CLASSES + 1);
+    for (const value of selection.annotation().mask) used[value] = 1;
+    for (const one of objects) used[one.class] = 1;
     for (const one of removed) {
       const value = 1 + classes.indexOf(one);
-      if (!used.has(value) && classes.length > 1) selection.removeClass(value);
+      if (!used[value] && classes.length > 1) selection.removeClass(value);
     }
   }
   for (const wanted of schema) {
