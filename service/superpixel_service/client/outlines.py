@@ -1,6 +1,7 @@
 """Masks to polygons. frontend/src/outlines.js makes the same rings, function by function."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,11 +27,11 @@ class Piece:
     box: tuple[int, int, int, int]
 
 
-def find_pieces(mask: NDArray[np.uint8]) -> tuple[NDArray[np.int32], list[Piece]]:
+def find_pieces(mask: NDArray[np.integer[Any]]) -> tuple[NDArray[np.int32], list[Piece]]:
     """Find the 4-connected pieces of all classes.
 
     Args:
-        mask: (height, width) uint8, 0 for no class.
+        mask: (height, width) integers, 0 for no class.
 
     Returns:
         (height + 2, width + 2) int32: the piece of each pixel, 0 for none, with a frame of zeros; and the
