@@ -156,9 +156,9 @@ export class App {
     const { work, stage } = this;
     if (!work || stage.busy) return;
     const { map, selection } = work;
+    if (!(way === 'undo' ? selection.canUndo : selection.canRedo)) return;
     const { length } = selection.classes;
     const box = selection[way]();
-    if (!box) return;
     if (selection.classes.length !== length) {
       this.settings.value = Math.min(this.settings.value, selection.classes.length);
       this.classPanel.show();

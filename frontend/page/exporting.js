@@ -93,7 +93,9 @@ async function exportAs(work, { format, ending, type = 'application/json' }) {
     const file = await new Promise((resolve, reject) => {
       worker.onmessage = ({ data }) => ('error' in data ? reject(new Error(data.error)) : resolve(data.file));
       worker.onerror = () => reject(new Error('the export worker failed'));
-      worker.postMessage({ format, annotation, fileName: work.name }, [annotation.mask.buffer]);
+      const { mask, instances } = annotation;
+      const buffers = instances ? [mask.buffer, instances.buffer] : [mask.buffer];
+      worker.postMessage({ format, annotation, fileName: work.name }, buffers);
     });
     const blob = new Blob([file], { type });
     const name = work.stem + ending;

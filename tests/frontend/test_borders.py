@@ -10,7 +10,8 @@ from hypothesis import strategies as some
 from hypothesis.extra.numpy import arrays
 
 from superpixel_kernels.codec import InvalidParameter
-from superpixel_service.client.outlines import find_pieces, trace_rings
+from superpixel_service.client.exports.outlines import trace_rings
+from superpixel_service.client.pieces import find_pieces
 from superpixel_service.client.topology import share_borders
 from superpixel_service.client.topology.bridges import join_holes
 from tests.frontend import borders as by_shapely

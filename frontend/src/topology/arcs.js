@@ -35,7 +35,7 @@ const DIRECTION = [0, 0, 1, 0, 2, 0, 0, 0, 3];
 /**
  * Find the arcs, along pixel edges. Their points are the corners at which they turn, in pixels.
  *
- * @param {import('../outlines.js').Pieces} found every pixel belongs to a piece
+ * @param {import('../pieces.js').Pieces} found every pixel belongs to a piece
  * @returns {Arcs}
  */
 export function findArcs({ ids, stride }) {

@@ -3,7 +3,7 @@
 
 import { findArcs } from './arcs.js';
 import { check } from '../errors.js';
-import { piecesOf } from './pieces.js';
+import { findPieces } from '../pieces.js';
 import { simplifyArcs } from './simplify.js';
 
 /** @typedef {import('./arcs.js').Arcs} Arcs */
@@ -25,7 +25,7 @@ export class Borders {
       'INVALID_ARGUMENT',
       `simplify: must be a number of pixels from 0 on, got ${tolerance}`,
     );
-    const found = piecesOf(labels, width, height);
+    const found = findPieces({ mask: labels, width, height }, true);
     /** The 4-connected pieces, in the order of their first pixels. @readonly */
     this.pieces = found.pieces;
     const exact = findArcs(found);
@@ -91,7 +91,7 @@ export function areaOf(ring) {
 
 /**
  * @param {Arcs} arcs in pixels
- * @param {import('../outlines.js').Piece[]} pieces
+ * @param {import('../pieces.js').Piece[]} pieces
  * @param {number} tolerance
  * @returns {Float64Array} of each arc: at most the area of the pieces on both sides, divided by their circumference
  */

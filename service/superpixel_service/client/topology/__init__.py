@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from superpixel_kernels.codec import InvalidParameter
-from superpixel_service.client.outlines import Piece, Ring, find_pieces
+from superpixel_service.client.pieces import Piece, Ring, find_pieces
 from superpixel_service.client.topology.arcs import Arcs, find_arcs
 from superpixel_service.client.topology.simplify import simplify_arcs
 

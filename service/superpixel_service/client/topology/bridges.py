@@ -8,7 +8,7 @@ from functools import cmp_to_key
 from itertools import groupby
 from typing import NamedTuple
 
-from superpixel_service.client.outlines import Ring
+from superpixel_service.client.pieces import Ring
 from superpixel_service.client.topology.simplify import cross
 
 _AT_END = -1
