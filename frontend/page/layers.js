@@ -87,6 +87,7 @@ export class Layers {
   /** @param {Box | null} box of the image in which the selection has changed */
   redrawFill(box) {
     if (!box) return;
+    this.smooth.classesChanged();
     const old = this._fill;
     this._fill = old
       ? {

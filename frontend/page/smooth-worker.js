@@ -5,14 +5,12 @@ import { Borders } from '../src/topology/index.js';
 /** Pixels of the image by which outlines may move: stairs of pixels become straight. */
 const TOLERANCE = 1;
 
-/** Screen pixels outside the picture in which lines still show. */
+/** CSS pixels outside the picture from which lines reach into it. */
 const MARGIN = 4;
 
-/** @type {{ labels: Int32Array, width: number, height: number } | null} */
-let map = null;
-
-/** The borders of the level that was drawn last. @type {{ count: number, borders: Borders, boxes: Int32Array } | null} */
-let level = null;
+/** Widths of lines, CSS pixels. */
+const THIN = 1.25;
+const THICK = 3;
 
 /**
  * @typedef {object} Picture
@@ -22,20 +20,65 @@ let level = null;
  * @property {number} width screen pixels
  * @property {number} height
  * @property {number} ratio screen pixels per CSS pixel
- * @property {string} color `#rrggbb`
+ * @property {string} color of outlines, `#rrggbb`
  */
 
 /**
- * @param {number} count
- * @param {Int32Array} lut the region of each label
+ * @typedef {object} Order
+ * @property {string} key returned with the picture
+ * @property {{ labels: Int32Array, width: number, height: number }} [map] only if it has changed
+ * @property {number} count superpixels of the level
+ * @property {Int32Array} lut the superpixel of each label
+ * @property {Uint16Array} [regions] values as a selection has them, only if they have changed
+ * @property {Uint16Array | null} [pixels] values of painted pixels
+ * @property {string[]} colors of each value
+ * @property {Picture} picture
  */
-function prepare(count, lut) {
-  if (!map || level?.count === count) return;
-  const { labels, width, height } = map;
-  const regions = new Int32Array(labels.length);
-  for (let i = 0; i < regions.length; i++) regions[i] = lut[labels[i]];
-  const borders = new Borders({ labels: regions, width, height }, TOLERANCE);
-  level = { count, borders, boxes: boxesOf(borders.arcs) };
+
+/** @typedef {{ borders: Borders, boxes: Int32Array }} Drawable */
+
+/** @type {Order['map']} */
+let map;
+/** The level that was drawn last, and its borders. */
+let count = 0;
+/** @type {Drawable | undefined} */
+let level;
+/** @type {string[]} */
+let colors = [];
+/** The borders of classes. @type {Drawable | undefined} */
+let classes;
+
+/** @param {Order} order */
+function prepare(order) {
+  if (order.map) {
+    map = order.map;
+    level = classes = undefined;
+  }
+  if (!map) return;
+  const { labels } = map;
+  if (!level || count !== order.count) {
+    const { lut } = order;
+    count = order.count;
+    level = drawable(map, (i) => lut[labels[i]]);
+  }
+  colors = order.colors;
+  const { regions, pixels } = order;
+  if (regions) {
+    const isEmpty = !pixels && regions.every((value) => value === 0);
+    classes = isEmpty ? undefined : drawable(map, (i) => (pixels?.[i] ? pixels[i] - 1 : regions[labels[i]]));
+  }
+}
+
+/**
+ * @param {NonNullable<Order['map']>} map
+ * @param {(i: number) => number} valueOf of a pixel
+ * @returns {Drawable}
+ */
+function drawable({ labels: { length }, width, height }, valueOf) {
+  const labels = new Int32Array(length);
+  for (let i = 0; i < length; i++) labels[i] = valueOf(i);
+  const borders = new Borders({ labels, width, height }, TOLERANCE);
+  return { borders, boxes: boxesOf(borders.arcs) };
 }
 
 /** @param {import('../src/topology/arcs.js').Arcs} arcs @returns {Int32Array} x0, y0, x1, y1 of each, half pixels */
@@ -54,45 +97,90 @@ function boxesOf({ count, offsets, xs, ys }) {
   return boxes;
 }
 
-/** @param {Picture} picture @returns {ImageBitmap} */
-function draw({ x, y, scale, width, height, ratio, color }) {
+/**
+ * @param {Picture} picture
+ * @returns {ImageBitmap}
+ */
+function draw(picture) {
+  const { width, height, ratio } = picture;
   const canvas = new OffscreenCanvas(width, height);
   const context = canvas.getContext('2d');
-  if (!context || !level) throw new Error('this browser has no canvas in workers');
-  const { borders, boxes } = level;
-  const { offsets, xs, ys, count, pieces } = borders.arcs;
-  const half = scale / 2;
-  const margin = MARGIN * ratio;
-  context.beginPath();
-  for (let arc = 0; arc < count; arc++) {
-    if (!pieces[2 * arc] || !pieces[2 * arc + 1]) continue; // the frame of the image
-    const [x0, y0, x1, y1] = boxes.subarray(4 * arc, 4 * arc + 4);
-    if (x1 * half - x * scale < -margin || x0 * half - x * scale > width + margin) continue;
-    if (y1 * half - y * scale < -margin || y0 * half - y * scale > height + margin) continue;
-    let i = offsets[arc];
-    context.moveTo(xs[i] * half - x * scale, ys[i] * half - y * scale);
-    for (i++; i < offsets[arc + 1]; i++) context.lineTo(xs[i] * half - x * scale, ys[i] * half - y * scale);
-  }
+  if (!context) throw new Error('this browser has no canvas in workers');
   context.lineJoin = context.lineCap = 'round';
-  context.strokeStyle = color;
-  context.lineWidth = 1.25 * ratio;
-  context.stroke();
+  /** @type {(paths: Map<string, Path2D>, thick: number) => void} */
+  const stroke = (paths, thick) => {
+    context.lineWidth = thick * ratio;
+    for (const [color, path] of paths) {
+      context.strokeStyle = color;
+      context.stroke(path);
+    }
+  };
+  if (level)
+    stroke(
+      pathsOf(level, picture, () => picture.color),
+      THIN,
+    );
+  if (classes) {
+    const { arcs, pieces } = classes.borders;
+    /** @type {(dart: number) => number} */
+    const valueOf = (dart) => pieces[arcs.pieces[dart] - 1].value;
+    // Where two classes meet, the line has both colours, one inside the other.
+    for (const [thick, chosen] of [
+      [THICK, Math.max],
+      [THIN, smaller],
+    ]) {
+      // prettier-ignore
+      const paths = pathsOf(
+        classes,
+        picture,
+        (arc) => colors[/** @type {Function} */ (chosen)(valueOf(2 * arc), valueOf(2 * arc + 1))],
+      );
+      stroke(paths, /** @type {number} */ (thick));
+    }
+  }
   return canvas.transferToImageBitmap();
 }
 
+/** @param {number} a @param {number} b @returns {number} the smaller one that is not 0 */
+const smaller = (a, b) => Math.min(a, b) || Math.max(a, b);
+
 /**
- * @param {MessageEvent<{ map?: typeof map, count: number, lut: Int32Array, picture: Picture, key: string }>} event
+ * @param {Drawable} drawn
+ * @param {Picture} picture
+ * @param {(arc: number) => string} colorOf
+ * @returns {Map<string, Path2D>} by colour: what the picture shows of the borders, but not the frame of the image
  */
-self.onmessage = ({ data }) => {
-  try {
-    if (data.map) {
-      map = data.map;
-      level = null;
+function pathsOf({ borders, boxes }, { x, y, scale, width, height, ratio }, colorOf) {
+  const { offsets, xs, ys, count, pieces } = borders.arcs;
+  const margin = (MARGIN * ratio) / scale;
+  // The visible part of the image, in half pixels.
+  const [left, top] = [2 * (x - margin), 2 * (y - margin)];
+  const [right, bottom] = [2 * (x + width / scale + margin), 2 * (y + height / scale + margin)];
+  /** @type {Map<string, Path2D>} */
+  const paths = new Map();
+  for (let arc = 0, at = 0; arc < count; arc++, at += 4) {
+    if (!pieces[2 * arc] || !pieces[2 * arc + 1]) continue;
+    if (boxes[at] > right || boxes[at + 1] > bottom || boxes[at + 2] < left || boxes[at + 3] < top) continue;
+    const color = colorOf(arc);
+    let path = paths.get(color);
+    if (!path) paths.set(color, (path = new Path2D()));
+    for (let i = offsets[arc]; i < offsets[arc + 1]; i++) {
+      const [px, py] = [(xs[i] / 2 - x) * scale, (ys[i] / 2 - y) * scale];
+      if (i === offsets[arc]) path.moveTo(px, py);
+      else path.lineTo(px, py);
     }
-    prepare(data.count, data.lut);
+  }
+  return paths;
+}
+
+/** @param {MessageEvent<Order>} event */
+self.onmessage = ({ data }) => {
+  const { key } = data;
+  try {
+    prepare(data);
     const bitmap = draw(data.picture);
-    /** @type {any} */ (self).postMessage({ key: data.key, bitmap }, [bitmap]);
+    /** @type {any} */ (self).postMessage({ key, bitmap }, [bitmap]);
   } catch (error) {
-    self.postMessage({ key: data.key, error: String(error) });
+    self.postMessage({ key, error: String(error) });
   }
 };

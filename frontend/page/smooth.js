@@ -1,3 +1,4 @@
+import { FIRST_OBJECT } from '../src/annotation.js';
 import { say } from './notices.js';
 
 /** Smooth outlines need superpixels of at least this average width, in CSS pixels; smaller ones show their pixels. */
@@ -13,10 +14,21 @@ export class SmoothLines {
     this._worker = null;
     /** The map that the worker has. @type {import('../src/index.js').LabelMap | null} */
     this._map = null;
+    /** Counts the changes of classes; and the count that the worker has. */
+    this._changes = 1;
+    this._sent = 0;
+    /** @type {import('../src/index.js').Selection | null} */
+    this._selection = null;
     /** The picture that came last. @type {{ key: string, level: string, bitmap: ImageBitmap, view: { x: number, y: number, scale: number } } | null} */
     this._picture = null;
     /** The picture that the worker makes. */
     this._making = '';
+  }
+
+  /** The selection has changed. */
+  classesChanged() {
+    this._changes++;
+    if (this.on) this._layers.redrawLines();
   }
 
   /**
@@ -27,6 +39,8 @@ export class SmoothLines {
   draw() {
     const { camera, linesContext: context, work } = this._layers;
     if (!this.on || !work || !this._isLargeEnough()) return false;
+    if (this._selection !== work.selection) this._changes++;
+    this._selection = work.selection;
     const { key, level } = this._keys();
     const isReady = this._picture?.key === key;
     document.documentElement.dataset.smooth = String(isReady);
@@ -54,7 +68,11 @@ export class SmoothLines {
     const { camera, lineColor, work } = this._layers;
     const { x, y, scale, width, height, ratio } = camera;
     const level = [work?.map.fingerprint, work?.level.count].join();
-    return { level, key: [level, lineColor, x, y, scale, width, height, ratio].join() };
+    const colors = work?.selection.classes.map((one) => one.color);
+    return {
+      level,
+      key: [level, lineColor, x, y, scale, width, height, ratio, this._changes, colors].join(),
+    };
   }
 
   /** Have the worker make the picture of the current view, when it is free. */
@@ -75,11 +93,17 @@ export class SmoothLines {
       }
       this._done({ error });
     };
+    const picture = { x, y, scale, width, height, ratio, color };
     this._worker.postMessage({
+      ...{ key, count, lut, picture, colors: colorsOf(work.selection) },
       ...(this._map !== map && { map: { labels: map.labels, width: map.width, height: map.height } }),
-      ...{ count, lut, key, picture: { x, y, scale, width, height, ratio, color } },
+      ...((this._sent !== this._changes || this._map !== map) && {
+        regions: work.selection.regions,
+        pixels: work.selection.pixels,
+      }),
     });
     this._map = map;
+    this._sent = this._changes;
   }
 
   /** @param {{ error?: string }} answer */
@@ -91,4 +115,14 @@ export class SmoothLines {
     }
     this._layers.redrawLines();
   }
+}
+
+/**
+ * @param {import('../src/index.js').Selection} selection
+ * @returns {string[]} the colour of each value: of a class, or of the class of an object
+ */
+function colorsOf({ classes, objects }) {
+  const colors = ['', ...classes.map(({ color }) => color)];
+  objects.forEach((one, i) => (colors[FIRST_OBJECT + i] = classes[one.class - 1].color));
+  return colors;
 }

@@ -11,11 +11,14 @@ from playwright.sync_api import expect
 from tests.page.annotator import COFFEE, Annotator
 
 
+def picture(annotator: Annotator) -> Image.Image:
+    url = annotator("#layer-lines").evaluate("(canvas) => canvas.toDataURL()")
+    return Image.open(io.BytesIO(base64.b64decode(url.split(",")[1])))
+
+
 def lines(annotator: Annotator) -> NDArray[np.uint8]:
     """How opaque the outlines' canvas is."""
-    url = annotator("#layer-lines").evaluate("(canvas) => canvas.toDataURL()")
-    image = Image.open(io.BytesIO(base64.b64decode(url.split(",")[1])))
-    return np.asarray(image)[..., 3]
+    return np.asarray(picture(annotator))[..., 3]
 
 
 def near(drawn: NDArray[np.bool_], pixels: int) -> NDArray[np.bool_]:
@@ -70,3 +73,34 @@ def test_smooth_outlines_of_small_superpixels_show_pixels(annotator: Annotator) 
     drawn = lines(annotator)
     assert drawn.any()
     assert set(np.unique(drawn)) <= {0, 255}
+
+
+def test_borders_of_classes_have_their_colours(annotator: Annotator) -> None:
+    annotator.open(COFFEE)
+    at = annotator.actual_size()
+    annotator("#size").fill("9")
+    annotator("input[name=line-style][value=smooth]").check(force=True)
+    wait_until_smooth(annotator)
+
+    def colored() -> NDArray[np.bool_]:
+        drawn = np.asarray(picture(annotator)).astype(int)
+        return (abs(drawn - [0xE6, 0x9F, 0x00, 255]) < 12).all(axis=2)
+
+    assert not colored().any()
+    annotator.press("b")
+    annotator.drag(at(200, 200), at(260, 200))
+    wait_until_smooth(annotator)
+    contour = colored()
+    assert contour.any()
+    # The contour runs around the chosen pixels, not through them.
+    mask = annotator.mask() > 0
+    left, top = map(round, at(0, 0))
+    box = annotator("#layer-lines").bounding_box()
+    assert box is not None
+    part = contour[top - round(box["y"]) :, left - round(box["x"]) :][: mask.shape[0], : mask.shape[1]]
+    edge = near(mask, 3) & near(~mask, 3)
+    assert edge[part].all()
+    assert near(part, 4)[edge].mean() > 0.9
+    annotator.press("Control+z")
+    wait_until_smooth(annotator)
+    assert not colored().any()
