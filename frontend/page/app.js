@@ -4,15 +4,21 @@ import { Camera } from './camera.js';
 import { ClassPanel, firstClasses } from './classes.js';
 import { any, button, byId, count } from './dom.js';
 import { fillExportMenu } from './exporting.js';
+import { Ahead } from './ahead.js';
+import { Filmstrip } from './filmstrip.js';
+import { Following } from './following.js';
 import { Guiding } from './guiding.js';
 import { fillHelp, listenForKeys } from './keys.js';
+import { ImageSet } from './image-set.js';
 import { Layers } from './layers.js';
+import { Library } from './library.js';
 import { MaskDialog } from './mask-dialog.js';
 import { hideProblem, showProblem } from './notices.js';
 import { Opening } from './opening.js';
 import { Saving } from './saving.js';
 import { Sliders } from './sliders.js';
 import { Stage } from './stage.js';
+import { Tabs } from './tabs.js';
 import { Toolbar } from './toolbar.js';
 import { tools } from './tools/index.js';
 
@@ -37,11 +43,19 @@ export class App {
       fillOpacity: 50,
       lineOpacity: 60,
       lineColor: '#ffffff',
+      /** `pixels` or `smooth`. */
+      lineStyle: 'pixels',
       classes: firstClasses(),
     };
     this.camera = new Camera();
     this.layers = new Layers(this.camera);
+    this.tabs = new Tabs();
     this.saving = new Saving(this, store);
+    this.following = new Following(this);
+    this.set = new ImageSet(this);
+    this.library = new Library(this);
+    this.filmstrip = new Filmstrip(this);
+    this.ahead = new Ahead(this);
     this.stage = new Stage(this);
     this.opening = new Opening(this);
     this.classPanel = new ClassPanel(this);
@@ -64,6 +78,7 @@ export class App {
   /** Begin, with the image that was open last, if there was one. */
   async start() {
     const last = await this.saving.readSettings();
+    await this.set.load();
     this._showSettings();
     this.tool.activate?.(this);
     serverInfo().then((info) => {
@@ -87,8 +102,11 @@ export class App {
    * @param {Work} work
    */
   show(work) {
-    this.work?.bitmap.close();
+    const before = this.work;
+    before?.bitmap.close();
     this.work = work;
+    if (before && before.key !== work.key && !this.saving.unsavedKeys.includes(before.key))
+      this.tabs.release(before.key);
     this.layers.work = work;
     this.layers.top = { region: null, cursor: null };
     this.camera.image = { width: work.map.width, height: work.map.height };
@@ -104,6 +122,9 @@ export class App {
     this.guiding.reset();
     this.viewChanged();
     this._showHistory();
+    this.following.begin();
+    this.filmstrip.show();
+    this.prepareNext();
     // The first stroke needs them: measure them before it.
     setTimeout(() => work.map.finest.boxes, 0);
   }
@@ -116,6 +137,24 @@ export class App {
     this.saving.soon();
   }
 
+  /** Make the superpixels of the set's next image before the user opens it. */
+  prepareNext() {
+    const { next } = this.filmstrip;
+    if (next && !this.set.adding) this.ahead.want(next);
+  }
+
+  /** Whether another tab edits the open image. */
+  get readOnly() {
+    return this.following.readOnly;
+  }
+
+  /** The selection of the open image was replaced by one that another tab made. */
+  selectionReplaced() {
+    this.settings.value = Math.min(this.settings.value, this.classPanel.classes.length);
+    this.classPanel.show();
+    this.mapChanged();
+  }
+
   /** The open image has another label map. */
   mapChanged() {
     if (!this.work) return;
@@ -126,7 +165,7 @@ export class App {
     this.sliders.showCompactness();
     this.guiding.show();
     this._showHistory();
-    this.saving.imageChanged();
+    this.saving.soon();
   }
 
   /**
@@ -154,7 +193,7 @@ export class App {
   /** @param {'undo' | 'redo'} way */
   _step(way) {
     const { work, stage } = this;
-    if (!work || stage.busy) return;
+    if (!work || stage.busy || this.readOnly) return;
     const { map, selection } = work;
     if (!(way === 'undo' ? selection.canUndo : selection.canRedo)) return;
     const { length } = selection.classes;

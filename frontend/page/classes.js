@@ -34,7 +34,7 @@ export class ClassPanel {
 
   add() {
     const { classes } = this;
-    if (classes.length >= MAX_CLASSES) return;
+    if (classes.length >= MAX_CLASSES || this._app.readOnly) return;
     let n = classes.length + 1;
     while (classes.some(({ name }) => name === `Class ${n}`)) n++;
     classes.push({ name: `Class ${n}`, color: unusedColor(classes) });
@@ -51,7 +51,7 @@ export class ClassPanel {
   remove(value) {
     const { classes } = this;
     const { settings, work, stage, layers } = this._app;
-    if (classes.length < 2 || stage.busy) return;
+    if (classes.length < 2 || stage.busy || this._app.readOnly) return;
     const { name } = classes[value - 1];
     if (work) layers.redrawFill(work.selection.removeClass(value));
     else classes.splice(value - 1, 1);

@@ -1,4 +1,5 @@
 import { any, fileSize, make } from './dom.js';
+import { download } from './download.js';
 import { say, showProblem, showProgress } from './notices.js';
 
 /**
@@ -49,6 +50,7 @@ const FORMATS = [
  * @param {import('./app.js').App} app
  */
 export function fillExportMenu(app) {
+  startWorker();
   for (const format of FORMATS) {
     const note = make('span', { textContent: format.note, className: 'quiet' });
     const item = make('button', {}, make('span', { textContent: format.name }), note);
@@ -59,6 +61,17 @@ export function fillExportMenu(app) {
     });
     any('export-menu').append(item);
   }
+  const note = make('span', {
+    textContent: 'ZIP: image, superpixels and all work, to open again',
+    className: 'quiet',
+  });
+  const project = make('button', {}, make('span', { textContent: 'Project file' }), note);
+  project.dataset.format = 'project';
+  project.addEventListener('click', () => {
+    any('export-menu').hidePopover();
+    app.library.saveProject();
+  });
+  any('export-menu').append(project);
 }
 
 /**
@@ -88,22 +101,44 @@ async function run({ work, stage, opening }, format) {
  */
 async function exportAs(work, { format, ending, type = 'application/json' }) {
   const annotation = work.selection.annotation();
-  const worker = new Worker(new URL('./export-worker.js', import.meta.url), { type: 'module' });
-  try {
-    const file = await new Promise((resolve, reject) => {
-      worker.onmessage = ({ data }) => ('error' in data ? reject(new Error(data.error)) : resolve(data.file));
-      worker.onerror = () => reject(new Error('the export worker failed'));
-      const { mask, instances } = annotation;
-      const buffers = instances ? [mask.buffer, instances.buffer] : [mask.buffer];
-      worker.postMessage({ format, annotation, fileName: work.name }, buffers);
-    });
-    const blob = new Blob([file], { type });
-    const name = work.stem + ending;
-    const url = URL.createObjectURL(blob);
-    make('a', { href: url, download: name }).click();
-    setTimeout(() => URL.revokeObjectURL(url), 60_000);
-    return { name, size: blob.size };
-  } finally {
-    worker.terminate();
-  }
+  const { mask, instances } = annotation;
+  const buffers = instances ? [mask.buffer, instances.buffer] : [mask.buffer];
+  const file = await inWorker({ format, annotation, fileName: work.name }, buffers);
+  const blob = new Blob([file], { type });
+  const name = work.stem + ending;
+  download(blob, name);
+  return { name, size: blob.size };
+}
+
+/** Started once and early, so that exports work if the gateway has stopped meanwhile. @type {Worker | null} */
+let worker = null;
+
+/** Ends in order. @type {Promise<unknown>} */
+let last = Promise.resolve();
+
+function startWorker() {
+  return (worker ??= new Worker(new URL('./export-worker.js', import.meta.url), { type: 'module' }));
+}
+
+/**
+ * @param {object} message
+ * @param {Transferable[]} transfer
+ * @returns {Promise<any>} the file that the worker makes
+ */
+function inWorker(message, transfer) {
+  const answer = last.then(
+    () =>
+      new Promise((resolve, reject) => {
+        const running = startWorker();
+        running.onmessage = ({ data }) =>
+          'error' in data ? reject(new Error(data.error)) : resolve(data.file);
+        running.onerror = () => {
+          worker = null;
+          reject(new Error('the export worker failed'));
+        };
+        running.postMessage(message, transfer);
+      }),
+  );
+  last = answer.catch(() => {});
+  return answer;
 }

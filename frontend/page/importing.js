@@ -12,7 +12,8 @@ import { showProblem } from './notices.js';
  * @returns {Promise<boolean>} false: they are photographs
  */
 export async function takeAnnotations({ work, maskDialog }, files) {
-  if (!files.length) return false;
+  // Several pictures alone are photographs.
+  if (!files.length || (files.length > 1 && !files.some(isText))) return false;
   if (!work) {
     if (!files.every(isText)) return false;
     showProblem(new Problem('No photograph', 'Open the photograph of this mask first.'));

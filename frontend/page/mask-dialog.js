@@ -41,13 +41,13 @@ export class MaskDialog {
 
   /** Let the user choose a file. */
   choose() {
-    if (this._app.work) input('mask-input').click();
+    if (this._app.work && !this._app.readOnly) input('mask-input').click();
   }
 
   /** @param {File[]} files that belong together: one file, or JSON with its PNG file */
   async offer(files) {
     const { work, settings, opening } = this._app;
-    if (!work) return;
+    if (!work || this._app.readOnly) return;
     const [file] = files;
     hideProblem();
     showProgress(true);

@@ -3,8 +3,11 @@ import { Problem, segment } from './api.js';
 import { any, button, fileSize, input, make, superpixels } from './dom.js';
 import { takeAnnotations } from './importing.js';
 import { hideProblem, say, showProblem, showProgress } from './notices.js';
-import { keyOf } from './store.js';
+import { thumbnailOf } from './saving.js';
+import { filesOf, imagesOf } from './sources.js';
+import { keyOf, lateWork } from './store.js';
 import { Work } from './work.js';
+import { isZip } from './zip.js';
 
 const SAMPLES = [
   { file: 'astronaut.jpg', name: 'Astronaut' },
@@ -22,6 +25,8 @@ export class Opening {
     this._app = app;
     /** The request in progress. @type {AbortController | null} */
     this._pending = null;
+    /** Key of the image that is being opened, if it is kept. @type {string | null} */
+    this.wanted = null;
     /** The server's limit, once it is known. */
     this.maxBytes = Infinity;
     this._bindFiles();
@@ -37,6 +42,30 @@ export class Opening {
     this._pending?.abort();
   }
 
+  /** @param {Blob} file @returns {boolean} whether the server may accept a file of this size */
+  fits(file) {
+    return file.size <= this.maxBytes + SLACK_BYTES;
+  }
+
+  /**
+   * Open an image, or several as a set.
+   *
+   * @param {File[]} files
+   */
+  async openAll(files) {
+    const { set } = this._app;
+    if (!files.length) {
+      say('There are no images in it');
+    } else if (files.length > 1) {
+      await set.addFiles(files);
+    } else {
+      const { work: before } = this._app;
+      await this.open(files[0], files[0].name);
+      const { work } = this._app;
+      if (work && work !== before && !set.isEmpty) await set.add([work.key]);
+    }
+  }
+
   /**
    * Open an image. The current one stays until the new one is ready.
    *
@@ -46,7 +75,7 @@ export class Opening {
   async open(file, name) {
     const { saving, settings } = this._app;
     await this._run(`Making superpixels of ${name} (${fileSize(file.size)})…`, async (signal) => {
-      if (file.size > this.maxBytes + SLACK_BYTES) {
+      if (!this.fits(file)) {
         const text = `the image is too large: ${fileSize(file.size)}, at most ${fileSize(this.maxBytes)} are accepted`;
         throw new Problem('Too large', text, { reason: 'IMAGE_TOO_MANY_BYTES' });
       }
@@ -54,27 +83,68 @@ export class Opening {
       const blob = new Blob([bytes], { type: file.type });
       const key = keyOf(bytes);
       await saving.now();
+      await this._app.ahead.settle(key);
       const kept = await saving.read(key);
-      if (kept) {
-        await this._restore(kept, signal);
+      if (kept?.work) {
+        await this._restore(kept.image, kept.work, signal);
         say(`${name} was opened before: your work on it is back`);
-        return;
+      } else {
+        await this._make(
+          kept?.image ?? { key, name, blob, spx: null, compactness: settings.compactness },
+          signal,
+        );
       }
-      const { compactness } = settings;
-      // If the browser cannot show the image, the server may still reject it for a better reason.
-      const shown = createImageBitmap(blob).catch(() => null);
-      const making = { compactness, guidance: null };
-      const { spx, facts } = await segment(blob, making, signal);
-      say('Reading the label map…');
-      const map = await decode(spx, { worker: true, signal });
-      const bitmap = checkBitmap(await shown, map);
-      await this._idle(signal);
-      const classes = settings.classes.map((one) => ({ ...one }));
-      const work = new Work({ key, name, blob, bitmap }, new Selection(map, classes), { spx, ...making });
-      this._app.show(work);
-      saving.imageChanged();
-      say([`${name}: ${superpixels(map.count)} at the finest`, ...facts.notices].join('. '));
     });
+  }
+
+  /**
+   * Open an image that nobody has worked on.
+   *
+   * @param {import('./store.js').KeptImage} image
+   * @param {AbortSignal} signal
+   */
+  async _make({ key, name, blob, spx: known, compactness: used }, signal) {
+    const { settings } = this._app;
+    // If the browser cannot show the image, the server may still reject it for a better reason.
+    const shown = createImageBitmap(blob).catch(() => null);
+    const making = { compactness: known ? used : settings.compactness, guidance: null };
+    const { spx, facts } = known
+      ? { spx: known, facts: { notices: [] } }
+      : await segment(blob, making, signal);
+    say('Reading the label map…');
+    const map = await decode(spx, { worker: true, signal });
+    const bitmap = checkBitmap(await shown, map);
+    const classes = settings.classes.map((one) => ({ ...one }));
+    // Work that was in memory only when the page was closed.
+    const late = lateWork(key);
+    const isOfMap = late?.selection?.map === map.fingerprint;
+    const selection = isOfMap
+      ? Selection.restore(map, late.selection, late.steps)
+      : new Selection(map, classes);
+    this._app.set.adapt(selection);
+    const work = new Work({ key, name, blob, bitmap }, selection, { spx, ...making });
+    await this._show(work, signal);
+    say([`${name}: ${superpixels(map.count)} at the finest`, ...facts.notices].join('. '));
+  }
+
+  /**
+   * Show an image in place of the current one. This tab edits it if no other tab does.
+   *
+   * @param {Work} work
+   * @param {AbortSignal} signal
+   */
+  async _show(work, signal) {
+    const { tabs, saving } = this._app;
+    work.thumbnail = await thumbnailOf(work.bitmap);
+    await tabs.claim(work.key);
+    try {
+      await this.idle(signal);
+    } catch (error) {
+      if (this._app.work?.key !== work.key && !saving.unsavedKeys.includes(work.key)) tabs.release(work.key);
+      throw error;
+    }
+    this._app.show(work);
+    saving.soon();
   }
 
   /** @param {{ file: string }} sample */
@@ -90,23 +160,59 @@ export class Opening {
    * @param {string} key
    */
   async reopen(key) {
-    const kept = await this._app.saving.read(key);
-    if (kept) await this._run('Opening…', (signal) => this._restore(kept, signal));
+    const { saving, ahead } = this._app;
+    this.wanted = key;
+    await this._run('Opening…', async (signal) => {
+      await saving.now();
+      await ahead.settle(key);
+      const kept = await saving.read(key);
+      signal.throwIfAborted();
+      if (!kept) {
+        say('The image is no longer kept');
+        return;
+      }
+      const { image, work } = kept;
+      say(`Opening ${image.name}…`);
+      if (work) {
+        await this._restore(image, work, signal);
+        say(`${image.name} is open`);
+      } else {
+        await this._make(image, signal);
+      }
+    });
   }
 
   /**
-   * @param {{ image: import('./store.js').KeptImage, work: import('./store.js').KeptWork }} kept
+   * @param {import('./store.js').KeptImage} image
+   * @param {import('./store.js').KeptWork} work
    * @param {AbortSignal} signal
    */
-  async _restore({ image, work }, signal) {
-    const { key, name, blob, spx, compactness, guidance = null } = image;
+  async _restore({ key, name, blob, spx, compactness, guidance = null }, work, signal) {
+    if (!spx) throw new Problem('Something went wrong', `The label map of ${name} is missing.`);
     const [map, shown] = await Promise.all([decode(spx, { worker: true, signal }), createImageBitmap(blob)]);
     const bitmap = checkBitmap(shown, map);
     const selection = Selection.restore(map, work.selection, work.steps);
-    await this._idle(signal);
+    this._app.set.adapt(selection);
     const origin = { spx, compactness, guidance };
-    this._app.show(new Work({ key, name, blob, bitmap }, selection, origin, work.count));
-    this._app.saving.imageChanged(); // stores the time at which it was opened
+    await this._show(new Work({ key, name, blob, bitmap }, selection, origin, work.count), signal);
+  }
+
+  /**
+   * Take over the state of the open image from the tab that edits it.
+   *
+   * @param {import('./store.js').Entry} entry
+   */
+  async adopt({ image, work: kept }) {
+    const { work: current } = this._app;
+    const { spx, compactness, guidance = null } = image;
+    if (!current || !kept || !spx) return;
+    const isSame = kept.selection.map === current.map.fingerprint;
+    const map = isSame ? current.map : await decode(spx, { worker: true });
+    const origin = isSame ? current.origin : { spx, compactness, guidance };
+    const selection = Selection.restore(map, kept.selection, kept.steps);
+    if (this._app.work !== current) return;
+    current.replace(selection, origin);
+    this._app.selectionReplaced();
   }
 
   /** Replace the superpixels of the open image by those of the compactness in the settings. */
@@ -131,7 +237,7 @@ export class Opening {
    */
   async remake(making, before, after) {
     const { work } = this._app;
-    if (!work) return;
+    if (!work || this._app.readOnly) return;
     const { compactness, guidance } = work.origin;
     if (making.compactness === compactness && making.guidance === guidance) {
       this.cancel();
@@ -140,7 +246,7 @@ export class Opening {
     await this._run(before, async (signal) => {
       const { spx } = await segment(work.blob, making, signal);
       const map = await decode(spx, { worker: true, signal });
-      await this._idle(signal);
+      await this.idle(signal);
       if (this._app.work !== work) return;
       work.moveTo(map, { spx, ...making });
       this._app.mapChanged();
@@ -151,15 +257,15 @@ export class Opening {
   /**
    * Wait until no gesture is in progress and everything is stored: then another image or map may take over.
    *
-   * @param {AbortSignal} signal
+   * @param {AbortSignal} [signal]
    */
-  async _idle(signal) {
+  async idle(signal) {
     const { stage, saving } = this._app;
     while (stage.busy || saving.due) {
       if (stage.busy) await new Promise((resolve) => setTimeout(resolve, 50));
       else await saving.now();
     }
-    signal.throwIfAborted();
+    signal?.throwIfAborted();
   }
 
   /**
@@ -181,6 +287,7 @@ export class Opening {
     } finally {
       if (this._pending === pending) {
         this._pending = null;
+        this.wanted = null;
         showProgress(false);
       }
     }
@@ -192,9 +299,9 @@ export class Opening {
   _bindFiles() {
     const chosen = input('file-input');
     chosen.addEventListener('change', () => {
-      const [file] = chosen.files ?? [];
+      const files = [...(chosen.files ?? [])];
       chosen.value = '';
-      if (file) this.open(file, file.name);
+      if (files.length) this.openAll(files);
     });
     for (const id of ['open', 'open-large']) button(id).addEventListener('click', () => chosen.click());
 
@@ -209,22 +316,33 @@ export class Opening {
     document.addEventListener('drop', (event) => {
       event.preventDefault();
       drop.hidden = true;
-      this._take([...(event.dataTransfer?.files ?? [])]);
+      this._takeAll(event.dataTransfer);
     });
     document.addEventListener('paste', (event) => {
       this._take([...(event.clipboardData?.files ?? [])]);
     });
   }
 
+  /** @param {DataTransfer | null} data of a drop */
+  async _takeAll(data) {
+    const { files, isFolder } = await filesOf(data);
+    if (isFolder) await this.openAll(imagesOf(files));
+    else await this._take(files);
+  }
+
   /**
-   * Open a photograph that was dropped or pasted, or ask what to do with annotations.
+   * Open photographs or a project that were dropped or pasted, or ask what to do with annotations.
    *
    * @param {File[]} files
    */
   async _take(files) {
-    if (await takeAnnotations(this._app, files)) return;
-    const file = files.find(({ type }) => type.startsWith('image/')) ?? files[0];
-    if (file) await this.open(file, file.name || 'pasted.png');
+    const images = imagesOf(files);
+    const file = images[0] ?? files[0];
+    if (!file) return;
+    if (await isZip(file)) await this._app.library.openProject(file);
+    else if (await takeAnnotations(this._app, files)) return;
+    else if (images.length > 1 || !this._app.set.isEmpty) await this.openAll(images.length ? images : [file]);
+    else await this.open(file, file.name || 'pasted.png');
   }
 
   /** The pictures on the empty page, and the menu in the header. */
