@@ -356,3 +356,59 @@ test('objects go into a selection behind those that it has, and undo takes them 
     ['thing 0'],
   );
 });
+
+test('an object that later masks cover is left out', async () => {
+  const size = [1, 3];
+  const masks = [
+    [0, 1, 2],
+    [0, 2, 1],
+    [2, 1],
+  ].map((counts) => ({ segmentation: { size, counts } }));
+  const found = await readAnnotation(JSON.stringify(masks), { width: 3, height: 1 });
+  assert.deepEqual([...(found.instances ?? [])], [1, 1, 2]);
+  assert.equal(found.objects?.length, 2);
+});
+
+test('of classes with equally many pixels the smallest is snapped to, and class 5 stays class 5', async () => {
+  const { noise } = maps;
+  const { width, height } = noise;
+  const level = noise.cut(1);
+  const half = noise.labels.length >> 1;
+  const mask = new Uint8Array(noise.labels.length)
+    .fill(2)
+    .fill(1, 0, half)
+    .fill(0, 2 * half);
+  const selection = fresh(noise);
+  importAnnotation(selection, { width, height, mask, classes: selection.classes }, { level, threshold: 0 });
+  assert.equal(maskOf(selection)[0], 1);
+
+  const numbers = new Uint8Array(noise.labels.length).fill(5);
+  const five = Array.from({ length: 5 }, (_, i) => ({ name: `${i}`, color: `#00000${i}` }));
+  const png = await toIndexedPNG({ width, height, mask: numbers, classes: five });
+  importAnnotation(selection, await readAnnotation(png, { classes: selection.classes }));
+  assert.deepEqual(
+    selection.classes.map(({ name }) => name),
+    ['cat', 'dog', 'sky', 'Class 4', 'Class 5'],
+  );
+  assert(maskOf(selection).every((value) => value === 5));
+});
+
+test("masks of whole classes are classes, and other tools' masks are objects", async () => {
+  const given = { width: 3, height: 2, mask: Uint8Array.of(1, 0, 2, 1, 0, 2), classes: CLASSES };
+  const results = /** @type {any[]} */ (toLabelStudio(given));
+  const own = await readAnnotation(JSON.stringify(results));
+  assert.deepEqual([own.instances, own.objects], [null, []]);
+  results[1].id = 'Zx81';
+  results[1].meta = { text: ['Rex'] };
+  const mixed = await readAnnotation(JSON.stringify(results));
+  assert.deepEqual(mixed.objects, [{ class: 2, name: 'Rex' }]);
+  const geo = toGeoJSON(given);
+  assert.equal((await readAnnotation(JSON.stringify(geo), { width: 3, height: 2 })).instances, null);
+  const foreign = geo.features.map((one) => ({
+    ...one,
+    id: undefined,
+    properties: { classification: { name: 'x' } },
+  }));
+  const found = await readAnnotation(JSON.stringify({ ...geo, features: foreign }), { width: 3, height: 2 });
+  assert.deepEqual([...(found.instances ?? [])], [1, 0, 2, 1, 0, 2]);
+});
