@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import signal
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from numpy.typing import NDArray
 from superpixel_kernels import ALGORITHM_VERSION, codec
 from superpixel_service.client.exports import Annotation, fingerprint
 from tests.service.bulk_folders import fill
-from tests.service.command import messages, superpixel
+from tests.service.command import messages, started, superpixel
 from tests.service.images import scene
 
 CLASSES = [{"name": "cat", "color": "#e6194b"}, {"name": "dog", "color": "#3cb44b"}]
@@ -170,3 +172,38 @@ def test_the_output_must_be_another_folder(made: Path) -> None:
         assert "must be another folder" in messages(run)[0]
     run = superpixel("migrate", made / "none", "--images", made / "in", "--out", made / "new")
     assert (run.returncode, messages(run)) == (2, [f"{made / 'none'}: no such folder"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_stopped_run_is_continued(tmp_path: Path, number: signal.Signals) -> None:
+    names = [f"{index:02}.png" for index in range(24)]
+    fill(tmp_path / "in", {name: scene(300, 200, seed=index) for index, name in enumerate(names)})
+    assert superpixel("bulk", tmp_path / "in", "--out", tmp_path / "old").returncode == 0
+    rng = np.random.default_rng(3)
+    for name in names:
+        label_map = codec.decode((tmp_path / "old" / f"{name}.spx").read_bytes())
+        (tmp_path / "old" / f"{name}.json").write_text(json.dumps(selection(label_map, rng)))
+    out = tmp_path / "new"
+    command = ("migrate", tmp_path / "old", "--images", tmp_path / "in", "--out", out, "--compactness", 60)
+    process = started(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    first = process.stdout.readline().strip()
+    process.send_signal(number)
+    process.communicate(timeout=100)
+    assert process.returncode in (-number, 128 + number)
+    assert Path(first).exists()
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*.spx")}
+    assert 0 < len(before) < len(names)
+    run = superpixel(*command)
+    assert run.returncode == 0, run.stderr
+    assert messages(run)[-1].endswith(", 0 failed")
+    assert len(list(out.rglob("*.spx"))) == len(names)
+    assert Path(first).stat().st_mtime_ns == before[Path(first)]
+    for name in names:
+        maps = [codec.decode((folder / f"{name}.spx").read_bytes()) for folder in (tmp_path / "old", out)]
+        old, new = (
+            Annotation.of_selection(label_map, json.loads((folder / f"{name}.json").read_text())).mask
+            for label_map, folder in zip(maps, (tmp_path / "old", out), strict=True)
+        )
+        assert np.array_equal(old, new)
