@@ -8,10 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from superpixel_kernels import codec
 from superpixel_kernels.codec import InvalidParameter
+from superpixel_service.client import exports
 from superpixel_service.client.classes import Class, Instance
 from superpixel_service.client.exports import Annotation
 from superpixel_service.client.imports import read_annotation, scale_annotation
@@ -179,3 +182,84 @@ def test_an_image_of_a_project_file_is_read(fixtures: Path) -> None:
         read_annotation(project(fixtures, map="x"), name="a.jpg")
     with pytest.raises(InvalidParameter, match="project: is a damaged ZIP file"):
         read_annotation(project(fixtures)[:-40], name="a.jpg")
+
+
+@st.composite
+def annotations_with_objects(draw: st.DrawFn) -> Annotation:
+    """Small random annotations: objects of several pieces, objects without pixels, classes without objects."""
+    width, height = draw(st.integers(1, 9)), draw(st.integers(1, 8))
+    objects = draw(st.lists(st.builds(Instance, st.integers(1, 2), st.sampled_from(["", "Tom"])), max_size=4))
+    size = width * height
+    values = np.array(draw(st.lists(st.integers(0, 2 + len(objects)), min_size=size, max_size=size)))
+    table = np.array([0, 1, 2, *(one.class_value for one in objects)], np.uint8)
+    instances = np.maximum(values - 2, 0).astype(np.uint16).reshape(height, width) if objects else None
+    return Annotation(table[values].reshape(height, width), (CAT, DOG), instances, tuple(objects))
+
+
+def with_objects(annotation: Annotation) -> dict[str, dict[str, bytes]]:
+    """Every export that keeps objects."""
+
+    def text(value: Any) -> dict[str, bytes]:
+        return {"a.json": json.dumps(value).encode()}
+
+    brush = exports.to_label_studio(annotation)
+    panoptic = exports.to_panoptic_json(annotation, mask_name="a.png")
+    return {
+        "COCO polygons": text(exports.to_coco(annotation)),
+        "COCO RLE": text(exports.to_coco(annotation, rle=True, split=False)),
+        "Label Studio": text([{"data": {"image": "a.jpg"}, "annotations": [{"result": brush}]}]),
+        "GeoJSON": text(exports.to_geojson(annotation)),
+        "instances": {
+            **text(exports.to_instance_legend(annotation)),
+            "a.png": exports.to_instance_png(annotation),
+        },
+        "panoptic": {**text(panoptic), "a.png": exports.to_panoptic_png(annotation)},
+    }
+
+
+def same_objects(found: Annotation, annotation: Annotation, what: str) -> None:
+    names = [["", *(one.name for one in each.classes)] for each in (found, annotation)]
+    assert [names[0][value] for value in found.mask.ravel()] == [
+        names[1][value] for value in annotation.mask.ravel()
+    ], what
+    none = np.zeros(annotation.mask.shape, np.uint16)
+    mine, theirs = (none if each.instances is None else each.instances for each in (annotation, found))
+    # Objects without pixels are left out, and the others keep their order.
+    kept = [number for number in range(1, 1 + len(annotation.objects)) if (mine == number).any()]
+    table = np.zeros(1 + len(annotation.objects), np.uint16)
+    table[kept] = np.arange(1, 1 + len(kept))
+    assert np.array_equal(theirs, table[mine]), what
+    if what != "panoptic":
+        assert [one.name for one in found.objects] == [annotation.objects[i - 1].name for i in kept], what
+
+
+@given(annotations_with_objects())
+@settings(max_examples=60, deadline=None)
+def test_every_export_of_objects_comes_back(annotation: Annotation) -> None:
+    height, width = annotation.mask.shape
+    for what, files in with_objects(annotation).items():
+        same_objects(read_annotation(files, name="a.jpg", width=width, height=height), annotation, what)
+
+
+def test_javascript_reads_the_same_objects(fixtures: Path) -> None:
+    rng = np.random.default_rng(8)
+    objects = tuple(Instance(1 + i % 2, "Tom" if i == 1 else "") for i in range(5))
+    values = rng.integers(0, 7, (6, 8))
+    table = np.array([0, 1, 2, *(one.class_value for one in objects)], np.uint8)
+    instances = np.maximum(values - 2, 0).astype(np.uint16)
+    annotation = Annotation(table[values], (CAT, DOG), instances, objects)
+    cases = [(files, {"width": 8, "height": 6}) for files in with_objects(annotation).values()]
+    for (files, options), theirs in zip(cases, by_javascript(fixtures, cases), strict=True):
+        mine = read_annotation(files, **options)
+        assert mine.instances is not None
+        assert theirs["mask"] == mine.mask.ravel().tolist()
+        assert theirs["instances"] == mine.instances.ravel().tolist()
+        assert theirs["objects"] == [{"class": one.class_value, "name": one.name} for one in mine.objects]
+
+
+def test_classes_without_objects_come_back_without_objects() -> None:
+    annotation = Annotation(np.array([[1, 0, 1], [2, 2, 0]], np.uint8), (CAT, DOG))
+    for what, files in with_objects(annotation).items():
+        found = read_annotation(files, width=3, height=2)
+        assert found.instances is None, what
+        assert found.objects == (), what
