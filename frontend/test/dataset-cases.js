@@ -2,13 +2,13 @@
 
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { Dataset, Schema } from 'superpixel-map/exports';
+import { Dataset, Schema } from 'superpixel-map/dataset';
 
 const [, , cases, folder] = process.argv;
 const { schema, rle, images } = JSON.parse(readFileSync(cases, 'utf8'));
 const dataset = new Dataset({ schema: Schema.fromJSON(schema), rle });
 
-/** @param {import('../src/exports/dataset.js').DatasetFile[]} files */
+/** @param {import('../src/dataset/dataset.js').DatasetFile[]} files */
 async function write(files) {
   for (const { path, data } of files) {
     mkdirSync(dirname(join(folder, path)), { recursive: true });

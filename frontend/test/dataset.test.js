@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Dataset, Schema } from 'superpixel-map/exports';
+import { Dataset, Schema } from 'superpixel-map/dataset';
 import { readAnnotation } from 'superpixel-map/imports';
 
 const [CAT, DOG] = [

@@ -186,7 +186,7 @@ def test_an_image_of_a_project_file_is_read(fixtures: Path) -> None:
 
 @st.composite
 def annotations_with_objects(draw: st.DrawFn) -> Annotation:
-    """Small random annotations: objects of several pieces, objects without pixels, classes without objects."""
+    """Small random annotations: objects of several pieces or without pixels, classes without objects."""
     width, height = draw(st.integers(1, 9)), draw(st.integers(1, 8))
     objects = draw(st.lists(st.builds(Instance, st.integers(1, 2), st.sampled_from(["", "Tom"])), max_size=4))
     size = width * height

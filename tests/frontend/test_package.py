@@ -58,6 +58,8 @@ def test_built_package_works_and_is_small(fixtures: Path, tmp_path: Path) -> Non
     core, png = dist / "src" / "index.js", dist / "src" / "png" / "index.js"
     assert zipped(png) <= 4_000
     assert zipped(dist / "src" / "imports" / "index.js", without=(core, png)) <= 10_000
+    exports = dist / "src" / "exports" / "index.js"
+    assert zipped(dist / "src" / "dataset" / "index.js", without=(core, exports)) <= 4_000
     package = json.loads((dist / "package.json").read_text())
     assert not {"dependencies", "devDependencies", "scripts"} & package.keys()
 

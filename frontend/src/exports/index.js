@@ -1,11 +1,9 @@
 /** Exports of an annotation. superpixel_service.client.exports writes the same bytes, file by file. */
 
 export { toCOCO } from './coco.js';
-export { Dataset } from './dataset.js';
 export { toGeoJSON } from './geojson.js';
 export { toInstanceLegend, toInstancePNG } from './instances.js';
 export { toLabelStudio } from './label-studio.js';
 export { toPanopticJSON, toPanopticPNG } from './panoptic.js';
 export { toIndexedPNG } from './png.js';
-export { Schema } from './schema.js';
 export { toYOLO } from './yolo.js';

@@ -3,8 +3,7 @@
 import { checkClasses, copyClass, FIRST_OBJECT, MAX_OBJECTS } from '../annotation.js';
 import { check, checkShare } from '../errors.js';
 import { write } from '../history.js';
-import { chooseRegions } from '../paint.js';
-import { regionsUnder } from '../regions.js';
+import { chooseRegions, snapped } from '../paint.js';
 import { renumber } from '../replay.js';
 import { append } from '../runs.js';
 
@@ -80,28 +79,6 @@ export function importAnnotation(selection, annotation, { level, threshold = 0.5
   }
   selection._spots = null;
   return selection._record(step);
-}
-
-/**
- * @param {import('../map.js').Level} level
- * @param {Runs[]} runs pixels by value
- * @param {number} threshold
- * @returns {number[][]} regions of the level by value
- */
-function snapped(level, runs, threshold) {
-  const most = new Uint32Array(level.count);
-  const best = new Uint32Array(level.count);
-  runs.forEach((some, value) => {
-    for (const [region, pixels] of regionsUnder(level, some)) {
-      if (pixels <= most[region] || pixels / level.areas[region] < threshold) continue;
-      most[region] = pixels;
-      best[region] = value;
-    }
-  });
-  /** @type {number[][]} */
-  const chosen = [];
-  best.forEach((value, region) => value && (chosen[value] ??= []).push(region));
-  return chosen;
 }
 
 /**

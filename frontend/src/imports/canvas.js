@@ -99,22 +99,21 @@ export class Canvas {
     for (const owner of owners) seen[owner] = 1;
     /** 1 + the index of the object of each mask. */
     const numbers = new Uint16Array(masks.length + 1);
-    const kept = masks.filter(({ isObject }, i) => isObject && seen[i + 1]);
-    if (kept.length > MAX_OBJECTS) {
-      fail('objects', `must be at most ${MAX_OBJECTS}, got ${kept.length}; read it with objects: false`);
-    }
     const values = new Uint8Array(masks.length + 1);
-    let number = 0;
-    masks.forEach((one, i) => {
-      values[i + 1] = one.class;
-      if (one.isObject && seen[i + 1]) numbers[i + 1] = ++number;
+    /** @type {import('../annotation.js').Instance[]} */
+    const objects = [];
+    masks.forEach(({ class: value, name, isObject }, i) => {
+      values[i + 1] = value;
+      if (isObject && seen[i + 1]) numbers[i + 1] = objects.push({ class: value, name });
     });
-    const instances = number ? new Uint16Array(owners.length) : null;
+    if (objects.length > MAX_OBJECTS) {
+      fail('objects', `must be at most ${MAX_OBJECTS}, got ${objects.length}; read it with objects: false`);
+    }
+    const instances = objects.length ? new Uint16Array(owners.length) : null;
     for (let i = 0; i < owners.length; i++) {
       mask[i] = values[owners[i]];
       if (instances) instances[i] = numbers[owners[i]];
     }
-    const objects = kept.map(({ class: value, name }) => ({ class: value, name }));
     return { width, height, mask, classes, instances, objects };
   }
 }

@@ -4,6 +4,7 @@ import { MAX_CLASSES } from '../annotation.js';
 import { isIntegerIn } from '../errors.js';
 import { Canvas, Classes } from './canvas.js';
 import { fail, shown } from './checks.js';
+import { colorOf } from './colors.js';
 
 /** @typedef {import('../annotation.js').Annotation} Annotation */
 /** @typedef {import('../annotation.js').Class} Class */
@@ -46,11 +47,8 @@ export function meaningOf({ values: labels, most, palette }, known, unnamed) {
   const values = new Map();
   /** @type {(wanted: number) => void} */
   const number = (wanted) => {
-    const made = new Classes(known);
-    classes.forEach((one, i) => made.add(i, one.name, one));
-    for (let i = classes.length; i < wanted; i++) {
-      const value = made.add(i, nameFor(classes), { color: palette?.[i + 1] });
-      classes.push(made.all[value - 1]);
+    for (let i = classes.length + 1; i <= wanted; i++) {
+      classes.push({ name: `Class ${i}`, color: palette?.[i] ?? colorOf(classes) });
     }
   };
   if (kind === 'soft' || kind === 'one') {
@@ -71,13 +69,6 @@ export function meaningOf({ values: labels, most, palette }, known, unnamed) {
     if (!isNumbered) number(found.length);
   }
   return { kind, classes, values, found };
-}
-
-/** @param {readonly Class[]} classes @returns {string} a name that none of them has */
-function nameFor(classes) {
-  let n = classes.length + 1;
-  while (classes.some(({ name }) => name === `Class ${n}`)) n++;
-  return `Class ${n}`;
 }
 
 /**

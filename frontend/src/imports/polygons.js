@@ -64,13 +64,12 @@ export function cocoPolygon(points, width, height) {
         cross(x, Math.min(at(column - xs), at(column + 1 - xs)));
         continue;
       }
-      // The first step on the other side. The estimate may be one off, so the formula of pycocotools decides.
+      // The first step on the other side. The estimate may be one less, so the formula of pycocotools decides.
       const beyond = (/** @type {number} */ t) => {
         const at = Math.trunc(xs + slope * t + 0.5);
         return slope > 0 ? at > column : at <= column;
       };
       let t = Math.min(Math.max(Math.round((column + 0.5 - xs) / slope), 1), dy);
-      while (t > 1 && beyond(t - 1)) t--;
       while (t < dy && !beyond(t)) t++;
       cross(x, ys + t - 1);
     }

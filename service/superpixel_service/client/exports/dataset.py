@@ -1,4 +1,4 @@
-"""Annotations of many images as one data set. frontend/src/exports/dataset.js writes the same files."""
+"""Annotations of many images as one data set. frontend/src/dataset/ writes the same files."""
 
 import json
 import os

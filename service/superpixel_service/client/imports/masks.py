@@ -59,13 +59,8 @@ def _number(classes: list[Class], wanted: int, palette: Sequence[str]) -> None:
     """Append classes until there are as many as wanted."""
     if wanted > MAX_CLASSES:
         fail("png", f"must have indexes up to {MAX_CLASSES}, got {wanted}")
-    names = {one.name for one in classes}
-    while len(classes) < wanted:
-        number = len(classes) + 1
+    for number in range(len(classes) + 1, wanted + 1):
         color = palette[number] if number < len(palette) else unused_color(classes)
-        while f"Class {number}" in names:
-            number += 1
-        names.add(f"Class {number}")
         classes.append(Class(f"Class {number}", color))
 
 

@@ -2,12 +2,12 @@
 
 import { FIRST_OBJECT } from '../annotation.js';
 import { check } from '../errors.js';
-import { toCOCO } from './coco.js';
-import { toInstanceLegend, toInstancePNG } from './instances.js';
-import { toPanopticJSON, toPanopticPNG } from './panoptic.js';
-import { bytesOf, toIndexedPNG } from './png.js';
+import { toCOCO } from '../exports/coco.js';
+import { toInstanceLegend, toInstancePNG } from '../exports/instances.js';
+import { toPanopticJSON, toPanopticPNG } from '../exports/panoptic.js';
+import { bytesOf, toIndexedPNG } from '../exports/png.js';
 import { Schema } from './schema.js';
-import { toYOLO } from './yolo.js';
+import { toYOLO } from '../exports/yolo.js';
 
 /** @typedef {import('../annotation.js').Annotation} Annotation */
 /** @typedef {'coco' | 'panoptic' | 'yolo' | 'png'} Format */
