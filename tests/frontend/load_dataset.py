@@ -7,11 +7,16 @@ schema. Prints how many objects were compared, and fails at the first difference
 import contextlib
 import io
 import json
+import logging
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import yaml
+from datumaro.components.annotation import AnnotationType
+from datumaro.components.dataset import Dataset as Datumaro
 from load_exports import polygon2mask
 from PIL import Image
 from pycocotools.coco import COCO
@@ -80,7 +85,32 @@ def as_yolo(root: Path, wanted: dict[str, np.ndarray], classes: list[str]) -> in
     return lines
 
 
+def as_datumaro(root: Path, wanted: dict[str, np.ndarray], classes: list[str]) -> int:
+    """COCO as datumaro reads it, with pictures of the right size."""
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        (home / "annotations").mkdir()
+        shutil.copy(root / "instances.json", home / "annotations" / "instances_all.json")
+        for name, mask in wanted.items():
+            (home / "images" / name).parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(mask).save(home / "images" / name)
+        dataset = Datumaro.import_from(folder, "coco_instances")
+        labels = dataset.categories()[AnnotationType.label]
+        masks = 0
+        for item in dataset:
+            mask = next(mask for name, mask in wanted.items() if name.removesuffix(".jpg") == item.id)
+            seen = np.zeros_like(mask)
+            for one in item.annotations:
+                if one.type is AnnotationType.mask:
+                    seen[np.asarray(one.image).astype(bool)] = 1 + classes.index(labels[one.label].name)
+                    masks += 1
+            assert np.array_equal(seen, mask), item.id
+        assert len(dataset) == len(wanted)
+        return masks
+
+
 def main() -> None:
+    logging.disable(logging.WARNING)
     root = Path(sys.argv[1])
     wanted = dict(np.load(root / "masks.npz").items())
     classes = json.loads((root / "classes.json").read_text())["classes"]
@@ -90,6 +120,8 @@ def main() -> None:
         "panoptic": as_panoptic(root, wanted, ids),
         "yolo": as_yolo(root, wanted, names),
     }
+    if "size" in json.loads((root / "instances.json").read_text())["annotations"][0]["segmentation"]:
+        tally["datumaro"] = as_datumaro(root, wanted, names)
     for name, mask in wanted.items():
         image = Image.open((root / "masks" / name).with_suffix(".png"))
         assert image.mode == "P"

@@ -103,6 +103,8 @@ def test_both_languages_write_the_same_files_and_tools_read_them(
     tally = json.loads(read.stdout)
     assert tally["coco"] == tally["yolo"] > 300
     assert tally["panoptic"] > 40
+    assert tally.get("datumaro", tally["coco"]) == tally["coco"]
+    assert ("datumaro" in tally) == rle
     # Each image comes back from the set, with its objects.
     for name, (annotation, _) in images().items():
         found = read_annotation(mine / "instances.json", name=name)
