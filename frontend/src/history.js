@@ -22,6 +22,9 @@ import { check, checkInteger, isIntegerIn } from './errors.js';
  * @property {{ from: State, to: State }} [maps] set if the step changed the map
  * @property {{ at: number, class: import('./annotation.js').Class }} [removed] set if the step removed a class: its value,
  *   and the class itself
+ * @property {{ at: number, class: import('./annotation.js').Class }} [added] set if the step added a class
+ * @property {{ at: number, from: import('./annotation.js').Class, to: import('./annotation.js').Class }} [edited] set if the
+ *   step renamed or coloured a class
  */
 
 /**
@@ -138,8 +141,8 @@ export class UndoHistory {
 }
 
 /** @param {Step} step */
-function isEmpty({ regions, pixels, maps, removed }) {
-  return !(regions.length || pixels.length || maps || removed);
+function isEmpty({ regions, pixels, maps, removed, added, edited }) {
+  return !(regions.length || pixels.length || maps || removed || added || edited);
 }
 
 /**
@@ -156,14 +159,19 @@ function checkedSteps(steps, { count, labels }, most, back) {
     changes.every((one, i) => isIntegerIn(one, 0, [size, size - changes[i - 1], value, value][i % 4]));
   /** @type {(step: Step) => boolean} */
   const valid = (step) => {
-    const removed = step?.removed;
-    if (removed && back) most++;
+    const { removed, added, edited } = step ?? {};
+    const [appears, goes] = back ? [removed, added] : [added, removed];
+    if (appears) most++;
+    const is = (/** @type {any} */ one, /** @type {any[]} */ ...classes) =>
+      !one || (isIntegerIn(one.at, 1, most) && most <= MAX_CLASSES && classes.every(isClass));
     const fits =
       fit(step?.regions, count, most) &&
       fit(step.pixels, labels.length, most + 1) &&
       !step.maps &&
-      (!removed || (isIntegerIn(removed.at, 1, most) && most <= MAX_CLASSES && isClass(removed.class)));
-    if (removed && !back) most--;
+      is(removed, removed?.class) &&
+      is(added, added?.class) &&
+      is(edited, edited?.from, edited?.to);
+    if (goes) most--;
     return fits;
   };
   // The next step is the last one.
@@ -176,18 +184,21 @@ function checkedSteps(steps, { count, labels }, most, back) {
 }
 
 /**
- * Take the class that a step removed out of `classes`, or put it back.
+ * Make the change of a step to `classes`, or take it back: a class is removed, added or edited.
  *
  * @param {import('./selection.js').Selection} selection
  * @param {Step} step
  * @param {boolean} back true: undo
  */
-export function renumber({ classes, regions, pixels }, { removed }, back) {
-  if (!removed) return;
-  const { at } = removed;
-  checkInteger('classes', classes.length, 0, MAX_CLASSES - Number(back));
-  classes.splice(at - 1, back ? 0 : 1, ...(back ? [removed.class] : []));
-  const by = back ? 1 : -1;
+export function renumber({ classes, regions, pixels }, { removed, added, edited }, back) {
+  if (edited) classes[edited.at - 1] = { ...(back ? edited.from : edited.to) };
+  const changed = removed ?? added;
+  if (!changed) return;
+  const { at } = changed;
+  const appears = back === Boolean(removed);
+  checkInteger('classes', classes.length, 0, MAX_CLASSES - Number(appears));
+  classes.splice(at - 1, appears ? 0 : 1, ...(appears ? [{ ...changed.class }] : []));
+  const by = appears ? 1 : -1;
   regions.forEach((value, i) => value >= at && (regions[i] += by));
   pixels?.forEach((value, i) => value > at && (pixels[i] += by));
 }
@@ -201,7 +212,7 @@ export function boxOf(step, map) {
   const { width, height } = map;
   if (isEmpty(step)) return null;
   const { regions, pixels } = step;
-  if (step.maps || step.removed) return { x0: 0, y0: 0, x1: width, y1: height };
+  if (step.maps || step.removed || step.added || step.edited) return { x0: 0, y0: 0, x1: width, y1: height };
   const box = [width, height, 0, 0];
   const boxes = regions.length ? map.finest.boxes : [];
   for (let i = 0; i < regions.length; i += 4) {
@@ -224,9 +235,10 @@ export function boxOf(step, map) {
  * @param {Uint8Array} values
  * @param {Runs} runs
  * @param {number} value
+ * @param {(before: number) => boolean} [keeps] whether entries of this value stay
  * @returns {Changes} of the entries that had another value
  */
-export function write(values, runs, value) {
+export function write(values, runs, value, keeps) {
   /** @type {Changes} */
   const changes = [];
   for (let i = 0; i < runs.length; i += 2) {
@@ -235,12 +247,12 @@ export function write(values, runs, value) {
       const start = at;
       while (at < end && values[at] === before) at++;
       const last = changes.length - 4;
-      if (before === value) continue;
+      if (before === value || keeps?.(before)) continue;
       if (changes[last] + changes[last + 1] === start && changes[last + 2] === before)
         changes[last + 1] += at - start;
       else changes.push(start, at - start, before, value);
+      values.fill(value, start, at);
     }
-    values.fill(value, runs[i], runs[i] + runs[i + 1]);
   }
   return changes;
 }

@@ -2,7 +2,7 @@ import { MAX_CLASSES } from './annotation.js';
 import { check, checkInteger, checkShare } from './errors.js';
 import { boxOf, renumber, replay, UndoHistory, write } from './history.js';
 import { drawClasses } from './overlay.js';
-import { chooseByMask, chooseRegions, paintByMask } from './paint.js';
+import { chooseByMask, chooseRegions, paintByMask, unprotected } from './paint.js';
 import { common, regionsUnder } from './regions.js';
 import { runsOf } from './runs.js';
 import { deserialise, serialise } from './serialise.js';
@@ -40,7 +40,8 @@ export const PARTLY = 255;
 export class Selection {
   /**
    * @param {LabelMap} map
-   * @param {Class[]} [classes] the caller may append to it and rename its classes; `removeClass` removes one
+   * @param {Class[]} [classes] the caller may append to it and rename its classes; `addClass` and `editClass` do so as an undo
+   *   step, and `removeClass` removes one
    */
   constructor(map, classes = []) {
     this.classes = classes;
@@ -54,6 +55,13 @@ export class Selection {
      * @type {Uint8Array | null}
      */
     this.pixels = null;
+    /**
+     * Whether tools and masks must leave pixels of this class (0: no class) as they are. Null: they may change all. Undo,
+     * redo and `removeClass` change all pixels in any case.
+     *
+     * @type {((value: number) => boolean) | null}
+     */
+    this.protects = null;
     /** 1 for each finest region that may contain paint; null: not computed. @type {Uint8Array | null} */
     this._spots = null;
     this._history = new UndoHistory();
@@ -181,15 +189,34 @@ export class Selection {
    * @returns {Box | null}
    */
   paintPixels(points, radius, value) {
-    if (value !== null) this._checkClass(value);
     const { width, height } = this.map;
-    const runs = stroke(points, radius, width, height);
-    this.pixels ??= new Uint8Array(width * height);
+    return this.paintRuns(stroke(points, radius, width, height), value);
+  }
+
+  /**
+   * Paint the pixels in a polygon, above the regions.
+   *
+   * @param {readonly Point[]} points corners, at least one; the last one is joined to the first
+   * @param {number | null} value as in `paintPixels`
+   * @returns {Box | null}
+   */
+  paintPolygon(points, value) {
+    return this.paintRuns(polygon(points, this.map.width, this.map.height), value);
+  }
+
+  /**
+   * Paint pixels, above the regions.
+   *
+   * @param {Runs} runs start (y * width + x) and length of each run
+   * @param {number | null} value as in `paintPixels`
+   * @returns {Box | null}
+   */
+  paintRuns(runs, value) {
+    if (value !== null) this._checkClass(value);
+    const free = unprotected(this, runs);
+    this.pixels ??= new Uint8Array(this.map.labels.length);
     this._spots = null;
-    return this._record({
-      regions: [],
-      pixels: write(this.pixels, runs, value === null ? 0 : 1 + value),
-    });
+    return this._record({ regions: [], pixels: write(this.pixels, free, value === null ? 0 : 1 + value) });
   }
 
   /**
@@ -204,6 +231,29 @@ export class Selection {
   }
 
   // ---- classes
+
+  /**
+   * Append a class.
+   *
+   * @param {Class} added
+   * @returns {Box | null}
+   */
+  addClass(added) {
+    return this._changeClasses('addClass', { added: { at: this.classes.length + 1, class: { ...added } } });
+  }
+
+  /**
+   * Rename or colour a class.
+   *
+   * @param {number} value the class, from 1
+   * @param {Partial<Class>} changes
+   * @returns {Box | null}
+   */
+  editClass(value, changes) {
+    checkInteger('class', value, 1, this.classes.length);
+    const from = this.classes[value - 1];
+    return this._changeClasses('editClass', { edited: { at: value, from, to: { ...from, ...changes } } });
+  }
 
   /**
    * Remove a class: its regions and pixels get no class, and the values of the classes behind it fall by one.
@@ -409,6 +459,18 @@ export class Selection {
     this._spots = null;
     if (!back) renumber(this, step, back);
     return boxOf(step, this.map);
+  }
+
+  /**
+   * @param {string} method the caller's name, for the error text
+   * @param {Pick<Step, 'added' | 'edited'>} change
+   * @returns {Box | null}
+   */
+  _changeClasses(method, change) {
+    this._history.checkClosed(method);
+    const step = { regions: [], pixels: [], ...change };
+    renumber(this, step, false);
+    return this._record(step);
   }
 
   /** @param {import('./history.js').State} state */
