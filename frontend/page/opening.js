@@ -2,7 +2,9 @@ import { decode, Selection } from '../src/index.js';
 import { Problem, segment } from './api.js';
 import { any, button, fileSize, input, make, superpixels } from './dom.js';
 import { isJSON, mayBeMask } from './masks.js';
-import { hideProblem, say, showProblem, showProgress } from './notices.js';
+import { readable } from './formats.js';
+import { hideProblem, say, sayAfter, showProblem, showProgress } from './notices.js';
+import { Sending } from './sending.js';
 import { keyOf } from './store.js';
 import { Work } from './work.js';
 
@@ -24,6 +26,7 @@ export class Opening {
     this._pending = null;
     /** The server's limit, once it is known. */
     this.maxBytes = Infinity;
+    this._sending = new Sending(() => this.cancel('Cancelled'));
     this._bindFiles();
     this._bindSamples();
   }
@@ -32,8 +35,18 @@ export class Opening {
     return this._pending !== null;
   }
 
-  /** Cancel the request in progress. */
-  cancel() {
+  /** Whether the screen shows an image that is not open yet. */
+  get showsOther() {
+    return this._sending.showsImage;
+  }
+
+  /**
+   * Cancel the request in progress.
+   *
+   * @param {string} [text] what the status line says then
+   */
+  cancel(text) {
+    if (text && this._pending) say(text);
     this._pending?.abort();
   }
 
@@ -45,43 +58,58 @@ export class Opening {
    */
   async open(file, name) {
     const { saving, settings } = this._app;
-    await this._run(`Making superpixels of ${name} (${fileSize(file.size)})…`, async (signal) => {
-      if (file.size > this.maxBytes + SLACK_BYTES) {
-        const text = `the image is too large: ${fileSize(file.size)}, at most ${fileSize(this.maxBytes)} are accepted`;
-        throw new Problem('Too large', text, { reason: 'IMAGE_TOO_MANY_BYTES' });
-      }
-      const bytes = await file.arrayBuffer();
-      const blob = new Blob([bytes], { type: file.type });
-      const key = keyOf(bytes);
-      await saving.now();
-      const kept = await saving.read(key);
-      if (kept) {
-        await this._restore(kept, signal);
-        say(`${name} was opened before: your work on it is back`);
-        return;
-      }
-      const { compactness } = settings;
-      // If the browser cannot show the image, the server may still reject it for a better reason.
-      const shown = createImageBitmap(blob).catch(() => null);
-      const making = { compactness, guidance: null };
-      const { spx, facts } = await segment(blob, making, signal);
-      say('Reading the label map…');
-      const map = await decode(spx, { worker: true, signal });
-      const bitmap = checkBitmap(await shown, map);
-      await this._idle(signal);
-      const classes = settings.classes.map((one) => ({ ...one }));
-      const work = new Work({ key, name, blob, bitmap }, new Selection(map, classes), { spx, ...making });
-      this._app.show(work);
-      saving.imageChanged();
-      say([`${name}: ${superpixels(map.count)} at the finest`, ...facts.notices].join('. '));
-    });
+    await this._run(
+      `Making superpixels of ${name} (${fileSize(file.size)})…`,
+      async (signal) => {
+        if (file.size > this.maxBytes + SLACK_BYTES) {
+          const text = `the image is too large: ${fileSize(file.size)}, at most ${fileSize(this.maxBytes)} are accepted`;
+          throw new Problem('Too large', text, { reason: 'IMAGE_TOO_MANY_BYTES' });
+        }
+        const bytes = await file.arrayBuffer();
+        const blob = new Blob([bytes], { type: file.type });
+        const key = keyOf(bytes);
+        await saving.now();
+        const kept = await saving.read(key);
+        if (kept) {
+          await this._restore(kept, signal);
+          say(`${name} was opened before: your work on it is back`);
+          return;
+        }
+        const { compactness } = settings;
+        const sent = await readable(blob, bytes);
+        // If the browser cannot show the image, the server may still reject it for a better reason.
+        const shown = createImageBitmap(sent).catch(() => null);
+        shown.then((bitmap) => {
+          if (bitmap && !signal.aborted && !this._app.stage.busy) this._sending.showImage(bitmap);
+        });
+        const making = { compactness, guidance: null };
+        const progress = (/** @type {number} */ share) => this._sending.progress(name, share);
+        const { spx, facts } = await segment(sent, making, signal, progress);
+        say('Reading the label map…');
+        const map = await decode(spx, { worker: true, signal });
+        const bitmap = checkBitmap(await shown, map);
+        await this._idle(signal);
+        const classes = settings.classes.map((one) => ({ ...one }));
+        const work = new Work({ key, name, blob: sent, bitmap }, new Selection(map, classes), {
+          spx,
+          ...making,
+        });
+        this._app.show(work);
+        saving.imageChanged();
+        say([`${name}: ${superpixels(map.count)} at the finest`, ...facts.notices].join('. '));
+      },
+      name,
+    );
   }
 
   /** @param {{ file: string }} sample */
   async openSample({ file }) {
     const answer = await fetch(`samples/${file}`).catch(() => null);
     if (answer?.ok) await this.open(await answer.blob(), file);
-    else showProblem(new Problem('No answer', 'The sample could not be loaded.'));
+    else {
+      const error = new Problem('No answer', 'The sample could not be loaded.', { reason: 'NO_ANSWER' });
+      showProblem(error, { file, retry: () => this.openSample({ file }) });
+    }
   }
 
   /**
@@ -91,7 +119,9 @@ export class Opening {
    */
   async reopen(key) {
     const kept = await this._app.saving.read(key);
-    if (kept) await this._run('Opening…', (signal) => this._restore(kept, signal));
+    if (!kept) return;
+    const { name } = kept.image;
+    await this._run(`Opening ${name}…`, (signal) => this._restore(kept, signal), name);
   }
 
   /**
@@ -167,21 +197,25 @@ export class Opening {
    *
    * @param {string} text what the status line says
    * @param {(signal: AbortSignal) => Promise<void>} task
+   * @param {string} [file] that it is about
    */
-  async _run(text, task) {
+  async _run(text, task, file = this._app.work?.name) {
     this.cancel();
     const pending = (this._pending = new AbortController());
     showProgress(true);
     hideProblem();
     say(text);
+    this._sending.begin(text);
     try {
       await task(pending.signal);
     } catch (error) {
-      if (!pending.signal.aborted) showProblem(error);
+      if (!pending.signal.aborted) showProblem(error, { file, retry: () => this._run(text, task, file) });
     } finally {
       if (this._pending === pending) {
         this._pending = null;
         showProgress(false);
+        sayAfter(text, '');
+        this._sending.end();
       }
     }
   }
@@ -265,6 +299,7 @@ function checkBitmap(bitmap, map) {
     throw new Problem(
       'This browser cannot show the image',
       'The server can read it: save it as PNG or JPEG.',
+      { reason: 'NOT_SHOWN' },
     );
   }
   if (bitmap.width !== map.width || bitmap.height !== map.height) {

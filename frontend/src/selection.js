@@ -322,6 +322,11 @@ export class Selection {
 
   // ---- undo steps
 
+  /** The step that `undo` takes back, to compare it with that of another time. @returns {object | undefined} */
+  get lastStep() {
+    return this._history.done.at(-1);
+  }
+
   get canUndo() {
     return this._history.done.length > 0;
   }
