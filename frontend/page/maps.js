@@ -1,0 +1,28 @@
+import { LabelMap, SuperpixelMapError } from '../src/index.js';
+import { Background } from './background.js';
+
+/** @typedef {import('./map-worker.js').Prepared} Prepared */
+
+const worker = new Background(new URL('./map-worker.js', import.meta.url));
+
+/**
+ * Read a label map in a worker, with what the first strokes on it need.
+ *
+ * @param {ArrayBuffer} spx
+ * @param {object} options
+ * @param {Blob} options.image the photograph, whose colours are measured
+ * @param {boolean} [options.reduce] whether to make smaller copies of the photograph, too
+ * @param {AbortSignal} options.signal
+ * @returns {Promise<{ map: LabelMap, reduced: ImageBitmap[] }>} rejects with a SuperpixelMapError
+ */
+export async function readMap(spx, { image, reduce = false, signal }) {
+  /** @type {Prepared} */
+  const { data, finest, fingerprint, colorSums, reduced } = await worker.ask({ spx, image, reduce }).catch((error) => {
+    throw new SuperpixelMapError(error.code ?? 'WORKER_FAILED', error.message);
+  });
+  signal.throwIfAborted();
+  const map = new LabelMap(data);
+  Object.assign(map, { _fingerprint: fingerprint, _colorSums: colorSums });
+  Object.assign(map.finest._made, finest);
+  return { map, reduced };
+}
