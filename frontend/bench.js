@@ -1,7 +1,8 @@
 // `node bench.js MAP.spx ...` prints medians of CPU time in milliseconds. `superpixel segment` writes such maps.
 
 import { readFileSync } from 'node:fs';
-import { decode, Selection, toCOCO } from 'superpixel-map';
+import { decode, Selection } from 'superpixel-map';
+import { toCOCO } from 'superpixel-map/exports';
 
 /** @param {number} times @param {(i: number) => unknown} run */
 async function median(times, run) {

@@ -1,4 +1,3 @@
-import { decode } from '../src/index.js';
 import { serverInfo } from './api.js';
 import { Camera } from './camera.js';
 import { Checks } from './checks.js';
@@ -81,8 +80,6 @@ export class App {
     this._showSettings();
     this.tool.activate?.(this);
     this._connect();
-    // Start the worker that reads label maps while the first image is still loading.
-    decode(new Uint8Array(0), { worker: true }).catch(() => {});
     const key = sessionStorage.getItem('image') ?? last;
     if (key) await this.opening.reopen(key);
     any('empty').hidden = this.work !== null;
@@ -110,7 +107,7 @@ export class App {
    */
   show(work) {
     this.stage.cancel();
-    this.work?.bitmap.close();
+    this.work?.close();
     this.work = work;
     this.protecting.reset();
     this.checks.reset();
@@ -131,8 +128,6 @@ export class App {
     this._showHistory();
     this.checks.soon();
     this.hint.imageShown();
-    // The first stroke needs them: measure them before it.
-    setTimeout(() => work.map.finest.boxes, 0);
   }
 
   // ---- changes
@@ -191,9 +186,9 @@ export class App {
       return;
     }
     const { map, selection } = work;
+    if (!(way === 'undo' ? selection.canUndo : selection.canRedo)) return;
     const before = JSON.stringify(selection.classes);
     const box = selection[way]();
-    if (!box) return;
     if (JSON.stringify(selection.classes) !== before) {
       this.settings.value = Math.min(this.settings.value, selection.classes.length);
       this.classPanel.show();

@@ -15,7 +15,7 @@ export class Background {
     const worker = new Worker(this._script, { type: 'module' });
     worker.onmessage = ({ data }) => {
       const { resolve, reject } = this._waiting.shift() ?? {};
-      if ('error' in data) reject?.(new Error(data.error));
+      if ('error' in data) reject?.(Object.assign(new Error(data.error), { code: data.code }));
       else resolve?.(data);
     };
     worker.onerror = () => {

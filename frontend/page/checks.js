@@ -1,6 +1,7 @@
 import { Background } from './background.js';
 import { any, byId, button, count, make } from './dom.js';
 import { say, showProblem } from './notices.js';
+import { inSlices } from './slices.js';
 
 /** @typedef {import('./work.js').Work} Work */
 /** @typedef {import('./pieces.js').Piece} Piece */
@@ -8,16 +9,11 @@ import { say, showProblem } from './notices.js';
 /** Milliseconds without a change until shares are counted again. */
 const WAIT = 250;
 
-/** Pixels that are read at once, so that the page stays responsive. */
-const SLICE = 2 ** 21;
-
 /** Areas of holes and specks, in pixels. */
 const LIMITS = [4, 16, 64, 256, 1024, 4096];
 
 /** Milliseconds for which a gap is framed. */
 const FRAMED = 2500;
-
-const pause = () => new Promise((resolve) => setTimeout(resolve, 0));
 
 /** @param {number} share 0 to 1 @returns {string} */
 function percent(share) {
@@ -142,7 +138,8 @@ export class Checks {
     const { work, stage, layers, protecting } = this._app;
     if (!work || stage.busy) return;
     const limit = Number(this._size.value);
-    const answer = await this._ask(work, what, limit, [...protecting.locked]);
+    const kept = protecting.valuesLocked(work.selection);
+    const answer = await this._ask(work, what, limit, kept);
     if (!answer) return;
     /** @type {{ runs: [number, number[]][] }} */
     const { runs } = answer;
@@ -195,15 +192,13 @@ async function valuesOf({ selection, map }, isCurrent) {
   const { regions, pixels } = selection;
   const { labels } = map;
   const values = new Uint16Array(labels.length);
-  for (let from = 0; from < labels.length; from += SLICE) {
-    if (from) await pause();
-    if (!isCurrent()) return null;
-    for (let i = from, to = Math.min(from + SLICE, labels.length); i < to; i++) {
+  const done = await inSlices(labels.length, isCurrent, (from, to) => {
+    for (let i = from; i < to; i++) {
       const painted = pixels ? pixels[i] : 0;
       values[i] = painted ? painted - 1 : regions[labels[i]];
     }
-  }
-  return values;
+  });
+  return done ? values : null;
 }
 
 /**
@@ -216,15 +211,13 @@ async function sharesOf({ selection, map }, isCurrent) {
   const { labels } = map;
   const { areas } = map.finest;
   const counts = new Array(classes.length + 1).fill(0);
-  regions.forEach((value, region) => (counts[value] += areas[region]));
-  for (let from = 0; pixels && from < labels.length; from += SLICE) {
-    if (from) await pause();
-    if (!isCurrent()) return null;
-    for (let i = from, to = Math.min(from + SLICE, labels.length); i < to; i++) {
+  regions.forEach((value, region) => (counts[selection.classOf(value)] += areas[region]));
+  const done = await inSlices(pixels ? labels.length : 0, isCurrent, (from, to) => {
+    for (let i = from; pixels && i < to; i++) {
       if (!pixels[i]) continue;
-      counts[regions[labels[i]]]--;
-      counts[pixels[i] - 1]++;
+      counts[selection.classOf(regions[labels[i]])]--;
+      counts[selection.classOf(pixels[i] - 1)]++;
     }
-  }
-  return counts;
+  });
+  return done ? counts : null;
 }

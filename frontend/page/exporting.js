@@ -93,8 +93,9 @@ async function run({ work, stage, opening, checks }, worker, format) {
  */
 async function exportAs(work, worker, { format, ending, type = 'application/json' }) {
   const annotation = work.selection.annotation();
-  const message = { format, annotation, fileName: work.name };
-  const { file } = await worker.ask(message, [annotation.mask.buffer]);
+  const { mask, instances } = annotation;
+  const buffers = instances ? [mask.buffer, instances.buffer] : [mask.buffer];
+  const { file } = await worker.ask({ format, annotation, fileName: work.name }, buffers);
   const blob = new Blob([file], { type });
   const name = work.stem + ending;
   const url = URL.createObjectURL(blob);

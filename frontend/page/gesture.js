@@ -38,7 +38,9 @@ export class Gesture {
 
   /** R, G, B of what it paints; gray if it erases. @returns {number[]} */
   get color() {
-    return this.value ? rgba(this.selection.classes[this.value - 1].color).slice(0, 3) : [90, 90, 90];
+    return this.value
+      ? rgba(this.selection.classes[this.selection.classOf(this.value) - 1].color).slice(0, 3)
+      : [90, 90, 90];
   }
 
   /** The brush radius, in pixels of the image. */

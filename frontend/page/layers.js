@@ -188,7 +188,9 @@ export class Layers {
     context.setTransform(scale, 0, 0, scale, -x * scale, -y * scale);
     context.fillStyle = '#fff'; // transparent pixels are white on the server, too
     context.fillRect(0, 0, work.map.width, work.map.height);
-    context.drawImage(work.bitmap, 0, 0);
+    // The smallest picture that is sharp at this scale: a large one takes long to reduce.
+    const fitting = work.reduced.filter(({ width }) => width / work.map.width >= scale);
+    context.drawImage(fitting.at(-1) ?? work.bitmap, 0, 0, work.map.width, work.map.height);
   }
 
   /** @param {Box | null} box null: everything */

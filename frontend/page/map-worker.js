@@ -21,7 +21,10 @@ const SMALLEST = 400_000;
 /** @param {MessageEvent<{ spx: ArrayBuffer, image: Blob | null, colors: boolean, reduce: boolean }>} event */
 self.onmessage = async ({ data: { spx, image, reduce } }) => {
   try {
-    const [map, bitmap] = await Promise.all([decode(spx), image && createImageBitmap(image).catch(() => null)]);
+    const [map, bitmap] = await Promise.all([
+      decode(spx),
+      image && createImageBitmap(image).catch(() => null),
+    ]);
     const { finest } = map;
     const pairs = finest._once('pairs', () => pairsOf(map));
     const made = { areas: finest.areas, boxes: finest.boxes, pairs };

@@ -17,9 +17,11 @@ const worker = new Background(new URL('./map-worker.js', import.meta.url));
  */
 export async function readMap(spx, { image, reduce = false, signal }) {
   /** @type {Prepared} */
-  const { data, finest, fingerprint, colorSums, reduced } = await worker.ask({ spx, image, reduce }).catch((error) => {
-    throw new SuperpixelMapError(error.code ?? 'WORKER_FAILED', error.message);
-  });
+  const { data, finest, fingerprint, colorSums, reduced } = await worker
+    .ask({ spx, image, reduce })
+    .catch((error) => {
+      throw new SuperpixelMapError(error.code ?? 'WORKER_FAILED', error.message);
+    });
   signal.throwIfAborted();
   const map = new LabelMap(data);
   Object.assign(map, { _fingerprint: fingerprint, _colorSums: colorSums });

@@ -1,8 +1,10 @@
-import { decode, Selection } from '../src/index.js';
+import { Selection } from '../src/index.js';
 import { Problem, segment } from './api.js';
 import { any, button, fileSize, input, make, superpixels } from './dom.js';
 import { isJSON, mayBeMask } from './masks.js';
 import { readable } from './formats.js';
+import { readMap } from './maps.js';
+import { moved } from './moving.js';
 import { hideProblem, say, sayAfter, showProblem, showProgress } from './notices.js';
 import { Sending } from './sending.js';
 import { keyOf } from './store.js';
@@ -86,11 +88,11 @@ export class Opening {
         const progress = (/** @type {number} */ share) => this._sending.progress(name, share);
         const { spx, facts } = await segment(sent, making, signal, progress);
         say('Reading the label map…');
-        const map = await decode(spx, { worker: true, signal });
+        const { map, reduced } = await readMap(spx, { image: sent, reduce: true, signal });
         const bitmap = checkBitmap(await shown, map);
         await this._idle(signal);
         const classes = settings.classes.map((one) => ({ ...one }));
-        const work = new Work({ key, name, blob: sent, bitmap }, new Selection(map, classes), {
+        const work = new Work({ key, name, blob: sent, bitmap, reduced }, new Selection(map, classes), {
           spx,
           ...making,
         });
@@ -130,12 +132,15 @@ export class Opening {
    */
   async _restore({ image, work }, signal) {
     const { key, name, blob, spx, compactness, guidance = null } = image;
-    const [map, shown] = await Promise.all([decode(spx, { worker: true, signal }), createImageBitmap(blob)]);
+    const [{ map, reduced }, shown] = await Promise.all([
+      readMap(spx, { image: blob, reduce: true, signal }),
+      createImageBitmap(blob),
+    ]);
     const bitmap = checkBitmap(shown, map);
     const selection = Selection.restore(map, work.selection, work.steps);
     await this._idle(signal);
     const origin = { spx, compactness, guidance };
-    this._app.show(new Work({ key, name, blob, bitmap }, selection, origin, work.count));
+    this._app.show(new Work({ key, name, blob, bitmap, reduced }, selection, origin, work.count));
     this._app.saving.imageChanged(); // stores the time at which it was opened
   }
 
@@ -160,7 +165,7 @@ export class Opening {
    * @param {string} after what it says then
    */
   async remake(making, before, after) {
-    const { work } = this._app;
+    const { work, stage } = this._app;
     if (!work) return;
     const { compactness, guidance } = work.origin;
     if (making.compactness === compactness && making.guidance === guidance) {
@@ -169,10 +174,17 @@ export class Opening {
     }
     await this._run(before, async (signal) => {
       const { spx } = await segment(work.blob, making, signal);
-      const map = await decode(spx, { worker: true, signal });
-      await this._idle(signal);
-      if (this._app.work !== work) return;
-      work.moveTo(map, { spx, ...making });
+      const { map } = await readMap(spx, { image: work.blob, signal });
+      const { selection } = work;
+      let ready = null;
+      while (!ready) {
+        await this._idle(signal);
+        if (this._app.work !== work) return;
+        const { lastStep } = selection;
+        const isCurrent = () => !signal.aborted && !stage.busy && selection.lastStep === lastStep;
+        ready = await moved(selection, map, isCurrent);
+      }
+      work.moveTo(map, { spx, ...making }, ready);
       this._app.mapChanged();
       say(`${after}: what was chosen stays, pixel by pixel`);
     });

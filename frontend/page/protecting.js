@@ -1,3 +1,4 @@
+import { FIRST_OBJECT } from '../src/annotation.js';
 import { byId, make } from './dom.js';
 
 /** What tools may paint over: everything, only pixels without a class, or only those of one class (its value). */
@@ -31,7 +32,18 @@ export class Protecting {
     const chosen = over !== 'none' ? over : value ? 0 : this._app.settings.value;
     const only = value === null || chosen === 'all' ? null : chosen;
     const none = only === null && !locked.size;
-    selection.protects = none ? null : (one) => locked.has(one) || (only !== null && one !== only);
+    /** @type {(value: number) => boolean} */
+    const keeps = (value) => locked.has(value) || (only !== null && value !== only);
+    selection.protects = none ? null : (one) => keeps(selection.classOf(one));
+  }
+
+  /**
+   * @param {import('../src/index.js').Selection} selection
+   * @returns {number[]} locked classes, and their objects
+   */
+  valuesLocked({ objects }) {
+    const { locked } = this;
+    return [...locked, ...objects.flatMap((one, i) => (locked.has(one.class) ? [FIRST_OBJECT + i] : []))];
   }
 
   /** Another image: its classes are not locked. */

@@ -1,6 +1,6 @@
 // What tools and masks change: the regions that they choose, the pixels that they paint, and the paint that they remove.
 
-import { checkClasses } from './annotation.js';
+import { checkClasses, copyClass } from './annotation.js';
 import { check, checkInteger, checkShare } from './errors.js';
 import { write } from './history.js';
 import { regionsUnder } from './regions.js';
@@ -14,7 +14,7 @@ import { append } from './runs.js';
 /** @typedef {import('./runs.js').Runs} Runs */
 
 /**
- * @param {Uint8Array} pixels `Selection.pixels`
+ * @param {Uint16Array} pixels `Selection.pixels`
  * @param {LabelMap} map
  * @returns {Uint8Array} map.count: 1 for each finest region that contains paint
  */
@@ -25,12 +25,12 @@ function paintedRegions(pixels, { labels, count }) {
 }
 
 /**
- * Set the class of regions, and remove the paint in them: see `Selection`.
+ * Set the value of regions, and remove the paint in them: see `Selection`.
  *
  * @param {Selection} selection
  * @param {Level} level
  * @param {Iterable<number>} regions of the level
- * @param {number} value their class
+ * @param {number} value their class or object
  * @param {Runs} [shape] pixels under the tool, if it has a shape
  * @returns {Step} the changes, which are made
  */
@@ -64,7 +64,7 @@ export function chooseRegions(selection, level, regions, value, shape) {
 }
 
 /**
- * @param {Uint8Array} pixels `Selection.pixels`
+ * @param {Uint16Array} pixels `Selection.pixels`
  * @param {LabelMap} map
  * @param {Iterable<number>} members finest regions
  * @returns {Runs} painted pixels in them
@@ -103,11 +103,11 @@ export function unprotected({ protects, pixels, regions, map: { labels } }, runs
 /**
  * The painted pixels that a region tool removes: see `Selection`.
  *
- * @param {Uint8Array} pixels `Selection.pixels`
+ * @param {Uint16Array} pixels `Selection.pixels`
  * @param {import('./history.js').State} selection before the regions get their class
  * @param {Uint8Array} spots 1 for each finest region that may contain paint; 0 is set for those that lose it
  * @param {Int32Array} members finest regions that the tool chooses
- * @param {number} value their class
+ * @param {number} value their class or object
  * @param {Runs | undefined} shape pixels under the tool, if it has a shape
  * @param {boolean} someStay whether some paint is protected
  * @returns {Runs} pixels
@@ -173,7 +173,7 @@ export function chooseByMask(selection, level, mask, classes, threshold) {
  */
 export function paintByMask(selection, mask, classes) {
   const runs = readRuns(selection, mask, classes);
-  const pixels = (selection.pixels ??= new Uint8Array(mask.length));
+  const pixels = (selection.pixels ??= new Uint16Array(mask.length));
   selection._spots = null;
   const changes = runs.flatMap((part, value) => write(pixels, unprotected(selection, part), value + 1));
   return { regions: [], pixels: changes };
@@ -194,7 +194,7 @@ function readRuns({ map, classes: own }, mask, classes) {
   const all = own.slice();
   const values = classes.map((one, i) => {
     const found = classes === own ? i : all.findIndex(({ name }) => name === one?.name);
-    return found < 0 ? all.push({ ...one }) : found + 1;
+    return found < 0 ? all.push(one && copyClass(one)) : found + 1;
   });
   checkClasses(all, 'INVALID_ARGUMENT');
   /** @type {Runs[]} */

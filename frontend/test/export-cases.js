@@ -2,7 +2,8 @@
 
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Selection, toCOCO, toGeoJSON, toIndexedPNG, toLabelStudio, toYOLO } from 'superpixel-map';
+import { Selection } from 'superpixel-map';
+import { toCOCO, toGeoJSON, toIndexedPNG, toLabelStudio, toYOLO } from 'superpixel-map/exports';
 import { loadMap } from './fixtures.js';
 
 const table = JSON.parse(

@@ -160,3 +160,26 @@ test('a damaged step of a class is rejected', () => {
     assert.throws(() => Selection.restore(maps.noise, data, history), { code: 'INVALID_SELECTION' });
   }
 });
+
+test('a rectangle takes what a lasso around its corners takes', () => {
+  const [a, b] = [fresh(maps.photo), fresh(maps.photo)];
+  const { width, height } = maps.photo;
+  const corner = fc.tuple(fc.double({ min: -9, max: width + 9, noNaN: true }), fc.double({ min: -9, max: height + 9, noNaN: true })); // prettier-ignore
+  fc.assert(
+    fc.property(
+      corner,
+      corner,
+      fc.constantFrom(7, 300),
+      fc.constantFrom(0, 0.5, 1),
+      ([x0, y0], [x1, y1], count, share) => {
+        // prettier-ignore
+        const level = maps.photo.cut(count);
+        const box = a.rectangle(level, { x0, y0, x1, y1 }, 1, share);
+        assert.deepEqual(b.lasso(level, [[x0, y0], [x1, y0], [x1, y1], [x0, y1]], 1, share), box); // prettier-ignore
+        assert.deepEqual(a.regions, b.regions);
+        for (const one of [a, b]) if (box) one.undo();
+      },
+    ),
+    { numRuns: 100 },
+  );
+});

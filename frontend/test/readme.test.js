@@ -16,7 +16,11 @@ test('the examples of README.md work', async () => {
   const names = [...text.matchAll(/^const (?:\{ )?(\w+)/gm)].map(([, name]) => name);
   const program = [
     'const { load, rgba } = globalThis.readme;',
-    ...blocks.map((code) => code.replaceAll("'superpixel-map'", `'${index}'`)),
+    ...blocks.map((code) =>
+      code
+        .replaceAll("'superpixel-map'", `'${index}'`)
+        .replaceAll("'superpixel-map/exports'", `'${new URL('exports/index.js', index).href}'`),
+    ),
     `export { ${names.join(', ')} };`,
   ].join('\n');
   const file = join(tmpdir(), `readme-${process.pid}.mjs`);
