@@ -4,10 +4,15 @@ import { Checks } from './checks.js';
 import { ClassPanel, firstClasses } from './classes.js';
 import { any, button, byId, count } from './dom.js';
 import { fillExportMenu } from './exporting.js';
+import { Ahead } from './ahead.js';
+import { Filmstrip } from './filmstrip.js';
+import { Following } from './following.js';
 import { Guiding } from './guiding.js';
 import { fillHelp, listenForKeys } from './keys.js';
 import { Hint } from './hint.js';
+import { ImageSet } from './image-set.js';
 import { Layers } from './layers.js';
+import { Library } from './library.js';
 import { MaskDialog } from './mask-dialog.js';
 import { hideProblem, retry, showProblem } from './notices.js';
 import { Opening } from './opening.js';
@@ -15,6 +20,7 @@ import { Protecting } from './protecting.js';
 import { Saving } from './saving.js';
 import { Sliders } from './sliders.js';
 import { Stage } from './stage.js';
+import { Tabs } from './tabs.js';
 import { Toolbar } from './toolbar.js';
 import { tools } from './tools/index.js';
 
@@ -39,13 +45,21 @@ export class App {
       fillOpacity: 50,
       lineOpacity: 60,
       lineColor: '#ffffff',
+      /** `pixels` or `smooth`. */
+      lineStyle: 'pixels',
       classes: firstClasses(),
       /** Whether the hint for new users was shown. */
       hinted: false,
     };
     this.camera = new Camera();
     this.layers = new Layers(this.camera);
+    this.tabs = new Tabs();
     this.saving = new Saving(this, store);
+    this.following = new Following(this);
+    this.set = new ImageSet(this);
+    this.library = new Library(this);
+    this.filmstrip = new Filmstrip(this);
+    this.ahead = new Ahead(this);
     this.stage = new Stage(this);
     this.opening = new Opening(this);
     this.protecting = new Protecting(this);
@@ -77,6 +91,7 @@ export class App {
   /** Begin, with the image that was open last, if there was one. */
   async start() {
     const last = await this.saving.readSettings();
+    await this.set.load();
     this._showSettings();
     this.tool.activate?.(this);
     this._connect();
@@ -107,10 +122,13 @@ export class App {
    */
   show(work) {
     this.stage.cancel();
-    this.work?.close();
+    const before = this.work;
+    before?.close();
     this.work = work;
     this.protecting.reset();
     this.checks.reset();
+    if (before && before.key !== work.key && !this.saving.unsavedKeys.includes(before.key))
+      this.tabs.release(before.key);
     this.layers.work = work;
     this.layers.top = { region: null, cursor: null, frame: null };
     this.camera.image = { width: work.map.width, height: work.map.height };
@@ -128,6 +146,9 @@ export class App {
     this._showHistory();
     this.checks.soon();
     this.hint.imageShown();
+    this.following.begin();
+    this.filmstrip.show();
+    this.prepareNext();
   }
 
   // ---- changes
@@ -138,6 +159,24 @@ export class App {
     hideProblem();
     this.checks.soon();
     this.saving.soon();
+  }
+
+  /** Make the superpixels of the set's next image before the user opens it. */
+  prepareNext() {
+    const { next } = this.filmstrip;
+    if (next && !this.set.adding) this.ahead.want(next);
+  }
+
+  /** Whether another tab edits the open image. */
+  get readOnly() {
+    return this.following.readOnly;
+  }
+
+  /** The selection of the open image was replaced by one that another tab made. */
+  selectionReplaced() {
+    this.settings.value = Math.min(this.settings.value, this.classPanel.classes.length);
+    this.classPanel.show();
+    this.mapChanged();
   }
 
   /** The open image has another label map. */
@@ -151,7 +190,7 @@ export class App {
     this.guiding.show();
     this._showHistory();
     this.checks.soon();
-    this.saving.imageChanged();
+    this.saving.soon();
   }
 
   /**
@@ -180,7 +219,7 @@ export class App {
   /** @param {'undo' | 'redo'} way */
   _step(way) {
     const { work, stage } = this;
-    if (!work || stage.busy || this.opening.showsOther) return;
+    if (!work || stage.busy || this.readOnly || this.opening.showsOther) return;
     if (stage.setsCorners) {
       if (way === 'undo') stage.removeCorner();
       return;

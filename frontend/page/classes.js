@@ -62,8 +62,8 @@ export class ClassPanel {
 
   add() {
     const { classes } = this;
-    const { work, settings, stage } = this._app;
-    if (classes.length >= MAX_CLASSES || stage.busy) return;
+    const { work, settings, stage, readOnly } = this._app;
+    if (classes.length >= MAX_CLASSES || stage.busy || readOnly) return;
     let n = classes.length + 1;
     while (classes.some(({ name }) => name === `Class ${n}`)) n++;
     const added = { name: `Class ${n}`, color: unusedColor(classes) };
@@ -78,8 +78,8 @@ export class ClassPanel {
   /** @param {number} value */
   remove(value) {
     const { classes } = this;
-    const { settings, work, stage, layers, protecting } = this._app;
-    if (classes.length < 2 || stage.busy) return;
+    const { settings, work, stage, layers, protecting, readOnly } = this._app;
+    if (classes.length < 2 || stage.busy || readOnly) return;
     stage.cancel();
     const { name } = classes[value - 1];
     if (work) layers.redrawFill(work.selection.removeClass(value));

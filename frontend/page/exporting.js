@@ -1,5 +1,6 @@
 import { Background } from './background.js';
 import { any, fileSize, make } from './dom.js';
+import { download } from './download.js';
 import { hideProblem, say, showProblem, showProgress } from './notices.js';
 
 /**
@@ -61,6 +62,17 @@ export function fillExportMenu(app) {
     });
     any('export-menu').append(item);
   }
+  const note = make('span', {
+    textContent: 'ZIP: image, superpixels and all work, to open again',
+    className: 'quiet',
+  });
+  const project = make('button', {}, make('span', { textContent: 'Project file' }), note);
+  project.dataset.format = 'project';
+  project.addEventListener('click', () => {
+    any('export-menu').hidePopover();
+    app.library.saveProject();
+  });
+  any('export-menu').append(project);
 }
 
 /**
@@ -98,8 +110,6 @@ async function exportAs(work, worker, { format, ending, type = 'application/json
   const { file } = await worker.ask({ format, annotation, fileName: work.name }, buffers);
   const blob = new Blob([file], { type });
   const name = work.stem + ending;
-  const url = URL.createObjectURL(blob);
-  make('a', { href: url, download: name }).click();
-  setTimeout(() => URL.revokeObjectURL(url), 60_000);
+  download(blob, name);
   return { name, size: blob.size };
 }

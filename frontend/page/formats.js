@@ -8,11 +8,10 @@ function isServed(bytes) {
 
 /**
  * @param {Blob} blob a file
- * @param {ArrayBuffer} bytes its content
  * @returns {Promise<Blob>} the file; as PNG if only the browser can read it (BMP, GIF, AVIF): its first frame
  */
-export async function readable(blob, bytes) {
-  if (isServed(new Uint8Array(bytes, 0, Math.min(12, bytes.byteLength)))) return blob;
+export async function readable(blob) {
+  if (isServed(new Uint8Array(await blob.slice(0, 12).arrayBuffer()))) return blob;
   const bitmap = await createImageBitmap(blob).catch(() => null);
   if (!bitmap) return blob; // the server says what is wrong
   const canvas = new OffscreenCanvas(bitmap.width, bitmap.height);

@@ -81,6 +81,21 @@ const SECTIONS = [
         keys: { g: (app) => app.maskDialog.choose() },
       },
       {
+        shown: 'K',
+        text: 'Kept images and project files',
+        keys: { k: (app) => app.library.show() },
+      },
+      {
+        shown: 'PgUp PgDn',
+        text: 'Previous, next image of the set',
+        keys: { pageup: (app) => app.filmstrip.step(-1), pagedown: (app) => app.filmstrip.step(1) },
+      },
+      {
+        shown: 'D',
+        text: 'Image of the set: done, or not',
+        keys: { d: (app) => app.filmstrip.toggleDone() },
+      },
+      {
         shown: 'Ctrl E',
         text: 'Export',
         keys: { 'ctrl e': (app) => app.work && any('export-menu').showPopover() },
@@ -169,6 +184,8 @@ export function listenForKeys(app) {
     const { target } = event;
     const writes = target instanceof HTMLInputElement && target.type === 'text';
     if (writes || document.querySelector('dialog[open]')) return;
+    const slides = target instanceof HTMLInputElement && target.type === 'range';
+    if (slides && event.key.startsWith('Page')) return;
     const control =
       target instanceof Element ? target.closest('button, select, input:not([type=range])') : null;
     const presses = control && (tabbed || control.closest('[popover]'));

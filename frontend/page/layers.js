@@ -1,5 +1,6 @@
 import { byId } from './dom.js';
 import { casing, contours, glow } from './marks.js';
+import { SmoothLines } from './smooth.js';
 
 /** @typedef {import('../src/selection.js').Box} Box */
 
@@ -57,6 +58,7 @@ export class Layers {
     this.fillContext = context('fill');
     this.linesContext = context('lines');
     this.topContext = context('top');
+    this.smooth = new SmoothLines(this);
     this._stale = { all: true, moved: false, lines: false, top: false };
     /** Where the camera was when fill and outlines were last drawn completely. */
     this._drawn = { x: 0, y: 0, scale: 1 };
@@ -100,6 +102,7 @@ export class Layers {
   /** @param {Box | null} box of the image in which the selection has changed */
   redrawFill(box) {
     if (!box) return;
+    this.smooth.classesChanged();
     const old = this._fill;
     this._fill = old
       ? {
@@ -156,9 +159,9 @@ export class Layers {
     for (const { canvas } of [this.fillContext, this.linesContext]) canvas.style.transform = transform;
   }
 
-  /** Screen pixels per pixel of the outlines: those are one CSS pixel wide on any screen. */
+  /** Screen pixels per pixel of the outlines: those are one CSS pixel wide on any screen, unless they are smooth. */
   get _step() {
-    return Math.max(1, Math.floor(this.camera.ratio));
+    return this.smooth.on ? 1 : Math.max(1, Math.floor(this.camera.ratio));
   }
 
   _size() {
@@ -215,6 +218,7 @@ export class Layers {
   }
 
   _drawLines() {
+    if (this.smooth.draw()) return;
     const { camera, linesContext: context, work } = this;
     const seen = work && camera.seen(undefined, this._step);
     const { canvas } = context;

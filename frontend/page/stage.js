@@ -88,7 +88,7 @@ export class Stage {
   /** Show the mouse pointer of what a drag would do. */
   showTool() {
     const { tool } = this.app;
-    const pans = this.spacePressed || tool.movesImage;
+    const pans = this.spacePressed || tool.movesImage || this.app.readOnly;
     this.element.dataset.tool = this.navigation.panning ? 'panning' : pans ? 'pan' : tool.id;
   }
 
@@ -121,7 +121,13 @@ export class Stage {
       return null;
     }
     // Once a pen was used, fingers and the palm only move the image.
-    if (event.button === 1 || this.spacePressed || app.tool.movesImage || (isTouch && this._penSeen)) {
+    if (
+      event.button === 1 ||
+      this.spacePressed ||
+      app.tool.movesImage ||
+      app.readOnly ||
+      (isTouch && this._penSeen)
+    ) {
       navigation.beginPan(event.pointerId, at);
       this.showTool();
       return null;
@@ -262,7 +268,7 @@ export class Stage {
   _wheel(event) {
     event.preventDefault();
     const { app } = this;
-    if (!app.work || app.tool.wheel?.(app, event)) return;
+    if (!app.work || (!app.readOnly && app.tool.wheel?.(app, event))) return;
     this.navigation.wheel(event, this._at(event));
   }
 
@@ -272,7 +278,7 @@ export class Stage {
   _key(event) {
     const { app } = this;
     if (!app.work || event.ctrlKey || event.metaKey) return;
-    if (app.tool.keyDown?.(app, event)) {
+    if (!app.readOnly && app.tool.keyDown?.(app, event)) {
       event.preventDefault();
       event.stopPropagation();
     } else if (event.key in ARROWS) {
@@ -284,7 +290,7 @@ export class Stage {
     } else if (event.key === 'Enter') {
       event.preventDefault();
       const point = (this._cursor ??= this._middle());
-      if (!app.tool.movesImage) this._enter(point, event.altKey, event.shiftKey);
+      if (!app.tool.movesImage && !app.readOnly) this._enter(point, event.altKey, event.shiftKey);
       this._hover(point, true);
     }
   }

@@ -31,6 +31,12 @@ export class Work {
     this.blob = blob;
     this.bitmap = bitmap;
     this.reduced = reduced;
+    /** Milliseconds since 1970. */
+    this.opened = Date.now();
+    /** Made when the image was opened. @type {Blob | undefined} */
+    this.thumbnail = undefined;
+    /** Whether the user marked the image as done; undefined: as it was. @type {boolean | undefined} */
+    this.done = undefined;
     this.selection = selection;
     /** Origins of this map and of the maps that undo can return to. @type {WeakMap<LabelMap, Origin>} */
     this._origins = new WeakMap([[selection.map, origin]]);
@@ -81,6 +87,18 @@ export class Work {
     const box = this.selection.moveTo(map, ready);
     this.mapChanged();
     return box;
+  }
+
+  /**
+   * Take over the work of another tab on the same image.
+   *
+   * @param {Selection} selection
+   * @param {Origin} origin of its map
+   */
+  replace(selection, origin) {
+    this.selection = selection;
+    this._origins.set(selection.map, origin);
+    this.mapChanged();
   }
 
   /** Adapt to the selection's map, which has changed. */
