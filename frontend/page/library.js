@@ -176,12 +176,13 @@ export class Library {
   }
 
   async _clean() {
+    const { set } = this._app;
     const open = await this._open();
     const idle = (await this._app.saving.cards()).filter(
-      ({ key, worked, done }) => !worked && !done && !open.has(key),
+      ({ key, worked, done }) => !worked && !done && !open.has(key) && !set.keys.includes(key),
     );
     if (!idle.length) {
-      await ask('Nothing to delete', 'Each kept image has work on it, or is open.', []);
+      await ask('Nothing to delete', 'Each kept image has work on it, is open, or is in the set.', []);
       return;
     }
     const bytes = fileSize(idle.reduce((sum, card) => sum + card.bytes, 0));
