@@ -43,6 +43,8 @@ export class App {
       fillOpacity: 50,
       lineOpacity: 60,
       lineColor: '#ffffff',
+      /** `pixels` or `smooth`. */
+      lineStyle: 'pixels',
       classes: firstClasses(),
     };
     this.camera = new Camera();

@@ -1,4 +1,5 @@
 import { byId } from './dom.js';
+import { SmoothLines } from './smooth.js';
 
 /** @typedef {import('../src/selection.js').Box} Box */
 
@@ -42,6 +43,7 @@ export class Layers {
     this.fillContext = context('fill');
     this.linesContext = context('lines');
     this.topContext = context('top');
+    this.smooth = new SmoothLines(this);
     this._stale = { all: true, moved: false, lines: false, top: false };
     /** Where the camera was when fill and outlines were last drawn completely. */
     this._drawn = { x: 0, y: 0, scale: 1 };
@@ -85,6 +87,7 @@ export class Layers {
   /** @param {Box | null} box of the image in which the selection has changed */
   redrawFill(box) {
     if (!box) return;
+    this.smooth.classesChanged();
     const old = this._fill;
     this._fill = old
       ? {
@@ -141,9 +144,9 @@ export class Layers {
     for (const { canvas } of [this.fillContext, this.linesContext]) canvas.style.transform = transform;
   }
 
-  /** Screen pixels per pixel of the outlines: those are one CSS pixel wide on any screen. */
+  /** Screen pixels per pixel of the outlines: those are one CSS pixel wide on any screen, unless they are smooth. */
   get _step() {
-    return Math.max(1, Math.floor(this.camera.ratio));
+    return this.smooth.on ? 1 : Math.max(1, Math.floor(this.camera.ratio));
   }
 
   _size() {
@@ -193,6 +196,7 @@ export class Layers {
   }
 
   _drawLines() {
+    if (this.smooth.draw()) return;
     const { camera, linesContext: context, work } = this;
     const seen = work && camera.seen(undefined, this._step);
     const { canvas } = context;

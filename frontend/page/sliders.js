@@ -15,6 +15,9 @@ const RADII = [
 const FULL_LINES_WIDTH = 18;
 const FAINTEST_LINES = 0.4;
 
+/** @returns {NodeListOf<HTMLInputElement>} */
+const lineStyles = () => document.querySelectorAll('input[name=line-style]');
+
 /** The sliders of size, compactness, brush radius and opacity. */
 export class Sliders {
   /** @param {import('./app.js').App} app */
@@ -53,6 +56,13 @@ export class Sliders {
       this._hidden.lines = false;
       this.showOpacity();
     });
+    for (const radio of lineStyles()) {
+      radio.addEventListener('change', () => {
+        settings.lineStyle = radio.value;
+        this.showLineStyle();
+        saving.soon();
+      });
+    }
     onInput('line-color', () => {
       settings.lineColor = input('line-color').value;
       this.showOpacity();
@@ -66,6 +76,7 @@ export class Sliders {
     input('line-color').value = lineColor;
     this.showRadius();
     this.showOpacity();
+    this.showLineStyle();
     this.showSize();
     this.showCompactness();
   }
@@ -172,6 +183,15 @@ export class Sliders {
       layers.lineColor = lineColor;
       layers.redrawLines();
     }
+  }
+
+  showLineStyle() {
+    const { settings, layers } = this._app;
+    for (const radio of lineStyles()) radio.checked = radio.value === settings.lineStyle;
+    const on = settings.lineStyle === 'smooth';
+    if (layers.smooth.on === on) return;
+    layers.smooth.on = on;
+    layers.redrawAll();
   }
 
   /** Outlines that lie close together are fainter, so that the image stays visible. */

@@ -121,6 +121,7 @@ def test_a_killed_server_loses_the_calls_that_it_was_serving_and_no_others(
     )
 
 
+@pytest.mark.slow
 def test_rolling_restarts_lose_no_call(three: list[RunningServer]) -> None:
     """One server after the other; `SUPERPIXEL_TEST_RESTARTS` is the number of rounds."""
     rounds = int(os.environ.get("SUPERPIXEL_TEST_RESTARTS", "1"))

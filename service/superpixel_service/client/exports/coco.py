@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from superpixel_service.client.exports.annotation import Annotation
-from superpixel_service.client.exports.outlines import Ring, join_rings
-from superpixel_service.client.pieces import box_around, by_class, find_pieces
+from superpixel_service.client.exports.outlines import join_rings
+from superpixel_service.client.pieces import Ring, box_around, by_class, find_pieces
 
 
 def to_coco(

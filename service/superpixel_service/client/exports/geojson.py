@@ -3,8 +3,8 @@
 from typing import Any
 
 from superpixel_service.client.exports.annotation import Annotation
-from superpixel_service.client.exports.outlines import Ring, trace_rings
-from superpixel_service.client.pieces import by_class, find_pieces
+from superpixel_service.client.exports.outlines import trace_rings
+from superpixel_service.client.pieces import Ring, by_class, find_pieces
 
 
 def to_geojson(annotation: Annotation) -> dict[str, Any]:
