@@ -25,51 +25,65 @@ import { grow } from './boxes.js';
  * Find the 4-connected pieces of all values.
  *
  * @param {object} picture
- * @param {Uint8Array | Uint16Array} picture.mask height * width: 0 for no piece
+ * @param {ArrayLike<number>} picture.mask height * width: integers, 0 for no piece
  * @param {number} picture.width
  * @param {number} picture.height
+ * @param {boolean} [all] true: pixels of the value 0 form pieces, too
  * @returns {Pieces}
  */
-export function findPieces({ mask, width, height }) {
-  const stride = width + 2;
-  const ids = new Int32Array(stride * (height + 2));
-  /** @type {number[]} */
-  const parent = [0];
-  /** @type {(i: number) => number} */
-  const root = (i) => {
-    while (parent[i] !== i) {
-      parent[i] = parent[parent[i]];
-      i = parent[i];
-    }
-    return i;
-  };
+export function findPieces({ mask, width, height }, all = false) {
+  let count = 0;
   for (let y = 0, i = 0; y < height; y++) {
-    for (let x = 0, at = stride * (y + 1) + 1; x < width; x++, i++, at++) {
-      const value = mask[i];
-      if (value === 0) continue;
-      const left = x > 0 && mask[i - 1] === value ? root(ids[at - 1]) : 0;
-      const above = y > 0 && mask[i - width] === value ? root(ids[at - stride]) : 0;
-      if (!left && !above) parent.push(parent.length);
-      else if (left && above) parent[Math.max(left, above)] = Math.min(left, above);
-      ids[at] = left && above ? Math.min(left, above) : left || above || parent.length - 1;
+    count++;
+    for (const end = ++i + width - 1; i < end; i++) if (mask[i] !== mask[i - 1]) count++;
+  }
+  // Runs of one value within a row. Each leads to a run of the same piece that comes before it, or to itself.
+  const starts = new Int32Array(count + 1);
+  const before = new Int32Array(count);
+  /** @type {(run: number) => number} */
+  const root = (run) => {
+    while (before[run] !== run) {
+      before[run] = before[before[run]];
+      run = before[run];
+    }
+    return run;
+  };
+  starts[count] = mask.length;
+  for (let y = 0, i = 0, run = 0, above = 0; y < height; y++) {
+    for (const end = i + width; i < end; run++) {
+      const start = i;
+      const value = mask[start];
+      while (++i < end && mask[i] === value);
+      starts[run] = start;
+      before[run] = run;
+      if (y === 0) continue;
+      while (starts[above + 1] + width <= start) above++;
+      for (let other = above; starts[other] + width < i; other++) {
+        if (mask[starts[other]] !== value) continue;
+        const [a, b] = [root(other), root(run)];
+        before[Math.max(a, b)] = Math.min(a, b);
+      }
     }
   }
+  const stride = width + 2;
+  const ids = new Int32Array(stride * (height + 2));
+  const idOf = new Int32Array(count);
   /** @type {Piece[]} */
   const pieces = [];
-  const final = new Int32Array(parent.length);
-  for (let y = 0, i = 0; y < height; y++) {
-    for (let x = 0, at = stride * (y + 1) + 1; x < width; x++, i++, at++) {
-      if (ids[at] === 0) continue;
-      const top = root(ids[at]);
-      if (final[top] === 0) {
-        pieces.push({ id: pieces.length + 1, value: mask[i], area: 0, box: [x, y, x, y] });
-        final[top] = pieces.length;
-      }
-      ids[at] = final[top];
-      const piece = pieces[final[top] - 1];
-      piece.area++;
-      grow(piece.box, 0, x, y, x + 1, y + 1);
+  for (let run = 0, y = 0; run < count; run++) {
+    const value = mask[starts[run]];
+    if (value === 0 && !all) continue;
+    while (starts[run] >= (y + 1) * width) y++;
+    const x0 = starts[run] - y * width;
+    const x1 = starts[run + 1] - y * width;
+    if (before[run] === run) {
+      idOf[run] = pieces.push({ id: pieces.length + 1, value, area: 0, box: [x0, y, x1, y + 1] });
     }
+    const id = (idOf[run] = idOf[before[run]]);
+    const piece = pieces[id - 1];
+    piece.area += x1 - x0;
+    grow(piece.box, 0, x0, y, x1, y + 1);
+    ids.fill(id, (y + 1) * stride + 1 + x0, (y + 1) * stride + 1 + x1);
   }
   return { ids, stride, pieces };
 }

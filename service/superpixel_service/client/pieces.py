@@ -1,9 +1,13 @@
 """Connected pieces of a mask. frontend/src/pieces.js finds the same ones, in the same order."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+Ring = list[int]
+"""Points x, y, x, y, ...; the last point is joined to the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +27,11 @@ class Piece:
     box: tuple[int, int, int, int]
 
 
-def find_pieces(mask: NDArray[np.uint8] | NDArray[np.uint16]) -> tuple[NDArray[np.int32], list[Piece]]:
+def find_pieces(mask: NDArray[np.integer[Any]]) -> tuple[NDArray[np.int32], list[Piece]]:
     """Find the 4-connected pieces of all values.
 
     Args:
-        mask: (height, width), 0 for no piece.
+        mask: (height, width) integers, 0 for no piece.
 
     Returns:
         (height + 2, width + 2) int32: the piece of each pixel, 0 for none, with a frame of zeros; and the

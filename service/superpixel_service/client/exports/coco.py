@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from superpixel_service.client.exports.annotation import Annotation
 from superpixel_service.client.exports.groups import Group, category_ids, find_groups
-from superpixel_service.client.exports.outlines import Ring, join_rings
+from superpixel_service.client.exports.outlines import join_rings
+from superpixel_service.client.pieces import Ring
 
 
 def coco_head() -> dict[str, Any]:

@@ -4,7 +4,8 @@ from typing import Any
 
 from superpixel_service.client.exports.annotation import Annotation
 from superpixel_service.client.exports.groups import Group, bytes_of, find_groups
-from superpixel_service.client.exports.outlines import Ring, trace_rings
+from superpixel_service.client.exports.outlines import trace_rings
+from superpixel_service.client.pieces import Ring
 
 
 def to_geojson(annotation: Annotation) -> dict[str, Any]:

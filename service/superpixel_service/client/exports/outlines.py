@@ -5,8 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Ring = list[int]
-"""Corners x, y, x, y, ...; the last corner is joined to the first."""
+from superpixel_service.client.pieces import Ring
 
 
 def trace_rings(ids: NDArray[np.int32], number: int, *, simple: bool) -> list[list[Ring]]:

@@ -6,7 +6,8 @@ import numpy as np
 
 from superpixel_service.client.exports.annotation import Annotation
 from superpixel_service.client.exports.groups import find_groups
-from superpixel_service.client.exports.outlines import Ring, join_rings
+from superpixel_service.client.exports.outlines import join_rings
+from superpixel_service.client.pieces import Ring
 
 MOST_ENDS = 64
 """Most corners of a ring that are tried as the end of a bridge."""
