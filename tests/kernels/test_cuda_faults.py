@@ -32,6 +32,7 @@ def install(fake, monkeypatch):
     monkeypatch.setattr(cupy_device, "_import", lambda _name: fake)
     monkeypatch.setattr(cupy_device, "_opened", set())
     monkeypatch.setattr(engine, "_open", weakref.WeakKeyDictionary())
+    monkeypatch.setattr(engine, "_rooms", weakref.WeakValueDictionary())
     kernels.why_no_cuda.cache_clear()
     cupy_device._compiled.cache_clear()
     return fake

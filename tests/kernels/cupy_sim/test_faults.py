@@ -1,6 +1,7 @@
 """What real CuPy does when the GPU has too little memory, fails, or is another one."""
 
 import gc
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -102,3 +103,19 @@ def test_page_locked_memory_is_as_large_as_the_largest_copy(runtime):
     for side in (20, 60, 40):
         segment(images.photo(side, side), workspace=workspace)
     assert sum(map(len, runtime.pinned.values())) <= 2 * 60 * 60 * 4 * 2
+
+
+def test_threads_wait_for_memory_that_others_use(runtime):
+    """Room for two images at the same time, and five threads."""
+    image = images.photo(60, 40)
+    expected = segment(image, backend="cpu")
+    workspaces = [CudaWorkspace(tuning=TUNING, limit_bytes=1 << 40) for _ in range(5)]
+    rounded_up = 512 * 40
+    runtime.gpus[0].memory = runtime.gpus[0].used + 2 * (bytes_needed(60, 40, tuning=TUNING) + rounded_up)
+
+    def work(workspace):
+        for _ in range(3):
+            assert_same_hierarchy(segment(image, workspace=workspace), expected)
+
+    with ThreadPoolExecutor(len(workspaces)) as pool:
+        list(pool.map(work, workspaces))
