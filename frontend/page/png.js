@@ -1,6 +1,6 @@
 // Reads and writes PNG files exactly: a browser's own decoder loses palette indexes and 16-bit values.
 
-import { chunk } from '../src/exports.js';
+import { chunk } from '../src/exports/png.js';
 import { MAX_PIXELS, unreadable } from './mask-file.js';
 
 const SIGNATURE = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
