@@ -8,11 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from superpixel_service.commands.output import EXIT_USAGE, CommandFailed, reason
+from superpixel_service.datasets.names import MAP_SUFFIX, SUFFIXES
 
-SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".pjpeg", ".pjp", ".png", ".webp")
-"""Names of files that are taken; the suffixes that browsers use for the three formats."""
-
-MAP_SUFFIX = ".spx"
 _LISTED_SUFFIXES = 6
 
 

@@ -16,7 +16,6 @@ from pathlib import Path
 
 from superpixel_kernels.codec import layout
 from superpixel_service.commands.guidance_files import GuidanceFiles
-from superpixel_service.commands.image_files import MAP_SUFFIX
 from superpixel_service.commands.label_maps import Parameters
 from superpixel_service.commands.output import (
     EXIT_USAGE,
@@ -26,6 +25,7 @@ from superpixel_service.commands.output import (
     reason,
     save,
 )
+from superpixel_service.datasets.names import MAP_SUFFIX
 
 PARAMETERS = "superpixel-bulk.json"
 IMAGES = "superpixel-bulk-images.jsonl"
@@ -163,9 +163,7 @@ class MapFolder:
         Raises:
             CommandFailed: the record has other parameters, or is damaged.
         """
-        record = _record(parameters, algorithm_version)
-        if self._guidance is not None:
-            record["guidance"] = {"version": guidance_version, **self._guidance.record()}
+        record = record_of(parameters, algorithm_version, guidance_version)
         _check_record(self._out, record)
 
     def _name(self, image: Path) -> str:
@@ -275,7 +273,9 @@ def _check_record(out: Path, parameters: dict[str, object]) -> None:
         )
 
 
-def _record(parameters: Parameters, algorithm_version: int) -> dict[str, object]:
+def record_of(
+    parameters: Parameters, algorithm_version: int, guidance_version: int | None = None
+) -> dict[str, object]:
     """Everything that the label maps depend on, besides the images."""
     record: dict[str, object] = {
         "counts": list(parameters.counts),
@@ -294,4 +294,6 @@ def _record(parameters: Parameters, algorithm_version: int) -> dict[str, object]
         record["orientation"] = False
     if parameters.clamp:
         record["clamp"] = True
+    if parameters.guidance is not None:
+        record["guidance"] = {"version": guidance_version, **parameters.guidance.record()}
     return record
