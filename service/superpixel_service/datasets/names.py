@@ -10,7 +10,7 @@ def suffix_of(name: str) -> str:
     """The lower-case suffix of the last part of a path, with its dot; empty: it has none."""
     last = name.rsplit("/", 1)[-1]
     dot = last.rfind(".")
-    return last[dot:].lower() if dot > 0 else ""
+    return last[dot:].lower() if 0 < dot < len(last) - 1 else ""
 
 
 def is_hidden(path: str) -> bool:
