@@ -48,11 +48,18 @@ def start(address: str | None, cores: int) -> None:
     if ray.is_initialized():
         return
     new = address is None and "RAY_ADDRESS" not in os.environ
-    if address is not None:
-        _check_reachable(address)
     options: dict[str, Any] = {"address": address}
+    if address is not None:
+        host = _check_reachable(address)
+        if host.startswith("127."):  # else Ray looks for a node with this machine's outer address
+            options["_node_ip_address"] = host
     if new:  # reachable from this machine alone: Ray asks for no password
-        options = {"num_cpus": cores, "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+        options = {
+            "address": "local",
+            "num_cpus": cores,
+            "include_dashboard": False,
+            "_node_ip_address": "127.0.0.1",
+        }
     try:
         with _without_native_logs():
             ray.init(log_to_driver=False, logging_level=logging.CRITICAL, **options)
@@ -60,14 +67,15 @@ def start(address: str | None, cores: int) -> None:
         raise DataSetFailed(f"{address or 'Ray'}: no Ray cluster can be reached: {reason(error)}") from None
 
 
-def _check_reachable(address: str) -> None:
-    """Ray itself tries for minutes."""
+def _check_reachable(address: str) -> str:
+    """Connect once, because Ray itself tries for minutes. Returns the host; empty: `address` names none."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if host and port.isdecimal():
         try:
             socket.create_connection((host.strip("[]"), int(port)), _CONNECT_SECONDS).close()
         except OSError as error:
             raise DataSetFailed(f"{address}: no Ray cluster can be reached: {reason(error)}") from None
+    return host
 
 
 @contextmanager

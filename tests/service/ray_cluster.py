@@ -11,7 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-_NODE: dict[str, Any] = {"object_store_memory": 100 << 20, "node_ip_address": "127.0.0.1"}
+LOOPBACK = "127.0.0.2"
+"""Ray would replace 127.0.0.1 by an outer address."""
+
+_NODE: dict[str, Any] = {"object_store_memory": 100 << 20, "node_ip_address": LOOPBACK}
 
 
 class RayCluster:

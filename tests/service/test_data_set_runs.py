@@ -33,6 +33,7 @@ def test_a_second_run_does_what_is_missing_new_failed_or_changed(
         (folder / f"{number}.png").write_bytes(b"broken")
     arguments = ("bulk", folder, "--out", out, *SMALL)
     assert called(capsys, *arguments).returncode == 1
+    assert called(capsys, *arguments, "--failed-ok").returncode == 0
     assert sorted(failures(out)) == ["1.png", "4.png", "5.png"]
     assert len(list((out / "shards").iterdir())) == 3
 

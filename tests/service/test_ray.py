@@ -156,7 +156,7 @@ PROGRAM = """
 import sys
 import ray
 from superpixel_service.ray import segment_dataset
-ray.init(address=sys.argv[2], log_to_driver=False, logging_level="ERROR")
+ray.init(address=sys.argv[2], _node_ip_address="127.0.0.2", log_to_driver=False, logging_level="ERROR")
 images = ray.data.read_binary_files(sys.argv[1], include_paths=True)
 done = segment_dataset(images, counts=20, include_hierarchy=False, batch_size=2, actors=(1, 3))
 for row in sorted(done.iter_rows(), key=lambda row: row["path"]):

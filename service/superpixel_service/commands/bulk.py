@@ -40,11 +40,13 @@ def run(
     checksum: bool,
     retry_for: float,
     report: str | None,
+    failed_ok: bool,
     data_set: DataSetOptions,
 ) -> int:
     """Segment the images of SOURCE whose label maps are missing or out of date."""
     if not data_set.needed(source, out):
-        return _run_folder(Path(source), Path(out), parameters, server, jobs, checksum, retry_for, report)
+        status = _run_folder(Path(source), Path(out), parameters, server, jobs, checksum, retry_for, report)
+        return EXIT_OK if failed_ok and status == EXIT_FAILED else status
     if server is not None or checksum:
         flag = "--checksum" if server is None else "--server"
         raise CommandFailed(
@@ -59,7 +61,8 @@ def run(
             f"data sets need {error.name}, of the extra `bulk`: pip install 'superpixel-service[bulk]'"
         ) from None
 
-    return run_data_set(source, out, parameters, jobs, retry_for, report, data_set)
+    status = run_data_set(source, out, parameters, jobs, retry_for, report, data_set)
+    return EXIT_OK if failed_ok and status == EXIT_FAILED else status
 
 
 def _run_folder(

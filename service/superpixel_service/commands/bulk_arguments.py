@@ -71,6 +71,11 @@ def add_bulk(bulk: argparse.ArgumentParser) -> None:
     bulk.add_argument(
         "--report", metavar="FILE", help="write numbers and errors of this run to FILE, as one JSON object"
     )
+    bulk.add_argument(
+        "--failed-ok",
+        action="store_true",
+        help="exit with status 0 even if some images cannot be segmented",
+    )
     _add_data_set(bulk.add_argument_group("data sets"))
 
 
