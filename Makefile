@@ -165,6 +165,7 @@ image-lock: deploy-install ## Write the locks of the images again, deploy/image/
 	$(LOCK) --group build --output-file deploy/image/build.txt
 	$(LOCK) pyproject.toml --extra otel --output-file deploy/image/cpu.txt
 	$(LOCK) pyproject.toml --extra otel --extra cuda12 --constraint deploy/image/cpu.txt --output-file deploy/image/cuda.txt
+	$(LOCK) pyproject.toml --extra otel --extra ray --constraint deploy/image/cpu.txt --output-file deploy/image/bulk.txt
 
 PY_TYPED += deploy/image/pin.py
 
