@@ -1,19 +1,16 @@
 """`superpixel migrate`: move label maps and selections to new superpixels, pixel for pixel."""
 
 import hashlib
-import json as json_module
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 
-import numpy as np
-
 from superpixel_kernels import codec
 from superpixel_kernels.errors import InvalidLabelMap
-from superpixel_service.client import selection_json
+from superpixel_service.client.selection import Selection
 from superpixel_service.commands.label_maps import ImageRejected, Parameters
 from superpixel_service.commands.map_folder import lock
 from superpixel_service.commands.migration import Job, Problems, Results, find_jobs
@@ -31,7 +28,7 @@ from superpixel_service.commands.output import (
 )
 from superpixel_service.commands.progress import Progress
 from superpixel_service.commands.segmenters import choose_segmenter
-from superpixel_service.commands.stopping import StopSignals
+from superpixel_service.commands.stop_signals import StopSignals
 from superpixel_service.commands.target import Target
 
 
@@ -227,31 +224,16 @@ def _migrate(job: Job, spx: bytes, inputs: str, results: Results, report: Report
 def _moved(path: Path, old: codec.LabelMap, new: codec.LabelMap) -> bytes:
     """The file of a selection, moved from its map to the new one."""
     try:
-        data = json_module.loads(read_file(path))
-    except (ValueError, RecursionError):
-        raise _NotMigrated(f"{path.name} is not valid JSON") from None
-    try:
-        stored = selection_json.read(old, data)
+        selection = Selection.restore(old, read_file(path))
+        selection.move_to(new)
     except codec.InvalidParameter as error:
         raise _NotMigrated(f"{path.name}: {error}") from None
-    moved = selection_json.write(new, _on_map(stored, old, new))
-    text = json_module.dumps(moved, ensure_ascii=False, separators=(",", ":"))
-    return text.encode("utf-8", "surrogatepass")
-
-
-def _on_map(stored: selection_json.Stored, old: codec.LabelMap, new: codec.LabelMap) -> selection_json.Stored:
-    """The same values on another map: a region has one if all its pixels do; other pixels are painted."""
-    values = stored.values(old)
-    if new.labels.shape != values.shape:
-        raise _NotMigrated(
-            f"the new map has {new.width} x {new.height} pixels, not {old.width} x {old.height}"
-        )
-    first = np.zeros(new.count, np.uint16)
-    first[new.labels.ravel()[::-1]] = values.ravel()[::-1]
-    mixed = np.bincount(new.labels.ravel(), (values != first[new.labels]).ravel(), new.count) > 0
-    regions = np.where(mixed, 0, first).astype(np.uint16)
-    pixels = np.where(values == regions[new.labels], 0, values + np.uint16(1)).astype(np.uint16).ravel()
-    return replace(stored, regions=regions, pixels=pixels if pixels.any() else None)
+    provenance = new.provenance or codec.Provenance()
+    selection.parameters = {
+        "compactness": provenance.compactness,
+        "algorithm_version": new.algorithm_version,
+    }
+    return selection.to_json().encode("utf-8", "surrogatepass")
 
 
 def _decoded(path: Path) -> codec.LabelMap:

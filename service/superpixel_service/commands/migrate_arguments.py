@@ -1,33 +1,22 @@
 """The arguments of `superpixel migrate`."""
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
 
 from superpixel_kernels.params import MAX_COMPACTNESS
 from superpixel_service.commands import argument_types as types
+from superpixel_service.commands.image_arguments import add_server
 
-_Add = Callable[[argparse.ArgumentParser], None]
+DESCRIPTION = (
+    "Segment the images of a folder of .spx label maps again, with this algorithm version "
+    "and maybe another compactness or other counts, and move the selections (JSON) of each map to its "
+    "new map: every pixel keeps its class and object. The originals stay as they are. A run may be "
+    "stopped or killed: the same command continues it, and tries failed maps again."
+)
 
 
-def add_migrate(
-    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", add_server: _Add, add_json: _Add
-) -> None:
-    """Add the command.
-
-    Args:
-        commands: the parsers of all commands.
-        add_server: adds the arguments that name a server.
-        add_json: adds `--json`.
-    """
-    migrate = commands.add_parser(
-        "migrate",
-        help="move label maps and selections to new superpixels, pixel for pixel",
-        description="Segment the images of a folder of .spx label maps again, with this algorithm version "
-        "and maybe another compactness or other counts, and move the selections (JSON) of each map to its "
-        "new map: every pixel keeps its class and object. The originals stay as they are. A run may be "
-        "stopped or killed: the same command continues it, and tries failed maps again.",
-    )
+def add_migrate(migrate: argparse.ArgumentParser) -> None:
+    """Add the arguments to the command's parser."""
     migrate.add_argument(
         "folder",
         type=Path,
@@ -66,7 +55,7 @@ def add_migrate(
         help="numbers of superpixels, with every number up to the largest (default: every number up to the "
         "image's base count, or for a map of some levels the same levels)",
     )
-    add_server(migrate)
+    add_server(migrate, "a server to have it done by (default: this process does it)")
     migrate.add_argument(
         "--jobs",
         type=types.positive,
@@ -82,4 +71,4 @@ def add_migrate(
         help="with --server: how long to wait for a server that stopped answering (default 30; 0: end at "
         "once)",
     )
-    add_json(migrate)
+    migrate.add_argument("--json", action="store_true", help="print one JSON object, for programs")

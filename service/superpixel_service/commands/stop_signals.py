@@ -1,4 +1,4 @@
-"""Stops a command that works through a list."""
+"""SIGINT and SIGTERM of a run that can be continued."""
 
 import signal
 from collections.abc import Iterable, Iterator
@@ -8,7 +8,7 @@ _Item = TypeVar("_Item")
 
 
 class StopSignals:
-    """Handles SIGINT and SIGTERM. After the first signal no item is begun; a second one ends the process.
+    """Handles SIGINT and SIGTERM. After the first signal no image is begun; a second one ends the process.
 
     Attributes:
         number: the number of the first signal; 0: there was none.
