@@ -1,6 +1,7 @@
 """All stages in order, on one device and stream: an image in, base labels and merge records out."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,7 @@ from superpixel_kernels.cuda import color, components, cut, graph, merge, slic, 
 from superpixel_kernels.cuda import guidance as guides
 from superpixel_kernels.cuda.color import DeviceImage
 from superpixel_kernels.cuda.device import Device, DeviceArray
+from superpixel_kernels.cuda.room import Call
 from superpixel_kernels.cuda.stage import Stage
 from superpixel_kernels.cuda.workspace import (
     EDGES_PER_PIXEL,
@@ -23,6 +25,7 @@ from superpixel_kernels.cuda.workspace import (
     Layout,
     Tuning,
     Workspace,
+    at_once,
     grid_of,
     whole_layout,
 )
@@ -128,7 +131,6 @@ class Pipeline:
         device: the device to run on.
         limit_bytes: cap on the device memory for one image; None: all of the device's.
         tuning: sizes of blocks.
-        reclaim: frees the device memory that idle users keep; returns whether there was any.
     """
 
     def __init__(
@@ -137,10 +139,9 @@ class Pipeline:
         *,
         limit_bytes: int | None = None,
         tuning: Tuning | None = None,
-        reclaim: Callable[[], bool] = lambda: False,
     ) -> None:
         self.device = device
-        self.workspace = Workspace(device, limit_bytes=limit_bytes, reclaim=reclaim)
+        self.workspace = Workspace(device, limit_bytes=limit_bytes)
         self.tuning = tuning or Tuning()
         self._tables = color.Tables(device)
 
@@ -153,6 +154,7 @@ class Pipeline:
         observe: Observer | None = None,
         guidance: FittedGuidance | None = None,
         on_regions: Callable[[int], None] | None = None,
+        call: Call | None = None,
     ) -> "OnDevice":
         """Run all stages, and leave the results on the device until the next call.
 
@@ -164,6 +166,7 @@ class Pipeline:
             observe: called after each stage.
             guidance: maps of the image's size; None: no guidance.
             on_regions: called with the number of base regions when it is known. It may raise.
+            call: waits if the device has too little memory; None: that is an error at once.
 
         Raises:
             OutOfMemory: the image needs more memory than the device has free, or than the cap.
@@ -177,7 +180,7 @@ class Pipeline:
         kind = guides.kind_of(guidance)
         passes = 1
         while True:
-            stage = self._stage(grid, image, nodes, EDGES_PER_REGION, kind)
+            stage = self._stage(grid, image, nodes, EDGES_PER_REGION, kind, call)
             clock = _Clock(self.device, cancel, observe)
             guide = None
             if guidance is not None:
@@ -193,7 +196,8 @@ class Pipeline:
             counters = self._counters()
             regions = int(counters[Counter.REGIONS])
             if on_regions is not None:
-                on_regions(regions)
+                with nullcontext() if call is None else call.outside():
+                    on_regions(regions)
             if regions > stage.node_capacity:
                 nodes = regions  # more than guessed: the kernels of graph and merge did nothing
             elif counters[Counter.PAIRS_LEFT_OUT]:
@@ -217,9 +221,10 @@ class Pipeline:
         observe: Observer | None = None,
         guidance: FittedGuidance | None = None,
         on_regions: Callable[[int], None] | None = None,
+        call: Call | None = None,
     ) -> Segmentation:
         """The same as `run`, with the results in host memory."""
-        made = self.run(image, size, settings, cancel, observe, guidance, on_regions)
+        made = self.run(image, size, settings, cancel, observe, guidance, on_regions, call)
         labels = np.empty(size, np.int32)
         self.device.download(made.labels, labels.reshape(-1))
         records = self._download(made.records, made.regions - 1)
@@ -231,6 +236,7 @@ class Pipeline:
         base_labels: NDArray[np.int32],
         settings: Settings,
         cancel: CancelToken | None = None,
+        call: Call | None = None,
     ) -> NDArray[np.int32]:
         """The merges of the pixels inside each base region.
 
@@ -239,6 +245,7 @@ class Pipeline:
             base_labels: (height, width) int32, as `segment` returns them.
             settings: the parameters.
             cancel: stops or pauses the call between stages.
+            call: as for `run`.
 
         Returns:
             (pixels - regions, 4) int32 records.
@@ -248,7 +255,7 @@ class Pipeline:
         """
         height, width = base_labels.shape
         grid = grid_of(width, height)
-        stage = self._stage(grid, image, grid.pixels, EDGES_PER_PIXEL)
+        stage = self._stage(grid, image, grid.pixels, EDGES_PER_PIXEL, call=call)
         clock = _Clock(self.device, cancel, None)
         self._smoothed(stage, clock, image)
         self.device.upload(
@@ -295,10 +302,17 @@ class Pipeline:
         return result
 
     def _stage(
-        self, grid: Grid, image: object, nodes: int, edges_per_node: int, kind: GuidanceKind = UNGUIDED
+        self,
+        grid: Grid,
+        image: object,
+        nodes: int,
+        edges_per_node: int,
+        kind: GuidanceKind = UNGUIDED,
+        call: Call | None = None,
     ) -> Stage:
         image_bytes = image.nbytes if isinstance(image, np.ndarray) else 0
-        self.workspace.make_room(self._layout(grid, image_bytes, nodes, edges_per_node, kind))
+        layout = self._layout(grid, image_bytes, nodes, edges_per_node, kind)
+        self.workspace.make_room(layout, at_once if call is None else call.allocate)
         return Stage(self.device, self.workspace, grid, self.tuning, nodes)
 
     def _layout(
