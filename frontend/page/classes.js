@@ -104,7 +104,8 @@ export class ClassPanel {
    * @param {Partial<import('../src/annotation.js').Class>} changes
    */
   _edit(value, changes) {
-    const { work } = this._app;
+    const { work, readOnly } = this._app;
+    if (readOnly) return;
     if (work) work.selection.editClass(value, changes);
     else Object.assign(this.classes[value - 1], changes);
     this._app.workChanged();
