@@ -148,7 +148,7 @@ deploy-check: install system-packages deploy-install ## Test manifests, rules, a
 	$(BIN)/python -m pytest tests/deploy
 
 .PHONY: alert-mutants
-alert-mutants: install system-packages deploy-install ## Check that the alert tests detect any changed alert (test-python tries a fifth)
+alert-mutants: install system-packages deploy-install ## Check that the alert tests detect any changed alert (test-slow tries a fifth)
 	$(BIN)/python -m tests.deploy.test_alert_mutants
 
 # The packages of the images, with the hashes of their files. Locked versions stay, unless LOCK_FLAGS=--upgrade.

@@ -40,7 +40,7 @@ export class MaskDialog {
 
   /** Let the user choose a file. */
   choose() {
-    if (this._app.work) input('mask-input').click();
+    if (this._app.work && !this._app.readOnly) input('mask-input').click();
   }
 
   /**
@@ -49,7 +49,7 @@ export class MaskDialog {
    */
   async offer(file, name) {
     const { work, settings, opening } = this._app;
-    if (!work) return;
+    if (!work || this._app.readOnly) return;
     hideProblem();
     showProgress(true);
     say(`Reading ${name}…`);

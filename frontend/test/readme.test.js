@@ -50,5 +50,11 @@ test('the examples of README.md work', async () => {
   assert.equal(shown.geo.features.length, 2);
   assert.equal(shown.brush.length, 2);
   assert.equal(shown.yolo.split('\n').length - 1, shown.coco.annotations.length);
+  assert.deepEqual(
+    [shown.tom, shown.ann, shown.things.objects.length, shown.things.objectAt(225, 110)],
+    [256, 257, shown.things.objects.length, 256],
+  );
+  assert.equal(shown.segments.annotations[0].segments_info.length, 2);
+  assert.equal(shown.legend.classes[0].name, 'face');
   assert.equal(new TextDecoder('latin1').decode(shown.png.subarray(1, 4)), 'PNG');
 });

@@ -92,6 +92,7 @@ SWEEP = [
 ]
 
 
+@pytest.mark.slow
 def test_the_sweep_measures_every_variant(tmp_path, capsys):
     path = tmp_path / "sweep.json"
     assert gpu_sweep.main([*SWEEP, "--tiles", "16", "--json", str(path)]) == 0

@@ -12,17 +12,18 @@ TOOLS = {
     "e": "eraser",
     "r": "rectangle",
     "l": "lasso",
+    "o": "polygon",
     "f": "flood",
     "p": "pixel",
     "h": "pan",
 }
 
 KEYS_OF_THE_SHEET = {
-    "Tools": ["B", "E", "R", "L", "F", "P", "H", "Space", "Alt"],
-    "Settings": [", .", "[ ]", "1 … 9", "N", "V", "M"],
+    "Tools": ["B", "E", "R", "L", "O", "F", "P", "H", "Space", "Alt"],
+    "Settings": [", .", "[ ]", "1 … 9", "F2", "N", "V", "M"],
     "History and files": ["Ctrl Z", "Ctrl Shift Z", "Ctrl O", "G", "Ctrl E"],
-    "View": ["+ −", "0", "?"],  # noqa: RUF001
-    "Without a mouse": ["← → ↑ ↓", "Enter", "Enter", "Enter", "Esc"],
+    "View": ["+ −", "0", "U", "?"],  # noqa: RUF001
+    "Without a mouse": ["← → ↑ ↓", "Enter", "Enter", "Enter", "Backspace", "Esc"],
     "Touch and pen": ["1", "2", "Pen"],
 }
 

@@ -1,4 +1,9 @@
+import { Preview } from '../preview.js';
+import { rectangle as cornersOf } from '../../src/shapes.js';
+
 /** @typedef {import('../../src/shapes.js').Point} Point */
+
+const preview = new Preview();
 
 /** @param {Point[]} path */
 function boxOf(path) {
@@ -24,11 +29,8 @@ export const rectangle = {
   draw(layers, gesture) {
     if (!gesture) return;
     const { x0, y0, x1, y1 } = boxOf(gesture.path);
-    layers.drawOutline([
-      [x0, y0],
-      [x1, y0],
-      [x1, y1],
-      [x0, y1],
-    ]);
+    const corners = cornersOf(x0, y0, x1, y1);
+    if (gesture.path.length > 1) preview.draw(layers, gesture, corners);
+    layers.drawOutline(corners);
   },
 };

@@ -12,7 +12,9 @@ from superpixel_service.client.classes import MAX_CLASSES, MAX_OBJECTS, Class, I
 from superpixel_service.client.exports.annotation import Annotation, HasCut
 from superpixel_service.client.exports.coco import to_coco
 from superpixel_service.client.exports.geojson import to_geojson
+from superpixel_service.client.exports.instances import to_instance_legend, to_instance_png
 from superpixel_service.client.exports.label_studio import to_label_studio
+from superpixel_service.client.exports.panoptic import to_panoptic_json, to_panoptic_png
 from superpixel_service.client.exports.png import to_indexed_png
 from superpixel_service.client.exports.yolo import to_yolo
 from superpixel_service.client.selection_json import fingerprint
@@ -28,6 +30,10 @@ __all__ = [
     "to_coco",
     "to_geojson",
     "to_indexed_png",
+    "to_instance_legend",
+    "to_instance_png",
     "to_label_studio",
+    "to_panoptic_json",
+    "to_panoptic_png",
     "to_yolo",
 ]
