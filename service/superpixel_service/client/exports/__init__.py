@@ -16,6 +16,7 @@ from superpixel_service.client.exports.instances import to_instance_legend, to_i
 from superpixel_service.client.exports.label_studio import to_label_studio
 from superpixel_service.client.exports.panoptic import to_panoptic_json, to_panoptic_png
 from superpixel_service.client.exports.png import to_indexed_png
+from superpixel_service.client.exports.svg import to_svg
 from superpixel_service.client.exports.yolo import to_yolo
 from superpixel_service.client.selection_json import fingerprint
 
@@ -35,5 +36,6 @@ __all__ = [
     "to_label_studio",
     "to_panoptic_json",
     "to_panoptic_png",
+    "to_svg",
     "to_yolo",
 ]
