@@ -211,7 +211,8 @@ export class Layers {
       view,
       work.selection.classes.map(({ color }) => rgba(color)),
     );
-    if (thick) contours(picture, thick);
+    if (thick && this.smooth.shows) picture.data.fill(0);
+    else if (thick) contours(picture, thick);
     // Edges of classes at the edge of the picture are not known: what was drawn there stays.
     const inset = box ? thick : 0;
     context.putImageData(picture, left, top, inset, inset, view.width - 2 * inset, view.height - 2 * inset);

@@ -54,11 +54,12 @@ def test_built_package_works_and_is_small(fixtures: Path, tmp_path: Path) -> Non
     dist = FRONTEND / "dist"
     # Code without comments, not minified.
     assert zipped(dist / "src" / "index.js") <= 22_000
-    assert zipped(dist / "src" / "exports" / "index.js") <= 10_000
     core, png = dist / "src" / "index.js", dist / "src" / "png" / "index.js"
+    exports, topology = (dist / "src" / name / "index.js" for name in ("exports", "topology"))
+    assert zipped(exports, without=(topology,)) <= 10_000
+    assert zipped(topology) <= 6_000
     assert zipped(png) <= 4_000
     assert zipped(dist / "src" / "imports" / "index.js", without=(core, png)) <= 10_000
-    exports = dist / "src" / "exports" / "index.js"
     assert zipped(dist / "src" / "dataset" / "index.js", without=(core, exports)) <= 4_000
     package = json.loads((dist / "package.json").read_text())
     assert not {"dependencies", "devDependencies", "scripts"} & package.keys()
