@@ -145,23 +145,34 @@ function coveredPaint(pixels, { map, regions, protects }, spots, members, value,
  */
 export function chooseByMask(selection, level, mask, classes, threshold) {
   checkShare('threshold', threshold);
-  const most = new Uint32Array(level.count);
-  const best = new Uint8Array(level.count);
-  readRuns(selection, mask, classes).forEach((runs, value) => {
-    for (const [region, pixels] of regionsUnder(level, runs)) {
-      if (pixels <= most[region] || pixels / level.areas[region] < threshold) continue;
-      most[region] = pixels;
-      best[region] = value;
-    }
-  });
-  /** Regions by class value. @type {number[][]} */
-  const chosen = [];
-  best.forEach((value, region) => value && (chosen[value] ??= []).push(region));
+  const chosen = snapped(level, readRuns(selection, mask, classes), threshold);
   const steps = chosen.map((regions, value) => chooseRegions(selection, level, regions, value));
   return {
     regions: steps.flatMap(({ regions }) => regions),
     pixels: steps.flatMap(({ pixels }) => pixels),
   };
+}
+
+/**
+ * @param {Level} level
+ * @param {Runs[]} runs pixels by value
+ * @param {number} threshold
+ * @returns {number[][]} by value: the regions that it wins
+ */
+export function snapped(level, runs, threshold) {
+  const most = new Uint32Array(level.count);
+  const best = new Uint32Array(level.count);
+  runs.forEach((some, value) => {
+    for (const [region, pixels] of regionsUnder(level, some)) {
+      if (pixels <= most[region] || pixels / level.areas[region] < threshold) continue;
+      most[region] = pixels;
+      best[region] = value;
+    }
+  });
+  /** @type {number[][]} */
+  const chosen = [];
+  best.forEach((value, region) => value && (chosen[value] ??= []).push(region));
+  return chosen;
 }
 
 /**

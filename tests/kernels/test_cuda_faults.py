@@ -155,6 +155,20 @@ def test_kept_arguments_do_not_keep_memory():
             assert device.held_bytes() <= workspace.bytes + 512 * len(layout)
 
 
+@pytest.mark.usefixtures("fake")
+def test_arguments_are_kept_while_sizes_alternate():
+    workspace = CudaWorkspace()
+    for side in (100, 60):
+        segment(images.photo(side, side), workspace=workspace)
+    kept = workspace._pipeline.workspace._arguments
+    before = {size: dict(arguments) for size, arguments in kept.items()}
+    assert len(before) == 2
+    for side in (100, 60):
+        segment(images.photo(side, side), workspace=workspace)
+    for size, arguments in before.items():
+        assert all(kept[size][key] is made for key, made in arguments.items())
+
+
 def test_a_photograph_of_12_megapixels_is_kept():
     kept = CudaWorkspace.__init__.__kwdefaults__["kept_bytes"]
     assert kernels.cuda.bytes_needed(4000, 3000) < kept

@@ -271,6 +271,23 @@ class CupyDevice:
             enable_cooperative_groups=cooperative,
         )
 
+    def record(self, work: Callable[[], None]) -> Callable[[], None] | None:
+        """See `Device`. A CUDA graph."""
+        stream = self._stream
+        try:
+            stream.begin_capture()
+            try:
+                work()
+            finally:
+                graph = stream.end_capture()
+            graph.upload(stream)
+        except self._cupy.cuda.runtime.CUDARuntimeError:
+            if stream.is_capturing():
+                raise  # nothing else can run on this stream
+            return None
+        launch: Callable[[], None] = functools.partial(graph.launch, stream)
+        return launch
+
     def resident_blocks(self, kernel: str, block: int, *, shared_bytes: int = 0) -> int:
         """See `Device`."""
         per_processor: int = self._cupy.cuda.driver.occupancyMaxActiveBlocksPerMultiprocessor(

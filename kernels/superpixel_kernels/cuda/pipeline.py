@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,9 @@ from superpixel_kernels.cuda.workspace import (
     whole_layout,
 )
 from superpixel_kernels.guidance import FittedGuidance
+
+_KEPT_RECORDS = 16
+"""Number of sizes and settings that recorded launches are kept for."""
 
 Observer = Callable[[str, Stage], None]
 """Called after each stage, while its results are in the workspace."""
@@ -90,11 +94,14 @@ class OnDevice:
 class _Clock:
     """What happens between stages: time is measured, and the call can be stopped or paused."""
 
-    def __init__(self, device: Device, cancel: CancelToken | None, observe: Observer | None) -> None:
+    def __init__(
+        self, device: Device, cancel: CancelToken | None, observe: Observer | None, *, measures: bool = True
+    ) -> None:
         self._device = device
         self._cancel = cancel
         self._observe = observe
-        self._marks = [("", device.mark())]
+        self._measures = measures
+        self._marks = [("", device.mark())] if measures else []
 
     @property
     def observed(self) -> bool:
@@ -112,7 +119,8 @@ class _Clock:
 
     def done(self, name: str, stage: Stage) -> None:
         """Call after stage `name` was launched."""
-        self._marks.append((name, self._device.mark()))
+        if self._measures:
+            self._marks.append((name, self._device.mark()))
         if self._observe is not None:
             self._observe(name, stage)
 
@@ -131,6 +139,8 @@ class Pipeline:
         device: the device to run on.
         limit_bytes: cap on the device memory for one image; None: all of the device's.
         tuning: sizes of blocks.
+        graphs: from the third image of a size on, launch all stages after color at once (a CUDA graph); times
+            of stages are then not measured. Not for images with guidance.
     """
 
     def __init__(
@@ -139,8 +149,10 @@ class Pipeline:
         *,
         limit_bytes: int | None = None,
         tuning: Tuning | None = None,
+        graphs: bool = False,
     ) -> None:
         self.device = device
+        self._graphs = graphs
         self.workspace = Workspace(device, limit_bytes=limit_bytes)
         self.tuning = tuning or Tuning()
         self._tables = color.Tables(device)
@@ -181,18 +193,16 @@ class Pipeline:
         passes = 1
         while True:
             stage = self._stage(grid, image, nodes, EDGES_PER_REGION, kind, call)
-            clock = _Clock(self.device, cancel, observe)
+            as_graph = self._graphs and guidance is None and observe is None
+            clock = _Clock(self.device, cancel, observe, measures=not as_graph)
             guide = None
             if guidance is not None:
                 guide = guides.upload(self.device, self.workspace, guidance, passes)
-            self._base(stage, clock, image, settings, hard_prior=kind.prior == "hard")
-            clock.begin_step()
-            graph.build(stage, guide)
-            clock.done("graph", stage)
-            clock.begin_step()
-            k4, cell_area = settings.merge_params(grid.step)
-            merge.merge(stage, edges_per_node=EDGES_PER_REGION, k4=k4, cell_area=cell_area, kind=kind)
-            clock.done("merge", stage)
+            self._converted(stage, clock, image)
+            if as_graph:
+                self._recorded(stage, clock, settings)
+            else:
+                self._stages(stage, clock, settings, kind, guide)
             counters = self._counters()
             regions = int(counters[Counter.REGIONS])
             if on_regions is not None:
@@ -257,7 +267,8 @@ class Pipeline:
         grid = grid_of(width, height)
         stage = self._stage(grid, image, grid.pixels, EDGES_PER_PIXEL, call=call)
         clock = _Clock(self.device, cancel, None)
-        self._smoothed(stage, clock, image)
+        self._converted(stage, clock, image)
+        self._smoothed(stage, clock)
         self.device.upload(
             np.ascontiguousarray(base_labels).reshape(-1), self.workspace["labels"][: grid.pixels]
         )
@@ -320,7 +331,7 @@ class Pipeline:
     ) -> Layout:
         return whole_layout(grid, image_bytes, nodes, edges_per_node, self.tuning, kind)
 
-    def _smoothed(self, stage: Stage, clock: _Clock, image: NDArray[np.uint8] | DeviceImage) -> None:
+    def _converted(self, stage: Stage, clock: _Clock, image: NDArray[np.uint8] | DeviceImage) -> None:
         if isinstance(image, np.ndarray):
             data = self.workspace["image"][: image.nbytes]
             self.device.upload(image.reshape(-1), data)
@@ -329,20 +340,37 @@ class Pipeline:
         clock.begin_step()
         color.convert(stage, image, self._tables)
         clock.done("color", stage)
+
+    def _smoothed(self, stage: Stage, clock: _Clock) -> None:
         clock.begin_step()
         smooth.smooth(stage)
         clock.done("smooth", stage)
 
-    def _base(
-        self,
-        stage: Stage,
-        clock: _Clock,
-        image: NDArray[np.uint8] | DeviceImage,
-        settings: Settings,
-        *,
-        hard_prior: bool,
+    def _recorded(self, stage: Stage, clock: _Clock, settings: Settings) -> None:
+        """Run the stages after color as one step.
+
+        The second image of a size records them: by then all kernels are loaded, and arguments are made.
+        """
+        recorded = self.workspace.recorded
+        key = (stage.grid, stage.node_capacity, settings.compactness.hex())
+        clock.begin_step()
+        unmeasured = _Clock(self.device, None, None, measures=False)
+        stages = partial(self._stages, stage, unmeasured, settings, UNGUIDED, None)
+        if key not in recorded:
+            if len(recorded) >= _KEPT_RECORDS:
+                recorded.clear()
+            recorded[key] = None
+            stages()
+            return
+        launch = recorded[key] or self.device.record(stages)
+        recorded[key] = launch
+        (launch or stages)()
+
+    def _stages(
+        self, stage: Stage, clock: _Clock, settings: Settings, kind: GuidanceKind, guide: guides.Guide | None
     ) -> None:
-        self._smoothed(stage, clock, image)
+        """All stages after color."""
+        self._smoothed(stage, clock)
         clock.begin_step()
         slic.sum_cells(stage)
         for iteration in range(slic.ITERATIONS):
@@ -354,8 +382,15 @@ class Pipeline:
             slic.assign(stage, settings.m2, with_sums=not last, with_labels=last or clock.observed)
             clock.done("assign", stage)
         clock.begin_step()
-        components.label(stage, hard_prior=hard_prior)
+        components.label(stage, hard_prior=kind.prior == "hard")
         clock.done("components", stage)
+        clock.begin_step()
+        graph.build(stage, guide)
+        clock.done("graph", stage)
+        clock.begin_step()
+        k4, cell_area = settings.merge_params(stage.grid.step)
+        merge.merge(stage, edges_per_node=EDGES_PER_REGION, k4=k4, cell_area=cell_area, kind=kind)
+        clock.done("merge", stage)
 
     def _counters(self) -> NDArray[np.uint32]:
         counters = np.empty(len(Counter), np.uint32)

@@ -242,6 +242,9 @@ class Workspace:
 
     For one thread at a time. Results do not depend on what earlier images left in it.
 
+    Attributes:
+        recorded: launches recorded as one, by what their arguments depend on; dropped if arrays change.
+
     Args:
         device: where the memory is.
         limit_bytes: cap on the memory for one image; None: no cap.
@@ -257,6 +260,7 @@ class Workspace:
         self._limit = limit_bytes
         self._arrays: dict[str, DeviceArray] = {}
         self._arguments: dict[tuple[Grid, int], Arguments] = {}
+        self.recorded: dict[tuple[object, ...], Callable[[], None] | None] = {}
         self._fitting: Layout | None = None  # the layout of the last `make_room`, if its arrays still exist
 
     def __getitem__(self, name: str) -> DeviceArray:
@@ -280,6 +284,7 @@ class Workspace:
 
     def _forget_arguments(self) -> None:
         self._fitting = None
+        self.recorded.clear()
         for kept in self._arguments.values():
             kept.clear()  # a stage may still have it, and it keeps arrays alive
         self._arguments.clear()
@@ -307,10 +312,14 @@ class Workspace:
         needed = layout_bytes(layout)
         if self._limit is not None and needed > self._limit:
             raise AboveDeviceLimit(needed, self._limit)
-        self._forget_arguments()
         growing = self._missing(layout)
         kept = sum(array.nbytes for name, array in self._arrays.items() if name not in growing)
-        if self._limit is not None and kept + layout_bytes(growing) > self._limit:
+        too_much = self._limit is not None and kept + layout_bytes(growing) > self._limit
+        if not growing and not too_much:
+            self._fitting = layout
+            return
+        self._forget_arguments()
+        if too_much:
             growing = layout  # arrays left by an image of another shape take too much of the cap
             self.clear()
         freed = [self._arrays.pop(name) for name in growing if name in self._arrays]

@@ -71,6 +71,10 @@ class SimDevice:
         """See `Device`. Nothing to do here: any thread may use the device, one at a time."""
         return nullcontext()
 
+    def record(self, work: Callable[[], None]) -> Callable[[], None]:
+        """See `Device`. Launches again, with the arguments that the arrays then give."""
+        return work
+
     def mark(self) -> float:
         """See `Device`. The present time, because every launch has ended when `launch` returns."""
         return time.perf_counter()
