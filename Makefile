@@ -127,7 +127,7 @@ test: lint test-python test-sanitize ## Run all checks but those of test-slow
 
 # The longer versions of checks in `make test`: more images, seeds and compilers, longer runs.
 .PHONY: test-slow
-test-slow: install system-packages frontend-install deploy-install sanitized ## Run what `make test` leaves out
+test-slow: install system-packages frontend-install deploy-install sanitized test-cupy-sim ## Run what `make test` leaves out
 	$(BIN)/python -m pytest tests -m slow --timeout 1200 $(PARALLEL)
 	$(SANITIZED_PYTEST) -m "(slow or slow_under_sanitizer) and not unsanitized"
 
@@ -143,6 +143,11 @@ test-ray: install ## Test data sets on a Ray cluster of three nodes, and in a bu
 test-cuda-sim: install ## Test the CUDA kernels without a GPU: simulated on the CPU, and compiled
 	$(BIN)/python -m pytest -m cuda_sim tests/kernels $(PARALLEL)
 
+# Not part of `make test`, because the first run downloads 75 MB of CuPy.
+.PHONY: test-cupy-sim
+test-cupy-sim: install ## Test the CUDA engine with real CuPy without a GPU, on a fake CUDA (part of test-slow)
+	$(BIN)/python -m tests.kernels.cupy_sim
+
 .PHONY: test-frontend
 test-frontend: install frontend-install ## Test the front-end package and the exports in both languages (part of test-python)
 	$(BIN)/python -m pytest tests/frontend
@@ -152,7 +157,7 @@ deploy-check: install system-packages deploy-install ## Test manifests, rules, a
 	$(BIN)/python -m pytest tests/deploy
 
 .PHONY: alert-mutants
-alert-mutants: install system-packages deploy-install ## Check that the alert tests detect any changed alert (test-python tries a fifth)
+alert-mutants: install system-packages deploy-install ## Check that the alert tests detect any changed alert (test-slow tries a fifth)
 	$(BIN)/python -m tests.deploy.test_alert_mutants
 
 # The packages of the images, with the hashes of their files. Locked versions stay, unless LOCK_FLAGS=--upgrade.
@@ -245,7 +250,7 @@ test-sanitize: sanitized ## Run the kernel tests with native modules built under
 
 # GPU_PYTHON must have the package and CuPy. After the whole suite, a part runs under NVIDIA's compute-sanitizer, if installed.
 GPU_PYTHON ?= $(BIN)/python
-GPU_TESTS := $(addprefix tests/kernels/test_cuda_,stages.py calls.py memory.py)
+GPU_TESTS := $(addprefix tests/kernels/test_cuda_,stages.py calls.py memory.py graphs.py)
 
 .PHONY: test-gpu
 test-gpu: ## Run the CUDA engine's tests on this machine's GPU (needs the extra cuda12 or cuda13)

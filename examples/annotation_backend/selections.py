@@ -29,6 +29,14 @@ class _Class(BaseModel):
 
     name: str = Field(max_length=200)
     color: str = Field(pattern="^#[0-9a-fA-F]{6}$")
+    id: Annotated[int, Field(ge=1, lt=2**31)] = 1
+
+
+class _Object(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    class_value: int = Field(alias="class", ge=1, le=exports.MAX_CLASSES)
+    name: str = Field(max_length=200)
 
 
 class _Selection(BaseModel):
@@ -37,12 +45,14 @@ class _Selection(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid")
 
     format: str = Field(pattern="^superpixel-selection$")
-    version: int = Field(ge=1, le=1)
+    version: int = Field(ge=1, le=2)
     width: int
     height: int
     count: int
     map: str = Field(max_length=8)
+    parameters: dict[str, int | float | str | bool | None] = Field({}, max_length=100)
     classes: Annotated[list[_Class], FailFast()] = Field(max_length=exports.MAX_CLASSES)
+    objects: Annotated[list[_Object], FailFast()] = Field([], max_length=exports.MAX_OBJECTS)
     regions: _Runs
     pixels: _Runs
 
@@ -87,7 +97,7 @@ def check_selection(body: bytes, label_map: codec.LabelMap) -> bytes:
     made_on = (selection.width, selection.height, selection.count, selection.map)
     if made_on != (width, height, label_map.count, exports.fingerprint(label_map.labels)):
         raise OtherMap
-    parsed = selection.model_dump()
+    parsed = selection.model_dump(by_alias=True, exclude_unset=True)
     try:
         exports.Annotation.of_selection(label_map, parsed)
     except InvalidParameter as error:

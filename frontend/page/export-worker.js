@@ -1,8 +1,8 @@
 // Makes the files of the export menu outside the page's thread, so that the page stays responsive.
 
-import { toCOCO, toGeoJSON, toIndexedPNG, toLabelStudio, toYOLO } from '../src/index.js';
+import { toCOCO, toGeoJSON, toIndexedPNG, toLabelStudio, toYOLO } from '../src/exports/index.js';
 
-/** @typedef {import('../src/selection.js').Annotation} Annotation */
+/** @typedef {import('../src/annotation.js').Annotation} Annotation */
 
 const json = (/** @type {unknown} */ value) => JSON.stringify(value);
 

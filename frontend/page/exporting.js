@@ -1,5 +1,7 @@
+import { Background } from './background.js';
 import { any, fileSize, make } from './dom.js';
-import { say, showProblem, showProgress } from './notices.js';
+import { download } from './download.js';
+import { hideProblem, say, showProblem, showProgress } from './notices.js';
 
 /**
  * @typedef {object} Format
@@ -49,31 +51,45 @@ const FORMATS = [
  * @param {import('./app.js').App} app
  */
 export function fillExportMenu(app) {
+  const worker = new Background(new URL('./export-worker.js', import.meta.url));
   for (const format of FORMATS) {
     const note = make('span', { textContent: format.note, className: 'quiet' });
     const item = make('button', {}, make('span', { textContent: format.name }), note);
     item.dataset.format = format.format;
     item.addEventListener('click', () => {
       any('export-menu').hidePopover();
-      run(app, format);
+      run(app, worker, format);
     });
     any('export-menu').append(item);
   }
+  const note = make('span', {
+    textContent: 'ZIP: image, superpixels and all work, to open again',
+    className: 'quiet',
+  });
+  const project = make('button', {}, make('span', { textContent: 'Project file' }), note);
+  project.dataset.format = 'project';
+  project.addEventListener('click', () => {
+    any('export-menu').hidePopover();
+    app.library.saveProject();
+  });
+  any('export-menu').append(project);
 }
 
 /**
  * @param {import('./app.js').App} app
+ * @param {Background} worker
  * @param {Format} format
  */
-async function run({ work, stage, opening }, format) {
+async function run({ work, stage, opening, checks }, worker, format) {
   if (!work || stage.busy) return;
   showProgress(true);
   say(`Writing ${format.name}…`);
   try {
-    const { name, size } = await exportAs(work, format);
-    say(`Saved ${name} (${fileSize(size)})`);
+    const { name, size } = await exportAs(work, worker, format);
+    hideProblem();
+    say(`Saved ${name} (${fileSize(size)})${checks.remark}`);
   } catch (error) {
-    showProblem(error);
+    showProblem(error, { file: work.name });
   } finally {
     showProgress(opening.busy);
   }
@@ -83,25 +99,17 @@ async function run({ work, stage, opening }, format) {
  * Make a file of the selection, and pass it to the browser to save.
  *
  * @param {import('./work.js').Work} work
+ * @param {Background} worker
  * @param {Format} format
  * @returns {Promise<{ name: string, size: number }>}
  */
-async function exportAs(work, { format, ending, type = 'application/json' }) {
+async function exportAs(work, worker, { format, ending, type = 'application/json' }) {
   const annotation = work.selection.annotation();
-  const worker = new Worker(new URL('./export-worker.js', import.meta.url), { type: 'module' });
-  try {
-    const file = await new Promise((resolve, reject) => {
-      worker.onmessage = ({ data }) => ('error' in data ? reject(new Error(data.error)) : resolve(data.file));
-      worker.onerror = () => reject(new Error('the export worker failed'));
-      worker.postMessage({ format, annotation, fileName: work.name }, [annotation.mask.buffer]);
-    });
-    const blob = new Blob([file], { type });
-    const name = work.stem + ending;
-    const url = URL.createObjectURL(blob);
-    make('a', { href: url, download: name }).click();
-    setTimeout(() => URL.revokeObjectURL(url), 60_000);
-    return { name, size: blob.size };
-  } finally {
-    worker.terminate();
-  }
+  const { mask, instances } = annotation;
+  const buffers = instances ? [mask.buffer, instances.buffer] : [mask.buffer];
+  const { file } = await worker.ask({ format, annotation, fileName: work.name }, buffers);
+  const blob = new Blob([file], { type });
+  const name = work.stem + ending;
+  download(blob, name);
+  return { name, size: blob.size };
 }

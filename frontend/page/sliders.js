@@ -6,7 +6,7 @@ const COMPACTNESS = [0, 1, 2, 3, 5, 7, 10, 14, 20, 30, 45, 65, 100];
 /** Milliseconds without a movement of the compactness slider until the server is asked. */
 const COMPACTNESS_WAIT = 250;
 
-/** Steps of the radius slider, pixels of the image. */
+/** Steps of the radius slider, CSS pixels of the screen. */
 const RADII = [
   0, 1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 18, 22, 27, 33, 40, 50, 60, 75, 90, 110, 135, 165, 200, 250,
 ];
@@ -14,6 +14,9 @@ const RADII = [
 /** Outlines have full strength from this average width of superpixels on, in CSS pixels; below it they are fainter. */
 const FULL_LINES_WIDTH = 18;
 const FAINTEST_LINES = 0.4;
+
+/** @returns {NodeListOf<HTMLInputElement>} */
+const lineStyles = () => document.querySelectorAll('input[name=line-style]');
 
 /** The sliders of size, compactness, brush radius and opacity. */
 export class Sliders {
@@ -40,7 +43,7 @@ export class Sliders {
     onInput('radius', (value) => {
       settings.radius = RADII[value];
       this.showRadius();
-      if (layers.top.cursor) layers.top.cursor.radius = settings.radius;
+      if (layers.top.cursor) layers.top.cursor.radius = this._app.radius;
       layers.redrawTop();
     });
     onInput('fill-opacity', (value) => {
@@ -53,6 +56,13 @@ export class Sliders {
       this._hidden.lines = false;
       this.showOpacity();
     });
+    for (const radio of lineStyles()) {
+      radio.addEventListener('change', () => {
+        settings.lineStyle = radio.value;
+        this.showLineStyle();
+        saving.soon();
+      });
+    }
     onInput('line-color', () => {
       settings.lineColor = input('line-color').value;
       this.showOpacity();
@@ -66,6 +76,7 @@ export class Sliders {
     input('line-color').value = lineColor;
     this.showRadius();
     this.showOpacity();
+    this.showLineStyle();
     this.showSize();
     this.showCompactness();
   }
@@ -164,7 +175,13 @@ export class Sliders {
     const { fillOpacity, lineOpacity, lineColor } = settings;
     const fill = this._hidden.fill ? 0 : fillOpacity;
     const lines = this._hidden.lines ? 0 : lineOpacity;
-    layers.fillContext.canvas.style.opacity = String(fill / 100);
+    // With the fill hidden, classes keep their edges, unless outlines are hidden, too.
+    const contours = fill === 0 && lines > 0 && settings.lineStyle !== 'smooth'; // those have classes' edges
+    if (layers.contours !== contours) {
+      layers.contours = contours;
+      layers.redrawAll();
+    }
+    layers.fillContext.canvas.style.opacity = String(contours ? 1 : fill / 100);
     layers.linesContext.canvas.style.opacity = String((lines / 100) * this._lineStrength());
     any('fill-opacity-value').textContent = this._hidden.fill ? 'hidden (M)' : `${fill} %`;
     any('line-opacity-value').textContent = this._hidden.lines ? 'hidden (V)' : `${lines} %`;
@@ -172,6 +189,15 @@ export class Sliders {
       layers.lineColor = lineColor;
       layers.redrawLines();
     }
+  }
+
+  showLineStyle() {
+    const { settings, layers } = this._app;
+    for (const radio of lineStyles()) radio.checked = radio.value === settings.lineStyle;
+    const on = settings.lineStyle === 'smooth';
+    if (layers.smooth.on === on) return;
+    layers.smooth.on = on;
+    layers.redrawAll();
   }
 
   /** Outlines that lie close together are fainter, so that the image stays visible. */

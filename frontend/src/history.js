@@ -1,8 +1,8 @@
 // The undo history. A step stores only the values that it changed.
 
-import { isClass, MAX_CLASSES } from './annotation.js';
+import { FIRST_OBJECT, isClass, isObject, MAX_CLASSES, MAX_OBJECTS } from './annotation.js';
 import { grow } from './boxes.js';
-import { check, checkInteger, isIntegerIn } from './errors.js';
+import { check, isIntegerIn } from './errors.js';
 
 /** @typedef {import('./map.js').LabelMap} LabelMap */
 /** @typedef {import('./runs.js').Runs} Runs */
@@ -14,6 +14,15 @@ import { check, checkInteger, isIntegerIn } from './errors.js';
  */
 
 /**
+ * A change of one object in the list of objects.
+ *
+ * @typedef {object} ObjectChange
+ * @property {number} at its index in the list
+ * @property {import('./annotation.js').Instance | null} from before; null: the step inserted it
+ * @property {import('./annotation.js').Instance | null} to after; null: the step removed it
+ */
+
+/**
  * One undo step.
  *
  * @typedef {object} Step
@@ -22,6 +31,11 @@ import { check, checkInteger, isIntegerIn } from './errors.js';
  * @property {{ from: State, to: State }} [maps] set if the step changed the map
  * @property {{ at: number, class: import('./annotation.js').Class }} [removed] set if the step removed a class: its value,
  *   and the class itself
+ * @property {{ at: number, class: import('./annotation.js').Class }} [added] set if the step added a class
+ * @property {{ at: number, from: import('./annotation.js').Class, to: import('./annotation.js').Class }} [edited] set if the
+ *   step renamed or coloured a class
+ * @property {ObjectChange[]} [objects] changes of the list of objects, in this order. One step never inserts some and
+ *   removes others.
  */
 
 /**
@@ -29,8 +43,8 @@ import { check, checkInteger, isIntegerIn } from './errors.js';
  *
  * @typedef {object} State
  * @property {LabelMap} map
- * @property {Uint8Array} regions
- * @property {Uint8Array | null} pixels
+ * @property {Uint16Array} regions
+ * @property {Uint16Array | null} pixels
  */
 
 /**
@@ -83,6 +97,7 @@ export class UndoHistory {
     if (this.open) {
       for (const part of step.regions) this.open.regions.push(part);
       for (const part of step.pixels) this.open.pixels.push(part);
+      if (step.objects) this.open.objects = [...(this.open.objects ?? []), ...step.objects];
     } else {
       this.done.push(step);
       this.undone = [];
@@ -113,8 +128,8 @@ export class UndoHistory {
     const fitting = (steps) => {
       let first = steps.length;
       while (first > 0 && !steps[first - 1].maps) {
-        const { regions, pixels } = steps[first - 1];
-        most -= regions.length + pixels.length + 4;
+        const { regions, pixels, objects = [] } = steps[first - 1];
+        most -= regions.length + pixels.length + 8 * objects.length + 4;
         if (most < 0) break;
         first--;
       }
@@ -129,41 +144,72 @@ export class UndoHistory {
    * @param {History} history untrusted
    * @param {LabelMap} map
    * @param {number} classes number of classes now
+   * @param {number} objects number of objects now
    * @throws {SuperpixelMapError} `INVALID_SELECTION`: a step is damaged
    */
-  restore({ done, undone }, map, classes) {
-    this.done = checkedSteps(done, map, classes, true);
-    this.undone = checkedSteps(undone, map, classes, false);
+  restore({ done, undone }, map, classes, objects) {
+    this.done = checkedSteps(done, map, classes, objects, true);
+    this.undone = checkedSteps(undone, map, classes, objects, false);
   }
 }
 
 /** @param {Step} step */
-function isEmpty({ regions, pixels, maps, removed }) {
-  return !(regions.length || pixels.length || maps || removed);
+function isEmpty({ regions, pixels, maps, removed, added, edited, objects }) {
+  return !(regions.length || pixels.length || maps || removed || added || edited || objects?.length);
 }
 
 /**
+ * Check that steps are plain data of the right kind. `applyStep` keeps what they do within bounds.
+ *
  * @param {Step[]} steps untrusted
  * @param {LabelMap} map
- * @param {number} most number of classes now
+ * @param {number} classes number of classes now
+ * @param {number} objects number of objects now
  * @param {boolean} back true: steps to undo; false: to redo
  */
-function checkedSteps(steps, { count, labels }, most, back) {
-  /** @type {(changes: Changes, size: number, value: number) => boolean} */
-  const fit = (changes, size, value) =>
+function checkedSteps(steps, { count, labels }, classes, objects, back) {
+  /** Largest number of objects during the step. */
+  let most = objects;
+  /** @type {(changes: Changes, size: number, first: number) => boolean} `first`: the number that stands for value 0 */
+  const fit = (changes, size, first) =>
     Array.isArray(changes) &&
     changes.length % 4 === 0 &&
-    changes.every((one, i) => isIntegerIn(one, 0, [size, size - changes[i - 1], value, value][i % 4]));
+    changes.every((one, i) =>
+      i % 4 < 2
+        ? isIntegerIn(one, 0, i % 4 ? size - changes[i - 1] : size)
+        : isIntegerIn(one, 0, classes + first) ||
+          isIntegerIn(one, FIRST_OBJECT + first, FIRST_OBJECT + first + most - 1),
+    );
+  /** @type {(change: ObjectChange) => boolean} */
+  const isChange = (change) => {
+    const { at, from, to } = change ?? {};
+    const [gone, made] = back ? [to, from] : [from, to];
+    const valid =
+      isIntegerIn(at, 0, objects - Number(gone !== null)) &&
+      [from, to].every((one) => one === null || isObject(one, classes));
+    objects += Number(made !== null) - Number(gone !== null);
+    most = Math.max(most, objects);
+    return valid && objects <= MAX_OBJECTS;
+  };
   /** @type {(step: Step) => boolean} */
   const valid = (step) => {
-    const removed = step?.removed;
-    if (removed && back) most++;
+    const { removed, added, edited, objects: changes = [] } = step ?? {};
+    const [appears, goes] = back ? [removed, added] : [added, removed];
+    if (appears) classes++;
+    most = objects;
+    const is = (/** @type {any} */ one, /** @type {any[]} */ ...all) =>
+      !one || (isIntegerIn(one.at, 1, classes) && classes <= MAX_CLASSES && all.every(isClass));
     const fits =
-      fit(step?.regions, count, most) &&
-      fit(step.pixels, labels.length, most + 1) &&
+      Array.isArray(changes) &&
+      changes.length <= MAX_OBJECTS &&
+      (back ? changes.slice().reverse() : changes).every(isChange) &&
+      fit(step?.regions, count, 0) &&
+      fit(step.pixels, labels.length, 1) &&
       !step.maps &&
-      (!removed || (isIntegerIn(removed.at, 1, most) && most <= MAX_CLASSES && isClass(removed.class)));
-    if (removed && !back) most--;
+      is(removed, removed?.class) &&
+      is(added, added?.class) &&
+      is(edited, edited?.from, edited?.to);
+    if (goes) classes--;
     return fits;
   };
   // The next step is the last one.
@@ -176,32 +222,17 @@ function checkedSteps(steps, { count, labels }, most, back) {
 }
 
 /**
- * Take the class that a step removed out of `classes`, or put it back.
- *
- * @param {import('./selection.js').Selection} selection
- * @param {Step} step
- * @param {boolean} back true: undo
- */
-export function renumber({ classes, regions, pixels }, { removed }, back) {
-  if (!removed) return;
-  const { at } = removed;
-  checkInteger('classes', classes.length, 0, MAX_CLASSES - Number(back));
-  classes.splice(at - 1, back ? 0 : 1, ...(back ? [removed.class] : []));
-  const by = back ? 1 : -1;
-  regions.forEach((value, i) => value >= at && (regions[i] += by));
-  pixels?.forEach((value, i) => value > at && (pixels[i] += by));
-}
-
-/**
  * @param {Step} step
  * @param {LabelMap} map after the step
  * @returns {import('./boxes.js').Box | null} the part of the map that the step changed
  */
 export function boxOf(step, map) {
   const { width, height } = map;
-  if (isEmpty(step)) return null;
-  const { regions, pixels } = step;
-  if (step.maps || step.removed) return { x0: 0, y0: 0, x1: width, y1: height };
+  const { regions, pixels, objects = [] } = step;
+  const { maps, removed, added, edited } = step;
+  const all = maps || removed || added || edited || objects.some(({ from, to }) => from && to);
+  if (all) return { x0: 0, y0: 0, x1: width, y1: height };
+  if (!regions.length && !pixels.length) return null;
   const box = [width, height, 0, 0];
   const boxes = regions.length ? map.finest.boxes : [];
   for (let i = 0; i < regions.length; i += 4) {
@@ -221,7 +252,7 @@ export function boxOf(step, map) {
 /**
  * Set runs of an array to one value.
  *
- * @param {Uint8Array} values
+ * @param {Uint16Array} values
  * @param {Runs} runs
  * @param {number} value
  * @returns {Changes} of the entries that had another value
@@ -239,22 +270,8 @@ export function write(values, runs, value) {
       if (changes[last] + changes[last + 1] === start && changes[last + 2] === before)
         changes[last + 1] += at - start;
       else changes.push(start, at - start, before, value);
+      values.fill(value, start, at);
     }
-    values.fill(value, runs[i], runs[i] + runs[i + 1]);
   }
   return changes;
-}
-
-/**
- * Undo or redo changes of an array.
- *
- * @param {Uint8Array} values
- * @param {Changes} changes
- * @param {boolean} back true: undo; false: redo
- */
-export function replay(values, changes, back) {
-  for (let i = 0; i < changes.length; i += 4) {
-    const at = back ? changes.length - 4 - i : i; // undo runs backwards: a step may have changed an entry twice
-    values.fill(changes[at + (back ? 2 : 3)], changes[at], changes[at] + changes[at + 1]);
-  }
 }

@@ -1,9 +1,8 @@
-/** Label maps of nested superpixels: read, cut, draw, select, export. README.md shows an example of each. */
+/** Label maps of nested superpixels: read, cut, draw, select. README.md shows an example of each. */
 
 export { decode } from './decode.js';
 export { SuperpixelMapError } from './errors.js';
 export { Level, LabelMap } from './map.js';
 export { Boundaries } from './boundaries.js';
-export { MAX_CLASSES } from './annotation.js';
+export { FIRST_OBJECT, MAX_CLASSES, MAX_OBJECTS } from './annotation.js';
 export { PARTLY, Selection } from './selection.js';
-export { toCOCO, toGeoJSON, toIndexedPNG, toLabelStudio, toYOLO } from './exports.js';

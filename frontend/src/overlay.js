@@ -1,18 +1,41 @@
-// The classes of a selection, drawn into a picture.
+// The classes and objects of a selection, drawn into a picture.
 
-import { MAX_CLASSES } from './annotation.js';
+import { FIRST_OBJECT } from './annotation.js';
 import { packed, pixelsOf, sample } from './view.js';
 
+/** Largest part of white or black in the shade of an object. */
+const MOST_SHADE = 0.45;
+
+/** Multiples of the golden ratio: the shades of objects that follow each other in the list are far apart. */
+const GOLDEN = 0.6180339887;
+
 /**
- * @param {import('./history.js').State} selection
+ * @param {ArrayLike<number>} color R, G, B, A bytes
+ * @param {number} index of the object
+ * @returns {number[]} the colour, lighter or darker; object 0 has the colour itself
+ */
+function shadeOf(color, index) {
+  const share = MOST_SHADE * (((2 * index * GOLDEN + 1) % 2) - 1);
+  const [r, g, b] = Array.from(color, (byte) => byte + Math.abs(share) * ((share > 0 ? 255 : 0) - byte));
+  return [r, g, b, color[3] ?? 255];
+}
+
+/**
+ * @param {import('./state.js').SelectionState} selection
  * @param {Uint8ClampedArray | Uint8Array} rgba the picture
  * @param {import('./view.js').View} view
  * @param {ArrayLike<number>[]} colors R, G, B, A bytes of class 1, 2, ...
+ * @param {boolean} shades whether each object has a shade of its own
  */
-export function drawClasses(selection, rgba, view, colors) {
+export function drawClasses(selection, rgba, view, colors, shades) {
   const out = pixelsOf(rgba, view);
-  const palette = new Uint32Array(MAX_CLASSES + 1);
+  const { objects } = selection;
+  const palette = new Uint32Array(FIRST_OBJECT + objects.length);
   colors.forEach((color, i) => (palette[i + 1] = packed(color)));
+  objects.forEach((one, i) => {
+    const color = colors[one.class - 1];
+    if (color) palette[FIRST_OBJECT + i] = packed(shades ? shadeOf(color, i) : color);
+  });
   const { map, regions, pixels } = selection;
   const { labels } = map;
   const ofRegion = new Uint32Array(map.count);

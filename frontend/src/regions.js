@@ -122,13 +122,13 @@ export function regionsUnder(level, runs) {
  * The value that all entries with the same key share.
  *
  * @param {Int32Array} keys
- * @param {Uint8Array} values one per key
+ * @param {Uint16Array} values one per key
  * @param {number} count keys are 0..count-1
  * @param {number} mixed
- * @returns {Uint8Array} count: the shared value, or `mixed` if values differ
+ * @returns {Uint16Array} count: the shared value, or `mixed` if values differ
  */
 export function common(keys, values, count, mixed) {
-  const found = new Uint8Array(count);
+  const found = new Uint16Array(count);
   const seen = new Uint8Array(count);
   for (let i = 0; i < keys.length; i++) {
     const key = keys[i];

@@ -17,13 +17,13 @@ export function append(runs, index) {
 }
 
 /**
- * @param {Uint8Array} values
- * @param {number} value
- * @returns {Runs} indices of all entries that are `value`
+ * @param {Uint16Array} values
+ * @param {(value: number) => unknown} wanted
+ * @returns {Runs} indices of all entries that are wanted
  */
-export function runsOf(values, value) {
+export function runsOf(values, wanted) {
   /** @type {Runs} */
   const runs = [];
-  values.forEach((one, i) => one === value && append(runs, i));
+  for (let i = 0; i < values.length; i++) if (wanted(values[i])) append(runs, i);
   return runs;
 }

@@ -1,10 +1,9 @@
-import { MAX_CLASSES } from './annotation.js';
-import { check, checkInteger, checkShare } from './errors.js';
-import { boxOf, renumber, replay, UndoHistory, write } from './history.js';
+import { check, checkShare } from './errors.js';
+import { write } from './history.js';
+import { ObjectList } from './objects.js';
 import { drawClasses } from './overlay.js';
-import { chooseByMask, chooseRegions, paintByMask } from './paint.js';
+import { chooseByMask, chooseRegions, paintByMask, unprotected } from './paint.js';
 import { common, regionsUnder } from './regions.js';
-import { runsOf } from './runs.js';
 import { deserialise, serialise } from './serialise.js';
 import { polygon, rectangle, stroke } from './shapes.js';
 
@@ -12,53 +11,40 @@ import { polygon, rectangle, stroke } from './shapes.js';
 /** @typedef {import('./map.js').Level} Level */
 /** @typedef {import('./shapes.js').Point} Point */
 /** @typedef {import('./runs.js').Runs} Runs */
-/** @typedef {import('./annotation.js').Annotation} Annotation */
 /** @typedef {import('./annotation.js').Class} Class */
 /** @typedef {import('./boxes.js').Box} Box */
 /** @typedef {import('./history.js').History} History */
-/** @typedef {import('./history.js').Step} Step */
 /** @typedef {import('./serialise.js').SerialisedSelection} SerialisedSelection */
 
-/** In `Selection.statesOf`: only a part of the region is chosen, or its parts have several classes. */
+/**
+ * What `Selection.moveTo` makes on the other map.
+ *
+ * @typedef {object} Moved
+ * @property {Uint16Array} regions as `Selection.regions`
+ * @property {Uint16Array | null} pixels as `Selection.pixels`
+ * @property {Uint8Array} [spots] map.count: 1 for each finest region that contains paint
+ */
+
+/** In `Selection.statesOf`: only a part of the region is chosen, or its parts have several values. */
 export const PARTLY = 255;
 
 /**
- * The classes that a person gave to regions and pixels of a map.
+ * The classes and objects that a person gave to regions and pixels of a map.
  *
- * A class value is 1, 2, ...: 1 + its index in `classes`. Value 0 is no class: tools erase with it.
+ * A value is a class or an object. A class is 1, 2, ...: 1 + its index in `classes`. An object, one of the things of a class,
+ * is 256, 257, ...: 256 + its index in `objects`. Value 0 is no class: tools erase with it.
  *
- * A region tool takes a level, and sets the class of all finest regions in the regions that it chooses. So the choice is
+ * A region tool takes a level, and sets the value of all finest regions in the regions that it chooses. So the choice is
  * the same at any other level. Painted pixels lie above the regions. A region tool removes the paint in the regions that
- * it chooses. If a region already has the class, the brush, the rectangle and the lasso remove only the paint under their
- * own shape: brushing along an edge again keeps its correction. With class 0 they remove all paint under their shape.
+ * it chooses. If a region already has the value, the brush, the rectangle and the lasso remove only the paint under their
+ * own shape: brushing along an edge again keeps its correction. With value 0 they remove all paint under their shape.
  *
  * Each method that changes something is one undo step, and returns the box that changed, or null if nothing changed.
  *
  * Methods throw a `SuperpixelMapError`: `INVALID_ARGUMENT` if an argument is out of range, `OTHER_MAP` if a level belongs
  * to another map.
  */
-export class Selection {
-  /**
-   * @param {LabelMap} map
-   * @param {Class[]} [classes] the caller may append to it and rename its classes; `removeClass` removes one
-   */
-  constructor(map, classes = []) {
-    this.classes = classes;
-    /** @type {LabelMap} */
-    this.map = map;
-    /** The class value of each finest region. @type {Uint8Array} */
-    this.regions = new Uint8Array(map.count);
-    /**
-     * Per pixel: 0 if it is not painted, else 1 + the painted class value. Null if nothing was painted yet.
-     *
-     * @type {Uint8Array | null}
-     */
-    this.pixels = null;
-    /** 1 for each finest region that may contain paint; null: not computed. @type {Uint8Array | null} */
-    this._spots = null;
-    this._history = new UndoHistory();
-  }
-
+export class Selection extends ObjectList {
   // ---- regions
 
   /**
@@ -66,7 +52,7 @@ export class Selection {
    *
    * @param {Level} level
    * @param {Iterable<number>} regions of the level
-   * @param {number} value the class
+   * @param {number} value the class or object
    * @param {Runs} [shape] pixels under a tool that has a shape: see `Selection`
    * @returns {Box | null}
    */
@@ -81,7 +67,7 @@ export class Selection {
    * @param {Level} level
    * @param {number} x map pixels, may be fractional
    * @param {number} y map pixels, may be fractional
-   * @param {number} value the class
+   * @param {number} value the class or object
    * @returns {Box | null}
    */
   click(level, x, y, value) {
@@ -95,7 +81,7 @@ export class Selection {
    * @param {Level} level
    * @param {readonly Point[]} points of the path, at least one
    * @param {number} radius pixels, 0 or more
-   * @param {number} value the class
+   * @param {number} value the class or object
    * @returns {Box | null}
    */
   brush(level, points, radius, value) {
@@ -109,7 +95,7 @@ export class Selection {
    *
    * @param {Level} level
    * @param {Box} box its corners, in any order
-   * @param {number} value the class
+   * @param {number} value the class or object
    * @param {number} [share] 0 to 1; 0: all regions that the rectangle touches
    * @returns {Box | null}
    */
@@ -122,7 +108,7 @@ export class Selection {
    *
    * @param {Level} level
    * @param {readonly Point[]} points corners, at least one; the last one is joined to the first
-   * @param {number} value the class
+   * @param {number} value the class or object
    * @param {number} [share] 0 to 1; 0: all regions that the polygon touches
    * @returns {Box | null}
    */
@@ -143,7 +129,7 @@ export class Selection {
    * @param {number} x map pixels, may be fractional
    * @param {number} y map pixels, may be fractional
    * @param {number} threshold largest distance of mean colours in CIELAB
-   * @param {number} value the class
+   * @param {number} value the class or object
    * @returns {Box | null}
    * @throws {SuperpixelMapError} `NO_COLORS`: the map has no colours
    */
@@ -176,20 +162,28 @@ export class Selection {
    *
    * @param {readonly Point[]} points of the path, at least one
    * @param {number} radius pixels, 0 or more
-   * @param {number | null} value the class; 0: no class, whatever the region has; null: remove the paint, so that the
+   * @param {number | null} value the class or object; 0: no class, whatever the region has; null: remove the paint, so that the
    *   region shows again
    * @returns {Box | null}
    */
   paintPixels(points, radius, value) {
-    if (value !== null) this._checkClass(value);
     const { width, height } = this.map;
-    const runs = stroke(points, radius, width, height);
-    this.pixels ??= new Uint8Array(width * height);
+    return this.paintRuns(stroke(points, radius, width, height), value);
+  }
+
+  /**
+   * Paint pixels, above the regions.
+   *
+   * @param {Runs} runs start (y * width + x) and length of each run
+   * @param {number | null} value as in `paintPixels`
+   * @returns {Box | null}
+   */
+  paintRuns(runs, value) {
+    if (value !== null) this._checkValue(value);
+    const free = unprotected(this, runs);
+    this.pixels ??= new Uint16Array(this.map.labels.length);
     this._spots = null;
-    return this._record({
-      regions: [],
-      pixels: write(this.pixels, runs, value === null ? 0 : 1 + value),
-    });
+    return this._record({ regions: [], pixels: write(this.pixels, free, value === null ? 0 : 1 + value) });
   }
 
   /**
@@ -203,60 +197,17 @@ export class Selection {
     return this._record(paintByMask(this, mask, classes));
   }
 
-  // ---- classes
-
-  /**
-   * Remove a class: its regions and pixels get no class, and the values of the classes behind it fall by one.
-   *
-   * @param {number} value the class, from 1
-   * @returns {Box | null}
-   */
-  removeClass(value) {
-    this._history.checkClosed('removeClass');
-    checkInteger('class', value, 1, this.classes.length);
-    const { regions, pixels } = this;
-    /** @type {Step} */
-    const step = {
-      regions: write(regions, runsOf(regions, value), 0),
-      pixels: pixels ? write(pixels, runsOf(pixels, 1 + value), 1) : [],
-      removed: { at: value, class: this.classes[value - 1] },
-    };
-    renumber(this, step, false);
-    return this._record(step);
-  }
-
   // ---- reading
 
   /**
-   * The class of each region of a level, from its finest regions. Painted pixels do not count.
+   * The value of each region of a level, from its finest regions. Painted pixels do not count.
    *
    * @param {Level} level
-   * @returns {Uint8Array} level.count: 0 for no class, a class value if the whole region has it, else `PARTLY`
+   * @returns {Uint16Array} level.count: 0 for no class, a class or an object if the whole region has it, else `PARTLY`
    */
   statesOf(level) {
     this._check(level, 0);
     return common(level.lut, this.regions, level.count, PARTLY);
-  }
-
-  /**
-   * @param {number} x map pixels, may be fractional
-   * @param {number} y map pixels, may be fractional
-   * @returns {number} the class value of the pixel there; 0: no class, or outside the map
-   */
-  classAt(x, y) {
-    const { width, height, labels } = this.map;
-    if (!(x >= 0 && y >= 0 && x < width && y < height)) return 0;
-    const pixel = Math.floor(y) * width + Math.floor(x);
-    return this.pixels?.[pixel] ? this.pixels[pixel] - 1 : this.regions[labels[pixel]];
-  }
-
-  /** @returns {Annotation} a copy, for exports */
-  annotation() {
-    const { regions, pixels } = this;
-    const { width, height, labels } = this.map;
-    const mask = new Uint8Array(labels.length);
-    for (let i = 0; i < mask.length; i++) mask[i] = pixels?.[i] ? pixels[i] - 1 : regions[labels[i]];
-    return { width, height, mask, classes: this.classes.map((one) => ({ ...one })) };
   }
 
   /**
@@ -265,59 +216,24 @@ export class Selection {
    * @param {Uint8ClampedArray | Uint8Array} rgba the picture, as in ImageData: 4 * view.width * view.height bytes
    * @param {import('./view.js').View} view
    * @param {ArrayLike<number>[]} colors R, G, B, A bytes of class 1, 2, ...
+   * @param {object} [options]
+   * @param {boolean} [options.shades] true: each object has a lighter or darker shade of its class's colour
    */
-  paint(rgba, view, colors) {
-    drawClasses(this, rgba, view, colors);
-  }
-
-  // ---- undo steps
-
-  get canUndo() {
-    return this._history.done.length > 0;
-  }
-
-  get canRedo() {
-    return this._history.undone.length > 0;
-  }
-
-  /** Make all changes until `end` one step, for example those of a stroke. */
-  begin() {
-    this._history.begin();
-  }
-
-  /** End the step that `begin` began. */
-  end() {
-    this._history.add(this._history.close('end'));
+  paint(rgba, view, colors, { shades = false } = {}) {
+    drawClasses(this, rgba, view, colors, shades);
   }
 
   /**
-   * Take back all changes since `begin`. They cannot be redone; steps undone earlier still can.
-   *
-   * @returns {Box | null}
-   */
-  cancel() {
-    return this._apply(this._history.close('cancel'), true);
-  }
-
-  /** @returns {Box | null} */
-  undo() {
-    return this._replay(true);
-  }
-
-  /** @returns {Box | null} */
-  redo() {
-    return this._replay(false);
-  }
-
-  /**
-   * Switch to another map of the same image, for example one of another compactness. Every pixel keeps its class. A region
-   * of the new map gets a class if all of its pixels have it; all other pixels with a class become painted pixels.
+   * Switch to another map of the same image, for example one of another compactness. Every pixel keeps its class
+   * and object. A region of the new map gets a value if all of its pixels have it; all other pixels with a value become
+   * painted pixels.
    *
    * @param {LabelMap} map
+   * @param {Moved} [ready] the result, if it was worked out before, for example in slices
    * @returns {Box | null}
    * @throws {SuperpixelMapError} `OTHER_MAP`: its width or height differs
    */
-  moveTo(map) {
+  moveTo(map, ready) {
     this._history.checkClosed('moveTo');
     const old = this.map;
     check(
@@ -325,26 +241,22 @@ export class Selection {
       'OTHER_MAP',
       `map: must be of ${old.width} x ${old.height} pixels, got ${map.width} x ${map.height}`,
     );
-    const { mask } = this.annotation();
-    const regions = common(map.labels, mask, map.count, 0);
-    const pixels = mask.map((value, i) => (value === regions[map.labels[i]] ? 0 : 1 + value));
+    const { regions, pixels, spots = null } = ready ?? this._on(map);
     const to = { map, regions, pixels };
     const from = { map: old, regions: this.regions, pixels: this.pixels };
     this._set(to);
+    this._spots = spots;
     return this._record({ regions: [], pixels: [], maps: { from, to } });
   }
 
-  // ---- plain data
-
-  /**
-   * The latest undo and redo steps as plain data for JSON. They reach back to the last change of the map at most.
-   *
-   * @param {number} [most] largest number of numbers in all steps together
-   * @returns {History}
-   */
-  history(most = 1e6) {
-    return this._history.latest(most);
+  /** @param {LabelMap} map @returns {Moved} */
+  _on({ labels, count }) {
+    const values = this._values();
+    const regions = common(labels, values, count, 0);
+    return { regions, pixels: values.map((value, i) => (value === regions[labels[i]] ? 0 : 1 + value)) };
   }
+
+  // ---- plain data
 
   /** @returns {SerialisedSelection} plain data for JSON, without `history` */
   toJSON() {
@@ -360,60 +272,22 @@ export class Selection {
    *   damaged
    */
   static restore(map, data, history) {
-    const selection = Object.assign(new Selection(map), deserialise(map, data));
-    if (history) selection._history.restore(history, map, selection.classes.length);
+    const parts = deserialise(map, data); // first: damaged data costs little memory
+    const selection = Object.assign(new Selection(map), parts);
+    if (history) {
+      selection._history.restore(history, map, selection.classes.length, selection.objects.length);
+    }
     return selection;
   }
 
   // ---- internal
 
-  /** @param {number} value the class */
-  _checkClass(value) {
-    checkInteger('class', value, 0, Math.min(this.classes.length, MAX_CLASSES));
-  }
-
   /**
    * @param {Level} level
-   * @param {number} value the class
+   * @param {number} value a class or an object
    */
   _check(level, value) {
-    this._checkClass(value);
+    this._checkValue(value);
     check(level.map === this.map, 'OTHER_MAP', 'level: belongs to another map than the selection');
-  }
-
-  /**
-   * @param {Step} step that was just done
-   * @returns {Box | null}
-   */
-  _record(step) {
-    this._history.add(step);
-    return boxOf(step, this.map);
-  }
-
-  /** @param {boolean} back true: undo; false: redo */
-  _replay(back) {
-    const step = this._history.take(back);
-    return step ? this._apply(step, back) : null;
-  }
-
-  /**
-   * @param {Step} step
-   * @param {boolean} back true: undo; false: redo
-   * @returns {Box | null}
-   */
-  _apply(step, back) {
-    if (step.maps) this._set(back ? step.maps.from : step.maps.to);
-    if (back) renumber(this, step, back);
-    replay(this.regions, step.regions, back);
-    if (this.pixels) replay(this.pixels, step.pixels, back);
-    this._spots = null;
-    if (!back) renumber(this, step, back);
-    return boxOf(step, this.map);
-  }
-
-  /** @param {import('./history.js').State} state */
-  _set(state) {
-    Object.assign(this, state);
-    this._spots = null;
   }
 }

@@ -173,7 +173,7 @@ test('on another map, whole regions get a class, and the rest becomes paint', ()
   const before = maskOf(selection);
   selection.moveTo(noise);
   assert.deepEqual(maskOf(selection), before);
-  const painted = /** @type {Uint8Array} */ (selection.pixels);
+  const painted = /** @type {Uint16Array} */ (selection.pixels);
   const whole = [...noise.finest.areas].map((_, label) =>
     noise.labels.every((other, i) => other !== label || before[i] === 2),
   );

@@ -32,6 +32,7 @@ def test_all_figures_are_measured(tmp_path, monkeypatch, capsys):
         assert whole["on_device"] > 0
         assert all(seconds > 0 for seconds in whole["stages"].values())
     assert figures["small_images_a_second"] > 0
+    assert figures["small_images_a_second_with_graphs"] > 0
     out = capsys.readouterr().out
     assert "30x20, times one core of the C++ engine" in out
     for public in figures["public"]:
@@ -92,6 +93,7 @@ SWEEP = [
 ]
 
 
+@pytest.mark.slow
 def test_the_sweep_measures_every_variant(tmp_path, capsys):
     path = tmp_path / "sweep.json"
     assert gpu_sweep.main([*SWEEP, "--tiles", "16", "--json", str(path)]) == 0

@@ -129,6 +129,7 @@ def survivors(rules: list[Rule], folder: Path, step: int = 1) -> tuple[list[str]
     return [str(other) for (other, *_), fine in zip(tried, right, strict=True) if not fine], len(tried)
 
 
+@pytest.mark.slow
 def test_alert_mutants_are_detected(everything: dict[str, Rendered], tmp_path: Path) -> None:
     groups = everything["cpu-full"].one("PrometheusRule")["spec"]["groups"]
     rules = [rule for group in groups for rule in group["rules"]]

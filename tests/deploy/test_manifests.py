@@ -60,7 +60,9 @@ def selects(selector: dict[str, Any], labels: dict[str, str]) -> bool:
 # ---- validity ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("version", KUBERNETES)
+@pytest.mark.parametrize(
+    "version", [*(pytest.param(one, marks=pytest.mark.slow) for one in KUBERNETES[:-1]), KUBERNETES[-1]]
+)
 def test_every_object_is_valid_without_unknown_fields(everything: dict[str, Rendered], version: str) -> None:
     files = [str(rendered.file) for rendered in everything.values()]
     output = subprocess.run(
@@ -92,6 +94,7 @@ def test_the_schemas_detect_mistakes(everything: dict[str, Rendered], tmp_path: 
     assert ".spec.podMetricEndpoints: no such field" in lines
 
 
+@pytest.mark.slow
 def test_checkov_has_only_the_explained_findings(everything: dict[str, Rendered]) -> None:
     files = [str(rendered.file) for rendered in everything.values()]
     options = ("--framework", "kubernetes", "--output", "json", "--skip-download", "--soft-fail")

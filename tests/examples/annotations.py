@@ -91,13 +91,15 @@ def selection_of(label_map: codec.LabelMap, first: int = 100, length: int = 50) 
     rest = label_map.count - first - length
     return {
         "format": "superpixel-selection",
-        "version": 1,
+        "version": 2,
         "width": label_map.labels.shape[1],
         "height": label_map.labels.shape[0],
         "count": label_map.count,
         "map": fingerprint(label_map.labels),
-        "classes": [{"name": "cat", "color": "#e69f00"}],
-        "regions": [0, first, 1, length, 0, rest],
+        "parameters": {"compactness": 10, "edges": None},
+        "classes": [{"name": "cat", "color": "#e69f00", "id": 7}],
+        "objects": [{"class": 1, "name": "Tom"}],
+        "regions": [0, first, 256, length, 0, rest],
         "pixels": [],
     }
 

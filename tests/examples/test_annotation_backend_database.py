@@ -121,6 +121,7 @@ def test_the_backend_does_not_start_on_an_old_schema(tmp_path: Path) -> None:
     engine.dispose()
 
 
+@pytest.mark.slow
 def test_a_database_that_is_gone_is_a_503() -> None:
     with (
         running_postgresql() as postgresql,

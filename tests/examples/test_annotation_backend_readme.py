@@ -58,6 +58,7 @@ def test_every_column_is_listed() -> None:
     assert sorted(listed) == sorted(columns)
 
 
+@pytest.mark.slow
 def test_the_commands_work(tmp_path: Path) -> None:
     (install, start, serve), session, migrate, revision = (block.splitlines() for block in BLOCKS)
     assert install.startswith("pip install .")

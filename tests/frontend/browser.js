@@ -1,6 +1,7 @@
 // The page of test_chromium.py: reads the fixtures in a browser, and sends the results to the server.
 
-import { decode, Selection, SuperpixelMapError, toIndexedPNG } from '/src/index.js';
+import { decode, Selection, SuperpixelMapError } from '/src/index.js';
+import { toIndexedPNG } from '/src/exports/index.js';
 
 const get = async (path) => (await fetch(path)).arrayBuffer();
 const result = { wrong: [], read: 0, rejected: 0 };

@@ -20,6 +20,7 @@ import numpy as np
 from superpixel_kernels import codec
 from superpixel_kernels.errors import InvalidParameter
 from superpixel_service.client.exports import Annotation, fingerprint
+from superpixel_service.client.selection import Selection
 from tests.kernels.codec_tools import blobs, canonical
 
 MAP = codec.LabelMap(canonical(blobs(14, 18, 9)), 9, connected=True, algorithm_version=1)
@@ -38,6 +39,15 @@ WHOLE: dict[str, Any] = {
     "pixels": [],
 }
 PAINTED: dict[str, Any] = {**WHOLE, "pixels": [0, 40, 3, 12, 1, 50, 0, SIZE - 102]}
+OBJECTS: dict[str, Any] = {
+    **WHOLE,
+    "version": 2,
+    "parameters": {"compactness": 10, "edges": None, "note": "x"},
+    "classes": [{**CLASSES[0], "id": 7}, CLASSES[1]],
+    "objects": [{"class": 1, "name": "Tom"}, {"class": 2, "name": ""}],
+    "regions": [256, 2, 2, 3, 257, 4],
+    "pixels": [0, 40, 257, 12, 258, 50, 1, 10, 0, SIZE - 112],
+}
 
 LENGTHS = [0, -1, 1, 2, 255, 256, 2**31 - 1, 2**31, 2**32, 2**53 - 1, 2**53, 2**53 + 1, 2**62, 2**63 - 1]
 ODD: list[Any] = [
@@ -64,6 +74,32 @@ ODD: list[Any] = [
     {},
 ]
 """Numbers at which integers wrap or floats lose their last bit, and what is no number."""
+
+
+BAD_OBJECTS: list[Any] = [
+    *ODD,
+    *([{"class": odd, "name": ""}] for odd in [0, 3, *ODD]),
+    *([{"class": 1, "name": odd}] for odd in [0, None, [], "Tom"]),
+    [{"class": 1}],
+    [[]],
+    [{"class": 1, "name": ""}] * 65_000,
+    [{"class": 1, "name": ""}] * 65_001,
+]
+BAD_PARAMETERS: list[Any] = [
+    *ODD,
+    *({"note": odd} for odd in ODD),
+    *({name: 1} for name in ("", "1", "a-b", "x" * 100, "x" * 101, "é", "a\n")),
+    {"note": "x" * 100},
+    {"note": "x" * 101},
+    {"note": "\U0001f431" * 51},
+    {f"n{i}": i for i in range(100)},
+    {f"n{i}": i for i in range(101)},
+]
+BAD_IDS: list[Any] = [
+    *([{**CLASSES[0], "id": odd}] for odd in ODD),
+    [{**CLASSES[0], "id": 5}, {**CLASSES[1], "id": 5}],
+    [{**CLASSES[0], "id": 5}, {**CLASSES[1], "id": 6}],
+]
 
 
 def wrapping(size: int, value: int = 0, bits: int = 64) -> list[int]:
@@ -121,7 +157,7 @@ def mutate_runs(rng: random.Random, runs: list[Any], size: int) -> list[Any]:
 
 def mutate(rng: random.Random) -> Any:
     """A selection with one part changed."""
-    data = copy.deepcopy(rng.choice([WHOLE, PAINTED]))
+    data = copy.deepcopy(rng.choice([WHOLE, PAINTED, OBJECTS]))
     choice = rng.random()
     if choice < 0.8:
         part, size = rng.choice([("regions", MAP.count), ("pixels", SIZE)])
@@ -130,8 +166,14 @@ def mutate(rng: random.Random) -> Any:
         data[rng.choice(list(data))] = rng.choice(ODD)
     elif choice < 0.95:
         del data[rng.choice(list(data))]
+    elif choice < 0.97:
+        data["objects"] = rng.choice(BAD_OBJECTS)
     elif choice < 0.98:
-        data["classes"] = rng.choice([[], CLASSES[:1], CLASSES * 127, CLASSES * 128, [None], [{}], ["cat"]])
+        data["parameters"] = rng.choice(BAD_PARAMETERS)
+    elif choice < 0.99:
+        data["classes"] = rng.choice(
+            [[], CLASSES[:1], CLASSES * 127, CLASSES * 128, [None], [{}], ["cat"], *BAD_IDS]
+        )
     else:
         return rng.choice(ODD)
     return data
@@ -149,12 +191,13 @@ def need(condition: object) -> None:
 def expected(data: Any) -> list[int] | None:
     """The mask, by a plain reading of the rules; None if the selection must be refused."""
 
-    def runs(given: Any, size: int, most: int) -> list[int]:
+    def runs(given: Any, size: int, classes: int, objects: int, first: int) -> list[int]:
         need(type(given) is list and len(given) % 2 == 0)
         values: list[int] = []
         for value, length in zip(given[::2], given[1::2], strict=True):
             need({type(value), type(length)} <= {int, float})
-            need(0 <= value <= most and value % 1 == 0)
+            is_class = 0 <= value <= classes + first
+            need((is_class or 256 + first <= value < 256 + first + objects) and value % 1 == 0)
             need(1 <= length <= size - len(values) and length % 1 == 0)
             values += [int(value)] * int(length)
         need(len(values) == size)
@@ -162,19 +205,49 @@ def expected(data: Any) -> list[int] | None:
 
     try:
         need(type(data) is dict and data.keys() >= WHOLE.keys())
-        for name in ("format", "version", "width", "height", "count", "map"):
+        for name in ("format", "width", "height", "count", "map"):
             need(data[name] == WHOLE[name] and data[name] is not True)
+        need(type(data["version"]) in (int, float) and data["version"] in (1, 2))
         classes = data["classes"]
         need(type(classes) is list and len(classes) <= 254)
         for one in classes:
             need(type(one) is dict and type(one.get("name")) is type(one.get("color")) is str)
             need(re.fullmatch("#[0-9a-fA-F]{6}", one["color"]))
-        regions = runs(data["regions"], MAP.count, len(classes))
-        pixels = runs(data["pixels"], SIZE, len(classes) + 1) if data["pixels"] != [] else [0] * SIZE
+            need("id" not in one or is_integer(one["id"], 2**31 - 1))
+        ids = [one["id"] for one in classes if "id" in one]
+        need(len(set(ids)) == len(ids))
+        need_parameters(data.get("parameters"))
+        objects = data.get("objects") if data["version"] == 2 else []
+        need(type(objects) is list and len(objects) <= 65_000)
+        for one in objects:
+            need(type(one) is dict and is_integer(one.get("class"), len(classes)))
+            need(type(one.get("name")) is str)
+        counts = (len(classes), len(objects))
+        regions = runs(data["regions"], MAP.count, *counts, 0)
+        pixels = runs(data["pixels"], SIZE, *counts, 1) if data["pixels"] != [] else [0] * SIZE
     except Refused:
         return None
     labels = MAP.labels.ravel().tolist()
-    return [paint - 1 if paint else regions[label] for paint, label in zip(pixels, labels, strict=True)]
+    values = [paint - 1 if paint else regions[label] for paint, label in zip(pixels, labels, strict=True)]
+    return [value if value < 256 else int(objects[value - 256]["class"]) for value in values]
+
+
+def is_integer(value: Any, most: int) -> bool:
+    return type(value) in (int, float) and 1 <= value <= most and value % 1 == 0
+
+
+def need_parameters(given: Any) -> None:
+    if given is None:
+        return
+    need(type(given) is dict and len(given) <= 100)
+    for name, value in given.items():
+        need(re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", name) and len(name) <= 100)
+        if type(value) is str:
+            need(len(value.encode("utf-16-le")) <= 200)
+        elif type(value) in (int, float):
+            need(-1.7976931348623157e308 <= value <= 1.7976931348623157e308)
+        else:
+            need(value is None or type(value) is bool)
 
 
 def check(data: Any) -> bool:
@@ -183,6 +256,10 @@ def check(data: Any) -> bool:
         mask = Annotation.of_selection(MAP, data).mask.ravel().tolist()
     except InvalidParameter:
         mask = None
+    if mask is not None:
+        again = Selection.restore(MAP, Selection.restore(MAP, data).to_json())
+        if again.annotation().mask.ravel().tolist() != mask:
+            raise AssertionError(f"written otherwise: {data}")
     if mask != expected(data):
         raise AssertionError(f"{'refused' if mask is None else 'read otherwise'}: {data}")
     return mask is not None
@@ -218,7 +295,7 @@ def rows(count: int, seed: int) -> Iterator[dict[str, Any]]:
     rng = random.Random(seed)
     forgeries: list[Any] = [{**WHOLE, "regions": runs} for runs in forged(MAP.count)]
     forgeries += [{**WHOLE, "pixels": runs} for runs in forged(SIZE)]
-    for data in [WHOLE, PAINTED, *forgeries, *(mutate(rng) for _ in range(count))]:
+    for data in [WHOLE, PAINTED, OBJECTS, *forgeries, *(mutate(rng) for _ in range(count))]:
         text = as_json(data)
         if text is not None and len(text) < 10_000:
             yield {"text": text, "mask": expected(data)}

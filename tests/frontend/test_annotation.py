@@ -61,7 +61,8 @@ def test_invalid_masks_and_colors_are_rejected() -> None:
 
 
 STORE = """
-import { Selection, toYOLO } from 'superpixel-map';
+import { Selection } from 'superpixel-map';
+import { toYOLO } from 'superpixel-map/exports';
 import { loadMap } from './test/fixtures.js';
 const map = await loadMap('photo');
 const selection = new Selection(map, [{ name: 'cat', color: '#e6194b' }, { name: 'dog', color: '#3cb44b' }]);
@@ -104,7 +105,7 @@ def test_a_selection_of_another_map_or_a_damaged_one_is_rejected(
         Annotation.of_selection(other, data)
     with pytest.raises(InvalidParameter, match="made on another map"):
         Annotation.of_selection(label_map, {**data, "map": "00000000"})
-    for wrong in ({"format": "x"}, {"version": 2}):
+    for wrong in ({"format": "x"}, {"version": 3}):
         with pytest.raises(InvalidParameter, match="must be a superpixel-selection"):
             Annotation.of_selection(label_map, {**data, **wrong})
     damages: list[dict[str, Any]] = [

@@ -72,7 +72,7 @@ def test_the_error_says_what_would_be_valid(change: dict[str, Any], message: str
 
 @pytest.mark.parametrize("data", [None, [], "{}", 1, {"version": 1}, {**cases.WHOLE, "version": True}])
 def test_other_json_is_refused(data: Any) -> None:
-    with pytest.raises(InvalidParameter, match="must be a superpixel-selection of version 1"):
+    with pytest.raises(InvalidParameter, match="must be a superpixel-selection of version 1 or 2"):
         Annotation.of_selection(cases.MAP, data)
 
 

@@ -127,7 +127,10 @@ def test_stages_of_small_images(name, compactness, workspace):
 
 LARGE = pytest.mark.parametrize(
     ("name", "compactness"),
-    [(name, 100.0 if name.startswith("primaries") else 10.0) for name in images.LARGE],
+    [
+        pytest.param(name, 100.0, marks=pytest.mark.slow) if name.startswith("primaries") else (name, 10.0)
+        for name in images.LARGE
+    ],
 )
 
 

@@ -229,7 +229,7 @@ def test_any_number_of_threads_gives_the_same_stages(mode):
             np.testing.assert_array_equal(other[stage], first[stage], err_msg=stage)
 
 
-@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("threads", [pytest.param(1, marks=pytest.mark.slow), 3])
 @pytest.mark.parametrize("mode", MODES)
 def test_cancelling_at_every_stage_and_round(mode, threads):
     image, guidance = threaded(mode)

@@ -79,6 +79,7 @@ def test_whole_pixels_are_copied_and_looked_up_by_any_number_of_threads(threads)
     np.testing.assert_array_equal(_engine.lookup(table, index, threads), table[index])
 
 
+@pytest.mark.slow
 @pytest.mark.slow_under_sanitizer
 def test_memory_above_what_a_workspace_keeps_is_lent_to_the_system():
     image = images.photo(1500, 1400)

@@ -279,6 +279,7 @@ def test_the_scheme_is_the_readers(reader: Page) -> None:
     assert reader.locator("body").get_attribute("data-md-color-scheme") == "default"
 
 
+@pytest.mark.slow
 def test_no_page_is_wider_than_a_telephone(browser: Browser, address: str, site: Path) -> None:
     """Wide tables and programs scroll by themselves; also where scripts are off."""
     context = browser.new_context(viewport={"width": 360, "height": 740}, java_script_enabled=False)

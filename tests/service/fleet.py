@@ -9,7 +9,8 @@ from tests.service.harness import OWN_HOST, PATIENCE_SECONDS, RunningServer, run
 from tests.service.images import encoded, scene
 
 PNG = encoded(scene())
-FLAGS = ("--workers=1", "--threads-per-image=1")
+# Callers that never pause would delay bulk work by this time per step.
+FLAGS = ("--workers=1", "--threads-per-image=1", "--bulk-patience-seconds=0.001")
 
 
 def handled(server: RunningServer) -> float:

@@ -10,7 +10,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -61,12 +61,13 @@ class RunningServer:
 
     def _read(self) -> None:
         assert self.process.stderr is not None
-        for line in self.process.stderr:
-            with self.changed:
-                self.raw_lines.append(line)
-                if line.startswith("{"):
-                    self.lines.append(json.loads(line))
-                self.changed.notify_all()
+        with suppress(ValueError):  # the test is over, and has closed the file
+            for line in self.process.stderr:
+                with self.changed:
+                    self.raw_lines.append(line)
+                    if line.startswith("{"):
+                        self.lines.append(json.loads(line))
+                    self.changed.notify_all()
         with self.changed:
             self.changed.notify_all()
 
@@ -128,10 +129,15 @@ class RunningServer:
     def exit_code(self, timeout: float = PATIENCE_SECONDS) -> int:
         return self.process.wait(timeout)
 
-    def cpu_seconds(self) -> float:
-        """Processor time of the process so far. Other programs on the machine hardly change it."""
-        times = psutil.Process(self.process.pid).cpu_times()
-        return float(times.user + times.system)
+    def cpu_seconds(self, *, children: bool = False) -> float:
+        """Processor time of the process so far. Other programs on the machine hardly change it.
+
+        Args:
+            children: also of its decode processes.
+        """
+        program = psutil.Process(self.process.pid)
+        processes = [program, *(program.children(recursive=True) if children else [])]
+        return float(sum(each.user + each.system for each in (one.cpu_times() for one in processes)))
 
     def stages_begun(self, stage: str, **labels: str) -> float:
         """Number of images for which this stage has begun."""

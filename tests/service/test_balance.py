@@ -7,7 +7,6 @@ import signal
 import socket
 import struct
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -33,9 +32,6 @@ from tests.service.fleet import (
 )
 from tests.service.harness import PATIENCE_SECONDS, RunningServer, running_server, wait_until
 from tests.service.images import encoded, scene
-
-HUNG_SECONDS = 20.0
-"""A hung server is found within 5 s: 2 s of silence, and 3 s for the answer to a ping."""
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +121,7 @@ def test_a_killed_server_loses_the_calls_that_it_was_serving_and_no_others(
     )
 
 
+@pytest.mark.slow
 def test_rolling_restarts_lose_no_call(three: list[RunningServer]) -> None:
     """One server after the other; `SUPERPIXEL_TEST_RESTARTS` is the number of rounds."""
     rounds = int(os.environ.get("SUPERPIXEL_TEST_RESTARTS", "1"))
@@ -174,18 +171,13 @@ def test_no_image_of_a_stream_is_lost_when_its_server_ends(
     assert callers.errors == []
 
 
-def test_a_hung_server_holds_calls_up_for_seconds_only(three: list[RunningServer]) -> None:
-    """It is stopped: its connections stay open and silent."""
+def test_a_hung_server_fails_no_call(three: list[RunningServer]) -> None:
+    """It is stopped: its connections stay open and silent. The client finds out before its calls are late."""
     with Client(name_of(*three), timeout=PATIENCE_SECONDS) as client, Callers(client) as callers:
         call_until_all_have_served(client, three)
         three[0].signal(signal.SIGSTOP)
         try:
-            begin = time.monotonic()
             callers.make(100)  # at first all callers wait for the hung server
-            assert time.monotonic() - begin < HUNG_SECONDS
-            begin = time.monotonic()
-            callers.make(100)
-            assert time.monotonic() - begin < HUNG_SECONDS / 2
         finally:
             three[0].signal(signal.SIGCONT)
         before = handled(three[0])

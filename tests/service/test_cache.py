@@ -207,9 +207,12 @@ def test_a_caller_that_leaves_does_not_end_the_work_of_the_others(leaver: str, f
         gone, stays = calls if first_leaves else calls[::-1]
         if leaver == "cancels":
             gone.cancel()
-        assert gone.code() in {grpc.StatusCode.CANCELLED, grpc.StatusCode.DEADLINE_EXCEEDED}
-        code = gone.code().name
-        server.wait_until(lambda: server.metric("grpc_server_handled_total", grpc_code=code) == 1)
+        ends = (grpc.StatusCode.CANCELLED, grpc.StatusCode.DEADLINE_EXCEEDED)
+        assert gone.code() in ends
+        # The server may see the end of the call before its own clock says that the deadline passed.
+        server.wait_until(
+            lambda: sum(server.metric("grpc_server_handled_total", grpc_code=code.name) for code in ends) == 1
+        )
         assert server.metric("superpixel_queue_depth") == 1
         blocking.cancel()
         assert stays.result().label_map.count == 5

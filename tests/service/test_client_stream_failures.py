@@ -235,7 +235,7 @@ def test_a_server_that_falls_silent_is_given_up_in_time(caller: Caller) -> None:
         assert server.cancelled.wait(PATIENCE_SECONDS)
 
 
-@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("end", [pytest.param(signal.SIGTERM, marks=pytest.mark.slow), signal.SIGKILL])
 def test_the_real_server_is_replaced(caller: Caller, end: signal.Signals) -> None:
     patient = RetryPolicy(max_attempts=2000, first_backoff_seconds=0.02, max_backoff_seconds=0.1)
     with running_server(f"--listen={OWN_HOST}:0") as first, ExitStack() as second:

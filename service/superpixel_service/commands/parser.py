@@ -6,7 +6,7 @@ from typing import Any
 
 from superpixel_service import __version__
 from superpixel_service.commands import argument_types as types
-from superpixel_service.commands import bulk_arguments
+from superpixel_service.commands import bulk_arguments, migrate_arguments
 from superpixel_service.commands.image_arguments import add_guidance, add_reading, add_server, add_targets
 from superpixel_service.config import ENVIRONMENT_PREFIX, Settings, flag
 
@@ -31,6 +31,13 @@ def parser() -> argparse.ArgumentParser:
     bulk_arguments.add_bulk(
         commands.add_parser(
             "bulk", help="segment every image of a folder or data set", description=bulk_arguments.DESCRIPTION
+        )
+    )
+    migrate_arguments.add_migrate(
+        commands.add_parser(
+            "migrate",
+            help="move label maps and selections to new superpixels, pixel for pixel",
+            description=migrate_arguments.DESCRIPTION,
         )
     )
     _add_inspect(commands)

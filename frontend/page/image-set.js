@@ -1,0 +1,258 @@
+import { ask } from './ask.js';
+import { count, fileSize } from './dom.js';
+import { download } from './download.js';
+import { say, showProblem, showProgress } from './notices.js';
+import { thumbnailOf } from './saving.js';
+import { giveIds, learn, reconcile } from './schema.js';
+import { keyOf } from './store.js';
+import { ZipWriter } from './zip.js';
+
+/** @typedef {import('./store.js').Card} Card */
+
+/** What the user can export of the whole set. @type {{ format: 'coco' | 'yolo' | 'png', name: string, note: string }[]} */
+export const SET_FORMATS = [
+  { format: 'coco', name: 'COCO data set', note: 'ZIP: photographs and one annotations.json' },
+  { format: 'yolo', name: 'YOLO data set', note: 'ZIP: photographs, labels and data.yaml' },
+  { format: 'png', name: 'Masks', note: 'ZIP: photographs, indexed PNG masks and legend.json' },
+];
+
+/** The images that are labelled together, with one list of classes. Empty if the user opens single images. */
+export class ImageSet {
+  /** @param {import('./app.js').App} app */
+  constructor(app) {
+    this._app = app;
+    /** In the order of the filmstrip. @type {string[]} */
+    this.keys = [];
+    /** @type {import('./schema.js').Ids} */
+    this.ids = { next: 1, removed: [] };
+    /** Called when images or their marks have changed. */
+    this.onChange = () => {};
+    /** Started early: the gateway may have stopped when it is needed. */
+    this._worker = new Worker(new URL('./dataset-worker.js', import.meta.url), { type: 'module' });
+    /** Whether images are being added. */
+    this.adding = false;
+  }
+
+  get isEmpty() {
+    return this.keys.length === 0;
+  }
+
+  /** Read the set of the last visit, or what another tab made of it. */
+  async load() {
+    const kept = await this._app.saving.store?.readSettings('set').catch(() => null);
+    if (!kept) return;
+    this.keys = kept.keys;
+    this.ids = kept.ids;
+    this.onChange();
+  }
+
+  async _save() {
+    const { saving, tabs } = this._app;
+    await saving.store?.writeSettings({ keys: this.keys, ids: this.ids }, 'set').catch(() => {});
+    tabs.post({ type: 'listed', key: '' });
+    this.onChange();
+  }
+
+  /** @param {string[]} keys of kept images */
+  async add(keys) {
+    this.keys = [...new Set([...this.keys, ...keys])];
+    await this._save();
+  }
+
+  /** Show single images again. The images stay kept. */
+  async close() {
+    this.keys = [];
+    await this._save();
+  }
+
+  /** @param {string} key of an image that is no longer kept */
+  async remove(key) {
+    if (!this.keys.includes(key)) return;
+    this.keys = this.keys.filter((one) => one !== key);
+    await this._save();
+  }
+
+  // ---- one list of classes
+
+  /** @param {import('../src/index.js').Selection} selection of an image that is opened */
+  adapt(selection) {
+    if (!this.isEmpty) reconcile(selection, this._app.settings.classes, this.ids);
+  }
+
+  /** @returns {import('../src/annotation.js').Class[]} the classes of the open image, which become those of the set */
+  learn() {
+    const { settings, classPanel, readOnly } = this._app;
+    const { classes } = classPanel;
+    if (this.isEmpty) return classes.map((one) => ({ ...one }));
+    if (readOnly) return settings.classes;
+    const before = JSON.stringify(this.ids);
+    const learned = learn(classes, settings.classes, this.ids);
+    if (JSON.stringify(this.ids) !== before) this._save();
+    return learned;
+  }
+
+  // ---- files
+
+  /**
+   * Add files to the set, and open the first of them.
+   *
+   * @param {File[]} files
+   */
+  async addFiles(files) {
+    const { saving, opening, settings } = this._app;
+    const skipped = [];
+    const known = new Set((await saving.cards()).map(({ key }) => key));
+    const opened = this._app.work?.key;
+    /** @type {Promise<void> | undefined} */
+    let first;
+    this.adding = true;
+    try {
+      for (const [i, file] of files.entries()) {
+        if (!opening.busy) say(`Adding image ${count(i + 1)} of ${count(files.length)}…`);
+        showProgress(true);
+        const bitmap = opening.fits(file) && (await createImageBitmap(file).catch(() => null));
+        if (!bitmap) {
+          skipped.push(file.name);
+          continue;
+        }
+        const bytes = await file.arrayBuffer();
+        const key = keyOf(bytes);
+        const thumbnail = await thumbnailOf(bitmap);
+        bitmap.close();
+        if (!known.has(key)) {
+          const blob = new Blob([bytes], { type: file.type });
+          const image = { key, name: file.name, blob, spx: null, compactness: settings.compactness };
+          await saving.keep({ image, work: null, card: { opened: Date.now(), thumbnail } });
+        }
+        const isFirst = this.isEmpty || (i === skipped.length && this._app.work?.key === opened);
+        await this.add([key]);
+        if (isFirst) first = opening.reopen(key); // while the others are added
+      }
+      await first;
+    } catch (error) {
+      showProblem(error);
+    } finally {
+      this.adding = false;
+      showProgress(opening.busy);
+    }
+    const added = files.length - skipped.length;
+    const left = skipped.length ? `; not images, or too large: ${skipped.slice(0, 5).join(', ')}` : '';
+    say(`${count(added)} image${added === 1 ? '' : 's'} in the set${left}`);
+    this._app.prepareNext();
+  }
+
+  /**
+   * Save everything that is labelled or done as one data set.
+   *
+   * @param {'coco' | 'yolo' | 'png'} format
+   */
+  async export(format) {
+    const { saving, opening } = this._app;
+    await saving.now();
+    const cards = new Map((await saving.cards()).map((card) => [card.key, card]));
+    const wanted = this.keys.filter((key) => cards.get(key)?.worked || cards.get(key)?.done);
+    const left = this.keys.length - wanted.length;
+    if (!wanted.length) {
+      await ask('Nothing to export', 'No image of the set is labelled or marked as done.', []);
+      return;
+    }
+    showProgress(true);
+    try {
+      const blob = await this._zip(wanted, format);
+      const name = `dataset-${format}.zip`;
+      download(blob, name);
+      const without = left ? `; ${count(left)} without work left out` : '';
+      say(`Saved ${name}: ${count(wanted.length)} images (${fileSize(blob.size)})${without}`);
+    } catch (error) {
+      showProblem(error);
+    } finally {
+      showProgress(opening.busy);
+    }
+  }
+
+  /** @param {string[]} keys @param {'coco' | 'yolo' | 'png'} format */
+  async _zip(keys, format) {
+    const { saving } = this._app;
+    const zip = new ZipWriter();
+    const names = new Set();
+    const write = async (/** @type {object} */ message) => {
+      for (const { path, content } of await this._ask(message)) await zip.add(path, content);
+    };
+    const classes = await this._allClasses(keys);
+    await write({ type: 'begin', format, classes });
+    for (const [i, key] of keys.entries()) {
+      say(`Writing image ${count(i + 1)} of ${count(keys.length)}…`);
+      const entry = await saving.entry(key);
+      if (!entry?.work || !entry.image.spx) continue;
+      const { image, work } = entry;
+      const own = work.selection.classes.map((one) => ({ ...one }));
+      giveIds(own, classes, this.ids);
+      // What only the browser can read is kept as PNG.
+      const isPNG = image.blob.type === 'image/png' && !/\.png$/i.test(image.name);
+      const name = unusedName(isPNG ? `${image.name}.png` : image.name, names);
+      await write({ type: 'add', name, spx: image.spx, selection: work.selection, classes: own });
+      await zip.add(`images/${name}`, image.blob);
+    }
+    await write({ type: 'finish' });
+    return zip.finish();
+  }
+
+  /**
+   * The classes of the set, and those that only some images still have.
+   *
+   * @param {string[]} keys
+   */
+  async _allClasses(keys) {
+    const all = this.learn();
+    giveIds(all, all, this.ids);
+    for (const key of keys) {
+      const entry = await this._app.saving.entry(key);
+      const own = (entry?.work?.selection.classes ?? []).map((one) => ({ ...one }));
+      giveIds(own, all, this.ids);
+      const used = usedValues(entry?.work?.selection);
+      for (const [i, one] of own.entries()) {
+        if (used.has(i + 1) && !all.some(({ id }) => id === one.id)) all.push(one);
+      }
+    }
+    return all;
+  }
+
+  /** @param {object} message @returns {Promise<import('./dataset.js').File[]>} */
+  _ask(message) {
+    return new Promise((resolve, reject) => {
+      this._worker.onmessage = ({ data }) =>
+        'error' in data ? reject(new Error(data.error)) : resolve(data.files);
+      this._worker.onerror = () => reject(new Error('the export worker failed'));
+      this._worker.postMessage(message);
+    });
+  }
+}
+
+/**
+ * @param {import('../src/selection.js').SerialisedSelection | undefined} selection
+ * @returns {Set<number>} class values of regions, pixels and objects
+ */
+function usedValues(selection) {
+  const at = (/** @type {number[]} */ runs) => runs.filter((_, i) => i % 2 === 0);
+  const { regions = [], pixels = [], objects = [] } = selection ?? {};
+  const values = [
+    ...at(regions),
+    ...at(pixels).map((value) => value - 1),
+    ...objects.map((one) => one.class),
+  ];
+  return new Set(values);
+}
+
+/**
+ * @param {string} name of a file
+ * @param {Set<string>} used names without their extensions; the new one is added
+ * @returns {string} a name that no other image of the set has, also with another extension
+ */
+function unusedName(name, used) {
+  const clean = name.replace(/[\\/:*?"<>|\p{Cc}]/gu, '_') || 'image';
+  const [, stem, ending] = /^(.+?)(\.[^.]*)?$/.exec(clean) ?? [clean, clean, ''];
+  let free = stem;
+  for (let n = 2; used.has(free.toLowerCase()); n++) free = `${stem}-${n}`;
+  used.add(free.toLowerCase());
+  return free + (ending ?? '');
+}
