@@ -121,7 +121,7 @@ def test_the_other_shortcuts(annotator: Annotator) -> None:
     expect(chooser).to_have_attribute("title", "clicked")
     annotator.press("3")
     expect(annotator("#classes input[type=radio]").nth(2)).to_be_checked()
-    annotator.press("n")
+    annotator.press("c")
     expect(annotator("#classes li")).to_have_count(4)
     expect(annotator("#classes input[type=text]").last).to_be_focused()
 
