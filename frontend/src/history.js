@@ -255,10 +255,9 @@ export function boxOf(step, map) {
  * @param {Uint16Array} values
  * @param {Runs} runs
  * @param {number} value
- * @param {(before: number) => boolean} [keeps] whether entries of this value stay
  * @returns {Changes} of the entries that had another value
  */
-export function write(values, runs, value, keeps) {
+export function write(values, runs, value) {
   /** @type {Changes} */
   const changes = [];
   for (let i = 0; i < runs.length; i += 2) {
@@ -267,7 +266,7 @@ export function write(values, runs, value, keeps) {
       const start = at;
       while (at < end && values[at] === before) at++;
       const last = changes.length - 4;
-      if (before === value || keeps?.(before)) continue;
+      if (before === value) continue;
       if (changes[last] + changes[last + 1] === start && changes[last + 2] === before)
         changes[last + 1] += at - start;
       else changes.push(start, at - start, before, value);

@@ -22,7 +22,7 @@ export class ObjectList extends SelectionState {
    */
   addClass(added) {
     checkClasses([...this.classes, added], 'INVALID_ARGUMENT');
-    return this._changeClasses('addClass', {
+    return this._changeClasses({
       added: { at: this.classes.length + 1, class: copyClass(added) },
     });
   }
@@ -39,7 +39,7 @@ export class ObjectList extends SelectionState {
     const from = this.classes[value - 1];
     const to = { ...from, ...changes };
     checkClasses([to], 'INVALID_ARGUMENT');
-    return this._changeClasses('editClass', { edited: { at: value, from, to } });
+    return this._changeClasses({ edited: { at: value, from, to } });
   }
 
   /**
@@ -198,12 +198,11 @@ export class ObjectList extends SelectionState {
   // ---- internal
 
   /**
-   * @param {string} method the caller's name, for the error text
    * @param {Pick<Step, 'added' | 'edited'>} change
    * @returns {Box | null}
    */
-  _changeClasses(method, change) {
-    this._history.checkClosed(method);
+  _changeClasses(change) {
+    this._history.checkClosed('addClass, editClass');
     const step = { regions: [], pixels: [], ...change };
     renumber(this, step, false);
     return this._record(step);

@@ -178,7 +178,7 @@ def test_opening_goes_away_and_a_damaged_file_is_named(annotator: Annotator, tmp
     annotator.open(COFFEE)
     annotator.wait_until_saved()
     annotator.reload()
-    expect(annotator("#status")).to_have_text("")
+    expect(annotator("#status")).to_have_text("coffee.jpg is open")
     broken = tmp_path / "broken photo.jpg"
     broken.write_bytes(COFFEE.read_bytes()[:9000])
     annotator("#file-input").set_input_files(broken)
