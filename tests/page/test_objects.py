@@ -1,9 +1,11 @@
 """Objects of a class: new, choose, rename, join, split, class, remove; exports; a reload."""
 
+import io
 import json
 from typing import Any
 
 import numpy as np
+from PIL import Image
 from playwright.sync_api import Locator, expect
 
 from tests.page.annotator import COFFEE, COFFEE_SHAPE, Annotator
@@ -74,6 +76,26 @@ def test_each_object_is_one_annotation(annotator: Annotator) -> None:
     expect(annotator("#objects li")).to_have_count(3)
     annotator.press("Control+y")
     expect(annotator("#objects li")).to_have_count(4)
+
+
+def test_objects_as_png_files_with_their_json(annotator: Annotator) -> None:
+    annotator.open(COFFEE)
+    annotator.press("n")
+    first = stroke(annotator, 80)
+    annotator.press("2")
+    stuff = stroke(annotator, 300)
+    name, png = annotator.export("instances")
+    assert name == "coffee-objects.png"
+    values = np.asarray(Image.open(io.BytesIO(png)))
+    assert [(values == value).sum() for value in (256, 2)] == [first, stuff]
+    legend = json.loads(annotator.export("legend")[1])
+    assert legend["objects"] == [{"value": 256, "class": 1, "name": "", "area": first}]
+    (panoptic,) = json.loads(annotator.export("panoptic")[1])["annotations"]
+    name, png = annotator.export("panoptic-png")
+    assert panoptic["file_name"] == name
+    ids = np.asarray(Image.open(io.BytesIO(png))).astype(int) @ [1, 256, 65536]
+    assert np.array_equal(ids, values)
+    assert [one["area"] for one in panoptic["segments_info"]] == [first, stuff]
 
 
 def test_objects_are_renamed_joined_split_and_removed(annotator: Annotator) -> None:
