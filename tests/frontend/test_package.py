@@ -19,7 +19,7 @@ console.log(map.width, map.height, map.cut(7).count);
 
 
 def zipped(entry: Path) -> int:
-    """Bytes of an entry of the package, with all that it imports, after gzip."""
+    """Bytes of an entry of the package, with all code that it imports, after gzip."""
     found: list[Path] = []
     todo = [entry.resolve()]
     while todo:
@@ -28,7 +28,7 @@ def zipped(entry: Path) -> int:
             continue
         found.append(file)
         text = file.read_text()
-        names = re.findall(r"(?:from|import|new URL\()\s*'(\.[^']*)'", text)
+        names = re.findall(r"(?:from|import|new URL\()\s*'(\.[^']*\.js)'", text)
         todo += [(file.parent / name).resolve() for name in names]
     return len(gzip.compress(b"".join(file.read_bytes() for file in sorted(found))))
 
@@ -48,6 +48,8 @@ def test_built_package_works_and_is_small(fixtures: Path, tmp_path: Path) -> Non
     # Code without comments, not minified.
     assert zipped(dist / "src" / "index.js") <= 22_000
     assert zipped(dist / "src" / "exports" / "index.js") <= 10_000
+    assert zipped(dist / "src" / "smart" / "index.js") <= 10_000
+    assert (dist / "src" / "smart" / "weights.json").is_file()
     package = json.loads((dist / "package.json").read_text())
     assert not {"dependencies", "devDependencies", "scripts"} & package.keys()
 
@@ -67,7 +69,13 @@ def test_built_package_works_and_is_small(fixtures: Path, tmp_path: Path) -> Non
         "selection.paintMask([true, false]);\n"
         "// @ts-expect-error: a threshold is a number\n"
         "selection.fromMask(map.cut(5), [0, 1], undefined, { threshold: '0.5' });\n"
-        "export { area, wrong };\n"
+        "import { SmartSelect } from 'superpixel-map/smart';\n"
+        "const smart = new SmartSelect(map, map.cut(5), { weights: null });\n"
+        "const found: Int32Array = smart.click(1, 2, { positive: false, grow: 1 });\n"
+        "selection.smart(smart, 1, 2, 1, { grow: 0 });\n"
+        "// @ts-expect-error: grow is a number\n"
+        "smart.regrow('1');\n"
+        "export { area, wrong, found };\n"
     )
     options = ["--strict", "--noEmit", "--module", "nodenext", "--target", "es2022", "--lib", "es2022,dom"]
     checked = subprocess.run(

@@ -89,7 +89,19 @@ def test_every_document_with_python_is_run() -> None:
         for path in (ROOT / "README.md", *ROOT.glob("docs/**/*.md"))
         if PYTHON.search(path.read_text())
     }
-    assert documents == {"docs/clients.md", "docs/concepts.md", "docs/getting-started.md"}
+    assert documents == {
+        "docs/clients.md",
+        "docs/concepts.md",
+        "docs/getting-started.md",
+        "docs/smart-select.md",
+    }
+
+
+@pytest.mark.usefixtures("folder")
+def test_smart_select(server: RunningServer) -> None:
+    (names,) = run("docs/smart-select.md", server)
+    assert names["mask"][110, 225]
+    assert not names["mask"].all()
 
 
 def test_clients(server: RunningServer, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
