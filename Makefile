@@ -127,7 +127,7 @@ test: lint test-python test-sanitize ## Run all checks but those of test-slow
 
 # The longer versions of checks in `make test`: more images, seeds and compilers, longer runs.
 .PHONY: test-slow
-test-slow: install system-packages frontend-install deploy-install sanitized ## Run what `make test` leaves out
+test-slow: install system-packages frontend-install deploy-install sanitized test-cupy-sim ## Run what `make test` leaves out
 	$(BIN)/python -m pytest tests -m slow --timeout 1200 $(PARALLEL)
 	$(SANITIZED_PYTEST) -m "(slow or slow_under_sanitizer) and not unsanitized"
 
@@ -138,6 +138,11 @@ test-python: install system-packages frontend-install deploy-install ## Run the 
 .PHONY: test-cuda-sim
 test-cuda-sim: install ## Test the CUDA kernels without a GPU: simulated on the CPU, and compiled
 	$(BIN)/python -m pytest -m cuda_sim tests/kernels $(PARALLEL)
+
+# Not part of `make test`, because the first run downloads 75 MB of CuPy.
+.PHONY: test-cupy-sim
+test-cupy-sim: install ## Test the CUDA engine with real CuPy without a GPU, on a fake CUDA (part of test-slow)
+	$(BIN)/python -m tests.kernels.cupy_sim
 
 .PHONY: test-frontend
 test-frontend: install frontend-install ## Test the front-end package and the exports in both languages (part of test-python)
@@ -160,6 +165,7 @@ image-lock: deploy-install ## Write the locks of the images again, deploy/image/
 	$(LOCK) --group build --output-file deploy/image/build.txt
 	$(LOCK) pyproject.toml --extra otel --output-file deploy/image/cpu.txt
 	$(LOCK) pyproject.toml --extra otel --extra cuda12 --constraint deploy/image/cpu.txt --output-file deploy/image/cuda.txt
+	$(LOCK) pyproject.toml --extra otel --extra ray --constraint deploy/image/cpu.txt --output-file deploy/image/bulk.txt
 
 PY_TYPED += deploy/image/pin.py
 
@@ -240,7 +246,7 @@ test-sanitize: sanitized ## Run the kernel tests with native modules built under
 
 # GPU_PYTHON must have the package and CuPy. After the whole suite, a part runs under NVIDIA's compute-sanitizer, if installed.
 GPU_PYTHON ?= $(BIN)/python
-GPU_TESTS := $(addprefix tests/kernels/test_cuda_,stages.py calls.py memory.py)
+GPU_TESTS := $(addprefix tests/kernels/test_cuda_,stages.py calls.py memory.py graphs.py)
 
 .PHONY: test-gpu
 test-gpu: ## Run the CUDA engine's tests on this machine's GPU (needs the extra cuda12 or cuda13)

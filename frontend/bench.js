@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { decode, Selection } from 'superpixel-map';
 import { toCOCO } from 'superpixel-map/exports';
+import { Borders } from 'superpixel-map/topology';
 
 /** @param {number} times @param {(i: number) => unknown} run */
 async function median(times, run) {
@@ -31,6 +32,8 @@ for (const file of process.argv.slice(2)) {
       .paint(picture, shown, [255, 225, 40, 255]);
   const selection = new Selection(map, [{ name: 'one', color: '#e6194b' }]);
   const level = map.cut(Math.min(1600, count));
+  const { lut } = map.cut(Math.min(3000, count));
+  const image = { width, height, labels: map.labels.map((label) => lut[label]) };
   /** @type {(i: number) => [number, number]} */
   const at = (i) => [100 + 4 * (i % 200), 100 + 2 * (i % 200)];
   const rows = {
@@ -41,6 +44,8 @@ for (const file of process.argv.slice(2)) {
     'brush move, radius 30': await median(200, (i) => selection.brush(level, [at(i), at(i + 1)], 30, i % 2)),
     'selection.paint': await median(25, () => selection.paint(picture, view, [[1, 2, 3, 128]])),
     statesOf: await median(25, () => selection.statesOf(level)),
+    'shared borders of 3,000 regions, simplified': await median(7, () => new Borders(image, 1.5).rings()),
+    'shared borders of all regions, simplified': await median(3, () => new Borders(map, 1.5).rings()),
     toCOCO: await median(10, () => toCOCO(selection.annotation())),
   };
   console.log(`${file}: ${width} x ${height}, ${count} regions`);

@@ -1,4 +1,5 @@
 import { segment } from './api.js';
+import { readable } from './formats.js';
 
 /** Asks the server for the superpixels of the image that the user probably opens next. */
 export class Ahead {
@@ -28,7 +29,7 @@ export class Ahead {
     const kept = await saving.read(key);
     if (!kept || kept.work || kept.image.spx) return;
     const making = { compactness: settings.compactness, guidance: null };
-    const { spx } = await segment(kept.image.blob, making, new AbortController().signal);
+    const { spx } = await segment(await readable(kept.image.blob), making, new AbortController().signal);
     if ((await tabs.open()).has(key)) return; // another tab was faster
     await saving.keep({ image: { ...kept.image, spx, ...making }, work: null, card: {} });
   }

@@ -23,7 +23,7 @@ export class Problem extends Error {
   /**
    * @param {string} title
    * @param {string} detail
-   * @param {{ reason?: string, field?: string, requestId?: string, status?: number }} [facts]
+   * @param {{ reason?: string, field?: string, requestId?: string, status?: number, retryAfterSeconds?: number }} [facts]
    */
   constructor(title, detail, facts = {}) {
     super(detail);
@@ -40,12 +40,59 @@ export class Problem extends Error {
 async function call(path, options) {
   const answer = await fetch(path, options).catch((error) => {
     if (options?.signal?.aborted) throw error;
-    throw new Problem('No answer', 'The gateway does not answer. Is `superpixel app` still running?');
+    throw noAnswer();
   });
   if (answer.ok) return answer;
-  const isProblem = answer.headers.get('content-type')?.startsWith('application/problem+json');
-  const body = isProblem ? await answer.json() : {};
-  throw new Problem(body.title ?? `Error ${answer.status}`, body.detail ?? answer.statusText, body);
+  throw problemOf(answer.status, answer.statusText, answer.headers.get('content-type'), await answer.text());
+}
+
+const noAnswer = () =>
+  new Problem('No answer', 'The gateway does not answer. Is `superpixel app` still running?', {
+    reason: 'NO_ANSWER',
+  });
+
+/**
+ * @param {number} status
+ * @param {string} phrase
+ * @param {string | null} type of the body
+ * @param {string} text the body
+ */
+function problemOf(status, phrase, type, text) {
+  const body = type?.startsWith('application/problem+json') ? JSON.parse(text) : { status };
+  return new Problem(body.title ?? `Error ${status}`, body.detail ?? phrase, body);
+}
+
+/**
+ * Send a file, and say how much of it is sent, which `fetch` does not.
+ *
+ * @param {string} path
+ * @param {Blob} body
+ * @param {AbortSignal} signal
+ * @param {(share: number) => void} progress
+ * @returns {Promise<XMLHttpRequest>} the answer, an ArrayBuffer
+ */
+function send(path, body, signal, progress) {
+  return new Promise((resolve, reject) => {
+    signal.throwIfAborted();
+    const request = new XMLHttpRequest();
+    request.open('POST', path);
+    request.responseType = 'arraybuffer';
+    request.upload.onprogress = ({ loaded, total }) => progress(total ? loaded / total : 0);
+    request.upload.onload = () => progress(1);
+    request.onload = () => {
+      const { status, statusText, response } = request;
+      if (status >= 200 && status < 300) {
+        resolve(request);
+        return;
+      }
+      const type = request.getResponseHeader('content-type');
+      reject(problemOf(status, statusText, type, new TextDecoder().decode(response)));
+    };
+    request.onerror = () => reject(noAnswer());
+    request.onabort = () => reject(signal.reason);
+    signal.addEventListener('abort', () => request.abort());
+    request.send(body);
+  });
 }
 
 /** @returns {Promise<ServerInfo>} */
@@ -76,9 +123,10 @@ export async function serverInfo() {
  * @param {Blob} image
  * @param {Making} making
  * @param {AbortSignal} signal
+ * @param {(share: number) => void} [progress] called with the share that is sent
  * @returns {Promise<Segmented>}
  */
-export async function segment(image, { compactness, guidance }, signal) {
+export async function segment(image, { compactness, guidance }, signal, progress = () => {}) {
   const query = new URLSearchParams({ compactness: String(compactness) });
   const parts = [image];
   if (guidance) {
@@ -90,7 +138,7 @@ export async function segment(image, { compactness, guidance }, signal) {
     else query.set('prior_mode', role);
     if (role === 'soft') query.set('prior_weight', String(weight));
   }
-  const answer = await call(`api/segment?${query}`, { method: 'POST', body: new Blob(parts), signal });
-  const facts = JSON.parse(answer.headers.get('superpixel-facts') ?? '{}');
-  return { spx: await answer.arrayBuffer(), facts };
+  const answer = await send(`api/segment?${query}`, new Blob(parts), signal, progress);
+  const facts = JSON.parse(answer.getResponseHeader('superpixel-facts') ?? '{}');
+  return { spx: answer.response, facts };
 }

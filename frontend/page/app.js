@@ -1,6 +1,6 @@
-import { decode } from '../src/index.js';
 import { serverInfo } from './api.js';
 import { Camera } from './camera.js';
+import { Checks } from './checks.js';
 import { ClassPanel, firstClasses } from './classes.js';
 import { any, button, byId, count } from './dom.js';
 import { fillExportMenu } from './exporting.js';
@@ -9,12 +9,14 @@ import { Filmstrip } from './filmstrip.js';
 import { Following } from './following.js';
 import { Guiding } from './guiding.js';
 import { fillHelp, listenForKeys } from './keys.js';
+import { Hint } from './hint.js';
 import { ImageSet } from './image-set.js';
 import { Layers } from './layers.js';
 import { Library } from './library.js';
 import { MaskDialog } from './mask-dialog.js';
-import { hideProblem, showProblem } from './notices.js';
+import { hideProblem, retry, showProblem } from './notices.js';
 import { Opening } from './opening.js';
+import { Protecting } from './protecting.js';
 import { Saving } from './saving.js';
 import { Sliders } from './sliders.js';
 import { Stage } from './stage.js';
@@ -46,6 +48,8 @@ export class App {
       /** `pixels` or `smooth`. */
       lineStyle: 'pixels',
       classes: firstClasses(),
+      /** Whether the hint for new users was shown. */
+      hinted: false,
     };
     this.camera = new Camera();
     this.layers = new Layers(this.camera);
@@ -58,6 +62,9 @@ export class App {
     this.ahead = new Ahead(this);
     this.stage = new Stage(this);
     this.opening = new Opening(this);
+    this.protecting = new Protecting(this);
+    this.hint = new Hint(this);
+    this.checks = new Checks(this);
     this.classPanel = new ClassPanel(this);
     this.sliders = new Sliders(this);
     this.guiding = new Guiding(this);
@@ -75,25 +82,37 @@ export class App {
     return tools.find(({ id }) => id === this.settings.tool) ?? tools[0];
   }
 
+  /** The brush radius, in pixels of the image: the setting is in CSS pixels of the screen. */
+  get radius() {
+    const { settings, camera } = this;
+    return (settings.radius * camera.ratio) / camera.scale;
+  }
+
   /** Begin, with the image that was open last, if there was one. */
   async start() {
     const last = await this.saving.readSettings();
     await this.set.load();
     this._showSettings();
     this.tool.activate?.(this);
-    serverInfo().then((info) => {
-      this.opening.maxBytes = info.max_image_bytes;
-      this.sliders.limitCompactness(info.compactness_range);
-      this.guiding.served = info.guidance_version !== null;
-      const [backend] = Object.keys(info.backends);
-      any('backend').textContent = `superpixel ${info.version}, ${backend}`;
-    }, showProblem);
-    // Start the worker that reads label maps while the first image is still loading.
-    decode(new Uint8Array(0), { worker: true }).catch(() => {});
+    this._connect();
     const key = sessionStorage.getItem('image') ?? last;
     if (key) await this.opening.reopen(key);
     any('empty').hidden = this.work !== null;
     document.documentElement.dataset.ready = 'true';
+  }
+
+  /** Ask the server about itself. */
+  _connect() {
+    serverInfo().then(
+      (info) => {
+        this.opening.maxBytes = info.max_image_bytes;
+        this.sliders.limitCompactness(info.compactness_range);
+        this.guiding.served = info.guidance_version !== null;
+        const [backend] = Object.keys(info.backends);
+        any('backend').textContent = `superpixel ${info.version}, ${backend}`;
+      },
+      (error) => showProblem(error, { retry: () => this._connect() }),
+    );
   }
 
   /**
@@ -102,13 +121,16 @@ export class App {
    * @param {Work} work
    */
   show(work) {
+    this.stage.cancel();
     const before = this.work;
-    before?.bitmap.close();
+    before?.close();
     this.work = work;
+    this.protecting.reset();
+    this.checks.reset();
     if (before && before.key !== work.key && !this.saving.unsavedKeys.includes(before.key))
       this.tabs.release(before.key);
     this.layers.work = work;
-    this.layers.top = { region: null, cursor: null };
+    this.layers.top = { region: null, cursor: null, frame: null };
     this.camera.image = { width: work.map.width, height: work.map.height };
     this.camera.fit();
     any('empty').hidden = true;
@@ -122,11 +144,11 @@ export class App {
     this.guiding.reset();
     this.viewChanged();
     this._showHistory();
+    this.checks.soon();
+    this.hint.imageShown();
     this.following.begin();
     this.filmstrip.show();
     this.prepareNext();
-    // The first stroke needs them: measure them before it.
-    setTimeout(() => work.map.finest.boxes, 0);
   }
 
   // ---- changes
@@ -134,6 +156,8 @@ export class App {
   /** The selection has changed. */
   workChanged() {
     this._showHistory();
+    hideProblem();
+    this.checks.soon();
     this.saving.soon();
   }
 
@@ -165,6 +189,7 @@ export class App {
     this.sliders.showCompactness();
     this.guiding.show();
     this._showHistory();
+    this.checks.soon();
     this.saving.soon();
   }
 
@@ -177,6 +202,7 @@ export class App {
     if (goesOn) this.layers.move();
     else this.layers.redrawAll();
     this.sliders.showOpacity();
+    if (this.layers.top.cursor) this.layers.top.cursor.radius = this.tool.usesRadius ? this.radius : 0;
     const { scale } = this.camera;
     button('zoom-actual').textContent = this.work ? `${Math.round(scale * 100)} %` : '–';
     for (const id of ['zoom-in', 'zoom-out', 'zoom-fit', 'zoom-actual']) button(id).disabled = !this.work;
@@ -193,12 +219,16 @@ export class App {
   /** @param {'undo' | 'redo'} way */
   _step(way) {
     const { work, stage } = this;
-    if (!work || stage.busy || this.readOnly) return;
+    if (!work || stage.busy || this.readOnly || this.opening.showsOther) return;
+    if (stage.setsCorners) {
+      if (way === 'undo') stage.removeCorner();
+      return;
+    }
     const { map, selection } = work;
     if (!(way === 'undo' ? selection.canUndo : selection.canRedo)) return;
-    const { length } = selection.classes;
+    const before = JSON.stringify(selection.classes);
     const box = selection[way]();
-    if (selection.classes.length !== length) {
+    if (JSON.stringify(selection.classes) !== before) {
       this.settings.value = Math.min(this.settings.value, selection.classes.length);
       this.classPanel.show();
     }
@@ -217,6 +247,7 @@ export class App {
     const before = this.tool;
     if (!this.stage.busy) this.settings.tool = id;
     if (this.tool !== before) {
+      if (this.stage.setsCorners) this.stage.cancel();
       before.deactivate?.(this);
       this.tool.activate?.(this);
       this.layers.redrawTop();
@@ -274,11 +305,12 @@ export class App {
       'zoom-actual': () => this._zoom(1 / this.camera.scale),
       'help-button': () => this.showHelp(),
       'problem-close': hideProblem,
+      'problem-retry': retry,
     };
     for (const [id, action] of Object.entries(actions)) button(id).addEventListener('click', action);
     for (const id of ['samples-menu', 'export-menu']) {
-      const first = any(id).querySelector('button');
-      if (first) first.autofocus = true; // gets the focus when the menu opens
+      const first = any(id).querySelector('button:not(#export-gap)');
+      if (first instanceof HTMLElement) first.autofocus = true; // gets the focus when the menu opens
     }
   }
 

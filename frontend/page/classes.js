@@ -1,41 +1,18 @@
+import { COLORS, colorOf as unusedColor } from '../src/imports/colors.js';
 import { MAX_CLASSES } from '../src/index.js';
 import { any, button, make } from './dom.js';
 import { say } from './notices.js';
 
-/** Okabe and Ito's colours, which people with colour blindness can distinguish. */
-const COLORS = ['#e69f00', '#56b4e9', '#009e73', '#cc79a7', '#f0e442', '#0072b2', '#d55e00', '#7f7f7f'];
-
 /** The classes of a new user. */
 export const firstClasses = () => [1, 2, 3].map((i) => ({ name: `Class ${i}`, color: COLORS[i - 1] }));
 
-/**
- * @param {readonly { color: string }[]} classes
- * @returns {string} a colour that none of them has
- */
-export function unusedColor(classes) {
-  const used = new Set(classes.map(({ color }) => color));
-  const free = COLORS.find((color) => !used.has(color));
-  if (free) return free;
-  // Multiples of the golden angle give hues far from all earlier ones; lightness alternates.
-  for (let n = classes.length; ; n++) {
-    const [hue, light] = [(n * 137.508) % 360, n % 2 ? 0.38 : 0.62];
-    const channel = (/** @type {number} */ at) => {
-      const k = (at + hue / 30) % 12;
-      const value = light - 0.7 * Math.min(light, 1 - light) * Math.max(-1, Math.min(k - 3, 9 - k, 1));
-      return Math.round(255 * value)
-        .toString(16)
-        .padStart(2, '0');
-    };
-    const color = `#${channel(0)}${channel(8)}${channel(4)}`;
-    if (!used.has(color)) return color;
-  }
-}
-
-/** The list of classes: choose, add, name, colour, remove. Class values start at 1. */
+/** The list of classes: choose, add, name, colour, lock, remove. Class values start at 1. */
 export class ClassPanel {
   /** @param {import('./app.js').App} app */
   constructor(app) {
     this._app = app;
+    /** The share of the image that each class has, by class value, as text. @type {string[]} */
+    this._shares = [];
     button('add-class').addEventListener('click', () => this.add());
   }
 
@@ -46,41 +23,44 @@ export class ClassPanel {
 
   /** @param {number} value */
   choose(value) {
-    const { settings, saving } = this._app;
+    const { settings, saving, protecting } = this._app;
     if (value < 1 || value > this.classes.length) return;
     settings.value = value;
     for (const radio of document.querySelectorAll('#classes input[type=radio]')) {
       if (!(radio instanceof HTMLInputElement)) continue;
       radio.checked = radio.value === String(value);
-      if (radio.checked) radio.closest('li')?.scrollIntoView({ block: 'nearest' });
+      if (radio.checked) radio.closest('li')?.scrollIntoView({ block: 'nearest', inline: 'nearest' });
     }
+    protecting.show();
     saving.soon();
   }
 
   add() {
     const { classes } = this;
-    if (classes.length >= MAX_CLASSES || this._app.readOnly) return;
+    const { work, settings, stage, readOnly } = this._app;
+    if (classes.length >= MAX_CLASSES || stage.busy || readOnly) return;
     let n = classes.length + 1;
     while (classes.some(({ name }) => name === `Class ${n}`)) n++;
-    classes.push({ name: `Class ${n}`, color: unusedColor(classes) });
-    this._app.settings.value = classes.length;
+    const added = { name: `Class ${n}`, color: unusedColor(classes) };
+    if (work) work.selection.addClass(added);
+    else classes.push(added);
+    settings.value = classes.length;
     this.show();
-    this._app.saving.soon();
-    const name = any('classes').lastElementChild?.querySelector('input[type=text]');
-    if (!(name instanceof HTMLInputElement)) return;
-    name.focus();
-    name.select();
+    this._app.workChanged();
+    this.rename(classes.length);
   }
 
   /** @param {number} value */
   remove(value) {
     const { classes } = this;
-    const { settings, work, stage, layers } = this._app;
-    if (classes.length < 2 || stage.busy || this._app.readOnly) return;
+    const { settings, work, stage, layers, protecting, readOnly } = this._app;
+    if (classes.length < 2 || stage.busy || readOnly) return;
+    stage.cancel();
     const { name } = classes[value - 1];
     if (work) layers.redrawFill(work.selection.removeClass(value));
     else classes.splice(value - 1, 1);
     if (settings.value > value || settings.value > classes.length) settings.value--;
+    protecting.classRemoved(value);
     this.show();
     this._app.workChanged();
     say(work ? `${name} is removed; undo brings it back` : `${name} is removed`);
@@ -88,53 +68,131 @@ export class ClassPanel {
     if (chosen instanceof HTMLInputElement) chosen.focus();
   }
 
+  /**
+   * Edit the name of a class, in its row.
+   *
+   * @param {number} value
+   */
+  rename(value) {
+    const name = any('classes').children[value - 1]?.querySelector('input[type=text]');
+    if (!(name instanceof HTMLInputElement)) return;
+    name.focus();
+    name.select();
+  }
+
+  /** @param {string[]} shares of the image, by class value */
+  showShares(shares) {
+    this._shares = shares;
+    for (const [i, row] of [...any('classes').children].entries()) {
+      const share = row.querySelector('.share');
+      if (share) share.textContent = shares[i + 1] ?? '';
+    }
+  }
+
   show() {
     const list = any('classes');
     const { scrollTop } = list;
     list.replaceChildren(...this.classes.map((one, i) => this._row(one, i + 1)));
     list.scrollTop = scrollTop;
+    this._app.protecting.show();
   }
 
   /**
-   * @param {{ name: string, color: string }} one the class
+   * Rename or colour a class: one undo step.
+   *
+   * @param {number} value
+   * @param {Partial<import('../src/annotation.js').Class>} changes
+   */
+  _edit(value, changes) {
+    const { work, readOnly } = this._app;
+    if (readOnly) return;
+    if (work) work.selection.editClass(value, changes);
+    else Object.assign(this.classes[value - 1], changes);
+    this._app.workChanged();
+  }
+
+  /**
+   * @param {import('../src/annotation.js').Class} one the class
    * @param {number} value
    */
   _row(one, value) {
-    const { settings, layers, saving } = this._app;
+    const { settings, protecting } = this._app;
     const checked = settings.value === value;
     const radio = make('input', { type: 'radio', name: 'class', value: String(value), checked });
-    const color = make('input', { type: 'color', value: one.color });
     const label = `Name of class ${value}`;
-    const name = make('input', { type: 'text', value: one.name, maxLength: 100, ariaLabel: label });
+    const name = make('input', {
+      type: 'text',
+      value: one.name,
+      maxLength: 100,
+      ariaLabel: label,
+      tabIndex: -1,
+    });
+    const color = this._color(value);
+    const share = make('span', { className: 'share quiet', textContent: this._shares[value] ?? '' });
     const key = value <= 9 ? [make('kbd', { textContent: String(value), ariaHidden: 'true' })] : [];
+    const rename = make('button', { className: 'small rename', textContent: '✎' });
+    rename.title = 'Rename (double click, or F2)';
+    const lock = protecting.lockButton(value);
     const remove = make('button', {
-      className: 'remove',
-      textContent: '\u00d7',
+      className: 'small remove',
+      textContent: '×',
       title: 'Remove this class (undo brings it back)',
       disabled: this.classes.length < 2,
     });
     const showName = () => {
-      radio.ariaLabel = `Paint ${one.name}`;
-      color.ariaLabel = `Colour of ${one.name}`;
-      remove.ariaLabel = `Remove ${one.name}`;
+      const called = this.classes[value - 1].name;
+      radio.ariaLabel = `Paint ${called}`;
+      color.ariaLabel = `Colour of ${called}`;
+      rename.ariaLabel = `Rename ${called}`;
+      remove.ariaLabel = `Remove ${called}`;
+      lock.ariaLabel = `Lock ${called}`;
     };
     showName();
     radio.addEventListener('change', () => this.choose(value));
-    color.addEventListener('input', () => {
-      one.color = color.value;
-      layers.redrawAll();
-      saving.soon();
-    });
     name.addEventListener('change', () => {
-      one.name = name.value.trim() || one.name;
-      name.value = one.name;
+      const changed = name.value.trim();
+      const before = this.classes[value - 1].name;
+      if (changed && changed !== before) this._edit(value, { name: changed });
+      name.value = changed || before;
       showName();
-      saving.soon();
+      protecting.show();
     });
     name.addEventListener('keydown', (event) => {
-      if (event.key === 'Enter') name.blur();
+      if (event.key === 'Escape') name.value = this.classes[value - 1].name;
+      if (event.key === 'Enter' || event.key === 'Escape') radio.focus();
     });
+    rename.addEventListener('click', () => this.rename(value));
     remove.addEventListener('click', () => this.remove(value));
-    return make('li', {}, radio, color, name, ...key, remove);
+    const row = make('li', {}, radio, color, name, share, ...key, rename, lock, remove);
+    row.title = 'Click to paint it; double click to rename it';
+    const isRow = (/** @type {Event} */ { target }) =>
+      target instanceof Element && !target.closest('button, input[type=color], input[type=text]');
+    row.addEventListener('click', (event) => isRow(event) && this.choose(value));
+    row.addEventListener('dblclick', (event) => isRow(event) && this.rename(value));
+    row.addEventListener('keydown', (event) => {
+      if (event.key === 'F2') this.rename(value);
+    });
+    return row;
+  }
+
+  /** @param {number} value @returns {HTMLInputElement} */
+  _color(value) {
+    const color = make('input', { type: 'color', value: this.classes[value - 1].color });
+    /** The colour before the picker opened. @type {string | null} */
+    let before = null;
+    color.addEventListener('input', () => {
+      const one = this.classes[value - 1];
+      before ??= one.color;
+      one.color = color.value; // shown at once; `change` makes it an undo step
+      this._app.layers.redrawAll();
+    });
+    color.addEventListener('change', () => {
+      const one = this.classes[value - 1];
+      one.color = before ?? one.color;
+      before = null;
+      this._edit(value, { color: color.value });
+      this._app.layers.redrawAll();
+    });
+    return color;
   }
 }

@@ -80,7 +80,7 @@ export class DataSet {
     return {
       ...rest,
       mask: mask.map((value) => table[value]),
-      classes: this._classes,
+      classes: this._classes.map(({ name, color }) => ({ name, color })), // a value is a place in this list
       objects: objects?.map((one) => ({ ...one, class: table[one.class] })),
     };
   }

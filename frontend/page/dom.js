@@ -29,6 +29,16 @@ export function make(tag, properties = {}, ...children) {
   return made;
 }
 
+/** @param {string} path of a picture of 24 x 24 units */
+export function pictureOf(path) {
+  const picture = document.createElementNS('http://www.w3.org/2000/svg', 'svg');
+  picture.setAttribute('viewBox', '0 0 24 24');
+  const line = document.createElementNS('http://www.w3.org/2000/svg', 'path');
+  line.setAttribute('d', path);
+  picture.append(line);
+  return picture;
+}
+
 const whole = new Intl.NumberFormat('en', { maximumFractionDigits: 0 });
 const short = new Intl.NumberFormat('en', { maximumFractionDigits: 1 });
 

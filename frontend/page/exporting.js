@@ -1,6 +1,7 @@
+import { Background } from './background.js';
 import { any, fileSize, make } from './dom.js';
 import { download } from './download.js';
-import { say, showProblem, showProgress } from './notices.js';
+import { hideProblem, say, showProblem, showProgress } from './notices.js';
 
 /**
  * @typedef {object} Format
@@ -50,14 +51,14 @@ const FORMATS = [
  * @param {import('./app.js').App} app
  */
 export function fillExportMenu(app) {
-  startWorker();
+  const worker = new Background(new URL('./export-worker.js', import.meta.url));
   for (const format of FORMATS) {
     const note = make('span', { textContent: format.note, className: 'quiet' });
     const item = make('button', {}, make('span', { textContent: format.name }), note);
     item.dataset.format = format.format;
     item.addEventListener('click', () => {
       any('export-menu').hidePopover();
-      run(app, format);
+      run(app, worker, format);
     });
     any('export-menu').append(item);
   }
@@ -76,17 +77,19 @@ export function fillExportMenu(app) {
 
 /**
  * @param {import('./app.js').App} app
+ * @param {Background} worker
  * @param {Format} format
  */
-async function run({ work, stage, opening }, format) {
+async function run({ work, stage, opening, checks }, worker, format) {
   if (!work || stage.busy) return;
   showProgress(true);
   say(`Writing ${format.name}…`);
   try {
-    const { name, size } = await exportAs(work, format);
-    say(`Saved ${name} (${fileSize(size)})`);
+    const { name, size } = await exportAs(work, worker, format);
+    hideProblem();
+    say(`Saved ${name} (${fileSize(size)})${checks.remark}`);
   } catch (error) {
-    showProblem(error);
+    showProblem(error, { file: work.name });
   } finally {
     showProgress(opening.busy);
   }
@@ -96,49 +99,17 @@ async function run({ work, stage, opening }, format) {
  * Make a file of the selection, and pass it to the browser to save.
  *
  * @param {import('./work.js').Work} work
+ * @param {Background} worker
  * @param {Format} format
  * @returns {Promise<{ name: string, size: number }>}
  */
-async function exportAs(work, { format, ending, type = 'application/json' }) {
+async function exportAs(work, worker, { format, ending, type = 'application/json' }) {
   const annotation = work.selection.annotation();
   const { mask, instances } = annotation;
   const buffers = instances ? [mask.buffer, instances.buffer] : [mask.buffer];
-  const file = await inWorker({ format, annotation, fileName: work.name }, buffers);
+  const { file } = await worker.ask({ format, annotation, fileName: work.name }, buffers);
   const blob = new Blob([file], { type });
   const name = work.stem + ending;
   download(blob, name);
   return { name, size: blob.size };
-}
-
-/** Started once and early, so that exports work if the gateway has stopped meanwhile. @type {Worker | null} */
-let worker = null;
-
-/** Ends in order. @type {Promise<unknown>} */
-let last = Promise.resolve();
-
-function startWorker() {
-  return (worker ??= new Worker(new URL('./export-worker.js', import.meta.url), { type: 'module' }));
-}
-
-/**
- * @param {object} message
- * @param {Transferable[]} transfer
- * @returns {Promise<any>} the file that the worker makes
- */
-function inWorker(message, transfer) {
-  const answer = last.then(
-    () =>
-      new Promise((resolve, reject) => {
-        const running = startWorker();
-        running.onmessage = ({ data }) =>
-          'error' in data ? reject(new Error(data.error)) : resolve(data.file);
-        running.onerror = () => {
-          worker = null;
-          reject(new Error('the export worker failed'));
-        };
-        running.postMessage(message, transfer);
-      }),
-  );
-  last = answer.catch(() => {});
-  return answer;
 }

@@ -1,3 +1,5 @@
+import { rgba } from './layers.js';
+
 /** @typedef {import('../src/shapes.js').Point} Point */
 
 /** One use of a tool, from its first point to its end. */
@@ -14,6 +16,9 @@ export class Gesture {
     this.value = erase ? 0 : app.settings.value;
     /** All points so far. @type {Point[]} */
     this.path = [];
+    /** Of a tool that sets corners: where the pointer is, which will be the next corner. @type {Point | null} */
+    this.pointer = null;
+    app.protecting.apply(this.selection, this.value);
   }
 
   get work() {
@@ -29,6 +34,18 @@ export class Gesture {
   /** The level of the size slider, now: it may change during the gesture. */
   get level() {
     return this.work.level;
+  }
+
+  /** R, G, B of what it paints; gray if it erases. @returns {number[]} */
+  get color() {
+    return this.value
+      ? rgba(this.selection.classes[this.selection.classOf(this.value) - 1].color).slice(0, 3)
+      : [90, 90, 90];
+  }
+
+  /** The brush radius, in pixels of the image. */
+  get radius() {
+    return this.app.radius;
   }
 
   get last() {
@@ -49,10 +66,18 @@ export class Gesture {
     this.app.layers.redrawTop();
   }
 
+  /** Take back the last corner. */
+  removeCorner() {
+    this.path.pop();
+    this.app.layers.redrawTop();
+  }
+
   /** @param {boolean} keep whether its changes stay */
   end(keep) {
     if (keep) this.tool.up?.(this);
     else this.tool.cancel?.(this);
+    if (keep) this.app.hint.done();
+    this.app.protecting.apply(this.selection, null);
     this.app.layers.redrawTop();
     this.app.workChanged();
   }

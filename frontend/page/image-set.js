@@ -187,7 +187,9 @@ export class ImageSet {
       const { image, work } = entry;
       const own = work.selection.classes.map((one) => ({ ...one }));
       giveIds(own, classes, this.ids);
-      const name = unusedName(image.name, names);
+      // What only the browser can read is kept as PNG.
+      const isPNG = image.blob.type === 'image/png' && !/\.png$/i.test(image.name);
+      const name = unusedName(isPNG ? `${image.name}.png` : image.name, names);
       await write({ type: 'add', name, spx: image.spx, selection: work.selection, classes: own });
       await zip.add(`images/${name}`, image.blob);
     }

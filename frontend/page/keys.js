@@ -51,10 +51,11 @@ const SECTIONS = [
       },
       {
         shown: '[ ]',
-        text: 'Smaller, larger brush',
+        text: 'Smaller, larger brush (Shift and the wheel)',
         keys: { '[': (app) => app.sliders.stepRadius(-1), ']': (app) => app.sliders.stepRadius(1) },
       },
       { shown: '1 … 9', text: 'Class', keys: classKeys },
+      { shown: 'F2', text: 'Rename the class that has the focus (or double click it)' },
       { shown: 'N', text: 'New class', keys: { n: (app) => app.classPanel.add() } },
       { shown: 'V', text: 'Outlines on and off', keys: { v: (app) => app.sliders.toggle('lines') } },
       { shown: 'M', text: 'Fill on and off', keys: { m: (app) => app.sliders.toggle('fill') } },
@@ -110,6 +111,7 @@ const SECTIONS = [
         keys: { '+': (app) => app.zoomIn(), '=': (app) => app.zoomIn(), '-': (app) => app.zoomOut() },
       },
       { shown: '0', text: 'Fit to the window', keys: { 0: (app) => app.fit() } },
+      { shown: 'U', text: 'Next gap: pixels without a class', keys: { u: (app) => app.checks.nextGap() } },
       { shown: '?', text: 'This sheet', keys: { '?': (app) => app.showHelp() } },
     ],
   },
@@ -123,6 +125,11 @@ const SECTIONS = [
       { shown: 'Enter', text: 'use the tool there' },
       { shown: 'Enter', text: `${labelsOf('drag')}: begin; press it again to end` },
       { shown: 'Enter', text: `${labelsOf('corners')}: set a corner; Shift Enter closes it` },
+      {
+        shown: 'Backspace',
+        text: `${labelsOf('corners')}: take back the last corner`,
+        keys: { backspace: (app) => app.stage.removeCorner() },
+      },
       { shown: 'Esc', text: 'cancel what is being drawn', keys: { escape: (app) => app.stage.cancel() } },
     ],
   },
@@ -169,14 +176,19 @@ function nameOf({ key, ctrlKey, metaKey, shiftKey }) {
 /** @param {App} app */
 export function listenForKeys(app) {
   const actions = shortcuts();
+  /** Whether the focus came by the keyboard. After a click on a button, Space pans, and does not press the button again. */
+  let tabbed = false;
+  document.addEventListener('pointerdown', () => (tabbed = false), { capture: true });
+  document.addEventListener('keydown', ({ key }) => (tabbed ||= key === 'Tab'), { capture: true });
   document.addEventListener('keydown', (event) => {
     const { target } = event;
     const writes = target instanceof HTMLInputElement && target.type === 'text';
     if (writes || document.querySelector('dialog[open]')) return;
     const slides = target instanceof HTMLInputElement && target.type === 'range';
     if (slides && event.key.startsWith('Page')) return;
-    // On buttons and the like, Space presses them.
-    const presses = target instanceof Element && target.closest('button, input:not([type=range])');
+    const control =
+      target instanceof Element ? target.closest('button, select, input:not([type=range])') : null;
+    const presses = control && (tabbed || control.closest('[popover]'));
     if (event.key === ' ' && !presses) {
       event.preventDefault();
       app.stage.spacePressed = true;

@@ -1,4 +1,5 @@
 import { byId } from './dom.js';
+import { casing, contours, glow } from './marks.js';
 import { SmoothLines } from './smooth.js';
 
 /** @typedef {import('../src/selection.js').Box} Box */
@@ -9,6 +10,7 @@ import { SmoothLines } from './smooth.js';
  * @typedef {object} Top
  * @property {{ level: import('../src/map.js').Level, region: number } | null} region lights up
  * @property {{ x: number, y: number, radius: number, cross: boolean } | null} cursor
+ * @property {number[] | null} frame x0, y0, x1, y1 of a box that is pointed out
  */
 
 /** Milliseconds without a movement after which everything is drawn again. */
@@ -16,6 +18,17 @@ const SETTLE_WAIT = 90;
 
 /** Milliseconds after that until outlines of other levels are prepared. */
 const IDLE_WAIT = 150;
+
+/** Width of the edges of classes if the fill is hidden, CSS pixels. */
+const CONTOUR = 2;
+
+/** @param {Box} box @param {number} margin @returns {Box} */
+const around = ({ x0, y0, x1, y1 }, margin) => ({
+  x0: x0 - margin,
+  y0: y0 - margin,
+  x1: x1 + margin,
+  y1: y1 + margin,
+});
 
 /** @param {string} color `#rrggbb` */
 export function rgba(color) {
@@ -30,7 +43,9 @@ export class Layers {
     /** @type {import('./work.js').Work | null} */
     this.work = null;
     /** @type {Top} */
-    this.top = { region: null, cursor: null };
+    this.top = { region: null, cursor: null, frame: null };
+    /** Whether the fill shows the edges of the classes alone. */
+    this.contours = false;
     /** Draws what the active tool shows over the image. @type {((layers: Layers) => void) | null} */
     this.drawOverlay = null;
     this.lineColor = '#ffffff';
@@ -176,14 +191,18 @@ export class Layers {
     context.setTransform(scale, 0, 0, scale, -x * scale, -y * scale);
     context.fillStyle = '#fff'; // transparent pixels are white on the server, too
     context.fillRect(0, 0, work.map.width, work.map.height);
-    context.drawImage(work.bitmap, 0, 0);
+    // The smallest picture that is sharp at this scale: a large one takes long to reduce.
+    const fitting = work.reduced.filter(({ width }) => width / work.map.width >= scale);
+    context.drawImage(fitting.at(-1) ?? work.bitmap, 0, 0, work.map.width, work.map.height);
   }
 
   /** @param {Box | null} box null: everything */
   _drawFill(box) {
     const { camera, fillContext: context, work } = this;
     if (!box) context.clearRect(0, 0, camera.width, camera.height);
-    const seen = work && camera.seen(box ?? undefined);
+    const thick = this.contours ? Math.ceil(CONTOUR * camera.ratio) : 0;
+    const margin = Math.ceil((2 * thick) / camera.scale);
+    const seen = work && camera.seen(box ? around(box, margin) : undefined);
     if (!work || !seen) return;
     const { left, top, view } = seen;
     const picture = new ImageData(view.width, view.height);
@@ -192,7 +211,10 @@ export class Layers {
       view,
       work.selection.classes.map(({ color }) => rgba(color)),
     );
-    context.putImageData(picture, left, top);
+    if (thick) contours(picture, thick);
+    // Edges of classes at the edge of the picture are not known: what was drawn there stays.
+    const inset = box ? thick : 0;
+    context.putImageData(picture, left, top, inset, inset, view.width - 2 * inset, view.height - 2 * inset);
   }
 
   _drawLines() {
@@ -210,13 +232,15 @@ export class Layers {
     } else {
       new Uint32Array(this._lines.data.buffer).fill(0);
     }
-    work.level.boundaries().paint(this._lines.data, view, rgba(this.lineColor));
+    const color = rgba(this.lineColor);
+    work.level.boundaries().paint(this._lines.data, view, color);
+    casing(this._lines, color);
     context.putImageData(this._lines, left, top);
   }
 
   _drawTop() {
     const { camera, topContext: context, work } = this;
-    const { region, cursor } = this.top;
+    const { region, cursor, frame } = this.top;
     context.clearRect(0, 0, camera.width, camera.height);
     if (!work) return;
     if (region && region.level === work.level) {
@@ -224,6 +248,13 @@ export class Layers {
       if (glow) context.putImageData(glow.picture, glow.left, glow.top);
     }
     this.drawOverlay?.(this);
+    if (frame) {
+      const [x0, y0] = camera.toScreen(frame[0], frame[1]);
+      const [x1, y1] = camera.toScreen(frame[2], frame[3]);
+      context.beginPath();
+      context.rect(x0, y0, x1 - x0, y1 - y0);
+      this._twoTone();
+    }
     if (cursor) {
       const [x, y] = camera.toScreen(cursor.x, cursor.y);
       context.beginPath();
@@ -244,15 +275,28 @@ export class Layers {
   /**
    * Draw a closed outline on the topmost canvas: for `draw` of a tool.
    *
-   * @param {import('../src/shapes.js').Point[]} path in pixels of the image
+   * @param {readonly import('../src/shapes.js').Point[]} path in pixels of the image
+   * @param {number[]} [color] R, G, B that fills it; default: a shade
    */
-  drawOutline(path) {
+  drawOutline(path, color) {
     const { camera, topContext: context } = this;
     context.beginPath();
     for (const [x, y] of path) context.lineTo(...camera.toScreen(x, y));
     context.closePath();
-    context.fillStyle = 'rgb(255 255 255 / 12%)';
+    context.fillStyle = color ? `rgb(${color.join(' ')} / 55%)` : 'rgb(255 255 255 / 12%)';
     context.fill('evenodd');
+    this._twoTone();
+  }
+
+  /** @param {readonly import('../src/shapes.js').Point[]} path whose corners are marked */
+  drawCorners(path) {
+    const { camera, topContext: context } = this;
+    const half = 2.5 * camera.ratio;
+    context.beginPath();
+    for (const point of path) {
+      const [x, y] = camera.toScreen(...point);
+      context.rect(x - half, y - half, 2 * half, 2 * half);
+    }
     this._twoTone();
   }
 
@@ -282,8 +326,7 @@ export class Layers {
     const seen = camera.seen({ x0, y0, x1, y1 });
     if (!seen) return null;
     const { view } = seen;
-    const picture = new ImageData(view.width, view.height);
-    const pixels = new Uint32Array(picture.data.buffer);
+    const inside = new Uint8Array(view.width * view.height);
     const { labels, width: wide, height: high } = level.map;
     for (let j = 0; j < view.height; j++) {
       const row = Math.floor(view.y + (j + 0.5) / scale);
@@ -291,9 +334,10 @@ export class Layers {
       for (let i = 0; i < view.width; i++) {
         const column = Math.floor(view.x + (i + 0.5) / scale);
         if (column < 0 || column >= wide) continue;
-        if (level.lut[labels[row * wide + column]] === region) pixels[j * view.width + i] = 0x40ffffff;
+        if (level.lut[labels[row * wide + column]] === region) inside[j * view.width + i] = 1;
       }
     }
+    const picture = glow(inside, view.width, view.height, Math.max(1, Math.round(camera.ratio)));
     this._glow = { key, left: seen.left, top: seen.top, picture };
     return this._glow;
   }

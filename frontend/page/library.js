@@ -1,5 +1,5 @@
 import { ask } from './ask.js';
-import { any, count, fileSize, make } from './dom.js';
+import { any, count, fileSize, make, pictureOf } from './dom.js';
 import { download } from './download.js';
 import { say, showProblem, showProgress } from './notices.js';
 import { readProject, writeProject } from './project.js';
@@ -11,6 +11,8 @@ import { hasWork } from './store.js';
 
 /** @typedef {import('./store.js').Card} Card */
 /** @typedef {import('./store.js').Entry} Entry */
+
+const ICON = 'M4 5h16v4H4zM5.5 9v10.5h13V9M9.5 12.5h5';
 
 const dates = new Intl.DateTimeFormat('en', { dateStyle: 'medium', timeStyle: 'short' });
 
@@ -71,6 +73,7 @@ export class Library {
     document.body.append(this._dialog, this._file, this._folder, this._classes);
     const opener = this._button('library-button', 'Kept', () => this.show());
     opener.title = 'Images and work that this browser keeps, and project files (K)';
+    opener.prepend(pictureOf(ICON));
     any('samples-button').after(opener);
   }
 
@@ -137,7 +140,7 @@ export class Library {
       this._dialog.close();
       this._app.opening.reopen(key);
     });
-    open.ariaLabel = `Open ${name}`;
+    open.ariaLabel = isHere ? `Open here: ${name}` : `Open ${name}`;
     open.disabled = isHere;
     const remove = this._button(`delete-${key}`, 'Delete', () => this._delete(key, name, worked));
     remove.ariaLabel = `Delete ${name}`;
@@ -173,12 +176,13 @@ export class Library {
   }
 
   async _clean() {
+    const { set } = this._app;
     const open = await this._open();
     const idle = (await this._app.saving.cards()).filter(
-      ({ key, worked, done }) => !worked && !done && !open.has(key),
+      ({ key, worked, done }) => !worked && !done && !open.has(key) && !set.keys.includes(key),
     );
     if (!idle.length) {
-      await ask('Nothing to delete', 'Each kept image has work on it, or is open.', []);
+      await ask('Nothing to delete', 'Each kept image has work on it, is open, or is in the set.', []);
       return;
     }
     const bytes = fileSize(idle.reduce((sum, card) => sum + card.bytes, 0));

@@ -62,7 +62,7 @@ export class Navigation {
   }
 
   /**
-   * The wheel zooms; with Shift it pans sideways, with Alt it changes the size of superpixels.
+   * The wheel zooms. With Alt it changes the size of superpixels; with Shift the radius of a brush, or it pans sideways.
    *
    * @param {WheelEvent} event
    * @param {Point} at
@@ -74,6 +74,10 @@ export class Navigation {
     this._pan = null;
     if (event.altKey) {
       sliders.stepSize(delta < 0 ? 1 : -1);
+      return;
+    }
+    if (event.shiftKey && this._app.tool.usesRadius) {
+      sliders.stepRadius(delta < 0 ? 1 : -1);
       return;
     }
     if (event.shiftKey) {

@@ -1,12 +1,21 @@
 // What the page says: the status line, the progress bar, the box for errors, and the line about the place under the pointer.
 
 import { SuperpixelMapError } from '../src/index.js';
+import { adviceFor } from './advice.js';
 import { Problem } from './api.js';
-import { any, count } from './dom.js';
+import { any, button, count } from './dom.js';
 
 /** @param {string} text */
 export function say(text) {
   any('status').textContent = text;
+}
+
+/**
+ * @param {string} before
+ * @param {string} text to say if the status line still says `before`
+ */
+export function sayAfter(before, text) {
+  if (any('status').textContent === before) say(text);
 }
 
 /** @param {boolean} working */
@@ -14,14 +23,34 @@ export function showProgress(working) {
   any('progress').hidden = !working;
 }
 
-/** @param {unknown} error */
-export function showProblem(error) {
+/** What the button Retry does. @type {(() => void) | null} */
+let again = null;
+
+/**
+ * @param {unknown} error
+ * @param {object} [context]
+ * @param {string} [context.file] that it is about
+ * @param {() => void} [context.retry] does the same once more
+ */
+export function showProblem(error, { file, retry } = {}) {
   say('');
   const known = error instanceof Problem || error instanceof SuperpixelMapError;
   const facts = error instanceof Problem ? error.facts : {};
   if (!known) console.error(error);
-  any('problem-title').textContent =
+  const advice = error instanceof Problem ? adviceFor(facts) : null;
+  const title =
     error instanceof Problem ? error.title : known ? 'This label map cannot be read' : 'Something went wrong';
+  any('problem-title').textContent = advice
+    ? advice.title.replace('FILE', file ?? 'The image')
+    : file
+      ? `${file}: ${title}`
+      : title;
+  const wait = facts.retryAfterSeconds
+    ? ` It expects to have room in ${Math.ceil(facts.retryAfterSeconds)} s.`
+    : '';
+  any('problem-advice').textContent = advice ? advice.text + wait : '';
+  again = (advice?.retry && retry) || null;
+  button('problem-retry').hidden = !again;
   any('problem-detail').textContent = error instanceof Error ? error.message : String(error);
   any('problem-facts').textContent = [
     facts.reason,
@@ -35,6 +64,12 @@ export function showProblem(error) {
 
 export function hideProblem() {
   any('problem').hidden = true;
+}
+
+/** Hide the problem, and do again what failed. */
+export function retry() {
+  hideProblem();
+  again?.();
 }
 
 /**

@@ -1,22 +1,18 @@
-import { decode, Selection } from '../src/index.js';
+import { Selection } from '../src/index.js';
 import { Problem, segment } from './api.js';
-import { any, button, fileSize, input, make, superpixels } from './dom.js';
-import { isJSON, mayBeMask } from './masks.js';
-import { hideProblem, say, showProblem, showProgress } from './notices.js';
+import { any, button, fileSize, input, superpixels } from './dom.js';
+import { readable } from './formats.js';
+import { takeAnnotations } from './importing.js';
+import { checkBitmap, readMap } from './maps.js';
+import { moved } from './moving.js';
+import { hideProblem, say, sayAfter, showProblem, showProgress } from './notices.js';
+import { fillSamples } from './samples.js';
 import { thumbnailOf } from './saving.js';
+import { Sending } from './sending.js';
 import { filesOf, imagesOf } from './sources.js';
 import { keyOf, lateWork } from './store.js';
 import { Work } from './work.js';
 import { isZip } from './zip.js';
-
-const SAMPLES = [
-  { file: 'astronaut.jpg', name: 'Astronaut' },
-  { file: 'coffee.jpg', name: 'Coffee' },
-  { file: 'chelsea.jpg', name: 'Cat' },
-];
-
-const imageOf = (/** @type {DataTransfer | null} */ data) =>
-  [...(data?.files ?? [])].find((file) => file.type.startsWith('image/')) ?? data?.files[0];
 
 /** Up to this many bytes above its limit, the server itself explains why it rejects an image. The gateway has the same. */
 const SLACK_BYTES = 1 << 20;
@@ -32,16 +28,27 @@ export class Opening {
     this.wanted = null;
     /** The server's limit, once it is known. */
     this.maxBytes = Infinity;
+    this._sending = new Sending(() => this.cancel('Cancelled'));
     this._bindFiles();
-    this._bindSamples();
+    fillSamples((sample) => this.openSample(sample));
   }
 
   get busy() {
     return this._pending !== null;
   }
 
-  /** Cancel the request in progress. */
-  cancel() {
+  /** Whether the screen shows an image that is not open yet. */
+  get showsOther() {
+    return this._sending.showsImage;
+  }
+
+  /**
+   * Cancel the request in progress.
+   *
+   * @param {string} [text] what the status line says then
+   */
+  cancel(text) {
+    if (text && this._pending) say(text);
     this._pending?.abort();
   }
 
@@ -77,27 +84,31 @@ export class Opening {
    */
   async open(file, name) {
     const { saving, settings } = this._app;
-    await this._run(`Making superpixels of ${name} (${fileSize(file.size)})…`, async (signal) => {
-      if (!this.fits(file)) {
-        const text = `the image is too large: ${fileSize(file.size)}, at most ${fileSize(this.maxBytes)} are accepted`;
-        throw new Problem('Too large', text, { reason: 'IMAGE_TOO_MANY_BYTES' });
-      }
-      const bytes = await file.arrayBuffer();
-      const blob = new Blob([bytes], { type: file.type });
-      const key = keyOf(bytes);
-      await saving.now();
-      await this._app.ahead.settle(key);
-      const kept = await saving.read(key);
-      if (kept?.work) {
-        await this._restore(kept.image, kept.work, signal);
-        say(`${name} was opened before: your work on it is back`);
-      } else {
-        await this._make(
-          kept?.image ?? { key, name, blob, spx: null, compactness: settings.compactness },
-          signal,
-        );
-      }
-    });
+    await this._run(
+      `Making superpixels of ${name} (${fileSize(file.size)})…`,
+      async (signal) => {
+        if (!this.fits(file)) {
+          const text = `the image is too large: ${fileSize(file.size)}, at most ${fileSize(this.maxBytes)} are accepted`;
+          throw new Problem('Too large', text, { reason: 'IMAGE_TOO_MANY_BYTES' });
+        }
+        const bytes = await file.arrayBuffer();
+        const blob = new Blob([bytes], { type: file.type });
+        const key = keyOf(bytes);
+        await saving.now();
+        await this._app.ahead.settle(key);
+        const kept = await saving.read(key);
+        if (kept?.work) {
+          await this._restore(kept.image, kept.work, signal);
+          say(`${name} was opened before: your work on it is back`);
+        } else {
+          await this._make(
+            kept?.image ?? { key, name, blob, spx: null, compactness: settings.compactness },
+            signal,
+          );
+        }
+      },
+      name,
+    );
   }
 
   /**
@@ -106,16 +117,21 @@ export class Opening {
    * @param {import('./store.js').KeptImage} image
    * @param {AbortSignal} signal
    */
-  async _make({ key, name, blob, spx: known, compactness: used }, signal) {
+  async _make({ key, name, blob: file, spx: known, compactness: used }, signal) {
     const { settings } = this._app;
     // If the browser cannot show the image, the server may still reject it for a better reason.
+    const blob = await readable(file);
     const shown = createImageBitmap(blob).catch(() => null);
+    shown.then((bitmap) => {
+      if (bitmap && !signal.aborted && !this._app.stage.busy) this._sending.showImage(bitmap);
+    });
     const making = { compactness: known ? used : settings.compactness, guidance: null };
+    const progress = (/** @type {number} */ share) => this._sending.progress(name, share);
     const { spx, facts } = known
       ? { spx: known, facts: { notices: [] } }
-      : await segment(blob, making, signal);
+      : await segment(blob, making, signal, progress);
     say('Reading the label map…');
-    const map = await decode(spx, { worker: true, signal });
+    const { map, reduced } = await readMap(spx, { image: blob, reduce: true, signal });
     const bitmap = checkBitmap(await shown, map);
     const classes = settings.classes.map((one) => ({ ...one }));
     // Work that was in memory only when the page was closed.
@@ -125,7 +141,7 @@ export class Opening {
       ? Selection.restore(map, late.selection, late.steps)
       : new Selection(map, classes);
     this._app.set.adapt(selection);
-    const work = new Work({ key, name, blob, bitmap }, selection, { spx, ...making });
+    const work = new Work({ key, name, blob, bitmap, reduced }, selection, { spx, ...making });
     await this._show(work, signal);
     say([`${name}: ${superpixels(map.count)} at the finest`, ...facts.notices].join('. '));
   }
@@ -154,7 +170,10 @@ export class Opening {
   async openSample({ file }) {
     const answer = await fetch(`samples/${file}`).catch(() => null);
     if (answer?.ok) await this.open(await answer.blob(), file);
-    else showProblem(new Problem('No answer', 'The sample could not be loaded.'));
+    else {
+      const error = new Problem('No answer', 'The sample could not be loaded.', { reason: 'NO_ANSWER' });
+      showProblem(error, { file, retry: () => this.openSample({ file }) });
+    }
   }
 
   /**
@@ -192,12 +211,15 @@ export class Opening {
    */
   async _restore({ key, name, blob, spx, compactness, guidance = null }, work, signal) {
     if (!spx) throw new Problem('Something went wrong', `The label map of ${name} is missing.`);
-    const [map, shown] = await Promise.all([decode(spx, { worker: true, signal }), createImageBitmap(blob)]);
+    const [{ map, reduced }, shown] = await Promise.all([
+      readMap(spx, { image: blob, reduce: true, signal }),
+      createImageBitmap(blob),
+    ]);
     const bitmap = checkBitmap(shown, map);
     const selection = Selection.restore(map, work.selection, work.steps);
     this._app.set.adapt(selection);
     const origin = { spx, compactness, guidance };
-    await this._show(new Work({ key, name, blob, bitmap }, selection, origin, work.count), signal);
+    await this._show(new Work({ key, name, blob, bitmap, reduced }, selection, origin, work.count), signal);
   }
 
   /**
@@ -210,7 +232,7 @@ export class Opening {
     const { spx, compactness, guidance = null } = image;
     if (!current || !kept || !spx) return;
     const isSame = kept.selection.map === current.map.fingerprint;
-    const map = isSame ? current.map : await decode(spx, { worker: true });
+    const map = isSame ? current.map : (await readMap(spx, { image: image.blob })).map;
     const origin = isSame ? current.origin : { spx, compactness, guidance };
     const selection = Selection.restore(map, kept.selection, kept.steps);
     if (this._app.work !== current) return;
@@ -239,7 +261,7 @@ export class Opening {
    * @param {string} after what it says then
    */
   async remake(making, before, after) {
-    const { work } = this._app;
+    const { work, stage } = this._app;
     if (!work || this._app.readOnly) return;
     const { compactness, guidance } = work.origin;
     if (making.compactness === compactness && making.guidance === guidance) {
@@ -248,10 +270,18 @@ export class Opening {
     }
     await this._run(before, async (signal) => {
       const { spx } = await segment(work.blob, making, signal);
-      const map = await decode(spx, { worker: true, signal });
-      await this.idle(signal);
-      if (this._app.work !== work) return;
-      work.moveTo(map, { spx, ...making });
+      const { map } = await readMap(spx, { image: work.blob, signal });
+      let ready = null;
+      while (!ready) {
+        await this.idle(signal);
+        if (this._app.work !== work) return;
+        const { selection } = work;
+        const { lastStep } = selection;
+        const isCurrent = () =>
+          !signal.aborted && !stage.busy && work.selection === selection && selection.lastStep === lastStep;
+        ready = await moved(selection, map, isCurrent);
+      }
+      work.moveTo(map, { spx, ...making }, ready);
       this._app.mapChanged();
       say(`${after}: what was chosen stays, pixel by pixel`);
     });
@@ -276,22 +306,26 @@ export class Opening {
    *
    * @param {string} text what the status line says
    * @param {(signal: AbortSignal) => Promise<void>} task
+   * @param {string} [file] that it is about
    */
-  async _run(text, task) {
+  async _run(text, task, file = this._app.work?.name) {
     this.cancel();
     const pending = (this._pending = new AbortController());
     showProgress(true);
     hideProblem();
     say(text);
+    this._sending.begin(text);
     try {
       await task(pending.signal);
     } catch (error) {
-      if (!pending.signal.aborted) showProblem(error);
+      if (!pending.signal.aborted) showProblem(error, { file, retry: () => this._run(text, task, file) });
     } finally {
       if (this._pending === pending) {
         this._pending = null;
         this.wanted = null;
         showProgress(false);
+        sayAfter(text, '');
+        this._sending.end();
       }
     }
   }
@@ -322,74 +356,29 @@ export class Opening {
       this._takeAll(event.dataTransfer);
     });
     document.addEventListener('paste', (event) => {
-      const file = imageOf(event.clipboardData);
-      if (file) this._take(file, file.name || 'pasted.png');
+      this._take([...(event.clipboardData?.files ?? [])]);
     });
   }
 
   /** @param {DataTransfer | null} data of a drop */
   async _takeAll(data) {
-    const single = imageOf(data);
     const { files, isFolder } = await filesOf(data);
-    const images = imagesOf(files);
-    if (isFolder || images.length > 1) await this.openAll(images);
-    else if (single) await this._take(single, single.name);
+    if (isFolder) await this.openAll(imagesOf(files));
+    else await this._take(files);
   }
 
   /**
-   * Open a file that was dropped or pasted, or ask what to do with it.
+   * Open photographs or a project that were dropped or pasted, or ask what to do with annotations.
    *
-   * @param {File} file
-   * @param {string} name
+   * @param {File[]} files
    */
-  async _take(file, name) {
-    const { work, maskDialog } = this._app;
+  async _take(files) {
+    const images = imagesOf(files);
+    const file = images[0] ?? files[0];
+    if (!file) return;
     if (await isZip(file)) await this._app.library.openProject(file);
-    else if (work && (await mayBeMask(file, name, work))) await maskDialog.offer(file, name);
-    else if (!work && isJSON(file, name))
-      showProblem(new Problem('No photograph', 'Open the photograph of this mask first.'));
-    else if (file instanceof File && !this._app.set.isEmpty) await this.openAll([file]);
-    else await this.open(file, name);
+    else if (await takeAnnotations(this._app, files)) return;
+    else if (images.length > 1 || !this._app.set.isEmpty) await this.openAll(images.length ? images : [file]);
+    else await this.open(file, file.name || 'pasted.png');
   }
-
-  /** The pictures on the empty page, and the menu in the header. */
-  _bindSamples() {
-    for (const sample of SAMPLES) {
-      const picture = make(
-        'button',
-        {},
-        make('img', { src: `samples/${sample.file}`, alt: '' }),
-        sample.name,
-      );
-      picture.addEventListener('click', () => this.openSample(sample));
-      any('samples').append(picture);
-      const item = make('button', { textContent: sample.name });
-      item.addEventListener('click', () => {
-        any('samples-menu').hidePopover();
-        this.openSample(sample);
-      });
-      any('samples-menu').append(item);
-    }
-  }
-}
-
-/**
- * @param {ImageBitmap | null} bitmap
- * @param {import('../src/index.js').LabelMap} map
- * @returns {ImageBitmap}
- */
-function checkBitmap(bitmap, map) {
-  if (!bitmap) {
-    throw new Problem(
-      'This browser cannot show the image',
-      'The server can read it: save it as PNG or JPEG.',
-    );
-  }
-  if (bitmap.width !== map.width || bitmap.height !== map.height) {
-    throw new Problem(
-      'The image is not what the server saw',
-      `The browser shows ${bitmap.width} × ${bitmap.height} pixels, the server saw ${map.width} × ${map.height}.`,
-    );
-  }
-  return bitmap;
 }

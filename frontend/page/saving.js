@@ -184,9 +184,8 @@ export class Saving {
   async _deletable() {
     const open = await this._app.tabs.open();
     const cards = (await this._store?.cards()) ?? [];
-    return cards.filter(
-      ({ key, worked, done }) => !worked && !done && !open.has(key) && !this._unsaved.has(key),
-    );
+    const inUse = new Set([...open, ...this._app.set.keys, ...this._unsaved.keys()]);
+    return cards.filter(({ key, worked, done }) => !worked && !done && !inUse.has(key));
   }
 
   /** @returns {Promise<boolean>} whether an image without work was there to be deleted */

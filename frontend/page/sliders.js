@@ -6,7 +6,7 @@ const COMPACTNESS = [0, 1, 2, 3, 5, 7, 10, 14, 20, 30, 45, 65, 100];
 /** Milliseconds without a movement of the compactness slider until the server is asked. */
 const COMPACTNESS_WAIT = 250;
 
-/** Steps of the radius slider, pixels of the image. */
+/** Steps of the radius slider, CSS pixels of the screen. */
 const RADII = [
   0, 1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 18, 22, 27, 33, 40, 50, 60, 75, 90, 110, 135, 165, 200, 250,
 ];
@@ -43,7 +43,7 @@ export class Sliders {
     onInput('radius', (value) => {
       settings.radius = RADII[value];
       this.showRadius();
-      if (layers.top.cursor) layers.top.cursor.radius = settings.radius;
+      if (layers.top.cursor) layers.top.cursor.radius = this._app.radius;
       layers.redrawTop();
     });
     onInput('fill-opacity', (value) => {
@@ -175,7 +175,13 @@ export class Sliders {
     const { fillOpacity, lineOpacity, lineColor } = settings;
     const fill = this._hidden.fill ? 0 : fillOpacity;
     const lines = this._hidden.lines ? 0 : lineOpacity;
-    layers.fillContext.canvas.style.opacity = String(fill / 100);
+    // With the fill hidden, classes keep their edges, unless outlines are hidden, too.
+    const contours = fill === 0 && lines > 0 && settings.lineStyle !== 'smooth'; // those have classes' edges
+    if (layers.contours !== contours) {
+      layers.contours = contours;
+      layers.redrawAll();
+    }
+    layers.fillContext.canvas.style.opacity = String(contours ? 1 : fill / 100);
     layers.linesContext.canvas.style.opacity = String((lines / 100) * this._lineStrength());
     any('fill-opacity-value').textContent = this._hidden.fill ? 'hidden (M)' : `${fill} %`;
     any('line-opacity-value').textContent = this._hidden.lines ? 'hidden (V)' : `${lines} %`;

@@ -35,7 +35,7 @@ const THICK = 3;
  * @property {Picture} picture
  */
 
-/** @typedef {{ borders: Borders, boxes: Int32Array }} Drawable */
+/** @typedef {Pick<Borders, 'arcs' | 'pieces'> & { boxes: Int32Array }} Drawable */
 
 /** @type {Order['map']} */
 let map;
@@ -77,8 +77,8 @@ function prepare(order) {
 function drawable({ labels: { length }, width, height }, valueOf) {
   const labels = new Int32Array(length);
   for (let i = 0; i < length; i++) labels[i] = valueOf(i);
-  const borders = new Borders({ labels, width, height }, TOLERANCE);
-  return { borders, boxes: boxesOf(borders.arcs) };
+  const { arcs, pieces } = new Borders({ labels, width, height }, TOLERANCE);
+  return { arcs, pieces, boxes: boxesOf(arcs) };
 }
 
 /** @param {import('../src/topology/arcs.js').Arcs} arcs @returns {Int32Array} x0, y0, x1, y1 of each, half pixels */
@@ -121,7 +121,7 @@ function draw(picture) {
       THIN,
     );
   if (classes) {
-    const { arcs, pieces } = classes.borders;
+    const { arcs, pieces } = classes;
     /** @type {(dart: number) => number} */
     const valueOf = (dart) => pieces[arcs.pieces[dart] - 1].value;
     // Where two classes meet, the line has both colours, one inside the other.
@@ -150,8 +150,8 @@ const smaller = (a, b) => Math.min(a, b) || Math.max(a, b);
  * @param {(arc: number) => string} colorOf
  * @returns {Map<string, Path2D>} by colour: what the picture shows of the borders, but not the frame of the image
  */
-function pathsOf({ borders, boxes }, { x, y, scale, width, height, ratio }, colorOf) {
-  const { offsets, xs, ys, count, pieces } = borders.arcs;
+function pathsOf({ arcs, boxes }, { x, y, scale, width, height, ratio }, colorOf) {
+  const { offsets, xs, ys, count, pieces } = arcs;
   const margin = (MARGIN * ratio) / scale;
   // The visible part of the image, in half pixels.
   const [left, top] = [2 * (x - margin), 2 * (y - margin)];

@@ -17,8 +17,11 @@ export class SmoothLines {
     /** Counts the changes of classes; and the count that the worker has. */
     this._changes = 1;
     this._sent = 0;
-    /** @type {import('../src/index.js').Selection | null} */
+    /** What was drawn last, and the number of maps so far. @type {import('../src/index.js').Selection | null} */
     this._selection = null;
+    /** @type {import('../src/index.js').LabelMap | null} */
+    this._drawn = null;
+    this._maps = 0;
     /** The picture that came last. @type {{ key: string, level: string, bitmap: ImageBitmap, view: { x: number, y: number, scale: number } } | null} */
     this._picture = null;
     /** The picture that the worker makes. */
@@ -40,7 +43,9 @@ export class SmoothLines {
     const { camera, linesContext: context, work } = this._layers;
     if (!this.on || !work || !this._isLargeEnough()) return false;
     if (this._selection !== work.selection) this._changes++;
+    if (this._drawn !== work.map) this._maps++;
     this._selection = work.selection;
+    this._drawn = work.map;
     const { key, level } = this._keys();
     const isReady = this._picture?.key === key;
     document.documentElement.dataset.smooth = String(isReady);
@@ -67,7 +72,7 @@ export class SmoothLines {
   _keys() {
     const { camera, lineColor, work } = this._layers;
     const { x, y, scale, width, height, ratio } = camera;
-    const level = [work?.map.fingerprint, work?.level.count].join();
+    const level = [this._maps, work?.level.count].join();
     const colors = work?.selection.classes.map((one) => one.color);
     return {
       level,

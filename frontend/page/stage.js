@@ -11,6 +11,12 @@ const TOUCH_SLACK = 8;
 
 const PEN_ERASER_BUTTON = 32;
 
+/** CSS pixels around the first corner within which a press closes the shape, and around the last one for a double click. */
+const CLOSING = 9;
+
+/** Milliseconds between the presses of a double click. */
+const DOUBLE = 500;
+
 /** @type {Record<string, Point>} */
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
@@ -27,6 +33,10 @@ export class Stage {
     this.gesture = null;
     /** A touch that may still become a pinch. @type {{ points: Point[], gesture: Gesture, start: Point, timer: ReturnType<typeof setTimeout> } | null} */
     this._touch = null;
+    /** A touch that sets a corner if it ends as a tap. @type {{ at: Point, erase: boolean } | null} */
+    this._tap = null;
+    /** When the last corner was set. */
+    this._cornerTime = 0;
     this._penSeen = false;
     this.spacePressed = false;
     /** The cursor that keys move, in pixels of the image. @type {Point | null} */
@@ -35,8 +45,14 @@ export class Stage {
     this._listen();
   }
 
+  /** Whether a gesture is in progress that nothing may interrupt. */
   get busy() {
-    return this.gesture !== null;
+    return this.gesture !== null && !this.setsCorners;
+  }
+
+  /** Whether the pointer sets the corners of a shape. Nothing has changed yet. */
+  get setsCorners() {
+    return this.gesture?.tool.byCorners === true;
   }
 
   _listen() {
@@ -99,7 +115,8 @@ export class Stage {
     if (event.pointerType === 'pen') this._penSeen = true;
     const isTouch = event.pointerType === 'touch';
     if (isTouch && this._pointers.size > 1) {
-      this.cancel();
+      this._tap = null;
+      if (!this.setsCorners) this.cancel();
       navigation.endPan();
       return null;
     }
@@ -116,8 +133,13 @@ export class Stage {
       return null;
     }
     const erase = event.altKey || event.button === 2 || (event.buttons & PEN_ERASER_BUTTON) !== 0;
-    const gesture = new Gesture(app, app.tool, erase);
     const point = app.camera.toImage(...at);
+    if (app.tool.byCorners) {
+      if (isTouch) this._tap = { at, erase };
+      else this._addCorner(at, erase);
+      return isTouch ? null : point;
+    }
+    const gesture = new Gesture(app, app.tool, erase);
     if (isTouch) {
       const timer = setTimeout(() => this._beginTouch(), TOUCH_WAIT);
       this._touch = { points: [point], gesture, start: at, timer };
@@ -126,6 +148,40 @@ export class Stage {
     this.gesture = gesture;
     gesture.add([point]);
     return point;
+  }
+
+  /**
+   * Set a corner of a shape, or close the shape.
+   *
+   * @param {Point} at pixels of the screen
+   * @param {boolean} erase
+   */
+  _addCorner(at, erase) {
+    const { app, gesture } = this;
+    const point = app.camera.toImage(...at);
+    const now = performance.now();
+    const isNear = (/** @type {Point} */ corner) => {
+      const [x, y] = app.camera.toScreen(...corner);
+      return Math.hypot(x - at[0], y - at[1]) <= CLOSING * app.camera.ratio;
+    };
+    if (!gesture) {
+      this.gesture = new Gesture(app, app.tool, erase);
+      this.gesture.add([point]);
+    } else {
+      gesture.pointer = null;
+      const twice = now - this._cornerTime < DOUBLE && isNear(gesture.last);
+      if (twice || (gesture.path.length > 2 && isNear(gesture.path[0]))) this._endGesture(true);
+      else gesture.add([point]);
+    }
+    this._cornerTime = now;
+  }
+
+  /** Take back the last corner, if corners are being set. */
+  removeCorner() {
+    const { gesture } = this;
+    if (gesture?.tool.byKeyboard !== 'corners' || !(this.setsCorners || this._cursor)) return;
+    gesture.removeCorner();
+    if (!gesture.path.length) this.cancel();
   }
 
   _beginTouch() {
@@ -162,7 +218,12 @@ export class Stage {
     }
     const events = event.getCoalescedEvents?.() ?? [];
     const points = (events.length ? events : [event]).map((one) => app.camera.toImage(...this._at(one)));
-    if (this._touch) {
+    if (this._tap) {
+      const moved = Math.hypot(at[0] - this._tap.at[0], at[1] - this._tap.at[1]);
+      if (moved > TOUCH_SLACK * app.camera.ratio) this._tap = null;
+    } else if (this.gesture && this.setsCorners) {
+      this.gesture.pointer = before ? null : points[points.length - 1];
+    } else if (this._touch) {
       this._touch.points.push(...points);
       const moved = Math.hypot(at[0] - this._touch.start[0], at[1] - this._touch.start[1]);
       if (moved > TOUCH_SLACK * app.camera.ratio) this._beginTouch();
@@ -184,7 +245,9 @@ export class Stage {
     }
     if (this._pointers.size) return; // a finger of a pinch that stays down does nothing more
     this._endTouch(keep);
-    this._endGesture(keep);
+    if (this._tap && keep) this._addCorner(this._tap.at, this._tap.erase);
+    this._tap = null;
+    if (!this.setsCorners) this._endGesture(keep);
     if (event.pointerType === 'touch') this._hover(null, false);
   }
 
@@ -221,6 +284,9 @@ export class Stage {
     } else if (event.key in ARROWS) {
       event.preventDefault();
       this._moveCursor(ARROWS[event.key], event.shiftKey);
+    } else if (event.key === 'Enter' && this.setsCorners && !this._cursor) {
+      event.preventDefault();
+      this._endGesture(true);
     } else if (event.key === 'Enter') {
       event.preventDefault();
       const point = (this._cursor ??= this._middle());
@@ -252,7 +318,8 @@ export class Stage {
     ];
     this._cursor = to;
     this.navigation.follow(to);
-    if (this.gesture && this.gesture.tool.byKeyboard !== 'corners') this.gesture.add([to]);
+    if (this.gesture?.tool.byKeyboard === 'corners') this.gesture.pointer = to;
+    else this.gesture?.add([to]);
     this._hover(to, true);
   }
 
@@ -265,6 +332,7 @@ export class Stage {
     const { tool } = this.app;
     const began = !this.gesture;
     this.gesture ??= new Gesture(this.app, tool, erase);
+    this.gesture.pointer = null;
     this.gesture.add([point]);
     const ends = { click: true, drag: !began, corners: close }[tool.byKeyboard ?? 'click'];
     if (ends) this._endGesture(true);
@@ -287,7 +355,7 @@ export class Stage {
     const region = point && work ? work.level.regionAt(...point) : -1;
     const lights = region >= 0 && !tool.movesImage && tool.pointsAt !== 'pixel';
     layers.top.region = lights && work ? { level: work.level, region } : null;
-    const radius = tool.usesRadius ? app.settings.radius : 0;
+    const radius = tool.usesRadius ? app.radius : 0;
     layers.top.cursor =
       point && !tool.movesImage ? { x: point[0], y: point[1], radius, cross: byKeys } : null;
     layers.redrawTop();

@@ -29,13 +29,13 @@ export class Toolbar {
   /** @param {Tool} tool */
   _button(tool) {
     const { id, key, label, icon } = tool;
-    const radio = make('input', { type: 'radio', name: 'tool', value: id, ariaLabel: label });
+    const radio = make('input', { type: 'radio', name: 'tool', value: id });
     radio.addEventListener('change', () => this._app.setTool(id));
     const picture = document.createElementNS('http://www.w3.org/2000/svg', 'svg');
     picture.setAttribute('viewBox', '0 0 24 24');
     picture.innerHTML = icon;
     const title = `${titleOf(tool)} (${key.toUpperCase()})`;
-    any('tools').append(make('label', { title }, radio, picture));
+    any('tools').append(make('label', { title }, radio, picture, label));
     return radio;
   }
 
@@ -77,6 +77,7 @@ export class Toolbar {
     slider.addEventListener('input', () => {
       settings[setting] = Number(slider.value);
       show();
+      this._app.tool.settingChanged?.(this._app);
       this._app.saving.soon();
     });
     return { section, show };

@@ -20,15 +20,17 @@ export class Work {
    * @param {string} image.name of the file
    * @param {Blob} image.blob
    * @param {ImageBitmap} image.bitmap
+   * @param {ImageBitmap[]} [image.reduced] at half its size, a quarter, ...: they are drawn faster
    * @param {Selection} selection
    * @param {Origin} origin of the selection's map
    * @param {number} [count] superpixels of the level to start with
    */
-  constructor({ key, name, blob, bitmap }, selection, origin, count) {
+  constructor({ key, name, blob, bitmap, reduced = [] }, selection, origin, count) {
     this.key = key;
     this.name = name;
     this.blob = blob;
     this.bitmap = bitmap;
+    this.reduced = reduced;
     /** Milliseconds since 1970. */
     this.opened = Date.now();
     /** Made when the image was opened. @type {Blob | undefined} */
@@ -57,6 +59,11 @@ export class Work {
     return found;
   }
 
+  /** Free the memory of the pictures. */
+  close() {
+    for (const bitmap of [this.bitmap, ...this.reduced]) bitmap.close();
+  }
+
   /** The file's name without its extension. */
   get stem() {
     return this.name.replace(/\.[^.]*$/, '') || 'image';
@@ -73,10 +80,11 @@ export class Work {
    *
    * @param {LabelMap} map
    * @param {Origin} origin
+   * @param {import('../src/selection.js').Moved} [ready] see `Selection.moveTo`
    */
-  moveTo(map, origin) {
+  moveTo(map, origin, ready) {
     this._origins.set(map, origin);
-    const box = this.selection.moveTo(map);
+    const box = this.selection.moveTo(map, ready);
     this.mapChanged();
     return box;
   }
@@ -100,9 +108,9 @@ export class Work {
     this.setStop(nearestStop(this.stops, count));
   }
 
-  /** Measure the colours of the regions, on first use. */
+  /** Measure the colours of the regions, on first use, unless they were measured when the map was read. */
   measureColors() {
-    if (this._measured.has(this.map)) return;
+    if (this._measured.has(this.map) || this.map._colorSums) return;
     const { width, height } = this.map;
     const context = new OffscreenCanvas(width, height).getContext('2d', { willReadFrequently: true });
     if (!context) throw new Error('this browser has no canvas');

@@ -31,6 +31,9 @@ import { check, isIntegerIn } from './errors.js';
  * @property {{ from: State, to: State }} [maps] set if the step changed the map
  * @property {{ at: number, class: import('./annotation.js').Class }} [removed] set if the step removed a class: its value,
  *   and the class itself
+ * @property {{ at: number, class: import('./annotation.js').Class }} [added] set if the step added a class
+ * @property {{ at: number, from: import('./annotation.js').Class, to: import('./annotation.js').Class }} [edited] set if the
+ *   step renamed or coloured a class
  * @property {ObjectChange[]} [objects] changes of the list of objects, in this order. One step never inserts some and
  *   removes others.
  */
@@ -151,8 +154,8 @@ export class UndoHistory {
 }
 
 /** @param {Step} step */
-function isEmpty({ regions, pixels, maps, removed, objects }) {
-  return !(regions.length || pixels.length || maps || removed || objects?.length);
+function isEmpty({ regions, pixels, maps, removed, added, edited, objects }) {
+  return !(regions.length || pixels.length || maps || removed || added || edited || objects?.length);
 }
 
 /**
@@ -190,10 +193,12 @@ function checkedSteps(steps, { count, labels }, classes, objects, back) {
   };
   /** @type {(step: Step) => boolean} */
   const valid = (step) => {
-    const removed = step?.removed;
-    if (removed && back) classes++;
+    const { removed, added, edited, objects: changes = [] } = step ?? {};
+    const [appears, goes] = back ? [removed, added] : [added, removed];
+    if (appears) classes++;
     most = objects;
-    const changes = step?.objects ?? [];
+    const is = (/** @type {any} */ one, /** @type {any[]} */ ...all) =>
+      !one || (isIntegerIn(one.at, 1, classes) && classes <= MAX_CLASSES && all.every(isClass));
     const fits =
       Array.isArray(changes) &&
       changes.length <= MAX_OBJECTS &&
@@ -201,8 +206,10 @@ function checkedSteps(steps, { count, labels }, classes, objects, back) {
       fit(step?.regions, count, 0) &&
       fit(step.pixels, labels.length, 1) &&
       !step.maps &&
-      (!removed || (isIntegerIn(removed.at, 1, classes) && classes <= MAX_CLASSES && isClass(removed.class)));
-    if (removed && !back) classes--;
+      is(removed, removed?.class) &&
+      is(added, added?.class) &&
+      is(edited, edited?.from, edited?.to);
+    if (goes) classes--;
     return fits;
   };
   // The next step is the last one.
@@ -222,7 +229,8 @@ function checkedSteps(steps, { count, labels }, classes, objects, back) {
 export function boxOf(step, map) {
   const { width, height } = map;
   const { regions, pixels, objects = [] } = step;
-  const all = step.maps || step.removed || objects.some(({ from, to }) => from && to);
+  const { maps, removed, added, edited } = step;
+  const all = maps || removed || added || edited || objects.some(({ from, to }) => from && to);
   if (all) return { x0: 0, y0: 0, x1: width, y1: height };
   if (!regions.length && !pixels.length) return null;
   const box = [width, height, 0, 0];
@@ -262,8 +270,8 @@ export function write(values, runs, value) {
       if (changes[last] + changes[last + 1] === start && changes[last + 2] === before)
         changes[last + 1] += at - start;
       else changes.push(start, at - start, before, value);
+      values.fill(value, start, at);
     }
-    values.fill(value, runs[i], runs[i] + runs[i + 1]);
   }
   return changes;
 }

@@ -1,4 +1,4 @@
-import { FIRST_OBJECT, MAX_OBJECTS } from './annotation.js';
+import { checkClasses, copyClass, FIRST_OBJECT, MAX_OBJECTS } from './annotation.js';
 import { check, checkInteger } from './errors.js';
 import { write } from './history.js';
 import { findPieces } from './pieces.js';
@@ -6,6 +6,7 @@ import { renumber } from './replay.js';
 import { append, runsOf } from './runs.js';
 import { SelectionState } from './state.js';
 
+/** @typedef {import('./annotation.js').Class} Class */
 /** @typedef {import('./boxes.js').Box} Box */
 /** @typedef {import('./history.js').ObjectChange} ObjectChange */
 /** @typedef {import('./history.js').Step} Step */
@@ -13,6 +14,34 @@ import { SelectionState } from './state.js';
 
 /** The lists of a selection: classes, and objects. Callers use `Selection`. */
 export class ObjectList extends SelectionState {
+  /**
+   * Append a class.
+   *
+   * @param {Class} added
+   * @returns {Box | null}
+   */
+  addClass(added) {
+    checkClasses([...this.classes, added], 'INVALID_ARGUMENT');
+    return this._changeClasses({
+      added: { at: this.classes.length + 1, class: copyClass(added) },
+    });
+  }
+
+  /**
+   * Rename or colour a class.
+   *
+   * @param {number} value the class, from 1
+   * @param {Partial<Class>} changes
+   * @returns {Box | null}
+   */
+  editClass(value, changes) {
+    checkInteger('class', value, 1, this.classes.length);
+    const from = this.classes[value - 1];
+    const to = { ...from, ...changes };
+    checkClasses([to], 'INVALID_ARGUMENT');
+    return this._changeClasses({ edited: { at: value, from, to } });
+  }
+
   /**
    * Remove a class with its objects: its regions and pixels get no class, and the values of the classes behind it fall by one.
    *
@@ -162,6 +191,17 @@ export class ObjectList extends SelectionState {
   }
 
   // ---- internal
+
+  /**
+   * @param {Pick<Step, 'added' | 'edited'>} change
+   * @returns {Box | null}
+   */
+  _changeClasses(change) {
+    this._history.checkClosed('addClass, editClass');
+    const step = { regions: [], pixels: [], ...change };
+    renumber(this, step, false);
+    return this._record(step);
+  }
 
   /**
    * @param {ObjectChange[]} changes that insert nothing in the middle

@@ -35,48 +35,93 @@ function paintedRegions(pixels, { labels, count }) {
  * @returns {Step} the changes, which are made
  */
 export function chooseRegions(selection, level, regions, value, shape) {
-  const { map, pixels } = selection;
+  const { map, pixels, protects } = selection;
+  /** @type {number[]} */
   const members = [];
-  for (const region of regions) for (const member of level.members(region)) members.push(member);
-  members.sort((a, b) => a - b);
+  /** @type {number[]} finest regions of a protected class: only other paint in them changes */
+  const kept = [];
+  for (const region of regions) {
+    for (const member of level.members(region)) {
+      (protects?.(selection.regions[member]) ? kept : members).push(member);
+    }
+  }
+  const sorted = Int32Array.from(members).sort();
   /** @type {number[]} */
   let removed = [];
   if (pixels) {
-    selection._spots ??= paintedRegions(pixels, map);
-    removed = write(pixels, coveredPaint(pixels, selection, selection._spots, members, value, shape), 0);
+    const spots = (selection._spots ??= paintedRegions(pixels, map));
+    const inKept = paintIn(
+      pixels,
+      map,
+      kept.filter((member) => spots[member]),
+    );
+    removed = write(pixels, unprotected(selection, inKept), 1 + value);
+    const covered = coveredPaint(pixels, selection, spots, sorted, value, shape);
+    for (const change of write(pixels, unprotected(selection, covered), 0)) removed.push(change);
   }
-  const runs = members.flatMap((member) => [member, 1]);
+  /** @type {Runs} */
+  const runs = [];
+  for (const member of sorted) append(runs, member);
   return { regions: write(selection.regions, runs, value), pixels: removed };
 }
 
 /**
- * The painted pixels that a region tool removes: see `Selection`.
- *
  * @param {Uint16Array} pixels `Selection.pixels`
- * @param {import('./history.js').State} selection before the regions get their class
- * @param {Uint8Array} spots 1 for each finest region that may contain paint; 0 is set for those that lose it
- * @param {number[]} members finest regions that the tool chooses
- * @param {number} value their class or object
- * @param {Runs} [shape] pixels under the tool, if it has a shape
- * @returns {Runs} pixels
+ * @param {LabelMap} map
+ * @param {Iterable<number>} members finest regions
+ * @returns {Runs} painted pixels in them
  */
-function coveredPaint(pixels, { map, regions }, spots, members, value, shape) {
+function paintIn(pixels, { labels, width, finest }, members) {
   /** @type {Runs} */
   const runs = [];
-  const { labels, width } = map;
-  const { boxes } = map.finest;
-  const taken = new Uint8Array(map.count);
   for (const member of members) {
-    taken[member] = 1;
-    if (!spots[member] || (shape && value && regions[member] === value)) continue;
-    spots[member] = 0;
-    const [x0, y0, x1, y1] = boxes.subarray(4 * member, 4 * member + 4);
+    const [x0, y0, x1, y1] = finest.boxes.subarray(4 * member, 4 * member + 4);
     for (let y = y0; y < y1; y++) {
       for (let at = y * width + x0, end = y * width + x1; at < end; at++) {
         if (pixels[at] && labels[at] === member) append(runs, at);
       }
     }
   }
+  return runs;
+}
+
+/**
+ * @param {Selection} selection
+ * @param {Runs} runs pixels
+ * @returns {Runs} those whose class is not protected
+ */
+export function unprotected({ protects, pixels, regions, map: { labels } }, runs) {
+  if (!protects) return runs;
+  /** @type {Runs} */
+  const free = [];
+  for (let i = 0; i < runs.length; i += 2) {
+    for (let at = runs[i], end = at + runs[i + 1]; at < end; at++) {
+      if (!protects(pixels?.[at] ? pixels[at] - 1 : regions[labels[at]])) append(free, at);
+    }
+  }
+  return free;
+}
+
+/**
+ * The painted pixels that a region tool removes: see `Selection`.
+ *
+ * @param {Uint16Array} pixels `Selection.pixels`
+ * @param {Selection} selection before the regions get their class
+ * @param {Uint8Array} spots 1 for each finest region that may contain paint; 0 is set for those that lose it
+ * @param {Int32Array} members finest regions that the tool chooses
+ * @param {number} value their class or object
+ * @param {Runs} [shape] pixels under the tool, if it has a shape
+ * @returns {Runs} pixels
+ */
+function coveredPaint(pixels, { map, regions, protects }, spots, members, value, shape) {
+  const { labels } = map;
+  const taken = new Uint8Array(map.count);
+  const wiped = members.filter((member) => {
+    taken[member] = 1;
+    return spots[member] && !(shape && value && regions[member] === value);
+  });
+  if (!protects) for (const member of wiped) spots[member] = 0;
+  const runs = paintIn(pixels, map, wiped);
   for (let i = 0; shape && i < shape.length; i += 2) {
     for (let at = shape[i], end = at + shape[i + 1]; at < end; at++) {
       if (pixels[at] && (!value || taken[labels[at]])) append(runs, at);
@@ -100,23 +145,34 @@ function coveredPaint(pixels, { map, regions }, spots, members, value, shape) {
  */
 export function chooseByMask(selection, level, mask, classes, threshold) {
   checkShare('threshold', threshold);
-  const most = new Uint32Array(level.count);
-  const best = new Uint8Array(level.count);
-  readRuns(selection, mask, classes).forEach((runs, value) => {
-    for (const [region, pixels] of regionsUnder(level, runs)) {
-      if (pixels <= most[region] || pixels / level.areas[region] < threshold) continue;
-      most[region] = pixels;
-      best[region] = value;
-    }
-  });
-  /** Regions by class value. @type {number[][]} */
-  const chosen = [];
-  best.forEach((value, region) => value && (chosen[value] ??= []).push(region));
+  const chosen = snapped(level, readRuns(selection, mask, classes), threshold);
   const steps = chosen.map((regions, value) => chooseRegions(selection, level, regions, value));
   return {
     regions: steps.flatMap(({ regions }) => regions),
     pixels: steps.flatMap(({ pixels }) => pixels),
   };
+}
+
+/**
+ * @param {Level} level
+ * @param {Runs[]} runs pixels by value
+ * @param {number} threshold
+ * @returns {number[][]} by value: the regions that it wins
+ */
+export function snapped(level, runs, threshold) {
+  const most = new Uint32Array(level.count);
+  const best = new Uint32Array(level.count);
+  runs.forEach((some, value) => {
+    for (const [region, pixels] of regionsUnder(level, some)) {
+      if (pixels <= most[region] || pixels / level.areas[region] < threshold) continue;
+      most[region] = pixels;
+      best[region] = value;
+    }
+  });
+  /** @type {number[][]} */
+  const chosen = [];
+  best.forEach((value, region) => value && (chosen[value] ??= []).push(region));
+  return chosen;
 }
 
 /**
@@ -131,7 +187,8 @@ export function paintByMask(selection, mask, classes) {
   const runs = readRuns(selection, mask, classes);
   const pixels = (selection.pixels ??= new Uint16Array(mask.length));
   selection._spots = null;
-  return { regions: [], pixels: runs.flatMap((part, value) => write(pixels, part, value + 1)) };
+  const changes = runs.flatMap((part, value) => write(pixels, unprotected(selection, part), value + 1));
+  return { regions: [], pixels: changes };
 }
 
 /**

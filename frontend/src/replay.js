@@ -1,6 +1,6 @@
 // Undo and redo of one step, and the renumbering of values that the removal of a class or an object makes necessary.
 
-import { FIRST_OBJECT, MAX_CLASSES, MAX_OBJECTS } from './annotation.js';
+import { copyClass, FIRST_OBJECT, MAX_CLASSES, MAX_OBJECTS } from './annotation.js';
 import { checkInteger } from './errors.js';
 
 /** @typedef {import('./history.js').Changes} Changes */
@@ -18,6 +18,7 @@ export function applyStep(selection, step, back) {
   // Values are written while the lists are long: before a removal, and after an insertion.
   const removes = Boolean(step.removed || step.objects?.some(({ to }) => !to));
   if (back === removes) renumber(selection, step, back);
+  if (step.pixels.length) selection.pixels ??= new Uint16Array(selection.map.labels.length);
   const { classes, objects, regions, pixels } = selection;
   /** @type {(value: number) => number} */
   const sound = (value) =>
@@ -48,23 +49,25 @@ function replay(values, changes, back, sound) {
  * @param {Step} step
  * @param {boolean} back true: undo
  */
-export function renumber({ classes, objects, regions, pixels }, { removed, objects: changes = [] }, back) {
-  if (!removed && !changes.length) return;
-  checkInteger('classes', classes.length, 0, MAX_CLASSES - Number(Boolean(removed && back)));
+export function renumber({ classes, objects, regions, pixels }, step, back) {
+  const { removed, added, edited, objects: changes = [] } = step;
+  if (edited) classes[edited.at - 1] = copyClass(back ? edited.from : edited.to);
+  const [appears, goes] = back ? [removed, added] : [added, removed];
+  if (!appears && !goes && !changes.length) return;
+  checkInteger('classes', classes.length, 0, MAX_CLASSES - Number(Boolean(appears)));
   // Each class and object with the value that it has now; 0 if it has none yet.
   const ofClasses = classes.map((one, i) => ({ one, value: i + 1 }));
   const ofObjects = objects.map((one, i) => ({ one, value: FIRST_OBJECT + i }));
-  const insert = back && removed;
-  if (insert) ofClasses.splice(removed.at - 1, 0, { one: removed.class, value: 0 });
-  if (insert) shift(ofObjects, removed.at, 1);
+  if (appears) ofClasses.splice(appears.at - 1, 0, { one: copyClass(appears.class), value: 0 });
+  if (appears) shift(ofObjects, appears.at, 1);
   for (const { at, from, to } of back ? changes.slice().reverse() : changes) {
     const [gone, made] = back ? [to, from] : [from, to];
     const value = gone && made ? (ofObjects[at]?.value ?? 0) : 0;
     ofObjects.splice(at, gone ? 1 : 0, ...(made ? [{ one: { ...made }, value }] : []));
   }
-  if (removed && !back) {
-    ofClasses.splice(removed.at - 1, 1);
-    shift(ofObjects, removed.at, -1);
+  if (goes) {
+    ofClasses.splice(goes.at - 1, 1);
+    shift(ofObjects, goes.at, -1);
   }
   const kept = ofObjects.filter(({ one }) => one.class >= 1 && one.class <= ofClasses.length);
   kept.length = Math.min(kept.length, MAX_OBJECTS);

@@ -2,7 +2,7 @@ import { check, checkShare } from './errors.js';
 import { write } from './history.js';
 import { ObjectList } from './objects.js';
 import { drawClasses } from './overlay.js';
-import { chooseByMask, chooseRegions, paintByMask } from './paint.js';
+import { chooseByMask, chooseRegions, paintByMask, unprotected } from './paint.js';
 import { common, regionsUnder } from './regions.js';
 import { deserialise, serialise } from './serialise.js';
 import { polygon, rectangle, stroke } from './shapes.js';
@@ -15,6 +15,15 @@ import { polygon, rectangle, stroke } from './shapes.js';
 /** @typedef {import('./boxes.js').Box} Box */
 /** @typedef {import('./history.js').History} History */
 /** @typedef {import('./serialise.js').SerialisedSelection} SerialisedSelection */
+
+/**
+ * What `Selection.moveTo` makes on the other map.
+ *
+ * @typedef {object} Moved
+ * @property {Uint16Array} regions as `Selection.regions`
+ * @property {Uint16Array | null} pixels as `Selection.pixels`
+ * @property {Uint8Array} [spots] map.count: 1 for each finest region that contains paint
+ */
 
 /** In `Selection.statesOf`: only a part of the region is chosen, or its parts have several values. */
 export const PARTLY = 255;
@@ -175,15 +184,23 @@ export class Selection extends ObjectList {
    * @returns {Box | null}
    */
   paintPixels(points, radius, value) {
-    if (value !== null) this._checkValue(value);
     const { width, height } = this.map;
-    const runs = stroke(points, radius, width, height);
-    this.pixels ??= new Uint16Array(width * height);
+    return this.paintRuns(stroke(points, radius, width, height), value);
+  }
+
+  /**
+   * Paint pixels, above the regions.
+   *
+   * @param {Runs} runs start (y * width + x) and length of each run
+   * @param {number | null} value as in `paintPixels`
+   * @returns {Box | null}
+   */
+  paintRuns(runs, value) {
+    if (value !== null) this._checkValue(value);
+    const free = unprotected(this, runs);
+    this.pixels ??= new Uint16Array(this.map.labels.length);
     this._spots = null;
-    return this._record({
-      regions: [],
-      pixels: write(this.pixels, runs, value === null ? 0 : 1 + value),
-    });
+    return this._record({ regions: [], pixels: write(this.pixels, free, value === null ? 0 : 1 + value) });
   }
 
   /**
@@ -229,10 +246,11 @@ export class Selection extends ObjectList {
    * painted pixels.
    *
    * @param {LabelMap} map
+   * @param {Moved} [ready] the result, if it was worked out before, for example in slices
    * @returns {Box | null}
    * @throws {SuperpixelMapError} `OTHER_MAP`: its width or height differs
    */
-  moveTo(map) {
+  moveTo(map, ready) {
     this._history.checkClosed('moveTo');
     const old = this.map;
     check(
@@ -240,13 +258,19 @@ export class Selection extends ObjectList {
       'OTHER_MAP',
       `map: must be of ${old.width} x ${old.height} pixels, got ${map.width} x ${map.height}`,
     );
-    const values = this._values();
-    const regions = common(map.labels, values, map.count, 0);
-    const pixels = values.map((value, i) => (value === regions[map.labels[i]] ? 0 : 1 + value));
+    const { regions, pixels, spots = null } = ready ?? this._on(map);
     const to = { map, regions, pixels };
     const from = { map: old, regions: this.regions, pixels: this.pixels };
     this._set(to);
+    this._spots = spots;
     return this._record({ regions: [], pixels: [], maps: { from, to } });
+  }
+
+  /** @param {LabelMap} map @returns {Moved} */
+  _on({ labels, count }) {
+    const values = this._values();
+    const regions = common(labels, values, count, 0);
+    return { regions, pixels: values.map((value, i) => (value === regions[labels[i]] ? 0 : 1 + value)) };
   }
 
   // ---- plain data

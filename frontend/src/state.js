@@ -15,7 +15,8 @@ import { applyStep } from './replay.js';
 export class SelectionState {
   /**
    * @param {LabelMap} map
-   * @param {Class[]} [classes] the caller may append to it and rename its classes; `removeClass` removes one
+   * @param {Class[]} [classes] the caller may append to it and rename its classes; `addClass` and `editClass` do so as an undo
+   *   step, and `removeClass` removes one
    */
   constructor(map, classes = []) {
     checkClasses(classes, 'INVALID_ARGUMENT');
@@ -38,6 +39,13 @@ export class SelectionState {
      * @type {Uint16Array | null}
      */
     this.pixels = null;
+    /**
+     * Whether tools and masks must leave pixels of this value as they are: a class or an object, 0 for no class. Null: they
+     * may change all. Undo, redo and the methods of classes and objects change all pixels in any case.
+     *
+     * @type {((value: number) => boolean) | null}
+     */
+    this.protects = null;
     /** 1 for each finest region that may contain paint; null: not computed. @type {Uint8Array | null} */
     this._spots = null;
     this._history = new UndoHistory();
@@ -110,6 +118,11 @@ export class SelectionState {
   }
 
   // ---- undo steps
+
+  /** The step that `undo` takes back, to compare it with that of another time. @returns {object | undefined} */
+  get lastStep() {
+    return this._history.done.at(-1);
+  }
 
   get canUndo() {
     return this._history.done.length > 0;

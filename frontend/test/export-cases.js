@@ -3,24 +3,44 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Selection } from 'superpixel-map';
-import { toCOCO, toGeoJSON, toIndexedPNG, toLabelStudio, toYOLO } from 'superpixel-map/exports';
+import * as exports from 'superpixel-map/exports';
 import { loadMap } from './fixtures.js';
 
 const table = JSON.parse(
   readFileSync(new URL('../../tests/frontend/export_cases.json', import.meta.url), 'utf8'),
 );
 
-/** @param {any} formula */
-function byFormula({ width, height, classes, seed, of256, cell }) {
-  return Uint8Array.from({ length: width * height }, (_, i) => {
+/** @param {any} formula @returns {Uint32Array} a number per pixel */
+function hashes({ width, height, seed, cell }) {
+  return Uint32Array.from({ length: width * height }, (_, i) => {
     const x = Math.floor((i % width) / cell);
     const y = Math.floor(i / width / cell);
     let hash = Math.imul(x, 73856093) ^ Math.imul(y, 19349663) ^ Math.imul(seed, 83492791);
     hash = Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d);
     hash = Math.imul(hash ^ (hash >>> 12), 0x297a2d39);
-    hash ^= hash >>> 15;
-    return (hash & 255) < of256 ? 1 + (((hash >>> 8) & 255) % classes) : 0;
+    return hash ^ (hash >>> 15);
   });
+}
+
+/** @param {any} formula @returns {import('../src/annotation.js').Annotation} */
+function byFormula(formula) {
+  const { width, height, classes: used, of256, objects: each, ids } = formula;
+  const all = hashes(formula);
+  const mask = Uint8Array.from(all, (hash) => ((hash & 255) < of256 ? 1 + (((hash >>> 8) & 255) % used) : 0));
+  const classes = table.classes.map((/** @type {any} */ one, /** @type {number} */ i) =>
+    ids ? { ...one, id: ids[i] } : one,
+  );
+  if (!each) return { width, height, mask, classes };
+  // Each class has `each` objects. A quarter of its cells has none.
+  const instances = Uint16Array.from(mask, (value, i) => {
+    const number = all[i] >>> 16;
+    return value && number % 4 ? value + used * (number % each) : 0;
+  });
+  const objects = Array.from({ length: used * each }, (_, i) => ({
+    class: 1 + (i % used),
+    name: i % 3 ? '' : `no. ${i}`,
+  }));
+  return { width, height, mask, classes, instances, objects };
 }
 
 /** @returns {AsyncGenerator<[string, import('../src/annotation.js').Annotation]>} */
@@ -32,8 +52,7 @@ async function* annotations() {
     yield [name, { width: rows[0].length, height: rows.length, mask, classes }];
   }
   for (const { name, ...formula } of table.formulas) {
-    const { width, height } = formula;
-    yield [name, { width, height, mask: byFormula(formula), classes }];
+    yield [name, byFormula(formula)];
   }
   for (const { name, map: file, count, every } of table.regions) {
     const map = await loadMap(file);
@@ -59,12 +78,16 @@ for await (const [name, annotation] of annotations()) {
   /** @type {(file: string, content: unknown) => void} */
   const write = (file, content) => writeFileSync(join(into, file), JSON.stringify(content));
   write('name.json', name);
-  write('polygons.json', toCOCO(annotation, { fileName: 'a.jpg', imageId: 7 }));
-  write('classes.json', toCOCO(annotation, { split: false }));
-  write('rle.json', toCOCO(annotation, { rle: true }));
-  write('class-rle.json', toCOCO(annotation, { rle: true, split: false }));
-  write('label-studio.json', toLabelStudio(annotation));
-  write('geo.json', toGeoJSON(annotation));
-  writeFileSync(join(into, 'yolo.txt'), toYOLO(annotation));
-  writeFileSync(join(into, 'mask.png'), await toIndexedPNG(annotation));
+  write('polygons.json', exports.toCOCO(annotation, { fileName: 'a.jpg', imageId: 7 }));
+  write('classes.json', exports.toCOCO(annotation, { split: false }));
+  write('rle.json', exports.toCOCO(annotation, { rle: true }));
+  write('class-rle.json', exports.toCOCO(annotation, { rle: true, split: false }));
+  write('label-studio.json', exports.toLabelStudio(annotation));
+  write('geo.json', exports.toGeoJSON(annotation));
+  write('panoptic.json', exports.toPanopticJSON(annotation, { maskName: 'panoptic.png' }));
+  write('legend.json', exports.toInstanceLegend(annotation));
+  writeFileSync(join(into, 'yolo.txt'), exports.toYOLO(annotation));
+  writeFileSync(join(into, 'mask.png'), await exports.toIndexedPNG(annotation));
+  writeFileSync(join(into, 'panoptic.png'), await exports.toPanopticPNG(annotation));
+  writeFileSync(join(into, 'instances.png'), await exports.toInstancePNG(annotation));
 }

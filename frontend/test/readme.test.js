@@ -19,7 +19,10 @@ test('the examples of README.md work', async () => {
     ...blocks.map((code) =>
       code
         .replaceAll("'superpixel-map'", `'${index}'`)
-        .replaceAll("'superpixel-map/exports'", `'${new URL('exports/index.js', index).href}'`),
+        .replaceAll(
+          /'superpixel-map\/(\w+)'/g,
+          (_, entry) => `'${new URL(`${entry}/index.js`, index).href}'`,
+        ),
     ),
     `export { ${names.join(', ')} };`,
   ].join('\n');
@@ -50,5 +53,19 @@ test('the examples of README.md work', async () => {
   assert.equal(shown.geo.features.length, 2);
   assert.equal(shown.brush.length, 2);
   assert.equal(shown.yolo.split('\n').length - 1, shown.coco.annotations.length);
+  assert.deepEqual(shown.fitting.mask, shown.annotation.mask);
+  assert.deepEqual(shown.files.map((/** @type {{ path: string }} */ { path }) => path).slice(-5), [
+    'classes.json',
+    'instances.json',
+    'panoptic.json',
+    'yolo/data.yaml',
+    'masks/legend.json',
+  ]);
+  assert.deepEqual(
+    [shown.tom, shown.ann, shown.things.objects.length, shown.things.objectAt(225, 110)],
+    [256, 257, shown.things.objects.length, 256],
+  );
+  assert.equal(shown.segments.annotations[0].segments_info.length, 2);
+  assert.equal(shown.legend.classes[0].name, 'face');
   assert.equal(new TextDecoder('latin1').decode(shown.png.subarray(1, 4)), 'PNG');
 });

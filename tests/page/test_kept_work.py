@@ -202,6 +202,7 @@ def test_a_page_that_closes_with_a_full_storage(limited: Limited) -> None:
     limited.set_quota(1_000_000_000)
 
 
+@pytest.mark.slow
 def test_images_without_work_go_first_and_only_if_room_is_needed(limited: Limited, tmp_path: Path) -> None:
     annotator = limited.annotator
     for number in range(3):
@@ -222,6 +223,22 @@ def test_images_without_work_go_first_and_only_if_room_is_needed(limited: Limite
     names = kept_names(annotator)
     assert {"last.png", "labelled0.png", "labelled1.png", "labelled2.png"} <= set(names)
     assert "idle3.png" not in names  # the one opened longest ago
+    # Images of a set stay, too: what has no room is in memory.
+    annotator.press("Escape")
+    limited.set_quota(8_000_000)
+    members = [picture(tmp_path, f"set{number}.png", 10 + number, (400, 300)) for number in range(2)]
+    annotator("#file-input").set_input_files(members)
+    annotator.wait_for_status("2 images in the set")
+    kept_names(annotator)
+    annotator("#library-clean").click()  # those that are not in the set
+    annotator("#question").get_by_role("button", name="Delete").click()
+    expect(annotator("#library-list li")).to_have_count(6)
+    annotator.press("Escape")
+    limited.fill()
+    annotator.open(picture(tmp_path, "set2.png", 12, (400, 300)))
+    expect(annotator("#banner-unsaved")).to_be_visible()
+    assert {"set0.png", "set1.png", "set2.png"} <= set(kept_names(annotator))
+    limited.set_quota(100_000_000)
 
 
 def test_the_browser_is_asked_to_keep_labelled_work(visit: Callable[..., Annotator]) -> None:
@@ -242,6 +259,7 @@ def test_the_browser_is_asked_to_keep_labelled_work(visit: Callable[..., Annotat
     expect(annotator("#library-room")).to_contain_text("may delete all of them")
 
 
+@pytest.mark.slow
 def test_the_work_outlives_the_gateway(server: RunningServer, usual_context: BrowserContext) -> None:
     with running_app("--server", server.listen) as address:
         annotator = Annotator(usual_context.new_page(), address)

@@ -16,6 +16,7 @@ from playwright.sync_api import expect
 from superpixel_service.client.exports import Annotation, Class, to_coco, to_yolo
 from tests.page.annotator import Annotator, read_mask
 from tests.page.test_kept_work import click_middle, drop, kept_names, picture
+from tests.page.test_view import AXE
 
 
 @pytest.fixture
@@ -280,3 +281,35 @@ def test_all_images_are_exported_as_one_data_set(
     fresh.wait_for_status("The project has 3 images")
     expect(fresh("#film-row button")).to_have_count(3)
     assert sorted(str(state) for state in states(fresh)) == ["labelled", "labelled", "new"]
+
+
+def test_the_filmstrip_and_the_list_on_a_phone(visit: Callable[..., Annotator], pictures: list[Path]) -> None:
+    annotator = visit(viewport={"width": 360, "height": 740})
+    open_set(annotator, pictures)
+    click_middle(annotator)
+    annotator.press("d")
+    annotator.screenshot("filmstrip-phone")
+    header = annotator("header").bounding_box()
+    export = annotator("#export-button").bounding_box()
+    assert header is not None
+    assert export is not None
+    assert export["x"] + export["width"] <= header["width"]
+    expect(annotator("#library-button svg")).to_be_in_viewport()
+    expect(annotator("#film-done")).to_be_in_viewport()
+    expect(annotator("#film-export")).to_be_in_viewport()
+    annotator.page.evaluate(f"() => {{ {AXE.read_text()} }}")
+    for opened in (False, True):
+        if opened:
+            kept_names(annotator)
+            annotator.screenshot("kept-phone")
+            expect(annotator("#library-room")).to_be_in_viewport()
+        for scheme in ("dark", "light"):
+            annotator.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+            result = annotator.page.evaluate("axe.run()")
+            faults = [
+                f"{fault['id']}: {node['html']}"
+                for fault in result["violations"]
+                for node in fault["nodes"]
+                if fault["impact"] in {"serious", "critical"}
+            ]
+            assert faults == [], (opened, scheme)

@@ -65,7 +65,7 @@ def test_a_fine_screen_and_a_small_one(
     assert export["x"] + export["width"] <= annotator.page.evaluate("innerWidth")
     # Canvases have the screen's own pixels, except the outlines: those are one CSS pixel wide.
     measure = "(all) => all.map((canvas) => [canvas.width, canvas.getBoundingClientRect().width])"
-    sizes = annotator("canvas").evaluate_all(measure)
+    sizes = annotator("#stage canvas").evaluate_all(measure)
     ratio = options["device_scale_factor"]
     assert [wide / css for wide, css in sizes] == pytest.approx([ratio, ratio, 1, ratio], rel=0.01)
 

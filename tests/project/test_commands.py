@@ -150,6 +150,8 @@ def folder(tmp_path: Path) -> Path:
     for name in ("photos", "PHOTOS"):
         (tmp_path / name).mkdir()
         shutil.copy(PHOTO, tmp_path / name)
+    (tmp_path / "OLD").mkdir()
+    (tmp_path / "OLD" / "astronaut.jpg.spx").write_bytes(hierarchy().encode(50))
     stand_ins = tmp_path / "bin"
     stand_ins.mkdir()
     # Whether the target is there and what it would run; these tests are within one of them.

@@ -9,12 +9,15 @@ and compares them.
 import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import shapely
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from superpixel_kernels import Guidance, SegmentParams, segment
+from superpixel_service.client.topology import share_borders
 from superpixel_service.images.overlay import cracks, draw, grow
 from tools.docs import ROOT
 
@@ -127,6 +130,52 @@ def guidance() -> Picture:
     return np.vstack([rows[0], np.full((_GAP, *rows[0].shape[1:]), 255, np.uint8), rows[1]])
 
 
+def borders() -> Picture:
+    """Superpixels as polygons: exact, each simplified alone, and with shared borders."""
+    part = np.s_[120:215, 330:450]
+    hierarchy = segment(photo("coffee"))
+    labels = hierarchy.cut(60)[part]
+    colors = hierarchy.regions(60).mean_color
+    values = np.array([colors[label] for label in np.unique(labels)])
+    labels = np.unique(labels, return_inverse=True)[1].reshape(labels.shape).astype(np.int32)
+    panels = []
+    for tolerance, alone in ((0, False), (2, True), (2, False)):
+        found = share_borders(labels, 0 if alone else tolerance)
+        polygons = [
+            shapely.Polygon(outer.reshape(-1, 2) / 2, [hole.reshape(-1, 2) / 2 for hole in holes])
+            for outer, *holes in ([np.array(ring) for ring in rings] for rings in found.rings())
+        ]
+        if alone:
+            polygons = [shapely.simplify(polygon, tolerance) for polygon in polygons]
+        panels.append(_drawn(polygons, [values[piece.value] for piece in found.pieces], labels.shape))
+    return beside(panels)
+
+
+def _drawn(polygons: list[Any], colors: list[Picture], shape: tuple[int, ...]) -> Picture:
+    """Polygons in their colours, with lines around them; gaps are yellow, overlaps blue."""
+    scale = 8  # drawn large, and reduced to half of it
+    times = np.zeros((shape[0] * scale, shape[1] * scale), np.uint8)
+    picture = Image.new("RGB", times.shape[::-1], _YELLOW)
+    pen = ImageDraw.Draw(picture)
+    for polygon, color in zip(polygons, colors, strict=True):
+        inside = Image.new("1", picture.size)
+        ImageDraw.Draw(inside).polygon(_points(polygon.exterior, scale), fill=1)
+        for hole in polygon.interiors:
+            ImageDraw.Draw(inside).polygon(_points(hole, scale), fill=0)
+        picture.paste(tuple(map(int, color)), mask=inside)
+        # A pixel less on each side: neighbours draw their common line both.
+        times += ~grow(~np.asarray(inside), 1)
+    picture.paste(_BLUE, mask=Image.fromarray(times > 1))
+    for polygon in polygons:
+        for ring in (polygon.exterior, *polygon.interiors):
+            pen.line(_points(ring, scale), fill=(30, 30, 30), width=3)
+    return np.asarray(picture.resize((shape[1] * scale // 2, shape[0] * scale // 2), Image.Resampling.BOX))
+
+
+def _points(ring: Any, scale: int) -> list[tuple[float, ...]]:
+    return [tuple(scale * value for value in point) for point in ring.coords]
+
+
 def coffee_masks() -> NDArray[np.int32]:
     """Masks of the coffee cup as a network might give them: rough, and painted over one another."""
     canvas = Image.new("L", (600, 400))
@@ -144,7 +193,7 @@ def coffee_masks() -> NDArray[np.int32]:
 
 PICTURES: Mapping[str, Callable[[], Picture]] = {
     function.__name__: function
-    for function in (overview, nesting, levels, compactness, regions, brush, guidance)
+    for function in (overview, nesting, levels, compactness, regions, brush, guidance, borders)
 }
 """Per picture name, the function that draws it."""
 

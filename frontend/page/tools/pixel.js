@@ -31,9 +31,9 @@ export const pixel = {
       ],
     },
   ],
-  ...painting(({ selection, app, value }, points) => {
+  ...painting(({ selection, radius, value }, points) => {
     const { pixelMode } = settings;
     const painted = pixelMode === 'restore' ? null : pixelMode === 'erase' ? 0 : value;
-    return selection.paintPixels(points, app.settings.radius, painted);
+    return selection.paintPixels(points, radius, painted);
   }),
 };

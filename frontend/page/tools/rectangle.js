@@ -1,4 +1,9 @@
+import { polygon, rectangle as cornersOf } from '../../src/shapes.js';
+import { Preview, regionsInBox } from '../preview.js';
+
 /** @typedef {import('../../src/shapes.js').Point} Point */
+
+const preview = new Preview();
 
 /** @param {Point[]} path */
 function boxOf(path) {
@@ -19,16 +24,19 @@ export const rectangle = {
     const { selection, level, path, last, value } = gesture;
     const box = boxOf(path);
     const tiny = Math.abs(box.x1 - box.x0) < 1 && Math.abs(box.y1 - box.y0) < 1;
-    gesture.redraw(tiny ? selection.click(level, ...last, value) : selection.rectangle(level, box, value));
+    if (tiny) {
+      gesture.redraw(selection.click(level, ...last, value));
+      return;
+    }
+    const { width, height } = level.map;
+    const shape = polygon(cornersOf(box.x0, box.y0, box.x1, box.y1), width, height);
+    gesture.redraw(selection.choose(level, regionsInBox(level, shape), value, shape));
   },
   draw(layers, gesture) {
     if (!gesture) return;
     const { x0, y0, x1, y1 } = boxOf(gesture.path);
-    layers.drawOutline([
-      [x0, y0],
-      [x1, y0],
-      [x1, y1],
-      [x0, y1],
-    ]);
+    const corners = cornersOf(x0, y0, x1, y1);
+    if (gesture.path.length > 1) preview.draw(layers, gesture, corners);
+    layers.drawOutline(corners);
   },
 };

@@ -44,6 +44,7 @@
  * @property {'superpixel' | 'pixel'} [pointsAt] what one click takes (default: superpixel, which lights up under the pointer)
  * @property {boolean} [usesRadius] the panel shows the brush radius, and the pointer has its circle
  * @property {boolean} [movesImage] the stage pans with it, as with the middle button; then there are no gestures
+ * @property {boolean} [byCorners] each press of the pointer sets a corner; a double click, or one on the first corner, ends
  * @property {'click' | 'drag' | 'corners'} [byKeyboard] `click` (default): Enter uses the tool at the cursor. `drag`: Enter
  *   begins, arrow keys drag, Enter ends. `corners`: Enter sets a corner, Shift Enter ends.
  * @property {Record<string, any>} [settings] the tool's own settings with their defaults; stored with those of the page
@@ -51,6 +52,7 @@
  *
  * @property {(app: App) => void} [activate] the tool was chosen
  * @property {(app: App) => void} [deactivate] another tool was chosen
+ * @property {(app: App) => void} [settingChanged] one of its sliders was moved
  * @property {(app: App, point: Point | null) => void} [hover] the pointer or the keyboard's cursor moved; null: it left
  * @property {(gesture: Gesture) => void} [down] the gesture begins, with the points of its `path`
  * @property {(gesture: Gesture, points: Point[]) => void} [drag] the path goes on; `points` starts with its last point so far

@@ -1,75 +1,90 @@
-import { findPieces } from '../pieces.js';
+import { FIRST_OBJECT } from '../annotation.js';
 import { joinRings } from './outlines.js';
-import { boxAround, byClass } from './pieces.js';
+import { categoryIds, findGroups } from './pieces.js';
 
 /** @typedef {import('../annotation.js').Annotation} Annotation */
 
+/** What COCO's readers expect at the top of a file. */
+export const COCO_HEAD = { info: { description: '', version: '1.0' }, licenses: [] };
+
 /**
- * A COCO data set of one image. Polygon points are pixel corners, and pycocotools reads exactly the same pixels. COCO has no
- * holes: a bridge of width 0 joins each hole to its outer ring.
+ * A COCO data set of one image: an annotation per object, also of several pieces. Polygon points are pixel corners, and
+ * pycocotools reads exactly the same pixels. COCO has no holes: a bridge of width 0 joins each hole to its outer ring.
  *
  * @param {Annotation} annotation
  * @param {object} [options]
  * @param {string} [options.fileName] of the image
  * @param {number} [options.imageId] of the image
  * @param {boolean} [options.rle] true: masks as compressed run lengths; false (default): polygons
- * @param {boolean} [options.split] true (default): an annotation per 4-connected piece; false: one per class
+ * @param {boolean} [options.split] pixels without an object: true (default): an annotation per 4-connected piece; false: one
+ *   per class
  */
 export function toCOCO(annotation, { fileName = 'image', imageId = 1, rle = false, split = true } = {}) {
-  const { mask, width, height, classes } = annotation;
-  const found = findPieces(annotation);
+  const { width, height, classes } = annotation;
+  const { found, groups } = findGroups(annotation, split);
+  const ids = categoryIds(classes);
   const polygons = rle ? [] : joinRings(found, false).map((ring) => ring.map((value) => value / 2));
-  const groups = split ? found.pieces.map((piece) => [piece]) : byClass(found.pieces);
-  const annotations = groups.map((pieces, i) => {
-    const { id, value } = pieces[0];
-    const [x0, y0, x1, y1] = boxAround(pieces);
-    /** @type {(x: number, y: number) => boolean} */
-    const inside = split
-      ? (x, y) => found.ids[(y + 1) * found.stride + x + 1] === id
-      : (x, y) => mask[y * width + x] === value;
-    return {
+  const edges = rle ? columnEdges(found, groups, width, height) : [];
+  const annotations = groups.map(
+    ({ value: own, class: value, name, pieces, area, box: [x0, y0, x1, y1] }, i) => ({
       id: i + 1,
       image_id: imageId,
-      category_id: value,
+      category_id: ids[value - 1],
       segmentation: rle
-        ? { size: [height, width], counts: compressed(columnRuns(inside, [x0, y0, x1, y1], width, height)) }
+        ? { size: [height, width], counts: compressed(differences(edges[i], width * height)) }
         : pieces.map((piece) => polygons[piece.id - 1]),
-      area: pieces.reduce((sum, piece) => sum + piece.area, 0),
+      area,
       bbox: [x0, y0, x1 - x0, y1 - y0],
       iscrowd: 0,
-    };
-  });
+      ...(name && { attributes: { name } }),
+      // Readers ignore it. Imports do not make an object of it.
+      ...(own < FIRST_OBJECT && { isthing: 0 }),
+    }),
+  );
   return {
+    ...structuredClone(COCO_HEAD),
     images: [{ id: imageId, file_name: fileName, width, height }],
-    categories: classes.map(({ name }, i) => ({ id: i + 1, name })),
+    categories: classes.map(({ name }, i) => ({ id: ids[i], name })),
     annotations,
   };
 }
 
 /**
- * COCO's run lengths: column by column from the left, alternately outside and inside.
+ * Where each group begins and ends, column by column from the left: in one pass over the picture.
  *
- * @param {(x: number, y: number) => boolean} inside
- * @param {number[]} box contains all pixels inside
+ * @param {import('../pieces.js').Pieces} found
+ * @param {import('./pieces.js').Group[]} groups
  * @param {number} width
  * @param {number} height
+ * @returns {number[][]} of each group: start, end, start, end, ...
  */
-function columnRuns(inside, [x0, y0, x1, y1], width, height) {
-  const runs = [];
-  let from = 0;
-  let now = false;
-  for (let x = x0; x < x1; x++) {
-    for (let y = y0; y <= y1; y++) {
-      const next = y < y1 && inside(x, y);
-      if (next === now) continue;
-      if (y === height && x + 1 < x1 && inside(x + 1, 0)) continue; // the run continues at the top of the next column
-      runs.push(x * height + y - from);
-      from = x * height + y;
-      now = next;
+function columnEdges({ ids, stride, pieces }, groups, width, height) {
+  const groupOf = new Int32Array(pieces.length + 1).fill(-1);
+  groups.forEach((group, i) => group.pieces.forEach(({ id }) => (groupOf[id] = i)));
+  /** @type {number[][]} */
+  const edges = groups.map(() => []);
+  let before = -1;
+  for (let x = 0, at = 0; x < width; x++) {
+    for (let y = 0; y < height; y++, at++) {
+      const group = groupOf[ids[(y + 1) * stride + x + 1]];
+      if (group === before) continue;
+      if (before >= 0) edges[before].push(at);
+      if (group >= 0) edges[group].push(at);
+      before = group;
     }
   }
-  if (from < width * height) runs.push(width * height - from);
-  return runs;
+  if (before >= 0) edges[before].push(width * height);
+  return edges;
+}
+
+/**
+ * @param {number[]} edges
+ * @param {number} size of the picture
+ * @returns {number[]} COCO's run lengths, alternately outside and inside
+ */
+function differences(edges, size) {
+  const ends = edges[edges.length - 1] < size ? [...edges, size] : edges;
+  return ends.map((end, i) => end - (i ? ends[i - 1] : 0));
 }
 
 /**
@@ -78,15 +93,15 @@ function columnRuns(inside, [x0, y0, x1, y1], width, height) {
  * @param {number[]} runs
  */
 function compressed(runs) {
-  const characters = [];
+  let text = '';
   for (let i = 0; i < runs.length; i++) {
     let value = i > 2 ? runs[i] - runs[i - 2] : runs[i];
     for (let more = true; more;) {
       const bits = value & 31;
       value >>= 5;
       more = value !== (bits & 16 ? -1 : 0);
-      characters.push(String.fromCharCode(48 + bits + (more ? 32 : 0)));
+      text += String.fromCharCode(48 + bits + (more ? 32 : 0));
     }
   }
-  return characters.join('');
+  return text;
 }

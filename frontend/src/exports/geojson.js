@@ -1,30 +1,36 @@
-import { findPieces } from '../pieces.js';
 import { traceRings } from './outlines.js';
-import { byClass } from './pieces.js';
+import { findGroups } from './pieces.js';
+import { bytesOf } from './png.js';
 
 /** @typedef {import('../annotation.js').Annotation} Annotation */
 
 /**
- * GeoJSON: a MultiPolygon with holes per class, along pixel edges. (0, 0) is the image's top left corner, y points down.
+ * GeoJSON: a MultiPolygon with holes per object, and one per class of its pixels without an object, along pixel edges. (0, 0)
+ * is the image's top left corner, y points down. QuPath reads name, class and colour.
  *
  * @param {Annotation} annotation
  */
 export function toGeoJSON(annotation) {
-  const found = findPieces(annotation);
+  const { found, groups } = findGroups(annotation, false);
   const rings = traceRings(found, true);
   return {
     type: 'FeatureCollection',
-    features: byClass(found.pieces).map((pieces) => {
-      const { value } = pieces[0];
-      const { name, color } = annotation.classes[value - 1];
-      const area = pieces.reduce((sum, piece) => sum + piece.area, 0);
+    features: groups.map((group) => {
+      const { name, color } = annotation.classes[group.class - 1];
       return {
         type: 'Feature',
-        id: value,
-        properties: { class: name, color, area },
+        id: group.value,
+        properties: {
+          class: name,
+          color,
+          area: group.area,
+          objectType: 'annotation',
+          ...(group.name && { name: group.name }),
+          classification: { name, color: bytesOf(color) },
+        },
         geometry: {
           type: 'MultiPolygon',
-          coordinates: pieces.map((piece) => rings[piece.id - 1].map(closedRing)),
+          coordinates: group.pieces.map((piece) => rings[piece.id - 1].map(closedRing)),
         },
       };
     }),

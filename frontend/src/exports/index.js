@@ -2,6 +2,8 @@
 
 export { toCOCO } from './coco.js';
 export { toGeoJSON } from './geojson.js';
+export { toInstanceLegend, toInstancePNG } from './instances.js';
 export { toLabelStudio } from './label-studio.js';
+export { toPanopticJSON, toPanopticPNG } from './panoptic.js';
 export { toIndexedPNG } from './png.js';
 export { toYOLO } from './yolo.js';

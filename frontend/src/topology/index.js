@@ -25,12 +25,16 @@ export class Borders {
       'INVALID_ARGUMENT',
       `simplify: must be a number of pixels from 0 on, got ${tolerance}`,
     );
-    const found = findPieces({ mask: labels, width, height }, true);
-    /** The 4-connected pieces, in the order of their first pixels. @readonly */
-    this.pieces = found.pieces;
-    const exact = findArcs(found);
+    /** The 4-connected pieces, in the order of their first pixels, and the piece of each pixel. @readonly */
+    this.found = findPieces({ mask: labels, width, height }, true);
+    const exact = findArcs(this.found);
     /** All borders, in half pixels. @readonly @type {Arcs} */
-    this.arcs = simplifyArcs(exact, tolerancesOf(exact, found.pieces, tolerance));
+    this.arcs = simplifyArcs(exact, tolerancesOf(exact, this.pieces, tolerance));
+  }
+
+  /** @returns {import('../pieces.js').Piece[]} the 4-connected pieces of equal labels */
+  get pieces() {
+    return this.found.pieces;
   }
 
   /**

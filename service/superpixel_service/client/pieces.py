@@ -78,18 +78,3 @@ def find_pieces(mask: NDArray[np.integer[Any]]) -> tuple[NDArray[np.int32], list
             zip(values[firsts].tolist(), area.tolist(), boxes, strict=True), 1
         )
     ]
-
-
-def by_class(pieces: list[Piece]) -> list[list[Piece]]:
-    """The pieces of each class."""
-    groups: dict[int, list[Piece]] = {}
-    for piece in pieces:
-        groups.setdefault(piece.value, []).append(piece)
-    return [groups[value] for value in sorted(groups)]
-
-
-def box_around(pieces: list[Piece]) -> list[int]:
-    """The bounding box: x0, y0, x1, y1."""
-    boxes = np.array([piece.box for piece in pieces])
-    box: list[int] = [*boxes[:, :2].min(axis=0).tolist(), *boxes[:, 2:].max(axis=0).tolist()]
-    return box

@@ -1,13 +1,21 @@
-"""COCO."""
+"""COCO's instances."""
 
+import itertools
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from superpixel_service.client.classes import FIRST_OBJECT
 from superpixel_service.client.exports.annotation import Annotation
+from superpixel_service.client.exports.groups import Group, category_ids, find_groups
 from superpixel_service.client.exports.outlines import join_rings
-from superpixel_service.client.pieces import Ring, box_around, by_class, find_pieces
+from superpixel_service.client.pieces import Ring
+
+
+def coco_head() -> dict[str, Any]:
+    """What COCO's readers expect at the top of a file."""
+    return {"info": {"description": "", "version": "1.0"}, "licenses": []}
 
 
 def to_coco(
@@ -18,83 +26,114 @@ def to_coco(
     rle: bool = False,
     split: bool = True,
 ) -> dict[str, Any]:
-    """A COCO data set of one image, ready for JSON.
+    """A COCO data set of one image, ready for JSON: an annotation per object, also of several pieces.
 
     Polygon points are pixel corners, and pycocotools reads exactly the same pixels. COCO has no holes: a
     bridge of width 0 joins each hole to its outer ring.
 
     Args:
-        annotation: a class per pixel.
+        annotation: a class and an object per pixel.
         file_name: of the image.
         image_id: of the image.
         rle: True: masks as compressed run lengths; False: polygons.
-        split: True: an annotation per 4-connected piece; False: one per class.
+        split: pixels without an object: True: an annotation per 4-connected piece; False: one per class.
     """
-    mask = annotation.mask
-    height, width = mask.shape
-    ids, pieces = find_pieces(mask)
+    height, width = annotation.mask.shape
+    ids, pieces, groups = find_groups(annotation, split=split)
+    categories = category_ids(annotation.classes)
     polygons: list[Ring] = []
-    if not rle:
+    counts: list[str] = []
+    if rle:
+        counts = _column_counts(ids, len(pieces), groups)
+    else:
         polygons = [[value // 2 for value in ring] for ring in join_rings(ids, len(pieces), inside=False)]
-    groups = [[piece] for piece in pieces] if split else by_class(pieces)
-    annotations = []
-    for number, group in enumerate(groups, 1):
-        first = group[0]
-        x0, y0, x1, y1 = box_around(group)
-        segmentation: Any = [polygons[piece.id - 1] for piece in group] if not rle else None
-        if rle:
-            part = (slice(y0, y1), slice(x0, x1))
-            inside = ids[1:-1, 1:-1][part] == first.id if split else mask[part] == first.value
-            runs = _column_runs(inside, x0, y0, width, height)
-            segmentation = {"size": [height, width], "counts": _compressed(runs)}
-        annotations.append(
+    return {
+        **coco_head(),
+        "images": [{"id": image_id, "file_name": file_name, "width": width, "height": height}],
+        "categories": [
+            {"id": number, "name": one.name}
+            for number, one in zip(categories, annotation.classes, strict=True)
+        ],
+        "annotations": [
             {
                 "id": number,
                 "image_id": image_id,
-                "category_id": first.value,
-                "segmentation": segmentation,
-                "area": sum(piece.area for piece in group),
-                "bbox": [x0, y0, x1 - x0, y1 - y0],
+                "category_id": categories[group.class_value - 1],
+                "segmentation": {"size": [height, width], "counts": counts[number - 1]}
+                if rle
+                else [polygons[piece.id - 1] for piece in group.pieces],
+                "area": group.area,
+                "bbox": group.bbox,
                 "iscrowd": 0,
             }
-        )
-    return {
-        "images": [{"id": image_id, "file_name": file_name, "width": width, "height": height}],
-        "categories": [{"id": number, "name": one.name} for number, one in enumerate(annotation.classes, 1)],
-        "annotations": annotations,
+            | ({"attributes": {"name": group.name}} if group.name else {})
+            # Readers ignore it. Imports do not make an object of it.
+            | ({"isthing": 0} if group.value < FIRST_OBJECT else {})
+            for number, group in enumerate(groups, 1)
+        ],
     }
 
 
-def _column_runs(inside: NDArray[np.bool_], x0: int, y0: int, width: int, height: int) -> list[int]:
-    """COCO's run lengths: column by column from the left, alternately outside and inside.
+def _column_counts(ids: NDArray[np.int32], pieces: int, groups: list[Group]) -> list[str]:
+    """COCO's compressed run lengths of all groups, in one pass over the picture.
+
+    Runs go column by column from the left, alternately outside and inside.
 
     Args:
-        inside: the pixels of a box; no pixel outside the box is inside.
-        x0: left column of the box.
-        y0: top row of the box.
-        width: of the image.
-        height: of the image.
+        ids: from `find_pieces`.
+        pieces: their number.
+        groups: of pieces.
     """
-    columns = np.zeros((inside.shape[1], height), bool)
-    columns[:, y0 : y0 + inside.shape[0]] = inside.T
-    flat = columns.ravel()
-    changes = np.flatnonzero(np.diff(flat, prepend=False, append=False)) + x0 * height
-    runs: list[int] = np.diff(changes, prepend=0, append=width * height).tolist()
-    return runs if runs[-1] else runs[:-1]
+    if not groups:
+        return []
+    group_of = np.full(pieces + 1, -1, np.int32)
+    members = [piece.id for group in groups for piece in group.pieces]
+    group_of[members] = np.repeat(np.arange(len(groups)), [len(group.pieces) for group in groups])
+    columns = group_of[ids[1:-1, 1:-1]].T.ravel()
+    starts = np.append(0, 1 + np.flatnonzero(columns[1:] != columns[:-1]))
+    ends = np.append(starts[1:], columns.size)
+    group = columns[starts]
+    order = np.argsort(group, kind="stable")
+    order = order[group[order] >= 0]
+    starts, ends, group = starts[order], ends[order], group[order]
+
+    # Per run: the pixels outside before it, and its own. After the last run of a group: the rest.
+    is_first = np.append(True, group[1:] != group[:-1])
+    is_last = np.append(is_first[1:], True)
+    before = np.where(is_first, 0, np.append(0, ends[:-1]))
+    at = 2 * np.arange(group.size) + group
+    numbers = np.zeros(2 * group.size + len(groups), np.int64)
+    numbers[at] = starts - before
+    numbers[at + 1] = ends - starts
+    numbers[at[is_last] + 2] = columns.size - ends[is_last]
+    first_number = at[is_first]
+    place = np.arange(numbers.size)
+    place -= np.repeat(first_number, np.diff(np.append(first_number, numbers.size)))
+    values = numbers.copy()
+    values[2:] -= np.where(place[2:] > 2, numbers[:-2], 0)
+    exists = np.ones(numbers.size, bool)
+    exists[at[is_last] + 2] = ends[is_last] < columns.size
+    return _texts(values, exists, first_number)
 
 
-def _compressed(runs: list[int]) -> str:
-    """COCO's run lengths as text.
+def _texts(values: NDArray[np.int64], exists: NDArray[np.bool_], firsts: NDArray[np.int64]) -> list[str]:
+    """Numbers as text, five bits per character, lowest bits first.
 
-    Differences to the run before the last, five bits per character, lowest bits first.
+    Args:
+        values: of all groups.
+        exists: whether the number is written.
+        firsts: the first number of each group.
     """
-    out = []
-    for i, run in enumerate(runs):
-        value = run - runs[i - 2] if i > 2 else run
-        more = True
-        while more:
-            bits = value & 31
-            value >>= 5
-            more = value != (-1 if bits & 16 else 0)
-            out.append(chr(48 + bits + (32 if more else 0)))
-    return "".join(out)
+    rows = []
+    rest, more = values, exists
+    while more.any():
+        bits = rest & 31
+        rest = rest >> 5
+        continues = rest != np.where(bits & 16, -1, 0)
+        rows.append(np.where(more, 48 + bits + 32 * continues, 0).astype(np.uint8))
+        more = more & continues
+    characters = np.stack(rows, axis=1)
+    ends = np.cumsum((characters > 0).sum(axis=1))
+    text = characters[characters > 0].tobytes().decode("ascii")
+    bounds = [*np.where(firsts > 0, ends[firsts - 1], 0).tolist(), len(text)]
+    return [text[start:end] for start, end in itertools.pairwise(bounds)]

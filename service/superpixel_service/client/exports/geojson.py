@@ -3,32 +3,48 @@
 from typing import Any
 
 from superpixel_service.client.exports.annotation import Annotation
+from superpixel_service.client.exports.groups import Group, bytes_of, find_groups
 from superpixel_service.client.exports.outlines import trace_rings
-from superpixel_service.client.pieces import Ring, by_class, find_pieces
+from superpixel_service.client.pieces import Ring
 
 
 def to_geojson(annotation: Annotation) -> dict[str, Any]:
-    """GeoJSON: a MultiPolygon with holes per class, along pixel edges.
+    """GeoJSON: a MultiPolygon with holes per object, and one per class of its pixels without an object.
 
-    (0, 0) is the image's top left corner, y points down.
+    Polygons go along pixel edges. (0, 0) is the image's top left corner, y points down. QuPath reads name,
+    class and colour.
     """
-    ids, pieces = find_pieces(annotation.mask)
+    ids, pieces, groups = find_groups(annotation, split=False)
     rings = trace_rings(ids, len(pieces), simple=True)
-    features = []
-    for group in by_class(pieces):
-        value = group[0].value
-        one = annotation.classes[value - 1]
-        polygons = [[_closed_ring(ring) for ring in rings[piece.id - 1]] for piece in group]
-        area = sum(piece.area for piece in group)
-        features.append(
+    return {
+        "type": "FeatureCollection",
+        "features": [
             {
                 "type": "Feature",
-                "id": value,
-                "properties": {"class": one.name, "color": one.color, "area": area},
-                "geometry": {"type": "MultiPolygon", "coordinates": polygons},
+                "id": group.value,
+                "properties": _properties(annotation, group),
+                "geometry": {
+                    "type": "MultiPolygon",
+                    "coordinates": [
+                        [_closed_ring(ring) for ring in rings[piece.id - 1]] for piece in group.pieces
+                    ],
+                },
             }
-        )
-    return {"type": "FeatureCollection", "features": features}
+            for group in groups
+        ],
+    }
+
+
+def _properties(annotation: Annotation, group: Group) -> dict[str, Any]:
+    one = annotation.classes[group.class_value - 1]
+    return {
+        "class": one.name,
+        "color": one.color,
+        "area": group.area,
+        "objectType": "annotation",
+        **({"name": group.name} if group.name else {}),
+        "classification": {"name": one.name, "color": bytes_of(one.color)},
+    }
 
 
 def _closed_ring(ring: Ring) -> list[list[int]]:

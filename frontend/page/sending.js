@@ -1,0 +1,74 @@
+import { any, button, byId } from './dom.js';
+
+/** Milliseconds after which the page says how far a request is. */
+const PATIENCE = 300;
+
+/** CSS pixels around the image, as in camera.js: nothing moves when the image is ready. */
+const MARGIN = 20;
+
+/** What the user sees of a request in progress: how much is sent, a button to cancel it, and the image. */
+export class Sending {
+  /** @param {() => void} cancel the request */
+  constructor(cancel) {
+    this._canvas = byId('preview', HTMLCanvasElement);
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    this._timer = undefined;
+    button('sending-cancel').addEventListener('click', cancel);
+  }
+
+  /** Whether an image is shown that is not open yet. */
+  get showsImage() {
+    return !this._canvas.hidden;
+  }
+
+  /** @param {string} text what the request is for */
+  begin(text) {
+    this.say(text);
+    clearTimeout(this._timer);
+    this._timer = setTimeout(() => (any('sending').hidden = false), PATIENCE);
+  }
+
+  /** @param {string} text */
+  say(text) {
+    any('sending-text').textContent = text;
+  }
+
+  /**
+   * @param {string} name of the file
+   * @param {number} share of it that is sent, 0 to 1
+   */
+  progress(name, share) {
+    this.say(share < 1 ? `Sending ${name}: ${Math.floor(100 * share)} %` : `Making superpixels of ${name}…`);
+  }
+
+  /** @param {ImageBitmap} bitmap to show as it will be shown when it is open */
+  showImage(bitmap) {
+    const canvas = this._canvas;
+    canvas.hidden = false;
+    const ratio = devicePixelRatio;
+    canvas.width = Math.round(canvas.clientWidth * ratio);
+    canvas.height = Math.round(canvas.clientHeight * ratio);
+    const context = canvas.getContext('2d');
+    if (!context) return;
+    const room = 2 * MARGIN * ratio;
+    const scale = Math.min(
+      Math.max(1, canvas.width - room) / bitmap.width,
+      Math.max(1, canvas.height - room) / bitmap.height,
+      16 * ratio,
+    );
+    const [wide, high] = [bitmap.width * scale, bitmap.height * scale];
+    const [x, y] = [Math.round((canvas.width - wide) / 2), Math.round((canvas.height - high) / 2)];
+    context.imageSmoothingEnabled = scale < 3 * ratio;
+    context.imageSmoothingQuality = 'high';
+    context.fillStyle = '#fff'; // transparent pixels are white on the server, too
+    context.fillRect(x, y, wide, high);
+    context.drawImage(bitmap, x, y, wide, high);
+  }
+
+  end() {
+    clearTimeout(this._timer);
+    any('sending').hidden = true;
+    this._canvas.hidden = true;
+    this._canvas.width = 0; // frees its memory
+  }
+}

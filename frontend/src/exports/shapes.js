@@ -1,0 +1,65 @@
+// The polygons of an export: exact, or with borders that are simplified once for both neighbours.
+
+import { findPieces } from '../pieces.js';
+import { joinHoles } from '../topology/bridges.js';
+import { areaOf, Borders } from '../topology/index.js';
+import { joinRings, traceRings } from './outlines.js';
+import { findGroups, valuesOf } from './pieces.js';
+
+/** @typedef {import('../annotation.js').Annotation} Annotation */
+
+/**
+ * @typedef {object} Shapes
+ * @property {import('./pieces.js').Group[]} groups as `findGroups` has them; if simplified, `area` and `box` are those of the
+ *   polygons
+ * @property {() => number[][][]} rings of each piece by id - 1: first the outer ring, then the holes, in pixels
+ * @property {(inside: boolean) => number[][]} joined the ring of each piece by id - 1 with its holes, in half pixels; inside:
+ *   through the centres of the outermost pixels, if the outlines are exact
+ */
+
+/**
+ * @param {Annotation} annotation
+ * @param {boolean} split whether each 4-connected piece of a class without an object is a group
+ * @param {number} simplify pixels by which a border may move; 0: none moves
+ * @returns {Shapes}
+ * @throws {SuperpixelMapError} `INVALID_ARGUMENT`: `simplify` is not a number from 0 on
+ */
+export function findShapes(annotation, split, simplify) {
+  const { width, height } = annotation;
+  const labels = valuesOf(annotation);
+  if (simplify === 0) {
+    const found = findPieces({ mask: labels, width, height });
+    return {
+      groups: findGroups(annotation, split, found).groups,
+      rings: () => traceRings(found, true),
+      joined: (inside) => joinRings(found, inside),
+    };
+  }
+  const borders = new Borders({ labels, width, height }, simplify);
+  const rings = borders.rings();
+  const pieces = borders.pieces
+    .filter(({ value }) => value > 0)
+    .map((piece) => ({ ...piece, ...measured(rings[piece.id - 1]) }));
+  return {
+    groups: findGroups(annotation, split, { ...borders.found, pieces }).groups,
+    rings: () => rings.map((all) => all.map((ring) => ring.map((value) => value / 2))),
+    joined: () => rings.map((all, i) => (borders.pieces[i].value ? joinHoles(all) : [])),
+  };
+}
+
+/**
+ * @param {number[][]} rings of a piece, in half pixels
+ * @returns {Pick<import('../pieces.js').Piece, 'area' | 'box'>} in pixels
+ */
+function measured(rings) {
+  const [outer] = rings;
+  const box = [Infinity, Infinity, -Infinity, -Infinity];
+  for (let i = 0; i < outer.length; i += 2) {
+    box[0] = Math.min(box[0], outer[i]);
+    box[1] = Math.min(box[1], outer[i + 1]);
+    box[2] = Math.max(box[2], outer[i]);
+    box[3] = Math.max(box[3], outer[i + 1]);
+  }
+  const [x0, y0, x1, y1] = box.map((value) => value / 2);
+  return { area: rings.reduce((sum, ring) => sum + areaOf(ring), 0) / 8, box: [x0, y0, x1, y1] };
+}
