@@ -211,7 +211,7 @@ class GrabCut(_Marked):
         """Mark, and segment again."""
         cv2: Any = importlib.import_module("cv2")
         self.mark(click)
-        mask = np.full(self.marks.shape, cv2.GC_PR_BGD, np.uint8)
+        mask = np.full(self.picture.hierarchy.shape, cv2.GC_PR_BGD, np.uint8)
         # Before there is a mark outside, the object may be near the click.
         rows, columns = np.ogrid[: mask.shape[0], : mask.shape[1]]
         ys, xs = np.nonzero(self.marks > 0)

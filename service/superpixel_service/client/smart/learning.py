@@ -117,14 +117,14 @@ def _gradients(parameters: list[Single], rows: Single, truth: Single, weights: S
         total = values[-1] @ parameters[index] + parameters[index + 1]
         values.append(np.maximum(total, 0) if index + 2 < len(parameters) else total)
     chance = 1 / (1 + np.exp(-np.clip(values[-1][:, 0], -30, 30)))
-    slope: Single = (weights * (chance - truth) / max(float(weights.sum()), 1e-12))[:, np.newaxis]
-    slope = slope.astype(np.float32)
+    error = weights * (chance - truth) / max(float(weights.sum()), 1e-12)
+    slope: Single = error[:, np.newaxis].astype(np.float32)
     found: list[Single] = []
     for index in range(len(parameters) - 2, -1, -2):
         below = values[index // 2]
         found[:0] = [below.T @ slope, slope.sum(axis=0)]
         if index:
-            slope = (slope @ parameters[index].T) * (below > 0).astype(np.float32)
+            slope = np.where(below > 0, slope @ parameters[index].T, np.float32(0))
     return found
 
 

@@ -106,7 +106,7 @@ def look(source: LabelMap, count: int, image: NDArray[np.uint8] | None, box: Box
     first, size, order = _lay_out(children, leaves)
 
     areas = np.bincount(flat.ravel(), minlength=leaves)
-    rows, columns = np.indices(grid.shape, np.int64)
+    places = np.indices(grid.shape)
     facts = np.stack(
         [areas]
         + [_total(flat, curve[..., channel], leaves) for channel in range(3)]
@@ -143,8 +143,8 @@ def look(source: LabelMap, count: int, image: NDArray[np.uint8] | None, box: Box
         texture=ln(0.5 + 116.0 * np.sqrt(variance) / 4096.0),
         log_area=ln(node_areas / samples),
         log_height=log_height,
-        x=_total(flat, columns, leaves) / areas,
-        y=_total(flat, rows, leaves) / areas,
+        x=_total(flat, places[1], leaves) / areas,
+        y=_total(flat, places[0], leaves) / areas,
         offsets=offsets,
         neighbors=neighbors,
         lengths=lengths,
@@ -236,7 +236,7 @@ def _node_sums(of_leaves: NDArray[Any], order: Ints, first: Ints, size: Ints) ->
     return total
 
 
-def _total(flat: Ints, values: NDArray[np.integer], leaves: int) -> Ints:
+def _total(flat: Ints, values: NDArray[Any], leaves: int) -> Ints:
     return np.bincount(flat.ravel(), values.ravel(), leaves).astype(np.int64)  # exact: far below 2**53
 
 
