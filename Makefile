@@ -324,6 +324,10 @@ bench-decode: $(BENCH)/.package ## Compare decoding in processes with decoding i
 bench-snap: $(BENCH)/.package ## Measure how much snapping to superpixels repairs rough masks (part of bench)
 	$(BENCH)/bin/python -m benchmarks.snap --json build/bench/snap.json
 
+.PHONY: bench-clicks
+bench-clicks: $(BENCH)/.package ## Count the clicks to select an object, with smart select and other tools (half an hour)
+	$(BENCH)/bin/python -m benchmarks.clicks --json build/bench/clicks.json
+
 .PHONY: bench-guidance
 bench-guidance: $(BENCH)/.package ## Measure what guidance changes, with right and wrong maps (one minute)
 	$(BENCH)/bin/python -m benchmarks.guidance --json build/bench/guidance.json

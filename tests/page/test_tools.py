@@ -8,6 +8,7 @@ from playwright.sync_api import Route, expect
 from tests.page.annotator import COFFEE, Annotator
 
 TOOLS = {
+    "s": "smart",
     "b": "brush",
     "e": "eraser",
     "r": "rectangle",
@@ -19,7 +20,7 @@ TOOLS = {
 }
 
 KEYS_OF_THE_SHEET = {
-    "Tools": ["B", "E", "R", "L", "O", "F", "P", "H", "Space", "Alt"],
+    "Tools": ["S", "B", "E", "R", "L", "O", "F", "P", "H", "Space", "Alt"],
     "Settings": [", .", "[ ]", "1 … 9", "F2", "C", "N", "V", "M"],
     "History and files": ["Ctrl Z", "Ctrl Shift Z", "Ctrl O", "G", "K", "PgUp PgDn", "D", "Ctrl E"],
     "View": ["+ −", "0", "U", "?"],  # noqa: RUF001

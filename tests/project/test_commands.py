@@ -42,6 +42,13 @@ NOT_RUN = {
     "pip install '.[ray]'": "would build once more; the tests' environment has what the extra brings",
     "make bench-data-sets": MEASURES,
     "superpixel app": "tests/page starts it, and works on the page in a browser",
+    'superpixel train-smart IMAGES MASKS --out weights.json --about "our street scenes, internal"': (
+        "the names stand for folders; test_cli_train_smart.py trains"
+    ),
+    "superpixel train-smart bsds/images bsds/masks --objects values --limit 900 --out weights.json": MEASURES,
+    "superpixel train-smart IMAGES MASKS --out weights.json": (
+        "the names stand for folders; test_cli_train_smart.py trains"
+    ),
     "superpixel health": "a server at the default address; test_cli.py asks one elsewhere",
     "make bench-install": MEASURES,
     "make load": MEASURES,

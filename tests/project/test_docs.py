@@ -95,6 +95,7 @@ def test_every_document_with_python_is_run() -> None:
         "docs/concepts.md",
         "docs/data-sets.md",
         "docs/getting-started.md",
+        "docs/smart-select.md",
     }
 
 
@@ -109,6 +110,13 @@ def test_data_sets(capsys: pytest.CaptureFixture[str]) -> None:
     with Image.open(ROOT / "examples" / "photos" / namespace["row"]["key"]) as opened:
         expected = kernels.segment(np.asarray(opened))
     assert np.array_equal(namespace["label_map"].labels, expected.cut(400))
+
+
+@pytest.mark.usefixtures("folder")
+def test_smart_select(server: RunningServer) -> None:
+    (names,) = run("docs/smart-select.md", server)
+    assert names["mask"][110, 225]
+    assert not names["mask"].all()
 
 
 def test_clients(server: RunningServer, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
