@@ -327,6 +327,7 @@ bench-guidance: $(BENCH)/.package ## Measure what guidance changes, with right a
 .PHONY: bench-frontend
 bench-frontend: install system-packages frontend-install ## Measure a labeller's waiting times on the annotation page in Chromium
 	$(BIN)/python -m benchmarks.page --json build/bench/page.json
+	$(BIN)/python -m benchmarks.page_gaps --json build/bench/page_gaps.json
 
 LOAD_FLAGS ?= --docs
 
