@@ -139,6 +139,23 @@ export class Selection extends ObjectList {
   }
 
   /**
+   * Click with a smart select, and accept what it finds.
+   *
+   * @param {import('./smart/index.js').SmartSelect} smart
+   * @param {number} x map pixels, may be fractional
+   * @param {number} y map pixels, may be fractional
+   * @param {number} value the class; 0 takes away
+   * @param {object} [options]
+   * @param {number} [options.grow] as in `SmartSelect.click`
+   * @returns {Box | null}
+   */
+  smart(smart, x, y, value, { grow } = {}) {
+    const box = this.choose(smart.level, smart.click(x, y, { positive: value > 0, grow }), value);
+    smart.accept();
+    return box;
+  }
+
+  /**
    * Choose regions by a mask from elsewhere. Each region gets the class that most of its pixels have in the mask, if these are
    * at least the share `threshold` of its pixels (of equal classes, the smallest). Other regions stay as they are.
    *

@@ -48,7 +48,8 @@ def _run(arguments: Sequence[str] | None) -> int:
     if "counts" in given:
         given["parameters"] = parameters(arguments_parser, given, given["command"])
     # Only the command that runs is loaded: a health check must not load what a server needs.
-    command = importlib.import_module(f"superpixel_service.commands.{given.pop('command')}")
+    name = given.pop("command").replace("-", "_")
+    command = importlib.import_module(f"superpixel_service.commands.{name}")
     try:
         status: int = command.run(**given)
     except CommandFailed as failure:

@@ -28,7 +28,7 @@ def files_of(entry: Path) -> set[Path]:
             continue
         found.add(file)
         text = file.read_text()
-        names = re.findall(r"(?:from|import|new URL\()\s*'(\.[^']*)'", text)
+        names = re.findall(r"(?:from|import|new URL\()\s*'(\.[^']*\.js)'", text)
         todo += [(file.parent / name).resolve() for name in names]
     return found
 
@@ -60,6 +60,8 @@ def test_built_package_works_and_is_small(fixtures: Path, tmp_path: Path) -> Non
     assert zipped(dist / "src" / "imports" / "index.js", without=(core, png)) <= 10_000
     exports = dist / "src" / "exports" / "index.js"
     assert zipped(dist / "src" / "dataset" / "index.js", without=(core, exports)) <= 4_000
+    assert zipped(dist / "src" / "smart" / "index.js") <= 10_000
+    assert (dist / "src" / "smart" / "weights.json").is_file()
     package = json.loads((dist / "package.json").read_text())
     assert not {"dependencies", "devDependencies", "scripts"} & package.keys()
 
@@ -81,7 +83,13 @@ def test_built_package_works_and_is_small(fixtures: Path, tmp_path: Path) -> Non
         "importAnnotation(selection, await readAnnotation('[]'), { level: map.cut(5) });\n"
         "// @ts-expect-error: a threshold is a number\n"
         "selection.fromMask(map.cut(5), [0, 1], undefined, { threshold: '0.5' });\n"
-        "export { area, wrong };\n"
+        "import { SmartSelect } from 'superpixel-map/smart';\n"
+        "const smart = new SmartSelect(map, map.cut(5), { weights: null });\n"
+        "const found: Int32Array = smart.click(1, 2, { positive: false, grow: 1 });\n"
+        "selection.smart(smart, 1, 2, 1, { grow: 0 });\n"
+        "// @ts-expect-error: grow is a number\n"
+        "smart.regrow('1');\n"
+        "export { area, wrong, found };\n"
     )
     options = ["--strict", "--noEmit", "--module", "nodenext", "--target", "es2022", "--lib", "es2022,dom"]
     checked = subprocess.run(

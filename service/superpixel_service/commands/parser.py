@@ -6,7 +6,7 @@ from typing import Any
 
 from superpixel_service import __version__
 from superpixel_service.commands import argument_types as types
-from superpixel_service.commands import bulk_arguments, migrate_arguments
+from superpixel_service.commands import bulk_arguments, migrate_arguments, train_smart_arguments
 from superpixel_service.commands.image_arguments import add_guidance, add_reading, add_server, add_targets
 from superpixel_service.config import ENVIRONMENT_PREFIX, Settings, flag
 
@@ -38,6 +38,13 @@ def parser() -> argparse.ArgumentParser:
             "migrate",
             help="move label maps and selections to new superpixels, pixel for pixel",
             description=migrate_arguments.DESCRIPTION,
+        )
+    )
+    train_smart_arguments.add_train_smart(
+        commands.add_parser(
+            "train-smart",
+            help="train the scorer of smart select on finished images",
+            description=train_smart_arguments.DESCRIPTION,
         )
     )
     _add_inspect(commands)
