@@ -47,6 +47,14 @@ RUN pip install --no-cache-dir --no-compile --no-index --no-deps /wheels/*.whl \
     && pip check \
     && PYTHONHASHSEED=0 /opt/superpixel/bin/python -m compileall -q --invalidation-mode unchecked-hash /opt/superpixel
 
+FROM installer AS bulk-packages
+COPY deploy/image/bulk.txt /locks/
+RUN pip install --no-cache-dir --no-compile --only-binary :all: --require-hashes --requirement /locks/bulk.txt
+COPY --from=wheel /wheels /wheels
+RUN pip install --no-cache-dir --no-compile --no-index --no-deps /wheels/*.whl \
+    && pip check \
+    && PYTHONHASHSEED=0 /opt/superpixel/bin/python -m compileall -q --invalidation-mode unchecked-hash /opt/superpixel
+
 FROM installer AS cuda-packages
 COPY deploy/image/cuda.txt /locks/
 # The package has NVRTC twice, but only libnvrtc.so is ever loaded.
@@ -96,6 +104,12 @@ ENV CUPY_CACHE_DIR=/tmp/cupy \
     NVIDIA_VISIBLE_DEVICES=all \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility
 COPY --from=cuda-packages /opt/superpixel /opt/superpixel
+
+# For data sets: Parquet, buckets, Ray. It has no server to check.
+FROM runtime AS bulk
+ENTRYPOINT []
+HEALTHCHECK NONE
+COPY --from=bulk-packages /opt/superpixel /opt/superpixel
 
 # Last, because a build without a target builds the last stage.
 FROM runtime AS cpu

@@ -127,7 +127,7 @@ test: lint test-python test-sanitize ## Run all checks but those of test-slow
 
 # The longer versions of checks in `make test`: more images, seeds and compilers, longer runs.
 .PHONY: test-slow
-test-slow: install system-packages frontend-install deploy-install sanitized ## Run what `make test` leaves out
+test-slow: install system-packages frontend-install deploy-install sanitized test-cupy-sim ## Run what `make test` leaves out
 	$(BIN)/python -m pytest tests -m slow --timeout 1200 $(PARALLEL)
 	$(SANITIZED_PYTEST) -m "(slow or slow_under_sanitizer) and not unsanitized"
 
@@ -135,9 +135,18 @@ test-slow: install system-packages frontend-install deploy-install sanitized ## 
 test-python: install system-packages frontend-install deploy-install ## Run the test suite against the installed package
 	$(BIN)/python -m pytest tests -m "not slow" $(PARALLEL)
 
+.PHONY: test-ray
+test-ray: install ## Test data sets on a Ray cluster of three nodes, and in a bucket that fails (ten minutes; part of test-slow)
+	$(BIN)/python -m pytest tests/service/test_ray.py tests/service/test_data_set_s3.py --timeout 1200
+
 .PHONY: test-cuda-sim
 test-cuda-sim: install ## Test the CUDA kernels without a GPU: simulated on the CPU, and compiled
 	$(BIN)/python -m pytest -m cuda_sim tests/kernels $(PARALLEL)
+
+# Not part of `make test`, because the first run downloads 75 MB of CuPy.
+.PHONY: test-cupy-sim
+test-cupy-sim: install ## Test the CUDA engine with real CuPy without a GPU, on a fake CUDA (part of test-slow)
+	$(BIN)/python -m tests.kernels.cupy_sim
 
 .PHONY: test-frontend
 test-frontend: install frontend-install ## Test the front-end package and the exports in both languages (part of test-python)
@@ -160,6 +169,7 @@ image-lock: deploy-install ## Write the locks of the images again, deploy/image/
 	$(LOCK) --group build --output-file deploy/image/build.txt
 	$(LOCK) pyproject.toml --extra otel --output-file deploy/image/cpu.txt
 	$(LOCK) pyproject.toml --extra otel --extra cuda12 --constraint deploy/image/cpu.txt --output-file deploy/image/cuda.txt
+	$(LOCK) pyproject.toml --extra otel --extra ray --constraint deploy/image/cpu.txt --output-file deploy/image/bulk.txt
 
 PY_TYPED += deploy/image/pin.py
 
@@ -240,7 +250,7 @@ test-sanitize: sanitized ## Run the kernel tests with native modules built under
 
 # GPU_PYTHON must have the package and CuPy. After the whole suite, a part runs under NVIDIA's compute-sanitizer, if installed.
 GPU_PYTHON ?= $(BIN)/python
-GPU_TESTS := $(addprefix tests/kernels/test_cuda_,stages.py calls.py memory.py)
+GPU_TESTS := $(addprefix tests/kernels/test_cuda_,stages.py calls.py memory.py graphs.py)
 
 .PHONY: test-gpu
 test-gpu: ## Run the CUDA engine's tests on this machine's GPU (needs the extra cuda12 or cuda13)
@@ -314,9 +324,17 @@ bench-decode: $(BENCH)/.package ## Compare decoding in processes with decoding i
 bench-snap: $(BENCH)/.package ## Measure how much snapping to superpixels repairs rough masks (part of bench)
 	$(BENCH)/bin/python -m benchmarks.snap --json build/bench/snap.json
 
+.PHONY: bench-clicks
+bench-clicks: $(BENCH)/.package ## Count the clicks to select an object, with smart select and other tools (half an hour)
+	$(BENCH)/bin/python -m benchmarks.clicks --json build/bench/clicks.json
+
 .PHONY: bench-guidance
 bench-guidance: $(BENCH)/.package ## Measure what guidance changes, with right and wrong maps (one minute)
 	$(BENCH)/bin/python -m benchmarks.guidance --json build/bench/guidance.json
+
+.PHONY: bench-data-sets
+bench-data-sets: install ## Compare a data set on Ray with one process: processor time per image (PHOTOS=folder; ten minutes)
+	nice $(BIN)/python -m benchmarks.data_sets --photos $(or $(PHOTOS),examples/photos)
 
 .PHONY: bench-frontend
 bench-frontend: install system-packages frontend-install ## Measure a labeller's waiting times on the annotation page in Chromium

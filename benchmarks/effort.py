@@ -2,7 +2,7 @@
 
 A labeller clicks superpixels; each click adds one region to the selection. For each human segment of 0.1 % to
 40 % of its photograph this counts the fewest clicks whose regions together reach an intersection over union
-of 0.90 with it (see clicks.py). There are three ways to work:
+of 0.90 with it (see fewest_clicks.py). There are three ways to work:
 
     one size       all clicks on one flat label map, with one size for all photographs: the size with the
                    least mean
@@ -25,7 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import plots
-from benchmarks.clicks import (
+from benchmarks.data import Photograph, add_data_arguments, photographs
+from benchmarks.fewest_clicks import (
     IOU,
     NEVER,
     Clicks,
@@ -36,7 +37,6 @@ from benchmarks.clicks import (
     gains,
     read_tree,
 )
-from benchmarks.data import Photograph, add_data_arguments, photographs
 from benchmarks.metrics import Labels, compact, count_overlaps
 from benchmarks.peers import PEERS
 from benchmarks.report import (

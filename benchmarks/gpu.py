@@ -128,10 +128,14 @@ def run(options: Namespace) -> None:
         for size in options.sizes
     ]
     gpu_public.say_public(public)
-    rate = small_images_per_second(
-        open_device, options.device, options.small, options.threads, options.seconds
+    rate, with_graphs = (
+        small_images_per_second(
+            open_device, options.device, options.small, options.threads, options.seconds, graphs=graphs
+        )
+        for graphs in (False, True)
     )
     say(f"\n{options.threads} threads, {named(options.small)}: {rate:.0f} images per second")
+    say(f"the same with CUDA graphs: {with_graphs:.0f}")
     last = wholes[-1]
     core = one_core_seconds(last.size)
     say(f"{named(last.size)}, one core of the C++ engine: {1e3 * core:.0f} ms")
@@ -143,6 +147,7 @@ def run(options: Namespace) -> None:
         "whole": [asdict(each) for each in wholes],
         "public": [asdict(each) for each in public],
         "small_images_a_second": rate,
+        "small_images_a_second_with_graphs": with_graphs,
         "one_core_seconds": core,
     }
     write_json(options.json, figures, goals)  # now, because a server may hang
@@ -264,7 +269,13 @@ def copy_bandwidth(device: Device, rounds: int, count: int) -> float:
 
 
 def small_images_per_second(
-    open_device: OpenDevice, index: int, size: tuple[int, int], threads: int, seconds: float
+    open_device: OpenDevice,
+    index: int,
+    size: tuple[int, int],
+    threads: int,
+    seconds: float,
+    *,
+    graphs: bool = False,
 ) -> float:
     """Return the images per second, transfers included; each thread has its own stream and memory."""
     image, shape = photograph(size), (size[1], size[0])
@@ -276,7 +287,7 @@ def small_images_per_second(
         try:
             device = open_device(index)
             with device.active():
-                pipeline = Pipeline(device)
+                pipeline = Pipeline(device, graphs=graphs)
                 pixels = device.host_array(image.shape, np.uint8)
                 pixels[:] = image
                 pipeline.segment(pixels, shape, SETTINGS)

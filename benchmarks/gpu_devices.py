@@ -39,10 +39,17 @@ def opener(*, simulate: bool) -> OpenDevice:
 
 
 def open_workspace(
-    index: int = 0, *, simulate: bool, tuning: Tuning | None = None, kept_bytes: int = 1 << 34
+    index: int = 0,
+    *,
+    simulate: bool,
+    tuning: Tuning | None = None,
+    kept_bytes: int = 1 << 34,
+    graphs: bool = False,
 ) -> CudaWorkspace:
     """Return a workspace of the public interface; it keeps its memory from call to call."""
-    return CudaWorkspace(index, kept_bytes=kept_bytes, tuning=tuning, open_device=opener(simulate=simulate))
+    return CudaWorkspace(
+        index, kept_bytes=kept_bytes, tuning=tuning, graphs=graphs, open_device=opener(simulate=simulate)
+    )
 
 
 class _Borrowed:

@@ -33,6 +33,7 @@ class Public:
 def measure(size: Size, rounds: int, index: int, *, simulate: bool) -> Public:
     """Time the calls, in turn. The public interface cannot leave results on the device yet."""
     gpu = open_workspace(index, simulate=simulate)
+    graphs = open_workspace(index, simulate=simulate, graphs=True)
     before = gpu.device_used_bytes
     one_thread, all_threads = Workspace(threads=1, kept_bytes=1 << 34), Workspace(kept_bytes=1 << 34)
     image = photograph(size)
@@ -44,6 +45,8 @@ def measure(size: Size, rounds: int, index: int, *, simulate: bool) -> Public:
     calls: dict[str, Callable[[], None]] = {
         "cuda, image on the host": lambda: call(gpu, _nothing),
         "cuda, image on the device": lambda: call(gpu, _nothing, on_device),
+        "cuda, image on the host, CUDA graph": lambda: call(graphs, _nothing),
+        "cuda, image on the device, CUDA graph": lambda: call(graphs, _nothing, on_device),
         f"cuda, host, cut {COUNT}": lambda: call(gpu, _cut),
         f"cuda, host, label map {COUNT}": lambda: call(gpu, _encode),
         "cpu, one thread": lambda: call(one_thread, _nothing),
@@ -51,8 +54,9 @@ def measure(size: Size, rounds: int, index: int, *, simulate: bool) -> Public:
         f"cpu, all threads, label map {COUNT}": lambda: call(all_threads, _encode),
     }
     seconds: dict[str, list[float]] = {name: [] for name in calls}
-    for make in calls.values():
-        make()
+    for _ in range(2):  # the second call records a graph
+        for make in calls.values():
+            make()
     for round_ in range(rounds):
         for name, make in calls.items():
             if name.startswith("cpu") and round_ >= CPU_ROUNDS:

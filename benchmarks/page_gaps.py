@@ -39,6 +39,12 @@ GAPS = """() => {
 }"""
 
 
+EDGES = """(stage) => {
+  const { left, top, right, bottom } = stage.getBoundingClientRect();
+  return [left, top, right, bottom];
+}"""
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print, and write the requested file."""
     parser = make_parser("page_gaps", __doc__)
@@ -73,10 +79,12 @@ def _write(folder: Path, width: int, height: int) -> Path:
 @contextmanager
 def _app() -> Iterator[str]:
     command = [sys.executable, "-m", "superpixel_service", "app", "--listen", "127.0.0.1:0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        yield next(line.split()[1] for line in process.stdout if line.startswith("page:"))
-        process.terminate()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
+        try:
+            lines = process.stdout or ()
+            yield next(line.split()[1] for line in lines if line.startswith("page:"))
+        finally:
+            process.terminate()
 
 
 def _measure(browser: Browser, address: str, path: Path) -> dict[str, tuple[float, float]]:
@@ -87,14 +95,11 @@ def _measure(browser: Browser, address: str, path: Path) -> dict[str, tuple[floa
     page.locator("html[data-ready]").wait_for(state="attached")
     page.locator("#file-input").set_input_files(path)
     expect(page.locator("#status")).to_contain_text(f"{path.name}: ")
-    box = page.locator("#stage").bounding_box()
-    assert box is not None
-    left, top = box["x"] + 60, box["y"] + 60
-    right, bottom = box["x"] + box["width"] - 60, box["y"] + box["height"] - 60
+    left, top, right, bottom = page.locator("#stage").evaluate(EDGES)
     middle = ((left + right) / 2, (top + bottom) / 2)
 
     def hover() -> None:
-        page.mouse.move(left + 100, top + 100)
+        page.mouse.move(left + 150, top + 150)
         page.mouse.move(*middle, steps=10)
 
     def flood() -> None:
@@ -108,9 +113,9 @@ def _measure(browser: Browser, address: str, path: Path) -> dict[str, tuple[floa
 
     def rectangle() -> None:
         page.keyboard.press("r")
-        page.mouse.move(box["x"] + 2, box["y"] + 2)
+        page.mouse.move(left + 2, top + 2)
         page.mouse.down()
-        page.mouse.move(box["x"] + box["width"] - 2, box["y"] + box["height"] - 2, steps=10)
+        page.mouse.move(right - 2, bottom - 2, steps=10)
         page.mouse.up()
 
     def undo() -> None:
@@ -118,7 +123,7 @@ def _measure(browser: Browser, address: str, path: Path) -> dict[str, tuple[floa
 
     def stroke() -> None:
         page.keyboard.press("b")
-        page.mouse.move(left + 200, top + 200)
+        page.mouse.move(left + 260, top + 260)
         page.mouse.down()
         page.mouse.move(*middle, steps=15)
         page.mouse.up()

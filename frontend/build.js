@@ -34,5 +34,6 @@ const {
   ...published
 } = JSON.parse(readFileSync('package.json', 'utf8'));
 writeFileSync('dist/package.json', `${JSON.stringify(published, null, 2)}\n`);
+copyFileSync('src/smart/weights.json', 'dist/src/smart/weights.json');
 copyFileSync('README.md', 'dist/README.md');
 copyFileSync('../LICENSE', 'dist/LICENSE');

@@ -2,6 +2,7 @@
 // map and an image in ?name=, and reads the milliseconds from window.result.
 
 import { decode, Selection } from '../src/index.js';
+import { SmartSelect } from '../src/smart/index.js';
 import { Camera } from '../page/camera.js';
 import { Layers } from '../page/layers.js';
 import { Work } from '../page/work.js';
@@ -64,7 +65,27 @@ async function measure() {
   view();
   selection.rectangle(work.level, { x0: 0, y0: 0, x1: map.width / 2, y1: map.height / 2 }, 1);
 
+  const shrink = Math.min(1, Math.sqrt(2 ** 18 / (map.width * map.height)));
+  const canvas = new OffscreenCanvas(Math.ceil(map.width * shrink), Math.ceil(map.height * shrink));
+  const context = /** @type {OffscreenCanvasRenderingContext2D} */ (canvas.getContext('2d'));
+  context.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
+  const colors = context.getImageData(0, 0, canvas.width, canvas.height);
+  const level = map.cut(3000);
+  const smart = new SmartSelect(map, level, { colors });
+  /** @type {(i: number) => [number, number]} */
+  const place = (i) => [((i * 37) % 100) * 0.01 * map.width, ((i * 61) % 100) * 0.01 * map.height];
+
   const rows = {
+    'smart select, a view of 3,000': await spent(15, () => new SmartSelect(map, level, { colors })),
+    'smart select, first click': await spent(60, (i) => smart.click(...place(i))),
+    'smart select, drag step': await spent(60, (i) => smart.regrow(((i % 20) - 10) / 2)),
+    'smart select, fifth click': await (async () => {
+      for (let i = 0; i < 4; i++) {
+        smart.click(...place(i), { positive: i % 2 === 0 });
+        smart.accept();
+      }
+      return spent(60, (i) => smart.click(...place(i), { positive: i % 2 === 0 }));
+    })(),
     decode: await spent(15, () => decode(bytes)),
     'decode in a worker': await spent(15, () => decode(bytes, { worker: true })),
     // All stops forth and back, as when a slider is dragged.

@@ -136,7 +136,7 @@ export class Checks {
   /** @param {'holes' | 'specks'} what is to get the class around it */
   async _absorb(what) {
     const { work, stage, layers, protecting } = this._app;
-    if (!work || stage.busy) return;
+    if (!work || stage.busy || this._app.readOnly) return;
     const limit = Number(this._size.value);
     const kept = protecting.valuesLocked(work.selection);
     const answer = await this._ask(work, what, limit, kept);

@@ -1,35 +1,10 @@
+import { COLORS, colorOf as unusedColor } from '../src/imports/colors.js';
 import { MAX_CLASSES } from '../src/index.js';
 import { any, button, make } from './dom.js';
 import { say } from './notices.js';
 
-/** Okabe and Ito's colours, which people with colour blindness can distinguish. */
-const COLORS = ['#e69f00', '#56b4e9', '#009e73', '#cc79a7', '#f0e442', '#0072b2', '#d55e00', '#7f7f7f'];
-
 /** The classes of a new user. */
 export const firstClasses = () => [1, 2, 3].map((i) => ({ name: `Class ${i}`, color: COLORS[i - 1] }));
-
-/**
- * @param {readonly { color: string }[]} classes
- * @returns {string} a colour that none of them has
- */
-export function unusedColor(classes) {
-  const used = new Set(classes.map(({ color }) => color));
-  const free = COLORS.find((color) => !used.has(color));
-  if (free) return free;
-  // Multiples of the golden angle give hues far from all earlier ones; lightness alternates.
-  for (let n = classes.length; ; n++) {
-    const [hue, light] = [(n * 137.508) % 360, n % 2 ? 0.38 : 0.62];
-    const channel = (/** @type {number} */ at) => {
-      const k = (at + hue / 30) % 12;
-      const value = light - 0.7 * Math.min(light, 1 - light) * Math.max(-1, Math.min(k - 3, 9 - k, 1));
-      return Math.round(255 * value)
-        .toString(16)
-        .padStart(2, '0');
-    };
-    const color = `#${channel(0)}${channel(8)}${channel(4)}`;
-    if (!used.has(color)) return color;
-  }
-}
 
 /** The list of classes: choose, add, name, colour, lock, remove. Class values start at 1. */
 export class ClassPanel {
@@ -46,10 +21,16 @@ export class ClassPanel {
     return this._app.work?.selection.classes ?? this._app.settings.classes;
   }
 
-  /** @param {number} value */
+  /** Paint a class, without an object. @param {number} value */
   choose(value) {
-    const { settings, saving, protecting } = this._app;
     if (value < 1 || value > this.classes.length) return;
+    this._app.objectPanel.choose(0);
+    this.mark(value);
+  }
+
+  /** @param {number} value of the class in use */
+  mark(value) {
+    const { settings, saving, protecting } = this._app;
     settings.value = value;
     for (const radio of document.querySelectorAll('#classes input[type=radio]')) {
       if (!(radio instanceof HTMLInputElement)) continue;
@@ -81,6 +62,7 @@ export class ClassPanel {
     const { settings, work, stage, layers, protecting, readOnly } = this._app;
     if (classes.length < 2 || stage.busy || readOnly) return;
     stage.cancel();
+    this._app.objectPanel.choose(0);
     const { name } = classes[value - 1];
     if (work) layers.redrawFill(work.selection.removeClass(value));
     else classes.splice(value - 1, 1);
@@ -120,6 +102,7 @@ export class ClassPanel {
     list.replaceChildren(...this.classes.map((one, i) => this._row(one, i + 1)));
     list.scrollTop = scrollTop;
     this._app.protecting.show();
+    this._app.objectPanel.changed();
   }
 
   /**
@@ -129,7 +112,8 @@ export class ClassPanel {
    * @param {Partial<import('../src/annotation.js').Class>} changes
    */
   _edit(value, changes) {
-    const { work } = this._app;
+    const { work, readOnly } = this._app;
+    if (readOnly) return;
     if (work) work.selection.editClass(value, changes);
     else Object.assign(this.classes[value - 1], changes);
     this._app.workChanged();

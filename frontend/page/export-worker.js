@@ -1,6 +1,6 @@
 // Makes the files of the export menu outside the page's thread, so that the page stays responsive.
 
-import { toCOCO, toGeoJSON, toIndexedPNG, toLabelStudio, toSVG, toYOLO } from '../src/exports/index.js';
+import * as exports from '../src/exports/index.js';
 
 /** @typedef {import('../src/annotation.js').Annotation} Annotation */
 
@@ -8,14 +8,24 @@ const json = (/** @type {unknown} */ value) => JSON.stringify(value);
 
 /** @type {Record<string, (annotation: Annotation, fileName: string, simplify: number) => Promise<Uint8Array> | string>} */
 const makers = {
-  png: (annotation) => toIndexedPNG(annotation),
-  coco: (annotation, fileName, simplify) => json(toCOCO(annotation, { fileName, simplify })),
-  'coco-rle': (annotation, fileName) => json(toCOCO(annotation, { fileName, rle: true })),
+  png: (annotation) => exports.toIndexedPNG(annotation),
+  coco: (annotation, fileName, simplify) => json(exports.toCOCO(annotation, { fileName, simplify })),
+  'coco-rle': (annotation, fileName) => json(exports.toCOCO(annotation, { fileName, rle: true })),
   'label-studio': (annotation, fileName) =>
-    json([{ data: { image: fileName }, annotations: [{ result: toLabelStudio(annotation) }] }]),
-  geojson: (annotation, _, simplify) => json(toGeoJSON(annotation, { simplify })),
-  yolo: (annotation, _, simplify) => toYOLO(annotation, { simplify }),
-  svg: (annotation, _, simplify) => toSVG(annotation, { simplify }),
+    json([{ data: { image: fileName }, annotations: [{ result: exports.toLabelStudio(annotation) }] }]),
+  geojson: (annotation, _, simplify) => json(exports.toGeoJSON(annotation, { simplify })),
+  svg: (annotation, _, simplify) => exports.toSVG(annotation, { simplify }),
+  instances: (annotation) => exports.toInstancePNG(annotation),
+  legend: (annotation) => json(exports.toInstanceLegend(annotation)),
+  'panoptic-png': (annotation) => exports.toPanopticPNG(annotation),
+  panoptic: (annotation, fileName) =>
+    json(
+      exports.toPanopticJSON(annotation, {
+        fileName,
+        maskName: fileName.replace(/(\.[^.]*)?$/, '-panoptic.png'),
+      }),
+    ),
+  yolo: (annotation, _, simplify) => exports.toYOLO(annotation, { simplify }),
 };
 
 /** @param {MessageEvent<{ format: string, annotation: Annotation, fileName: string, simplify: number }>} event */

@@ -210,6 +210,7 @@ export class Layers {
       picture.data,
       view,
       work.selection.classes.map(({ color }) => rgba(color)),
+      { shades: true },
     );
     if (thick && this.smooth.shows) picture.data.fill(0);
     else if (thick) contours(picture, thick);

@@ -13,6 +13,7 @@ const SMALLEST = 400_000;
  * @typedef {object} Prepared
  * @property {any} data of the map, for its constructor
  * @property {{ areas: Uint32Array, boxes: Int32Array, pairs: Int32Array }} finest
+ * @property {{ parent: Int32Array, rank: Int32Array }} joins
  * @property {string} fingerprint
  * @property {Float64Array | null} colorSums
  * @property {ImageBitmap[]} reduced the photograph at half its size, a quarter, ...
@@ -34,9 +35,11 @@ self.onmessage = async ({ data: { spx, image, reduce } }) => {
     bitmap?.close();
     const { width, height, count, labels, connected, algorithmVersion, tree, levels, heights, regions, provenance } = map; // prettier-ignore
     const content = { width, height, count, labels, connected, algorithmVersion, tree, levels, heights, regions, provenance }; // prettier-ignore
+    const { parent, rank } = map.joins;
+    const joins = { parent, rank };
     /** @type {Prepared} */
-    const answer = { data: content, finest: made, fingerprint: map.fingerprint, colorSums, reduced };
-    const arrays = [labels, colorSums, ...[made, tree, levels, regions, { heights }].flatMap((part) => Object.values(part ?? {}))]; // prettier-ignore
+    const answer = { data: content, finest: made, joins, fingerprint: map.fingerprint, colorSums, reduced };
+    const arrays = [labels, colorSums, ...[made, joins, tree, levels, regions, { heights }].flatMap((part) => Object.values(part ?? {}))]; // prettier-ignore
     const buffers = arrays.filter(ArrayBuffer.isView).map(({ buffer }) => buffer);
     /** @type {any} */ (self).postMessage(answer, [...new Set(buffers), ...reduced]);
   } catch (error) {

@@ -1,4 +1,5 @@
 import { LabelMap, SuperpixelMapError } from '../src/index.js';
+import { Joins } from '../src/joins.js';
 import { Problem } from './api.js';
 import { Background } from './background.js';
 
@@ -18,14 +19,15 @@ const worker = new Background(new URL('./map-worker.js', import.meta.url));
  */
 export async function readMap(spx, { image, reduce = false, signal }) {
   /** @type {Prepared} */
-  const { data, finest, fingerprint, colorSums, reduced } = await worker
+  const { data, finest, joins, fingerprint, colorSums, reduced } = await worker
     .ask({ spx, image, reduce })
     .catch((error) => {
       throw new SuperpixelMapError(error.code ?? 'WORKER_FAILED', error.message);
     });
   signal?.throwIfAborted();
   const map = new LabelMap(data);
-  Object.assign(map, { _fingerprint: fingerprint, _colorSums: colorSums });
+  const _joins = Object.assign(Object.create(Joins.prototype), joins);
+  Object.assign(map, { _joins, _fingerprint: fingerprint, _colorSums: colorSums });
   Object.assign(map.finest._made, finest);
   return { map, reduced };
 }

@@ -1,5 +1,6 @@
 import { any, button, byId, count, input } from './dom.js';
-import { maskOf, pngOf, readRough } from './masks.js';
+import { importAnnotation, scaleAnnotation } from '../src/imports/index.js';
+import { isText, pngOf, readRough } from './masks.js';
 import { hideProblem, say, showProblem, showProgress } from './notices.js';
 
 /** @typedef {import('./masks.js').Rough} Rough */
@@ -10,13 +11,13 @@ export class MaskDialog {
   constructor(app) {
     this._app = app;
     this._dialog = byId('mask-dialog', HTMLDialogElement);
-    /** What the dialogue asks about. @type {{ rough: Rough, work: import('./work.js').Work, file: Blob } | null} */
+    /** What the dialogue asks about. @type {{ rough: Rough, work: import('./work.js').Work, file: File } | null} */
     this._asked = null;
     const chosen = input('mask-input');
     chosen.addEventListener('change', () => {
-      const [file] = chosen.files ?? [];
+      const files = [...(chosen.files ?? [])];
       chosen.value = '';
-      if (file) this.offer(file, file.name);
+      if (files.length) this.offer(files);
     });
     button('mask-button').addEventListener('click', () => this.choose());
     /** @type {Record<string, (asked: NonNullable<MaskDialog['_asked']>) => unknown>} */
@@ -43,23 +44,21 @@ export class MaskDialog {
     if (this._app.work && !this._app.readOnly) input('mask-input').click();
   }
 
-  /**
-   * @param {Blob} file
-   * @param {string} name
-   */
-  async offer(file, name) {
+  /** @param {File[]} files that belong together: one file, or JSON with its PNG file */
+  async offer(files) {
     const { work, settings, opening } = this._app;
     if (!work || this._app.readOnly) return;
+    const [file] = files;
     hideProblem();
     showProgress(true);
-    say(`Reading ${name}…`);
+    say(`Reading ${file.name}…`);
     try {
-      const rough = await readRough(file, name, work, settings.value);
+      const rough = await readRough(files, work, settings.value);
       say('');
       if (work !== this._app.work) return;
       if (this._dialog.open) this._dialog.close();
       this._asked = { rough, work, file };
-      this._show(rough, file);
+      this._show(rough, files);
     } catch (error) {
       showProblem(error);
     } finally {
@@ -67,8 +66,8 @@ export class MaskDialog {
     }
   }
 
-  /** @param {Rough} rough @param {Blob} file */
-  _show({ name, width, height, start, looksLikeEdges }, file) {
+  /** @param {Rough} rough @param {File[]} files */
+  _show({ name, width, height, start, looksLikeEdges }, files) {
     const { map, level } = /** @type {import('./work.js').Work} */ (this._app.work);
     const size = `${count(width)} × ${count(height)} pixels`;
     const scaled = width === map.width && height === map.height ? '' : ', scaled to the photograph';
@@ -84,7 +83,8 @@ export class MaskDialog {
     any('mask-pixels-text').textContent = start ? `Exactly its pixels: ${start.text}.` : none;
     for (const id of ['mask-snap', 'mask-pixels']) button(id).disabled = !start;
     button('mask-guide').disabled = !this._app.guiding.served;
-    button('mask-open').disabled = !file.type.startsWith('image/');
+    // What explains a picture is no photograph, and neither is the picture then.
+    button('mask-open').disabled = files.some((file) => isText(file) || !file.type.startsWith('image/'));
     this._dialog.showModal();
   }
 
@@ -108,9 +108,8 @@ export class MaskDialog {
     const { start } = rough;
     if (!work || !start) return;
     const { selection, level, map } = work;
-    const mask = maskOf(rough, start, map);
-    selection.classes.push(...start.missing);
-    const box = snapped ? selection.fromMask(level, mask) : selection.paintMask(mask);
+    const annotation = scaleAnnotation(start.annotation(), map.width, map.height);
+    const box = importAnnotation(selection, annotation, snapped ? { level } : {});
     classPanel.show();
     layers.redrawFill(box);
     this._app.workChanged();

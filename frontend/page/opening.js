@@ -2,8 +2,8 @@ import { Selection } from '../src/index.js';
 import { Problem, segment } from './api.js';
 import { any, button, fileSize, input, superpixels } from './dom.js';
 import { readable } from './formats.js';
+import { takeAnnotations } from './importing.js';
 import { checkBitmap, readMap } from './maps.js';
-import { isJSON, mayBeMask } from './masks.js';
 import { moved } from './moving.js';
 import { hideProblem, say, sayAfter, showProblem, showProgress } from './notices.js';
 import { fillSamples } from './samples.js';
@@ -13,9 +13,6 @@ import { filesOf, imagesOf } from './sources.js';
 import { keyOf, lateWork } from './store.js';
 import { Work } from './work.js';
 import { isZip } from './zip.js';
-
-const imageOf = (/** @type {DataTransfer | null} */ data) =>
-  [...(data?.files ?? [])].find((file) => file.type.startsWith('image/')) ?? data?.files[0];
 
 /** Up to this many bytes above its limit, the server itself explains why it rejects an image. The gateway has the same. */
 const SLACK_BYTES = 1 << 20;
@@ -279,9 +276,9 @@ export class Opening {
         await this.idle(signal);
         if (this._app.work !== work) return;
         const { selection } = work;
-        const { lastStep } = selection;
+        const { lastStep } = work;
         const isCurrent = () =>
-          !signal.aborted && !stage.busy && work.selection === selection && selection.lastStep === lastStep;
+          !signal.aborted && !stage.busy && work.selection === selection && work.lastStep === lastStep;
         ready = await moved(selection, map, isCurrent);
       }
       work.moveTo(map, { spx, ...making }, ready);
@@ -359,33 +356,29 @@ export class Opening {
       this._takeAll(event.dataTransfer);
     });
     document.addEventListener('paste', (event) => {
-      const file = imageOf(event.clipboardData);
-      if (file) this._take(file, file.name || 'pasted.png');
+      this._take([...(event.clipboardData?.files ?? [])]);
     });
   }
 
   /** @param {DataTransfer | null} data of a drop */
   async _takeAll(data) {
-    const single = imageOf(data);
     const { files, isFolder } = await filesOf(data);
-    const images = imagesOf(files);
-    if (isFolder || images.length > 1) await this.openAll(images);
-    else if (single) await this._take(single, single.name);
+    if (isFolder) await this.openAll(imagesOf(files));
+    else await this._take(files);
   }
 
   /**
-   * Open a file that was dropped or pasted, or ask what to do with it.
+   * Open photographs or a project that were dropped or pasted, or ask what to do with annotations.
    *
-   * @param {File} file
-   * @param {string} name
+   * @param {File[]} files
    */
-  async _take(file, name) {
-    const { work, maskDialog } = this._app;
+  async _take(files) {
+    const images = imagesOf(files);
+    const file = images[0] ?? files[0];
+    if (!file) return;
     if (await isZip(file)) await this._app.library.openProject(file);
-    else if (work && (await mayBeMask(file, name, work))) await maskDialog.offer(file, name);
-    else if (!work && isJSON(file, name))
-      showProblem(new Problem('No photograph', 'Open the photograph of this mask first.'));
-    else if (file instanceof File && !this._app.set.isEmpty) await this.openAll([file]);
-    else await this.open(file, name);
+    else if (await takeAnnotations(this._app, files)) return;
+    else if (images.length > 1 || !this._app.set.isEmpty) await this.openAll(images.length ? images : [file]);
+    else await this.open(file, file.name || 'pasted.png');
   }
 }

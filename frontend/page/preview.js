@@ -39,6 +39,37 @@ export function regionsInside(level, points) {
   return inside;
 }
 
+/**
+ * The regions that lie in a rectangle by at least half, as `Selection.rectangle` chooses them. Pixels are counted only of regions at its edge.
+ *
+ * @param {import('../src/map.js').Level} level
+ * @param {import('../src/runs.js').Runs} runs pixels of the rectangle: a run for each row
+ * @returns {number[]}
+ */
+export function regionsInBox(level, runs) {
+  /** @type {number[]} */
+  const found = [];
+  if (!runs.length) return found;
+  const { lut, map, boxes, areas } = level;
+  const { labels, width } = map;
+  const [left, top] = [runs[0] % width, Math.floor(runs[0] / width)];
+  const [right, bottom] = [left + runs[1], top + runs.length / 2];
+  for (let region = 0; region < level.count; region++) {
+    const [x0, y0, x1, y1] = boxes.subarray(4 * region, 4 * region + 4);
+    const [fromX, fromY] = [Math.max(left, x0), Math.max(top, y0)];
+    const [toX, toY] = [Math.min(right, x1), Math.min(bottom, y1)];
+    if (fromX >= toX || fromY >= toY) continue;
+    let inside = fromX === x0 && fromY === y0 && toX === x1 && toY === y1 ? areas[region] : 0;
+    for (let y = fromY; y < toY && inside < areas[region]; y++) {
+      for (let at = y * width + fromX, end = y * width + toX; at < end; at++) {
+        if (lut[labels[at]] === region) inside++;
+      }
+    }
+    if (inside && 2 * inside >= areas[region]) found.push(region);
+  }
+  return found;
+}
+
 /** @typedef {import('./gesture.js').Gesture} Gesture */
 
 /** The picture of the regions that a path chooses. It is made once per frame, and only if the path has changed. */

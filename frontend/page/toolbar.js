@@ -90,6 +90,7 @@ export class Toolbar {
       const radio = make('input', { type: 'radio', name: setting, value: choice.value });
       radio.addEventListener('change', () => {
         settings[setting] = choice.value;
+        this._app.sliders.showRadius(); // a choice may be whether the tool uses it
         this._app.saving.soon();
       });
       const around = make('label', {}, radio, make('span', { textContent: choice.label }));

@@ -11,11 +11,12 @@
  * - `NO_COLORS`: the map contains no colours, and none were measured
  * - `OTHER_MAP`: a selection, level or image belongs to another map
  * - `INVALID_SELECTION`: a serialised selection or its history is damaged
+ * - `INVALID_FILE`: a file to import is damaged, or is not about the image
  * - `INVALID_ARGUMENT`: an argument has a wrong type or is out of range
  * - `WORKER_FAILED`: Web Workers are not available, or the worker failed
  *
  * @typedef {'NOT_A_LABEL_MAP' | 'UNSUPPORTED' | 'TOO_LARGE' | 'TRUNCATED' | 'DAMAGED' | 'MALFORMED'} DataErrorCode
- * @typedef {'NO_SUCH_LEVEL' | 'NO_COLORS' | 'OTHER_MAP' | 'INVALID_SELECTION'} UseErrorCode
+ * @typedef {'NO_SUCH_LEVEL' | 'NO_COLORS' | 'OTHER_MAP' | 'INVALID_SELECTION' | 'INVALID_FILE'} UseErrorCode
  * @typedef {DataErrorCode | UseErrorCode | 'INVALID_ARGUMENT' | 'WORKER_FAILED'} ErrorCode
  */
 

@@ -197,8 +197,8 @@ function checkedSteps(steps, { count, labels }, classes, objects, back) {
     const [appears, goes] = back ? [removed, added] : [added, removed];
     if (appears) classes++;
     most = objects;
-    const is = (/** @type {any} */ one, /** @type {any[]} */ ...all) =>
-      !one || (isIntegerIn(one.at, 1, classes) && classes <= MAX_CLASSES && all.every(isClass));
+    const is = (/** @type {any} */ change, /** @type {any} */ one) =>
+      !change || (isIntegerIn(change.at, 1, classes) && classes <= MAX_CLASSES && isClass(one));
     const fits =
       Array.isArray(changes) &&
       changes.length <= MAX_OBJECTS &&
@@ -208,7 +208,8 @@ function checkedSteps(steps, { count, labels }, classes, objects, back) {
       !step.maps &&
       is(removed, removed?.class) &&
       is(added, added?.class) &&
-      is(edited, edited?.from, edited?.to);
+      is(edited, edited?.from) &&
+      is(edited, edited?.to);
     if (goes) classes--;
     return fits;
   };
@@ -255,10 +256,9 @@ export function boxOf(step, map) {
  * @param {Uint16Array} values
  * @param {Runs} runs
  * @param {number} value
- * @param {(before: number) => boolean} [keeps] whether entries of this value stay
  * @returns {Changes} of the entries that had another value
  */
-export function write(values, runs, value, keeps) {
+export function write(values, runs, value) {
   /** @type {Changes} */
   const changes = [];
   for (let i = 0; i < runs.length; i += 2) {
@@ -267,7 +267,7 @@ export function write(values, runs, value, keeps) {
       const start = at;
       while (at < end && values[at] === before) at++;
       const last = changes.length - 4;
-      if (before === value || keeps?.(before)) continue;
+      if (before === value) continue;
       if (changes[last] + changes[last + 1] === start && changes[last + 2] === before)
         changes[last + 1] += at - start;
       else changes.push(start, at - start, before, value);

@@ -1,6 +1,7 @@
 import { Boundaries, outline } from './boundaries.js';
 import { grow } from './boxes.js';
-import { groups, labDistance, pairsOf, toLab } from './regions.js';
+import { groups, labDistance, pairsOf, regionsUnder, toLab } from './regions.js';
+import { stroke } from './shapes.js';
 import { check, checkInteger, isIntegerIn } from './errors.js';
 import { Joins } from './joins.js';
 
@@ -318,6 +319,18 @@ export class Level {
       }
     }
     return found;
+  }
+
+  /**
+   * The regions that a circle touches while it moves along a path.
+   *
+   * @param {readonly import('./shapes.js').Point[]} points of the path, at least one
+   * @param {number} radius pixels, 0 or more
+   * @returns {number[]} regions of this level, ascending
+   */
+  touched(points, radius) {
+    const { width, height } = this.map;
+    return [...regionsUnder(this, stroke(points, radius, width, height)).keys()].sort((a, b) => a - b);
   }
 
   /** The lines between the regions. @returns {Boundaries} */

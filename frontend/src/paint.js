@@ -35,8 +35,7 @@ function paintedRegions(pixels, { labels, count }) {
  * @returns {Step} the changes, which are made
  */
 export function chooseRegions(selection, level, regions, value, shape) {
-  const { map, pixels } = selection;
-  const { protects } = selection;
+  const { map, pixels, protects } = selection;
   /** @type {number[]} */
   const members = [];
   /** @type {number[]} finest regions of a protected class: only other paint in them changes */
@@ -51,11 +50,14 @@ export function chooseRegions(selection, level, regions, value, shape) {
   let removed = [];
   if (pixels) {
     const spots = (selection._spots ??= paintedRegions(pixels, map));
-    const keeps = protects && ((/** @type {number} */ before) => before > 0 && protects(before - 1));
-    const inKept = paintIn(pixels, map, kept.filter((member) => spots[member])); // prettier-ignore
-    removed = write(pixels, inKept, 1 + value, keeps ?? undefined);
-    const covered = coveredPaint(pixels, selection, spots, sorted, value, shape, Boolean(protects));
-    for (const change of write(pixels, covered, 0, keeps ?? undefined)) removed.push(change);
+    const inKept = paintIn(
+      pixels,
+      map,
+      kept.filter((member) => spots[member]),
+    );
+    removed = write(pixels, unprotected(selection, inKept), 1 + value);
+    const covered = coveredPaint(pixels, selection, spots, sorted, value, shape);
+    for (const change of write(pixels, unprotected(selection, covered), 0)) removed.push(change);
   }
   /** @type {Runs} */
   const runs = [];
@@ -104,22 +106,21 @@ export function unprotected({ protects, pixels, regions, map: { labels } }, runs
  * The painted pixels that a region tool removes: see `Selection`.
  *
  * @param {Uint16Array} pixels `Selection.pixels`
- * @param {import('./history.js').State} selection before the regions get their class
+ * @param {Selection} selection before the regions get their class
  * @param {Uint8Array} spots 1 for each finest region that may contain paint; 0 is set for those that lose it
  * @param {Int32Array} members finest regions that the tool chooses
  * @param {number} value their class or object
- * @param {Runs | undefined} shape pixels under the tool, if it has a shape
- * @param {boolean} someStay whether some paint is protected
+ * @param {Runs} [shape] pixels under the tool, if it has a shape
  * @returns {Runs} pixels
  */
-function coveredPaint(pixels, { map, regions }, spots, members, value, shape, someStay) {
+function coveredPaint(pixels, { map, regions, protects }, spots, members, value, shape) {
   const { labels } = map;
   const taken = new Uint8Array(map.count);
   const wiped = members.filter((member) => {
     taken[member] = 1;
     return spots[member] && !(shape && value && regions[member] === value);
   });
-  if (!someStay) for (const member of wiped) spots[member] = 0;
+  if (!protects) for (const member of wiped) spots[member] = 0;
   const runs = paintIn(pixels, map, wiped);
   for (let i = 0; shape && i < shape.length; i += 2) {
     for (let at = shape[i], end = at + shape[i + 1]; at < end; at++) {
@@ -144,23 +145,34 @@ function coveredPaint(pixels, { map, regions }, spots, members, value, shape, so
  */
 export function chooseByMask(selection, level, mask, classes, threshold) {
   checkShare('threshold', threshold);
-  const most = new Uint32Array(level.count);
-  const best = new Uint8Array(level.count);
-  readRuns(selection, mask, classes).forEach((runs, value) => {
-    for (const [region, pixels] of regionsUnder(level, runs)) {
-      if (pixels <= most[region] || pixels / level.areas[region] < threshold) continue;
-      most[region] = pixels;
-      best[region] = value;
-    }
-  });
-  /** Regions by class value. @type {number[][]} */
-  const chosen = [];
-  best.forEach((value, region) => value && (chosen[value] ??= []).push(region));
+  const chosen = snapped(level, readRuns(selection, mask, classes), threshold);
   const steps = chosen.map((regions, value) => chooseRegions(selection, level, regions, value));
   return {
     regions: steps.flatMap(({ regions }) => regions),
     pixels: steps.flatMap(({ pixels }) => pixels),
   };
+}
+
+/**
+ * @param {Level} level
+ * @param {Runs[]} runs pixels by value
+ * @param {number} threshold
+ * @returns {number[][]} by value: the regions that it wins
+ */
+export function snapped(level, runs, threshold) {
+  const most = new Uint32Array(level.count);
+  const best = new Uint32Array(level.count);
+  runs.forEach((some, value) => {
+    for (const [region, pixels] of regionsUnder(level, some)) {
+      if (pixels <= most[region] || pixels / level.areas[region] < threshold) continue;
+      most[region] = pixels;
+      best[region] = value;
+    }
+  });
+  /** @type {number[][]} */
+  const chosen = [];
+  best.forEach((value, region) => value && (chosen[value] ??= []).push(region));
+  return chosen;
 }
 
 /**

@@ -119,38 +119,6 @@ export function regionsUnder(level, runs) {
 }
 
 /**
- * The regions that lie in a rectangle by at least a share of their area. Pixels are counted only of regions at its edge.
- *
- * @param {import('./map.js').Level} level
- * @param {import('./runs.js').Runs} runs pixels of the rectangle: a run for each row
- * @param {number} share 0: regions that it touches
- * @returns {number[]}
- */
-export function regionsInBox(level, runs, share) {
-  /** @type {number[]} */
-  const found = [];
-  if (!runs.length) return found;
-  const { lut, map, boxes, areas } = level;
-  const { labels, width } = map;
-  const [left, top] = [runs[0] % width, Math.floor(runs[0] / width)];
-  const [right, bottom] = [left + runs[1], top + runs.length / 2];
-  for (let region = 0; region < level.count; region++) {
-    const [x0, y0, x1, y1] = boxes.subarray(4 * region, 4 * region + 4);
-    const [fromX, fromY] = [Math.max(left, x0), Math.max(top, y0)];
-    const [toX, toY] = [Math.min(right, x1), Math.min(bottom, y1)];
-    if (fromX >= toX || fromY >= toY) continue;
-    let inside = fromX === x0 && fromY === y0 && toX === x1 && toY === y1 ? areas[region] : 0;
-    for (let y = fromY; y < toY && inside < areas[region]; y++) {
-      for (let at = y * width + fromX, end = y * width + toX; at < end; at++) {
-        if (lut[labels[at]] === region) inside++;
-      }
-    }
-    if (inside && inside >= share * areas[region]) found.push(region);
-  }
-  return found;
-}
-
-/**
  * The value that all entries with the same key share.
  *
  * @param {Int32Array} keys

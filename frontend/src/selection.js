@@ -3,7 +3,7 @@ import { write } from './history.js';
 import { ObjectList } from './objects.js';
 import { drawClasses } from './overlay.js';
 import { chooseByMask, chooseRegions, paintByMask, unprotected } from './paint.js';
-import { common, regionsInBox, regionsUnder } from './regions.js';
+import { common, regionsUnder } from './regions.js';
 import { deserialise, serialise } from './serialise.js';
 import { polygon, rectangle, stroke } from './shapes.js';
 
@@ -22,7 +22,7 @@ import { polygon, rectangle, stroke } from './shapes.js';
  * @typedef {object} Moved
  * @property {Uint16Array} regions as `Selection.regions`
  * @property {Uint16Array | null} pixels as `Selection.pixels`
- * @property {Uint8Array} spots map.count: 1 for each finest region that contains paint
+ * @property {Uint8Array} [spots] map.count: 1 for each finest region that contains paint
  */
 
 /** In `Selection.statesOf`: only a part of the region is chosen, or its parts have several values. */
@@ -100,10 +100,7 @@ export class Selection extends ObjectList {
    * @returns {Box | null}
    */
   rectangle(level, { x0, y0, x1, y1 }, value, share = 0.5) {
-    checkShare('share', share);
-    const { width, height } = this.map;
-    const shape = polygon(rectangle(x0, y0, x1, y1), width, height);
-    return this.choose(level, regionsInBox(level, shape, share), value, shape);
+    return this.lasso(level, rectangle(x0, y0, x1, y1), value, share);
   }
 
   /**
@@ -142,6 +139,23 @@ export class Selection extends ObjectList {
   }
 
   /**
+   * Click with a smart select, and accept what it finds.
+   *
+   * @param {import('./smart/index.js').SmartSelect} smart
+   * @param {number} x map pixels, may be fractional
+   * @param {number} y map pixels, may be fractional
+   * @param {number} value the class; 0 takes away
+   * @param {object} [options]
+   * @param {number} [options.grow] as in `SmartSelect.click`
+   * @returns {Box | null}
+   */
+  smart(smart, x, y, value, { grow } = {}) {
+    const box = this.choose(smart.level, smart.click(x, y, { positive: value > 0, grow }), value);
+    smart.accept();
+    return box;
+  }
+
+  /**
    * Choose regions by a mask from elsewhere. Each region gets the class that most of its pixels have in the mask, if these are
    * at least the share `threshold` of its pixels (of equal classes, the smallest). Other regions stay as they are.
    *
@@ -172,17 +186,6 @@ export class Selection extends ObjectList {
   paintPixels(points, radius, value) {
     const { width, height } = this.map;
     return this.paintRuns(stroke(points, radius, width, height), value);
-  }
-
-  /**
-   * Paint the pixels in a polygon, above the regions.
-   *
-   * @param {readonly Point[]} points corners, at least one; the last one is joined to the first
-   * @param {number | null} value as in `paintPixels`
-   * @returns {Box | null}
-   */
-  paintPolygon(points, value) {
-    return this.paintRuns(polygon(points, this.map.width, this.map.height), value);
   }
 
   /**
@@ -255,18 +258,19 @@ export class Selection extends ObjectList {
       'OTHER_MAP',
       `map: must be of ${old.width} x ${old.height} pixels, got ${map.width} x ${map.height}`,
     );
-    let { regions, pixels, spots } = ready ?? { regions: null, pixels: null, spots: null };
-    if (!regions) {
-      const values = this._values();
-      const whole = common(map.labels, values, map.count, 0);
-      pixels = values.map((value, i) => (value === whole[map.labels[i]] ? 0 : 1 + value));
-      regions = whole;
-    }
+    const { regions, pixels, spots = null } = ready ?? this._on(map);
     const to = { map, regions, pixels };
     const from = { map: old, regions: this.regions, pixels: this.pixels };
     this._set(to);
     this._spots = spots;
     return this._record({ regions: [], pixels: [], maps: { from, to } });
+  }
+
+  /** @param {LabelMap} map @returns {Moved} */
+  _on({ labels, count }) {
+    const values = this._values();
+    const regions = common(labels, values, count, 0);
+    return { regions, pixels: values.map((value, i) => (value === regions[labels[i]] ? 0 : 1 + value)) };
   }
 
   // ---- plain data

@@ -117,10 +117,12 @@ function areParameters(parameters) {
  */
 function toRuns(values) {
   const runs = [];
-  for (let at = 0; at < values.length;) {
+  const { length } = values;
+  for (let at = 0; at < length;) {
     const start = at;
-    while (at < values.length && values[at] === values[start]) at++;
-    runs.push(values[start], at - start);
+    const value = values[at];
+    while (at < length && values[at] === value) at++;
+    runs.push(value, at - start);
   }
   return runs;
 }

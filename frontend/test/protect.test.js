@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { Selection } from 'superpixel-map';
+import { regionsInBox } from '../page/preview.js';
+import { polygon, rectangle } from '../src/shapes.js';
 import { fresh, maps, maskOf, path, point } from './selections.js';
 
 /** @typedef {import('superpixel-map').Selection} Sel */
@@ -22,7 +24,8 @@ const deed = fc
     if (kind === 'brush') return selection.brush(level, points, radius, value);
     if (kind === 'lasso') return selection.lasso(level, points, value);
     if (kind === 'click') return selection.click(level, ...at, value);
-    if (kind === 'polygon') return selection.paintPolygon(points, value);
+    if (kind === 'polygon')
+      return selection.paintRuns(polygon(points, selection.map.width, selection.map.height), value);
     if (kind === 'mask') return selection.fromMask(level, mask());
     if (kind === 'paintMask') return selection.paintMask(mask());
     return selection.paintPixels(points, radius, value);
@@ -92,11 +95,8 @@ test('what is not protected changes as without protection', () => {
   );
 });
 
-test('a polygon is painted pixel by pixel', () => {
+test('runs of pixels are painted', () => {
   const selection = fresh(maps.noise);
-  const box = selection.paintPolygon([[3, 4], [10, 4], [10, 9], [3, 9]], 2); // prettier-ignore
-  assert.deepEqual(box, { x0: 3, y0: 4, x1: 10, y1: 9 });
-  assert.equal(maskOf(selection).filter((value) => value === 2).length, 35);
   selection.paintRuns([0, 5], 3);
   assert.deepEqual([...maskOf(selection).subarray(0, 6)], [3, 3, 3, 3, 3, 0]);
   assert.throws(() => selection.paintRuns([0, 5], 4), { code: 'INVALID_ARGUMENT' });
@@ -161,25 +161,19 @@ test('a damaged step of a class is rejected', () => {
   }
 });
 
-test('a rectangle takes what a lasso around its corners takes', () => {
+test('the rectangle of the page takes what that of a selection takes', () => {
   const [a, b] = [fresh(maps.photo), fresh(maps.photo)];
   const { width, height } = maps.photo;
   const corner = fc.tuple(fc.double({ min: -9, max: width + 9, noNaN: true }), fc.double({ min: -9, max: height + 9, noNaN: true })); // prettier-ignore
   fc.assert(
-    fc.property(
-      corner,
-      corner,
-      fc.constantFrom(7, 300),
-      fc.constantFrom(0, 0.5, 1),
-      ([x0, y0], [x1, y1], count, share) => {
-        // prettier-ignore
-        const level = maps.photo.cut(count);
-        const box = a.rectangle(level, { x0, y0, x1, y1 }, 1, share);
-        assert.deepEqual(b.lasso(level, [[x0, y0], [x1, y0], [x1, y1], [x0, y1]], 1, share), box); // prettier-ignore
-        assert.deepEqual(a.regions, b.regions);
-        for (const one of [a, b]) if (box) one.undo();
-      },
-    ),
+    fc.property(corner, corner, fc.constantFrom(7, 300), ([x0, y0], [x1, y1], count) => {
+      const level = maps.photo.cut(count);
+      const shape = polygon(rectangle(x0, y0, x1, y1), width, height);
+      const box = a.choose(level, regionsInBox(level, shape), 1, shape);
+      assert.deepEqual(b.rectangle(level, { x0, y0, x1, y1 }, 1), box);
+      assert.deepEqual(a.regions, b.regions);
+      for (const one of [a, b]) if (box) one.undo();
+    }),
     { numRuns: 100 },
   );
 });

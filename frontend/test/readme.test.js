@@ -20,8 +20,8 @@ test('the examples of README.md work', async () => {
       code
         .replaceAll("'superpixel-map'", `'${index}'`)
         .replaceAll(
-          /'superpixel-map\/(exports|topology)'/g,
-          (_, name) => `'${new URL(`${name}/index.js`, index).href}'`,
+          /'superpixel-map\/(\w+)'/g,
+          (_, entry) => `'${new URL(`${entry}/index.js`, index).href}'`,
         ),
     ),
     `export { ${names.join(', ')} };`,
@@ -53,6 +53,14 @@ test('the examples of README.md work', async () => {
   assert.equal(shown.geo.features.length, 2);
   assert.equal(shown.brush.length, 2);
   assert.equal(shown.yolo.split('\n').length - 1, shown.coco.annotations.length);
+  assert.deepEqual(shown.fitting.mask, shown.annotation.mask);
+  assert.deepEqual(shown.files.map((/** @type {{ path: string }} */ { path }) => path).slice(-5), [
+    'classes.json',
+    'instances.json',
+    'panoptic.json',
+    'yolo/data.yaml',
+    'masks/legend.json',
+  ]);
   assert.deepEqual(
     [shown.tom, shown.ann, shown.things.objects.length, shown.things.objectAt(225, 110)],
     [256, 257, shown.things.objects.length, 256],

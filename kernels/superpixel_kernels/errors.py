@@ -7,6 +7,7 @@ KernelError
 ├── InvalidLabelMap     ValueError: malformed label-map bytes, or labels that cannot be encoded
 ├── BackendUnavailable  RuntimeError: the requested backend cannot run here
 ├── OutOfMemory         MemoryError: too little device memory for this image now; a smaller one may fit
+│   └── AboveDeviceLimit         this image needs more than the cap on the device memory for one image
 ├── DeviceLost          RuntimeError: the device failed; this process cannot use it any more
 └── Cancelled           the caller cancelled the call; there is no result
 ```
@@ -43,6 +44,22 @@ class BackendUnavailable(KernelError, RuntimeError):
 
 class OutOfMemory(KernelError, MemoryError):
     """The image needs more memory than the device has free, or than the cap; another may fit."""
+
+
+class AboveDeviceLimit(OutOfMemory):
+    """The image needs more device memory than the cap, so it will never fit.
+
+    Attributes:
+        needed_bytes: what it needs.
+        limit_bytes: the cap.
+    """
+
+    def __init__(self, needed_bytes: int, limit_bytes: int) -> None:
+        super().__init__(
+            f"the image needs {needed_bytes} bytes of device memory, and the cap is {limit_bytes}"
+        )
+        self.needed_bytes = needed_bytes
+        self.limit_bytes = limit_bytes
 
 
 class DeviceLost(KernelError, RuntimeError):

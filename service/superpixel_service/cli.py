@@ -11,8 +11,10 @@ import signal
 import sys
 from collections.abc import Sequence
 
+from superpixel_service.commands.bulk_arguments import data_set_options
+from superpixel_service.commands.image_arguments import parameters, target
 from superpixel_service.commands.output import EXIT_FAILED, CommandFailed, reason, say
-from superpixel_service.commands.parser import parameters, parser, target
+from superpixel_service.commands.parser import parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -41,10 +43,13 @@ def _run(arguments: Sequence[str] | None) -> int:
     given = vars(arguments_parser.parse_args(arguments))
     if "server" in given:
         given["server"] = target(arguments_parser, given)
+    if given["command"] == "bulk":
+        given["data_set"] = data_set_options(arguments_parser, given)
     if "counts" in given:
         given["parameters"] = parameters(arguments_parser, given, given["command"])
     # Only the command that runs is loaded: a health check must not load what a server needs.
-    command = importlib.import_module(f"superpixel_service.commands.{given.pop('command')}")
+    name = given.pop("command").replace("-", "_")
+    command = importlib.import_module(f"superpixel_service.commands.{name}")
     try:
         status: int = command.run(**given)
     except CommandFailed as failure:

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from benchmarks.clicks import NEVER
+from benchmarks.fewest_clicks import NEVER
 
 from benchmarks import effort
 

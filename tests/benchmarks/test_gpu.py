@@ -32,6 +32,7 @@ def test_all_figures_are_measured(tmp_path, monkeypatch, capsys):
         assert whole["on_device"] > 0
         assert all(seconds > 0 for seconds in whole["stages"].values())
     assert figures["small_images_a_second"] > 0
+    assert figures["small_images_a_second_with_graphs"] > 0
     out = capsys.readouterr().out
     assert "30x20, times one core of the C++ engine" in out
     for public in figures["public"]:

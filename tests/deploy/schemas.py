@@ -1,6 +1,7 @@
 """Runs in .venv-deploy: `python schemas.py KUBERNETES_VERSION FILE...` prints what is invalid in the objects.
 
 Kubernetes' own kinds are checked by its JSON schemas, with unknown fields forbidden (kubernetes-validate).
+A RayJob is checked by its CRD's schema (rayjob.schema.json), its pods as pods.
 The Prometheus operator's kinds are checked by models generated from its CRDs (cloudcoil). These drop unknown
 fields, so the result is compared with the input.
 """
@@ -10,11 +11,21 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import kubernetes_validate
 import yaml
 from cloudcoil.models.prometheus_operator import v1 as prometheus_operator
 
 OPERATOR = "monitoring.coreos.com/v1"
+RAY = "ray.io/v1"
+RAY_JOB = json.loads(Path(__file__).with_name("rayjob.schema.json").read_text())
+
+
+def pod_templates(document: dict[str, Any]) -> list[dict[str, Any]]:
+    """The pods of a RayJob, as objects of their own."""
+    cluster = document["spec"]["rayClusterSpec"]
+    groups = [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
+    return [{"apiVersion": "v1", "kind": "Pod", **group["template"]} for group in groups]
 
 
 def unknown(given: Any, kept: Any, path: str) -> list[str]:
@@ -38,6 +49,9 @@ def problems(document: dict[str, Any], version: str) -> list[str]:
         except ValueError as error:
             return [str(error)]
         return unknown(document, model.model_dump(mode="json", by_alias=True, exclude_unset=True), "")
+    if document["apiVersion"] == RAY:
+        found = [error.message for error in jsonschema.Draft202012Validator(RAY_JOB).iter_errors(document)]
+        return found or [line for pod in pod_templates(document) for line in problems(pod, version)]
     try:
         kubernetes_validate.validate(document, version, strict=True)
     except (kubernetes_validate.ValidationError, kubernetes_validate.SchemaNotFoundError) as error:

@@ -24,9 +24,12 @@ LOCKS = {
     "build": [*PROJECT["build-system"]["requires"], *PROJECT["dependency-groups"]["build"]],
     "cpu": [*PROJECT["project"]["dependencies"], *EXTRAS["otel"]],
     "cuda": [*PROJECT["project"]["dependencies"], *EXTRAS["otel"], *EXTRAS["cuda12"]],
+    "bulk": [*PROJECT["project"]["dependencies"], *EXTRAS["otel"], *EXTRAS["bulk"], EXTRAS["ray"][1]],
 }
 """The requirements of each lock, as in `make image-lock`."""
 TARGETS = ("cpu", "cuda")
+BULK = "bulk"
+"""The target without a server."""
 
 
 class Step(NamedTuple):
@@ -104,7 +107,7 @@ def test_hadolint_detects_mistakes() -> None:
     assert "DL3002" in done.stdout
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", [*TARGETS, BULK])
 def test_an_image_adds_one_folder_and_one_user_to_the_base(
     target: str, everything: dict[str, Rendered]
 ) -> None:
@@ -132,7 +135,7 @@ def test_the_default_target_is_cpu() -> None:
 def test_the_wheel_is_built_once() -> None:
     building = {name for name, stage in stages().items() for run in stage.all("RUN") if "pip wheel" in run}
     assert building == {"wheel"}
-    for target in TARGETS:
+    for target in (*TARGETS, BULK):
         assert "--from=wheel /wheels /wheels" in stages()[f"{target}-packages"].all("COPY")
 
 
@@ -179,7 +182,7 @@ def test_the_version_is_the_same_everywhere() -> None:
     (labels,) = image("cpu").all("LABEL")
     assert f'org.opencontainers.image.version="{version}"' in labels
     named = yaml.safe_load((DEPLOY / "image" / "kustomization.yaml").read_text())["images"]
-    assert [entry["newTag"] for entry in named] == [version, f"{version}-cuda"]
+    assert [entry["newTag"] for entry in named] == [version, f"{version}-cuda", f"{version}-bulk"]
     assert set(re.findall(r"superpixel-service:([\w.]+)", DOCKERFILE)) == {version}
 
 

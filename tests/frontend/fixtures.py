@@ -3,6 +3,7 @@
 `python -m tests.frontend.fixtures FOLDER` writes:
     containers.json   valid, malformed and mutated label maps, each with the result of the Python decoder
     masks.json        rough masks of these maps, and what `snap_mask` makes of them
+    smart.json        clicks of smart select, and what Python finds in smart-NAME.spx with smart-NAME-WAY.rgba
     selections.json   sound and damaged selections, each with the mask by the rules
     maps/NAME.spx     maps of the engine; NAME.labels: labels (int32); NAME.json: cuts, regions, heights;
                       NAME.rgba: the image
@@ -23,7 +24,7 @@ from PIL import Image
 
 from superpixel_kernels import SegmentParams, codec, segment
 from superpixel_kernels.errors import InvalidLabelMap
-from tests.frontend import selection_cases
+from tests.frontend import selection_cases, smart_cases
 from tests.kernels import malformed
 from tests.kernels.codec_tools import END, as_reference, section
 from tests.kernels.fuzz_codec import MAX_PIXELS, mutate, samples
@@ -214,6 +215,7 @@ def write(folder: Path) -> None:
         write_map(folder / "maps", name, np.ascontiguousarray(image), count, levels)
     write_map(folder / "maps", "other", photo, None, compactness=40.0)
     write_masks(folder)
+    (folder / "smart.json").write_text(json.dumps(smart_cases.write(folder)))
 
 
 if __name__ == "__main__":

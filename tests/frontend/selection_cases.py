@@ -20,6 +20,7 @@ import numpy as np
 from superpixel_kernels import codec
 from superpixel_kernels.errors import InvalidParameter
 from superpixel_service.client.exports import Annotation, fingerprint
+from superpixel_service.client.selection import Selection
 from tests.kernels.codec_tools import blobs, canonical
 
 MAP = codec.LabelMap(canonical(blobs(14, 18, 9)), 9, connected=True, algorithm_version=1)
@@ -255,6 +256,10 @@ def check(data: Any) -> bool:
         mask = Annotation.of_selection(MAP, data).mask.ravel().tolist()
     except InvalidParameter:
         mask = None
+    if mask is not None:
+        again = Selection.restore(MAP, Selection.restore(MAP, data).to_json())
+        if again.annotation().mask.ravel().tolist() != mask:
+            raise AssertionError(f"written otherwise: {data}")
     if mask != expected(data):
         raise AssertionError(f"{'refused' if mask is None else 'read otherwise'}: {data}")
     return mask is not None

@@ -18,19 +18,26 @@ console.log(map.width, map.height, map.cut(7).count);
 """
 
 
-def zipped(entry: Path, without: str = "") -> int:
-    """Bytes of an entry of the package, with all that it imports but what lies in one folder, after gzip."""
-    found: list[Path] = []
+def files_of(entry: Path) -> set[Path]:
+    """The files of an entry of the package, with all that it imports."""
+    found: set[Path] = set()
     todo = [entry.resolve()]
     while todo:
         file = todo.pop()
-        if file in found or file.parent.name == without:
+        if file in found:
             continue
-        found.append(file)
+        found.add(file)
         text = file.read_text()
-        names = re.findall(r"(?:from|import|new URL\()\s*'(\.[^']*)'", text)
+        names = re.findall(r"(?:from|import|new URL\()\s*'(\.[^']*\.js)'", text)
         todo += [(file.parent / name).resolve() for name in names]
-    return len(gzip.compress(b"".join(file.read_bytes() for file in sorted(found))))
+    return found
+
+
+def zipped(*entries: Path, without: tuple[Path, ...] = ()) -> int:
+    """Bytes of entries with all that they import, after gzip; `without` are entries that are there anyway."""
+    known = set().union(*map(files_of, without)) if without else set()
+    files = set().union(*map(files_of, entries)) - known
+    return len(gzip.compress(b"".join(file.read_bytes() for file in sorted(files))))
 
 
 def test_tests_pass_under_node(fixtures: Path) -> None:
@@ -47,8 +54,16 @@ def test_built_package_works_and_is_small(fixtures: Path, tmp_path: Path) -> Non
     dist = FRONTEND / "dist"
     # Code without comments, not minified.
     assert zipped(dist / "src" / "index.js") <= 22_000
-    assert zipped(dist / "src" / "exports" / "index.js", without="topology") <= 10_000
-    assert zipped(dist / "src" / "topology" / "index.js") <= 6_000
+    topology = dist / "src" / "topology" / "index.js"
+    assert zipped(topology) <= 8_000
+    assert zipped(dist / "src" / "exports" / "index.js", without=(topology,)) <= 10_000
+    core, png = dist / "src" / "index.js", dist / "src" / "png" / "index.js"
+    assert zipped(png) <= 4_000
+    assert zipped(dist / "src" / "imports" / "index.js", without=(core, png)) <= 10_000
+    exports = dist / "src" / "exports" / "index.js"
+    assert zipped(dist / "src" / "dataset" / "index.js", without=(core, exports)) <= 4_000
+    assert zipped(dist / "src" / "smart" / "index.js") <= 10_000
+    assert (dist / "src" / "smart" / "weights.json").is_file()
     package = json.loads((dist / "package.json").read_text())
     assert not {"dependencies", "devDependencies", "scripts"} & package.keys()
 
@@ -59,6 +74,7 @@ def test_built_package_works_and_is_small(fixtures: Path, tmp_path: Path) -> Non
     (tmp_path / "package.json").write_text('{"type": "module"}')
     (tmp_path / "use.ts").write_text(
         "import { decode, Selection, type LabelMap } from 'superpixel-map';\n"
+        "import { importAnnotation, readAnnotation } from 'superpixel-map/imports';\n"
         "const map: LabelMap = await decode(new Uint8Array(0), { worker: true });\n"
         "const area: number = map.cut(5).area(1);\n"
         "// @ts-expect-error: an area is a number\n"
@@ -66,9 +82,16 @@ def test_built_package_works_and_is_small(fixtures: Path, tmp_path: Path) -> Non
         "const selection = new Selection(map, [{ name: 'x', color: '#000000' }]);\n"
         "selection.fromMask(map.cut(5), new Uint8Array(5), selection.classes, { threshold: 0.5 });\n"
         "selection.paintMask([true, false]);\n"
+        "importAnnotation(selection, await readAnnotation('[]'), { level: map.cut(5) });\n"
         "// @ts-expect-error: a threshold is a number\n"
         "selection.fromMask(map.cut(5), [0, 1], undefined, { threshold: '0.5' });\n"
-        "export { area, wrong };\n"
+        "import { SmartSelect } from 'superpixel-map/smart';\n"
+        "const smart = new SmartSelect(map, map.cut(5), { weights: null });\n"
+        "const found: Int32Array = smart.click(1, 2, { positive: false, grow: 1 });\n"
+        "selection.smart(smart, 1, 2, 1, { grow: 0 });\n"
+        "// @ts-expect-error: grow is a number\n"
+        "smart.regrow('1');\n"
+        "export { area, wrong, found };\n"
     )
     options = ["--strict", "--noEmit", "--module", "nodenext", "--target", "es2022", "--lib", "es2022,dom"]
     checked = subprocess.run(

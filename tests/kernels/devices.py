@@ -10,6 +10,8 @@ from superpixel_kernels.cuda.pipeline import Pipeline
 from tests.kernels.cuda_sim import SimDevice
 
 ON_GPU = os.environ.get("SUPERPIXEL_TEST_GPU", "") not in ("", "0")
+IS_SIMULATED = "SUPERPIXEL_TEST_CUPY_SIM" in os.environ or not ON_GPU
+"""The GPU is simulated; with CuPy if `ON_GPU`."""
 
 # Small blocks and a short tail, so that small images go through everything: several blocks in every kernel,
 # rounds of all blocks together, and rounds of one block alone.

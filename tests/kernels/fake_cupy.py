@@ -4,6 +4,7 @@ Kernels do nothing. A test sets `FakeCupy.faults` to make calls fail, or calls `
 """
 
 import ctypes
+import weakref
 from contextlib import contextmanager, nullcontext
 from types import SimpleNamespace
 
@@ -64,11 +65,13 @@ class OnDevice:
 
 
 class MemoryPool:
-    """Keeps freed memory in blocks of 512 bytes; reuses a block only for its own size."""
+    """Keeps freed memory in blocks of 512 bytes; reuses a block only for its own size.
+
+    As in CuPy 14, a pool that is dropped never frees its unused blocks.
+    """
 
     def __init__(self, fake):
         self.fake, self.unused, self.total = fake, [], 0
-        fake.pools.append(self)
 
     def malloc(self, size):
         size = -(-size // 512) * 512
@@ -96,10 +99,14 @@ class MemoryPool:
 
 class _Block:
     def __init__(self, pool, size):
-        self.pool, self.size = pool, size
+        self.fake, self.pool, self.size = pool.fake, weakref.ref(pool), size
 
     def __del__(self):
-        self.pool.unused.append(self.size)
+        pool = self.pool()
+        if pool is None:
+            self.fake.used -= self.size
+        else:
+            pool.unused.append(self.size)
 
 
 class FakeCupy:
@@ -116,7 +123,7 @@ class FakeCupy:
 
     def __init__(self, memory=1 << 40, count=1):
         self.memory, self.count, self.used, self.downloads = memory, count, 0, 0
-        self.faults, self.pools, self.pinned, self.waits = {}, [], [], []
+        self.faults, self.pinned, self.waits = {}, [], []
         self._default = MemoryPool(self)
         self._allocator = self._default.malloc
         self.cuda = SimpleNamespace(

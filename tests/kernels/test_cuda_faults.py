@@ -32,6 +32,7 @@ def install(fake, monkeypatch):
     monkeypatch.setattr(cupy_device, "_import", lambda _name: fake)
     monkeypatch.setattr(cupy_device, "_opened", set())
     monkeypatch.setattr(engine, "_open", weakref.WeakKeyDictionary())
+    monkeypatch.setattr(engine, "_rooms", weakref.WeakValueDictionary())
     kernels.why_no_cuda.cache_clear()
     cupy_device._compiled.cache_clear()
     return fake
@@ -154,6 +155,20 @@ def test_kept_arguments_do_not_keep_memory():
             assert device.held_bytes() <= workspace.bytes + 512 * len(layout)
 
 
+@pytest.mark.usefixtures("fake")
+def test_arguments_are_kept_while_sizes_alternate():
+    workspace = CudaWorkspace()
+    for side in (100, 60):
+        segment(images.photo(side, side), workspace=workspace)
+    kept = workspace._pipeline.workspace._arguments
+    before = {size: dict(arguments) for size, arguments in kept.items()}
+    assert len(before) == 2
+    for side in (100, 60):
+        segment(images.photo(side, side), workspace=workspace)
+    for size, arguments in before.items():
+        assert all(kept[size][key] is made for key, made in arguments.items())
+
+
 def test_a_photograph_of_12_megapixels_is_kept():
     kept = CudaWorkspace.__init__.__kwdefaults__["kept_bytes"]
     assert kernels.cuda.bytes_needed(4000, 3000) < kept
@@ -218,10 +233,20 @@ def arrays_of(workspace):
     return workspace._pipeline.workspace._arrays.values()
 
 
+def test_a_workspace_that_is_dropped_frees_its_memory(fake):
+    """Also the unused blocks in its pools, which CuPy would keep for the life of the process."""
+    workspace = CudaWorkspace()
+    segment(OnDevice(images.photo(40, 30)), workspace=workspace)
+    assert fake.used > 0
+    del workspace
+    gc.collect()
+    assert fake.used == 0
+
+
 def test_a_hierarchy_does_not_keep_the_memory_of_its_workspace(fake):
     hierarchy = segment(images.photo(100, 100), backend="cuda")
     gc.collect()
-    assert sum(pool.total - sum(pool.unused) for pool in fake.pools) == 0
+    assert fake.used == 0
     assert hierarchy.shape == (100, 100)
 
 

@@ -14,7 +14,7 @@ from superpixel_kernels.hierarchy import as_merges
 from superpixel_kernels.pixels import as_pixels
 from tests.kernels import golden, images
 from tests.kernels.cuda_tools import assert_equal_stages, run_trace
-from tests.kernels.devices import ON_GPU, open_pipeline
+from tests.kernels.devices import IS_SIMULATED, ON_GPU, open_pipeline
 from tests.kernels.marks import marked
 from tests.kernels.traces import IMAGES, assert_same
 
@@ -147,7 +147,7 @@ def max_set_of_a_round(image):
     )
 
 
-@pytest.mark.skipif(not ON_GPU, reason="large blocks take long on the CPU")
+@pytest.mark.skipif(IS_SIMULATED, reason="large blocks take long on the CPU")
 @pytest.mark.parametrize("name", IMAGES)
 def test_every_stage_with_the_blocks_of_a_gpu(name):
     assert_equal_stages(IMAGES[name](), 10.0, seed=0, tuning=Tuning())

@@ -57,6 +57,7 @@ class Annotator:
         self.page.goto(self.address)
         self.wait_until_ready()
         expect(self("#empty")).to_be_visible()  # nothing is left of other tests
+        self.press("b")  # the tool of most tests
 
     def reload(self) -> None:
         self.page.reload()

@@ -207,35 +207,43 @@ def test_unreadable_masks_change_nothing(annotator: Annotator) -> None:
     rle = {"size": list(COFFEE_SHAPE), "counts": [5, 5]}
     images = [{"id": i, "file_name": f"{i}.jpg", "width": 5, "height": 5} for i in range(2)]
     for name, data, text in [
-        ("cut.png", good[:-20], "The file ends too early."),
-        ("huge.png", bytes(huge), "It has 2147483647 \u00d7 2147483647 pixels"),
-        ("short.png", short, "It has fewer pixels than its header says."),
-        ("garbage.png", good.replace(b"IDAT\x78", b"IDAT\x00"), "Its pixels are damaged."),
-        ("depth.png", good[:24] + b"\x07" + good[25:], "Its header is damaged."),
-        ("text.json", b"no json", "It is not valid JSON."),
-        ("number.json", b"5", "The JSON must be a list of masks"),
+        ("cut.png", good[:-20], "png: ends too early"),
+        ("huge.png", bytes(huge), "in all, got 2147483647 x 2147483647"),
+        ("short.png", short, "png: has fewer pixels than its header says"),
+        ("garbage.png", good.replace(b"IDAT\x78", b"IDAT\x00"), "png: its pixels are damaged"),
+        ("depth.png", good[:24] + b"\x07" + good[25:], "png: its header is damaged"),
+        ("text.json", b"no json", "file: must be PNG, JSON, or labels of YOLO"),
+        ("number.json", b"5", "file: must be PNG, JSON, or labels of YOLO"),
         (
             "rle.json",
             json.dumps([{"segmentation": rle}]).encode(),
-            "Mask 0: its run lengths do not cover the image.",
+            "[0].segmentation.counts: must add up to 240000 pixels, got 10",
         ),
-        ("long.json", json.dumps([{"segmentation": {**rle, "counts": [10**9]}}]).encode(), "are damaged"),
+        (
+            "long.json",
+            json.dumps([{"segmentation": {**rle, "counts": [10**9]}}]).encode(),
+            "must add up to 240000 pixels, got more",
+        ),
         (
             "text-rle.json",
             json.dumps([{"segmentation": {**rle, "counts": "\u0007"}}]).encode(),
-            "do not cover",
+            "[0].segmentation.counts: is damaged at character 0",
         ),
         (
             "size.json",
             json.dumps([{"segmentation": {}}]).encode(),
-            "Mask 0: must have the size",
+            "[0].segmentation.size: must be [400, 600] (height, width)",
         ),
-        ("points.json", json.dumps([{"segmentation": [[1, 2, None]]}]).encode(), "Mask 0: a polygon must be"),
-        ("null.json", b"[null]", "Mask 0: must have the size 400, 600"),
+        (
+            "points.json",
+            json.dumps([{"segmentation": [[1, 2, None]]}]).encode(),
+            "[0].segmentation[0]: must be three",
+        ),
+        ("null.json", b"[null]", "[0]: must be an object, got null"),
         (
             "others.json",
             json.dumps({"images": images, "annotations": []}).encode(),
-            "none of them is coffee.jpg",
+            'must list "coffee.jpg"; it has 2 images',
         ),
     ]:
         masks.drop(annotator, name, data)
@@ -254,7 +262,7 @@ def test_unreadable_masks_change_nothing(annotator: Annotator) -> None:
 
 
 READ = """async (files) => {
-  const { readPNG, writePNG } = await import('/page/png.js');
+  const [{ readPNG }, { writePNG }] = [await import('/src/png/index.js'), await import('/page/png.js')];
   const read = async (bytes) => {
     const { values, width, height, most } = await readPNG(bytes);
     return { values: [...values], width, height, most };

@@ -8,6 +8,7 @@ from playwright.sync_api import Route, expect
 from tests.page.annotator import COFFEE, Annotator
 
 TOOLS = {
+    "s": "smart",
     "b": "brush",
     "e": "eraser",
     "r": "rectangle",
@@ -19,9 +20,9 @@ TOOLS = {
 }
 
 KEYS_OF_THE_SHEET = {
-    "Tools": ["B", "E", "R", "L", "O", "F", "P", "H", "Space", "Alt"],
-    "Settings": [", .", "[ ]", "1 … 9", "F2", "N", "V", "M"],
-    "History and files": ["Ctrl Z", "Ctrl Shift Z", "Ctrl O", "G", "Ctrl E"],
+    "Tools": ["S", "B", "E", "R", "L", "O", "F", "P", "H", "Space", "Alt"],
+    "Settings": [", .", "[ ]", "1 … 9", "F2", "C", "N", "V", "M"],
+    "History and files": ["Ctrl Z", "Ctrl Shift Z", "Ctrl O", "G", "K", "PgUp PgDn", "D", "Ctrl E"],
     "View": ["+ −", "0", "U", "?"],  # noqa: RUF001
     "Without a mouse": ["← → ↑ ↓", "Enter", "Enter", "Enter", "Backspace", "Esc"],
     "Touch and pen": ["1", "2", "Pen"],
@@ -32,7 +33,7 @@ const events = (window.events = []);
 const log = (name, ...facts) => void events.push([name, ...facts]);
 export const probe = {
   id: 'probe',
-  key: 'k',
+  key: 'x',
   label: 'Probe',
   summary: 'logs its events',
   hint: 'A tool more.',
@@ -121,7 +122,7 @@ def test_the_other_shortcuts(annotator: Annotator) -> None:
     expect(chooser).to_have_attribute("title", "clicked")
     annotator.press("3")
     expect(annotator("#classes input[type=radio]").nth(2)).to_be_checked()
-    annotator.press("n")
+    annotator.press("c")
     expect(annotator("#classes li")).to_have_count(4)
     expect(annotator("#classes input[type=text]").last).to_be_focused()
 
@@ -165,10 +166,10 @@ def test_a_new_tool_is_one_file_and_one_entry_of_the_list(annotator: Annotator) 
         return logged
 
     assert events() == []
-    annotator.press("k")
+    annotator.press("x")
     assert annotator.tool() == "probe"
-    assert ("K", "Probe: logs its events") in sheet(annotator)["Tools"]
-    expect(annotator("#tools label").last).to_have_attribute("title", "Probe: logs its events (K)")
+    assert ("X", "Probe: logs its events") in sheet(annotator)["Tools"]
+    expect(annotator("#tools label").last).to_have_attribute("title", "Probe: logs its events (X)")
     expect(annotator("#tool-hint")).to_have_text("A tool more.")
     for section in ("radius", "strength", "way"):
         expect(annotator(f"#{section}-section")).to_be_visible()

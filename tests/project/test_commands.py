@@ -38,13 +38,24 @@ NOT_RUN = {
     "pip install '.[cuda12]'": "would put CuPy into the tests' environment",
     "npm install ./frontend": "needs a project of npm; tests/frontend uses the package",
     "pip install grpcio-tools googleapis-common-protos": "the tests' environment has both",
+    "pip install '.[bulk]'": "would build once more; the tests' environment has what the extra brings",
+    "pip install '.[ray]'": "would build once more; the tests' environment has what the extra brings",
+    "make bench-data-sets": MEASURES,
     "superpixel app": "tests/page starts it, and works on the page in a browser",
+    'superpixel train-smart IMAGES MASKS --out weights.json --about "our street scenes, internal"': (
+        "the names stand for folders; test_cli_train_smart.py trains"
+    ),
+    "superpixel train-smart bsds/images bsds/masks --objects values --limit 900 --out weights.json": MEASURES,
+    "superpixel train-smart IMAGES MASKS --out weights.json": (
+        "the names stand for folders; test_cli_train_smart.py trains"
+    ),
     "superpixel health": "a server at the default address; test_cli.py asks one elsewhere",
     "make bench-install": MEASURES,
     "make load": MEASURES,
     "python -m tests.kernels.fuzz_codec --count 1000000 --seed N": "N stands for a number, and takes hours",
     "python -m tests.frontend.selection_cases --count 1000000 --seed N": "N is a number; it takes hours",
     "python -m tests.kernels.cuda_sim": "a part of a command; test_cuda_compile.py calls what it does",
+    "python -m tests.kernels.cupy_sim [ARGUMENTS OF PYTEST]": "downloads CuPy; `make test-slow` runs it",
     "pip install . -r examples/annotation_backend/requirements.txt": README_OF_BACKEND,
     "curl --fail -o image.json -H 'Content-Type: image/jpeg' --data-binary @examples/photos/chelsea.jpg '127.0.0.1:8000/images?name=chelsea.jpg'": README_OF_BACKEND,  # noqa: E501
     "python -m examples.annotation_backend migrate": README_OF_BACKEND,
@@ -143,6 +154,8 @@ def folder(tmp_path: Path) -> Path:
     for name in ("photos", "PHOTOS"):
         (tmp_path / name).mkdir()
         shutil.copy(PHOTO, tmp_path / name)
+    (tmp_path / "OLD").mkdir()
+    (tmp_path / "OLD" / "astronaut.jpg.spx").write_bytes(hierarchy().encode(50))
     stand_ins = tmp_path / "bin"
     stand_ins.mkdir()
     # Whether the target is there and what it would run; these tests are within one of them.

@@ -36,7 +36,8 @@ def test_wheel_holds_what_users_need_and_nothing_else(wheel: Path) -> None:
     assert {"superpixel_kernels/include/superpixel/merge.h", "superpixel_kernels/cpu/_engine.pyi"} <= names
     assert {"superpixel_kernels/cuda/merge.cu", "superpixel_kernels/cuda/device.cuh"} <= names
     static = "superpixel_service/web/static"
-    assert {f"{static}/{file}" for file in ("page/index.html", "src/index.js", "samples/coffee.jpg")} <= names
+    served = ("page/index.html", "src/index.js", "src/smart/weights.json", "samples/coffee.jpg")
+    assert {f"{static}/{file}" for file in served} <= names
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
     top = {name.split("/")[0] for name in names}
     assert {name for name in top if not name.endswith(".dist-info")} == {

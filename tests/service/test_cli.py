@@ -77,7 +77,10 @@ def test_a_write_that_is_interrupted_leaves_nothing_behind(
 
 
 def test_help_names_every_command_and_each_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:
-    commands = ("serve", "config", "app", "segment", "bulk", "inspect", "info", "health", "completion")
+    commands = (
+        *("serve", "config", "app", "segment", "bulk", "train-smart"),
+        *("inspect", "info", "health", "completion"),
+    )
     run = called(capsys, "--help")
     assert run.returncode == 0
     for command in commands:

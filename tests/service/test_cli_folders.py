@@ -33,7 +33,7 @@ def bulk(capsys: pytest.CaptureFixture[str], *arguments: object) -> subprocess.C
 
 @pytest.fixture(autouse=True)
 def _signals(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("superpixel_service.commands.bulk.signal.signal", lambda *_: None)
+    monkeypatch.setattr("superpixel_service.commands.stop_signals.signal.signal", lambda *_: None)
 
 
 def made(run: subprocess.CompletedProcess[str], out: Path) -> list[str]:

@@ -92,8 +92,11 @@ def test_an_image_beyond_the_devices_memory_is_rejected_and_the_next_is_served(t
     assert bytes_needed(200, 160, tuning=TUNING) < sample < bytes_needed(2000, 200, tuning=TUNING)
     with cuda_server(tmp_path, "--backend=cuda", f"--max-device-bytes={sample}") as server:
         refusal = refused(lambda: server.stub.Segment(request(raw(scene(2000, 200)), 5)))
-        assert (refusal.code, refusal.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "OUT_OF_MEMORY")
-        assert refusal.retry_seconds is not None
+        assert (refusal.code, refusal.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "MEMORY_ABOVE_LIMIT")
+        assert refusal.metadata == {
+            "limit_bytes": str(sample),
+            "needed_bytes": str(bytes_needed(2000, 200, tuning=TUNING)),
+        }
         assert server.stub.Segment(request(raw(scene(200, 160)), 5)).label_map.count == 5
 
 

@@ -16,6 +16,7 @@ PACKAGES = {
     "client": ("The Python client", "superpixel_service.client"),
     "in-process": ("Without a server", "superpixel_service.in_process"),
     "exports": ("Exports in Python", "superpixel_service.client.exports"),
+    "selection": ("Selections in Python", "superpixel_service.client.selection"),
     "engine": ("The engine in Python", "superpixel_kernels"),
     "errors": ("The engine's errors", "superpixel_kernels.errors"),
     "codec": ("Label maps in Python", "superpixel_kernels.codec"),

@@ -1,3 +1,4 @@
+import { polygon } from '../../src/shapes.js';
 import { Preview } from '../preview.js';
 
 /** @typedef {import('../../src/shapes.js').Point} Point */
@@ -38,8 +39,9 @@ export function area(setting) {
     ],
     up(gesture) {
       const { selection, level, path, last, value } = gesture;
+      const { map } = level;
       if (isClick(gesture, path)) gesture.redraw(selection.click(level, ...last, value));
-      else if (exact()) gesture.redraw(selection.paintPolygon(path, value));
+      else if (exact()) gesture.redraw(selection.paintRuns(polygon(path, map.width, map.height), value));
       else gesture.redraw(selection.lasso(level, path, value));
     },
     draw(layers, gesture) {

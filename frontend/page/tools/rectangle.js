@@ -1,5 +1,5 @@
-import { Preview } from '../preview.js';
-import { rectangle as cornersOf } from '../../src/shapes.js';
+import { polygon, rectangle as cornersOf } from '../../src/shapes.js';
+import { Preview, regionsInBox } from '../preview.js';
 
 /** @typedef {import('../../src/shapes.js').Point} Point */
 
@@ -24,7 +24,13 @@ export const rectangle = {
     const { selection, level, path, last, value } = gesture;
     const box = boxOf(path);
     const tiny = Math.abs(box.x1 - box.x0) < 1 && Math.abs(box.y1 - box.y0) < 1;
-    gesture.redraw(tiny ? selection.click(level, ...last, value) : selection.rectangle(level, box, value));
+    if (tiny) {
+      gesture.redraw(selection.click(level, ...last, value));
+      return;
+    }
+    const { width, height } = level.map;
+    const shape = polygon(cornersOf(box.x0, box.y0, box.x1, box.y1), width, height);
+    gesture.redraw(selection.choose(level, regionsInBox(level, shape), value, shape));
   },
   draw(layers, gesture) {
     if (!gesture) return;

@@ -1,3 +1,4 @@
+import { FIRST_OBJECT } from '../annotation.js';
 import { check } from '../errors.js';
 import { categoryIds } from './pieces.js';
 import { findShapes } from './shapes.js';
@@ -32,18 +33,22 @@ export function toCOCO(
   const ids = categoryIds(classes);
   const polygons = rle ? [] : joined(false).map((ring) => ring.map((value) => value / 2));
   const edges = rle ? columnEdges(found, groups, width, height) : [];
-  const annotations = groups.map(({ class: value, name, pieces, area, box: [x0, y0, x1, y1] }, i) => ({
-    id: i + 1,
-    image_id: imageId,
-    category_id: ids[value - 1],
-    segmentation: rle
-      ? { size: [height, width], counts: compressed(differences(edges[i], width * height)) }
-      : pieces.map((piece) => polygons[piece.id - 1]),
-    area,
-    bbox: [x0, y0, x1 - x0, y1 - y0],
-    iscrowd: 0,
-    ...(name && { attributes: { name } }),
-  }));
+  const annotations = groups.map(
+    ({ value: own, class: value, name, pieces, area, box: [x0, y0, x1, y1] }, i) => ({
+      id: i + 1,
+      image_id: imageId,
+      category_id: ids[value - 1],
+      segmentation: rle
+        ? { size: [height, width], counts: compressed(differences(edges[i], width * height)) }
+        : pieces.map((piece) => polygons[piece.id - 1]),
+      area,
+      bbox: [x0, y0, x1 - x0, y1 - y0],
+      iscrowd: 0,
+      ...(name && { attributes: { name } }),
+      // Readers ignore it. Imports do not make an object of it.
+      ...(own < FIRST_OBJECT && { isthing: 0 }),
+    }),
+  );
   return {
     ...structuredClone(COCO_HEAD),
     images: [{ id: imageId, file_name: fileName, width, height }],

@@ -4,8 +4,9 @@ import functools
 import importlib
 import threading
 import warnings
+import weakref
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any
 
 import numpy as np
@@ -112,6 +113,8 @@ class CupyDevice:
         # Of images and results that callers keep: they are not this object's to give back.
         self._snapshot_pool = cupy.cuda.MemoryPool()
         self._pools = (self._pool, self._snapshot_pool)
+        # CuPy 14 never frees the unused blocks of a pool that is dropped.
+        weakref.finalize(self, _empty_pools, cupy, self._device, self._pools).atexit = False
         with self._translated() if index in _opened else nullcontext(), self._device:
             self._stream = cupy.cuda.Stream(non_blocking=True)
             # A thread that waits for a blocking event sleeps; otherwise it would occupy a core.
@@ -268,6 +271,23 @@ class CupyDevice:
             enable_cooperative_groups=cooperative,
         )
 
+    def record(self, work: Callable[[], None]) -> Callable[[], None] | None:
+        """See `Device`. A CUDA graph."""
+        stream = self._stream
+        try:
+            stream.begin_capture()
+            try:
+                work()
+            finally:
+                graph = stream.end_capture()
+            graph.upload(stream)
+        except self._cupy.cuda.runtime.CUDARuntimeError:
+            if stream.is_capturing():
+                raise  # nothing else can run on this stream
+            return None
+        launch: Callable[[], None] = functools.partial(graph.launch, stream)
+        return launch
+
     def resident_blocks(self, kernel: str, block: int, *, shared_bytes: int = 0) -> int:
         """See `Device`."""
         per_processor: int = self._cupy.cuda.driver.occupancyMaxActiveBlocksPerMultiprocessor(
@@ -311,6 +331,11 @@ def _why_not_opened(error: Exception, index: int) -> str:
     first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
     hint = "" if type(error).__name__ == "CUDARuntimeError" else f" ({INSTALL_HINT})"
     return f"GPU {index} cannot be opened: {first_line}{hint}"
+
+
+def _empty_pools(cupy: Any, device: Any, pools: Sequence[Any]) -> None:
+    with suppress(DeviceLost):
+        faults.free_unused(cupy, device, pools)
 
 
 def _parts(host: NDArray[np.generic]) -> Iterator[tuple[int, NDArray[np.uint8]]]:

@@ -103,6 +103,17 @@ class Device(Protocol):
                 must then have at most `resident_blocks` blocks.
         """
 
+    def record(self, work: Callable[[], None]) -> Callable[[], None] | None:
+        """Record launches as one, without running them.
+
+        Args:
+            work: launches kernels, and asks nothing else of this device.
+
+        Returns:
+            a function that runs the same kernels with the same arguments; None if this device cannot do that.
+            The arrays among the arguments must exist as long as it is used.
+        """
+
     def mark(self) -> Any:
         """Mark this point in the stream, for `seconds_between`."""
 

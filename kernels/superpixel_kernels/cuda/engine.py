@@ -16,6 +16,7 @@ from superpixel_kernels.cuda.color import DeviceImage
 from superpixel_kernels.cuda.cupy_device import CupyDevice
 from superpixel_kernels.cuda.device import Device, DeviceArray
 from superpixel_kernels.cuda.pipeline import Pipeline, Settings
+from superpixel_kernels.cuda.room import Call, Room
 from superpixel_kernels.cuda.workspace import Tuning
 from superpixel_kernels.guidance import FittedGuidance, Guidance, fitted_to
 from superpixel_kernels.hierarchy import Hierarchy, as_merges
@@ -52,12 +53,14 @@ class CudaWorkspace:
 
     Args:
         device: the GPU's index.
-        limit_bytes: cap on the device memory for one image; None: half of the GPU's. `cuda.bytes_needed`
-            computes what an image takes.
+        limit_bytes: cap on the device memory for one image; None: half of the GPU's; at most all of it.
+            `cuda.bytes_needed` computes what an image takes.
         kept_bytes: if a call leaves the workspace with more device memory than this, all of it is freed. The
             default is enough for photographs of 20 megapixels. If another workspace needs the memory, an idle
             workspace gives all of it back.
         tuning: sizes of blocks; they never change results.
+        graphs: launch most kernels of an image at once, as a CUDA graph, from the third image of a size on.
+            Results are the same, and `timings` are empty. Not measured on a GPU yet.
         open_device: opens the device with an index.
 
     Raises:
@@ -65,6 +68,7 @@ class CudaWorkspace:
 
     Attributes:
         device_name: the GPU's name.
+        waited_seconds: how long its calls have waited for device memory in all.
     """
 
     def __init__(
@@ -74,17 +78,15 @@ class CudaWorkspace:
         limit_bytes: int | None = None,
         kept_bytes: int = 1 << 30,
         tuning: Tuning | None = None,
+        graphs: bool = False,
         open_device: Callable[[int], Device] = CupyDevice,
     ) -> None:
         def open_pipeline() -> Pipeline:
             opened = open_device(device)
             with opened.active():
-                return Pipeline(
-                    opened,
-                    limit_bytes=opened.total_bytes // 2 if limit_bytes is None else limit_bytes,
-                    tuning=tuning,
-                    reclaim=partial(_reclaim_from_idle, where),
-                )
+                half = opened.total_bytes // 2
+                limit = half if limit_bytes is None else min(limit_bytes, opened.total_bytes)
+                return Pipeline(opened, limit_bytes=limit, tuning=tuning, graphs=graphs)
 
         where = (open_device, device)
         self._open_pipeline = open_pipeline
@@ -96,6 +98,8 @@ class CudaWorkspace:
         self.device_name = self._pipeline.device.name
         with _OPEN_LOCK:
             _open[self] = where
+            self._room = _rooms.setdefault(where, Room(partial(_reclaim_from_idle, where)))
+        self.waited_seconds = 0.0
 
     @property
     def bytes(self) -> int:
@@ -137,14 +141,17 @@ class CudaWorkspace:
         Raises:
             InvalidImage: wrong dtype, shape or size.
             InvalidParameter: the guidance does not fit the image.
-            OutOfMemory: the image needs more memory than the GPU has free, or than the cap.
+            AboveDeviceLimit: the image needs more memory than the cap.
+            OutOfMemory: the GPU has too little free memory, also after other calls of this process have
+                ended: the call waits for those.
             DeviceLost: the GPU failed.
             Cancelled: `cancel` was set.
         """
         settings = Settings(params.compactness)
-        open_pipeline = self._open_pipeline  # a hierarchy must not keep this workspace alive
+        # A hierarchy must not keep this workspace alive.
+        open_pipeline, room = self._open_pipeline, self._room
         pixels: Callable[[], NDArray[np.uint8]]
-        with self._claimed() as device:
+        with self._called(cancel) as (call, device):
             given, size = _given(device, image)
             if isinstance(given, DeviceImage):
                 pixels = _downloaded(device.snapshot(given.data))
@@ -152,18 +159,20 @@ class CudaWorkspace:
                 pixels = partial(_same, given)
             fitted = fitted_to(guidance, *size)
             result = self._pipeline.segment(
-                given, size, settings, cancel, guidance=fitted, on_regions=on_regions
+                given, size, settings, cancel, guidance=fitted, on_regions=on_regions, call=call
             )
 
         def make_pixel_merges(cancel: CancelToken | None) -> NDArray[np.int32]:
             # In a temporary workspace: the caller's may be in use by then, and would keep the memory.
-            pipeline = open_pipeline()
-            try:
-                with pipeline.device.active():
-                    return pipeline.pixel_merges(pixels(), result.labels, settings, cancel)
-            finally:
-                pipeline.workspace.clear()
-                pipeline.device.give_back()
+            with room.call(cancel) as call:
+                call.holds_outside = True  # the caller may hold what other calls wait for
+                pipeline = open_pipeline()
+                try:
+                    with pipeline.device.active():
+                        return pipeline.pixel_merges(pixels(), result.labels, settings, cancel, call)
+                finally:
+                    pipeline.workspace.clear()
+                    pipeline.device.give_back()
 
         return Hierarchy(
             pixels,
@@ -186,15 +195,24 @@ class CudaWorkspace:
     ) -> DeviceSegmentation:
         """Segment an image and leave the results in device memory. Arguments and errors as for `segment`."""
         settings = Settings(params.compactness)
-        with self._claimed() as device:
+        with self._called(cancel) as (call, device):
             given, size = _given(device, image)
             fitted = fitted_to(guidance, *size)
-            made = self._pipeline.run(given, size, settings, cancel, guidance=fitted)
+            made = self._pipeline.run(given, size, settings, cancel, guidance=fitted, call=call)
             merges = made.regions - 1
             labels = device.duplicate(made.labels, size)
             records = device.duplicate(made.records[: 4 * merges], (merges, 4))
             device.finish()
         return DeviceSegmentation(labels, records, made.regions, made.seconds, made.prior_components)
+
+    @contextmanager
+    def _called(self, cancel: CancelToken | None) -> Iterator[tuple[Call, Device]]:
+        def on_waited(seconds: float) -> None:
+            self.waited_seconds += seconds
+
+        # A call ends after its workspace is idle: then a call that waits can take its memory.
+        with self._room.call(cancel, on_waited) as call, self._claimed() as device:
+            yield call, device
 
     @contextmanager
     def _claimed(self) -> Iterator[Device]:
@@ -231,6 +249,9 @@ class CudaWorkspace:
 _OPEN_LOCK = threading.Lock()
 _open: "weakref.WeakKeyDictionary[CudaWorkspace, _Where]" = weakref.WeakKeyDictionary()
 """All workspaces of this process, and their devices."""
+
+_rooms: "weakref.WeakValueDictionary[_Where, Room]" = weakref.WeakValueDictionary()
+"""What the workspaces on each device share."""
 
 
 def _reclaim_from_idle(where: _Where) -> bool:

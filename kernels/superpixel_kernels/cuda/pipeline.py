@@ -1,7 +1,9 @@
 """All stages in order, on one device and stream: an image in, base labels and merge records out."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +14,7 @@ from superpixel_kernels.cuda import color, components, cut, graph, merge, slic, 
 from superpixel_kernels.cuda import guidance as guides
 from superpixel_kernels.cuda.color import DeviceImage
 from superpixel_kernels.cuda.device import Device, DeviceArray
+from superpixel_kernels.cuda.room import Call
 from superpixel_kernels.cuda.stage import Stage
 from superpixel_kernels.cuda.workspace import (
     EDGES_PER_PIXEL,
@@ -23,10 +26,14 @@ from superpixel_kernels.cuda.workspace import (
     Layout,
     Tuning,
     Workspace,
+    at_once,
     grid_of,
     whole_layout,
 )
 from superpixel_kernels.guidance import FittedGuidance
+
+_KEPT_RECORDS = 16
+"""Number of sizes and settings that recorded launches are kept for."""
 
 Observer = Callable[[str, Stage], None]
 """Called after each stage, while its results are in the workspace."""
@@ -87,11 +94,14 @@ class OnDevice:
 class _Clock:
     """What happens between stages: time is measured, and the call can be stopped or paused."""
 
-    def __init__(self, device: Device, cancel: CancelToken | None, observe: Observer | None) -> None:
+    def __init__(
+        self, device: Device, cancel: CancelToken | None, observe: Observer | None, *, measures: bool = True
+    ) -> None:
         self._device = device
         self._cancel = cancel
         self._observe = observe
-        self._marks = [("", device.mark())]
+        self._measures = measures
+        self._marks = [("", device.mark())] if measures else []
 
     @property
     def observed(self) -> bool:
@@ -109,7 +119,8 @@ class _Clock:
 
     def done(self, name: str, stage: Stage) -> None:
         """Call after stage `name` was launched."""
-        self._marks.append((name, self._device.mark()))
+        if self._measures:
+            self._marks.append((name, self._device.mark()))
         if self._observe is not None:
             self._observe(name, stage)
 
@@ -128,7 +139,8 @@ class Pipeline:
         device: the device to run on.
         limit_bytes: cap on the device memory for one image; None: all of the device's.
         tuning: sizes of blocks.
-        reclaim: frees the device memory that idle users keep; returns whether there was any.
+        graphs: from the third image of a size on, launch all stages after color at once (a CUDA graph); times
+            of stages are then not measured. Not for images with guidance.
     """
 
     def __init__(
@@ -137,10 +149,11 @@ class Pipeline:
         *,
         limit_bytes: int | None = None,
         tuning: Tuning | None = None,
-        reclaim: Callable[[], bool] = lambda: False,
+        graphs: bool = False,
     ) -> None:
         self.device = device
-        self.workspace = Workspace(device, limit_bytes=limit_bytes, reclaim=reclaim)
+        self._graphs = graphs
+        self.workspace = Workspace(device, limit_bytes=limit_bytes)
         self.tuning = tuning or Tuning()
         self._tables = color.Tables(device)
 
@@ -153,6 +166,7 @@ class Pipeline:
         observe: Observer | None = None,
         guidance: FittedGuidance | None = None,
         on_regions: Callable[[int], None] | None = None,
+        call: Call | None = None,
     ) -> "OnDevice":
         """Run all stages, and leave the results on the device until the next call.
 
@@ -164,6 +178,7 @@ class Pipeline:
             observe: called after each stage.
             guidance: maps of the image's size; None: no guidance.
             on_regions: called with the number of base regions when it is known. It may raise.
+            call: waits if the device has too little memory; None: that is an error at once.
 
         Raises:
             OutOfMemory: the image needs more memory than the device has free, or than the cap.
@@ -177,23 +192,22 @@ class Pipeline:
         kind = guides.kind_of(guidance)
         passes = 1
         while True:
-            stage = self._stage(grid, image, nodes, EDGES_PER_REGION, kind)
-            clock = _Clock(self.device, cancel, observe)
+            stage = self._stage(grid, image, nodes, EDGES_PER_REGION, kind, call)
+            as_graph = self._graphs and guidance is None and observe is None
+            clock = _Clock(self.device, cancel, observe, measures=not as_graph)
             guide = None
             if guidance is not None:
                 guide = guides.upload(self.device, self.workspace, guidance, passes)
-            self._base(stage, clock, image, settings, hard_prior=kind.prior == "hard")
-            clock.begin_step()
-            graph.build(stage, guide)
-            clock.done("graph", stage)
-            clock.begin_step()
-            k4, cell_area = settings.merge_params(grid.step)
-            merge.merge(stage, edges_per_node=EDGES_PER_REGION, k4=k4, cell_area=cell_area, kind=kind)
-            clock.done("merge", stage)
+            self._converted(stage, clock, image)
+            if as_graph:
+                self._recorded(stage, clock, settings)
+            else:
+                self._stages(stage, clock, settings, kind, guide)
             counters = self._counters()
             regions = int(counters[Counter.REGIONS])
             if on_regions is not None:
-                on_regions(regions)
+                with nullcontext() if call is None else call.outside():
+                    on_regions(regions)
             if regions > stage.node_capacity:
                 nodes = regions  # more than guessed: the kernels of graph and merge did nothing
             elif counters[Counter.PAIRS_LEFT_OUT]:
@@ -217,9 +231,10 @@ class Pipeline:
         observe: Observer | None = None,
         guidance: FittedGuidance | None = None,
         on_regions: Callable[[int], None] | None = None,
+        call: Call | None = None,
     ) -> Segmentation:
         """The same as `run`, with the results in host memory."""
-        made = self.run(image, size, settings, cancel, observe, guidance, on_regions)
+        made = self.run(image, size, settings, cancel, observe, guidance, on_regions, call)
         labels = np.empty(size, np.int32)
         self.device.download(made.labels, labels.reshape(-1))
         records = self._download(made.records, made.regions - 1)
@@ -231,6 +246,7 @@ class Pipeline:
         base_labels: NDArray[np.int32],
         settings: Settings,
         cancel: CancelToken | None = None,
+        call: Call | None = None,
     ) -> NDArray[np.int32]:
         """The merges of the pixels inside each base region.
 
@@ -239,6 +255,7 @@ class Pipeline:
             base_labels: (height, width) int32, as `segment` returns them.
             settings: the parameters.
             cancel: stops or pauses the call between stages.
+            call: as for `run`.
 
         Returns:
             (pixels - regions, 4) int32 records.
@@ -248,9 +265,10 @@ class Pipeline:
         """
         height, width = base_labels.shape
         grid = grid_of(width, height)
-        stage = self._stage(grid, image, grid.pixels, EDGES_PER_PIXEL)
+        stage = self._stage(grid, image, grid.pixels, EDGES_PER_PIXEL, call=call)
         clock = _Clock(self.device, cancel, None)
-        self._smoothed(stage, clock, image)
+        self._converted(stage, clock, image)
+        self._smoothed(stage, clock)
         self.device.upload(
             np.ascontiguousarray(base_labels).reshape(-1), self.workspace["labels"][: grid.pixels]
         )
@@ -295,10 +313,17 @@ class Pipeline:
         return result
 
     def _stage(
-        self, grid: Grid, image: object, nodes: int, edges_per_node: int, kind: GuidanceKind = UNGUIDED
+        self,
+        grid: Grid,
+        image: object,
+        nodes: int,
+        edges_per_node: int,
+        kind: GuidanceKind = UNGUIDED,
+        call: Call | None = None,
     ) -> Stage:
         image_bytes = image.nbytes if isinstance(image, np.ndarray) else 0
-        self.workspace.make_room(self._layout(grid, image_bytes, nodes, edges_per_node, kind))
+        layout = self._layout(grid, image_bytes, nodes, edges_per_node, kind)
+        self.workspace.make_room(layout, at_once if call is None else call.allocate)
         return Stage(self.device, self.workspace, grid, self.tuning, nodes)
 
     def _layout(
@@ -306,7 +331,7 @@ class Pipeline:
     ) -> Layout:
         return whole_layout(grid, image_bytes, nodes, edges_per_node, self.tuning, kind)
 
-    def _smoothed(self, stage: Stage, clock: _Clock, image: NDArray[np.uint8] | DeviceImage) -> None:
+    def _converted(self, stage: Stage, clock: _Clock, image: NDArray[np.uint8] | DeviceImage) -> None:
         if isinstance(image, np.ndarray):
             data = self.workspace["image"][: image.nbytes]
             self.device.upload(image.reshape(-1), data)
@@ -315,20 +340,37 @@ class Pipeline:
         clock.begin_step()
         color.convert(stage, image, self._tables)
         clock.done("color", stage)
+
+    def _smoothed(self, stage: Stage, clock: _Clock) -> None:
         clock.begin_step()
         smooth.smooth(stage)
         clock.done("smooth", stage)
 
-    def _base(
-        self,
-        stage: Stage,
-        clock: _Clock,
-        image: NDArray[np.uint8] | DeviceImage,
-        settings: Settings,
-        *,
-        hard_prior: bool,
+    def _recorded(self, stage: Stage, clock: _Clock, settings: Settings) -> None:
+        """Run the stages after color as one step.
+
+        The second image of a size records them: by then all kernels are loaded, and arguments are made.
+        """
+        recorded = self.workspace.recorded
+        key = (stage.grid, stage.node_capacity, settings.compactness.hex())
+        clock.begin_step()
+        unmeasured = _Clock(self.device, None, None, measures=False)
+        stages = partial(self._stages, stage, unmeasured, settings, UNGUIDED, None)
+        if key not in recorded:
+            if len(recorded) >= _KEPT_RECORDS:
+                recorded.clear()
+            recorded[key] = None
+            stages()
+            return
+        launch = recorded[key] or self.device.record(stages)
+        recorded[key] = launch
+        (launch or stages)()
+
+    def _stages(
+        self, stage: Stage, clock: _Clock, settings: Settings, kind: GuidanceKind, guide: guides.Guide | None
     ) -> None:
-        self._smoothed(stage, clock, image)
+        """All stages after color."""
+        self._smoothed(stage, clock)
         clock.begin_step()
         slic.sum_cells(stage)
         for iteration in range(slic.ITERATIONS):
@@ -340,8 +382,15 @@ class Pipeline:
             slic.assign(stage, settings.m2, with_sums=not last, with_labels=last or clock.observed)
             clock.done("assign", stage)
         clock.begin_step()
-        components.label(stage, hard_prior=hard_prior)
+        components.label(stage, hard_prior=kind.prior == "hard")
         clock.done("components", stage)
+        clock.begin_step()
+        graph.build(stage, guide)
+        clock.done("graph", stage)
+        clock.begin_step()
+        k4, cell_area = settings.merge_params(stage.grid.step)
+        merge.merge(stage, edges_per_node=EDGES_PER_REGION, k4=k4, cell_area=cell_area, kind=kind)
+        clock.done("merge", stage)
 
     def _counters(self) -> NDArray[np.uint32]:
         counters = np.empty(len(Counter), np.uint32)

@@ -9,7 +9,7 @@ import numpy as np
 
 from superpixel_kernels.cpu import _engine
 from superpixel_kernels.cuda.device import Argument, Device, DeviceArray
-from superpixel_kernels.errors import OutOfMemory
+from superpixel_kernels.errors import AboveDeviceLimit, OutOfMemory
 
 REGIONS_PER_CELL_GUESS = 4
 """Base regions per grid cell to make room for at first. Photographs have 1.0 to 3.6, noise up to 20."""
@@ -64,6 +64,9 @@ Arguments = dict[tuple[object, ...], tuple[Argument, ...]]
 
 _KEPT_SIZES = 32
 """Number of image sizes that arguments are kept for."""
+
+Allocate = Callable[[Callable[[], None], Callable[[], None]], None]
+"""Calls the first function, which allocates; the second one frees what was allocated before."""
 
 Layout = dict[str, tuple[type[np.generic], int]]
 """Name of each array: its dtype and number of elements."""
@@ -228,16 +231,23 @@ def bytes_needed(
     )
 
 
+def at_once(attempt: Callable[[], None], give_back: Callable[[], None]) -> None:
+    """Allocate, or fail."""
+    del give_back
+    attempt()
+
+
 class Workspace:
     """Device memory that is reused by later images, and grows when one needs more.
 
     For one thread at a time. Results do not depend on what earlier images left in it.
 
+    Attributes:
+        recorded: launches recorded as one, by what their arguments depend on; dropped if arrays change.
+
     Args:
         device: where the memory is.
         limit_bytes: cap on the memory for one image; None: no cap.
-        reclaim: called if the device has too little memory; frees what idle users of the device keep, and
-            returns whether there was any.
     """
 
     def __init__(
@@ -245,13 +255,12 @@ class Workspace:
         device: Device,
         *,
         limit_bytes: int | None = None,
-        reclaim: Callable[[], bool] = lambda: False,
     ) -> None:
         self._device = device
         self._limit = limit_bytes
-        self._reclaim = reclaim
         self._arrays: dict[str, DeviceArray] = {}
         self._arguments: dict[tuple[Grid, int], Arguments] = {}
+        self.recorded: dict[tuple[object, ...], Callable[[], None] | None] = {}
         self._fitting: Layout | None = None  # the layout of the last `make_room`, if its arrays still exist
 
     def __getitem__(self, name: str) -> DeviceArray:
@@ -275,6 +284,7 @@ class Workspace:
 
     def _forget_arguments(self) -> None:
         self._fitting = None
+        self.recorded.clear()
         for kept in self._arguments.values():
             kept.clear()  # a stage may still have it, and it keeps arrays alive
         self._arguments.clear()
@@ -284,28 +294,32 @@ class Workspace:
         self._forget_arguments()
         self._arrays.clear()
 
-    def make_room(self, layout: Layout) -> None:
+    def make_room(self, layout: Layout, allocate: Allocate = at_once) -> None:
         """Make every array at least as long as the layout says; the contents are lost.
 
+        Args:
+            layout: the arrays.
+            allocate: calls a function that allocates, again if that may help; and before it waits, a function
+                that frees.
+
         Raises:
-            OutOfMemory: the layout exceeds the cap; or the device's free memory, even after idle users gave
-                theirs back. In the second case all arrays have been freed. The workspace remains usable.
+            AboveDeviceLimit: the layout exceeds the cap.
+            OutOfMemory: it exceeds the device's free memory. All arrays have been freed, and the workspace
+                remains usable.
         """
         if layout is self._fitting:
             return
         needed = layout_bytes(layout)
         if self._limit is not None and needed > self._limit:
-            raise OutOfMemory(
-                f"the image needs {needed} bytes of device memory, and the cap is {self._limit}"
-            )
-        self._forget_arguments()
-        growing = {
-            name: need
-            for name, need in layout.items()
-            if name not in self._arrays or self._arrays[name].size < need[1]
-        }
+            raise AboveDeviceLimit(needed, self._limit)
+        growing = self._missing(layout)
         kept = sum(array.nbytes for name, array in self._arrays.items() if name not in growing)
-        if self._limit is not None and kept + layout_bytes(growing) > self._limit:
+        too_much = self._limit is not None and kept + layout_bytes(growing) > self._limit
+        if not growing and not too_much:
+            self._fitting = layout
+            return
+        self._forget_arguments()
+        if too_much:
             growing = layout  # arrays left by an image of another shape take too much of the cap
             self.clear()
         freed = [self._arrays.pop(name) for name in growing if name in self._arrays]
@@ -313,20 +327,25 @@ class Workspace:
             # The new arrays may need this memory, and a pool would keep the old ones beside the new ones.
             freed.clear()
             self._device.give_back()
-        try:
-            self._allocate(growing)
-        except OutOfMemory:
-            self.clear()
-            self._device.give_back()
-            if not self._reclaim():
-                raise
-            self._allocate(layout)
+        allocate(lambda: self._allocate(self._missing(layout)), self._free)
         self._fitting = layout
+
+    def _missing(self, layout: Layout) -> Layout:
+        """The arrays that do not exist, or are too short."""
+        return {
+            name: need
+            for name, need in layout.items()
+            if name not in self._arrays or self._arrays[name].size < need[1]
+        }
 
     def _allocate(self, layout: Layout) -> None:
         try:
             for name, (dtype, count) in layout.items():
                 self._arrays[name] = self._device.empty(max(count, 1), dtype)
         except OutOfMemory:
-            self.clear()
+            self._free()
             raise
+
+    def _free(self) -> None:
+        self.clear()
+        self._device.give_back()

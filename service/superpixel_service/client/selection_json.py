@@ -3,10 +3,12 @@
 docs/selection.md describes the format.
 """
 
+import json
 import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -90,7 +92,7 @@ def read(label_map: codec.LabelMap, data: object) -> Stored:
         pixels = None
         if data.get("pixels") != []:
             pixels = from_runs("pixels", data.get("pixels"), label_map.labels.size, *counts, 1)
-        return Stored(classes, objects, regions, pixels, _parameters(data.get("parameters")))
+        return Stored(classes, objects, regions, pixels, check_parameters(data.get("parameters")))
     except (OverflowError, TypeError, ValueError) as error:
         raise InvalidParameter("selection", f"is damaged: {error}") from error
 
@@ -116,6 +118,47 @@ def write(label_map: codec.LabelMap, stored: Stored) -> dict[str, Any]:
     data["regions"] = to_runs(stored.regions)
     data["pixels"] = [] if stored.pixels is None else to_runs(stored.pixels)
     return data
+
+
+def to_text(data: Mapping[str, Any]) -> str:
+    """What `JSON.stringify` gives in JavaScript, character by character."""
+    parts = [f"{_compact(name)}:{_parts(value)}" for name, value in data.items()]
+    text = f"{{{','.join(parts)}}}"
+    if not re.search("[\ud800-\udfff]", text):
+        return text
+    # Pairs of surrogates are one character; UTF-8 cannot encode single halves.
+    joined = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+    return re.sub("[\ud800-\udfff]", lambda found: f"\\u{ord(found[0]):04x}", joined)
+
+
+def _compact(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _parts(value: object) -> str:
+    """The text of one part. Only parameters can hold numbers that are no integers."""
+    if not isinstance(value, dict):
+        return _compact(value)
+    return f"{{{','.join(f'{_compact(name)}:{_scalar(one)}' for name, one in value.items())}}}"
+
+
+def _scalar(value: object) -> str:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return _compact(value)
+    sign, digits, exponent = Decimal(repr(float(value))).normalize().as_tuple()
+    if not isinstance(exponent, int) or digits == (0,):
+        return "0"
+    text = "".join(map(str, digits))
+    point = len(text) + exponent  # 0.digits * 10^point, as in ECMAScript's Number::toString
+    if len(text) <= point <= 21:
+        shown = text + "0" * (point - len(text))
+    elif 0 < point <= 21:
+        shown = f"{text[:point]}.{text[point:]}"
+    elif -6 < point <= 0:
+        shown = f"0.{'0' * -point}{text}"
+    else:
+        shown = f"{text[0]}{'.' if text[1:] else ''}{text[1:]}e{point - 1:+d}"
+    return "-" * sign + shown
 
 
 def _classes(given: object) -> tuple[Class, ...]:
@@ -158,8 +201,8 @@ def _is_integer(value: Any, most: int) -> TypeGuard[int | float]:
     return type(value) in (int, float) and 1 <= value <= most and value % 1 == 0
 
 
-def _parameters(given: object) -> Parameters | None:
-    """The parameters of a stored selection. Raises ValueError if they are damaged."""
+def check_parameters(given: object) -> Parameters | None:
+    """The parameters of a selection. Raises ValueError if they are not valid."""
     if given is None:
         return None
     sound = isinstance(given, Mapping) and len(given) <= MAX_PARAMETERS

@@ -56,6 +56,11 @@ def seconds(text: str) -> float:
     return _number(text, 0.001, 3600)
 
 
+def gpus(text: str) -> float:
+    """A number of GPUs, or a part of one."""
+    return _number(text, 0, 1024)
+
+
 def compactness(text: str) -> float:
     """A compactness."""
     return _number(text, 0, MAX_COMPACTNESS)

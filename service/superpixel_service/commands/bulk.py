@@ -1,17 +1,20 @@
 """`superpixel bulk`: segment every image of a folder. A run may be stopped or killed, and continued later."""
 
-import signal
+import json
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from superpixel_service.commands.data_set_options import DataSetOptions
 from superpixel_service.commands.image_files import Found, find_images
 from superpixel_service.commands.label_maps import ImageRejected, ImageSegmenter, Parameters
 from superpixel_service.commands.map_folder import IMAGES, PARAMETERS, MapFolder, lock
 from superpixel_service.commands.output import (
     EXIT_FAILED,
     EXIT_OK,
+    EXIT_USAGE,
     CommandFailed,
     UnusablePath,
     make_folder,
@@ -21,6 +24,7 @@ from superpixel_service.commands.output import (
 )
 from superpixel_service.commands.progress import Progress
 from superpixel_service.commands.segmenters import choose_segmenter
+from superpixel_service.commands.stop_signals import StopSignals
 from superpixel_service.commands.target import Target
 
 _LISTED_MAPS = 5
@@ -28,6 +32,40 @@ _LISTED_MAPS = 5
 
 def run(
     *,
+    source: str,
+    out: str,
+    parameters: Parameters,
+    server: Target | None,
+    jobs: int,
+    checksum: bool,
+    retry_for: float,
+    report: str | None,
+    failed_ok: bool,
+    data_set: DataSetOptions,
+) -> int:
+    """Segment the images of SOURCE whose label maps are missing or out of date."""
+    if not data_set.needed(source, out):
+        status = _run_folder(Path(source), Path(out), parameters, server, jobs, checksum, retry_for, report)
+        return EXIT_OK if failed_ok and status == EXIT_FAILED else status
+    if server is not None or checksum:
+        flag = "--checksum" if server is None else "--server"
+        raise CommandFailed(
+            f"{flag} needs a local folder as FOLDER and as --out, and no flags of data sets",
+            status=EXIT_USAGE,
+        )
+    # Imported on demand: it needs the extra `bulk`.
+    try:
+        from superpixel_service.commands.bulk_data_set import run_data_set
+    except ImportError as error:
+        raise CommandFailed(
+            f"data sets need {error.name}, of the extra `bulk`: pip install 'superpixel-service[bulk]'"
+        ) from None
+
+    status = run_data_set(source, out, parameters, jobs, retry_for, report, data_set)
+    return EXIT_OK if failed_ok and status == EXIT_FAILED else status
+
+
+def _run_folder(
     folder: Path,
     out: Path,
     parameters: Parameters,
@@ -35,8 +73,10 @@ def run(
     jobs: int,
     checksum: bool,
     retry_for: float,
+    report: str | None,
 ) -> int:
     """Write OUT/a/b.jpg.spx for every FOLDER/a/b.jpg whose label map is missing or out of date."""
+    begin = time.monotonic()
     if parameters.guidance is not None:
         guidance = replace(parameters.guidance, images=folder)
         guidance.check()
@@ -50,7 +90,7 @@ def run(
         maps.check_parameters(parameters, segmenter.algorithm_version(), guidance_version)
         todo, done = maps.split(found.images)
         tally = Tally(total=len(found.images), already_there=done)
-        stop = _StopSignals()
+        stop = StopSignals()
         try:
             _segment_all(segmenter, stop.until_signal(todo), maps, tally)
         except CommandFailed:
@@ -58,6 +98,19 @@ def run(
             raise
         _report_maps(maps.without_image(found.images, found.unreadable), folder)
     _report(tally, found)
+    if report is not None:
+        facts = {
+            "images": tally.total,
+            "made": tally.made,
+            "already_there": tally.already_there,
+            "failed": len(tally.failed),
+            "left": tally.left,
+            "seconds": round(time.monotonic() - begin, 3),
+            "failures": tally.failed,
+            "problems": found.problems,
+            "left_out": found.left_out,
+        }
+        save(Path(report), json.dumps(facts, indent=2).encode() + b"\n")
     if stop.number and tally.left:
         return 128 + stop.number
     return EXIT_FAILED if tally.failed or found.problems else EXIT_OK
@@ -132,28 +185,3 @@ def _report_maps(orphans: list[Path], folder: Path) -> None:
             names.append("...")
         maps = "1 label map has" if len(orphans) == 1 else f"{len(orphans):,} label maps have"
         say(f"{maps} no image in {folder}: {', '.join(names)}")
-
-
-class _StopSignals:
-    """Handles SIGINT and SIGTERM. After the first signal no image is begun; a second one ends the process.
-
-    Attributes:
-        number: the number of the first signal; 0: there was none.
-    """
-
-    def __init__(self) -> None:
-        self.number = 0
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._handle)
-
-    def until_signal(self, images: Iterable[Path]) -> Iterator[Path]:
-        """Yield images until the signal."""
-        for image in images:
-            if self.number:
-                return
-            yield image
-
-    def _handle(self, number: int, _frame: object) -> None:
-        self.number = number
-        for each in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(each, signal.SIG_DFL)

@@ -10,7 +10,8 @@ from superpixel_service.commands.parser import parser
 _PATHS = {
     "photo": shtab.FILE,
     "file": shtab.FILE,
-    "folder": shtab.DIRECTORY,
+    "source": shtab.FILE,
+    "report": shtab.FILE,
     "out": shtab.DIRECTORY,
     "config": shtab.FILE,
     "ca": shtab.FILE,

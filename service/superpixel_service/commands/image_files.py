@@ -8,11 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from superpixel_service.commands.output import EXIT_USAGE, CommandFailed, reason
+from superpixel_service.datasets.names import MAP_SUFFIX, SUFFIXES, suffix_of
 
-SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".pjpeg", ".pjp", ".png", ".webp")
-"""Names of files that are taken; the suffixes that browsers use for the three formats."""
-
-MAP_SUFFIX = ".spx"
 _LISTED_SUFFIXES = 6
 
 
@@ -71,7 +68,7 @@ class _Search:
             for link in links:
                 self._follow(link)
         found = self._found
-        found.images.sort()
+        found.images.sort(key=lambda path: str(path).split("/"))  # as paths compare, but faster
         if self._others:
             kinds = [f"{number:,} {suffix}" for suffix, number in self._others.most_common(_LISTED_SUFFIXES)]
             if len(self._others) > _LISTED_SUFFIXES:
@@ -111,7 +108,7 @@ class _Search:
                 folders[:] = [name for name in folders if self._is_new(here / name)]
             for name in names:
                 if not name.startswith(".") and name not in self._ignore:
-                    self._file(here / name)
+                    self._file(here, name)
 
     def _is_new(self, folder: Path) -> bool:
         try:
@@ -119,12 +116,14 @@ class _Search:
         except OSError:
             return True  # reading it will report the error
 
-    def _file(self, path: Path) -> None:
-        suffix = path.suffix.lower()
+    def _file(self, folder: Path, name: str) -> None:
+        suffix = suffix_of(name)
         if suffix not in SUFFIXES:
             if suffix != MAP_SUFFIX:
                 self._others[suffix or "without one"] += 1
-        elif _may_be_file(path):
+            return
+        path = folder / name
+        if _may_be_file(path):
             self._found.images.append(path)
         else:
             self._found.left_out.append(f"{path}: not a regular file")

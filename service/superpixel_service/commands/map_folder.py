@@ -16,7 +16,6 @@ from pathlib import Path
 
 from superpixel_kernels.codec import layout
 from superpixel_service.commands.guidance_files import GuidanceFiles
-from superpixel_service.commands.image_files import MAP_SUFFIX
 from superpixel_service.commands.label_maps import Parameters
 from superpixel_service.commands.output import (
     EXIT_USAGE,
@@ -26,6 +25,7 @@ from superpixel_service.commands.output import (
     reason,
     save,
 )
+from superpixel_service.datasets.names import MAP_SUFFIX
 
 PARAMETERS = "superpixel-bulk.json"
 IMAGES = "superpixel-bulk-images.jsonl"
@@ -99,11 +99,16 @@ class MapFolder:
         self._out = out
         self._checksum = checksum
         self._made_of = _read_images(out / IMAGES)
+        # Operations on paths are slow, and a finished run of 100,000 images does little else.
+        self._prefix = len(_inside(folder))
+        self._out_prefix = _inside(out)
 
     def path_of(self, image: Path) -> Path:
         """The path of an image's label map."""
-        path = self._out / image.relative_to(self._folder)
-        return path.with_name(f"{path.name}{MAP_SUFFIX}")
+        return Path(self._map_path(image))
+
+    def _map_path(self, image: Path) -> str:
+        return f"{self._out_prefix}{self._name(image)}{MAP_SUFFIX}"
 
     def split(self, images: Iterable[Path]) -> tuple[list[Path], int]:
         """The images to segment, and the number of those whose maps are complete and up to date.
@@ -114,7 +119,7 @@ class MapFolder:
         todo, done, adopted = [], 0, {}
         for image in images:
             now = self.fingerprint(image)
-            output = self.path_of(image)
+            output = self._map_path(image)
             if now is None or not _is_complete(output):
                 todo.append(image)
                 continue
@@ -125,7 +130,8 @@ class MapFolder:
             done += 1
             digest = now.digest or (before.digest if before else "")
             maps_digest = now.guidance_digest or (before.guidance_digest if before else "")
-            now = replace(now, digest=digest, guidance_digest=maps_digest)
+            if (digest, maps_digest) != (now.digest, now.guidance_digest):
+                now = replace(now, digest=digest, guidance_digest=maps_digest)
             if now != before:
                 adopted[image] = now
         self._record_all(adopted)
@@ -142,16 +148,16 @@ class MapFolder:
 
     def without_image(self, images: Iterable[Path], unreadable: Iterable[Path]) -> list[Path]:
         """The label maps in the folder that belong to no image. Those of unreadable folders do not count."""
-        expected = {self.path_of(image) for image in images}
-        unknown = {self._out / path.relative_to(self._folder) for path in unreadable}
+        expected = {self._map_path(image) for image in images}
+        unknown = {f"{self._out_prefix}{self._name(path)}" for path in unreadable}
         found = []
         for parent, folders, names in os.walk(self._out):
-            here = Path(parent)
-            folders[:] = [name for name in folders if not name.startswith(".") and here / name not in unknown]
+            here = _inside(Path(parent))
+            folders[:] = [name for name in folders if not name.startswith(".") and here + name not in unknown]
             found += [
-                here / name
+                Path(here + name)
                 for name in names
-                if name.endswith(MAP_SUFFIX) and not name.startswith(".") and here / name not in expected
+                if name.endswith(MAP_SUFFIX) and not name.startswith(".") and here + name not in expected
             ]
         return sorted(found)
 
@@ -163,13 +169,11 @@ class MapFolder:
         Raises:
             CommandFailed: the record has other parameters, or is damaged.
         """
-        record = _record(parameters, algorithm_version)
-        if self._guidance is not None:
-            record["guidance"] = {"version": guidance_version, **self._guidance.record()}
+        record = record_of(parameters, algorithm_version, guidance_version)
         _check_record(self._out, record)
 
     def _name(self, image: Path) -> str:
-        return str(image.relative_to(self._folder))
+        return str(image)[self._prefix :]
 
     def _record_all(self, made_of: dict[Path, Fingerprint]) -> None:
         if not made_of:
@@ -211,19 +215,30 @@ def lock(out: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _is_complete(output: Path) -> bool:
+def _inside(folder: Path) -> str:
+    """What the paths of the files in a folder begin with."""
+    return str(folder / "x")[:-1]
+
+
+def _is_complete(output: str) -> bool:
     """Whether the label map exists and was written to its end."""
     try:
-        with output.open("rb") as file:
-            begins = file.read(len(layout.MAGIC)) == layout.MAGIC
-            file.seek(-len(_END_OF_FILE), os.SEEK_END)
-            return begins and file.read() == _END_OF_FILE
+        file = os.open(output, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return False
+    try:
+        if os.pread(file, len(layout.MAGIC), 0) != layout.MAGIC:
+            return False
+        end = os.lseek(file, 0, os.SEEK_END) - len(_END_OF_FILE)
+        return end >= 0 and os.pread(file, len(_END_OF_FILE), end) == _END_OF_FILE
+    except OSError:
+        return False
+    finally:
+        os.close(file)
 
 
-def _is_not_older(output: Path, image: Fingerprint) -> bool:
-    return output.stat().st_mtime_ns >= image.modified_ns
+def _is_not_older(output: str, image: Fingerprint) -> bool:
+    return Path(output).stat().st_mtime_ns >= image.modified_ns
 
 
 def _read_images(path: Path) -> dict[str, Fingerprint]:
@@ -275,7 +290,9 @@ def _check_record(out: Path, parameters: dict[str, object]) -> None:
         )
 
 
-def _record(parameters: Parameters, algorithm_version: int) -> dict[str, object]:
+def record_of(
+    parameters: Parameters, algorithm_version: int, guidance_version: int | None = None
+) -> dict[str, object]:
     """Everything that the label maps depend on, besides the images."""
     record: dict[str, object] = {
         "counts": list(parameters.counts),
@@ -294,4 +311,6 @@ def _record(parameters: Parameters, algorithm_version: int) -> dict[str, object]
         record["orientation"] = False
     if parameters.clamp:
         record["clamp"] = True
+    if parameters.guidance is not None:
+        record["guidance"] = {"version": guidance_version, **parameters.guidance.record()}
     return record

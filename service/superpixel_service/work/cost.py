@@ -4,6 +4,7 @@ The figures are upper bounds, measured with the images that take most: noise, an
 becomes a region. tests/service/test_image_memory.py compares them with the memory of a process.
 """
 
+from superpixel_kernels.errors import AboveDeviceLimit
 from superpixel_service.budgets import FIXED_BYTES, PIXEL_BYTES
 from superpixel_service.contract import Reason
 from superpixel_service.errors import InvalidRequest
@@ -73,7 +74,7 @@ def check_memory(task: Task, regions: int, limit: int) -> int:
             Reason.MEMORY_ABOVE_LIMIT,
             f"must take at most {limit} bytes of memory; with {regions} base regions and these counts this "
             f"image takes about {needed}. Smooth it, make it smaller, or ask for less",
-            field="encoded_image" if isinstance(task.image.source, EncodedImage) else "raw_image",
+            field=_image_field(task),
             metadata={
                 "limit_bytes": str(limit),
                 "needed_bytes": str(needed),
@@ -81,6 +82,21 @@ def check_memory(task: Task, regions: int, limit: int) -> int:
             },
         )
     return needed
+
+
+def above_device_limit(task: Task, error: AboveDeviceLimit) -> InvalidRequest:
+    """The error for an image that never fits in the GPU memory for one image."""
+    return InvalidRequest(
+        Reason.MEMORY_ABOVE_LIMIT,
+        f"must take at most {error.limit_bytes} bytes of the GPU's memory; this image takes "
+        f"{error.needed_bytes}. Make it smaller",
+        field=_image_field(task),
+        metadata={"limit_bytes": str(error.limit_bytes), "needed_bytes": str(error.needed_bytes)},
+    )
+
+
+def _image_field(task: Task) -> str:
+    return "encoded_image" if isinstance(task.image.source, EncodedImage) else "raw_image"
 
 
 def check_answer_asked(task: Task, regions: int, limit: int) -> None:

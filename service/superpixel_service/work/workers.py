@@ -1,6 +1,5 @@
 """Worker threads: each takes jobs of its lane from the queue and segments them in a workspace of its own."""
 
-import functools
 import threading
 import time
 import traceback
@@ -11,7 +10,7 @@ from dataclasses import dataclass, field, replace
 import structlog
 
 import superpixel_kernels as kernels
-from superpixel_kernels.errors import Cancelled
+from superpixel_kernels.errors import AboveDeviceLimit, Cancelled
 from superpixel_kernels.errors import DeviceLost as KernelsDeviceLost
 from superpixel_service.budgets import scratch_bytes
 from superpixel_service.config import Settings
@@ -348,6 +347,8 @@ class Workers:
             return self._segment(job, worker, segmenter)
         except Cancelled:
             raise job.stop_reason() or CallCancelled() from None
+        except AboveDeviceLimit as error:
+            raise cost.above_device_limit(job.task, error) from None
         finally:
             job.task.release()
 
@@ -360,6 +361,15 @@ class Workers:
             if job.counted:
                 worker.begun[stage] += 1
 
+        device_waits = _device_waits(segmenter.workspace)
+
+        def on_regions(regions: int) -> None:
+            nonlocal device_waits
+            now = _device_waits(segmenter.workspace)
+            job.memory_seconds += now - device_waits
+            device_waits = now
+            self._charge_memory(job, regions)
+
         taken = time.monotonic()
         with worker.decoder.in_use():
             answer = segmenter.run(
@@ -368,7 +378,7 @@ class Workers:
                 threads=lambda pixels: self._threads(pixels, segmenter.workspace),
                 cancel=job.token,
                 on_stage=on_stage,
-                on_regions=functools.partial(self._charge_memory, job),
+                on_regions=on_regions,
                 finish=self._as_message,
                 clock=job.working_time,
             )
@@ -407,3 +417,8 @@ class Workers:
             return 0
         share = workspace.threads // max(1, self._queue.side_by_side())
         return max(1, min(share, pixels // _PIXELS_PER_THREAD))
+
+
+def _device_waits(workspace: Workspace) -> float:
+    """How long the calls of a workspace have waited for device memory."""
+    return workspace.waited_seconds if isinstance(workspace, kernels.CudaWorkspace) else 0.0

@@ -1,7 +1,6 @@
 """A CUDA device, simulated on the CPU by a worker process: `SimDevice`."""
 
 import ctypes
-import struct
 import time
 import weakref
 from collections.abc import Callable, Sequence
@@ -56,7 +55,7 @@ class SimDevice:
         self._used = 0
         self._kernels: dict[str, Kernel] = {}
         self._loaded: set[Path] = set()
-        self._worker = Worker(
+        self.worker = Worker(
             self._variant, seed=seed, races=mode == "race", resident=resident, seconds=seconds
         )
 
@@ -66,11 +65,15 @@ class SimDevice:
 
     def close(self) -> None:
         """End the worker. Later calls raise SimError."""
-        self._worker.close()
+        self.worker.close()
 
     def active(self) -> AbstractContextManager[None]:
         """See `Device`. Nothing to do here: any thread may use the device, one at a time."""
         return nullcontext()
+
+    def record(self, work: Callable[[], None]) -> Callable[[], None]:
+        """See `Device`. Launches again, with the arguments that the arrays then give."""
+        return work
 
     def mark(self) -> float:
         """See `Device`. The present time, because every launch has ended when `launch` returns."""
@@ -145,7 +148,7 @@ class SimDevice:
             raise _out_of_memory(
                 f"{size} bytes asked for, {self._memory - self._used} of {self._memory} left"
             )
-        (address,) = struct.unpack("<Q", self._worker.order(b"a" + struct.pack("<QQ", size, kind.itemsize)))
+        address = self.worker.allocate(size, kind.itemsize)
         self._used += size
         array = SimArray(self, address, int(count), kind, None)
         weakref.finalize(array, self._free, address, size).atexit = False
@@ -153,16 +156,15 @@ class SimDevice:
 
     def _free(self, address: int, size: int) -> None:
         self._used -= size
-        if self._worker.lost is None and self._worker.alive:
-            self._worker.send(b"f" + struct.pack("<Q", address))
+        self.worker.free(address)
 
     def upload(self, host: NDArray[np.generic], to: SimArray) -> None:
         self._check_copy(host, to)
-        self._worker.order(b"w" + struct.pack("<QQ", to.address, to.nbytes) + host.tobytes())
+        self.worker.write(to.address, host.tobytes())
 
     def download(self, source: SimArray, to: NDArray[np.generic]) -> None:
         self._check_copy(to, source)
-        data = self._worker.order(b"r" + struct.pack("<QQ", source.address, source.nbytes))
+        data = self.worker.read(source.address, source.nbytes)
         to.reshape(-1)[:] = np.frombuffer(data, source.dtype)
 
     def _check_copy(self, host: NDArray[np.generic], array: SimArray) -> None:
@@ -189,33 +191,54 @@ class SimDevice:
             BadLaunch: there is no such kernel, or the sizes or arguments do not fit it.
             KernelFault: the kernel did something invalid; names what, where, and which thread.
         """
-        found = self._kernel(kernel)
-        sizes = [*pair("grid", grid), *pair("block", block)]
+        found = self.kernel(kernel)
+        self.run(
+            found,
+            [*pair("grid", grid), *pair("block", block)],
+            slots(self, found, args),
+            shared_bytes=shared_bytes,
+            cooperative=cooperative,
+        )
+
+    def run(
+        self,
+        kernel: Kernel,
+        sizes: Sequence[int],
+        arguments: Sequence[bytes],
+        *,
+        shared_bytes: int = 0,
+        cooperative: bool = False,
+    ) -> None:
+        """Run a kernel with arguments of eight bytes each; `sizes` are grid (x, y) and block (x, y).
+
+        Raises:
+            BadLaunch, KernelFault: as for `launch`.
+        """
+        name = kernel.name
         threads = sizes[2] * sizes[3]
-        most = found.max_threads or 1024
+        most = kernel.max_threads or 1024
         if threads > min(most, 1024):
-            raise BadLaunch(f"{kernel}: blocks of {threads} threads, but its __launch_bounds__ allow {most}")
+            raise BadLaunch(f"{name}: blocks of {threads} threads, but its __launch_bounds__ allow {most}")
         blocks = sizes[0] * sizes[1]
         if sizes[0] > 2**31 - 1 or sizes[1] > 65535:
-            raise BadLaunch(f"{kernel}: a grid of {sizes[0]} x {sizes[1]} blocks")
+            raise BadLaunch(f"{name}: a grid of {sizes[0]} x {sizes[1]} blocks")
         if not 0 <= shared_bytes <= 48 << 10:
-            raise BadLaunch(f"{kernel}: shared_bytes is {shared_bytes}, not between 0 and 49152")
-        if cooperative and blocks > self.resident_blocks(kernel, threads, shared_bytes=shared_bytes):
+            raise BadLaunch(f"{name}: shared_bytes is {shared_bytes}, not between 0 and 49152")
+        if cooperative and blocks > self.resident_blocks(name, threads, shared_bytes=shared_bytes):
             raise BadLaunch(
-                f"{kernel}: a cooperative launch of {blocks} blocks, but {self._resident} can be resident"
+                f"{name}: a cooperative launch of {blocks} blocks, but {self._resident} can be resident"
             )
-        arguments = slots(self, found, args)
-        name = kernel.encode()
-        numbers = [*sizes, shared_bytes, int(cooperative), len(arguments)]
-        self._worker.order(
-            b"k" + struct.pack("<Q", len(name)) + name + struct.pack("<7Q", *numbers) + b"".join(arguments),
-            kernel,
-        )
+        self.worker.launch(name, [*sizes, shared_bytes, int(cooperative)], arguments)
 
     def resident_blocks(self, kernel: str, block: int, *, shared_bytes: int = 0) -> int:  # noqa: ARG002
         return self._resident
 
-    def _kernel(self, name: str) -> Kernel:
+    def kernel(self, name: str) -> Kernel:
+        """A kernel by its name; the first one of a file compiles and loads the file.
+
+        Raises:
+            BadLaunch: there is no such kernel.
+        """
         if name not in self._kernels:
             parts = name.split("_")
             files = [self._folder / ("_".join(parts[:n]) + ".cu") for n in range(len(parts), 0, -1)]
@@ -223,8 +246,7 @@ class SimDevice:
             if file is None:
                 raise BadLaunch(f"kernel {name} should be in {files[-1].name}, which does not exist")
             if file not in self._loaded:
-                path = str(build.library(file, self._variant)).encode()
-                text = self._worker.order(b"l" + struct.pack("<Q", len(path)) + path).decode()
+                text = self.worker.load(build.library(file, self._variant))
                 for kernel in map(parse_kernel, text.splitlines()):
                     self._kernels[kernel.name] = kernel
                 self._loaded.add(file)

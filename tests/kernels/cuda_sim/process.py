@@ -6,6 +6,7 @@ import struct
 import subprocess
 import tempfile
 import weakref
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.kernels.cuda_sim import build
@@ -93,6 +94,41 @@ class Worker:
                 return answer
             self.lost = _with_lines(answer.decode())
         raise KernelFault(self.lost)
+
+    def allocate(self, size: int, unit: int) -> int:
+        """Allocate device memory for elements of `unit` bytes, filled with garbage; returns its address."""
+        (address,) = struct.unpack("<Q", self.order(b"a" + struct.pack("<QQ", size, unit)))
+        return int(address)
+
+    def free(self, address: int) -> None:
+        """Free memory from `allocate`."""
+        if self.lost is None and self.alive:
+            self.send(b"f" + struct.pack("<Q", address))
+
+    def write(self, address: int, data: bytes) -> None:
+        """Copy bytes to device memory."""
+        self.order(b"w" + struct.pack("<QQ", address, len(data)) + data)
+
+    def read(self, address: int, size: int) -> bytes:
+        """Copy bytes from device memory."""
+        return self.order(b"r" + struct.pack("<QQ", address, size))
+
+    def load(self, library: Path) -> str:
+        """Load a compiled .cu file; returns a line per kernel."""
+        path = str(library).encode()
+        return self.order(b"l" + struct.pack("<Q", len(path)) + path).decode()
+
+    def launch(self, kernel: str, numbers: Sequence[int], arguments: Sequence[bytes]) -> None:
+        """Run a kernel to its end.
+
+        Args:
+            kernel: its name.
+            numbers: grid (x, y), block (x, y), bytes of dynamic shared memory, whether it is cooperative.
+            arguments: eight bytes each.
+        """
+        name = kernel.encode()
+        sizes = struct.pack("<7Q", *numbers, len(arguments))
+        self.order(b"k" + struct.pack("<Q", len(name)) + name + sizes + b"".join(arguments), kernel)
 
     def _exit_report(self, kernel: str | None, reason: str) -> str:
         self._process.wait()

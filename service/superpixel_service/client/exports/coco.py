@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from superpixel_kernels.codec import InvalidParameter
+from superpixel_service.client.classes import FIRST_OBJECT
 from superpixel_service.client.exports.annotation import Annotation
 from superpixel_service.client.exports.groups import Group, category_ids, find_groups
 from superpixel_service.client.exports.shapes import find_shapes, halved
@@ -76,6 +77,8 @@ def to_coco(
                 "iscrowd": 0,
             }
             | ({"attributes": {"name": group.name}} if group.name else {})
+            # Readers ignore it. Imports do not make an object of it.
+            | ({"isthing": 0} if group.value < FIRST_OBJECT else {})
             for number, group in enumerate(groups, 1)
         ],
     }

@@ -53,7 +53,8 @@ INVALID_ARGUMENT (do not retry):
   ENUM_VALUE_UNKNOWN         a number that its enumeration does not define
   REQUEST_ID_TOO_LONG        SegmentStreamRequest.request_id has more than 256 characters
   MEMORY_ABOVE_LIMIT         the image has so many base regions, or the request asks for so much, that one image may
-                             not take the memory; metadata: limit_bytes, needed_bytes, base_count
+                             not take the memory; or the image needs more of a GPU's memory than one image may take;
+                             metadata: limit_bytes, needed_bytes; in the first case base_count
   ANSWER_ABOVE_LIMIT         the answer is larger than the server sends; metadata: limit_bytes
 FAILED_PRECONDITION (do not retry on this server):
   VERSION_UNAVAILABLE        the server has another algorithm or guidance version than the request requires; metadata:

@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from benchmarks.clicks import (
+from benchmarks.fewest_clicks import (
     NEVER,
     Nodes,
     clicks_by_purity,

@@ -1,0 +1,314 @@
+import { rgba } from '../layers.js';
+import { SmartView } from './smart-view.js';
+
+/** @typedef {import('../app.js').App} App */
+/** @typedef {import('../gesture.js').Gesture} Gesture */
+/** @typedef {import('../layers.js').Layers} Layers */
+/** @typedef {import('../../src/shapes.js').Point} Point */
+/** @typedef {import('../../src/smart/index.js').SmartState} SmartState */
+
+/** Milliseconds of rest after which the pointer shows what a click would take. */
+const REST = 60;
+
+/** CSS pixels of a drag that count as none, and per unit of growth. */
+const SLACK = 6;
+const UNIT = 40;
+
+/** Growth per step of the wheel. */
+const WHEEL = 0.4;
+
+const MOST_GROW = 5;
+
+/** Objects that undo can return to. */
+const MOST_STEPS = 60;
+
+const settings = { smartDrag: 'grow' };
+
+/**
+ * A click that was taken.
+ *
+ * @typedef {object} Step
+ * @property {unknown} token the selection's undo step
+ * @property {SmartState} state the object after it
+ * @property {Mark[]} marks
+ *
+ * @typedef {object} Mark
+ * @property {Point} at
+ * @property {boolean} positive
+ */
+
+/** The object in work. */
+class Smart {
+  constructor() {
+    /** @type {SmartView | null} */
+    this.view = null;
+    /** What a click would change. @type {Int32Array | null} */
+    this.found = null;
+    this.positive = true;
+    /** The class of the object. */
+    this.value = 0;
+    /** @type {import('../../src/selection.js').Selection | null} */
+    this.selection = null;
+    /** @type {Step[]} */
+    this.steps = [];
+    /** Number of `steps` that are not undone. */
+    this.done = 0;
+    this.grow = 0;
+    /** Growth by the wheel in this gesture. */
+    this.wheeled = 0;
+    /** The stroke has points that `found` does not know. */
+    this.stale = false;
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    this.rest = undefined;
+  }
+
+  /** @returns {Mark[]} */
+  get marks() {
+    return this.done ? this.steps[this.done - 1].marks : [];
+  }
+
+  /** Begin another object. */
+  reset() {
+    this.steps = [];
+    this.done = 0;
+    this.drop();
+    this.view?.smart.reset();
+  }
+
+  /** Forget what was found. */
+  drop() {
+    clearTimeout(this.rest);
+    this.found = null;
+    this.grow = this.wheeled = 0;
+    this.stale = false;
+  }
+
+  /**
+   * Follow the page: its image, class, view, and undone steps.
+   *
+   * @param {App} app
+   * @returns {SmartView | null} null: not loaded yet, or no image
+   */
+  follow(app) {
+    const { work } = app;
+    if (!work) return null;
+    const { selection } = work;
+    if (selection !== this.selection || app.settings.value !== this.value) {
+      this.reset();
+      this.selection = selection;
+      this.value = app.settings.value;
+    }
+    const view = SmartView.of(app, this.view);
+    if (!view) return null;
+    const tokens = new Set(/** @type {unknown[]} */ (selection._history.done));
+    let done = this.steps.length;
+    while (done && !tokens.has(this.steps[done - 1].token)) done--;
+    if (done !== this.done || view !== this.view) {
+      const before = done ? this.steps[done - 1].state : null;
+      if (before && before.object.length === work.map.count) view.smart.restore(before);
+      else view.smart.reset();
+      this.done = done;
+    }
+    this.view = view;
+    return view;
+  }
+
+  /**
+   * Find what a click at a point would change.
+   *
+   * @param {App} app
+   * @param {Point} point
+   * @param {boolean} positive
+   */
+  click(app, point, positive) {
+    const view = this.follow(app);
+    this.positive = positive;
+    this.found = null;
+    if (!view) return;
+    this._takeUp(view, point, positive);
+    this._giveUp(view);
+    this.found = view.smart.click(...point, { positive });
+  }
+
+  /**
+   * Find what the stroke of a gesture would change.
+   *
+   * @param {Gesture} gesture
+   */
+  stroke(gesture) {
+    this.stale = false;
+    if (!this.view) return;
+    const { radius } = gesture.app.settings;
+    this.found = this.view.smart.stroke(gesture.path, radius, { positive: this.positive });
+  }
+
+  /** @param {number} grow */
+  regrow(grow) {
+    this.grow = Math.min(Math.max(grow, -MOST_GROW), MOST_GROW);
+    if (this.found && this.view) this.found = this.view.smart.regrow(this.grow);
+  }
+
+  /**
+   * Something that other tools selected, or that was an object before, can be made smaller too.
+   *
+   * @param {SmartView} view
+   * @param {Point} point
+   * @param {boolean} positive
+   */
+  _takeUp(view, point, positive) {
+    const { selection } = this;
+    if (positive || !selection) return;
+    const { smart } = view;
+    const value = selection.classAt(...point);
+    if (!value || smart.chosen.includes(smart.level.regionAt(...point))) return;
+    const object = Uint8Array.from(selection.regions, (one) => Number(one === value));
+    smart.restore({ object, marks: new Map(), clicks: 1 });
+    this.steps = [];
+    this.done = 0;
+  }
+
+  /**
+   * What other tools took away belongs to the object no more.
+   *
+   * @param {SmartView} view
+   */
+  _giveUp({ smart }) {
+    const { regions } = /** @type {import('../../src/selection.js').Selection} */ (this.selection);
+    const { object, marks, clicks } = smart.state;
+    const kept = object.map((inside, i) => (inside && regions[i] ? 1 : 0));
+    if (kept.some((inside, i) => inside !== object[i])) smart.restore({ object: kept, marks, clicks });
+  }
+
+  /** @param {Gesture} gesture whose click is to be taken */
+  take(gesture) {
+    const { found, view } = this;
+    if (!found || !view) return;
+    const { selection, value, path } = gesture;
+    gesture.redraw(selection.choose(view.smart.level, found, value));
+    view.smart.accept();
+    const marks = [...this.marks, { at: path[0], positive: this.positive }];
+    const step = { token: selection._history.done.at(-1), state: view.smart.state, marks };
+    this.steps = [...this.steps.slice(0, this.done), step].slice(-MOST_STEPS);
+    this.done = this.steps.length;
+  }
+}
+
+const state = new Smart();
+
+/** @param {Gesture} gesture */
+const strokes = (gesture) => settings.smartDrag === 'stroke' && gesture.path.length > 1;
+
+/** @type {import('./tool.js').Tool} */
+export const smart = {
+  id: 'smart',
+  key: 's',
+  label: 'Smart select',
+  summary: 'an object per click',
+  hint:
+    'Click an object; rest on it to see what a click takes. While pressed, drag right or turn the wheel to take more, ' +
+    'left to take less. Alt or the right button takes away. Enter begins another object.',
+  icon: `<path
+    d="m13 11-8.5 8.5M14.5 3.5v3M14.5 14.5v3M21 10.5h-3M11 10.5H8.5M19.2 5.8l-2 2M19.2 15.2l-2-2M9.8 5.8l2 2"
+  />`,
+  get usesRadius() {
+    return settings.smartDrag === 'stroke';
+  },
+  settings,
+  options: [
+    {
+      kind: 'choice',
+      setting: 'smartDrag',
+      label: 'Dragging',
+      choices: [
+        { value: 'grow', label: 'Drag grows', title: 'Drag right to take more, left to take less' },
+        { value: 'stroke', label: 'Drag strokes', title: 'Stroke over the parts of the object' },
+      ],
+    },
+  ],
+  activate: () => void SmartView.load(),
+  deactivate: () => state.drop(),
+  hover(app, point) {
+    clearTimeout(state.rest);
+    if (app.stage.busy) return;
+    if (state.found) app.layers.redrawTop();
+    state.found = null;
+    if (!point) return;
+    state.rest = setTimeout(() => {
+      if (app.tool !== smart || app.stage.busy) return;
+      state.click(app, point, true);
+      app.layers.redrawTop();
+    }, REST);
+  },
+  down(gesture) {
+    state.drop();
+    state.click(gesture.app, gesture.path[0], gesture.value > 0);
+  },
+  drag(gesture) {
+    if (strokes(gesture)) {
+      state.stale = true;
+      return;
+    }
+    const { scale, ratio } = gesture.app.camera;
+    const [[x0, y0], [x, y]] = [gesture.path[0], gesture.last];
+    const moved = ((x - x0 - (y - y0)) * scale) / ratio;
+    const beyond = Math.sign(moved) * Math.max(0, Math.abs(moved) - SLACK);
+    const grow = beyond / UNIT + state.wheeled;
+    if (grow !== state.grow) state.regrow(grow);
+  },
+  wheel(app, { deltaY }) {
+    if (app.stage.gesture?.tool !== smart || !deltaY) return false;
+    const step = -Math.sign(deltaY) * WHEEL;
+    state.wheeled += step;
+    state.regrow(state.grow + step);
+    app.layers.redrawTop();
+    return true;
+  },
+  up(gesture) {
+    if (state.stale) state.stroke(gesture);
+    state.take(gesture);
+    state.drop();
+  },
+  cancel: () => state.drop(),
+  keyDown({ layers }, { key, shiftKey }) {
+    // With the keyboard's cursor, Enter clicks; with Shift it begins another object.
+    if (key !== 'Enter' || (layers.top.cursor?.cross && !shiftKey)) return false;
+    state.reset();
+    layers.redrawTop();
+    return true;
+  },
+  draw(layers, gesture) {
+    const { work } = layers;
+    if (!work || state.selection !== work.selection) return;
+    if (gesture && state.stale) state.stroke(gesture);
+    const { found, view, positive } = state;
+    if (found && view) {
+      const { color } = work.selection.classes[state.value - 1] ?? { color: '#ffffff' };
+      view.draw(layers, found, positive ? rgba(color) : [0, 0, 0, 255]);
+    }
+    drawMarks(layers, state.marks);
+  },
+};
+
+/**
+ * @param {Layers} layers
+ * @param {Mark[]} marks
+ */
+function drawMarks({ topContext: context, camera }, marks) {
+  const radius = 5 * camera.ratio;
+  for (const { at, positive } of marks) {
+    const [x, y] = camera.toScreen(...at);
+    context.beginPath();
+    context.arc(x, y, radius, 0, 2 * Math.PI);
+    context.fillStyle = positive ? '#fff' : '#000';
+    context.fill();
+    context.lineWidth = 1.5 * camera.ratio;
+    context.strokeStyle = positive ? '#000' : '#fff';
+    context.moveTo(x - radius / 2, y);
+    context.lineTo(x + radius / 2, y);
+    if (positive) {
+      context.moveTo(x, y - radius / 2);
+      context.lineTo(x, y + radius / 2);
+    }
+    context.stroke();
+  }
+}

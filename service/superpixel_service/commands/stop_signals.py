@@ -1,0 +1,32 @@
+"""SIGINT and SIGTERM of a run that can be continued."""
+
+import signal
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+_Item = TypeVar("_Item")
+
+
+class StopSignals:
+    """Handles SIGINT and SIGTERM. After the first signal no image is begun; a second one ends the process.
+
+    Attributes:
+        number: the number of the first signal; 0: there was none.
+    """
+
+    def __init__(self) -> None:
+        self.number = 0
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._handle)
+
+    def until_signal(self, items: Iterable[_Item]) -> Iterator[_Item]:
+        """Yield items until the signal."""
+        for item in items:
+            if self.number:
+                return
+            yield item
+
+    def _handle(self, number: int, _frame: object) -> None:
+        self.number = number
+        for each in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(each, signal.SIG_DFL)

@@ -1,0 +1,1 @@
+"""Real CuPy on the simulated device: a fake CUDA runtime and driver below it (`make test-cupy-sim`)."""
