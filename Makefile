@@ -135,6 +135,10 @@ test-slow: install system-packages frontend-install deploy-install sanitized tes
 test-python: install system-packages frontend-install deploy-install ## Run the test suite against the installed package
 	$(BIN)/python -m pytest tests -m "not slow" $(PARALLEL)
 
+.PHONY: test-ray
+test-ray: install ## Test data sets on a Ray cluster of three nodes, and in a bucket that fails (ten minutes; part of test-slow)
+	$(BIN)/python -m pytest tests/service/test_ray.py tests/service/test_data_set_s3.py --timeout 1200
+
 .PHONY: test-cuda-sim
 test-cuda-sim: install ## Test the CUDA kernels without a GPU: simulated on the CPU, and compiled
 	$(BIN)/python -m pytest -m cuda_sim tests/kernels $(PARALLEL)
@@ -327,6 +331,10 @@ bench-clicks: $(BENCH)/.package ## Count the clicks to select an object, with sm
 .PHONY: bench-guidance
 bench-guidance: $(BENCH)/.package ## Measure what guidance changes, with right and wrong maps (one minute)
 	$(BENCH)/bin/python -m benchmarks.guidance --json build/bench/guidance.json
+
+.PHONY: bench-data-sets
+bench-data-sets: install ## Compare a data set on Ray with one process: processor time per image (PHOTOS=folder; ten minutes)
+	nice $(BIN)/python -m benchmarks.data_sets --photos $(or $(PHOTOS),examples/photos)
 
 .PHONY: bench-frontend
 bench-frontend: install system-packages frontend-install ## Measure a labeller's waiting times on the annotation page in Chromium

@@ -15,6 +15,7 @@ import { Layers } from './layers.js';
 import { Library } from './library.js';
 import { MaskDialog } from './mask-dialog.js';
 import { hideProblem, retry, showProblem } from './notices.js';
+import { ObjectPanel } from './objects.js';
 import { Opening } from './opening.js';
 import { Protecting } from './protecting.js';
 import { Saving } from './saving.js';
@@ -65,6 +66,7 @@ export class App {
     this.protecting = new Protecting(this);
     this.hint = new Hint(this);
     this.checks = new Checks(this);
+    this.objectPanel = new ObjectPanel(this);
     this.classPanel = new ClassPanel(this);
     this.sliders = new Sliders(this);
     this.guiding = new Guiding(this);
@@ -127,6 +129,7 @@ export class App {
     this.work = work;
     this.protecting.reset();
     this.checks.reset();
+    this.objectPanel.current = 0;
     if (before && before.key !== work.key && !this.saving.unsavedKeys.includes(before.key))
       this.tabs.release(before.key);
     this.layers.work = work;
@@ -156,6 +159,7 @@ export class App {
   /** The selection has changed. */
   workChanged() {
     this._showHistory();
+    this.objectPanel.changed();
     hideProblem();
     this.checks.soon();
     this.saving.soon();
@@ -176,6 +180,7 @@ export class App {
   selectionReplaced() {
     this.settings.value = Math.min(this.settings.value, this.classPanel.classes.length);
     this.classPanel.show();
+    this.objectPanel.reset();
     this.mapChanged();
   }
 
@@ -227,7 +232,9 @@ export class App {
     const { map, selection } = work;
     if (!(way === 'undo' ? selection.canUndo : selection.canRedo)) return;
     const before = JSON.stringify(selection.classes);
+    const objects = selection.objects.slice();
     const box = selection[way]();
+    this.objectPanel.stepped(objects);
     if (JSON.stringify(selection.classes) !== before) {
       this.settings.value = Math.min(this.settings.value, selection.classes.length);
       this.classPanel.show();

@@ -21,10 +21,16 @@ export class ClassPanel {
     return this._app.work?.selection.classes ?? this._app.settings.classes;
   }
 
-  /** @param {number} value */
+  /** Paint a class, without an object. @param {number} value */
   choose(value) {
-    const { settings, saving, protecting } = this._app;
     if (value < 1 || value > this.classes.length) return;
+    this._app.objectPanel.choose(0);
+    this.mark(value);
+  }
+
+  /** @param {number} value of the class in use */
+  mark(value) {
+    const { settings, saving, protecting } = this._app;
     settings.value = value;
     for (const radio of document.querySelectorAll('#classes input[type=radio]')) {
       if (!(radio instanceof HTMLInputElement)) continue;
@@ -56,6 +62,7 @@ export class ClassPanel {
     const { settings, work, stage, layers, protecting, readOnly } = this._app;
     if (classes.length < 2 || stage.busy || readOnly) return;
     stage.cancel();
+    this._app.objectPanel.choose(0);
     const { name } = classes[value - 1];
     if (work) layers.redrawFill(work.selection.removeClass(value));
     else classes.splice(value - 1, 1);
@@ -95,6 +102,7 @@ export class ClassPanel {
     list.replaceChildren(...this.classes.map((one, i) => this._row(one, i + 1)));
     list.scrollTop = scrollTop;
     this._app.protecting.show();
+    this._app.objectPanel.changed();
   }
 
   /**

@@ -1,6 +1,6 @@
 // Makes the files of the export menu outside the page's thread, so that the page stays responsive.
 
-import { toCOCO, toGeoJSON, toIndexedPNG, toLabelStudio, toYOLO } from '../src/exports/index.js';
+import * as exports from '../src/exports/index.js';
 
 /** @typedef {import('../src/annotation.js').Annotation} Annotation */
 
@@ -8,13 +8,23 @@ const json = (/** @type {unknown} */ value) => JSON.stringify(value);
 
 /** @type {Record<string, (annotation: Annotation, fileName: string) => Promise<Uint8Array> | string>} */
 const makers = {
-  png: (annotation) => toIndexedPNG(annotation),
-  coco: (annotation, fileName) => json(toCOCO(annotation, { fileName })),
-  'coco-rle': (annotation, fileName) => json(toCOCO(annotation, { fileName, rle: true })),
+  png: (annotation) => exports.toIndexedPNG(annotation),
+  coco: (annotation, fileName) => json(exports.toCOCO(annotation, { fileName })),
+  'coco-rle': (annotation, fileName) => json(exports.toCOCO(annotation, { fileName, rle: true })),
   'label-studio': (annotation, fileName) =>
-    json([{ data: { image: fileName }, annotations: [{ result: toLabelStudio(annotation) }] }]),
-  geojson: (annotation) => json(toGeoJSON(annotation)),
-  yolo: (annotation) => toYOLO(annotation),
+    json([{ data: { image: fileName }, annotations: [{ result: exports.toLabelStudio(annotation) }] }]),
+  geojson: (annotation) => json(exports.toGeoJSON(annotation)),
+  instances: (annotation) => exports.toInstancePNG(annotation),
+  legend: (annotation) => json(exports.toInstanceLegend(annotation)),
+  'panoptic-png': (annotation) => exports.toPanopticPNG(annotation),
+  panoptic: (annotation, fileName) =>
+    json(
+      exports.toPanopticJSON(annotation, {
+        fileName,
+        maskName: fileName.replace(/(\.[^.]*)?$/, '-panoptic.png'),
+      }),
+    ),
+  yolo: (annotation) => exports.toYOLO(annotation),
 };
 
 /** @param {MessageEvent<{ format: string, annotation: Annotation, fileName: string }>} event */

@@ -37,6 +37,22 @@ const FORMATS = [
     type: 'application/geo+json',
   },
   {
+    format: 'instances',
+    name: 'Objects',
+    note: '16-bit PNG, one value per object',
+    ending: '-objects.png',
+    type: 'image/png',
+  },
+  { format: 'legend', name: 'Legend of objects', note: 'JSON, for that PNG', ending: '-objects.json' },
+  { format: 'panoptic', name: 'COCO panoptic', note: 'JSON, for the PNG below', ending: '-panoptic.json' },
+  {
+    format: 'panoptic-png',
+    name: 'COCO panoptic mask',
+    note: 'PNG, one colour per object',
+    ending: '-panoptic.png',
+    type: 'image/png',
+  },
+  {
     format: 'yolo',
     name: 'YOLO segmentation',
     note: 'text, one line per piece',

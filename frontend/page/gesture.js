@@ -12,8 +12,8 @@ export class Gesture {
   constructor(app, tool, erase) {
     this.app = app;
     this.tool = tool;
-    /** The class to paint; 0 erases. */
-    this.value = erase ? 0 : app.settings.value;
+    /** The class or object to paint; 0 erases. */
+    this.value = erase ? 0 : app.objectPanel.value;
     /** All points so far. @type {Point[]} */
     this.path = [];
     /** Of a tool that sets corners: where the pointer is, which will be the next corner. @type {Point | null} */

@@ -9,11 +9,13 @@ import { ZipWriter } from './zip.js';
 
 /** @typedef {import('./store.js').Card} Card */
 
-/** What the user can export of the whole set. @type {{ format: 'coco' | 'yolo' | 'png', name: string, note: string }[]} */
+/** What the user can export of the whole set. @type {{ format: string, name: string, note: string }[]} */
 export const SET_FORMATS = [
-  { format: 'coco', name: 'COCO data set', note: 'ZIP: photographs and one annotations.json' },
-  { format: 'yolo', name: 'YOLO data set', note: 'ZIP: photographs, labels and data.yaml' },
-  { format: 'png', name: 'Masks', note: 'ZIP: photographs, indexed PNG masks and legend.json' },
+  { format: 'coco', name: 'COCO polygons', note: 'instances.json and photographs' },
+  { format: 'coco-rle', name: 'COCO run lengths', note: 'exact also for holes' },
+  { format: 'panoptic', name: 'COCO panoptic', note: 'panoptic.json, PNG and photographs' },
+  { format: 'yolo', name: 'YOLO', note: 'data.yaml, labels and photographs' },
+  { format: 'png', name: 'Masks', note: 'indexed PNG, legend.json and photographs' },
 ];
 
 /** The images that are labelled together, with one list of classes. Empty if the user opens single images. */
@@ -144,7 +146,7 @@ export class ImageSet {
   /**
    * Save everything that is labelled or done as one data set.
    *
-   * @param {'coco' | 'yolo' | 'png'} format
+   * @param {string} format
    */
   async export(format) {
     const { saving, opening } = this._app;
@@ -170,13 +172,13 @@ export class ImageSet {
     }
   }
 
-  /** @param {string[]} keys @param {'coco' | 'yolo' | 'png'} format */
+  /** @param {string[]} keys @param {string} format */
   async _zip(keys, format) {
     const { saving } = this._app;
     const zip = new ZipWriter();
     const names = new Set();
     const write = async (/** @type {object} */ message) => {
-      for (const { path, content } of await this._ask(message)) await zip.add(path, content);
+      for (const { path, data } of await this._ask(message)) await zip.add(path, data);
     };
     const classes = await this._allClasses(keys);
     await write({ type: 'begin', format, classes });
@@ -190,8 +192,8 @@ export class ImageSet {
       // What only the browser can read is kept as PNG.
       const isPNG = image.blob.type === 'image/png' && !/\.png$/i.test(image.name);
       const name = unusedName(isPNG ? `${image.name}.png` : image.name, names);
-      await write({ type: 'add', name, spx: image.spx, selection: work.selection, classes: own });
-      await zip.add(`images/${name}`, image.blob);
+      const { blob, spx } = image;
+      await write({ type: 'add', name, blob, spx, selection: work.selection, classes: own });
     }
     await write({ type: 'finish' });
     return zip.finish();
@@ -205,19 +207,28 @@ export class ImageSet {
   async _allClasses(keys) {
     const all = this.learn();
     giveIds(all, all, this.ids);
+    const names = new Set();
+    const addName = (/** @type {import('../src/annotation.js').Class} */ one) => {
+      const { name } = one;
+      for (let n = 2; names.has(one.name); n++) one.name = `${name} (${n})`; // data sets need different names
+      names.add(one.name);
+    };
+    all.forEach(addName);
     for (const key of keys) {
       const entry = await this._app.saving.entry(key);
       const own = (entry?.work?.selection.classes ?? []).map((one) => ({ ...one }));
       giveIds(own, all, this.ids);
       const used = usedValues(entry?.work?.selection);
       for (const [i, one] of own.entries()) {
-        if (used.has(i + 1) && !all.some(({ id }) => id === one.id)) all.push(one);
+        if (!used.has(i + 1) || all.some(({ id }) => id === one.id)) continue;
+        all.push(one);
+        addName(one);
       }
     }
     return all;
   }
 
-  /** @param {object} message @returns {Promise<import('./dataset.js').File[]>} */
+  /** @param {object} message @returns {Promise<{ path: string, data: import('./zip.js').Content }[]>} */
   _ask(message) {
     return new Promise((resolve, reject) => {
       this._worker.onmessage = ({ data }) =>

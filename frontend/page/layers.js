@@ -210,6 +210,7 @@ export class Layers {
       picture.data,
       view,
       work.selection.classes.map(({ color }) => rgba(color)),
+      { shades: true },
     );
     if (thick) contours(picture, thick);
     // Edges of classes at the edge of the picture are not known: what was drawn there stays.

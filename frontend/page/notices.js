@@ -1,6 +1,6 @@
 // What the page says: the status line, the progress bar, the box for errors, and the line about the place under the pointer.
 
-import { SuperpixelMapError } from '../src/index.js';
+import { FIRST_OBJECT, SuperpixelMapError } from '../src/index.js';
 import { adviceFor } from './advice.js';
 import { Problem } from './api.js';
 import { any, button, count } from './dom.js';
@@ -83,12 +83,14 @@ export function showHover(work, point, region, aloud) {
   if (work && point && region >= 0) {
     const { selection, level } = work;
     const value = selection.classAt(...point);
+    const object = selection.objects[selection.objectAt(...point) - FIRST_OBJECT];
     const members = level.members(region);
     const first = selection.regions[members[0]];
     const partly = members.some((member) => selection.regions[member] !== first);
     const chosen = value ? selection.classes[value - 1].name : 'not chosen';
+    const named = object?.name ? ` ${object.name}` : '';
     const [x, y] = point.map(Math.floor);
-    text = `${chosen}${partly ? ' (superpixel partly chosen)' : ''} · ${count(level.area(region))} px · ${x}, ${y}`;
+    text = `${chosen}${named}${partly ? ' (superpixel partly chosen)' : ''} · ${count(level.area(region))} px · ${x}, ${y}`;
   }
   any('hover').textContent = aloud ? '' : text;
   if (aloud) say(text);

@@ -276,9 +276,9 @@ export class Opening {
         await this.idle(signal);
         if (this._app.work !== work) return;
         const { selection } = work;
-        const { lastStep } = selection;
+        const { lastStep } = work;
         const isCurrent = () =>
-          !signal.aborted && !stage.busy && work.selection === selection && selection.lastStep === lastStep;
+          !signal.aborted && !stage.busy && work.selection === selection && work.lastStep === lastStep;
         ready = await moved(selection, map, isCurrent);
       }
       work.moveTo(map, { spx, ...making }, ready);

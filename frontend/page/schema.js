@@ -98,9 +98,11 @@ export async function readSchema(file) {
   if (data?.format !== FORMAT) throw fail(`Its format must be ${FORMAT}.`);
   if (data.version !== VERSION)
     throw fail(`It has version ${data.version}; this page reads version ${VERSION}.`);
-  const { classes } = data;
-  const valid = Array.isArray(classes) && classes.length >= 1 && classes.length <= MAX_CLASSES;
-  if (!valid || !classes.every(isClass))
+  const { classes: listed } = data;
+  // Python may write null for no id.
+  const classes = Array.isArray(listed) ? listed.map((one) => ({ ...one, id: one?.id ?? undefined })) : null;
+  const isList = classes && classes.length >= 1 && classes.length <= MAX_CLASSES;
+  if (!isList || !classes.every(isClass))
     throw fail(`classes: must be 1 to ${MAX_CLASSES}, each with a name, a color #rrggbb, and perhaps an id.`);
   const ids = classes.flatMap(({ id }) => (id === undefined ? [] : [id]));
   if (new Set(ids).size < ids.length) throw fail('classes: two have the same id.');

@@ -13,6 +13,7 @@ export class Sending {
     this._canvas = byId('preview', HTMLCanvasElement);
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     this._timer = undefined;
+    this._active = false;
     button('sending-cancel').addEventListener('click', cancel);
   }
 
@@ -23,6 +24,7 @@ export class Sending {
 
   /** @param {string} text what the request is for */
   begin(text) {
+    this._active = true;
     this.say(text);
     clearTimeout(this._timer);
     this._timer = setTimeout(() => (any('sending').hidden = false), PATIENCE);
@@ -43,6 +45,7 @@ export class Sending {
 
   /** @param {ImageBitmap} bitmap to show as it will be shown when it is open */
   showImage(bitmap) {
+    if (!this._active) return; // the request was quicker than the browser
     const canvas = this._canvas;
     canvas.hidden = false;
     const ratio = devicePixelRatio;
@@ -66,6 +69,7 @@ export class Sending {
   }
 
   end() {
+    this._active = false;
     clearTimeout(this._timer);
     any('sending').hidden = true;
     this._canvas.hidden = true;

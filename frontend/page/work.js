@@ -64,6 +64,11 @@ export class Work {
     for (const bitmap of [this.bitmap, ...this.reduced]) bitmap.close();
   }
 
+  /** The step that undo takes back, to compare it with that of another time. @returns {object | undefined} */
+  get lastStep() {
+    return this.selection._history.done.at(-1);
+  }
+
   /** The file's name without its extension. */
   get stem() {
     return this.name.replace(/\.[^.]*$/, '') || 'image';

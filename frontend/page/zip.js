@@ -19,6 +19,8 @@ const VERSION = 20;
 /** 1 January 1980: the same content gives the same bytes. */
 const DATE = 33;
 
+const TEXT = /\.(json|txt|yaml)$/;
+
 const MAX_BYTES = 2 ** 32 - 1;
 const MAX_ENTRIES = 2 ** 16 - 1;
 
@@ -41,12 +43,12 @@ export class ZipWriter {
 
   /**
    * @param {string} name with `/` between folders
-   * @param {Content} content text is compressed, the rest is stored as it is
+   * @param {Content} content text files are compressed, others are stored as they are
    */
   async add(name, content) {
     const blob = new Blob([content]);
     const crc = crc32(new Uint8Array(await blob.arrayBuffer()));
-    const isText = typeof content === 'string';
+    const isText = TEXT.test(name);
     const data = isText
       ? await new Response(through(blob, new CompressionStream('deflate-raw'))).blob()
       : blob;

@@ -197,8 +197,8 @@ function checkedSteps(steps, { count, labels }, classes, objects, back) {
     const [appears, goes] = back ? [removed, added] : [added, removed];
     if (appears) classes++;
     most = objects;
-    const is = (/** @type {any} */ one, /** @type {any[]} */ ...all) =>
-      !one || (isIntegerIn(one.at, 1, classes) && classes <= MAX_CLASSES && all.every(isClass));
+    const is = (/** @type {any} */ change, /** @type {any} */ one) =>
+      !change || (isIntegerIn(change.at, 1, classes) && classes <= MAX_CLASSES && isClass(one));
     const fits =
       Array.isArray(changes) &&
       changes.length <= MAX_OBJECTS &&
@@ -208,7 +208,8 @@ function checkedSteps(steps, { count, labels }, classes, objects, back) {
       !step.maps &&
       is(removed, removed?.class) &&
       is(added, added?.class) &&
-      is(edited, edited?.from, edited?.to);
+      is(edited, edited?.from) &&
+      is(edited, edited?.to);
     if (goes) classes--;
     return fits;
   };

@@ -52,7 +52,8 @@ export class ObjectList extends SelectionState {
     this._history.checkClosed('removeClass');
     checkInteger('class', value, 1, this.classes.length);
     const own = this.objects.flatMap((one, i) => (one.class === value ? [FIRST_OBJECT + i] : []));
-    return this._remove(own, [value, ...own], 0, { at: value, class: this.classes[value - 1] });
+    const removed = { at: value, class: this.classes[value - 1] };
+    return this._remove(own, [value, ...own], 0, { removed });
   }
 
   /**
@@ -101,16 +102,20 @@ export class ObjectList extends SelectionState {
   }
 
   /**
-   * Join objects into the one that has the smallest value. The values of the objects behind the others fall.
+   * Join objects into the one that has the smallest value. It gets class and name of the first one given. The values of the
+   * objects behind the others fall.
    *
    * @param {Iterable<number>} values the objects
    * @returns {Box | null}
    */
   joinObjects(values) {
     this._history.checkClosed('joinObjects');
-    const [first, ...others] = [...new Set(values)].sort((a, b) => a - b);
+    const given = [...new Set(values)];
+    const [first, ...others] = given.slice().sort((a, b) => a - b);
     for (const value of [first, ...others]) this._checkObject(value);
-    return this._remove(others, others, first);
+    const [at, kept] = [first, given[0]].map((value) => value - FIRST_OBJECT);
+    const changes = at === kept ? [] : [{ at, from: this.objects[at], to: { ...this.objects[kept] } }];
+    return this._remove(others, others, first, { objects: changes });
   }
 
   /**
@@ -218,16 +223,17 @@ export class ObjectList extends SelectionState {
    * @param {number[]} gone objects that leave the list, ascending
    * @param {number[]} emptied classes and objects that lose their regions and pixels
    * @param {number} to the value that these get
-   * @param {Step['removed']} [removed]
+   * @param {Partial<Step>} [more] what the step does besides; its changes of objects come first
    * @returns {Box | null}
    */
-  _remove(gone, emptied, to, removed) {
+  _remove(gone, emptied, to, { removed, objects: first = [] } = {}) {
     const { regions, pixels, objects } = this;
     /** @type {ObjectChange[]} */
     const changes = gone.map((value) => {
       const at = value - FIRST_OBJECT;
       return { at, from: objects[at], to: null };
     });
+    changes.push(...first);
     changes.reverse(); // from the end: no index moves before its turn
     const leaves = new Uint8Array(FIRST_OBJECT + objects.length);
     for (const value of emptied) leaves[value] = 1;

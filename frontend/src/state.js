@@ -119,11 +119,6 @@ export class SelectionState {
 
   // ---- undo steps
 
-  /** The step that `undo` takes back, to compare it with that of another time. @returns {object | undefined} */
-  get lastStep() {
-    return this._history.done.at(-1);
-  }
-
   get canUndo() {
     return this._history.done.length > 0;
   }

@@ -124,17 +124,21 @@ test('joined objects are the one with the smallest value', () => {
   const d = selection.addObject(3, 'last');
   const before = valuesOf(selection);
   selection.joinObjects([c, a, c]);
+  assert.equal(selection.history().done.length, 10, 'one step');
   const joined = before.map((value) => (value === c ? a : value));
   assert.deepEqual(valuesOf(selection), joined);
   assert.deepEqual(
     selection.objects.map(({ name }) => name),
-    ['Tom', '', 'last'],
+    ['Rex', '', 'last'],
+    'the first one given gives its name',
   );
   assert.equal(selection.classOf(d - 1), 3);
+  assert.equal(selection.classOf(a), 2);
   assert.equal(selection.joinObjects([b]), null, 'one alone');
   selection.undo();
   assert.deepEqual(valuesOf(selection), before);
   assert.equal(selection.objects.length, 4);
+  assert.deepEqual(selection.objects[0], { class: 1, name: 'Tom' });
 });
 
 test('another class or name of an object is a step', () => {

@@ -67,8 +67,11 @@ def test_the_schemas_detect_mistakes(rendered: dict[str, Path], tmp_path: Path) 
     worker = wrong[3]["spec"]["rayClusterSpec"]["workerGroupSpecs"][0]
     worker["template"]["spec"]["containers"][0]["volumeMount"] = []
     for number, document in enumerate(wrong):
-        (tmp_path / f"{number}.yaml").write_text(yaml.safe_dump(document))
-        assert len(problems(KUBERNETES[-1], tmp_path / f"{number}.yaml")) == 2
+        document["metadata"]["name"] = f"wrong-{number}"
+    (tmp_path / "wrong.yaml").write_text(yaml.safe_dump_all(wrong))
+    *lines, count = problems(KUBERNETES[-1], tmp_path / "wrong.yaml")
+    assert count == "4 objects"
+    assert [re.findall(r"wrong-\d", line)[0][-1] for line in lines] == ["0", "1", "2", "3"]
 
 
 def test_checkov_has_only_the_explained_findings(rendered: dict[str, Path]) -> None:

@@ -80,7 +80,7 @@ def test_formats_that_only_the_browser_reads_are_sent_as_png(annotator: Annotato
     image[40:120, 60:180] = (60, 60, 200)
     blue = np.zeros((160, 240), np.uint8)
     blue[40:120, 60:180] = 1
-    for kind, mime in (("BMP", "image/bmp"), ("GIF", "image/gif")):
+    for kind, mime in (("BMP", "image/bmp"), ("GIF", "image/gif"), ("AVIF", "image/avif")):
         file = f"small.{kind.lower()}"
         buffer = encoded(Image.fromarray(image), kind)
         annotator("#file-input").set_input_files({"name": file, "mimeType": mime, "buffer": buffer})
@@ -88,12 +88,14 @@ def test_formats_that_only_the_browser_reads_are_sent_as_png(annotator: Annotato
         at = annotator.actual_size()
         annotator.press("f")
         annotator.page.mouse.click(*at(120, 80))
-        assert np.array_equal(annotator.mask(), blue), kind
+        # AVIF is lossy: superpixels at the edge may differ.
+        assert np.mean(annotator.mask() == blue) > (0.97 if kind == "AVIF" else 0.9999), kind
         assert annotator.export("yolo")[0] == "small.txt"
     # After a reload, the converted image is shown again.
+    mask = annotator.mask()
     annotator.wait_until_saved()
     annotator.reload()
-    assert np.array_equal(annotator.mask(), blue)
+    assert np.array_equal(annotator.mask(), mask)
     # TIFF is read by neither: the page says what to do.
     buffer = encoded(Image.fromarray(image), "TIFF")
     annotator("#file-input").set_input_files({"name": "scan.tif", "mimeType": "image/tiff", "buffer": buffer})
@@ -196,6 +198,7 @@ def test_the_hint_leads_with_the_best_tools_and_goes_away(annotator: Annotator) 
     listed = annotator("#hint-tools b").all_text_contents()
     tools = annotator("#tools label").all_text_contents()
     assert listed == [name for name in ("Smart select", "Lasso", "Brush") if name in tools]
+    annotator.wait_until_saved()
     annotator.reload()
     expect(hint).to_be_visible()
     at = annotator.actual_size()

@@ -182,9 +182,9 @@ def test_one_list_of_classes(annotator: Annotator, pictures: list[Path], tmp_pat
     assert saved["classes"][3]["color"] == "#112233"
     annotator.press("Escape")
 
-    # The PNG masks have the ids, whatever a class's place in an image's list.
+    # The PNG masks have the values of the set, whatever a class's place in an image's list.
     archive = export_all(annotator, "png")
-    legend = json.loads(archive.read("legend.json"))["classes"]
+    legend = json.loads(archive.read("masks/legend.json"))["classes"]
     assert [(one["value"], one["name"]) for one in legend] == [
         (1, "Class 1"),
         (2, "Saucer"),
@@ -203,6 +203,11 @@ def test_one_list_of_classes(annotator: Annotator, pictures: list[Path], tmp_pat
     annotator("#classes-input").set_input_files(path)
     annotator.wait_for_status("The file has 2 classes")
     assert fields.evaluate_all(names) == ["Class 1", "Saucer", "Class 3", "Ladle", "Fork"]
+    class_name(annotator, 4, "Ladle")  # a data set needs different names
+    listed = json.loads(export_all(annotator, "coco-rle").read("classes.json"))["classes"]
+    assert [one["name"] for one in listed] == ["Class 1", "Saucer", "Class 3", "Ladle", "Ladle (2)"]
+    assert [one["id"] for one in listed] == [1, 2, 3, 4, 5]
+    class_name(annotator, 4, "Fork")
     one = {"name": "a", "color": "#000000"}
     cases: list[tuple[Any, str]] = [
         ([], "format must be"),
@@ -247,7 +252,7 @@ def test_all_images_are_exported_as_one_data_set(
 
     archive = export_all(annotator, "coco")
     expect(annotator("#status")).to_contain_text("1 without work left out")
-    coco = json.loads(archive.read("annotations.json"))
+    coco = json.loads(archive.read("instances.json"))
     assert {"info", "licenses"} <= set(coco)
     assert [(one["id"], one["file_name"]) for one in coco["images"]] == [(1, "a.png"), (2, "a-2.png")]
     assert [one["name"] for one in coco["categories"]] == ["Class 1", "Class 2", "Class 3"]
@@ -263,9 +268,10 @@ def test_all_images_are_exported_as_one_data_set(
     assert archive.read("images/a-2.png") == paths[1].read_bytes()
 
     archive = export_all(annotator, "yolo")
-    assert archive.read("labels/a.txt").decode() == to_yolo(annotations[0])
-    assert archive.read("labels/a-2.txt").decode() == to_yolo(annotations[1])
-    assert 'names:\n  0: "Class 1"\n  1: "Class 2"\n' in archive.read("data.yaml").decode()
+    assert archive.read("yolo/labels/train/a.txt").decode() == to_yolo(annotations[0])
+    assert archive.read("yolo/labels/train/a-2.txt").decode() == to_yolo(annotations[1])
+    assert archive.read("yolo/images/train/a-2.png") == paths[1].read_bytes()
+    assert 'names:\n  0: "Class 1"\n  1: "Class 2"\n' in archive.read("yolo/data.yaml").decode()
 
     archive = export_all(annotator, "png")
     with Image.open(io.BytesIO(archive.read("masks/a-2.png"))) as image:

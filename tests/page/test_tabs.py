@@ -39,8 +39,9 @@ def test_the_second_tab_follows_and_changes_nothing(tabs: tuple[Annotator, Annot
     before = first.mask()
     at = second.actual_size()
     second.drag(at(200, 300), at(400, 300))  # pans
-    second.press("Control+z", "n")
+    second.press("Control+z", "c", "n")
     expect(second("#classes li")).to_have_count(3)
+    expect(second("#objects li")).to_have_count(0)
     assert np.array_equal(second.mask(), before)
 
     first.page.bring_to_front()

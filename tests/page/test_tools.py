@@ -21,7 +21,7 @@ TOOLS = {
 
 KEYS_OF_THE_SHEET = {
     "Tools": ["S", "B", "E", "R", "L", "O", "F", "P", "H", "Space", "Alt"],
-    "Settings": [", .", "[ ]", "1 … 9", "F2", "N", "V", "M"],
+    "Settings": [", .", "[ ]", "1 … 9", "F2", "C", "N", "V", "M"],
     "History and files": ["Ctrl Z", "Ctrl Shift Z", "Ctrl O", "G", "K", "PgUp PgDn", "D", "Ctrl E"],
     "View": ["+ −", "0", "U", "?"],  # noqa: RUF001
     "Without a mouse": ["← → ↑ ↓", "Enter", "Enter", "Enter", "Backspace", "Esc"],
@@ -122,7 +122,7 @@ def test_the_other_shortcuts(annotator: Annotator) -> None:
     expect(chooser).to_have_attribute("title", "clicked")
     annotator.press("3")
     expect(annotator("#classes input[type=radio]").nth(2)).to_be_checked()
-    annotator.press("n")
+    annotator.press("c")
     expect(annotator("#classes li")).to_have_count(4)
     expect(annotator("#classes input[type=text]").last).to_be_focused()
 

@@ -97,7 +97,7 @@ def test_accessibility(annotator: Annotator) -> None:
     check("empty")
     annotator("#samples button").last.click()
     annotator.wait_for_status("chelsea.jpg: ")
-    for tool in "bfp":
+    for tool in "bfplo":
         annotator.press(tool)
         check(f"tool {tool}")
     at = annotator.actual_size()
@@ -113,4 +113,13 @@ def test_accessibility(annotator: Annotator) -> None:
     annotator("#file-input").set_input_files({"name": "x.png", "mimeType": "image/png", "buffer": b"x"})
     expect(annotator("#problem")).to_be_visible()
     check("problem")
+    annotator("#problem-close").click()
+    annotator.page.route("**/api/segment*", lambda _: None)  # never answered
+    annotator("#file-input").set_input_files(COFFEE)
+    expect(annotator("#sending")).to_be_visible()
+    check("sending")
+    annotator("#sending-cancel").click()
+    annotator("#lassoTakes-section, #classes .lock").last.focus()
+    annotator.press("Enter")  # a locked class
+    check("locked")
     annotator.complaints.clear()

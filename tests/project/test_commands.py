@@ -38,6 +38,9 @@ NOT_RUN = {
     "pip install '.[cuda12]'": "would put CuPy into the tests' environment",
     "npm install ./frontend": "needs a project of npm; tests/frontend uses the package",
     "pip install grpcio-tools googleapis-common-protos": "the tests' environment has both",
+    "pip install '.[bulk]'": "would build once more; the tests' environment has what the extra brings",
+    "pip install '.[ray]'": "would build once more; the tests' environment has what the extra brings",
+    "make bench-data-sets": MEASURES,
     "superpixel app": "tests/page starts it, and works on the page in a browser",
     'superpixel train-smart IMAGES MASKS --out weights.json --about "our street scenes, internal"': (
         "the names stand for folders; test_cli_train_smart.py trains"
@@ -52,6 +55,7 @@ NOT_RUN = {
     "python -m tests.kernels.fuzz_codec --count 1000000 --seed N": "N stands for a number, and takes hours",
     "python -m tests.frontend.selection_cases --count 1000000 --seed N": "N is a number; it takes hours",
     "python -m tests.kernels.cuda_sim": "a part of a command; test_cuda_compile.py calls what it does",
+    "python -m tests.kernels.cupy_sim [ARGUMENTS OF PYTEST]": "downloads CuPy; `make test-slow` runs it",
     "pip install . -r examples/annotation_backend/requirements.txt": README_OF_BACKEND,
     "curl --fail -o image.json -H 'Content-Type: image/jpeg' --data-binary @examples/photos/chelsea.jpg '127.0.0.1:8000/images?name=chelsea.jpg'": README_OF_BACKEND,  # noqa: E501
     "python -m examples.annotation_backend migrate": README_OF_BACKEND,

@@ -11,6 +11,7 @@ from PIL import Image
 
 import superpixel_kernels as kernels
 from superpixel_kernels import codec
+from tests.service.command import called
 from tests.service.harness import RunningServer, running_server
 from tests.service.images import made_from
 
@@ -92,9 +93,23 @@ def test_every_document_with_python_is_run() -> None:
     assert documents == {
         "docs/clients.md",
         "docs/concepts.md",
+        "docs/data-sets.md",
         "docs/getting-started.md",
         "docs/smart-select.md",
     }
+
+
+@pytest.mark.usefixtures("folder")
+def test_data_sets(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ("bulk", "examples/photos", "--out", "label-maps", "--format", "shards", "--counts", 400)
+    assert called(capsys, *arguments).returncode == 0
+    # The second program needs a bucket and a Ray cluster; tests/service/test_ray.py runs it.
+    program, _ = PYTHON.findall((ROOT / "docs/data-sets.md").read_text())
+    namespace: dict[str, Any] = {}
+    exec(program, namespace)
+    with Image.open(ROOT / "examples" / "photos" / namespace["row"]["key"]) as opened:
+        expected = kernels.segment(np.asarray(opened))
+    assert np.array_equal(namespace["label_map"].labels, expected.cut(400))
 
 
 @pytest.mark.usefixtures("folder")

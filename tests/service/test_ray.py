@@ -1,6 +1,7 @@
 """Data sets on a Ray cluster: the same bytes as in one process, whatever is lost on the way."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow.dataset
 import pytest
 
 from tests.service.command import messages, started, superpixel
@@ -150,6 +152,19 @@ def test_a_cluster_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     assert run.returncode == 1
     assert messages(run)[-1].startswith("127.0.0.1:1: no Ray cluster can be reached")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_the_program_of_the_documents(cluster: RayCluster, tmp_path: Path) -> None:
+    images = fill(tmp_path / "images", ["a.png", "b.png"])
+    text = (ROOT / "docs" / "data-sets.md").read_text()
+    (program,) = [each for each in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "ray" in each]
+    program = program.replace("s3://bucket", str(tmp_path)).replace("[100, 400]", "[10, 40]")
+    connect = f"import ray; ray.init(address={cluster.address!r}, _node_ip_address='127.0.0.2')\n"
+    subprocess.run([sys.executable, "-c", connect + program], check=True, timeout=300, capture_output=True)
+    found = pyarrow.dataset.dataset(tmp_path / "label-maps").to_table().to_pylist()
+    want = {expected(data, counts=(10, 40)) for data in images.values()}
+    assert {row["spx"] for row in found} == want
 
 
 PROGRAM = """

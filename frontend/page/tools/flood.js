@@ -32,14 +32,14 @@ export const flood = {
     const { app, work, selection, level, last, value } = gesture;
     work.measureColors();
     const fill = () => {
-      const before = selection.lastStep;
+      const before = work.lastStep;
       app.protecting.apply(selection, value);
       gesture.redraw(selection.flood(level, ...last, settings.similarity, value));
       app.protecting.apply(selection, null);
-      latest = { step: selection.lastStep, isOwn: selection.lastStep !== before, again };
+      latest = { step: work.lastStep, isOwn: work.lastStep !== before, again };
     };
     const again = () => {
-      const isLast = app.work === work && selection.map === level.map && selection.lastStep === latest?.step;
+      const isLast = app.work === work && selection.map === level.map && work.lastStep === latest?.step;
       if (!isLast) return; // something was done since
       if (latest?.isOwn) gesture.redraw(selection.undo());
       fill();

@@ -251,13 +251,17 @@ class Selection:
     def join_objects(self, values: Iterable[int]) -> None:
         """Join objects into the one that has the smallest value. The values of later objects fall.
 
+        It gets class and name of the first one given.
+
         Raises:
             InvalidParameter: there is no such object.
         """
-        wanted = sorted(set(values))
-        for value in wanted or [0]:
+        given = list(values)
+        for value in given or [0]:
             self._check_object(value)
-        first, others = wanted[0], set(wanted[1:])
+        first = min(given)
+        others = set(given) - {first}
+        self.objects[first - FIRST_OBJECT] = self.objects[given[0] - FIRST_OBJECT]
         self._renumber(others, first)
         self.objects = [one for i, one in enumerate(self.objects) if FIRST_OBJECT + i not in others]
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from superpixel_service.commands.image_files import MAP_SUFFIX
 from superpixel_service.commands.output import (
     EXIT_USAGE,
     CommandFailed,
@@ -18,6 +17,7 @@ from superpixel_service.commands.output import (
     reason,
     save,
 )
+from superpixel_service.datasets.names import MAP_SUFFIX
 
 RECORD = "superpixel-migrate.jsonl"
 """A line per finished map: its name, the digest of what it was made from, and those of what was written."""

@@ -123,8 +123,8 @@ def units(items: Iterable[Item], *, workers: int, max_images: int = MAX_UNIT_IMA
     return result
 
 
-_UNITS_PER_WORKER = 8
-"""With this many the last units of a run leave workers idle for an eighth of the time at most."""
+_UNITS_PER_WORKER = 32
+"""By the simulation in benchmarks/data_sets_model.py a run takes 1.1 times the ideal; with 8, up to 1.6."""
 
 
 _MIN_UNIT_PIXELS = 4 << 20

@@ -18,6 +18,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from superpixel_service.client.exports import Annotation, Class
+from superpixel_service.client.imports.apply import import_annotation
 from superpixel_service.client.imports.checks import MAX_PIXELS, check_size, fail, shown
 from superpixel_service.client.imports.coco import read_coco, read_panoptic
 from superpixel_service.client.imports.label_studio import is_label_studio, read_label_studio
@@ -33,7 +34,7 @@ from superpixel_service.client.imports.project import (
     read_selection,
 )
 
-__all__ = ["MAX_PIXELS", "File", "read_annotation", "scale_annotation"]
+__all__ = ["MAX_PIXELS", "File", "import_annotation", "read_annotation", "scale_annotation"]
 
 File: TypeAlias = str | os.PathLike[str] | bytes
 """A path, or the content of a file."""
