@@ -124,7 +124,7 @@ test('joined objects are the one with the smallest value', () => {
   const d = selection.addObject(3, 'last');
   const before = valuesOf(selection);
   selection.joinObjects([c, a, c]);
-  assert.equal(selection.history().done.length, 10, 'one step');
+  assert.equal(selection.history().done.length, 11, 'one step');
   const joined = before.map((value) => (value === c ? a : value));
   assert.deepEqual(valuesOf(selection), joined);
   assert.deepEqual(
