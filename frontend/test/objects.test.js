@@ -224,6 +224,29 @@ test('splitting makes each 4-connected piece an object', () => {
   assert.equal(selection.history().done.length, steps + 1, 'one piece alone is no step');
 });
 
+test('splitting paints the parts of regions that lie in several pieces', () => {
+  const [, squares] = blocks; // 9 x 9 pixels each, 6 in a row
+  const selection = fresh(squares);
+  const value = selection.addObject(2);
+  selection.choose(squares.finest, [0, 1, 2, 6, 14], value);
+  selection.paintPixels([[0, 3.5], [53, 3.5]], 0, 0); // prettier-ignore
+  const before = valuesOf(selection);
+  const pieces = piecesOf(before, 53);
+  const own = [...new Set(pieces.filter((_, i) => before[i] === value))];
+  const made = selection.splitObject(value);
+  assert.equal(made.length, own.length);
+  assert.equal(own.length, 3);
+  const after = valuesOf(selection);
+  const values = own.map((piece) => new Set(after.filter((_, i) => pieces[i] === piece)));
+  assert.deepEqual(values.map((found) => [...found]).sort(), [[256], [257], [258]]);
+  assert.deepEqual(
+    after.filter((_, i) => before[i] !== value),
+    before.filter((one) => one !== value),
+  );
+  selection.undo();
+  assert.deepEqual(valuesOf(selection), before);
+});
+
 test('removing a class removes its objects', () => {
   const { selection } = withObjects();
   const before = valuesOf(selection);
