@@ -339,6 +339,7 @@ bench-data-sets: install ## Compare a data set on Ray with one process: processo
 .PHONY: bench-frontend
 bench-frontend: install system-packages frontend-install ## Measure a labeller's waiting times on the annotation page in Chromium
 	$(BIN)/python -m benchmarks.page --json build/bench/page.json
+	$(BIN)/python -m benchmarks.page_gaps --json build/bench/page_gaps.json
 
 LOAD_FLAGS ?= --docs
 

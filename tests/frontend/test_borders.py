@@ -25,7 +25,9 @@ TOLERANCES = some.sampled_from([0.0, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 5.0, 50.0])
 
 
 @pytest.mark.parametrize("name", [name for name, _ in by_shapely.odd_maps()])
-@pytest.mark.parametrize("tolerance", [0.5, 1.5, 20])
+@pytest.mark.parametrize(
+    "tolerance", [1.5, *(pytest.param(one, marks=pytest.mark.slow) for one in (0.5, 20))]
+)
 def test_odd_maps(name: str, tolerance: float) -> None:
     by_shapely.check(dict(by_shapely.odd_maps())[name], tolerance)
 
@@ -34,7 +36,7 @@ def test_odd_maps(name: str, tolerance: float) -> None:
     arrays(np.int32, some.tuples(some.integers(1, 9), some.integers(1, 9)), elements=some.integers(0, 3)),
     TOLERANCES,
 )
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=60)
 def test_small_maps(labels: Labels, tolerance: float) -> None:
     by_shapely.check(labels, tolerance)
 
@@ -51,12 +53,12 @@ def test_small_maps(labels: Labels, tolerance: float) -> None:
     ),
     TOLERANCES,
 )
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=10)
 def test_maps_like_superpixels(labels: Labels, tolerance: float) -> None:
     by_shapely.check(labels, tolerance)
 
 
-@pytest.mark.parametrize("tolerance", [1, 3, 50])
+@pytest.mark.parametrize("tolerance", [2, *(pytest.param(one, marks=pytest.mark.slow) for one in (1, 50))])
 @pytest.mark.parametrize("name", [name for name, _ in by_shapely.odd_maps() if "all values" not in name])
 def test_nothing_crosses_without_the_limit_for_small_pieces(name: str, tolerance: float) -> None:
     """The limit makes crossings rare. Without it, only the checks at each point prevent them."""
@@ -68,7 +70,7 @@ def test_nothing_crosses_without_the_limit_for_small_pieces(name: str, tolerance
     arrays(np.int32, some.tuples(some.integers(2, 9), some.integers(2, 9)), elements=some.integers(0, 2)),
     some.sampled_from([0.75, 1.5, 3, 50]),
 )
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=60)
 def test_nothing_crosses_on_small_maps_without_the_limit(labels: Labels, tolerance: float) -> None:
     with without_limit():
         by_shapely.check(labels, tolerance)

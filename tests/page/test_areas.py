@@ -34,7 +34,7 @@ def shown_on_top(
     return np.array(data, np.uint8).reshape(height, width, 4)
 
 
-@pytest.mark.parametrize("key", ["r", "l"])
+@pytest.mark.parametrize("key", [pytest.param("r", marks=pytest.mark.slow), "l"])
 def test_the_preview_shows_what_will_be_taken(annotator: Annotator, key: str) -> None:
     annotator.open(COFFEE)
     at = annotator.actual_size()
@@ -144,6 +144,7 @@ def test_a_polygon_by_fingers_and_by_keys(visit: Callable[..., Annotator]) -> No
     assert 1000 < np.count_nonzero(annotator.mask() == 1) < 100_000
 
 
+@pytest.mark.slow
 def test_a_polygon_by_pen(annotator: Annotator) -> None:
     annotator.open(COFFEE)
     at = annotator.actual_size()
@@ -191,6 +192,7 @@ def test_the_slider_changes_the_last_flood(annotator: Annotator, tmp_path: Path)
     assert np.array_equal(annotator.mask(), before)
 
 
+@pytest.mark.slow
 def test_the_brush_radius_is_in_pixels_of_the_screen(annotator: Annotator) -> None:
     annotator.open(COFFEE)
     at = annotator.actual_size()

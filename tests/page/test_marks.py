@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
@@ -15,6 +16,7 @@ def open_plain(annotator: Annotator, folder: Path, gray: int) -> None:
     annotator.open(path)
 
 
+@pytest.mark.slow
 def test_outlines_and_hover_are_seen_on_white_and_on_black(annotator: Annotator, tmp_path: Path) -> None:
     for gray in (255, 0):
         open_plain(annotator, tmp_path, gray)

@@ -75,6 +75,7 @@ def encoded(image: Image.Image, kind: str) -> bytes:
     return file.getvalue()
 
 
+@pytest.mark.slow
 def test_formats_that_only_the_browser_reads_are_sent_as_png(annotator: Annotator) -> None:
     image = np.full((160, 240, 3), (200, 60, 60), np.uint8)
     image[40:120, 60:180] = (60, 60, 200)
@@ -149,6 +150,7 @@ def test_with_the_gateway_stopped(browser: Browser, own_app: tuple[str, Callable
     context.close()
 
 
+@pytest.mark.slow
 def test_retry_sends_the_same_file_again(annotator: Annotator) -> None:
     fail = [True]
 

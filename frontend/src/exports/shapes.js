@@ -1,7 +1,6 @@
 // The polygons of an export: exact, or with borders that are simplified once for both neighbours.
 
-import { joinHoles } from '../topology/bridges.js';
-import { areaOf, Borders } from '../topology/index.js';
+import { areaOf, Borders, joinHoles } from '../topology/index.js';
 import { joinRings, traceRings } from './outlines.js';
 import { findGroups, valuesOf } from './pieces.js';
 
