@@ -86,11 +86,10 @@ def read_pair(pair: Pair, objects: Objects) -> Finished:
     """
     data = read_file(pair.image)
     try:
-        task = accept(data)
-        pixels, _ = decode(task.image, None)
         source = FileSegmenter("cpu", threads=1).segment(data).label_map
     except InvalidRequest as error:
         raise CommandFailed(f"{pair.image}: {error}") from None
+    pixels, _ = decode(accept(data).image, None)
     truth = _read_mask(pair.mask, (source.height, source.width))
     count = max(1, min(source.count, source.labels.size // LEAST_PIXELS, MOST_REGIONS))
     scene = look(source, count, _as_rgb(pixels), None)
