@@ -145,8 +145,30 @@ async function measure() {
       layers.redrawFill(selection.undo());
       layers.draw();
     }),
+    ...(await smoothOutlines(work, layers)),
   };
   return { width: map.width, height: map.height, count: map.count, bytes: bytes.byteLength, rows };
+}
+
+/**
+ * @param {Work} work
+ * @param {Layers} layers
+ * @returns {Promise<Record<string, number[]>>} milliseconds of the page's thread per step, and until the lines show
+ */
+async function smoothOutlines(work, layers) {
+  layers.smooth.on = true;
+  /** @type {number[]} */
+  const asked = [];
+  const showed = await spent(12, async (i) => {
+    const start = performance.now();
+    work.setStop(work.stops.length - 10 - (i % 2));
+    layers.redrawLines();
+    layers.draw();
+    asked.push(performance.now() - start);
+    while (document.documentElement.dataset.smooth !== 'true') await shown();
+  });
+  layers.smooth.on = false;
+  return { 'slider step with smooth outlines': asked.slice(2), '... until they show': showed };
 }
 
 /** @type {any} */ (window).result = measure();

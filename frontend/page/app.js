@@ -48,6 +48,8 @@ export class App {
       lineColor: '#ffffff',
       /** `pixels` or `smooth`. */
       lineStyle: 'pixels',
+      /** Whether polygons are exported with simplified borders. */
+      smoothPolygons: false,
       classes: firstClasses(),
       /** Whether the hint for new users was shown. */
       hinted: false,

@@ -1,6 +1,7 @@
 import { Background } from './background.js';
 import { any, fileSize, make } from './dom.js';
 import { download } from './download.js';
+import { TOLERANCE } from './smooth.js';
 import { hideProblem, say, showProblem, showProgress } from './notices.js';
 
 /**
@@ -37,6 +38,13 @@ const FORMATS = [
     type: 'application/geo+json',
   },
   {
+    format: 'svg',
+    name: 'SVG',
+    note: 'a drawing, one path per class',
+    ending: '.svg',
+    type: 'image/svg+xml',
+  },
+  {
     format: 'instances',
     name: 'Objects',
     note: '16-bit PNG, one value per object',
@@ -68,6 +76,7 @@ const FORMATS = [
  */
 export function fillExportMenu(app) {
   const worker = new Background(new URL('./export-worker.js', import.meta.url));
+  any('export-menu').append(smoothChoice(app));
   for (const format of FORMATS) {
     const note = make('span', { textContent: format.note, className: 'quiet' });
     const item = make('button', {}, make('span', { textContent: format.name }), note);
@@ -92,16 +101,32 @@ export function fillExportMenu(app) {
 }
 
 /**
+ * The choice of smooth polygons.
+ *
+ * @param {import('./app.js').App} app
+ */
+function smoothChoice({ settings, saving }) {
+  const box = make('input', { type: 'checkbox', id: 'smooth-polygons' });
+  box.addEventListener('change', () => {
+    settings.smoothPolygons = box.checked;
+    saving.soon();
+  });
+  any('export-menu').addEventListener('beforetoggle', () => (box.checked = settings.smoothPolygons));
+  const note = make('span', { textContent: 'borders move by up to 1 pixel', className: 'quiet' });
+  return make('label', { className: 'option' }, box, make('span', {}, 'Smooth polygons'), note);
+}
+
+/**
  * @param {import('./app.js').App} app
  * @param {Background} worker
  * @param {Format} format
  */
-async function run({ work, stage, opening, checks }, worker, format) {
+async function run({ work, stage, opening, checks, settings }, worker, format) {
   if (!work || stage.busy) return;
   showProgress(true);
   say(`Writing ${format.name}…`);
   try {
-    const { name, size } = await exportAs(work, worker, format);
+    const { name, size } = await exportAs(work, worker, format, settings.smoothPolygons ? TOLERANCE : 0);
     hideProblem();
     say(`Saved ${name} (${fileSize(size)})${checks.remark}`);
   } catch (error) {
@@ -117,13 +142,14 @@ async function run({ work, stage, opening, checks }, worker, format) {
  * @param {import('./work.js').Work} work
  * @param {Background} worker
  * @param {Format} format
+ * @param {number} simplify
  * @returns {Promise<{ name: string, size: number }>}
  */
-async function exportAs(work, worker, { format, ending, type = 'application/json' }) {
+async function exportAs(work, worker, { format, ending, type = 'application/json' }, simplify) {
   const annotation = work.selection.annotation();
   const { mask, instances } = annotation;
   const buffers = instances ? [mask.buffer, instances.buffer] : [mask.buffer];
-  const { file } = await worker.ask({ format, annotation, fileName: work.name }, buffers);
+  const { file } = await worker.ask({ format, annotation, fileName: work.name, simplify }, buffers);
   const blob = new Blob([file], { type });
   const name = work.stem + ending;
   download(blob, name);

@@ -212,7 +212,8 @@ export class Layers {
       work.selection.classes.map(({ color }) => rgba(color)),
       { shades: true },
     );
-    if (thick) contours(picture, thick);
+    if (thick && this.smooth.shows) picture.data.fill(0);
+    else if (thick) contours(picture, thick);
     // Edges of classes at the edge of the picture are not known: what was drawn there stays.
     const inset = box ? thick : 0;
     context.putImageData(picture, left, top, inset, inset, view.width - 2 * inset, view.height - 2 * inset);

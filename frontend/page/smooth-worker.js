@@ -2,15 +2,15 @@
 
 import { Borders } from '../src/topology/index.js';
 
-/** Pixels of the image by which outlines may move: stairs of pixels become straight. */
-const TOLERANCE = 1;
-
 /** CSS pixels outside the picture from which lines reach into it. */
 const MARGIN = 4;
 
 /** Widths of lines, CSS pixels. */
 const THIN = 1.25;
 const THICK = 3;
+
+const DARK_SIDE = 'rgb(0 0 0 / 40%)';
+const LIGHT_SIDE = 'rgb(255 255 255 / 40%)';
 
 /**
  * @typedef {object} Picture
@@ -32,6 +32,7 @@ const THICK = 3;
  * @property {Uint16Array} [regions] values as a selection has them, only if they have changed
  * @property {Uint16Array | null} [pixels] values of painted pixels
  * @property {string[]} colors of each value
+ * @property {number} tolerance
  * @property {Picture} picture
  */
 
@@ -59,25 +60,28 @@ function prepare(order) {
   if (!level || count !== order.count) {
     const { lut } = order;
     count = order.count;
-    level = drawable(map, (i) => lut[labels[i]]);
+    level = drawable(map, order.tolerance, (i) => lut[labels[i]]);
   }
   colors = order.colors;
   const { regions, pixels } = order;
   if (regions) {
     const isEmpty = !pixels && regions.every((value) => value === 0);
-    classes = isEmpty ? undefined : drawable(map, (i) => (pixels?.[i] ? pixels[i] - 1 : regions[labels[i]]));
+    classes = isEmpty
+      ? undefined
+      : drawable(map, order.tolerance, (i) => (pixels?.[i] ? pixels[i] - 1 : regions[labels[i]]));
   }
 }
 
 /**
  * @param {NonNullable<Order['map']>} map
+ * @param {number} tolerance
  * @param {(i: number) => number} valueOf of a pixel
  * @returns {Drawable}
  */
-function drawable({ labels: { length }, width, height }, valueOf) {
+function drawable({ labels: { length }, width, height }, tolerance, valueOf) {
   const labels = new Int32Array(length);
   for (let i = 0; i < length; i++) labels[i] = valueOf(i);
-  const { arcs, pieces } = new Borders({ labels, width, height }, TOLERANCE);
+  const { arcs, pieces } = new Borders({ labels, width, height }, tolerance);
   return { arcs, pieces, boxes: boxesOf(arcs) };
 }
 
@@ -107,38 +111,35 @@ function draw(picture) {
   const context = canvas.getContext('2d');
   if (!context) throw new Error('this browser has no canvas in workers');
   context.lineJoin = context.lineCap = 'round';
-  /** @type {(paths: Map<string, Path2D>, thick: number) => void} */
-  const stroke = (paths, thick) => {
+  /** @type {(path: Path2D, color: string, thick: number) => void} */
+  const stroke = (path, color, thick) => {
     context.lineWidth = thick * ratio;
-    for (const [color, path] of paths) {
-      context.strokeStyle = color;
-      context.stroke(path);
-    }
+    context.strokeStyle = color;
+    context.stroke(path);
   };
-  if (level)
-    stroke(
-      pathsOf(level, picture, () => picture.color),
-      THIN,
-    );
+  const { color } = picture;
+  for (const path of level ? pathsOf(level, picture, () => color).values() : []) {
+    // Two colours, so that the line is visible on any image.
+    stroke(path, isLight(color) ? DARK_SIDE : LIGHT_SIDE, THIN + 1.25);
+    stroke(path, color, THIN);
+  }
   if (classes) {
     const { arcs, pieces } = classes;
     /** @type {(dart: number) => number} */
     const valueOf = (dart) => pieces[arcs.pieces[dart] - 1].value;
     // Where two classes meet, the line has both colours, one inside the other.
-    for (const [thick, chosen] of [
-      [THICK, Math.max],
-      [THIN, smaller],
-    ]) {
-      // prettier-ignore
-      const paths = pathsOf(
-        classes,
-        picture,
-        (arc) => colors[/** @type {Function} */ (chosen)(valueOf(2 * arc), valueOf(2 * arc + 1))],
-      );
-      stroke(paths, /** @type {number} */ (thick));
-    }
+    const outer = pathsOf(classes, picture, (i) => colors[Math.max(valueOf(2 * i), valueOf(2 * i + 1))]);
+    const inner = pathsOf(classes, picture, (i) => colors[smaller(valueOf(2 * i), valueOf(2 * i + 1))]);
+    for (const [own, path] of outer) stroke(path, own, THICK);
+    for (const [own, path] of inner) stroke(path, own, THIN);
   }
   return canvas.transferToImageBitmap();
+}
+
+/** @param {string} color `#rrggbb` */
+function isLight(color) {
+  const [r, g, b] = [1, 3, 5].map((at) => parseInt(color.slice(at, at + 2), 16));
+  return 0.299 * r + 0.587 * g + 0.114 * b > 110;
 }
 
 /** @param {number} a @param {number} b @returns {number} the smaller one that is not 0 */

@@ -1,6 +1,9 @@
 import { FIRST_OBJECT } from '../src/annotation.js';
 import { say } from './notices.js';
 
+/** Pixels of the image by which smooth outlines and polygons may move: stairs of pixels become straight. */
+export const TOLERANCE = 1;
+
 /** Smooth outlines need superpixels of at least this average width, in CSS pixels; smaller ones show their pixels. */
 const LEAST_WIDTH = 5;
 
@@ -41,7 +44,7 @@ export class SmoothLines {
    */
   draw() {
     const { camera, linesContext: context, work } = this._layers;
-    if (!this.on || !work || !this._isLargeEnough()) return false;
+    if (!work || !this.shows) return false;
     if (this._selection !== work.selection) this._changes++;
     if (this._drawn !== work.map) this._maps++;
     this._selection = work.selection;
@@ -61,9 +64,10 @@ export class SmoothLines {
     return true;
   }
 
-  _isLargeEnough() {
+  /** Whether outlines are smooth, also those of classes. */
+  get shows() {
     const { camera, work } = this._layers;
-    if (!work) return false;
+    if (!this.on || !work) return false;
     const area = (work.map.width * work.map.height) / work.level.count;
     return (Math.sqrt(area) * camera.scale) / camera.ratio >= LEAST_WIDTH;
   }
@@ -100,7 +104,7 @@ export class SmoothLines {
     };
     const picture = { x, y, scale, width, height, ratio, color };
     this._worker.postMessage({
-      ...{ key, count, lut, picture, colors: colorsOf(work.selection) },
+      ...{ key, count, lut, picture, colors: colorsOf(work.selection), tolerance: TOLERANCE },
       ...(this._map !== map && { map: { labels: map.labels, width: map.width, height: map.height } }),
       ...((this._sent !== this._changes || this._map !== map) && {
         regions: work.selection.regions,

@@ -87,6 +87,12 @@ for await (const [name, annotation] of annotations()) {
   write('panoptic.json', exports.toPanopticJSON(annotation, { maskName: 'panoptic.png' }));
   write('legend.json', exports.toInstanceLegend(annotation));
   writeFileSync(join(into, 'yolo.txt'), exports.toYOLO(annotation));
+  writeFileSync(join(into, 'exact.svg'), exports.toSVG(annotation));
+  writeFileSync(join(into, 'smooth.svg'), exports.toSVG(annotation, { simplify: 1 }));
+  write('smooth-polygons.json', exports.toCOCO(annotation, { simplify: 1 }));
+  write('smooth-classes.json', exports.toCOCO(annotation, { split: false, simplify: 0.6 }));
+  write('smooth-geo.json', exports.toGeoJSON(annotation, { simplify: 1 }));
+  writeFileSync(join(into, 'smooth-yolo.txt'), exports.toYOLO(annotation, { simplify: 1 }));
   writeFileSync(join(into, 'mask.png'), await exports.toIndexedPNG(annotation));
   writeFileSync(join(into, 'panoptic.png'), await exports.toPanopticPNG(annotation));
   writeFileSync(join(into, 'instances.png'), await exports.toInstancePNG(annotation));

@@ -124,7 +124,7 @@ test('joined objects are the one with the smallest value', () => {
   const d = selection.addObject(3, 'last');
   const before = valuesOf(selection);
   selection.joinObjects([c, a, c]);
-  assert.equal(selection.history().done.length, 10, 'one step');
+  assert.equal(selection.history().done.length, 11, 'one step');
   const joined = before.map((value) => (value === c ? a : value));
   assert.deepEqual(valuesOf(selection), joined);
   assert.deepEqual(
@@ -222,6 +222,29 @@ test('splitting makes each 4-connected piece an object', () => {
   assert.deepEqual(selection.splitObject(other), [other]);
   assert.deepEqual(selection.splitObject(selection.addObject(1)).length, 1, 'without pixels');
   assert.equal(selection.history().done.length, steps + 1, 'one piece alone is no step');
+});
+
+test('splitting paints the parts of regions that lie in several pieces', () => {
+  const [, squares] = blocks; // 9 x 9 pixels each, 6 in a row
+  const selection = fresh(squares);
+  const value = selection.addObject(2);
+  selection.choose(squares.finest, [0, 1, 2, 6, 14], value);
+  selection.paintPixels([[0, 3.5], [53, 3.5]], 0, 0); // prettier-ignore
+  const before = valuesOf(selection);
+  const pieces = piecesOf(before, 53);
+  const own = [...new Set(pieces.filter((_, i) => before[i] === value))];
+  const made = selection.splitObject(value);
+  assert.equal(made.length, own.length);
+  assert.equal(own.length, 3);
+  const after = valuesOf(selection);
+  const values = own.map((piece) => new Set(after.filter((_, i) => pieces[i] === piece)));
+  assert.deepEqual(values.map((found) => [...found]).sort(), [[256], [257], [258]]);
+  assert.deepEqual(
+    after.filter((_, i) => before[i] !== value),
+    before.filter((one) => one !== value),
+  );
+  selection.undo();
+  assert.deepEqual(valuesOf(selection), before);
 });
 
 test('removing a class removes its objects', () => {

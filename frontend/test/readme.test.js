@@ -13,7 +13,7 @@ test('the examples of README.md work', async () => {
   const blocks = [...text.matchAll(/^```js\n(.*?)^```$/gms)].map(([, code]) => code);
   assert(blocks.length >= 10);
   const index = new URL('../src/index.js', import.meta.url).href;
-  const names = [...text.matchAll(/^const (?:\{ )?(\w+)/gm)].map(([, name]) => name);
+  const names = [...text.matchAll(/^const (?:[{[] ?)?(\w+)/gm)].map(([, name]) => name);
   const program = [
     'const { load, rgba } = globalThis.readme;',
     ...blocks.map((code) =>
@@ -65,6 +65,9 @@ test('the examples of README.md work', async () => {
     [shown.tom, shown.ann, shown.things.objects.length, shown.things.objectAt(225, 110)],
     [256, 257, shown.things.objects.length, 256],
   );
+  assert.equal(shown.smooth.features.length, 2);
+  assert.equal(shown.svg.match(/<path/g).length, shown.geo.features.length);
+  assert.equal(shown.borders.rings().length, shown.borders.pieces.length);
   assert.equal(shown.segments.annotations[0].segments_info.length, 2);
   assert.equal(shown.legend.classes[0].name, 'face');
   assert.equal(new TextDecoder('latin1').decode(shown.png.subarray(1, 4)), 'PNG');

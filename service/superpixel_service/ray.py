@@ -16,7 +16,7 @@ import superpixel_kernels as kernels
 from superpixel_service import client
 from superpixel_service.datasets.errors import DataSetFailed, Unreadable
 from superpixel_service.datasets.items import Item, Place, Unit
-from superpixel_service.datasets.local import run_units
+from superpixel_service.datasets.local import work_on
 from superpixel_service.datasets.storage import Storage, reason
 from superpixel_service.datasets.target import Tally, Target
 from superpixel_service.datasets.worker import Engine, Outcome, Spec, Worker
@@ -149,13 +149,13 @@ class _UnitActor:
                 f"{algorithm_version}; install the same version of superpixel-service on all of them"
             )
         self._target = target
+        self._storage = storage
         backend: kernels.Backend = "cuda" if gpus else "cpu"
         self._worker = Worker(spec, storage, 1 if gpus else cpus, backend)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[bytes]]:
         unit: Unit = pickle.loads(batch["unit"][0])  # noqa: S301 (the driver's)
-        results = run_units([unit], self._worker, self._target)
-        return {"result": [pickle.dumps(each) for each in results]}
+        return {"result": [pickle.dumps(work_on(unit, self._worker, self._target, self._storage))]}
 
 
 def segment_dataset(

@@ -1,7 +1,9 @@
 """Shared borders: no gap, no overlap, no crossing, at any tolerance; and both languages compute the same."""
 
 import json
+from contextlib import AbstractContextManager
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from hypothesis import strategies as some
 from hypothesis.extra.numpy import arrays
 
 from superpixel_kernels.codec import InvalidParameter
+from superpixel_service.client import topology
 from superpixel_service.client.exports.outlines import trace_rings
 from superpixel_service.client.pieces import find_pieces
 from superpixel_service.client.topology import share_borders
@@ -22,7 +25,9 @@ TOLERANCES = some.sampled_from([0.0, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 5.0, 50.0])
 
 
 @pytest.mark.parametrize("name", [name for name, _ in by_shapely.odd_maps()])
-@pytest.mark.parametrize("tolerance", [0.5, 1.5, 20])
+@pytest.mark.parametrize(
+    "tolerance", [1.5, *(pytest.param(one, marks=pytest.mark.slow) for one in (0.5, 20))]
+)
 def test_odd_maps(name: str, tolerance: float) -> None:
     by_shapely.check(dict(by_shapely.odd_maps())[name], tolerance)
 
@@ -31,7 +36,7 @@ def test_odd_maps(name: str, tolerance: float) -> None:
     arrays(np.int32, some.tuples(some.integers(1, 9), some.integers(1, 9)), elements=some.integers(0, 3)),
     TOLERANCES,
 )
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=60)
 def test_small_maps(labels: Labels, tolerance: float) -> None:
     by_shapely.check(labels, tolerance)
 
@@ -48,9 +53,34 @@ def test_small_maps(labels: Labels, tolerance: float) -> None:
     ),
     TOLERANCES,
 )
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=10)
 def test_maps_like_superpixels(labels: Labels, tolerance: float) -> None:
     by_shapely.check(labels, tolerance)
+
+
+@pytest.mark.parametrize("tolerance", [2, *(pytest.param(one, marks=pytest.mark.slow) for one in (1, 50))])
+@pytest.mark.parametrize("name", [name for name, _ in by_shapely.odd_maps() if "all values" not in name])
+def test_nothing_crosses_without_the_limit_for_small_pieces(name: str, tolerance: float) -> None:
+    """The limit makes crossings rare. Without it, only the checks at each point prevent them."""
+    with without_limit():
+        by_shapely.check(dict(by_shapely.odd_maps())[name], tolerance)
+
+
+@given(
+    arrays(np.int32, some.tuples(some.integers(2, 9), some.integers(2, 9)), elements=some.integers(0, 2)),
+    some.sampled_from([0.75, 1.5, 3, 50]),
+)
+@settings(deadline=None, max_examples=60)
+def test_nothing_crosses_on_small_maps_without_the_limit(labels: Labels, tolerance: float) -> None:
+    with without_limit():
+        by_shapely.check(labels, tolerance)
+
+
+def without_limit() -> AbstractContextManager[object]:
+    """Give every border the whole tolerance."""
+    return patch.object(
+        topology, "_tolerances_of", lambda arcs, _, tolerance: [float(tolerance)] * len(arcs.lines)
+    )
 
 
 @pytest.mark.slow

@@ -156,7 +156,7 @@ def test_it_works_on_what_is_in_view(annotator: Annotator) -> None:
         annotator.page.mouse.wheel(0, -200)
     annotator.page.wait_for_timeout(300)
     x, y = place(*CUP)
-    annotator.page.mouse.click(x + 30, y, button="right")
+    annotator.page.mouse.click(x + 110, y, button="right")
     after = annotator.mask()
     assert not (after & ~before).any()
     assert after[CUP[1], CUP[0]] == 1

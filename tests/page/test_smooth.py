@@ -2,12 +2,17 @@
 
 import base64
 import io
+import json
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 from playwright.sync_api import expect
 
+from superpixel_service.client import exports
+from superpixel_service.client.exports import Annotation, Class
 from tests.page.annotator import COFFEE, Annotator
 
 SIDE = 0x8C
@@ -44,12 +49,13 @@ def test_smooth_outlines_follow_the_borders(annotator: Annotator) -> None:
     annotator.actual_size()
     annotator("#size").fill("9")
     wait_for_frame(annotator)
-    exact = lines(annotator) > 0
+    lines_before = lines(annotator)
+    exact = lines_before > 0
     annotator("input[name=line-style][value=smooth]").check(force=True)
     wait_until_smooth(annotator)
     smooth = lines(annotator)
     # Slanted lines have soft edges; lines along pixel edges have none.
-    assert np.count_nonzero((smooth > 20) & (smooth < 235)) > np.count_nonzero(exact) / 4
+    assert np.unique(smooth).size > 20 >= np.unique(lines_before).size
     assert near(exact, 3)[smooth > 0].all()
     assert near(smooth > 100, 3)[exact].mean() > 0.99
     # They follow the size slider, and return with the page.
@@ -107,3 +113,33 @@ def test_borders_of_classes_have_their_colours(annotator: Annotator) -> None:
     annotator.press("Control+z")
     wait_until_smooth(annotator)
     assert not colored().any()
+
+
+def test_smooth_polygons_are_exported_if_chosen(annotator: Annotator) -> None:
+    annotator.open(COFFEE)
+    at = annotator.actual_size()
+    annotator("#size").fill("9")
+    annotator.press("b")
+    annotator.drag(at(200, 200), at(260, 200))
+    exact = json.loads(annotator.export("geojson")[1])
+    annotator("#export-button").click()
+    annotator("#smooth-polygons").check()
+    with annotator.page.expect_download() as download:
+        annotator("#export-menu [data-format=geojson]").click()
+    smooth = json.loads(Path(download.value.path()).read_bytes())
+    name, svg = annotator.export("svg")
+    assert name == "coffee.svg"
+
+    def points(data: dict[str, Any]) -> list[list[float]]:
+        return [
+            point
+            for polygon in data["features"][0]["geometry"]["coordinates"]
+            for ring in polygon
+            for point in ring
+        ]
+
+    mask = Annotation((annotator.mask() > 0).astype(np.uint8), (Class("", "#000000"),))
+    for data, simplify in ((exact, 0), (smooth, 1)):
+        assert points(data) == points(exports.to_geojson(mask, simplify=simplify))
+    assert len(points(smooth)) < len(points(exact)) / 2
+    assert b"M%g %g" % tuple(points(smooth)[0]) in svg

@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 from benchmarks.data_sets_model import PHOTOGRAPHS, SLIDES, UNIT_IMAGES, simulate, table
 
+from superpixel_service.datasets.attempts import FOLDER
 from superpixel_service.datasets.items import MAX_UNIT_IMAGES, MAX_UNIT_PIXELS, Item, Place, in_shard, units
-from superpixel_service.datasets.local import run_units
+from superpixel_service.datasets.local import run_units, work_on
 from superpixel_service.datasets.storage import Storage
 from superpixel_service.datasets.target import Target
 from superpixel_service.datasets.worker import Spec, Worker
 from tests.service.command import called, messages
-from tests.service.data_sets import image, label_maps
+from tests.service.data_sets import failures, image, label_maps
 
 IMAGES = 300
 
@@ -96,6 +97,45 @@ def test_a_target_that_does_not_take_data_stops_the_reading(tmp_path: Path) -> N
         thread.join(60)
         worker.close()
     assert len(label_maps(tmp_path / "out")) == 100
+
+
+def test_an_image_that_ends_its_worker_each_time_is_found(tmp_path: Path) -> None:
+    for number in range(20):
+        (tmp_path / f"{number:02}.png").write_bytes(image(number))
+    paths = sorted(tmp_path.glob("*.png"))
+    items = [Item(path.name, str(path), Place(str(path)), pixels=2400) for path in paths]
+    (unit,) = units(items, workers=1)
+    deadly = {"07.png", "13.png"}
+    lives = 0
+
+    class Dead(BaseException):
+        pass
+
+    class Mortal(Worker):
+        def _read(self, item: Item) -> tuple[bytes, dict[str, bytes]]:
+            if item.key in deadly and not item.error:
+                raise Dead
+            return super()._read(item)
+
+    storage = Storage()
+    target = Target(str(tmp_path / "out"), storage, shards=True, record={})
+    while True:
+        lives += 1
+        assert lives < 10
+        worker = Mortal(Spec({"counts": (9,)}), storage, jobs=1)
+        try:
+            tally, _ = work_on(unit, worker, target, storage)
+            break
+        except Dead:
+            continue
+        finally:
+            worker.close()
+    assert lives == 2 + 2 + 1  # twice as usual, once per deadly image, and then to the end
+    assert (tally.made, tally.failures) == (18, 2)
+    text = "the worker ended each time it worked on this image"
+    assert failures(tmp_path / "out") == dict.fromkeys(sorted(deadly), text)
+    assert len(label_maps(tmp_path / "out")) == 18
+    assert not list((tmp_path / "out" / FOLDER).iterdir())
 
 
 def test_units_are_divided_by_pixels_and_named_by_their_images() -> None:

@@ -1,6 +1,7 @@
 import { FIRST_OBJECT } from '../annotation.js';
-import { joinRings } from './outlines.js';
-import { categoryIds, findGroups } from './pieces.js';
+import { check } from '../errors.js';
+import { categoryIds } from './pieces.js';
+import { findShapes } from './shapes.js';
 
 /** @typedef {import('../annotation.js').Annotation} Annotation */
 
@@ -18,12 +19,19 @@ export const COCO_HEAD = { info: { description: '', version: '1.0' }, licenses: 
  * @param {boolean} [options.rle] true: masks as compressed run lengths; false (default): polygons
  * @param {boolean} [options.split] pixels without an object: true (default): an annotation per 4-connected piece; false: one
  *   per class
+ * @param {number} [options.simplify] pixels by which the borders of polygons may move, the same for both neighbours; 0
+ *   (default): none moves. Areas and boxes are those of the polygons
+ * @throws {SuperpixelMapError} `INVALID_ARGUMENT`: `simplify` is not a number from 0 on, or is given with `rle`
  */
-export function toCOCO(annotation, { fileName = 'image', imageId = 1, rle = false, split = true } = {}) {
+export function toCOCO(
+  annotation,
+  { fileName = 'image', imageId = 1, rle = false, split = true, simplify = 0 } = {},
+) {
+  check(!rle || simplify === 0, 'INVALID_ARGUMENT', 'simplify: run lengths are exact; leave it out with rle');
   const { width, height, classes } = annotation;
-  const { found, groups } = findGroups(annotation, split);
+  const { found, groups, joined } = findShapes(annotation, split, simplify);
   const ids = categoryIds(classes);
-  const polygons = rle ? [] : joinRings(found, false).map((ring) => ring.map((value) => value / 2));
+  const polygons = rle ? [] : joined(false).map((ring) => ring.map((value) => value / 2));
   const edges = rle ? columnEdges(found, groups, width, height) : [];
   const annotations = groups.map(
     ({ value: own, class: value, name, pieces, area, box: [x0, y0, x1, y1] }, i) => ({

@@ -1,6 +1,5 @@
-import { traceRings } from './outlines.js';
-import { findGroups } from './pieces.js';
 import { bytesOf } from './png.js';
+import { findShapes } from './shapes.js';
 
 /** @typedef {import('../annotation.js').Annotation} Annotation */
 
@@ -9,13 +8,16 @@ import { bytesOf } from './png.js';
  * is the image's top left corner, y points down. QuPath reads name, class and colour.
  *
  * @param {Annotation} annotation
+ * @param {object} [options]
+ * @param {number} [options.simplify] pixels by which borders may move, the same for both neighbours; 0 (default): none moves
+ * @throws {SuperpixelMapError} `INVALID_ARGUMENT`: `simplify` is not a number from 0 on
  */
-export function toGeoJSON(annotation) {
-  const { found, groups } = findGroups(annotation, false);
-  const rings = traceRings(found, true);
+export function toGeoJSON(annotation, { simplify = 0 } = {}) {
+  const shapes = findShapes(annotation, false, simplify);
+  const rings = shapes.rings();
   return {
     type: 'FeatureCollection',
-    features: groups.map((group) => {
+    features: shapes.groups.map((group) => {
       const { name, color } = annotation.classes[group.class - 1];
       return {
         type: 'Feature',

@@ -6,4 +6,5 @@ export { toInstanceLegend, toInstancePNG } from './instances.js';
 export { toLabelStudio } from './label-studio.js';
 export { toPanopticJSON, toPanopticPNG } from './panoptic.js';
 export { toIndexedPNG } from './png.js';
+export { toSVG } from './svg.js';
 export { toYOLO } from './yolo.js';

@@ -33,12 +33,11 @@ export function valuesOf({ mask, instances }) {
 /**
  * @param {Annotation} annotation
  * @param {boolean} split whether each 4-connected piece of a class without an object is a group
+ * @param {import('../pieces.js').Pieces} [found] default: the pieces of the annotation's values
  * @returns {{ found: import('../pieces.js').Pieces, groups: Group[] }} the objects in the order of the list, then the others:
  *   split in the order of first pixels, else in the order of classes
  */
-export function findGroups(annotation, split) {
-  const { width, height } = annotation;
-  const found = findPieces({ mask: valuesOf(annotation), width, height });
+export function findGroups(annotation, split, found = piecesOf(annotation)) {
   /** @type {Piece[][]} */
   const byValue = [];
   /** @type {Piece[][]} */
@@ -52,6 +51,12 @@ export function findGroups(annotation, split) {
   const stuff = byValue.slice(0, FIRST_OBJECT).filter(Boolean);
   const groups = [...things, ...stuff, ...single].map((pieces) => groupOf(annotation, pieces));
   return { found, groups };
+}
+
+/** @param {Annotation} annotation */
+function piecesOf(annotation) {
+  const { width, height } = annotation;
+  return findPieces({ mask: valuesOf(annotation), width, height });
 }
 
 /**

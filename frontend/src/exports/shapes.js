@@ -1,8 +1,6 @@
 // The polygons of an export: exact, or with borders that are simplified once for both neighbours.
 
-import { findPieces } from '../pieces.js';
-import { joinHoles } from '../topology/bridges.js';
-import { areaOf, Borders } from '../topology/index.js';
+import { areaOf, Borders, joinHoles } from '../topology/index.js';
 import { joinRings, traceRings } from './outlines.js';
 import { findGroups, valuesOf } from './pieces.js';
 
@@ -12,6 +10,7 @@ import { findGroups, valuesOf } from './pieces.js';
  * @typedef {object} Shapes
  * @property {import('./pieces.js').Group[]} groups as `findGroups` has them; if simplified, `area` and `box` are those of the
  *   polygons
+ * @property {import('../pieces.js').Pieces} found
  * @property {() => number[][][]} rings of each piece by id - 1: first the outer ring, then the holes, in pixels
  * @property {(inside: boolean) => number[][]} joined the ring of each piece by id - 1 with its holes, in half pixels; inside:
  *   through the centres of the outermost pixels, if the outlines are exact
@@ -25,23 +24,23 @@ import { findGroups, valuesOf } from './pieces.js';
  * @throws {SuperpixelMapError} `INVALID_ARGUMENT`: `simplify` is not a number from 0 on
  */
 export function findShapes(annotation, split, simplify) {
-  const { width, height } = annotation;
-  const labels = valuesOf(annotation);
   if (simplify === 0) {
-    const found = findPieces({ mask: labels, width, height });
+    const { found, groups } = findGroups(annotation, split);
     return {
-      groups: findGroups(annotation, split, found).groups,
+      found,
+      groups,
       rings: () => traceRings(found, true),
       joined: (inside) => joinRings(found, inside),
     };
   }
-  const borders = new Borders({ labels, width, height }, simplify);
+  const { width, height } = annotation;
+  const borders = new Borders({ labels: valuesOf(annotation), width, height }, simplify);
   const rings = borders.rings();
   const pieces = borders.pieces
     .filter(({ value }) => value > 0)
     .map((piece) => ({ ...piece, ...measured(rings[piece.id - 1]) }));
   return {
-    groups: findGroups(annotation, split, { ...borders.found, pieces }).groups,
+    ...findGroups(annotation, split, { ...borders.found, pieces }),
     rings: () => rings.map((all) => all.map((ring) => ring.map((value) => value / 2))),
     joined: () => rings.map((all, i) => (borders.pieces[i].value ? joinHoles(all) : [])),
   };

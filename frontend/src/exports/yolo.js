@@ -1,5 +1,4 @@
-import { joinRings } from './outlines.js';
-import { findGroups } from './pieces.js';
+import { findShapes } from './shapes.js';
 
 /** @typedef {import('../annotation.js').Annotation} Annotation */
 
@@ -13,12 +12,16 @@ const MOST_ENDS = 64;
  * the pieces of an object, as Ultralytics' own converter does: a reader gets the pixels under them, too.
  *
  * @param {Annotation} annotation
+ * @param {object} [options]
+ * @param {number} [options.simplify] pixels by which borders may move; 0 (default): none moves. If it is more, the outline
+ *   runs along the border that neighbours share, not through the centres of pixels
  * @returns {string} the text file
+ * @throws {SuperpixelMapError} `INVALID_ARGUMENT`: `simplify` is not a number from 0 on
  */
-export function toYOLO(annotation) {
+export function toYOLO(annotation, { simplify = 0 } = {}) {
   const { width, height } = annotation;
-  const { found, groups } = findGroups(annotation, true);
-  const rings = joinRings(found, true);
+  const { groups, joined } = findShapes(annotation, true, simplify);
+  const rings = joined(true);
   return groups
     .map((group) => {
       const ring = chain(group.pieces.map(({ id }) => rings[id - 1]));

@@ -6,6 +6,8 @@ import { check } from '../errors.js';
 import { findPieces } from '../pieces.js';
 import { simplifyArcs } from './simplify.js';
 
+export { joinHoles } from './bridges.js';
+
 /** @typedef {import('./arcs.js').Arcs} Arcs */
 
 /** Pieces of equal labels, with simplified borders that neighbours share. */

@@ -17,14 +17,14 @@ class Piece:
     Attributes:
         id: 1, 2, ... in the order of first pixels, row by row.
         value: a class, or an object.
-        area: pixels.
+        area: pixels: an integer, unless it is the area of a polygon.
         box: x0, y0, x1, y1 in pixels; x1 and y1 are exclusive.
     """
 
     id: int
     value: int
-    area: int
-    box: tuple[int, int, int, int]
+    area: float
+    box: tuple[float, float, float, float]
 
 
 def find_pieces(mask: NDArray[np.integer[Any]]) -> tuple[NDArray[np.int32], list[Piece]]:

@@ -1,9 +1,11 @@
-"""Runs units in this process."""
+"""Runs units in this process: all of a run, or one that an actor was given."""
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
 
+from superpixel_service.datasets.attempts import Attempts
 from superpixel_service.datasets.items import Item, Unit
+from superpixel_service.datasets.storage import Storage
 from superpixel_service.datasets.target import Tally, Target
 from superpixel_service.datasets.worker import Outcome, Worker
 
@@ -47,3 +49,18 @@ def run_units(
         yield tally, written
         if tally.made + tally.failures < len(unit.items):
             return
+
+
+def work_on(unit: Unit, worker: Worker, target: Target, storage: Storage) -> tuple[Tally, list[str]]:
+    """Segment and commit one unit, which may have ended other workers before.
+
+    Raises:
+        superpixel_service.datasets.errors.DataSetFailed: the source or the target does not answer.
+    """
+    attempts = Attempts(storage, target.address, unit)
+    items = attempts.items()
+    first = next(items)  # this reads how often the unit was begun
+    outcomes = worker.outcomes(chain([first], items), ahead=not attempts.is_careful)
+    result = target.commit(unit.name, outcomes)
+    attempts.finish()
+    return result

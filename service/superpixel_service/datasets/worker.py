@@ -153,13 +153,13 @@ class Worker:
         self._readers = ThreadPoolExecutor(_READERS_PER_ENGINE * jobs, thread_name_prefix="read")
         self._engines = ThreadPoolExecutor(jobs, thread_name_prefix="segment")
 
-    def outcomes(self, items: Iterable[Item]) -> Iterator[Outcome]:
-        """The outcome of each image, in order.
+    def outcomes(self, items: Iterable[Item], *, ahead: bool = True) -> Iterator[Outcome]:
+        """The outcome of each image, in order. Without `ahead` an image is begun when the last one is done.
 
         Raises:
             DataSetFailed: the source does not answer.
         """
-        most = (_READERS_PER_ENGINE + 2) * self._jobs
+        most = (_READERS_PER_ENGINE + 2) * self._jobs if ahead else 1
         pending: deque[Future[Outcome]] = deque()
         try:
             for item in items:

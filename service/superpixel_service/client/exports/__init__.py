@@ -18,6 +18,7 @@ from superpixel_service.client.exports.label_studio import to_label_studio
 from superpixel_service.client.exports.panoptic import to_panoptic_json, to_panoptic_png
 from superpixel_service.client.exports.png import to_indexed_png
 from superpixel_service.client.exports.schema import Schema
+from superpixel_service.client.exports.svg import to_svg
 from superpixel_service.client.exports.yolo import to_yolo
 from superpixel_service.client.selection_json import fingerprint
 
@@ -39,5 +40,6 @@ __all__ = [
     "to_label_studio",
     "to_panoptic_json",
     "to_panoptic_png",
+    "to_svg",
     "to_yolo",
 ]

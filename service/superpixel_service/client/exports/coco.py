@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from superpixel_kernels.codec import InvalidParameter
 from superpixel_service.client.classes import FIRST_OBJECT
 from superpixel_service.client.exports.annotation import Annotation
 from superpixel_service.client.exports.groups import Group, category_ids, find_groups
-from superpixel_service.client.exports.outlines import join_rings
-from superpixel_service.client.pieces import Ring
+from superpixel_service.client.exports.shapes import find_shapes, halved
 
 
 def coco_head() -> dict[str, Any]:
@@ -25,6 +25,7 @@ def to_coco(
     image_id: int = 1,
     rle: bool = False,
     split: bool = True,
+    simplify: float = 0,
 ) -> dict[str, Any]:
     """A COCO data set of one image, ready for JSON: an annotation per object, also of several pieces.
 
@@ -37,16 +38,25 @@ def to_coco(
         image_id: of the image.
         rle: True: masks as compressed run lengths; False: polygons.
         split: pixels without an object: True: an annotation per 4-connected piece; False: one per class.
+        simplify: pixels by which the borders of polygons may move, the same for both neighbours; 0: none
+            moves. Areas and boxes are those of the polygons.
+
+    Raises:
+        InvalidParameter: `simplify` is not a number from 0 on, or is given with `rle`.
     """
+    if rle and simplify != 0:
+        raise InvalidParameter("simplify", "run lengths are exact; leave it out with rle")
     height, width = annotation.mask.shape
-    ids, pieces, groups = find_groups(annotation, split=split)
     categories = category_ids(annotation.classes)
-    polygons: list[Ring] = []
+    polygons: list[list[float]] = []
     counts: list[str] = []
     if rle:
+        ids, pieces, groups = find_groups(annotation, split=split)
         counts = _column_counts(ids, len(pieces), groups)
     else:
-        polygons = [[value // 2 for value in ring] for ring in join_rings(ids, len(pieces), inside=False)]
+        shapes = find_shapes(annotation, split=split, simplify=simplify)
+        groups = shapes.groups
+        polygons = [halved(ring) for ring in shapes.joined(inside=False)]
     return {
         **coco_head(),
         "images": [{"id": image_id, "file_name": file_name, "width": width, "height": height}],

@@ -3,19 +3,25 @@
 from typing import Any
 
 from superpixel_service.client.exports.annotation import Annotation
-from superpixel_service.client.exports.groups import Group, bytes_of, find_groups
-from superpixel_service.client.exports.outlines import trace_rings
-from superpixel_service.client.pieces import Ring
+from superpixel_service.client.exports.groups import Group, bytes_of
+from superpixel_service.client.exports.shapes import find_shapes
 
 
-def to_geojson(annotation: Annotation) -> dict[str, Any]:
+def to_geojson(annotation: Annotation, *, simplify: float = 0) -> dict[str, Any]:
     """GeoJSON: a MultiPolygon with holes per object, and one per class of its pixels without an object.
 
     Polygons go along pixel edges. (0, 0) is the image's top left corner, y points down. QuPath reads name,
     class and colour.
+
+    Args:
+        annotation: a class and an object per pixel.
+        simplify: pixels by which borders may move, the same for both neighbours; 0: none moves.
+
+    Raises:
+        InvalidParameter: `simplify` is not a number from 0 on.
     """
-    ids, pieces, groups = find_groups(annotation, split=False)
-    rings = trace_rings(ids, len(pieces), simple=True)
+    shapes = find_shapes(annotation, split=False, simplify=simplify)
+    rings = shapes.rings()
     return {
         "type": "FeatureCollection",
         "features": [
@@ -30,7 +36,7 @@ def to_geojson(annotation: Annotation) -> dict[str, Any]:
                     ],
                 },
             }
-            for group in groups
+            for group in shapes.groups
         ],
     }
 
@@ -47,6 +53,6 @@ def _properties(annotation: Annotation, group: Group) -> dict[str, Any]:
     }
 
 
-def _closed_ring(ring: Ring) -> list[list[int]]:
+def _closed_ring(ring: list[float]) -> list[list[float]]:
     points = [list(point) for point in zip(ring[::2], ring[1::2], strict=True)]
     return [*points, points[0]]

@@ -28,15 +28,20 @@ class Group:
     pieces: list[Piece]
 
     @property
-    def area(self) -> int:
+    def area(self) -> float:
         """Pixels."""
-        return sum(piece.area for piece in self.pieces)
+        return _plain(sum(piece.area for piece in self.pieces))
 
     @property
-    def bbox(self) -> list[int]:
+    def bbox(self) -> list[float]:
         """x, y, width and height in pixels, as COCO has them."""
         x0, y0, x1, y1 = zip(*(piece.box for piece in self.pieces), strict=True)
-        return [min(x0), min(y0), max(x1) - min(x0), max(y1) - min(y0)]
+        return list(map(_plain, (min(x0), min(y0), max(x1) - min(x0), max(y1) - min(y0))))
+
+
+def _plain(value: float) -> float:
+    """The number as JSON of JavaScript has it: whole numbers are integers."""
+    return int(value) if value == int(value) else value
 
 
 def values_of(annotation: Annotation) -> NDArray[np.uint8] | NDArray[np.uint16]:
@@ -55,10 +60,24 @@ def find_groups(annotation: Annotation, *, split: bool) -> tuple[NDArray[np.int3
         split: whether each 4-connected piece of a class without an object is a group.
 
     Returns:
-        Ids and pieces of `find_pieces`; and the groups: objects in the order of the list, then the others:
-        split in the order of first pixels, else in the order of classes.
+        Ids and pieces of `find_pieces`; and the groups of `group_pieces`.
     """
     ids, pieces = find_pieces(values_of(annotation))
+    return ids, pieces, group_pieces(annotation, pieces, split=split)
+
+
+def group_pieces(annotation: Annotation, pieces: list[Piece], *, split: bool) -> list[Group]:
+    """Group pieces.
+
+    Args:
+        annotation: a class and an object per pixel.
+        pieces: of its values.
+        split: whether each 4-connected piece of a class without an object is a group.
+
+    Returns:
+        Objects in the order of the list, then the others: split in the order of first pixels, else in the
+        order of classes.
+    """
     things: dict[int, list[Piece]] = {}
     stuff: dict[int, list[Piece]] = {}
     for piece in pieces:
@@ -66,7 +85,7 @@ def find_groups(annotation: Annotation, *, split: bool) -> tuple[NDArray[np.int3
             things.setdefault(piece.value, []).append(piece)
         else:
             stuff.setdefault(piece.id if split else piece.value, []).append(piece)
-    return ids, pieces, [*_groups(annotation, things), *_groups(annotation, stuff)]
+    return [*_groups(annotation, things), *_groups(annotation, stuff)]
 
 
 def _groups(annotation: Annotation, found: dict[int, list[Piece]]) -> Iterable[Group]:

@@ -43,7 +43,7 @@ class Shapes:
         if self.simplified is None:
             return join_rings(self.ids, int(self.ids.max()), inside=inside)
         wanted = {piece.id for group in self.groups for piece in group.pieces}
-        return [join_holes(rings) if id in wanted else [] for id, rings in enumerate(self.simplified, 1)]
+        return [join_holes(rings) if i in wanted else [] for i, rings in enumerate(self.simplified, 1)]
 
 
 def find_shapes(annotation: Annotation, *, split: bool, simplify: float) -> Shapes:

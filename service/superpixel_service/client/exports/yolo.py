@@ -5,27 +5,34 @@ from itertools import pairwise
 import numpy as np
 
 from superpixel_service.client.exports.annotation import Annotation
-from superpixel_service.client.exports.groups import find_groups
-from superpixel_service.client.exports.outlines import join_rings
+from superpixel_service.client.exports.shapes import find_shapes
 from superpixel_service.client.pieces import Ring
 
 MOST_ENDS = 64
 """Most corners of a ring that are tried as the end of a bridge."""
 
 
-def to_yolo(annotation: Annotation) -> str:
+def to_yolo(annotation: Annotation, *, simplify: float = 0) -> str:
     """YOLO segmentation labels: a line per object, and one per 4-connected piece of a class without one.
 
     It holds the class, counted from 0, and the outline through the centres of the outermost pixels, as
     fractions of width and height. A reader that also fills the outline's own pixels gets exactly the same
     pixels; Ultralytics does so with cv2.fillPoly. Bridges join the pieces of an object, as Ultralytics' own
     converter does: a reader gets the pixels under them, too.
+
+    Args:
+        annotation: a class and an object per pixel.
+        simplify: pixels by which borders may move; 0: none moves. If it is more, the outline runs along the
+            border that neighbours share, not through the centres of pixels.
+
+    Raises:
+        InvalidParameter: `simplify` is not a number from 0 on.
     """
     height, width = annotation.mask.shape
-    ids, pieces, groups = find_groups(annotation, split=True)
-    rings = join_rings(ids, len(pieces), inside=True)
+    shapes = find_shapes(annotation, split=True, simplify=simplify)
+    rings = shapes.joined(inside=True)
     lines = []
-    for group in groups:
+    for group in shapes.groups:
         ring = _chain([rings[piece.id - 1] for piece in group.pieces])
         # A YOLO polygon needs three points.
         while len(ring) < 6:
