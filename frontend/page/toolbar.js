@@ -19,7 +19,11 @@ export class Toolbar {
 
   show() {
     const { tool, stage, sliders } = this._app;
-    for (const radio of this._buttons) radio.checked = radio.value === tool.id;
+    for (const radio of this._buttons) {
+      radio.checked = radio.value === tool.id;
+      // On a phone the toolbar scrolls.
+      if (radio.checked) radio.closest('label')?.scrollIntoView({ block: 'nearest', inline: 'nearest' });
+    }
     for (const option of this._options) option.show();
     any('tool-hint').textContent = tool.hint;
     stage.showTool();
