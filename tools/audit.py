@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-PYTHON_LOCKS = tuple(f"deploy/image/{name}.txt" for name in ("build", "cpu", "cuda"))
+PYTHON_LOCKS = tuple(f"deploy/image/{name}.txt" for name in ("build", "cpu", "cuda", "bulk"))
 NODE_FOLDERS = ("examples/node", "frontend")
 SERVICES = ("pypi", "osv")
 """Databases of pip-audit: the next one is asked if one has no answer."""

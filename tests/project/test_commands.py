@@ -45,7 +45,7 @@ NOT_RUN = {
     'superpixel train-smart IMAGES MASKS --out weights.json --about "our street scenes, internal"': (
         "the names stand for folders; test_cli_train_smart.py trains"
     ),
-    "superpixel train-smart bsds/images bsds/masks --objects values --limit 900 --out weights.json": MEASURES,
+    ".venv-bench/bin/python -m benchmarks.bsds_masks --data bsds500-train --out bsds": MEASURES,
     "superpixel train-smart IMAGES MASKS --out weights.json": (
         "the names stand for folders; test_cli_train_smart.py trains"
     ),
