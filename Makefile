@@ -309,7 +309,7 @@ $(BENCH)/.package: $(VENV)/.package benchmarks/requirements.txt benchmarks/requi
 	$(PYTHON) -m venv $(BENCH)
 	$(BENCH)/bin/python -m pip --quiet install -r benchmarks/requirements-build.txt
 	$(BENCH)/bin/python -m pip --quiet install --no-build-isolation -r benchmarks/requirements.txt
-	$(BENCH)/bin/python -m pip --quiet install .
+	$(BENCH)/bin/python -m pip --quiet install '.[web]'
 	touch $@
 
 .PHONY: bench
@@ -327,6 +327,10 @@ bench-snap: $(BENCH)/.package ## Measure how much snapping to superpixels repair
 .PHONY: bench-clicks
 bench-clicks: $(BENCH)/.package ## Count the clicks to select an object, with smart select and other tools (half an hour)
 	$(BENCH)/bin/python -m benchmarks.clicks --json build/bench/clicks.json
+
+.PHONY: bench-labelling
+bench-labelling: $(BENCH)/.package system-packages ## Label a photograph wholly on the annotation page in Chromium, and count the gestures (two minutes)
+	$(BENCH)/bin/python -m benchmarks.labelling --json build/bench/labelling.json
 
 .PHONY: bench-guidance
 bench-guidance: $(BENCH)/.package ## Measure what guidance changes, with right and wrong maps (one minute)
