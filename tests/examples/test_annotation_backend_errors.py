@@ -180,7 +180,7 @@ def hostile_selections(valid: dict[str, Any]) -> Iterator[tuple[str, bytes]]:
     yield "unknown member", changed(more=1)
     for value in ("x", 1, [], {"a": [1]}, {"": 1}, {"a": "b" * 101}):
         yield f"parameters = {value}", changed(parameters=value)
-    for name in [name for name in valid if name != "parameters"]:  # these may be missing
+    for name in [name for name in valid if name != "parameters"]:  # it may be missing
         yield f"without {name}", json.dumps({k: v for k, v in valid.items() if k != name}).encode()
         for value in (None, "x", -1, 1.5, [], {}, [[]], [{}], [None], float("nan"), 2**70):
             if value != valid[name]:
