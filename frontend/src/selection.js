@@ -172,6 +172,21 @@ export class Selection extends ObjectList {
     return this._record(chooseByMask(this, level, mask, classes, threshold));
   }
 
+  /**
+   * Read an annotation from files of other tools, and put it into the selection as one undo step: `readAnnotation`,
+   * `scaleAnnotation` and `importAnnotation` of `superpixel-map/imports`, which is loaded when it is used.
+   *
+   * @param {import('./imports/index.js').File | import('./imports/index.js').File[]} files one file, or all that belong together
+   * @param {import('./imports/index.js').Options & { level?: Level, threshold?: number }} [options]
+   * @returns {Promise<Box | null>} rejects with the errors of `readAnnotation` and `importAnnotation`
+   */
+  async import(files, { level, threshold, ...options } = {}) {
+    const from = await import('./imports/index.js');
+    const { width, height } = this.map;
+    const read = await from.readAnnotation(files, { width, height, classes: this.classes, ...options });
+    return from.importAnnotation(this, from.scaleAnnotation(read, width, height), { level, threshold });
+  }
+
   // ---- pixels
 
   /**

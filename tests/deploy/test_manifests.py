@@ -34,7 +34,7 @@ def quantity(text: str | int) -> float:
 def entrypoint_flags() -> dict[str, str]:
     """The settings in the image's entry point."""
     text = (ROOT / "Dockerfile").read_text()
-    words = json.loads(re.findall(r"^ENTRYPOINT (\[.*?\])", text.replace("\\\n", ""), re.MULTILINE)[-1])
+    words = json.loads(re.findall(r"^ENTRYPOINT (\[.*?\])", text.replace("\\\n", ""), re.MULTILINE)[0])
     assert words[:2] == ["superpixel", "serve"]
     flags = words[2:]
     return {name[2:].replace("-", "_"): value for name, value in zip(flags[::2], flags[1::2], strict=True)}

@@ -175,10 +175,12 @@ def hostile_selections(valid: dict[str, Any]) -> Iterator[tuple[str, bytes]]:
     yield "100,000 arrays as regions", changed(regions=0).replace(b": 0", b": " + b"[" * 100_000)
     yield "8 MiB of wrong runs", changed(regions=["RUNS"]).replace(b'"RUNS"', b",".join([b'""'] * 2_700_000))
     yield "other format", changed(format="other")
-    yield "other version", changed(version=2)
+    yield "other version", changed(version=3)
     yield "true as version", changed(version=True)
     yield "unknown member", changed(more=1)
-    for name in valid:
+    for value in ("x", 1, [], {"a": [1]}, {"": 1}, {"a": "b" * 101}):
+        yield f"parameters = {value}", changed(parameters=value)
+    for name in [name for name in valid if name != "parameters"]:  # it may be missing
         yield f"without {name}", json.dumps({k: v for k, v in valid.items() if k != name}).encode()
         for value in (None, "x", -1, 1.5, [], {}, [[]], [{}], [None], float("nan"), 2**70):
             if value != valid[name]:
