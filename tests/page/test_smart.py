@@ -94,6 +94,26 @@ def test_marks_count_until_enter(annotator: Annotator) -> None:
     assert annotator.mask()[CUP[1], CUP[0]] == 2
 
 
+def test_a_new_object_has_no_marks_of_the_one_before(annotator: Annotator) -> None:
+    place = begin(annotator)
+    other = place(420, 330)
+    annotator.press("n")
+    annotator.page.mouse.click(*place(*CUP))
+    first = annotator.mask() > 0
+    annotator.press("n")
+    annotator.page.mouse.click(*other)
+    both = annotator.mask()
+    annotator.press(*2 * ["Control+z"], "Enter", "n")  # the click and the object are undone
+    annotator.page.mouse.click(*other)
+    assert np.array_equal(annotator.mask(), both)
+    # An object that is finished can be made smaller.
+    annotator.press("Enter")
+    annotator.page.mouse.click(*place(*CUP), button="right")
+    left = annotator.mask() > 0
+    assert not left[CUP[1], CUP[0]]
+    assert np.array_equal(left | first, both > 0)
+
+
 def test_escape_drops_a_gesture(annotator: Annotator) -> None:
     place = begin(annotator)
     annotator.begin_drag(place(*CUP), place(CUP[0] + 60, CUP[1]))

@@ -1,3 +1,4 @@
+import { FIRST_OBJECT } from '../../src/index.js';
 import { rgba } from '../layers.js';
 import { SmartView } from './smart-view.js';
 
@@ -45,7 +46,7 @@ class Smart {
     /** What a click would change. @type {Int32Array | null} */
     this.found = null;
     this.positive = true;
-    /** The class of the object. */
+    /** What the clicks paint: an object of the selection, or a class. */
     this.value = 0;
     /** @type {import('../../src/selection.js').Selection | null} */
     this.selection = null;
@@ -93,10 +94,11 @@ class Smart {
     const { work } = app;
     if (!work) return null;
     const { selection } = work;
-    if (selection !== this.selection || app.settings.value !== this.value) {
+    const { value } = app.objectPanel;
+    if (selection !== this.selection || value !== this.value) {
       this.reset();
       this.selection = selection;
-      this.value = app.settings.value;
+      this.value = value;
     }
     const view = SmartView.of(app, this.view);
     if (!view) return null;
@@ -159,7 +161,7 @@ class Smart {
     const { selection } = this;
     if (positive || !selection) return;
     const { smart } = view;
-    const value = selection.classAt(...point);
+    const value = selection.valueAt(...point);
     if (!value || smart.chosen.includes(smart.level.regionAt(...point))) return;
     const object = Uint8Array.from(selection.regions, (one) => Number(one === value));
     smart.restore({ object, marks: new Map(), clicks: 1 });
@@ -282,7 +284,8 @@ export const smart = {
     if (gesture && state.stale) state.stroke(gesture);
     const { found, view, positive } = state;
     if (found && view) {
-      const { color } = work.selection.classes[state.value - 1] ?? { color: '#ffffff' };
+      const kind = work.selection.objects[state.value - FIRST_OBJECT]?.class ?? state.value;
+      const { color } = work.selection.classes[kind - 1] ?? { color: '#ffffff' };
       view.draw(layers, found, positive ? rgba(color) : [0, 0, 0, 255]);
     }
     drawMarks(layers, state.marks);
