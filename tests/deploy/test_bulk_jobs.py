@@ -74,6 +74,7 @@ def test_the_schemas_detect_mistakes(rendered: dict[str, Path], tmp_path: Path) 
     assert [re.findall(r"wrong-\d", line)[0][-1] for line in lines] == ["0", "1", "2", "3"]
 
 
+@pytest.mark.slow
 def test_checkov_has_only_the_explained_findings(rendered: dict[str, Path]) -> None:
     command = [TOOLS / "checkov", "-f", rendered["bulk-job"], "--framework", "kubernetes", "--output", "json"]
     done = subprocess.run(

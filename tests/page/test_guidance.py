@@ -81,6 +81,7 @@ def test_superpixels_follow_a_mask_and_the_work_stays(annotator: Annotator) -> N
     assert np.array_equal(annotator.mask(), before)
 
 
+@pytest.mark.slow
 def test_guidance_survives_a_reload_a_change_of_compactness_and_can_be_removed(annotator: Annotator) -> None:
     annotator.open(COFFEE)
     masks.drop(annotator, "network.png", FILE)

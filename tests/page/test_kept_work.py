@@ -119,6 +119,7 @@ def test_labelled_images_are_never_deleted_unasked(annotator: Annotator, tmp_pat
     assert len(kept_names(annotator)) == 25
 
 
+@pytest.mark.slow
 def test_an_image_is_deleted_after_a_question(annotator: Annotator, tmp_path: Path) -> None:
     first = picture(tmp_path, "first.png", 1)
     annotator.open(first)
@@ -170,6 +171,7 @@ def test_a_full_storage_loses_nothing(limited: Limited) -> None:
     assert np.array_equal(annotator.mask(), cat)
 
 
+@pytest.mark.slow
 def test_a_page_that_closes_with_a_full_storage(limited: Limited) -> None:
     """The browser asks the user; then the last resort is localStorage."""
     annotator = limited.annotator
@@ -241,6 +243,7 @@ def test_images_without_work_go_first_and_only_if_room_is_needed(limited: Limite
     limited.set_quota(100_000_000)
 
 
+@pytest.mark.slow
 def test_the_browser_is_asked_to_keep_labelled_work(visit: Callable[..., Annotator]) -> None:
     annotator = visit(viewport={"width": 1200, "height": 700})
     annotator.page.add_init_script(

@@ -56,6 +56,7 @@ def test_a_mask_is_snapped_to_superpixels_and_undo_takes_it_back(annotator: Anno
     assert np.array_equal(annotator.mask(), after)
 
 
+@pytest.mark.slow
 def test_an_exported_mask_comes_back_pixel_for_pixel(annotator: Annotator) -> None:
     annotator.open(COFFEE)
     at = annotator.actual_size()
@@ -104,6 +105,7 @@ def test_a_soft_mask_counts_from_half_on(annotator: Annotator) -> None:
     assert np.array_equal(annotator.mask(), soft >= 128)
 
 
+@pytest.mark.slow
 def test_coco_files(annotator: Annotator) -> None:
     annotator.open(COFFEE)
     mask = np.select([DISC & ~((ROWS - 190) ** 2 + (COLUMNS - 300) ** 2 < 40**2), BAR], [1, 2]).astype(

@@ -5,6 +5,7 @@ import json
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 from playwright.sync_api import Locator, expect
 
@@ -78,6 +79,7 @@ def test_each_object_is_one_annotation(annotator: Annotator) -> None:
     expect(annotator("#objects li")).to_have_count(4)
 
 
+@pytest.mark.slow
 def test_objects_as_png_files_with_their_json(annotator: Annotator) -> None:
     annotator.open(COFFEE)
     annotator.press("n")
@@ -143,6 +145,7 @@ def test_objects_are_renamed_joined_split_and_removed(annotator: Annotator) -> N
     assert np.array_equal(annotator.mask(), before)
 
 
+@pytest.mark.slow
 def test_objects_survive_a_reload_and_another_compactness(annotator: Annotator) -> None:
     annotator.open(COFFEE)
     annotator.press("n")

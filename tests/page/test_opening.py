@@ -79,6 +79,7 @@ def test_an_image_that_arrives_during_a_stroke_waits_for_its_end(annotator: Anno
     assert np.array_equal(annotator.mask(), stroke(annotator))
 
 
+@pytest.mark.slow
 def test_very_small_images(annotator: Annotator, tmp_path: Path) -> None:
     box = annotator("#stage").bounding_box()
     assert box is not None

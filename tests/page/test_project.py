@@ -111,6 +111,7 @@ def edit(key: str, value: object) -> Callable[[dict[str, Any]], object]:
     return lambda index: index["images"][0].update({key: value})
 
 
+@pytest.mark.slow
 def test_damaged_projects_are_rejected(
     project: tuple[Annotator, bytes, np.ndarray, np.ndarray],
 ) -> None:

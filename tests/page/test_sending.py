@@ -122,6 +122,7 @@ def own_app(server: RunningServer) -> Iterator[tuple[str, Callable[[], None]]]:
     stop()
 
 
+@pytest.mark.slow
 def test_with_the_gateway_stopped(browser: Browser, own_app: tuple[str, Callable[[], None]]) -> None:
     address, stop = own_app
     context = new_context(browser)
@@ -193,6 +194,7 @@ def test_opening_goes_away_and_a_damaged_file_is_named(annotator: Annotator, tmp
     annotator.complaints.clear()
 
 
+@pytest.mark.slow
 def test_the_hint_leads_with_the_best_tools_and_goes_away(annotator: Annotator) -> None:
     annotator.open(COFFEE)
     hint = annotator("#hint")

@@ -97,6 +97,7 @@ def test_several_files_become_a_filmstrip(annotator: Annotator, pictures: list[P
     assert sorted(kept_names(annotator)) == ["1.png", "10.png"]
 
 
+@pytest.mark.slow
 def test_the_next_image_is_segmented_in_advance(annotator: Annotator, pictures: list[Path]) -> None:
     sent: list[str] = []
     annotator.page.on("request", lambda request: request.method == "POST" and sent.append(request.url))
@@ -289,6 +290,7 @@ def test_all_images_are_exported_as_one_data_set(
     assert sorted(str(state) for state in states(fresh)) == ["labelled", "labelled", "new"]
 
 
+@pytest.mark.slow
 def test_the_filmstrip_and_the_list_on_a_phone(visit: Callable[..., Annotator], pictures: list[Path]) -> None:
     annotator = visit(viewport={"width": 360, "height": 740})
     open_set(annotator, pictures)

@@ -52,6 +52,7 @@ def test_every_setting_is_reached_in_one_column(
     annotator.screenshot(f"small-{width}")
 
 
+@pytest.mark.slow
 def test_chips_names_and_messages_by_finger(visit: Callable[..., Annotator]) -> None:
     annotator = visit(viewport={"width": 390, "height": 844}, has_touch=True)
     annotator.open(COFFEE)

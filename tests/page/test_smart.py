@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import numpy as np
+import pytest
 from playwright.sync_api import expect
 
 from tests.page.annotator import COFFEE, Annotator
@@ -17,6 +18,7 @@ def begin(annotator: Annotator) -> Callable[[float, float], tuple[float, float]]
     return annotator.actual_size()
 
 
+@pytest.mark.slow
 def test_it_is_the_first_tool_of_a_new_user(address: str, annotator: Annotator) -> None:
     page = annotator.page.context.browser.new_page()  # type: ignore[union-attr]
     page.goto(address)
@@ -114,6 +116,7 @@ def test_a_new_object_has_no_marks_of_the_one_before(annotator: Annotator) -> No
     assert np.array_equal(left | first, both > 0)
 
 
+@pytest.mark.slow
 def test_escape_drops_a_gesture(annotator: Annotator) -> None:
     place = begin(annotator)
     annotator.begin_drag(place(*CUP), place(CUP[0] + 60, CUP[1]))
@@ -123,6 +126,7 @@ def test_escape_drops_a_gesture(annotator: Annotator) -> None:
     expect(annotator("#undo")).to_be_disabled()
 
 
+@pytest.mark.slow
 def test_strokes_take_what_they_touch(annotator: Annotator) -> None:
     place = begin(annotator)
     annotator("input[name=smartDrag][value=stroke]").check(force=True)
@@ -135,6 +139,7 @@ def test_strokes_take_what_they_touch(annotator: Annotator) -> None:
     assert annotator.mask().max() == 0
 
 
+@pytest.mark.slow
 def test_what_other_tools_did_is_respected(annotator: Annotator) -> None:
     place = begin(annotator)
     annotator.page.mouse.click(*place(*CUP))
@@ -166,6 +171,7 @@ def test_the_keyboard_alone(annotator: Annotator) -> None:
     assert annotator.mask().max() == 0
 
 
+@pytest.mark.slow
 def test_it_works_on_what_is_in_view(annotator: Annotator) -> None:
     place = begin(annotator)
     annotator.page.mouse.click(*place(*CUP))

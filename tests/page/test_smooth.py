@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 from playwright.sync_api import expect
@@ -72,6 +73,7 @@ def test_smooth_outlines_follow_the_borders(annotator: Annotator) -> None:
     assert set(np.unique(lines(annotator))) <= {0, SIDE, 255}
 
 
+@pytest.mark.slow
 def test_smooth_outlines_of_small_superpixels_show_pixels(annotator: Annotator) -> None:
     annotator.open(COFFEE)
     annotator("input[name=line-style][value=smooth]").check(force=True)
@@ -84,6 +86,7 @@ def test_smooth_outlines_of_small_superpixels_show_pixels(annotator: Annotator) 
     assert set(np.unique(drawn)) <= {0, SIDE, 255}
 
 
+@pytest.mark.slow
 def test_borders_of_classes_have_their_colours(annotator: Annotator) -> None:
     annotator.open(COFFEE)
     at = annotator.actual_size()

@@ -63,6 +63,7 @@ def test_the_second_tab_follows_and_changes_nothing(tabs: tuple[Annotator, Annot
     wait_for_mask(second, before)
 
 
+@pytest.mark.slow
 def test_the_second_tab_takes_over_with_the_last_stroke(tabs: tuple[Annotator, Annotator]) -> None:
     first, second = tabs
     last = stroke(first, 250)  # not yet stored
@@ -80,6 +81,7 @@ def test_the_second_tab_takes_over_with_the_last_stroke(tabs: tuple[Annotator, A
     assert np.array_equal(second.mask(), mask)
 
 
+@pytest.mark.slow
 def test_the_user_edits_in_the_other_tab(tabs: tuple[Annotator, Annotator]) -> None:
     first, second = tabs
     second.page.bring_to_front()
@@ -91,6 +93,7 @@ def test_the_user_edits_in_the_other_tab(tabs: tuple[Annotator, Annotator]) -> N
     assert first.complaints == []
 
 
+@pytest.mark.slow
 def test_an_image_is_free_once_its_tab_shows_another(tabs: tuple[Annotator, Annotator]) -> None:
     first, second = tabs
     mask = first.mask()
@@ -104,6 +107,7 @@ def test_an_image_is_free_once_its_tab_shows_another(tabs: tuple[Annotator, Anno
     wait_for_mask(first, stroke(second, 250))
 
 
+@pytest.mark.slow
 def test_late_changes_of_two_tabs_are_both_kept(annotator: Annotator) -> None:
     """Each tab closes right after a stroke on an image of its own."""
     masks = {}

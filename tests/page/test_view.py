@@ -45,6 +45,7 @@ def test_pan_zoom_and_opacity(annotator: Annotator) -> None:
     assert annotator("#layer-fill").evaluate(opacity) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "options"),
     [

@@ -124,6 +124,7 @@ def test_a_bucket_is_source_and_target(bucket: Bucket, tmp_path: Path) -> None:
     assert len(label_maps(tmp_path / "listed")) == 9
 
 
+@pytest.mark.slow
 def test_a_bucket_that_is_not_there_or_does_not_answer_is_one_line(bucket: Bucket, tmp_path: Path) -> None:
     fill(tmp_path / "in", ["a.png"])
     none = bucket.run("s3://nosuchbucket/in", "--out", tmp_path / "out")
