@@ -35,10 +35,10 @@ export class SmartView {
     this.smart = new module.SmartSelect(map, level, { colors, box });
     const seen = camera.seen(box);
     this._seen = seen;
-    /** The level's region of each screen pixel in the box; the last entry of `_tints` is for those outside the map. */
-    this._regions = new Int32Array(seen ? seen.view.width * seen.view.height : 0);
+    /** The level's region of each screen pixel in the box; null: nothing was drawn yet. @type {Int32Array | null} */
+    this._regions = null;
+    /** The last entry is for pixels outside the map. */
     this._tints = new Uint8Array(level.count + 1);
-    if (seen) this._look(level, seen.view);
   }
 
   /** Load the code and the weights. */
@@ -81,8 +81,10 @@ export class SmartView {
   /**
    * @param {import('../../src/map.js').Level} level
    * @param {import('../../src/view.js').View} view
+   * @returns {Int32Array} the level's region of each pixel of the view; `level.count` outside the map
    */
   _look({ map, lut, count }, view) {
+    const regions = new Int32Array(view.width * view.height);
     const columns = Int32Array.from({ length: view.width }, (_, i) =>
       Math.floor(view.x + (i + 0.5) / view.scale),
     );
@@ -92,9 +94,10 @@ export class SmartView {
       for (let i = 0; i < view.width; i++, at++) {
         const column = columns[i];
         const valid = inside && column >= 0 && column < map.width;
-        this._regions[at] = valid ? lut[map.labels[row * map.width + column]] : count;
+        regions[at] = valid ? lut[map.labels[row * map.width + column]] : count;
       }
     }
+    return regions;
   }
 
   /**
@@ -105,8 +108,9 @@ export class SmartView {
    * @param {ArrayLike<number>} color
    */
   draw({ topContext, camera }, found, color) {
-    const { _seen: seen, _regions: regions, _tints: tints } = this;
+    const { _seen: seen, _tints: tints } = this;
     if (!seen || JSON.stringify(camera.seen(this.box)) !== JSON.stringify(seen)) return;
+    const regions = (this._regions ??= this._look(this.smart.level, seen.view));
     const { width, height } = seen.view;
     const picture = new ImageData(width, height);
     const pixels = new Uint32Array(picture.data.buffer);

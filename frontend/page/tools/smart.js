@@ -235,10 +235,17 @@ export const smart = {
     if (state.found) app.layers.redrawTop();
     state.found = null;
     if (!point) return;
-    state.rest = setTimeout(() => {
-      if (app.tool !== smart || app.stage.busy) return;
-      state.click(app, point, true);
-      app.layers.redrawTop();
+    /** @type {(work: () => void, wait: number) => void} */
+    const later = (work, wait) => {
+      state.rest = setTimeout(() => app.tool === smart && !app.stage.busy && work(), wait);
+    };
+    // Two tasks: preparing a view takes as long as several clicks.
+    later(() => {
+      state.follow(app);
+      later(() => {
+        state.click(app, point, true);
+        app.layers.redrawTop();
+      }, 0);
     }, REST);
   },
   down(gesture) {
