@@ -65,7 +65,7 @@ def test_checkov_has_only_the_explained_findings(jobs: dict[str, Rendered]) -> N
     )
     report = json.loads(done.stdout)
     failed = {(check["check_id"], check["resource"]) for check in report["results"]["failed_checks"]}
-    # A job has no probes: it does not answer anybody.
+    # A job serves no requests, so it has no probes.
     assert not {each for each in failed if each[0] not in {"CKV_K8S_8", "CKV_K8S_9"}}
     assert {check["check_id"] for check in report["results"]["skipped_checks"]} == EXPLAINED
 

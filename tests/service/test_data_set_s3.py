@@ -32,7 +32,7 @@ sys.stdin.read()
 
 
 class Bucket:
-    """A bucket of a server on this machine, and a folder where its files can be looked at."""
+    """The buckets of a server on this machine, behind a proxy."""
 
     def __init__(self, proxy: FaultyProxy) -> None:
         import fsspec
