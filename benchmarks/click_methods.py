@@ -83,6 +83,15 @@ class Session(Protocol):
 Method = Callable[[Picture], Session]
 
 
+class _Chosen:
+    """Superpixels of a picture, and which of them are selected."""
+
+    def __init__(self, picture: Picture) -> None:
+        self.scene = picture.scene
+        self.labels = picture.hierarchy.cut(picture.count)
+        self.chosen = np.zeros(self.scene.leaves, np.bool_)
+
+
 def flat(count: int, *, strokes: bool = False) -> Method:
     """Each click takes one superpixel of a flat map, each stroke all that it touches."""
 
@@ -102,12 +111,7 @@ def flat(count: int, *, strokes: bool = False) -> Method:
 def flood(tolerance: float) -> Method:
     """Each click takes the superpixels that hang together with it and have a similar mean colour."""
 
-    class Flood:
-        def __init__(self, picture: Picture) -> None:
-            self.scene = picture.scene
-            self.labels = picture.hierarchy.cut(picture.count)
-            self.chosen = np.zeros(self.scene.leaves, np.bool_)
-
+    class Flood(_Chosen):
         def click(self, click: Click) -> Mask:
             leaf = int(self.labels[click.y, click.x])
             colors = self.scene.colors[: self.scene.leaves]
@@ -124,18 +128,11 @@ def flood(tolerance: float) -> Method:
     return Flood
 
 
-def tree_drag(picture: Picture) -> Session:
+class TreeDrag(_Chosen):
     """Each click takes the best of its ancestors: the labeller drags until it looks best."""
-    return _TreeDrag(picture)
-
-
-class _TreeDrag:
-    def __init__(self, picture: Picture) -> None:
-        self.scene = picture.scene
-        self.labels = picture.hierarchy.cut(picture.count)
-        self.chosen = np.zeros(self.scene.leaves, np.bool_)
 
     def click(self, click: Click) -> Mask:
+        """Take the ancestor with the largest overlap."""
         areas = self.scene.areas[: self.scene.leaves]
         inside = np.bincount(self.labels[click.truth], minlength=len(areas))
         best, most = self.chosen, -1.0

@@ -32,10 +32,10 @@ from benchmarks.click_methods import (
     Method,
     Picture,
     RandomWalker,
+    TreeDrag,
     flat,
     flood,
     smart,
-    tree_drag,
 )
 from benchmarks.data import Photograph, add_data_arguments, photographs
 from benchmarks.metrics import Labels
@@ -73,7 +73,7 @@ def methods(weights: Scorer | None) -> dict[str, Method]:
         "flood, tolerance 8": flood(8),
         "GrabCut": GrabCut,
         "random walker": RandomWalker,
-        "tree, drag": tree_drag,
+        "tree, drag": TreeDrag,
         "smart click": smart(weights),
         "smart click, drag": smart(weights, drag=True),
         "smart stroke": smart(weights, strokes=True),

@@ -15,12 +15,9 @@ them. Both count as no gesture.
 
 import re
 import shutil
-import subprocess
-import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +31,7 @@ from benchmarks.click_methods import GROWTHS, WORTH, Click, Mask
 from benchmarks.clicks import RIGHT, next_click
 from benchmarks.data import Photograph, add_data_arguments, photographs
 from benchmarks.metrics import Labels, count_labels
+from benchmarks.page_tools import running_app
 from benchmarks.report import make_parser, say, say_table, write_json
 from superpixel_service.client.imports import read_annotation
 
@@ -139,17 +137,6 @@ def choose(folder: Path, name: str | None = None) -> tuple[Photograph, int]:
     if best is None:
         raise SystemExit(f"no segmentation with {FEWEST_SEGMENTS} to {MOST_SEGMENTS} large segments")
     return best[1:]
-
-
-@contextmanager
-def running_app() -> Iterator[str]:
-    """`superpixel app` with a server of its own, on a free port; yields the address of the page."""
-    command = [sys.executable, "-m", "superpixel_service", "app", "--listen", "127.0.0.1:0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
-        try:
-            yield next(line.split()[1] for line in process.stdout or () if line.startswith("page:"))
-        finally:
-            process.terminate()
 
 
 def label_photograph(

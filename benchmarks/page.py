@@ -15,14 +15,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
+from benchmarks.page_tools import ROOT, mirrored_photograph
 from benchmarks.report import Goal, make_parser, say_goals, say_table, write_json
 from superpixel_kernels import segment
 
-ROOT = Path(__file__).parents[1]
 AREA = 64
 """Mean area of the finest superpixels in pixels, as the gateway requests them."""
 
@@ -68,10 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _write(folder: Path, name: str, width: int, height: int) -> None:
     """Write a photograph of that size, and its label map as the gateway requests it."""
-    with Image.open(ROOT / "examples" / "photos" / "astronaut.jpg") as file:
-        photo = np.asarray(file)
-    more = [(0, size - have) for size, have in zip((height, width), photo.shape, strict=False)]
-    image = np.pad(photo, (*more, (0, 0)), mode="symmetric")
+    image = mirrored_photograph(width, height)
     Image.fromarray(image).save(folder / f"{name}.jpg", quality=92)
     data = segment(image).encode(round(width * height / AREA), include_hierarchy=True)
     (folder / f"{name}.spx").write_bytes(data)

@@ -8,20 +8,16 @@ import json
 import os
 import re
 import shutil
-import subprocess
-import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from benchmarks.page_tools import mirrored_photograph, running_app
 from benchmarks.report import Goal, make_parser, say_goals, say_table, write_json
 
-ROOT = Path(__file__).parents[1]
 SIZES = {"12 MP": (4000, 3000), "24 MP": (6000, 4000)}
 LIMIT_MS = 100.0
 CATEGORIES = ["toplevel", "devtools.timeline", "disabled-by-default-devtools.timeline"]
@@ -38,7 +34,6 @@ GAPS = """() => {
   requestAnimationFrame(frame);
 }"""
 
-
 EDGES = """(stage) => {
   const { left, top, right, bottom } = stage.getBoundingClientRect();
   return [left, top, right, bottom];
@@ -52,10 +47,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES), help="(default: all)")
     given = parser.parse_args(arguments)
     rows, goals = [], []
-    with tempfile.TemporaryDirectory() as name, _app() as address, sync_playwright() as playwright:
+    with tempfile.TemporaryDirectory() as name, running_app() as address, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=given.chromium, args=["--no-sandbox"])
         for size in given.sizes:
-            path = _write(Path(name), *SIZES[size])
+            path = Path(name) / f"{SIZES[size][0]}.jpg"
+            Image.fromarray(mirrored_photograph(*SIZES[size])).save(path, quality=90)
             for what, (gap, task) in _measure(browser, address, path).items():
                 rows.append((what, size, gap, task))
                 goals.append(Goal.at_most(f"{what}, {size}", task, LIMIT_MS, " ms"))
@@ -64,27 +60,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     say_goals(goals)
     if given.json:
         write_json(given.json, {"rows": rows, "load": os.getloadavg()[0]}, goals)
-
-
-def _write(folder: Path, width: int, height: int) -> Path:
-    """Write a photograph of that size: one that is mirrored again and again."""
-    with Image.open(ROOT / "examples" / "photos" / "astronaut.jpg") as file:
-        photo = np.asarray(file)
-    more = [(0, size - have) for size, have in zip((height, width), photo.shape, strict=False)]
-    path = folder / f"{width}.jpg"
-    Image.fromarray(np.pad(photo, (*more, (0, 0)), mode="symmetric")).save(path, quality=90)
-    return path
-
-
-@contextmanager
-def _app() -> Iterator[str]:
-    command = [sys.executable, "-m", "superpixel_service", "app", "--listen", "127.0.0.1:0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
-        try:
-            lines = process.stdout or ()
-            yield next(line.split()[1] for line in lines if line.startswith("page:"))
-        finally:
-            process.terminate()
 
 
 def _measure(browser: Browser, address: str, path: Path) -> dict[str, tuple[float, float]]:

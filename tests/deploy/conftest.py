@@ -69,19 +69,27 @@ class Rendered:
         return container
 
 
+def render(overlay: Path, folder: Path) -> Rendered:
+    """Render an overlay into a file of `folder`."""
+    text = kustomize(overlay)
+    file = folder / f"{overlay.name}.yaml"
+    file.write_text(text)
+    return Rendered(overlay.name, file, list(yaml.safe_load_all(text)))
+
+
+def invalid_fields(version: str, *files: Path) -> list[str]:
+    """What schemas.py prints: a line per mistake, and the number of objects."""
+    command = [TOOLS / "python", Path(__file__).with_name("schemas.py"), version, *files]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+
+
 @pytest.fixture(scope="session")
 def everything(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Rendered]:
     """All overlays by name, with those of FULL."""
     assert (TOOLS / "kubectl").exists(), "no kubectl: run `make deploy-install`"
     folder = tmp_path_factory.mktemp("rendered")
     copy = with_full_overlays(folder)
-    found = {}
-    for name in (*OVERLAYS, *FULL):
-        text = kustomize(copy / "overlays" / name)
-        file = folder / f"{name}.yaml"
-        file.write_text(text)
-        found[name] = Rendered(name, file, list(yaml.safe_load_all(text)))
-    return found
+    return {name: render(copy / "overlays" / name, folder) for name in (*OVERLAYS, *FULL)}
 
 
 @pytest.fixture(params=[*OVERLAYS, *FULL])

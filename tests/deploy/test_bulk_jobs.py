@@ -14,52 +14,35 @@ import yaml
 from superpixel_service.cli import main
 from superpixel_service.commands.bulk_arguments import data_set_options
 from superpixel_service.commands.parser import parser
-from tests.deploy.conftest import DEPLOY, ROOT, TOOLS, kustomize
+from tests.deploy.conftest import DEPLOY, ROOT, TOOLS, Rendered, invalid_fields, render
 from tests.deploy.test_image import lock
 from tests.deploy.test_manifests import EXPLAINED, KUBERNETES, quantity
 
 OVERLAYS = ("bulk-job", "bulk-rayjob")
-Document = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
-def rendered(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def jobs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Rendered]:
     folder = tmp_path_factory.mktemp("rendered")
-    for name in OVERLAYS:
-        (folder / f"{name}.yaml").write_text(kustomize(DEPLOY / "overlays" / name))
-    return {name: folder / f"{name}.yaml" for name in OVERLAYS}
+    return {name: render(DEPLOY / "overlays" / name, folder) for name in OVERLAYS}
 
 
-def documents(file: Path) -> list[Document]:
-    return list(yaml.safe_load_all(file.read_text()))
-
-
-def one(file: Path, kind: str) -> Document:
-    (found,) = [document for document in documents(file) if document["kind"] == kind]
-    return dict(found)
-
-
-def pods(file: Path) -> list[Document]:
+def pods(job: Rendered) -> list[dict[str, Any]]:
     """Every pod's specification."""
-    if file.stem == "bulk-job":
-        return [one(file, "Job")["spec"]["template"]["spec"]]
-    cluster = one(file, "RayJob")["spec"]["rayClusterSpec"]
+    if job.name == "bulk-job":
+        return [job.one("Job")["spec"]["template"]["spec"]]
+    cluster = job.one("RayJob")["spec"]["rayClusterSpec"]
     groups = [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
     return [group["template"]["spec"] for group in groups]
 
 
-def problems(version: str, *files: Path) -> list[str]:
-    command = [TOOLS / "python", Path(__file__).with_name("schemas.py"), version, *files]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
-
-
 @pytest.mark.parametrize("version", KUBERNETES)
-def test_every_object_is_valid_without_unknown_fields(rendered: dict[str, Path], version: str) -> None:
-    assert problems(version, *rendered.values()) == ["8 objects"]
+def test_every_object_is_valid_without_unknown_fields(jobs: dict[str, Rendered], version: str) -> None:
+    assert invalid_fields(version, *(job.file for job in jobs.values())) == ["8 objects"]
 
 
-def test_the_schemas_detect_mistakes(rendered: dict[str, Path], tmp_path: Path) -> None:
-    whole = one(rendered["bulk-rayjob"], "RayJob")
+def test_the_schemas_detect_mistakes(jobs: dict[str, Rendered], tmp_path: Path) -> None:
+    whole = jobs["bulk-rayjob"].one("RayJob")
     wrong = [copy.deepcopy(whole) for _ in range(4)]
     wrong[0]["spec"]["entryPoint"] = "x"
     wrong[1]["spec"]["backoffLimit"] = "three"
@@ -69,47 +52,47 @@ def test_the_schemas_detect_mistakes(rendered: dict[str, Path], tmp_path: Path) 
     for number, document in enumerate(wrong):
         document["metadata"]["name"] = f"wrong-{number}"
     (tmp_path / "wrong.yaml").write_text(yaml.safe_dump_all(wrong))
-    *lines, count = problems(KUBERNETES[-1], tmp_path / "wrong.yaml")
+    *lines, count = invalid_fields(KUBERNETES[-1], tmp_path / "wrong.yaml")
     assert count == "4 objects"
     assert [re.findall(r"wrong-\d", line)[0][-1] for line in lines] == ["0", "1", "2", "3"]
 
 
 @pytest.mark.slow
-def test_checkov_has_only_the_explained_findings(rendered: dict[str, Path]) -> None:
-    command = [TOOLS / "checkov", "-f", rendered["bulk-job"], "--framework", "kubernetes", "--output", "json"]
+def test_checkov_has_only_the_explained_findings(jobs: dict[str, Rendered]) -> None:
+    options = ("--framework", "kubernetes", "--output", "json", "--skip-download", "--soft-fail")
     done = subprocess.run(
-        [*command, "--skip-download", "--soft-fail"], check=True, capture_output=True, text=True
+        [TOOLS / "checkov", "-f", jobs["bulk-job"].file, *options], check=True, capture_output=True, text=True
     )
     report = json.loads(done.stdout)
     failed = {(check["check_id"], check["resource"]) for check in report["results"]["failed_checks"]}
-    # A job has no probes: it does not answer anybody.
+    # A job serves no requests, so it has no probes.
     assert not {each for each in failed if each[0] not in {"CKV_K8S_8", "CKV_K8S_9"}}
     assert {check["check_id"] for check in report["results"]["skipped_checks"]} == EXPLAINED
 
 
-def test_every_pod_is_restricted_and_has_room_for_a_tar_file(rendered: dict[str, Path]) -> None:
-    for file in rendered.values():
-        assert one(file, "ServiceAccount")["automountServiceAccountToken"] is False
-        namespace = one(file, "Namespace")["metadata"]
+def test_every_pod_is_restricted_and_has_room_for_a_tar_file(jobs: dict[str, Rendered]) -> None:
+    for job in jobs.values():
+        assert job.one("ServiceAccount")["automountServiceAccountToken"] is False
+        namespace = job.one("Namespace")["metadata"]
         assert namespace["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
-        for document in documents(file):
+        for document in job.documents:
             assert document["metadata"].get("namespace", namespace["name"]) == namespace["name"]
-        for pod in pods(file):
+        for pod in pods(job):
             (container,) = pod["containers"]
             assert pod["securityContext"]["runAsNonRoot"] is True
             assert pod["securityContext"]["runAsUser"] == 10001
             assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
             assert container["securityContext"]["readOnlyRootFilesystem"] is True
             assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
-            assert pod["serviceAccountName"] == one(file, "ServiceAccount")["metadata"]["name"]
+            assert pod["serviceAccountName"] == job.one("ServiceAccount")["metadata"]["name"]
             (tmp,) = [volume["emptyDir"] for volume in pod["volumes"] if volume["name"] == "tmp"]
             limits = container["resources"]["limits"]
             assert quantity("2Gi") < quantity(tmp["sizeLimit"]) <= quantity(limits["ephemeral-storage"])
             assert container["image"] == "superpixel-service:0.1.0-bulk"
 
 
-def test_the_command_accepts_the_arguments(rendered: dict[str, Path]) -> None:
-    job = one(rendered["bulk-job"], "Job")["spec"]
+def test_the_command_accepts_the_arguments(jobs: dict[str, Rendered]) -> None:
+    job = jobs["bulk-job"].one("Job")["spec"]
     (container,) = job["template"]["spec"]["containers"]
     assert container["command"] == ["superpixel"]
     (shard,) = [each for each in container["args"] if each.startswith("--shard=")]
@@ -121,7 +104,7 @@ def test_the_command_accepts_the_arguments(rendered: dict[str, Path]) -> None:
     last = job["completions"] - 1
     given = vars(parser().parse_args([each.replace("$(SHARD)", str(last)) for each in container["args"]]))
     assert data_set_options(parser(), given).shard == (last, job["completions"])
-    words = shlex.split(one(rendered["bulk-rayjob"], "RayJob")["spec"]["entrypoint"])
+    words = shlex.split(jobs["bulk-rayjob"].one("RayJob")["spec"]["entrypoint"])
     assert words[0] == "superpixel"
     given = vars(parser().parse_args(words[1:]))
     options = data_set_options(parser(), given)
@@ -133,8 +116,8 @@ def test_the_command_accepts_the_arguments(rendered: dict[str, Path]) -> None:
     assert rule["onExitCodes"]["values"] == [ended.value.code]
 
 
-def test_the_cluster_has_the_version_of_the_lock(rendered: dict[str, Path]) -> None:
-    cluster = one(rendered["bulk-rayjob"], "RayJob")["spec"]["rayClusterSpec"]
+def test_the_cluster_has_the_version_of_the_lock(jobs: dict[str, Rendered]) -> None:
+    cluster = jobs["bulk-rayjob"].one("RayJob")["spec"]["rayClusterSpec"]
     assert cluster["rayVersion"] == lock("bulk")["ray"][0]
     head, *workers = [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
     assert head["rayStartParams"]["num-cpus"] == "0"

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from superpixel_service.client.exports import Annotation
+from tests.frontend import export_cases
 from tests.frontend import fixtures as made
 
 ROOT = Path(__file__).parents[2]
@@ -18,6 +20,12 @@ def fixtures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("fixtures")
     made.write(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def cases(fixtures: Path) -> list[tuple[str, Annotation]]:
+    """The annotations that both languages export, by name."""
+    return list(export_cases.annotations(fixtures))
 
 
 def node(fixtures: Path, *arguments: str | Path, timeout: float = 120) -> subprocess.CompletedProcess[str]:

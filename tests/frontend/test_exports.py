@@ -14,7 +14,7 @@ from superpixel_service.client.classes import class_table
 from superpixel_service.client.exports import Annotation, Class, Instance
 from superpixel_service.client.exports.groups import values_of
 from tests.frontend.conftest import ROOT, node
-from tests.frontend.export_cases import TABLE, annotations, by_formula, exported
+from tests.frontend.export_cases import TABLE, by_formula, exported
 
 TWO = (Class("x", "#000000"), Class("y", "#ffffff"))
 TOOLS = ROOT / ".venv-frontend" / "bin" / "python"
@@ -26,11 +26,6 @@ def by_javascript(fixtures: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     done = node(fixtures, "test/export-cases.js", folder)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
-
-
-@pytest.fixture(scope="module")
-def cases(fixtures: Path) -> list[tuple[str, Annotation]]:
-    return list(annotations(fixtures))
 
 
 def test_both_languages_write_the_same_bytes(

@@ -16,14 +16,9 @@ from superpixel_kernels.codec import InvalidParameter
 from superpixel_service.client import exports
 from superpixel_service.client.exports import Annotation, Class
 from tests.frontend.conftest import node
-from tests.frontend.export_cases import CLASSES, annotations
+from tests.frontend.export_cases import CLASSES
 
 Points = list[tuple[float, float]]
-
-
-@pytest.fixture(scope="module")
-def cases(fixtures: Path) -> list[tuple[str, Annotation]]:
-    return list(annotations(fixtures))
 
 
 def geometries(data: dict[str, Any]) -> list[shapely.Geometry]:

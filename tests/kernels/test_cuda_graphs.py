@@ -60,7 +60,7 @@ def test_guidance_between_them(workspace):
         check(workspace, images.photo(40, 30), guidance=guidance)
 
 
-def test_only_so_many_are_kept(workspace):
+def test_a_limited_number_is_kept(workspace):
     for compactness in range(40):
         check(workspace, images.photo(8, 8), SegmentParams(compactness))
     assert len(workspace._pipeline.workspace.recorded) <= 16

@@ -134,7 +134,7 @@ def test_a_paused_call_goes_on_if_another_needs_its_memory(pool):
 
 
 class Memory:
-    """A device with so many bytes, and what a call has of it."""
+    """A device with `size` bytes, and the order in which calls get them."""
 
     def __init__(self, size):
         self.free = size

@@ -73,6 +73,11 @@ class Annotator:
         self("#file-input").set_input_files(path)
         self.wait_for_status(f"{path.name}: ")
 
+    def reopen(self, path: Path) -> None:
+        """Open an image that the browser keeps."""
+        self("#file-input").set_input_files(path)
+        self.wait_for_status("opened before")
+
     def wait_for_status(self, text: str) -> None:
         expect(self("#status")).to_contain_text(text)
         expect(self("#progress")).to_be_hidden()
@@ -117,6 +122,12 @@ class Annotator:
     def count(self) -> int:
         """Superpixels at the size slider's stop."""
         return int(self("#size-count").inner_text().split()[0].replace(",", ""))
+
+    def class_names(self) -> list[str]:
+        """The names in the list of classes."""
+        script = "(all) => all.map((one) => one.value)"
+        found: list[str] = self("#classes input[type=text]").evaluate_all(script)
+        return found
 
     def tool(self) -> str | None:
         return self("input[name=tool]:checked").get_attribute("value")

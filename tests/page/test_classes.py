@@ -11,12 +11,6 @@ from tests.page.expected import brushed, labels_of, swept
 NOTHING = np.zeros(COFFEE_SHAPE, np.uint8)
 
 
-def names(annotator: Annotator) -> list[str]:
-    script = "(all) => all.map((one) => one.value)"
-    found: list[str] = annotator("#classes input[type=text]").evaluate_all(script)
-    return found
-
-
 def test_the_whole_row_chooses_and_a_double_click_renames(annotator: Annotator) -> None:
     annotator.open(COFFEE)
     rows = annotator("#classes li")
@@ -28,12 +22,12 @@ def test_the_whole_row_chooses_and_a_double_click_renames(annotator: Annotator) 
     # A digit chooses a class, wherever the row was clicked.
     annotator.press("2")
     expect(rows.nth(1).get_by_role("radio")).to_be_checked()
-    assert names(annotator) == ["Class 1", "Class 2", "Class 3"]
+    assert annotator.class_names() == ["Class 1", "Class 2", "Class 3"]
     annotator.page.mouse.dblclick(*middle)
     expect(rows.nth(2).locator("input[type=text]")).to_be_focused()
     annotator.page.keyboard.type("Cup 2")
     annotator.press("Enter")
-    assert names(annotator) == ["Class 1", "Class 2", "Cup 2"]
+    assert annotator.class_names() == ["Class 1", "Class 2", "Cup 2"]
     annotator.press("1")
     expect(rows.nth(0).get_by_role("radio")).to_be_checked()
     # By keyboard: F2 on the row renames, Escape keeps the name.
@@ -41,7 +35,7 @@ def test_the_whole_row_chooses_and_a_double_click_renames(annotator: Annotator) 
     annotator.press("F2")
     annotator.page.keyboard.type("x")
     annotator.press("Escape", "2")
-    assert names(annotator) == ["Class 1", "Class 2", "Cup 2"]
+    assert annotator.class_names() == ["Class 1", "Class 2", "Cup 2"]
     expect(rows.nth(1).get_by_role("radio")).to_be_checked()
 
 
@@ -78,21 +72,21 @@ def test_undo_covers_edits_of_classes(annotator: Annotator) -> None:
     steps = [
         lambda: annotator("#classes input[type=color]").nth(3).input_value() == "#cc79a7",
         lambda: annotator.mask().max() == 0,
-        lambda: names(annotator)[3:] == ["Class 4"],
-        lambda: len(names(annotator)) == 3,
+        lambda: annotator.class_names()[3:] == ["Class 4"],
+        lambda: len(annotator.class_names()) == 3,
     ]
     for step in steps:
         annotator.press("Control+z")
         assert step()
     expect(annotator("#undo")).to_be_disabled()
     annotator.press(*4 * ["Control+y"])
-    assert names(annotator)[3] == "Spoon"
+    assert annotator.class_names()[3] == "Spoon"
     assert annotator("#classes input[type=color]").nth(3).input_value() == "#112233"
     assert set(np.unique(annotator.mask())) == {0, 4}
     annotator.wait_until_saved()
     annotator.reload()
     annotator.press(*4 * ["Control+z"])
-    assert names(annotator) == ["Class 1", "Class 2", "Class 3"]
+    assert annotator.class_names() == ["Class 1", "Class 2", "Class 3"]
 
 
 def test_locks_and_what_to_paint_over(annotator: Annotator) -> None:

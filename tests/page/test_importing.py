@@ -11,7 +11,7 @@ from playwright.sync_api import expect
 from superpixel_service.client.exports import Annotation, Class, to_geojson, to_label_studio, to_yolo
 from tests.page import masks
 from tests.page.annotator import COFFEE, COFFEE_SHAPE, Annotator
-from tests.page.test_masks import BAR, DISC, answer, names
+from tests.page.test_masks import BAR, DISC, answer
 
 DROP_ALL = """(files) => {
   const transfer = new DataTransfer();
@@ -64,7 +64,7 @@ def test_annotations_of_other_tools_come_in_and_the_photograph_stays(annotator: 
         expect(annotator("#file")).to_contain_text("coffee.jpg")
         annotator.press("Control+z")
         assert annotator.mask().max() == 0
-    assert names(annotator) == ["Class 1", "Class 2", "Class 3", "table"]
+    assert annotator.class_names() == ["Class 1", "Class 2", "Class 3", "table"]
     # YOLO's labels have numbers: they are the page's classes.
     masks.drop(annotator, "coffee.txt", to_yolo(ANNOTATION).encode())
     answer(annotator, "pixels")

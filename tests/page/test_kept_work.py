@@ -152,8 +152,7 @@ def test_a_full_storage_loses_nothing(limited: Limited) -> None:
     # Another image, and back: both are in memory.
     annotator.open(CAT)
     cat = stroke(annotator, 100)
-    annotator("#file-input").set_input_files(COFFEE)
-    annotator.wait_for_status("opened before")
+    annotator.reopen(COFFEE)
     assert np.array_equal(annotator.mask(), coffee)
     expect(annotator("#banner-unsaved")).to_be_visible()
     annotator.screenshot("storage-full")
@@ -166,8 +165,7 @@ def test_a_full_storage_loses_nothing(limited: Limited) -> None:
     expect(annotator("#banner-unsaved")).to_have_count(0)
     annotator.reload()
     assert np.array_equal(annotator.mask(), coffee)
-    annotator("#file-input").set_input_files(CAT)
-    annotator.wait_for_status("opened before")
+    annotator.reopen(CAT)
     assert np.array_equal(annotator.mask(), cat)
 
 

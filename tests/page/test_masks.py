@@ -27,10 +27,6 @@ def answer(annotator: Annotator, what: str) -> None:
     expect(annotator("#mask-dialog")).to_be_hidden()
 
 
-def names(annotator: Annotator) -> list[str]:
-    return annotator("#classes input[type=text]").evaluate_all("(all) => all.map((one) => one.value)")  # type: ignore[no-any-return]
-
-
 def test_a_mask_is_snapped_to_superpixels_and_undo_takes_it_back(annotator: Annotator) -> None:
     annotator.open(COFFEE)
     at = annotator.actual_size()
@@ -76,7 +72,7 @@ def test_an_exported_mask_comes_back_pixel_for_pixel(annotator: Annotator) -> No
     masks.drop(annotator, "five.png", masks.indexed(wanted, [10 * i for i in range(18)]))
     expect(annotator("#mask-pixels-text")).to_contain_text("its indexes become Class 1, Class 5")
     answer(annotator, "pixels")
-    assert names(annotator) == [f"Class {i}" for i in range(1, 6)]
+    assert annotator.class_names() == [f"Class {i}" for i in range(1, 6)]
     assert annotator("#classes input[type=color]").nth(4).input_value() == "#96a0aa"
     assert np.array_equal(annotator.mask(), np.where(wanted == 255, before, wanted))
 
@@ -124,7 +120,7 @@ def test_coco_files(annotator: Annotator) -> None:
         assert annotator("#mask-open").is_disabled()
         answer(annotator, "pixels")
         assert np.array_equal(annotator.mask(), wanted), rle
-        assert names(annotator) == ["Class 1", "Class 2", "Class 3", "table"]
+        assert annotator.class_names() == ["Class 1", "Class 2", "Class 3", "table"]
         annotator.press("Control+z")
         assert annotator.mask().max() == 0
     # A list of masks without categories, as SAM returns: the class in use.

@@ -74,8 +74,7 @@ def test_an_image_that_arrives_during_a_stroke_waits_for_its_end(annotator: Anno
     annotator.wait_for_status("chelsea.jpg: ")
     assert annotator.mask().shape == (300, 451)
     # The first image has the whole stroke.
-    annotator("#file-input").set_input_files(COFFEE)
-    annotator.wait_for_status("opened before")
+    annotator.reopen(COFFEE)
     assert np.array_equal(annotator.mask(), stroke(annotator))
 
 

@@ -82,8 +82,7 @@ def test_a_project_opens_in_a_fresh_profile(
     assert fresh("#classes input[type=text]").nth(1).input_value() == "Saucer"
     fresh.reload()
     assert np.array_equal(fresh.mask(), coffee)
-    fresh("#file-input").set_input_files(CAT)
-    fresh.wait_for_status("opened before")
+    fresh.reopen(CAT)
     assert np.array_equal(fresh.mask(), cat)
     assert sent == []
 
@@ -96,14 +95,12 @@ def test_a_project_opens_in_a_fresh_profile(
     expect(fresh("#question")).to_contain_text("other work on chelsea.jpg")
     fresh("#question").get_by_role("button", name="Keep mine").click()
     fresh.wait_for_status("your own work on 2 images stays")
-    fresh("#file-input").set_input_files(CAT)
-    fresh.wait_for_status("opened before")
+    fresh.reopen(CAT)
     assert np.array_equal(fresh.mask(), newer)
     open_project(fresh, content)
     fresh("#question").get_by_role("button", name="Take the file's").click()
     fresh.wait_for_status("The project has 2 images")
-    fresh("#file-input").set_input_files(CAT)
-    fresh.wait_for_status("opened before")
+    fresh.reopen(CAT)
     assert np.array_equal(fresh.mask(), cat)
 
 

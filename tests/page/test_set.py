@@ -160,13 +160,11 @@ def test_one_list_of_classes(annotator: Annotator, pictures: list[Path], tmp_pat
     annotator("#classes input[type=color]").nth(2).fill("#112233")
     click_middle(annotator)
     assert annotator.mask().max() == 3
-    names = "(all) => all.map((one) => one.value)"
-    fields = annotator("#classes input[type=text]")
     go(annotator, "PageDown", "10.png")
-    assert fields.evaluate_all(names) == ["Class 1", "Class 3", "Spoon"]
+    assert annotator.class_names() == ["Class 1", "Class 3", "Spoon"]
     go(annotator, "PageUp", "2.png")
     go(annotator, "PageUp", "1.png")  # here the class has labels: it stays
-    assert fields.evaluate_all(names) == ["Class 1", "Saucer", "Class 3", "Spoon"]
+    assert annotator.class_names() == ["Class 1", "Saucer", "Class 3", "Spoon"]
     assert annotator.mask().max() == 2
 
     kept_names(annotator)
@@ -203,7 +201,7 @@ def test_one_list_of_classes(annotator: Annotator, pictures: list[Path], tmp_pat
     path.write_text(json.dumps(loaded))
     annotator("#classes-input").set_input_files(path)
     annotator.wait_for_status("The file has 2 classes")
-    assert fields.evaluate_all(names) == ["Class 1", "Saucer", "Class 3", "Ladle", "Fork"]
+    assert annotator.class_names() == ["Class 1", "Saucer", "Class 3", "Ladle", "Fork"]
     class_name(annotator, 4, "Ladle")  # a data set needs different names
     listed = json.loads(export_all(annotator, "coco-rle").read("classes.json"))["classes"]
     assert [one["name"] for one in listed] == ["Class 1", "Saucer", "Class 3", "Ladle", "Ladle (2)"]
@@ -224,7 +222,7 @@ def test_one_list_of_classes(annotator: Annotator, pictures: list[Path], tmp_pat
         annotator("#classes-input").set_input_files(path)
         expect(annotator("#problem-detail")).to_have_text(re.compile(text))
         annotator("#problem-close").click()
-    assert fields.evaluate_all(names) == ["Class 1", "Saucer", "Class 3", "Ladle", "Fork"]
+    assert annotator.class_names() == ["Class 1", "Saucer", "Class 3", "Ladle", "Fork"]
 
 
 def test_all_images_are_exported_as_one_data_set(

@@ -126,6 +126,5 @@ def test_late_changes_of_two_tabs_are_both_kept(annotator: Annotator) -> None:
     annotator.page.goto(annotator.address)
     annotator.wait_until_ready()
     for name, mask in masks.items():
-        annotator("#file-input").set_input_files(PHOTOS / name)
-        annotator.wait_for_status("opened before")
+        annotator.reopen(PHOTOS / name)
         assert np.array_equal(annotator.mask(), mask), name

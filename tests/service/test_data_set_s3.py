@@ -32,7 +32,7 @@ sys.stdin.read()
 
 
 class Bucket:
-    """A bucket of a server on this machine, and a folder where its files can be looked at."""
+    """The buckets of a server on this machine, behind a proxy."""
 
     def __init__(self, proxy: FaultyProxy) -> None:
         import fsspec
@@ -49,6 +49,14 @@ class Bucket:
 
     def run(self, *arguments: object) -> subprocess.CompletedProcess[str]:
         return superpixel("bulk", *arguments, **self.environment)
+
+    def start(self, *arguments: object) -> "subprocess.Popen[str]":
+        return started(
+            *("bulk", *arguments),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=os.environ | self.environment,
+        )
 
     def fetch(self, path: str, to: Path) -> Path:
         self.files.invalidate_cache()
@@ -77,6 +85,14 @@ def server() -> Iterator[int]:
 def bucket(server: int) -> Iterator[Bucket]:
     with FaultyProxy(server) as proxy:
         yield Bucket(proxy)
+
+
+def numbered(folder: Path, number: int, width: int, height: int) -> Path:
+    """Write images that are all different, named by their number."""
+    folder.mkdir()
+    for index in range(number):
+        (folder / f"{index:02}.png").write_bytes(encoded(scene(width, height, index)))
+    return folder
 
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
@@ -145,18 +161,10 @@ def test_a_bucket_that_is_not_there_or_does_not_answer_is_one_line(bucket: Bucke
 def test_a_server_that_refuses_is_slow_and_breaks_off_in_turns_loses_nothing(
     bucket: Bucket, tmp_path: Path
 ) -> None:
-    folder = tmp_path / "in"
-    folder.mkdir()
-    for number in range(60):
-        (folder / f"{number:02}.png").write_bytes(encoded(scene(200, 150, number)))
+    folder = numbered(tmp_path / "in", 60, 200, 150)
     bucket.files.mkdir("faulty")
     bucket.files.put(str(folder), "faulty/in", recursive=True)
-    run = started(
-        *("bulk", "s3://faulty/in", "--out", "s3://faulty/out", *SHARDS, "--retry-for", 120),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=os.environ | bucket.environment,
-    )
+    run = bucket.start("s3://faulty/in", "--out", "s3://faulty/out", *SHARDS, "--retry-for", 120)
     assert run.stdout is not None
     seen = []
     for mode in ("refuse", "slow", "broken", "stall", "refuse", "broken"):
@@ -177,15 +185,10 @@ def test_a_server_that_refuses_is_slow_and_breaks_off_in_turns_loses_nothing(
 def test_a_target_that_stays_away_ends_the_run_and_the_next_one_goes_on(
     bucket: Bucket, tmp_path: Path
 ) -> None:
-    folder = tmp_path / "in"
-    folder.mkdir()
-    for number in range(30):
-        (folder / f"{number:02}.png").write_bytes(encoded(scene(300, 200, number)))
+    folder = numbered(tmp_path / "in", 30, 300, 200)
     bucket.files.mkdir("away")
-    arguments = ("bulk", folder, "--out", "s3://away/out", *SHARDS, "--retry-for", 2, "--jobs", 1)
-    run = started(
-        *arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ | bucket.environment
-    )
+    arguments = (folder, "--out", "s3://away/out", *SHARDS, "--retry-for", 2, "--jobs", 1)
+    run = bucket.start(*arguments)
     assert run.stdout is not None
     run.stdout.readline()
     bucket.proxy.set("refuse")
@@ -195,7 +198,7 @@ def test_a_target_that_stays_away_ends_the_run_and_the_next_one_goes_on(
     bucket.proxy.set("pass")
     before = len(label_maps(bucket.fetch("away/out", tmp_path / "before")))
     assert 4 <= before < 30
-    again = bucket.run(*arguments[1:])
+    again = bucket.run(*arguments)
     assert (again.returncode, messages(again)) == (
         0,
         [f"{30 - before} made, {before} already there, 0 failed"],

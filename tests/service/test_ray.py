@@ -49,6 +49,11 @@ def test_a_cluster_on_this_machine_makes_the_same_label_maps(tmp_path: Path) -> 
     assert messages(again)[-1] == "0 made, 6 already there, 1 failed"
 
 
+def on(cluster: RayCluster, folder: Path, out: Path, *flags: object) -> tuple[object, ...]:
+    """The command's arguments for a run on this cluster."""
+    return ("bulk", folder, "--out", out, *SHARDS, "--ray-address", cluster.address, *flags)
+
+
 def photographs(folder: Path, number: int = 300) -> None:
     """BSDS photographs if they are there, else generated ones of the same size."""
     folder.mkdir(parents=True)
@@ -63,9 +68,7 @@ def test_three_hundred_photographs_equal_those_of_one_process(cluster: RayCluste
     photographs(tmp_path / "in")
     local = superpixel("bulk", tmp_path / "in", "--out", tmp_path / "local", "--format", "shards")
     assert local.returncode == 0, local.stderr
-    run = superpixel(
-        "bulk", tmp_path / "in", "--out", tmp_path / "ray", *SHARDS, "--ray-address", cluster.address
-    )
+    run = superpixel(*on(cluster, tmp_path / "in", tmp_path / "ray"))
     assert run.returncode == 0, run.stderr
     assert messages(run)[-1] == "300 made, 0 already there, 0 failed"
     assert len(label_maps(tmp_path / "ray")) == 300
@@ -82,8 +85,7 @@ def test_a_node_that_dies_loses_and_doubles_nothing(cluster: RayCluster, tmp_pat
     local = superpixel("bulk", tmp_path / "in", "--out", tmp_path / "local", "--format", "shards")
     assert local.returncode == 0, local.stderr
     run = started(
-        *("bulk", tmp_path / "in", "--out", tmp_path / "ray", *SHARDS, "--ray-address", cluster.address),
-        *("--images-per-shard", 5),
+        *on(cluster, tmp_path / "in", tmp_path / "ray", "--images-per-shard", 5),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
@@ -105,8 +107,7 @@ def test_a_node_that_dies_loses_and_doubles_nothing(cluster: RayCluster, tmp_pat
 @pytest.mark.slow
 def test_a_run_killed_whole_goes_on(cluster: RayCluster, tmp_path: Path) -> None:
     photographs(tmp_path / "in", 120)
-    arguments = ("bulk", tmp_path / "in", "--out", tmp_path / "out", *SHARDS, "--images-per-shard", 5)
-    arguments += ("--ray-address", cluster.address)
+    arguments = on(cluster, tmp_path / "in", tmp_path / "out", "--images-per-shard", 5)
     run = started(*arguments, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     assert run.stdout is not None
     with run.stdout:
@@ -128,8 +129,7 @@ def test_a_run_killed_whole_goes_on(cluster: RayCluster, tmp_path: Path) -> None
 @pytest.mark.slow
 def test_a_signal_ends_the_run_and_what_is_committed_stays(cluster: RayCluster, tmp_path: Path) -> None:
     photographs(tmp_path / "in", 120)
-    arguments = ("bulk", tmp_path / "in", "--out", tmp_path / "out", *SHARDS, "--images-per-shard", 5)
-    arguments += ("--ray-address", cluster.address)
+    arguments = on(cluster, tmp_path / "in", tmp_path / "out", "--images-per-shard", 5)
     run = started(*arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert run.stdout is not None
     run.stdout.readline()

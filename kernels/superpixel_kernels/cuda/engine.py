@@ -60,7 +60,7 @@ class CudaWorkspace:
             workspace gives all of it back.
         tuning: sizes of blocks; they never change results.
         graphs: launch most kernels of an image at once, as a CUDA graph, from the third image of a size on.
-            Results are the same, and `timings` are empty. Not measured on a GPU yet.
+            Results are the same; `timings` has no stages. Not measured on a GPU yet.
         open_device: opens the device with an index.
 
     Raises:

@@ -190,10 +190,10 @@ class Pipeline:
         # If an earlier image made room for more regions, use it: noise then needs no second pass.
         nodes = max(grid.regions_guess, min(self.workspace.room("n"), grid.pixels // 3))
         kind = guides.kind_of(guidance)
+        as_graph = self._graphs and guidance is None and observe is None
         passes = 1
         while True:
             stage = self._stage(grid, image, nodes, EDGES_PER_REGION, kind, call)
-            as_graph = self._graphs and guidance is None and observe is None
             clock = _Clock(self.device, cancel, observe, measures=not as_graph)
             guide = None
             if guidance is not None:

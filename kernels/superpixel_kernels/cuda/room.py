@@ -9,7 +9,7 @@ from superpixel_kernels.cpu._engine import CancelToken
 from superpixel_kernels.errors import Cancelled, OutOfMemory
 
 _LOOK_SECONDS = 0.05
-"""How often a call that waits looks whether it was cancelled, and whether others are paused."""
+"""Interval at which a call that waits checks whether it was cancelled, and whether others are paused."""
 
 
 class Call:
@@ -19,8 +19,8 @@ class Call:
         cancel: stops or pauses the call.
         on_waited: called with the seconds of each wait for memory.
         waits: whether it waits for memory.
-        is_outside: whether it is in a function of its caller's.
-        holds_outside: whether its caller may hold what other calls wait for in such a function.
+        is_outside: whether it is in a function that its caller passed, such as `on_regions`.
+        holds_outside: whether its caller may hold a resource that other calls wait for in such a function.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class Call:
 
     @contextmanager
     def outside(self) -> Iterator[None]:
-        """Around a function of the caller's, which may wait for other calls, and take what they wait for."""
+        """Put this around a caller's function: it may wait for other calls, and take what they wait for."""
         self._room.mark(self, is_outside=True)
         try:
             yield
@@ -68,7 +68,7 @@ class Room:
     def call(
         self, cancel: CancelToken | None = None, on_waited: Callable[[float], None] | None = None
     ) -> Iterator[Call]:
-        """Around a call. When it ends, calls that wait try again.
+        """Put this around a call. When the call ends, calls that wait try again.
 
         Args:
             cancel: stops or pauses the call.
@@ -86,7 +86,7 @@ class Room:
                 self._changed.notify_all()
 
     def mark(self, call: Call, *, is_outside: bool) -> None:
-        """Note whether a call is in a function of its caller's."""
+        """Note whether a call is in a function that its caller passed."""
         with self._changed:
             call.is_outside = is_outside
             self._changed.notify_all()

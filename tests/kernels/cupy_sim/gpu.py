@@ -98,13 +98,14 @@ class Function:
 class Gpu:
     """A GPU.
 
-    A stream works only when something waits for it, so a missing wait shows as missing data. With a seed the
-    streams also work at random moments before.
+    A stream works only when something waits for it, so a missing wait shows as missing data. With `random`
+    the streams also work at random moments before.
 
     Attributes:
         memory: bytes that it has.
         used: bytes that are allocated.
         lost: the error that every call gets after a fault.
+        random: chooses the moments at which streams work; None: only when something waits.
         problems: what the program did wrong, for the report of the test.
         launches: names of the kernels that ran.
     """
@@ -112,8 +113,9 @@ class Gpu:
     def __init__(self, index: int) -> None:
         self.index = index
         self._sim: SimDevice | None = None
-        self.seed: int | None = None
         self.streams: dict[int, Stream] = {}
+        self.sizes: dict[int, int] = {}
+        self._lose_everything()
         self.reset()
 
     def reset(self) -> None:
@@ -121,17 +123,20 @@ class Gpu:
         self.memory = MEMORY
         self.problems: list[str] = []
         self.launches: list[str] = []
-        self.random = None if self.seed is None else random.Random(self.seed)
-        if getattr(self, "lost", 0) is not None:
-            self.close()
-            self._gone = set(getattr(self, "sizes", {}))
-            self.sizes: dict[int, int] = {}
-            self._addresses: list[int] = []
-            self.used = 0
-            self.lost: Code | None = None
-            for stream in self.streams.values():
-                stream.queue.clear()
-                stream.captured = None
+        self.random: random.Random | None = None
+        if self.lost is not None:
+            self._lose_everything()
+
+    def _lose_everything(self) -> None:
+        self.close()
+        self._gone = set(self.sizes)
+        self.sizes.clear()
+        self._addresses: list[int] = []
+        self.used = 0
+        self.lost: Code | None = None
+        for stream in self.streams.values():
+            stream.queue.clear()
+            stream.captured = None
 
     def close(self) -> None:
         """End the simulator's process."""
@@ -143,7 +148,7 @@ class Gpu:
     def sim(self) -> SimDevice:
         """The simulated device that runs the kernels."""
         if self._sim is None:
-            self._sim = SimDevice(self.seed or 0, resident=PROCESSORS)
+            self._sim = SimDevice(resident=PROCESSORS)
         return self._sim
 
     def fail(self, code: Code, why: str) -> None:
