@@ -18,7 +18,7 @@ const MOST_DRAWN = 500_000;
  * @param {readonly Point[]} points
  * @returns {Uint8Array} level.count: 1 if inside
  */
-export function regionsInside(level, points) {
+function regionsInside(level, points) {
   const { lut, map, areas } = level;
   const { labels, width, height } = map;
   const runs = polygon(points, width, height);

@@ -196,7 +196,7 @@ function climb(scene, c, have, against, out) {
  * @param {Scene} scene
  * @param {number} node
  * @param {number} least samples
- * @returns {number} the smallest node above with so many samples, or the root
+ * @returns {number} the smallest node from here up with at least `least` samples, or the root
  */
 function ancestor({ areas, parents }, node, least) {
   while (areas[node] < least && parents[node] !== node) node = parents[node];
