@@ -47,6 +47,9 @@ export const count = (/** @type {number} */ value) => whole.format(value);
 /** @param {number} value */
 export const superpixels = (value) => `${count(value)} superpixel${value === 1 ? '' : 's'}`;
 
+/** @param {number} value */
+export const images = (value) => `${count(value)} image${value === 1 ? '' : 's'}`;
+
 /** @param {number} bytes */
 export function fileSize(bytes) {
   if (bytes < 1e6) return `${whole.format(Math.max(1, bytes / 1e3))} kB`;

@@ -1,5 +1,5 @@
 import { ask } from './ask.js';
-import { any, count, fileSize, make, pictureOf } from './dom.js';
+import { any, count, fileSize, images, make, pictureOf } from './dom.js';
 import { download } from './download.js';
 import { say, showProblem, showProgress } from './notices.js';
 import { readProject, writeProject } from './project.js';
@@ -187,8 +187,8 @@ export class Library {
     }
     const bytes = fileSize(idle.reduce((sum, card) => sum + card.bytes, 0));
     const text = `Nothing was labelled on them. They take ${bytes}.`;
-    const title = idle.length === 1 ? 'Delete 1 image?' : `Delete ${count(idle.length)} images?`;
-    if (await ask(title, text, ['Delete'])) await this._remove(idle.map(({ key }) => key));
+    if (await ask(`Delete ${images(idle.length)}?`, text, ['Delete']))
+      await this._remove(idle.map(({ key }) => key));
   }
 
   /** @param {string[]} keys */
@@ -247,7 +247,7 @@ export class Library {
   async _saveAll() {
     const { saving } = this._app;
     await saving.now();
-    const keys = (await this._app.saving.cards()).map(({ key }) => key);
+    const keys = (await saving.cards()).map(({ key }) => key);
     await this._save([...new Set([...keys, ...saving.unsavedKeys])], 'superpixels');
   }
 
@@ -269,7 +269,7 @@ export class Library {
   /** @param {string[]} keys @returns {AsyncGenerator<Entry>} */
   async *_entries(keys) {
     const { saving } = this._app;
-    const cards = new Map((await this._app.saving.cards()).map((card) => [card.key, card]));
+    const cards = new Map((await saving.cards()).map((card) => [card.key, card]));
     for (const [i, key] of keys.entries()) {
       say(`Writing image ${count(i + 1)} of ${count(keys.length)}…`);
       const entry = await saving.entry(key);
@@ -339,6 +339,3 @@ export class Library {
 /** @param {import('./store.js').KeptWork} work @returns {string} the same for the same labels and classes, whatever their ids */
 const textOf = ({ selection: { classes, ...rest } }) =>
   JSON.stringify({ ...rest, classes: classes.map(({ name, color }) => ({ name, color })) });
-
-/** @param {number} number */
-const images = (number) => `${count(number)} image${number === 1 ? '' : 's'}`;

@@ -275,8 +275,7 @@ export class Opening {
       while (!ready) {
         await this.idle(signal);
         if (this._app.work !== work) return;
-        const { selection } = work;
-        const { lastStep } = work;
+        const { selection, lastStep } = work;
         const isCurrent = () =>
           !signal.aborted && !stage.busy && work.selection === selection && work.lastStep === lastStep;
         ready = await moved(selection, map, isCurrent);

@@ -1,3 +1,5 @@
+import { sample } from '../../src/view.js';
+
 /** @typedef {import('../app.js').App} App */
 /** @typedef {import('../layers.js').Layers} Layers */
 /** @typedef {import('../../src/smart/index.js').SmartSelect} SmartSelect */
@@ -83,16 +85,13 @@ export class SmartView {
    * @param {import('../../src/view.js').View} view
    */
   _look({ map, lut, count }, view) {
-    const columns = Int32Array.from({ length: view.width }, (_, i) =>
-      Math.floor(view.x + (i + 0.5) / view.scale),
-    );
+    const columns = sample(view.x, view.scale, view.width, map.width);
+    const rows = sample(view.y, view.scale, view.height, map.height);
     for (let j = 0, at = 0; j < view.height; j++) {
-      const row = Math.floor(view.y + (j + 0.5) / view.scale);
-      const inside = row >= 0 && row < map.height;
+      const row = rows[j];
       for (let i = 0; i < view.width; i++, at++) {
         const column = columns[i];
-        const valid = inside && column >= 0 && column < map.width;
-        this._regions[at] = valid ? lut[map.labels[row * map.width + column]] : count;
+        this._regions[at] = row < 0 || column < 0 ? count : lut[map.labels[row * map.width + column]];
       }
     }
   }

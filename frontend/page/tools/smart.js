@@ -1,5 +1,5 @@
 import { FIRST_OBJECT } from '../../src/index.js';
-import { rgba } from '../layers.js';
+import { rgba } from '../colors.js';
 import { SmartView } from './smart-view.js';
 
 /** @typedef {import('../app.js').App} App */
