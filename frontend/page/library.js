@@ -1,5 +1,5 @@
 import { ask } from './ask.js';
-import { any, count, fileSize, images, make, pictureOf } from './dom.js';
+import { any, count, fileSize, images, make, onFiles, pictureOf } from './dom.js';
 import { download } from './download.js';
 import { say, showProblem, showProgress } from './notices.js';
 import { readProject, writeProject } from './project.js';
@@ -12,7 +12,7 @@ import { hasWork } from './store.js';
 /** @typedef {import('./store.js').Card} Card */
 /** @typedef {import('./store.js').Entry} Entry */
 
-const ICON = 'M4 5h16v4H4zM5.5 9v10.5h13V9M9.5 12.5h5';
+const ICON = '<path d="M4 5h16v4H4zM5.5 9v10.5h13V9M9.5 12.5h5" />';
 
 const dates = new Intl.DateTimeFormat('en', { dateStyle: 'medium', timeStyle: 'short' });
 
@@ -52,24 +52,14 @@ export class Library {
       accept: '.zip,application/zip',
       hidden: true,
     });
-    this._file.addEventListener('change', () => {
-      const [file] = this._file.files ?? [];
-      this._file.value = '';
-      if (file) this.openProject(file);
-    });
+    onFiles(this._file, ([file]) => file && this.openProject(file));
     this._folder = make('input', { id: 'folder-input', type: 'file', hidden: true, webkitdirectory: true });
-    this._folder.addEventListener('change', () => {
-      const files = imagesOf(this._folder.files ?? []);
-      this._folder.value = '';
+    onFiles(this._folder, (files) => {
       this._dialog.close();
-      app.opening.openAll(files);
+      app.opening.openAll(imagesOf(files));
     });
     this._classes = make('input', { id: 'classes-input', type: 'file', accept: '.json', hidden: true });
-    this._classes.addEventListener('change', () => {
-      const [file] = this._classes.files ?? [];
-      this._classes.value = '';
-      if (file) this._loadClasses(file);
-    });
+    onFiles(this._classes, ([file]) => file && this._loadClasses(file));
     document.body.append(this._dialog, this._file, this._folder, this._classes);
     const opener = this._button('library-button', 'Kept', () => this.show());
     opener.title = 'Images and work that this browser keeps, and project files (K)';

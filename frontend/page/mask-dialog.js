@@ -1,4 +1,4 @@
-import { any, button, byId, count, input } from './dom.js';
+import { any, button, byId, count, input, onFiles } from './dom.js';
 import { importAnnotation, scaleAnnotation } from '../src/imports/index.js';
 import { isText, pngOf, readRough } from './masks.js';
 import { hideProblem, say, showProblem, showProgress } from './notices.js';
@@ -13,12 +13,7 @@ export class MaskDialog {
     this._dialog = byId('mask-dialog', HTMLDialogElement);
     /** What the dialogue asks about. @type {{ rough: Rough, work: import('./work.js').Work, file: File } | null} */
     this._asked = null;
-    const chosen = input('mask-input');
-    chosen.addEventListener('change', () => {
-      const files = [...(chosen.files ?? [])];
-      chosen.value = '';
-      if (files.length) this.offer(files);
-    });
+    onFiles(input('mask-input'), (files) => files.length && this.offer(files));
     button('mask-button').addEventListener('click', () => this.choose());
     /** @type {Record<string, (asked: NonNullable<MaskDialog['_asked']>) => unknown>} */
     const answers = {

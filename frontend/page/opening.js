@@ -1,6 +1,6 @@
 import { Selection } from '../src/index.js';
 import { Problem, segment } from './api.js';
-import { any, button, fileSize, input, superpixels } from './dom.js';
+import { any, button, fileSize, input, onFiles, superpixels } from './dom.js';
 import { readable } from './formats.js';
 import { takeAnnotations } from './importing.js';
 import { checkBitmap, readMap } from './maps.js';
@@ -334,11 +334,7 @@ export class Opening {
   /** The open buttons, drag and drop, and paste. */
   _bindFiles() {
     const chosen = input('file-input');
-    chosen.addEventListener('change', () => {
-      const files = [...(chosen.files ?? [])];
-      chosen.value = '';
-      if (files.length) this.openAll(files);
-    });
+    onFiles(chosen, (files) => files.length && this.openAll(files));
     for (const id of ['open', 'open-large']) button(id).addEventListener('click', () => chosen.click());
 
     const drop = any('drop');

@@ -1,6 +1,6 @@
 import { hideBanner, showBanner } from './banners.js';
 import { askToPersist, warnOfLittleRoom } from './room.js';
-import { hasWork, isFull } from './store.js';
+import { bytesOf, hasWork, isFull } from './store.js';
 import { tools } from './tools/index.js';
 
 /** Milliseconds without a change until changes are stored. */
@@ -142,7 +142,7 @@ export class Saving {
   /** @param {Entry} entry */
   async _write(entry) {
     const { _store: store, _storedMaps: maps, _unsaved: unsaved } = this;
-    const { key, spx, blob } = entry.image;
+    const { key, spx } = entry.image;
     while (store) {
       try {
         await store.write(entry, maps.has(key) && maps.get(key) === spx);
@@ -157,7 +157,7 @@ export class Saving {
     this._app.tabs.post({ type: 'listed', key: '' });
     this._app.filmstrip.changed();
     if (this._app.work?.key !== key) this._app.tabs.release(key);
-    if (isNew) await this._checkRoom(blob.size + (spx?.byteLength ?? 0));
+    if (isNew) await this._checkRoom(bytesOf(entry.image));
   }
 
   /** @param {string} reason */
@@ -246,9 +246,8 @@ export class Saving {
     /** @type {Map<string, import('./store.js').Card>} */
     const all = new Map(cards.map((card) => [card.key, card]));
     for (const [key, { image, card }] of this._unsaved) {
-      const bytes = image.blob.size + (image.spx?.byteLength ?? 0);
       const first = { opened: Date.now(), worked: false, done: false, thumbnail: null };
-      all.set(key, { ...first, ...all.get(key), ...card, key, name: image.name, bytes });
+      all.set(key, { ...first, ...all.get(key), ...card, key, name: image.name, bytes: bytesOf(image) });
     }
     return [...all.values()].sort((a, b) => b.opened - a.opened);
   }
