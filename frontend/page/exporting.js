@@ -2,7 +2,7 @@ import { Background } from './background.js';
 import { addMenuItem, any, fileSize, make } from './dom.js';
 import { download } from './download.js';
 import { TOLERANCE } from './smooth.js';
-import { hideProblem, say, showProblem, showProgress } from './notices.js';
+import { hideProblem, say } from './notices.js';
 
 /**
  * @typedef {object} Format
@@ -107,17 +107,12 @@ function smoothChoice({ settings, saving }) {
  */
 async function run({ work, stage, opening, checks, settings }, worker, format) {
   if (!work || stage.busy) return;
-  showProgress(true);
   say(`Writing ${format.name}…`);
-  try {
+  await opening.during(async () => {
     const { name, size } = await exportAs(work, worker, format, settings.smoothPolygons ? TOLERANCE : 0);
     hideProblem();
     say(`Saved ${name} (${fileSize(size)})${checks.remark}`);
-  } catch (error) {
-    showProblem(error, { file: work.name });
-  } finally {
-    showProgress(opening.busy);
-  }
+  }, work.name);
 }
 
 /**

@@ -158,18 +158,13 @@ export class ImageSet {
       await ask('Nothing to export', 'No image of the set is labelled or marked as done.', []);
       return;
     }
-    showProgress(true);
-    try {
+    await opening.during(async () => {
       const blob = await this._zip(wanted, format);
       const name = `dataset-${format}.zip`;
       download(blob, name);
       const without = left ? `; ${count(left)} without work left out` : '';
       say(`Saved ${name}: ${count(wanted.length)} images (${fileSize(blob.size)})${without}`);
-    } catch (error) {
-      showProblem(error);
-    } finally {
-      showProgress(opening.busy);
-    }
+    });
   }
 
   /** @param {string[]} keys @param {string} format */

@@ -1,7 +1,7 @@
 import { ask } from './ask.js';
 import { any, count, fileSize, images, make, onFiles, pictureOf } from './dom.js';
 import { download } from './download.js';
-import { say, showProblem, showProgress } from './notices.js';
+import { say, showProblem } from './notices.js';
 import { readProject, writeProject } from './project.js';
 import { isPersistent, measureRoom } from './room.js';
 import { thumbnailOf } from './saving.js';
@@ -244,16 +244,11 @@ export class Library {
   /** @param {string[]} keys @param {string} stem of the file's name */
   async _save(keys, stem) {
     const { classPanel, opening } = this._app;
-    showProgress(true);
-    try {
+    await opening.during(async () => {
       const blob = await writeProject(this._entries(keys), classPanel.classes);
       download(blob, `${stem}-project.zip`);
       say(`Saved ${stem}-project.zip (${fileSize(blob.size)})`);
-    } catch (error) {
-      showProblem(error);
-    } finally {
-      showProgress(opening.busy);
-    }
+    });
   }
 
   /** @param {string[]} keys @returns {AsyncGenerator<Entry>} */
@@ -269,16 +264,7 @@ export class Library {
 
   /** @param {Blob} file untrusted */
   async openProject(file) {
-    const { opening } = this._app;
-    showProgress(true);
-    try {
-      const project = await readProject(file, say);
-      await this._take(project);
-    } catch (error) {
-      showProblem(error);
-    } finally {
-      showProgress(opening.busy);
-    }
+    await this._app.opening.during(async () => this._take(await readProject(file, say)));
   }
 
   /** @param {import('./project.js').Project} project */

@@ -1,7 +1,7 @@
 import { any, button, byId, count, input, onFiles } from './dom.js';
 import { importAnnotation, scaleAnnotation } from '../src/imports/index.js';
 import { isText, pngOf, readRough } from './masks.js';
-import { hideProblem, say, showProblem, showProgress } from './notices.js';
+import { hideProblem, say, showProblem } from './notices.js';
 
 /** @typedef {import('./masks.js').Rough} Rough */
 
@@ -45,20 +45,15 @@ export class MaskDialog {
     if (!work || this._app.readOnly) return;
     const [file] = files;
     hideProblem();
-    showProgress(true);
     say(`Reading ${file.name}…`);
-    try {
+    await opening.during(async () => {
       const rough = await readRough(files, work, settings.value);
       say('');
       if (work !== this._app.work) return;
       if (this._dialog.open) this._dialog.close();
       this._asked = { rough, work, file };
       this._show(rough, files);
-    } catch (error) {
-      showProblem(error);
-    } finally {
-      showProgress(opening.busy);
-    }
+    });
   }
 
   /** @param {Rough} rough @param {File[]} files */

@@ -329,6 +329,23 @@ export class Opening {
     }
   }
 
+  /**
+   * Show progress during a task beside the requests, and its error if it fails.
+   *
+   * @param {() => Promise<unknown>} task
+   * @param {string} [file] that it is about
+   */
+  async during(task, file) {
+    showProgress(true);
+    try {
+      await task();
+    } catch (error) {
+      showProblem(error, { file });
+    } finally {
+      showProgress(this.busy);
+    }
+  }
+
   // ---- where images come from
 
   /** The open buttons, drag and drop, and paste. */

@@ -26,7 +26,6 @@ export function absorb({ pieces, starts, idOf }, width, height, small, taken) {
       [a, b],
       [b, a],
     ]) {
-      // prettier-ignore
       const { value } = pieces[other];
       if (!changes[piece] || changes[other] || value === pieces[piece].value || !taken(value)) continue;
       const border = borders.get(piece) ?? new Map();

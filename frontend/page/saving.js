@@ -1,4 +1,5 @@
 import { hideBanner, showBanner } from './banners.js';
+import { whiteCanvas } from './canvas.js';
 import { askToPersist, warnOfLittleRoom } from './room.js';
 import { bytesOf, hasWork, isFull } from './store.js';
 import { tools } from './tools/index.js';
@@ -314,11 +315,7 @@ function toKept({ key, selection, level }) {
 export function thumbnailOf(bitmap) {
   const scale = Math.min(1, THUMBNAIL / Math.max(bitmap.width, bitmap.height));
   const [width, height] = [bitmap.width, bitmap.height].map((size) => Math.max(1, Math.round(size * scale)));
-  const canvas = new OffscreenCanvas(width, height);
-  const context = canvas.getContext('2d');
-  if (!context) throw new Error('this browser has no canvas');
-  context.fillStyle = '#fff';
-  context.fillRect(0, 0, width, height);
+  const context = whiteCanvas(width, height);
   context.drawImage(bitmap, 0, 0, width, height);
-  return canvas.convertToBlob({ type: 'image/jpeg', quality: 0.8 });
+  return context.canvas.convertToBlob({ type: 'image/jpeg', quality: 0.8 });
 }

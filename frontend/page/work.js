@@ -1,4 +1,5 @@
 import { Selection } from '../src/index.js';
+import { whiteCanvas } from './canvas.js';
 import { nearestStop, stopsOf } from './stops.js';
 
 /** @typedef {import('../src/index.js').LabelMap} LabelMap */
@@ -115,10 +116,7 @@ export class Work {
   measureColors() {
     if (this.map._colorSums) return;
     const { width, height } = this.map;
-    const context = new OffscreenCanvas(width, height).getContext('2d', { willReadFrequently: true });
-    if (!context) throw new Error('this browser has no canvas');
-    context.fillStyle = '#fff'; // transparent pixels are white on the server, too
-    context.fillRect(0, 0, width, height);
+    const context = whiteCanvas(width, height, { willReadFrequently: true });
     context.drawImage(this.bitmap, 0, 0);
     this.map.measureColors(context.getImageData(0, 0, width, height).data);
   }

@@ -1,4 +1,5 @@
 import { sample } from '../../src/view.js';
+import { whiteCanvas } from '../canvas.js';
 
 /** @typedef {import('../app.js').App} App */
 /** @typedef {import('../layers.js').Layers} Layers */
@@ -138,10 +139,7 @@ export class SmartView {
  * @returns {ImageData} the image in the box
  */
 function pictureOf(bitmap, { x0, y0, x1, y1 }, width, height) {
-  const context = new OffscreenCanvas(width, height).getContext('2d', { willReadFrequently: true });
-  if (!context) throw new Error('this browser has no canvas');
-  context.fillStyle = '#fff'; // transparent pixels are white on the server, too
-  context.fillRect(0, 0, width, height);
+  const context = whiteCanvas(width, height, { willReadFrequently: true });
   context.imageSmoothingQuality = 'high';
   context.drawImage(bitmap, x0, y0, x1 - x0, y1 - y0, 0, 0, width, height);
   return context.getImageData(0, 0, width, height);
