@@ -73,7 +73,7 @@ export class MaskDialog {
     any('mask-pixels-text').textContent = start ? `Exactly its pixels: ${start.text}.` : none;
     for (const id of ['mask-snap', 'mask-pixels']) button(id).disabled = !start;
     button('mask-guide').disabled = !this._app.guiding.served;
-    // What explains a picture is no photograph, and neither is the picture then.
+    // Text, and a picture that comes with text, are annotations.
     button('mask-open').disabled = files.some((file) => isText(file) || !file.type.startsWith('image/'));
     this._dialog.showModal();
   }

@@ -112,7 +112,7 @@ export class Opening {
   }
 
   /**
-   * Open an image that nobody has worked on.
+   * Open an image without work.
    *
    * @param {import('./store.js').KeptImage} image
    * @param {AbortSignal} signal

@@ -181,7 +181,7 @@ export class Saving {
     await warnOfLittleRoom(bytes, free, this._remedies());
   }
 
-  /** Images that nobody worked on, that no tab has open and that are not in the set, the one opened last first. */
+  /** Images without work that no tab has open and that are not in the set, the one opened last first. */
   async _deletable() {
     const open = await this._app.tabs.open();
     const cards = (await this._store?.cards()) ?? [];

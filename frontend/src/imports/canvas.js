@@ -1,4 +1,4 @@
-// Who covers each pixel: masks drawn one over another become an annotation.
+// Masks drawn one over another become an annotation: a pixel belongs to the last mask that covers it.
 
 import { MAX_CLASSES, MAX_OBJECTS } from '../annotation.js';
 import { isIntegerIn } from '../errors.js';
