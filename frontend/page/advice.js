@@ -43,7 +43,7 @@ const GONE = {
 /** @type {Advice} */
 const FAILED = {
   title: 'The server failed',
-  text: 'Press Retry. If it fails again, send the line below to whoever runs the server. Your work is safe.',
+  text: 'Press Retry. If it fails again, send the line below to the person who runs the server. Your work is safe.',
   retry: true,
 };
 /** @type {Advice} */

@@ -1,5 +1,23 @@
+/** CSS pixels around an image that is wholly visible. */
 const MARGIN = 20;
 const MOST_ZOOM = 64;
+
+/**
+ * @typedef {{ width: number, height: number }} Size
+ *
+ * @param {Size} canvas screen pixels
+ * @param {Size} image
+ * @param {number} ratio screen pixels per CSS pixel
+ * @returns {number} the scale at which the whole image is visible
+ */
+export function fitScale(canvas, image, ratio) {
+  const room = 2 * MARGIN * ratio;
+  return Math.min(
+    Math.max(1, canvas.width - room) / image.width,
+    Math.max(1, canvas.height - room) / image.height,
+    16 * ratio,
+  );
+}
 
 /** Which part of the image is visible, and at which scale. Screen coordinates are in device pixels. */
 export class Camera {
@@ -20,12 +38,7 @@ export class Camera {
   }
 
   get fitScale() {
-    const room = 2 * MARGIN * this.ratio;
-    return Math.min(
-      Math.max(1, this.width - room) / this.image.width,
-      Math.max(1, this.height - room) / this.image.height,
-      16 * this.ratio,
-    );
+    return fitScale(this, this.image, this.ratio);
   }
 
   fit() {

@@ -1,6 +1,7 @@
 // Finds gaps, holes and specks outside the page's thread.
 
-import { absorb, findPieces } from './pieces.js';
+import { findRuns } from '../src/pieces.js';
+import { absorb } from './pieces.js';
 
 /** Gaps that the page can visit. */
 const MOST_GAPS = 1000;
@@ -17,7 +18,7 @@ const MOST_GAPS = 1000;
 
 /** @param {MessageEvent<Request>} event */
 self.onmessage = ({ data: { values, width, height, what, limit, kept } }) => {
-  const found = findPieces(values, width, height);
+  const found = findRuns({ mask: values, width, height }, true);
   if (what === 'gaps') {
     const gaps = found.pieces.filter(({ value }) => value === 0).sort((a, b) => b.area - a.area);
     self.postMessage({ total: gaps.length, gaps: gaps.slice(0, MOST_GAPS) });
@@ -28,5 +29,5 @@ self.onmessage = ({ data: { values, width, height, what, limit, kept } }) => {
   const small = (/** @type {import('./pieces.js').Piece} */ { value, area }) =>
     area <= limit && (isHole ? value === 0 : value !== 0 && !stays.has(value));
   const runs = absorb(found, width, height, small, (value) => !isHole || value !== 0);
-  self.postMessage({ runs: [...runs].map(([value, list]) => [value, list]) });
+  self.postMessage({ runs: [...runs] });
 };

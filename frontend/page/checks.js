@@ -4,7 +4,7 @@ import { say, showProblem } from './notices.js';
 import { inSlices } from './slices.js';
 
 /** @typedef {import('./work.js').Work} Work */
-/** @typedef {import('./pieces.js').Piece} Piece */
+/** @typedef {import('../src/pieces.js').Piece} Piece */
 
 /** Milliseconds without a change until shares are counted again. */
 const WAIT = 250;

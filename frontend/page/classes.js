@@ -2,6 +2,7 @@ import { COLORS, colorOf as unusedColor } from '../src/imports/colors.js';
 import { MAX_CLASSES } from '../src/index.js';
 import { any, button, make } from './dom.js';
 import { say } from './notices.js';
+import { bindName, bindRow, editName } from './rows.js';
 
 /** The classes of a new user. */
 export const firstClasses = () => [1, 2, 3].map((i) => ({ name: `Class ${i}`, color: COLORS[i - 1] }));
@@ -81,10 +82,7 @@ export class ClassPanel {
    * @param {number} value
    */
   rename(value) {
-    const name = any('classes').children[value - 1]?.querySelector('input[type=text]');
-    if (!(name instanceof HTMLInputElement)) return;
-    name.focus();
-    name.select();
+    editName(any('classes').children[value - 1]);
   }
 
   /** @param {string[]} shares of the image, by class value */
@@ -165,21 +163,15 @@ export class ClassPanel {
       showName();
       protecting.show();
     });
-    name.addEventListener('keydown', (event) => {
-      if (event.key === 'Escape') name.value = this.classes[value - 1].name;
-      if (event.key === 'Enter' || event.key === 'Escape') radio.focus();
-    });
+    bindName(name, radio, () => this.classes[value - 1].name);
     rename.addEventListener('click', () => this.rename(value));
     remove.addEventListener('click', () => this.remove(value));
     const row = make('li', {}, radio, color, name, share, ...key, rename, lock, remove);
-    row.title = 'Click to paint it; double click to rename it';
-    const isRow = (/** @type {Event} */ { target }) =>
-      target instanceof Element && !target.closest('button, input[type=color], input[type=text]');
-    row.addEventListener('click', (event) => isRow(event) && this.choose(value));
-    row.addEventListener('dblclick', (event) => isRow(event) && this.rename(value));
-    row.addEventListener('keydown', (event) => {
-      if (event.key === 'F2') this.rename(value);
-    });
+    bindRow(
+      row,
+      () => this.choose(value),
+      () => this.rename(value),
+    );
     return row;
   }
 

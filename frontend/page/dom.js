@@ -29,13 +29,45 @@ export function make(tag, properties = {}, ...children) {
   return made;
 }
 
-/** @param {string} path of a picture of 24 x 24 units */
-export function pictureOf(path) {
+/**
+ * Append an item to a menu, which closes when the item is chosen.
+ *
+ * @param {HTMLElement} menu
+ * @param {{ format: string, name: string, note: string }} facts
+ * @param {() => unknown} run
+ * @returns {HTMLButtonElement}
+ */
+export function addMenuItem(menu, { format, name, note }, run) {
+  const quiet = make('span', { textContent: note, className: 'quiet' });
+  const item = make('button', {}, make('span', { textContent: name }), quiet);
+  item.dataset.format = format;
+  item.addEventListener('click', () => {
+    menu.hidePopover();
+    run();
+  });
+  menu.append(item);
+  return item;
+}
+
+/**
+ * Pass on the files that the user chooses. The same file can be chosen again.
+ *
+ * @param {HTMLInputElement} chosen
+ * @param {(files: File[]) => unknown} take
+ */
+export function onFiles(chosen, take) {
+  chosen.addEventListener('change', () => {
+    const files = [...(chosen.files ?? [])];
+    chosen.value = '';
+    take(files);
+  });
+}
+
+/** @param {string} content of a picture of 24 x 24 units */
+export function pictureOf(content) {
   const picture = document.createElementNS('http://www.w3.org/2000/svg', 'svg');
   picture.setAttribute('viewBox', '0 0 24 24');
-  const line = document.createElementNS('http://www.w3.org/2000/svg', 'path');
-  line.setAttribute('d', path);
-  picture.append(line);
+  picture.innerHTML = content;
   return picture;
 }
 
@@ -46,6 +78,9 @@ export const count = (/** @type {number} */ value) => whole.format(value);
 
 /** @param {number} value */
 export const superpixels = (value) => `${count(value)} superpixel${value === 1 ? '' : 's'}`;
+
+/** @param {number} value */
+export const images = (value) => `${count(value)} image${value === 1 ? '' : 's'}`;
 
 /** @param {number} bytes */
 export function fileSize(bytes) {

@@ -1,8 +1,8 @@
 import { Background } from './background.js';
-import { any, fileSize, make } from './dom.js';
+import { addMenuItem, any, fileSize, make } from './dom.js';
 import { download } from './download.js';
 import { TOLERANCE } from './smooth.js';
-import { hideProblem, say, showProblem, showProgress } from './notices.js';
+import { hideProblem, say } from './notices.js';
 
 /**
  * @typedef {object} Format
@@ -76,28 +76,12 @@ const FORMATS = [
  */
 export function fillExportMenu(app) {
   const worker = new Background(new URL('./export-worker.js', import.meta.url));
-  any('export-menu').append(smoothChoice(app));
-  for (const format of FORMATS) {
-    const note = make('span', { textContent: format.note, className: 'quiet' });
-    const item = make('button', {}, make('span', { textContent: format.name }), note);
-    item.dataset.format = format.format;
-    item.addEventListener('click', () => {
-      any('export-menu').hidePopover();
-      run(app, worker, format);
-    });
-    any('export-menu').append(item);
-  }
-  const note = make('span', {
-    textContent: 'ZIP: image, superpixels and all work, to open again',
-    className: 'quiet',
-  });
-  const project = make('button', {}, make('span', { textContent: 'Project file' }), note);
-  project.dataset.format = 'project';
-  project.addEventListener('click', () => {
-    any('export-menu').hidePopover();
-    app.library.saveProject();
-  });
-  any('export-menu').append(project);
+  const menu = any('export-menu');
+  menu.append(smoothChoice(app));
+  for (const format of FORMATS) addMenuItem(menu, format, () => run(app, worker, format));
+  const note = 'ZIP: image, superpixels and all work, to open again';
+  const project = { format: 'project', name: 'Project file', note };
+  addMenuItem(menu, project, () => app.library.saveProject());
 }
 
 /**
@@ -123,17 +107,12 @@ function smoothChoice({ settings, saving }) {
  */
 async function run({ work, stage, opening, checks, settings }, worker, format) {
   if (!work || stage.busy) return;
-  showProgress(true);
   say(`Writing ${format.name}…`);
-  try {
+  await opening.during(async () => {
     const { name, size } = await exportAs(work, worker, format, settings.smoothPolygons ? TOLERANCE : 0);
     hideProblem();
     say(`Saved ${name} (${fileSize(size)})${checks.remark}`);
-  } catch (error) {
-    showProblem(error, { file: work.name });
-  } finally {
-    showProgress(opening.busy);
-  }
+  }, work.name);
 }
 
 /**

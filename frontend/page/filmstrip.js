@@ -1,4 +1,4 @@
-import { any, count, make } from './dom.js';
+import { addMenuItem, any, count, make } from './dom.js';
 import { say } from './notices.js';
 import { SET_FORMATS } from './image-set.js';
 
@@ -38,19 +38,10 @@ export class Filmstrip {
 
   _exportMenu() {
     const menu = make('div', { id: 'film-menu', className: 'menu', popover: 'auto' });
-    for (const { format, name, note } of SET_FORMATS) {
-      const item = make('button', { autofocus: format === SET_FORMATS[0].format });
-      item.append(
-        make('span', { textContent: name }),
-        make('span', { textContent: note, className: 'quiet' }),
-      );
-      item.dataset.format = format;
-      item.addEventListener('click', () => {
-        menu.hidePopover();
-        this._app.set.export(format);
-      });
-      menu.append(item);
-    }
+    const items = SET_FORMATS.map((facts) =>
+      addMenuItem(menu, facts, () => this._app.set.export(facts.format)),
+    );
+    items[0].autofocus = true;
     return menu;
   }
 

@@ -1,4 +1,4 @@
-import { rgba } from './layers.js';
+import { rgba } from './colors.js';
 
 /** @typedef {import('../src/shapes.js').Point} Point */
 

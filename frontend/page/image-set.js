@@ -1,11 +1,12 @@
 import { ask } from './ask.js';
-import { count, fileSize } from './dom.js';
+import { Background } from './background.js';
+import { count, fileSize, images } from './dom.js';
 import { download } from './download.js';
 import { say, showProblem, showProgress } from './notices.js';
 import { thumbnailOf } from './saving.js';
 import { giveIds, learn, reconcile } from './schema.js';
 import { keyOf } from './store.js';
-import { ZipWriter } from './zip.js';
+import { portable, ZipWriter } from './zip.js';
 
 /** @typedef {import('./store.js').Card} Card */
 
@@ -29,8 +30,7 @@ export class ImageSet {
     this.ids = { next: 1, removed: [] };
     /** Called when images or their marks have changed. */
     this.onChange = () => {};
-    /** Started early: the gateway may have stopped when it is needed. */
-    this._worker = new Worker(new URL('./dataset-worker.js', import.meta.url), { type: 'module' });
+    this._worker = new Background(new URL('./dataset-worker.js', import.meta.url));
     /** Whether images are being added. */
     this.adding = false;
   }
@@ -139,7 +139,7 @@ export class ImageSet {
     }
     const added = files.length - skipped.length;
     const left = skipped.length ? `; not images, or too large: ${skipped.slice(0, 5).join(', ')}` : '';
-    say(`${count(added)} image${added === 1 ? '' : 's'} in the set${left}`);
+    say(`${images(added)} in the set${left}`);
     this._app.prepareNext();
   }
 
@@ -158,18 +158,13 @@ export class ImageSet {
       await ask('Nothing to export', 'No image of the set is labelled or marked as done.', []);
       return;
     }
-    showProgress(true);
-    try {
+    await opening.during(async () => {
       const blob = await this._zip(wanted, format);
       const name = `dataset-${format}.zip`;
       download(blob, name);
       const without = left ? `; ${count(left)} without work left out` : '';
       say(`Saved ${name}: ${count(wanted.length)} images (${fileSize(blob.size)})${without}`);
-    } catch (error) {
-      showProblem(error);
-    } finally {
-      showProgress(opening.busy);
-    }
+    });
   }
 
   /** @param {string[]} keys @param {string} format */
@@ -178,7 +173,9 @@ export class ImageSet {
     const zip = new ZipWriter();
     const names = new Set();
     const write = async (/** @type {object} */ message) => {
-      for (const { path, data } of await this._ask(message)) await zip.add(path, data);
+      /** @type {{ files: { path: string, data: import('./zip.js').Content }[] }} */
+      const { files } = await this._worker.ask(message);
+      for (const { path, data } of files) await zip.add(path, data);
     };
     const classes = await this._allClasses(keys);
     await write({ type: 'begin', format, classes });
@@ -227,16 +224,6 @@ export class ImageSet {
     }
     return all;
   }
-
-  /** @param {object} message @returns {Promise<{ path: string, data: import('./zip.js').Content }[]>} */
-  _ask(message) {
-    return new Promise((resolve, reject) => {
-      this._worker.onmessage = ({ data }) =>
-        'error' in data ? reject(new Error(data.error)) : resolve(data.files);
-      this._worker.onerror = () => reject(new Error('the export worker failed'));
-      this._worker.postMessage(message);
-    });
-  }
 }
 
 /**
@@ -260,7 +247,7 @@ function usedValues(selection) {
  * @returns {string} a name that no other image of the set has, also with another extension
  */
 function unusedName(name, used) {
-  const clean = name.replace(/[\\/:*?"<>|\p{Cc}]/gu, '_') || 'image';
+  const clean = portable(name) || 'image';
   const [, stem, ending] = /^(.+?)(\.[^.]*)?$/.exec(clean) ?? [clean, clean, ''];
   let free = stem;
   for (let n = 2; used.has(free.toLowerCase()); n++) free = `${stem}-${n}`;

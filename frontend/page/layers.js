@@ -1,3 +1,5 @@
+import { sample } from '../src/view.js';
+import { rgba } from './colors.js';
 import { byId } from './dom.js';
 import { casing, contours, glow } from './marks.js';
 import { SmoothLines } from './smooth.js';
@@ -29,11 +31,6 @@ const around = ({ x0, y0, x1, y1 }, margin) => ({
   x1: x1 + margin,
   y1: y1 + margin,
 });
-
-/** @param {string} color `#rrggbb` */
-export function rgba(color) {
-  return [...[1, 3, 5].map((at) => parseInt(color.slice(at, at + 2), 16)), 255];
-}
 
 /** The canvases: image, fill (the selected pixels), outlines, cursor. Each is drawn again only if it has changed. */
 export class Layers {
@@ -330,15 +327,14 @@ export class Layers {
     const { view } = seen;
     const inside = new Uint8Array(view.width * view.height);
     const { labels, width: wide, height: high } = level.map;
-    for (let j = 0; j < view.height; j++) {
-      const row = Math.floor(view.y + (j + 0.5) / scale);
-      if (row < 0 || row >= high) continue;
+    const columns = sample(view.x, view.scale, view.width, wide);
+    sample(view.y, view.scale, view.height, high).forEach((row, j) => {
+      if (row < 0) return;
       for (let i = 0; i < view.width; i++) {
-        const column = Math.floor(view.x + (i + 0.5) / scale);
-        if (column < 0 || column >= wide) continue;
-        if (level.lut[labels[row * wide + column]] === region) inside[j * view.width + i] = 1;
+        if (columns[i] < 0) continue;
+        if (level.lut[labels[row * wide + columns[i]]] === region) inside[j * view.width + i] = 1;
       }
-    }
+    });
     const picture = glow(inside, view.width, view.height, Math.max(1, Math.round(camera.ratio)));
     this._glow = { key, left: seen.left, top: seen.top, picture };
     return this._glow;

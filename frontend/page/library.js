@@ -1,7 +1,7 @@
 import { ask } from './ask.js';
-import { any, count, fileSize, make, pictureOf } from './dom.js';
+import { any, count, fileSize, images, make, onFiles, pictureOf } from './dom.js';
 import { download } from './download.js';
-import { say, showProblem, showProgress } from './notices.js';
+import { say, showProblem } from './notices.js';
 import { readProject, writeProject } from './project.js';
 import { isPersistent, measureRoom } from './room.js';
 import { thumbnailOf } from './saving.js';
@@ -12,7 +12,7 @@ import { hasWork } from './store.js';
 /** @typedef {import('./store.js').Card} Card */
 /** @typedef {import('./store.js').Entry} Entry */
 
-const ICON = 'M4 5h16v4H4zM5.5 9v10.5h13V9M9.5 12.5h5';
+const ICON = '<path d="M4 5h16v4H4zM5.5 9v10.5h13V9M9.5 12.5h5" />';
 
 const dates = new Intl.DateTimeFormat('en', { dateStyle: 'medium', timeStyle: 'short' });
 
@@ -52,24 +52,14 @@ export class Library {
       accept: '.zip,application/zip',
       hidden: true,
     });
-    this._file.addEventListener('change', () => {
-      const [file] = this._file.files ?? [];
-      this._file.value = '';
-      if (file) this.openProject(file);
-    });
+    onFiles(this._file, ([file]) => file && this.openProject(file));
     this._folder = make('input', { id: 'folder-input', type: 'file', hidden: true, webkitdirectory: true });
-    this._folder.addEventListener('change', () => {
-      const files = imagesOf(this._folder.files ?? []);
-      this._folder.value = '';
+    onFiles(this._folder, (files) => {
       this._dialog.close();
-      app.opening.openAll(files);
+      app.opening.openAll(imagesOf(files));
     });
     this._classes = make('input', { id: 'classes-input', type: 'file', accept: '.json', hidden: true });
-    this._classes.addEventListener('change', () => {
-      const [file] = this._classes.files ?? [];
-      this._classes.value = '';
-      if (file) this._loadClasses(file);
-    });
+    onFiles(this._classes, ([file]) => file && this._loadClasses(file));
     document.body.append(this._dialog, this._file, this._folder, this._classes);
     const opener = this._button('library-button', 'Kept', () => this.show());
     opener.title = 'Images and work that this browser keeps, and project files (K)';
@@ -187,8 +177,8 @@ export class Library {
     }
     const bytes = fileSize(idle.reduce((sum, card) => sum + card.bytes, 0));
     const text = `Nothing was labelled on them. They take ${bytes}.`;
-    const title = idle.length === 1 ? 'Delete 1 image?' : `Delete ${count(idle.length)} images?`;
-    if (await ask(title, text, ['Delete'])) await this._remove(idle.map(({ key }) => key));
+    if (await ask(`Delete ${images(idle.length)}?`, text, ['Delete']))
+      await this._remove(idle.map(({ key }) => key));
   }
 
   /** @param {string[]} keys */
@@ -247,29 +237,24 @@ export class Library {
   async _saveAll() {
     const { saving } = this._app;
     await saving.now();
-    const keys = (await this._app.saving.cards()).map(({ key }) => key);
+    const keys = (await saving.cards()).map(({ key }) => key);
     await this._save([...new Set([...keys, ...saving.unsavedKeys])], 'superpixels');
   }
 
   /** @param {string[]} keys @param {string} stem of the file's name */
   async _save(keys, stem) {
     const { classPanel, opening } = this._app;
-    showProgress(true);
-    try {
+    await opening.during(async () => {
       const blob = await writeProject(this._entries(keys), classPanel.classes);
       download(blob, `${stem}-project.zip`);
       say(`Saved ${stem}-project.zip (${fileSize(blob.size)})`);
-    } catch (error) {
-      showProblem(error);
-    } finally {
-      showProgress(opening.busy);
-    }
+    });
   }
 
   /** @param {string[]} keys @returns {AsyncGenerator<Entry>} */
   async *_entries(keys) {
     const { saving } = this._app;
-    const cards = new Map((await this._app.saving.cards()).map((card) => [card.key, card]));
+    const cards = new Map((await saving.cards()).map((card) => [card.key, card]));
     for (const [i, key] of keys.entries()) {
       say(`Writing image ${count(i + 1)} of ${count(keys.length)}…`);
       const entry = await saving.entry(key);
@@ -279,16 +264,7 @@ export class Library {
 
   /** @param {Blob} file untrusted */
   async openProject(file) {
-    const { opening } = this._app;
-    showProgress(true);
-    try {
-      const project = await readProject(file, say);
-      await this._take(project);
-    } catch (error) {
-      showProblem(error);
-    } finally {
-      showProgress(opening.busy);
-    }
+    await this._app.opening.during(async () => this._take(await readProject(file, say)));
   }
 
   /** @param {import('./project.js').Project} project */
@@ -339,6 +315,3 @@ export class Library {
 /** @param {import('./store.js').KeptWork} work @returns {string} the same for the same labels and classes, whatever their ids */
 const textOf = ({ selection: { classes, ...rest } }) =>
   JSON.stringify({ ...rest, classes: classes.map(({ name, color }) => ({ name, color })) });
-
-/** @param {number} number */
-const images = (number) => `${count(number)} image${number === 1 ? '' : 's'}`;

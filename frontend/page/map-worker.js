@@ -19,7 +19,7 @@ const SMALLEST = 400_000;
  * @property {ImageBitmap[]} reduced the photograph at half its size, a quarter, ...
  */
 
-/** @param {MessageEvent<{ spx: ArrayBuffer, image: Blob | null, colors: boolean, reduce: boolean }>} event */
+/** @param {MessageEvent<{ spx: ArrayBuffer, image: Blob | null, reduce: boolean }>} event */
 self.onmessage = async ({ data: { spx, image, reduce } }) => {
   try {
     const [map, bitmap] = await Promise.all([

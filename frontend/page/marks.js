@@ -1,5 +1,7 @@
 // Marks that are visible on any image: each line has a dark and a light side.
 
+import { isLight } from './colors.js';
+
 const DARK = 0xb0000000;
 const LIGHT = 0xf0ffffff;
 const TINT = 0x40ffffff;
@@ -57,10 +59,9 @@ function shrunk(inside, width, height) {
  * @param {ImageData} picture transparent, apart from lines of one colour
  * @param {number[]} color R, G, B of the lines
  */
-export function casing({ data, width }, [r, g, b]) {
+export function casing({ data, width }, color) {
   const out = new Uint32Array(data.buffer);
-  const isLight = 0.299 * r + 0.587 * g + 0.114 * b > 110;
-  const side = isLight ? CASING : CASING | 0xffffff;
+  const side = isLight(color) ? CASING : CASING | 0xffffff;
   // Backwards, so that a side is no line for the next pixel.
   for (let at = out.length - 1; at > width; at--) {
     if (!out[at] && (out[at - 1] || out[at - width])) out[at] = side;

@@ -1,7 +1,7 @@
-import { any, button, byId, count, input } from './dom.js';
+import { any, button, byId, count, input, onFiles } from './dom.js';
 import { importAnnotation, scaleAnnotation } from '../src/imports/index.js';
 import { isText, pngOf, readRough } from './masks.js';
-import { hideProblem, say, showProblem, showProgress } from './notices.js';
+import { hideProblem, say, showProblem } from './notices.js';
 
 /** @typedef {import('./masks.js').Rough} Rough */
 
@@ -13,12 +13,7 @@ export class MaskDialog {
     this._dialog = byId('mask-dialog', HTMLDialogElement);
     /** What the dialogue asks about. @type {{ rough: Rough, work: import('./work.js').Work, file: File } | null} */
     this._asked = null;
-    const chosen = input('mask-input');
-    chosen.addEventListener('change', () => {
-      const files = [...(chosen.files ?? [])];
-      chosen.value = '';
-      if (files.length) this.offer(files);
-    });
+    onFiles(input('mask-input'), (files) => files.length && this.offer(files));
     button('mask-button').addEventListener('click', () => this.choose());
     /** @type {Record<string, (asked: NonNullable<MaskDialog['_asked']>) => unknown>} */
     const answers = {
@@ -50,20 +45,15 @@ export class MaskDialog {
     if (!work || this._app.readOnly) return;
     const [file] = files;
     hideProblem();
-    showProgress(true);
     say(`Reading ${file.name}…`);
-    try {
+    await opening.during(async () => {
       const rough = await readRough(files, work, settings.value);
       say('');
       if (work !== this._app.work) return;
       if (this._dialog.open) this._dialog.close();
       this._asked = { rough, work, file };
       this._show(rough, files);
-    } catch (error) {
-      showProblem(error);
-    } finally {
-      showProgress(opening.busy);
-    }
+    });
   }
 
   /** @param {Rough} rough @param {File[]} files */
@@ -83,7 +73,7 @@ export class MaskDialog {
     any('mask-pixels-text').textContent = start ? `Exactly its pixels: ${start.text}.` : none;
     for (const id of ['mask-snap', 'mask-pixels']) button(id).disabled = !start;
     button('mask-guide').disabled = !this._app.guiding.served;
-    // What explains a picture is no photograph, and neither is the picture then.
+    // Text, and a picture that comes with text, are annotations.
     button('mask-open').disabled = files.some((file) => isText(file) || !file.type.startsWith('image/'));
     this._dialog.showModal();
   }

@@ -5,7 +5,7 @@ import { maskBy, meaningOf, readAnnotation } from '../src/imports/index.js';
 import { isGrayOrIndexed, pngHeader, readPNG } from '../src/png/index.js';
 import { Problem } from './api.js';
 import { count } from './dom.js';
-import { writePNG } from './png.js';
+import { writeNumbers } from './png.js';
 
 /** @typedef {import('./work.js').Work} Work */
 /** @typedef {import('../src/annotation.js').Annotation} Annotation */
@@ -99,12 +99,12 @@ export async function readRough(files, work, value) {
  * @returns {Promise<Blob>}
  */
 export async function pngOf({ labels, width, height, most }, field) {
-  if (field === 'prior') return writePNG(labels, width, height);
+  if (field === 'prior') return writeNumbers(labels, width, height);
   // Any label is an edge; gray keeps its strength.
   const strengths = Uint8Array.from(labels, (label) =>
     most ? Math.round((label * 255) / most) : label && 255,
   );
-  return writePNG(strengths, width, height);
+  return writeNumbers(strengths, width, height);
 }
 
 // ---- what the user reads

@@ -1,6 +1,7 @@
 import { FIRST_OBJECT, MAX_OBJECTS } from '../src/index.js';
 import { any, button, count, make } from './dom.js';
 import { say } from './notices.js';
+import { bindName, bindRow, editName } from './rows.js';
 
 /** Milliseconds without a change until areas are counted. */
 const AREAS_WAIT = 200;
@@ -99,10 +100,7 @@ export class ObjectPanel {
 
   /** Edit the name of an object, in its row. @param {number} value */
   rename(value) {
-    const name = any('objects').querySelector(`li[data-value="${value}"] input[type=text]`);
-    if (!(name instanceof HTMLInputElement)) return;
-    name.focus();
-    name.select();
+    editName(any('objects').querySelector(`li[data-value="${value}"]`));
   }
 
   // ---- changes of the list
@@ -237,10 +235,7 @@ export class ObjectPanel {
     name.ariaLabel = `Name of ${called}`;
     name.tabIndex = -1;
     name.addEventListener('change', () => this._edit(value, { name: name.value.trim() }));
-    name.addEventListener('keydown', (event) => {
-      if (event.key === 'Escape') name.value = object.name;
-      if (event.key === 'Enter' || event.key === 'Escape') radio.focus();
-    });
+    bindName(name, radio, () => object.name);
     const area = make('span', { className: 'share quiet' });
     /** @type {(text: string, title: string, label: string, act: () => void) => HTMLButtonElement} */
     const small = (text, title, label, act) => {
@@ -257,14 +252,11 @@ export class ObjectPanel {
     split.classList.add('split');
     const row = make('li', {}, radio, swatch, name, area, join, split, remove);
     row.dataset.value = String(value);
-    row.title = 'Click to paint it; double click to rename it';
-    const isRow = (/** @type {Event} */ { target }) =>
-      target instanceof Element && !target.closest('button, select, input[type=text]');
-    row.addEventListener('click', (event) => isRow(event) && this.choose(value));
-    row.addEventListener('dblclick', (event) => isRow(event) && this.rename(value));
-    row.addEventListener('keydown', (event) => {
-      if (event.key === 'F2') this.rename(value);
-    });
+    bindRow(
+      row,
+      () => this.choose(value),
+      () => this.rename(value),
+    );
     return row;
   }
 

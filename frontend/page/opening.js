@@ -1,6 +1,6 @@
 import { Selection } from '../src/index.js';
 import { Problem, segment } from './api.js';
-import { any, button, fileSize, input, superpixels } from './dom.js';
+import { any, button, fileSize, input, onFiles, superpixels } from './dom.js';
 import { readable } from './formats.js';
 import { takeAnnotations } from './importing.js';
 import { checkBitmap, readMap } from './maps.js';
@@ -112,7 +112,7 @@ export class Opening {
   }
 
   /**
-   * Open an image that nobody has worked on.
+   * Open an image without work.
    *
    * @param {import('./store.js').KeptImage} image
    * @param {AbortSignal} signal
@@ -275,8 +275,7 @@ export class Opening {
       while (!ready) {
         await this.idle(signal);
         if (this._app.work !== work) return;
-        const { selection } = work;
-        const { lastStep } = work;
+        const { selection, lastStep } = work;
         const isCurrent = () =>
           !signal.aborted && !stage.busy && work.selection === selection && work.lastStep === lastStep;
         ready = await moved(selection, map, isCurrent);
@@ -330,16 +329,29 @@ export class Opening {
     }
   }
 
+  /**
+   * Show progress during a task beside the requests, and its error if it fails.
+   *
+   * @param {() => Promise<unknown>} task
+   * @param {string} [file] that it is about
+   */
+  async during(task, file) {
+    showProgress(true);
+    try {
+      await task();
+    } catch (error) {
+      showProblem(error, { file });
+    } finally {
+      showProgress(this.busy);
+    }
+  }
+
   // ---- where images come from
 
   /** The open buttons, drag and drop, and paste. */
   _bindFiles() {
     const chosen = input('file-input');
-    chosen.addEventListener('change', () => {
-      const files = [...(chosen.files ?? [])];
-      chosen.value = '';
-      if (files.length) this.openAll(files);
-    });
+    onFiles(chosen, (files) => files.length && this.openAll(files));
     for (const id of ['open', 'open-large']) button(id).addEventListener('click', () => chosen.click());
 
     const drop = any('drop');

@@ -1,87 +1,22 @@
-// The connected pieces of a picture: gaps, holes and specks.
+// Gaps, holes and specks: what becomes of small pieces.
 
-/**
- * A 4-connected piece of pixels that have the same value.
- *
- * @typedef {object} Piece
- * @property {number} value
- * @property {number} area pixels
- * @property {[number, number, number, number]} box x0, y0, x1, y1; x1 and y1 are exclusive
- */
-
-/**
- * The pieces of a picture, from its runs: pixels of a row that have the same value.
- *
- * @param {ArrayLike<number>} values height * width
- * @param {number} width
- * @param {number} height
- */
-export function findPieces(values, width, height) {
-  /** Start and value of each run; `rows[y]` is the first run of row y. */
-  const starts = [];
-  const rows = new Int32Array(height + 1);
-  for (let y = 0, at = 0; y < height; y++) {
-    rows[y] = starts.length;
-    for (const end = at + width; at < end;) {
-      const value = values[at];
-      starts.push(at);
-      while (at < end && values[at] === value) at++;
-    }
-  }
-  rows[height] = starts.length;
-  starts.push(width * height);
-  const parent = Int32Array.from({ length: starts.length - 1 }, (_, i) => i);
-  /** @param {number} i */
-  const root = (i) => {
-    while (parent[i] !== i) {
-      parent[i] = parent[parent[i]];
-      i = parent[i];
-    }
-    return i;
-  };
-  for (let y = 1; y < height; y++) {
-    for (let above = rows[y - 1], run = rows[y]; above < rows[y] && run < rows[y + 1];) {
-      if (values[starts[above]] === values[starts[run]]) {
-        const [a, b] = [root(above), root(run)];
-        parent[Math.max(a, b)] = Math.min(a, b);
-      }
-      const [endAbove, end] = [starts[above + 1] + width, starts[run + 1]];
-      if (endAbove <= end) above++;
-      if (end <= endAbove) run++;
-    }
-  }
-  /** @type {Piece[]} */
-  const pieces = [];
-  const numbers = new Int32Array(parent.length); // the piece of each run
-  for (let y = 0; y < height; y++) {
-    for (let run = rows[y]; run < rows[y + 1]; run++) {
-      const first = root(run);
-      const [x0, length] = [starts[run] - y * width, starts[run + 1] - starts[run]];
-      if (first === run) {
-        numbers[run] = pieces.length;
-        pieces.push({ value: values[starts[run]], area: 0, box: [x0, y, x0, y + 1] });
-      } else numbers[run] = numbers[first];
-      const { box } = pieces[numbers[run]];
-      pieces[numbers[run]].area += length;
-      box[0] = Math.min(box[0], x0);
-      box[2] = Math.max(box[2], x0 + length);
-      box[3] = y + 1;
-    }
-  }
-  return { pieces, starts, rows, numbers };
-}
+/** @typedef {import('../src/pieces.js').Piece} Piece */
 
 /**
  * Give small pieces the value that most of their border has: the value of another piece.
  *
- * @param {ReturnType<typeof findPieces>} found
+ * @param {import('../src/pieces.js').PieceRuns} found every pixel belongs to a piece
  * @param {number} width
  * @param {number} height
  * @param {(piece: Piece) => boolean} small which pieces change
  * @param {(value: number) => boolean} taken which values they may get
  * @returns {Map<number, number[]>} runs (start and length) by their new value
  */
-export function absorb({ pieces, starts, rows, numbers }, width, height, small, taken) {
+export function absorb({ pieces, starts, idOf }, width, height, small, taken) {
+  const numbers = idOf.map((id) => id - 1);
+  /** The first run of each row. */
+  const rows = new Int32Array(height + 1).fill(numbers.length);
+  for (let run = 0, y = 0; y < height; run++) if (starts[run] === y * width) rows[y++] = run;
   const changes = pieces.map(small);
   /** Border length with each value, of each piece that changes. @type {Map<number, Map<number, number>>} */
   const borders = new Map();
@@ -91,7 +26,6 @@ export function absorb({ pieces, starts, rows, numbers }, width, height, small, 
       [a, b],
       [b, a],
     ]) {
-      // prettier-ignore
       const { value } = pieces[other];
       if (!changes[piece] || changes[other] || value === pieces[piece].value || !taken(value)) continue;
       const border = borders.get(piece) ?? new Map();

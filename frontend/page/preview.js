@@ -1,6 +1,7 @@
 // What a rectangle or a lasso will choose, shown while it is drawn.
 
 import { polygon } from '../src/shapes.js';
+import { sample } from '../src/view.js';
 
 /** @typedef {import('../src/map.js').Level} Level */
 /** @typedef {import('../src/shapes.js').Point} Point */
@@ -18,7 +19,7 @@ const MOST_DRAWN = 500_000;
  * @param {readonly Point[]} points
  * @returns {Uint8Array} level.count: 1 if inside
  */
-export function regionsInside(level, points) {
+function regionsInside(level, points) {
   const { lut, map, areas } = level;
   const { labels, width, height } = map;
   const runs = polygon(points, width, height);
@@ -136,22 +137,21 @@ export class Preview {
     const step = Math.max(1, Math.ceil(Math.sqrt((camera.width * camera.height) / MOST_DRAWN)));
     const seen = camera.seen(box, step);
     if (!seen) return null;
-    const { labels, width: columns, height: rows } = level.map;
+    const { labels, width, height } = level.map;
     const { view, left, top } = seen;
     this._canvas.width = view.width;
     this._canvas.height = view.height;
     const picture = new ImageData(view.width, view.height);
     const out = new Uint32Array(picture.data.buffer);
     const packed = ((value ? 150 : 120) << 24) | (b << 16) | (g << 8) | r;
-    for (let j = 0; j < view.height; j++) {
-      const row = Math.floor(view.y + (j + 0.5) / view.scale);
-      if (row < 0 || row >= rows) continue;
+    const columns = sample(view.x, view.scale, view.width, width);
+    sample(view.y, view.scale, view.height, height).forEach((row, j) => {
+      if (row < 0) return;
       for (let i = 0; i < view.width; i++) {
-        const column = Math.floor(view.x + (i + 0.5) / view.scale);
-        if (column < 0 || column >= columns) continue;
-        if (inside[lut[labels[row * columns + column]]]) out[j * view.width + i] = packed;
+        if (columns[i] < 0) continue;
+        if (inside[lut[labels[row * width + columns[i]]]]) out[j * view.width + i] = packed;
       }
-    }
+    });
     this._canvas.getContext('2d')?.putImageData(picture, 0, 0);
     return { left, top, step };
   }

@@ -6,7 +6,7 @@ import { Problem } from './api.js';
 import { count } from './dom.js';
 import { thumbnailOf } from './saving.js';
 import { hasWork, keyOf } from './store.js';
-import { ZipReader, ZipWriter } from './zip.js';
+import { portable, ZipReader, ZipWriter } from './zip.js';
 
 /** @typedef {import('./store.js').Entry} Entry */
 
@@ -28,8 +28,8 @@ const MAX_NAME = 255;
  * @property {Entry[]} entries
  */
 
-/** @param {string} name @returns {string} a name that every file system takes */
-const safe = (name) => name.replace(/[\\/:*?"<>|\p{Cc}]/gu, '_').slice(-100) || 'image';
+/** @param {string} name @returns {string} its name in the archive */
+const safe = (name) => portable(name).slice(-100) || 'image';
 
 /**
  * @param {AsyncIterable<Entry>} entries

@@ -1,6 +1,7 @@
 import { hideBanner, showBanner } from './banners.js';
+import { whiteCanvas } from './canvas.js';
 import { askToPersist, warnOfLittleRoom } from './room.js';
-import { hasWork, isFull } from './store.js';
+import { bytesOf, hasWork, isFull } from './store.js';
 import { tools } from './tools/index.js';
 
 /** Milliseconds without a change until changes are stored. */
@@ -142,7 +143,7 @@ export class Saving {
   /** @param {Entry} entry */
   async _write(entry) {
     const { _store: store, _storedMaps: maps, _unsaved: unsaved } = this;
-    const { key, spx, blob } = entry.image;
+    const { key, spx } = entry.image;
     while (store) {
       try {
         await store.write(entry, maps.has(key) && maps.get(key) === spx);
@@ -157,7 +158,7 @@ export class Saving {
     this._app.tabs.post({ type: 'listed', key: '' });
     this._app.filmstrip.changed();
     if (this._app.work?.key !== key) this._app.tabs.release(key);
-    if (isNew) await this._checkRoom(blob.size + (spx?.byteLength ?? 0));
+    if (isNew) await this._checkRoom(bytesOf(entry.image));
   }
 
   /** @param {string} reason */
@@ -180,7 +181,7 @@ export class Saving {
     await warnOfLittleRoom(bytes, free, this._remedies());
   }
 
-  /** Images that nobody worked on, that no tab has open and that are not in the set, the one opened last first. */
+  /** Images without work that no tab has open and that are not in the set, the one opened last first. */
   async _deletable() {
     const open = await this._app.tabs.open();
     const cards = (await this._store?.cards()) ?? [];
@@ -246,9 +247,8 @@ export class Saving {
     /** @type {Map<string, import('./store.js').Card>} */
     const all = new Map(cards.map((card) => [card.key, card]));
     for (const [key, { image, card }] of this._unsaved) {
-      const bytes = image.blob.size + (image.spx?.byteLength ?? 0);
       const first = { opened: Date.now(), worked: false, done: false, thumbnail: null };
-      all.set(key, { ...first, ...all.get(key), ...card, key, name: image.name, bytes });
+      all.set(key, { ...first, ...all.get(key), ...card, key, name: image.name, bytes: bytesOf(image) });
     }
     return [...all.values()].sort((a, b) => b.opened - a.opened);
   }
@@ -315,11 +315,7 @@ function toKept({ key, selection, level }) {
 export function thumbnailOf(bitmap) {
   const scale = Math.min(1, THUMBNAIL / Math.max(bitmap.width, bitmap.height));
   const [width, height] = [bitmap.width, bitmap.height].map((size) => Math.max(1, Math.round(size * scale)));
-  const canvas = new OffscreenCanvas(width, height);
-  const context = canvas.getContext('2d');
-  if (!context) throw new Error('this browser has no canvas');
-  context.fillStyle = '#fff';
-  context.fillRect(0, 0, width, height);
+  const context = whiteCanvas(width, height);
   context.drawImage(bitmap, 0, 0, width, height);
-  return canvas.convertToBlob({ type: 'image/jpeg', quality: 0.8 });
+  return context.canvas.convertToBlob({ type: 'image/jpeg', quality: 0.8 });
 }

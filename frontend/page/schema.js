@@ -1,5 +1,6 @@
 // One list of classes over a set of images. A class has the same id in each image, whatever its place in the image's list.
 
+import { copyClass } from '../src/annotation.js';
 import { MAX_CLASSES } from '../src/index.js';
 import { Problem } from './api.js';
 import { isClass } from './project.js';
@@ -106,7 +107,7 @@ export async function readSchema(file) {
     throw fail(`classes: must be 1 to ${MAX_CLASSES}, each with a name, a color #rrggbb, and perhaps an id.`);
   const ids = classes.flatMap(({ id }) => (id === undefined ? [] : [id]));
   if (new Set(ids).size < ids.length) throw fail('classes: two have the same id.');
-  return classes.map(({ name, color, id }) => (id === undefined ? { name, color } : { name, color, id }));
+  return classes.map(copyClass);
 }
 
 /**

@@ -1,10 +1,8 @@
+import { fitScale } from './camera.js';
 import { any, button, byId } from './dom.js';
 
 /** Milliseconds after which the page says how far a request is. */
 const PATIENCE = 300;
-
-/** CSS pixels around the image, as in camera.js: nothing moves when the image is ready. */
-const MARGIN = 20;
 
 /** What the user sees of a request in progress: how much is sent, a button to cancel it, and the image. */
 export class Sending {
@@ -53,12 +51,7 @@ export class Sending {
     canvas.height = Math.round(canvas.clientHeight * ratio);
     const context = canvas.getContext('2d');
     if (!context) return;
-    const room = 2 * MARGIN * ratio;
-    const scale = Math.min(
-      Math.max(1, canvas.width - room) / bitmap.width,
-      Math.max(1, canvas.height - room) / bitmap.height,
-      16 * ratio,
-    );
+    const scale = fitScale(canvas, bitmap, ratio); // as the camera's: nothing moves when the image is ready
     const [wide, high] = [bitmap.width * scale, bitmap.height * scale];
     const [x, y] = [Math.round((canvas.width - wide) / 2), Math.round((canvas.height - high) / 2)];
     context.imageSmoothingEnabled = scale < 3 * ratio;

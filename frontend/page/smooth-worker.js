@@ -1,6 +1,7 @@
 // Simplifies the borders of a level, and draws them, outside the page's thread. smooth.js says what to draw.
 
 import { Borders } from '../src/topology/index.js';
+import { isLight, rgba } from './colors.js';
 
 /** CSS pixels outside the picture from which lines reach into it. */
 const MARGIN = 4;
@@ -120,7 +121,7 @@ function draw(picture) {
   const { color } = picture;
   for (const path of level ? pathsOf(level, picture, () => color).values() : []) {
     // Two colours, so that the line is visible on any image.
-    stroke(path, isLight(color) ? DARK_SIDE : LIGHT_SIDE, THIN + 1.25);
+    stroke(path, isLight(rgba(color)) ? DARK_SIDE : LIGHT_SIDE, THIN + 1.25);
     stroke(path, color, THIN);
   }
   if (classes) {
@@ -134,12 +135,6 @@ function draw(picture) {
     for (const [own, path] of inner) stroke(path, own, THIN);
   }
   return canvas.transferToImageBitmap();
-}
-
-/** @param {string} color `#rrggbb` */
-function isLight(color) {
-  const [r, g, b] = [1, 3, 5].map((at) => parseInt(color.slice(at, at + 2), 16));
-  return 0.299 * r + 0.587 * g + 0.114 * b > 110;
 }
 
 /** @param {number} a @param {number} b @returns {number} the smaller one that is not 0 */

@@ -88,7 +88,7 @@ export class SmoothLines {
   _ask() {
     const { camera, lineColor: color, work } = this._layers;
     const { key, level } = this._keys();
-    if (this._making || !work) return; // once it is done, it is asked again
+    if (this._making || !work) return; // `_done` asks again
     this._making = key;
     const { map } = work;
     const { count, lut } = work.level;

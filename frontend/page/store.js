@@ -67,6 +67,9 @@ export function keyOf(buffer) {
   return [bytes.length, a >>> 0, b >>> 0].map((part) => part.toString(16)).join('-');
 }
 
+/** @param {KeptImage} image @returns {number} bytes of the image and its label map */
+export const bytesOf = ({ blob, spx }) => blob.size + (spx?.byteLength ?? 0);
+
 /** @param {unknown} error @returns {boolean} whether the browser's storage is full */
 export const isFull = (error) => error instanceof DOMException && error.name === 'QuotaExceededError';
 
@@ -127,12 +130,12 @@ function makeCards(transaction) {
   images.onsuccess = () => {
     const cursor = images.result;
     if (!cursor) return;
-    const { key, name, blob, spx, opened } = cursor.value;
+    const image = cursor.value;
+    const { key, name, opened } = image;
     const work = works.get(key);
     work.onsuccess = () => {
-      const bytes = blob.size + spx.byteLength;
       const worked = hasWork(work.result) || hasWork(lateWork(key));
-      cards.put({ key, name, opened, bytes, worked, done: false, thumbnail: null });
+      cards.put({ key, name, opened, bytes: bytesOf(image), worked, done: false, thumbnail: null });
     };
     cursor.continue();
   };
@@ -205,8 +208,7 @@ export class Store {
     /** @type {Card} */
     const first = { key, name, opened: 0, bytes: 0, worked: false, done: false, thumbnail: null };
     const before = (await done(cards.get(key))) ?? first;
-    const bytes = image.blob.size + (image.spx?.byteLength ?? 0);
-    cards.put({ ...before, ...card, key, name, bytes });
+    cards.put({ ...before, ...card, key, name, bytes: bytesOf(image) });
     await end;
     const late = lateWork(key);
     if (work && late && (late.changed ?? 0) <= (work.changed ?? Infinity)) removeLate(key);

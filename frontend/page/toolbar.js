@@ -1,4 +1,4 @@
-import { any, make } from './dom.js';
+import { any, make, pictureOf } from './dom.js';
 import { tools } from './tools/index.js';
 
 /** @typedef {import('./tools/tool.js').Tool} Tool */
@@ -35,11 +35,8 @@ export class Toolbar {
     const { id, key, label, icon } = tool;
     const radio = make('input', { type: 'radio', name: 'tool', value: id });
     radio.addEventListener('change', () => this._app.setTool(id));
-    const picture = document.createElementNS('http://www.w3.org/2000/svg', 'svg');
-    picture.setAttribute('viewBox', '0 0 24 24');
-    picture.innerHTML = icon;
     const title = `${titleOf(tool)} (${key.toUpperCase()})`;
-    any('tools').append(make('label', { title }, radio, picture, label));
+    any('tools').append(make('label', { title }, radio, pictureOf(icon), label));
     return radio;
   }
 

@@ -1,4 +1,5 @@
 import { Selection } from '../src/index.js';
+import { whiteCanvas } from './canvas.js';
 import { nearestStop, stopsOf } from './stops.js';
 
 /** @typedef {import('../src/index.js').LabelMap} LabelMap */
@@ -40,8 +41,6 @@ export class Work {
     this.selection = selection;
     /** Origins of this map and of the maps that undo can return to. @type {WeakMap<LabelMap, Origin>} */
     this._origins = new WeakMap([[selection.map, origin]]);
-    /** Maps whose colours are measured. @type {WeakSet<LabelMap>} */
-    this._measured = new WeakSet();
     /** Counts of the size slider, ascending. */
     this.stops = stopsOf(selection.map.count);
     this.stop = nearestStop(this.stops, count);
@@ -115,14 +114,10 @@ export class Work {
 
   /** Measure the colours of the regions, on first use, unless they were measured when the map was read. */
   measureColors() {
-    if (this._measured.has(this.map) || this.map._colorSums) return;
+    if (this.map._colorSums) return;
     const { width, height } = this.map;
-    const context = new OffscreenCanvas(width, height).getContext('2d', { willReadFrequently: true });
-    if (!context) throw new Error('this browser has no canvas');
-    context.fillStyle = '#fff'; // transparent pixels are white on the server, too
-    context.fillRect(0, 0, width, height);
+    const context = whiteCanvas(width, height, { willReadFrequently: true });
     context.drawImage(this.bitmap, 0, 0);
     this.map.measureColors(context.getImageData(0, 0, width, height).data);
-    this._measured.add(this.map);
   }
 }

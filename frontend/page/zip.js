@@ -26,6 +26,9 @@ const MAX_ENTRIES = 2 ** 16 - 1;
 
 /** @typedef {Blob | Uint8Array<ArrayBuffer> | string} Content */
 
+/** @param {string} name @returns {string} without the characters that some file systems reject */
+export const portable = (name) => name.replace(/[\\/:*?"<>|\p{Cc}]/gu, '_');
+
 /** @param {BlobPart} part @param {ReadableWritablePair<any, any>} transform */
 const through = (part, transform) => new Blob([part]).stream().pipeThrough(transform);
 

@@ -67,7 +67,7 @@ export class ObjectList extends SelectionState {
     this._checkClass(value, 1);
     const at = this.objects.length;
     check(at < MAX_OBJECTS, 'INVALID_ARGUMENT', `objects: a selection has at most ${MAX_OBJECTS}`);
-    this._change([{ at, from: null, to: { class: value, name } }]);
+    this._change({ objects: [{ at, from: null, to: { class: value, name } }] });
     return FIRST_OBJECT + at;
   }
 
@@ -86,7 +86,8 @@ export class ObjectList extends SelectionState {
     const from = this.objects[at];
     const to = { class: change.class ?? from.class, name: change.name ?? from.name };
     this._checkClass(to.class, 1);
-    return to.class === from.class && to.name === from.name ? null : this._change([{ at, from, to }]);
+    const isSame = to.class === from.class && to.name === from.name;
+    return isSame ? null : this._change({ objects: [{ at, from, to }] });
   }
 
   /**
@@ -203,18 +204,15 @@ export class ObjectList extends SelectionState {
    */
   _changeClasses(change) {
     this._history.checkClosed('addClass, editClass');
-    const step = { regions: [], pixels: [], ...change };
-    renumber(this, step, false);
-    return this._record(step);
+    return this._change(change);
   }
 
   /**
-   * @param {ObjectChange[]} changes that insert nothing in the middle
+   * @param {Partial<Step>} change of the lists; it inserts no object in the middle
    * @returns {Box | null}
    */
-  _change(changes) {
-    /** @type {Step} */
-    const step = { regions: [], pixels: [], objects: changes };
+  _change(change) {
+    const step = { regions: [], pixels: [], ...change };
     renumber(this, step, false);
     return this._record(step);
   }

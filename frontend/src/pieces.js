@@ -22,22 +22,55 @@ import { grow } from './boxes.js';
  */
 
 /**
+ * @typedef {object} Picture
+ * @property {ArrayLike<number>} mask height * width: integers, 0 for no piece
+ * @property {number} width
+ * @property {number} height
+ */
+
+/**
+ * The pieces of a mask as runs: pixels of one value within a row.
+ *
+ * @typedef {object} PieceRuns
+ * @property {Int32Array} starts the first pixel of each run, row by row; at the end the number of pixels
+ * @property {Int32Array} idOf the piece of each run, 0 for none
+ * @property {Piece[]} pieces
+ */
+
+/**
  * Find the 4-connected pieces of all values.
  *
- * @param {object} picture
- * @param {ArrayLike<number>} picture.mask height * width: integers, 0 for no piece
- * @param {number} picture.width
- * @param {number} picture.height
+ * @param {Picture} picture
  * @param {boolean} [all] true: pixels of the value 0 form pieces, too
  * @returns {Pieces}
  */
-export function findPieces({ mask, width, height }, all = false) {
+export function findPieces(picture, all) {
+  const { width, height } = picture;
+  const { starts, idOf, pieces } = findRuns(picture, all);
+  const stride = width + 2;
+  const ids = new Int32Array(stride * (height + 2));
+  for (let run = 0, y = 0; run < idOf.length; run++) {
+    while (starts[run] >= (y + 1) * width) y++;
+    const shift = stride + 1 + 2 * y; // the frame
+    ids.fill(idOf[run], shift + starts[run], shift + starts[run + 1]);
+  }
+  return { ids, stride, pieces };
+}
+
+/**
+ * Find the 4-connected pieces of all values, without an array of all pixels.
+ *
+ * @param {Picture} picture
+ * @param {boolean} [all] true: pixels of the value 0 form pieces, too
+ * @returns {PieceRuns}
+ */
+export function findRuns({ mask, width, height }, all = false) {
   let count = 0;
   for (let y = 0, i = 0; y < height; y++) {
     count++;
     for (const end = ++i + width - 1; i < end; i++) if (mask[i] !== mask[i - 1]) count++;
   }
-  // Runs of one value within a row. Each leads to a run of the same piece that comes before it, or to itself.
+  // Each run leads to a run of the same piece that comes before it, or to itself.
   const starts = new Int32Array(count + 1);
   const before = new Int32Array(count);
   /** @type {(run: number) => number} */
@@ -65,8 +98,6 @@ export function findPieces({ mask, width, height }, all = false) {
       }
     }
   }
-  const stride = width + 2;
-  const ids = new Int32Array(stride * (height + 2));
   const idOf = new Int32Array(count);
   /** @type {Piece[]} */
   const pieces = [];
@@ -83,7 +114,6 @@ export function findPieces({ mask, width, height }, all = false) {
     const piece = pieces[id - 1];
     piece.area += x1 - x0;
     grow(piece.box, 0, x0, y, x1, y + 1);
-    ids.fill(id, (y + 1) * stride + 1 + x0, (y + 1) * stride + 1 + x1);
   }
-  return { ids, stride, pieces };
+  return { starts, idOf, pieces };
 }

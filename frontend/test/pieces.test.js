@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { absorb, findPieces } from '../page/pieces.js';
+import { absorb } from '../page/pieces.js';
+import { findRuns } from '../src/pieces.js';
 
 const picture = fc
   .tuple(fc.integer({ min: 1, max: 9 }), fc.integer({ min: 1, max: 9 }))
@@ -43,11 +44,11 @@ function flooded(values, width) {
 test('pieces are those that a flood finds', () => {
   fc.assert(
     fc.property(picture, ({ width, height, values }) => {
-      const { pieces, starts, numbers } = findPieces(values, width, height);
+      const { pieces, starts, idOf } = findRuns({ mask: values, width, height }, true);
       const { ids, number } = flooded(values, width);
       assert.equal(pieces.length, number);
       const mine = new Int32Array(values.length);
-      numbers.forEach((piece, run) => mine.fill(piece, starts[run], starts[run + 1]));
+      idOf.forEach((piece, run) => mine.fill(piece - 1, starts[run], starts[run + 1]));
       assert.deepEqual(mine, ids);
       pieces.forEach(({ value, area, box }, id) => {
         const at = [...ids.keys()].filter((i) => ids[i] === id);
@@ -64,7 +65,7 @@ test('pieces are those that a flood finds', () => {
 test('a small piece gets the value with which it shares most of its border', () => {
   fc.assert(
     fc.property(picture, fc.integer({ min: 1, max: 6 }), ({ width, height, values }, limit) => {
-      const found = findPieces(values, width, height);
+      const found = findRuns({ mask: values, width, height }, true);
       const runs = absorb(found, width, height, ({ value, area }) => value !== 0 && area <= limit, () => true); // prettier-ignore
       const { ids, neighbours } = flooded(values, width);
       const areas = found.pieces.map(({ area }) => area);

@@ -38,7 +38,6 @@ test('pixels of a protected class stay, and undo restores the rest', () => {
       fc.array(deed, { minLength: 1, maxLength: 4 }),
       fc.integer({ min: 0, max: 3 }),
       (before, after, kept) => {
-        // prettier-ignore
         const selection = fresh(maps.noise);
         for (const run of before) run(selection);
         selection.protects = (value) => value === kept;
@@ -72,7 +71,6 @@ test('what is not protected changes as without protection', () => {
       fc.integer({ min: 1, max: 3 }),
       fc.integer({ min: 0, max: 3 }),
       (before, points, value, kept) => {
-        // prettier-ignore
         const [free, bound] = [fresh(maps.noise), fresh(maps.noise)];
         for (const run of before) for (const one of [free, bound]) run(one);
         const start = maskOf(free);

@@ -260,7 +260,7 @@ def test_unreadable_masks_change_nothing(annotator: Annotator) -> None:
 
 
 READ = """async (files) => {
-  const [{ readPNG }, { writePNG }] = [await import('/src/png/index.js'), await import('/page/png.js')];
+  const [{ readPNG }, { writeNumbers }] = [await import('/src/png/index.js'), await import('/page/png.js')];
   const read = async (bytes) => {
     const { values, width, height, most } = await readPNG(bytes);
     return { values: [...values], width, height, most };
@@ -268,7 +268,7 @@ READ = """async (files) => {
   const results = [];
   for (const data of files) {
     const first = await read(Uint8Array.from(atob(data), (c) => c.charCodeAt(0)));
-    const written = await writePNG(first.values, first.width, first.height);
+    const written = await writeNumbers(first.values, first.width, first.height);
     const again = await read(new Uint8Array(await written.arrayBuffer()));
     results.push({ ...first, again: again.values });
   }

@@ -1,3 +1,6 @@
+import { sample } from '../../src/view.js';
+import { whiteCanvas } from '../canvas.js';
+
 /** @typedef {import('../app.js').App} App */
 /** @typedef {import('../layers.js').Layers} Layers */
 /** @typedef {import('../../src/smart/index.js').SmartSelect} SmartSelect */
@@ -85,16 +88,13 @@ export class SmartView {
    */
   _look({ map, lut, count }, view) {
     const regions = new Int32Array(view.width * view.height);
-    const columns = Int32Array.from({ length: view.width }, (_, i) =>
-      Math.floor(view.x + (i + 0.5) / view.scale),
-    );
+    const columns = sample(view.x, view.scale, view.width, map.width);
+    const rows = sample(view.y, view.scale, view.height, map.height);
     for (let j = 0, at = 0; j < view.height; j++) {
-      const row = Math.floor(view.y + (j + 0.5) / view.scale);
-      const inside = row >= 0 && row < map.height;
+      const row = rows[j];
       for (let i = 0; i < view.width; i++, at++) {
         const column = columns[i];
-        const valid = inside && column >= 0 && column < map.width;
-        regions[at] = valid ? lut[map.labels[row * map.width + column]] : count;
+        regions[at] = row < 0 || column < 0 ? count : lut[map.labels[row * map.width + column]];
       }
     }
     return regions;
@@ -143,10 +143,7 @@ export class SmartView {
  * @returns {ImageData} the image in the box
  */
 function pictureOf(bitmap, { x0, y0, x1, y1 }, width, height) {
-  const context = new OffscreenCanvas(width, height).getContext('2d', { willReadFrequently: true });
-  if (!context) throw new Error('this browser has no canvas');
-  context.fillStyle = '#fff'; // transparent pixels are white on the server, too
-  context.fillRect(0, 0, width, height);
+  const context = whiteCanvas(width, height, { willReadFrequently: true });
   context.imageSmoothingQuality = 'high';
   context.drawImage(bitmap, x0, y0, x1 - x0, y1 - y0, 0, 0, width, height);
   return context.getImageData(0, 0, width, height);

@@ -1,5 +1,5 @@
 import { FIRST_OBJECT } from '../../src/index.js';
-import { rgba } from '../layers.js';
+import { rgba } from '../colors.js';
 import { SmartView } from './smart-view.js';
 
 /** @typedef {import('../app.js').App} App */
@@ -151,7 +151,7 @@ class Smart {
   }
 
   /**
-   * Something that other tools selected, or that was an object before, can be made smaller too.
+   * Take up what other tools selected, or what was an object before: a click can make it smaller, too.
    *
    * @param {SmartView} view
    * @param {Point} point
@@ -170,7 +170,7 @@ class Smart {
   }
 
   /**
-   * What other tools took away belongs to the object no more.
+   * Remove from the object what other tools took away.
    *
    * @param {SmartView} view
    */
@@ -181,7 +181,7 @@ class Smart {
     if (kept.some((inside, i) => inside !== object[i])) smart.restore({ object: kept, marks, clicks });
   }
 
-  /** @param {Gesture} gesture whose click is to be taken */
+  /** Take what a gesture found. @param {Gesture} gesture */
   take(gesture) {
     const { found, view } = this;
     if (!found || !view) return;

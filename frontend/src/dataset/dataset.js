@@ -4,8 +4,8 @@ import { FIRST_OBJECT } from '../annotation.js';
 import { check } from '../errors.js';
 import { toCOCO } from '../exports/coco.js';
 import { toInstanceLegend, toInstancePNG } from '../exports/instances.js';
-import { toPanopticJSON, toPanopticPNG } from '../exports/panoptic.js';
-import { bytesOf, toIndexedPNG } from '../exports/png.js';
+import { panopticCategories, toPanopticJSON, toPanopticPNG } from '../exports/panoptic.js';
+import { toIndexedPNG } from '../exports/png.js';
 import { Schema } from './schema.js';
 import { toYOLO } from '../exports/yolo.js';
 
@@ -132,13 +132,7 @@ export class Dataset {
       files.push({ path: 'instances.json', data: cocoFile(this._coco, categories) });
     }
     if (this._formats.has('panoptic')) {
-      const categories = classes.map(({ id, name, color }, i) => ({
-        id,
-        name,
-        supercategory: name,
-        isthing: Number(this._things.has(i + 1)),
-        color: bytesOf(color),
-      }));
+      const categories = panopticCategories(classes, this._things);
       const things = new Set(categories.flatMap(({ id, isthing }) => (isthing ? [id] : [])));
       const rows = this._panoptic.rows.map((row) => withCrowds(row, things));
       files.push({ path: 'panoptic.json', data: cocoFile({ ...this._panoptic, rows }, categories) });

@@ -54,12 +54,21 @@ export function toPanopticJSON(annotation, { fileName = 'image', maskName = 'ima
         }),
       },
     ],
-    categories: classes.map(({ name, color }, i) => ({
-      id: ids[i],
-      name,
-      supercategory: name,
-      isthing: Number(things.has(i + 1)),
-      color: bytesOf(color),
-    })),
+    categories: panopticCategories(classes, things),
   };
+}
+
+/**
+ * @param {import('../annotation.js').Class[]} classes
+ * @param {Set<number>} things values of the classes that have objects
+ */
+export function panopticCategories(classes, things) {
+  const ids = categoryIds(classes);
+  return classes.map(({ name, color }, i) => ({
+    id: ids[i],
+    name,
+    supercategory: name,
+    isthing: Number(things.has(i + 1)),
+    color: bytesOf(color),
+  }));
 }

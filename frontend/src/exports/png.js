@@ -58,7 +58,7 @@ export async function writePNG({ width, height, depth, kind, bytes, palette }) {
  * @param {string} type
  * @param {Uint8Array} data
  */
-export function chunk(type, data) {
+function chunk(type, data) {
   const bytes = new Uint8Array(12 + data.length);
   const view = new DataView(bytes.buffer);
   view.setUint32(0, data.length);

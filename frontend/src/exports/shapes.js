@@ -1,5 +1,6 @@
 // The polygons of an export: exact, or with borders that are simplified once for both neighbours.
 
+import { grow } from '../boxes.js';
 import { areaOf, Borders, joinHoles } from '../topology/index.js';
 import { joinRings, traceRings } from './outlines.js';
 import { findGroups, valuesOf } from './pieces.js';
@@ -54,10 +55,7 @@ function measured(rings) {
   const [outer] = rings;
   const box = [Infinity, Infinity, -Infinity, -Infinity];
   for (let i = 0; i < outer.length; i += 2) {
-    box[0] = Math.min(box[0], outer[i]);
-    box[1] = Math.min(box[1], outer[i + 1]);
-    box[2] = Math.max(box[2], outer[i]);
-    box[3] = Math.max(box[3], outer[i + 1]);
+    grow(box, 0, outer[i], outer[i + 1], outer[i], outer[i + 1]);
   }
   const [x0, y0, x1, y1] = box.map((value) => value / 2);
   return { area: rings.reduce((sum, ring) => sum + areaOf(ring), 0) / 8, box: [x0, y0, x1, y1] };

@@ -1,6 +1,7 @@
-// Who covers each pixel: masks drawn one over another become an annotation.
+// Masks drawn one over another become an annotation: a pixel belongs to the last mask that covers it.
 
 import { MAX_CLASSES, MAX_OBJECTS } from '../annotation.js';
+import { isIntegerIn } from '../errors.js';
 import { fail, MAX_COVERED } from './checks.js';
 import { colorOf } from './colors.js';
 
@@ -151,7 +152,7 @@ export class Classes {
     const isColor = typeof color === 'string' && /^#[0-9a-f]{6}$/i.test(color);
     /** @type {Class} */
     const made = { name, color: isColor ? color : (known?.color ?? colorOf(this.all)) };
-    const valid = Number.isInteger(id) && Number(id) >= 1 && Number(id) < 2 ** 31;
+    const valid = isIntegerIn(id, 1, 2 ** 31 - 1);
     if (valid && this.all.every((one) => one.id !== id)) made.id = Number(id);
     this._values.set(key, this.all.push(made));
     return this.all.length;

@@ -169,4 +169,4 @@ function chooseImage(listed, { name, width, height }, masks) {
 }
 
 /** @param {any} path untrusted @returns {string} the file's name without folders */
-export const baseName = (path) => String(path).split(/[/\\]/).pop() ?? '';
+const baseName = (path) => String(path).split(/[/\\]/).pop() ?? '';

@@ -26,11 +26,9 @@ export function colorOf(classes) {
     const channel = (/** @type {number} */ at) => {
       const k = (at + hue / 30) % 12;
       const value = light - 0.7 * Math.min(light, 1 - light) * Math.max(-1, Math.min(k - 3, 9 - k, 1));
-      return Math.round(255 * value)
-        .toString(16)
-        .padStart(2, '0');
+      return Math.round(255 * value);
     };
-    const color = `#${channel(0)}${channel(8)}${channel(4)}`;
+    const color = hex([0, 8, 4].map(channel));
     if (!used.has(color)) return color;
   }
 }
@@ -39,5 +37,8 @@ export function colorOf(classes) {
 export function hexOf(rgb) {
   const valid = Array.isArray(rgb) && rgb.length === 3;
   if (!valid || !rgb.every((one) => Number.isInteger(one) && one >= 0 && one < 256)) return undefined;
-  return `#${rgb.map((one) => one.toString(16).padStart(2, '0')).join('')}`;
+  return hex(rgb);
 }
+
+/** @param {Iterable<number>} rgb three bytes @returns {string} `#rrggbb` */
+export const hex = (rgb) => `#${Array.from(rgb, (one) => one.toString(16).padStart(2, '0')).join('')}`;

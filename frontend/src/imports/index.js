@@ -1,6 +1,7 @@
 /** Annotations from the files of other tools: read, scale, and put into a selection. */
 
 import { decode } from '../decode.js';
+import { nearest } from '../nearest.js';
 import { Selection } from '../selection.js';
 import { readCOCO, readPanoptic } from './coco.js';
 import { fail, shown } from './checks.js';
@@ -159,11 +160,3 @@ export function scaleAnnotation(annotation, width, height) {
     instances: instances ? scale(instances, new Uint16Array(width * height)) : null,
   };
 }
-
-/**
- * @param {number} from pixels of the mask
- * @param {number} to pixels of the image
- * @returns {Int32Array} the pixel of the mask for each pixel of the image
- */
-const nearest = (from, to) =>
-  Int32Array.from({ length: to }, (_, i) => Math.floor(((2 * i + 1) * from) / (2 * to)));

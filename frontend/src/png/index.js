@@ -1,6 +1,7 @@
 /** Reads PNG files exactly: a browser's own decoder loses palette indexes and 16-bit values. */
 
 import { checkSize, fail } from '../imports/checks.js';
+import { hex } from '../imports/colors.js';
 
 const SHORT = 'has fewer pixels than its header says';
 
@@ -154,10 +155,9 @@ function chunksOf(bytes) {
     if (name === 'IDAT') data.push(body);
     if (name === 'tRNS') alphas = body;
     if (name === 'PLTE') {
-      palette = Array.from({ length: Math.floor(length / 3) }, (_, i) => {
-        const hex = [...body.subarray(3 * i, 3 * i + 3)].map((one) => one.toString(16).padStart(2, '0'));
-        return `#${hex.join('')}`;
-      });
+      palette = Array.from({ length: Math.floor(length / 3) }, (_, i) =>
+        hex(body.subarray(3 * i, 3 * i + 3)),
+      );
     }
     at += 12 + length;
   }

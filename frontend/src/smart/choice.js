@@ -1,4 +1,4 @@
-// From scores to the leaves that change: the best set of whole nodes, and of it what hangs together.
+// From scores to the leaves that change: the best set of whole nodes, without leaves that are not connected to a source.
 
 import { SCALE } from './scorer.js';
 
@@ -9,8 +9,9 @@ import { SCALE } from './scorer.js';
 const [LEAVE, TAKE, SPLIT] = [0, 1, 2];
 
 /**
- * The sources, and the leaves that change with them. A node is taken whole or left, at a price of one mean leaf of score 1, so
- * that few whole nodes win over many scraps. Nodes without a leaf that may change are free.
+ * The sources, and the leaves that change with them. A node is taken whole, left whole, or split into its children. A whole
+ * node costs as much as a mean leaf of score 1 gains: few whole nodes win over many scraps. Nodes without a leaf that may
+ * change are free.
  *
  * @param {Scene} scene
  * @param {Reached} reached
@@ -52,8 +53,8 @@ export function choose(scene, { sources, cost }, scores, shift) {
 }
 
 /**
- * The same without a scorer: an ancestor of the click, larger the more it grows. `grow` of 0 or less takes the leaf, 5 the whole
- * view; between them, the area grows geometrically.
+ * The same without a scorer: the leaves of an ancestor of the first source. `grow` of 0 or less takes the source alone, 5 the
+ * whole view; between them, the area grows geometrically.
  *
  * @param {Scene} scene
  * @param {Reached} reached
@@ -73,7 +74,7 @@ export function chooseNode(scene, { sources, cost }, grow) {
  * @param {Scene} scene
  * @param {number[]} sources
  * @param {(leaf: number) => boolean} taken
- * @returns {number[]} the sources, and the taken leaves that hang together with one
+ * @returns {number[]} the sources, and the taken leaves that are connected to one
  */
 function connected({ leaves, offsets, neighbours }, sources, taken) {
   const seen = new Uint8Array(leaves);

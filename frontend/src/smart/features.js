@@ -30,7 +30,7 @@ export class Work {
  */
 
 /**
- * Find the leaves of the other state, without a mark, that hang together with the sources.
+ * Find what a click may change: leaves of the other state, without a mark, that are connected to the sources.
  *
  * @param {Scene} scene
  * @param {Work} work
@@ -143,7 +143,7 @@ export function features(scene, work, reached) {
 }
 
 /**
- * Features 0 to 11 and 44 to 47: what the way up the tree from the click knows about the leaves beside it.
+ * Features 0 to 11 and 44 to 47: facts about the merge at which each leaf joins the clicked one.
  *
  * @param {Scene} scene
  * @param {number} c the clicked leaf
@@ -196,7 +196,7 @@ function climb(scene, c, have, against, out) {
  * @param {Scene} scene
  * @param {number} node
  * @param {number} least samples
- * @returns {number} the smallest node above with so many samples, or the root
+ * @returns {number} the smallest node from here up with at least `least` samples, or the root
  */
 function ancestor({ areas, parents }, node, least) {
   while (areas[node] < least && parents[node] !== node) node = parents[node];

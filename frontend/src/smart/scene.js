@@ -1,4 +1,5 @@
 import { check, isIntegerIn } from '../errors.js';
+import { nearest } from '../nearest.js';
 import { CURVE, curves, ln, squares } from './arithmetic.js';
 import { shortest } from './shortest.js';
 
@@ -19,8 +20,8 @@ const MAX_SAMPLES = 1 << 19;
 
 /**
  * What is measured once: the regions in view, their colours, their borders and their tree. The regions of the level with a
- * pixel in view are leaves 0..leaves-1; merges are nodes leaves..2 * leaves-2. Arrays have an entry per node if nothing else
- * is said.
+ * pixel in view are leaves 0..leaves-1; merges are nodes leaves..2 * leaves-2. Arrays have an entry per node unless
+ * stated otherwise.
  */
 export class Scene {
   /**
@@ -286,15 +287,6 @@ export class Scene {
 }
 
 /**
- * Which pixel of a row each sample looks at: those at the middles.
- *
- * @param {number} samples
- * @param {number} length of the row, in pixels
- */
-const positions = (samples, length) =>
-  Int32Array.from({ length: samples }, (_, i) => Math.floor(((2 * i + 1) * length) / (2 * samples)));
-
-/**
  * @param {Level} level
  * @param {Picture} [colors]
  * @param {Box} [box]
@@ -322,14 +314,14 @@ function sample(level, colors, box) {
   let stride = 1;
   while (Math.ceil(size.width / stride) * Math.ceil(size.height / stride) > MAX_SAMPLES) stride++;
   const [columns, rows] = [Math.ceil(size.width / stride), Math.ceil(size.height / stride)];
-  const [mapX, mapY] = [positions(columns, wide), positions(rows, high)];
+  const [mapX, mapY] = [nearest(wide, columns), nearest(high, rows)];
   const labels = new Int32Array(columns * rows);
   for (let row = 0, i = 0; row < rows; row++) {
     const at = (y0 + mapY[row]) * map.width + x0;
     for (let column = 0; column < columns; column++, i++) labels[i] = lut[map.labels[at + mapX[column]]];
   }
   if (!colors) return { labels, columns, curve: meanCurves(level, labels) };
-  const [pictureX, pictureY] = [positions(columns, size.width), positions(rows, size.height)];
+  const [pictureX, pictureY] = [nearest(size.width, columns), nearest(size.height, rows)];
   let { data } = colors;
   if (stride > 1) {
     const few = new Uint8Array(4 * labels.length);

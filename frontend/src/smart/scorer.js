@@ -20,7 +20,7 @@ export const SCALE = 1024;
  * @property {{ weights: number[][], biases: number[] }[]} layers
  */
 
-/** A small network that says how much a click means each leaf. */
+/** A small network. The score of a leaf is how much it looks like a part of the clicked object. */
 export class Scorer {
   /** @param {Weights} data */
   constructor(data) {

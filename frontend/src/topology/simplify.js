@@ -1,7 +1,7 @@
 // Simplification of arcs that cannot cross. service/superpixel_service/client/topology/simplify.py computes the same, function by
 // function.
 
-import { Heap } from './heap.js';
+import { Heap } from '../heap.js';
 
 /** @typedef {import('./arcs.js').Arcs} Arcs */
 
