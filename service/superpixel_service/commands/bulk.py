@@ -10,7 +10,7 @@ from pathlib import Path
 from superpixel_service.commands.data_set_options import DataSetOptions
 from superpixel_service.commands.image_files import Found, find_images
 from superpixel_service.commands.label_maps import ImageRejected, ImageSegmenter, Parameters
-from superpixel_service.commands.map_folder import IMAGES, PARAMETERS, MapFolder, lock
+from superpixel_service.commands.map_folder import MapFolder, lock
 from superpixel_service.commands.output import (
     EXIT_FAILED,
     EXIT_OK,
@@ -26,6 +26,7 @@ from superpixel_service.commands.progress import Progress
 from superpixel_service.commands.segmenters import choose_segmenter
 from superpixel_service.commands.stop_signals import StopSignals
 from superpixel_service.commands.target import Target
+from superpixel_service.datasets.record import IMAGES, PARAMETERS
 
 _LISTED_MAPS = 5
 

@@ -21,9 +21,10 @@ from superpixel_service.datasets import sources
 from superpixel_service.datasets.errors import DataSetFailed
 from superpixel_service.datasets.items import MAX_UNIT_IMAGES, Found, Item, Place, estimated_pixels, units
 from superpixel_service.datasets.local import run_units
+from superpixel_service.datasets.record import PARAMETERS
 from superpixel_service.datasets.selection import Selection
 from superpixel_service.datasets.storage import Storage
-from superpixel_service.datasets.target import PARAMETERS, Tally, Target
+from superpixel_service.datasets.target import Tally, Target
 from superpixel_service.datasets.worker import Outcome, Spec, Worker
 from superpixel_service.resources import usable_cores
 

@@ -5,12 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from superpixel_service.commands.output import EXIT_USAGE, CommandFailed
+from superpixel_service.datasets.names import map_suffixes
 
 if TYPE_CHECKING:  # it loads gRPC, which not every command needs
     from superpixel_service.client import Guidance
-
-_GRAY_SUFFIXES = (".png",)
-_PRIOR_SUFFIXES = (".png", ".spx", ".json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +97,8 @@ class GuidanceFiles:
             if self.images is not None and path.is_dir():
                 # The whole name comes first: a.jpg and a.png can be in one folder.
                 beside = path / image.relative_to(self.images)
-                suffixes = _PRIOR_SUFFIXES if name == "prior" else _GRAY_SUFFIXES
-                names = [f"{stem}{suffix}" for stem in (beside.name, beside.stem) for suffix in suffixes]
+                stems, suffixes = (beside.name, beside.stem), map_suffixes(name)
+                names = [f"{stem}{suffix}" for stem in stems for suffix in suffixes]
                 tried = list(dict.fromkeys(beside.with_name(each) for each in names))
             found[name] = next((each for each in tried if each.is_file()), None), tried
         return found
