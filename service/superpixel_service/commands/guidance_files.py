@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from superpixel_service.commands.output import EXIT_USAGE, CommandFailed
 from superpixel_service.datasets.names import map_suffixes
@@ -39,20 +39,21 @@ class GuidanceFiles:
         """
         from superpixel_service.client import Guidance
 
-        maps: dict[str, Path] = {}
+        maps: dict[str, Any] = {}
         for name, (path, tried) in self._find(image).items():
             if path is None:
                 raise _no_map(name, tried)
             maps[name] = path
-        return Guidance(
-            edges=maps.get("edges"),
-            prior=maps.get("prior"),
-            importance=maps.get("importance"),
-            edge_weight=self.edge_weight,
-            prior_mode=self.prior_mode,
-            prior_weight=self.prior_weight,
-            prior_count=self.prior_count,
-        )
+        return Guidance(**maps, **self.options())
+
+    def options(self) -> dict[str, Any]:
+        """The keywords of `client.Guidance` besides the maps."""
+        return {
+            "edge_weight": self.edge_weight,
+            "prior_mode": self.prior_mode,
+            "prior_weight": self.prior_weight,
+            "prior_count": self.prior_count,
+        }
 
     def files(self, image: Path) -> dict[str, Path]:
         """The map files of an image, by the map's name. Missing ones are left out."""

@@ -22,6 +22,7 @@ from superpixel_service.commands.output import (
     EXIT_USAGE,
     CommandFailed,
     append,
+    read_entries,
     read_file,
     reason,
     save,
@@ -242,19 +243,10 @@ def _is_not_older(output: str, image: Fingerprint) -> bool:
 
 
 def _read_images(path: Path) -> dict[str, Fingerprint]:
-    """The record of images. A line that a killed run did not finish is skipped."""
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        return {}
-    except OSError as error:
-        raise CommandFailed(reason(error, path)) from None
+    """The record of images."""
     found: dict[str, Fingerprint] = {}
-    if data and not data.endswith(b"\n"):
-        append(path, b"\n")
-    for line in data.splitlines():
+    for entry in read_entries(path):
         try:
-            entry = json.loads(line)
             found[str(entry["image"])] = Fingerprint(
                 int(entry["bytes"]),
                 int(entry["modified_ns"]),
