@@ -144,7 +144,7 @@ def add_server(command: argparse.ArgumentParser, text: str) -> None:
 
 
 def add_pace(command: argparse.ArgumentParser, wait: str) -> None:
-    """Add --jobs and --retry-for of a command for many images. `wait` says who is waited for."""
+    """Add --jobs and --retry-for of a command for many images. `wait` begins the help of --retry-for."""
     command.add_argument(
         "--jobs",
         type=types.positive,

@@ -32,7 +32,7 @@ class Progress:
             self._write(self._line(done, failed, max(now - self._start, 1e-6))[:width])
 
     def write(self, *files: str) -> None:
-        """Write the names of finished files to standard output at once; not on a terminal with this line."""
+        """Write names of finished files to standard output at once, unless the line is on its terminal."""
         if not self._quiet:  # they would garble the line
             write(*files)
             sys.stdout.flush()

@@ -32,8 +32,8 @@ class StopSignals:
         """The exit status of the run.
 
         Args:
-            left: images that were not begun.
-            failed: whether something else went wrong.
+            left: number of images that remain.
+            failed: whether something failed.
         """
         if self.number and left:
             return 128 + self.number

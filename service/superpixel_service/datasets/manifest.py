@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FORMAT = 1
-"""Of this manifest. A run does not continue a manifest of another format."""
+"""The version of the manifest's format. A run does not continue a manifest of another format."""
 
 FOLDER = "manifest"
 SUFFIX = ".parquet"
@@ -184,9 +184,8 @@ def drop(storage: Storage, target: str, stale: dict[str, set[int]]) -> None:
 
 def file_of(storage: Storage, target: str, unit: str) -> str | None:
     """The tar file that the part of a unit names; None: there is no part, or it names none."""
-    if f"{unit}{SUFFIX}" not in storage.list(join(target, FOLDER)):
-        return None
-    names = _files(pq.read_table(io.BytesIO(storage.load(_address(target, unit)))))
+    data = storage.load(_address(target, unit), missing=b"")
+    names = _files(pq.read_table(io.BytesIO(data))) if data else set()
     return names.pop() if names else None
 
 
