@@ -86,7 +86,7 @@ def _without_native_logs() -> Iterator[None]:
     kept = os.dup(2)
     nothing = os.open(os.devnull, os.O_WRONLY)
     try:
-        os.dup2(nothing, 2)  # it says that it took the level over
+        os.dup2(nothing, 2)  # Ray prints that it has set this level
         yield
     finally:
         os.dup2(kept, 2)
@@ -222,9 +222,7 @@ class _ImageActor:
         self._maps = maps
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        outcomes = []
-        for index in range(len(batch[self._column])):
-            outcomes.append(self._segment(batch, index))  # noqa: PERF401
+        outcomes = [self._segment(batch, index) for index in range(len(batch[self._column]))]
         added = {
             "spx": [outcome.spx for outcome in outcomes],
             "sha256": [outcome.sha256 for outcome in outcomes],

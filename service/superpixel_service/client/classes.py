@@ -40,7 +40,7 @@ class Class:
     id: int | None = None
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"#[0-9a-fA-F]{6}", self.color):
+        if not is_color(self.color):
             raise InvalidParameter("color", f"must be #rrggbb, got {self.color!r}")
         if self.id is not None and not 1 <= self.id <= MAX_ID:
             raise InvalidParameter("id", f"must be from 1 to {MAX_ID}, got {self.id}")
@@ -57,6 +57,11 @@ class Instance:
 
     class_value: int
     name: str = ""
+
+
+def is_color(text: str) -> bool:
+    """Whether a text is `#rrggbb`."""
+    return bool(re.fullmatch(r"#[0-9a-fA-F]{6}", text))
 
 
 def check_lists(classes: Sequence[Class], objects: Sequence[Instance]) -> None:

@@ -1,5 +1,7 @@
 """Values stored as runs, as frontend/src/serialise.js writes them."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -51,10 +53,19 @@ def to_runs(values: NDArray[np.uint16]) -> list[int]:
     Args:
         values: (size,), at least one.
     """
-    starts = np.flatnonzero(np.append(True, values[1:] != values[:-1]))
-    lengths = np.diff(starts, append=values.size)
-    runs: list[int] = np.stack([values[starts].astype(np.int64), lengths], axis=1).ravel().tolist()
+    starts, ends = find_runs(values)
+    runs: list[int] = np.stack([values[starts].astype(np.int64), ends - starts], axis=1).ravel().tolist()
     return runs
+
+
+def find_runs(values: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Start and end of each run of equal values.
+
+    Args:
+        values: (size,), at least one.
+    """
+    starts = np.flatnonzero(np.append(True, values[1:] != values[:-1]))
+    return starts, np.append(starts[1:], values.size)
 
 
 def _are_numbers(values: list[object]) -> bool:

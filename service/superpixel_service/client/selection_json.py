@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from superpixel_kernels import codec
 from superpixel_kernels.codec import InvalidParameter
-from superpixel_service.client.classes import MAX_CLASSES, MAX_ID, MAX_OBJECTS, Class, Instance
+from superpixel_service.client.classes import MAX_CLASSES, MAX_ID, MAX_OBJECTS, Class, Instance, check_lists
 from superpixel_service.client.runs import from_runs, to_runs
 
 FORMAT = "superpixel-selection"
@@ -176,9 +176,7 @@ def _classes(given: object) -> tuple[Class, ...]:
             if not _is_integer(number, MAX_ID):
                 raise ValueError(f"classes: an id must be an integer from 1 to {MAX_ID}")
         classes.append(Class(name, color, number and int(number)))
-    ids = [one.id for one in classes if one.id is not None]
-    if len(ids) != len(set(ids)):
-        raise ValueError("classes: two have the same id")
+    check_lists(classes, ())
     return tuple(classes)
 
 

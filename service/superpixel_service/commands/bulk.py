@@ -1,7 +1,6 @@
 """`superpixel bulk`: segment every image of a folder. A run may be stopped or killed, and continued later."""
 
 import json
-import sys
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -10,7 +9,7 @@ from pathlib import Path
 from superpixel_service.commands.data_set_options import DataSetOptions
 from superpixel_service.commands.image_files import Found, find_images
 from superpixel_service.commands.label_maps import ImageRejected, ImageSegmenter, Parameters
-from superpixel_service.commands.map_folder import IMAGES, PARAMETERS, MapFolder, lock
+from superpixel_service.commands.map_folder import MapFolder, lock
 from superpixel_service.commands.output import (
     EXIT_FAILED,
     EXIT_OK,
@@ -20,12 +19,12 @@ from superpixel_service.commands.output import (
     make_folder,
     save,
     say,
-    write,
 )
-from superpixel_service.commands.progress import Progress
+from superpixel_service.commands.progress import Progress, say_result
 from superpixel_service.commands.segmenters import choose_segmenter
 from superpixel_service.commands.stop_signals import StopSignals
 from superpixel_service.commands.target import Target
+from superpixel_service.datasets.record import IMAGES, PARAMETERS
 
 _LISTED_MAPS = 5
 
@@ -46,22 +45,22 @@ def run(
     """Segment the images of SOURCE whose label maps are missing or out of date."""
     if not data_set.needed(source, out):
         status = _run_folder(Path(source), Path(out), parameters, server, jobs, checksum, retry_for, report)
-        return EXIT_OK if failed_ok and status == EXIT_FAILED else status
-    if server is not None or checksum:
+    elif server is not None or checksum:
         flag = "--checksum" if server is None else "--server"
         raise CommandFailed(
             f"{flag} needs a local folder as FOLDER and as --out, and no flags of data sets",
             status=EXIT_USAGE,
         )
-    # Imported on demand: it needs the extra `bulk`.
-    try:
-        from superpixel_service.commands.bulk_data_set import run_data_set
-    except ImportError as error:
-        raise CommandFailed(
-            f"data sets need {error.name}, of the extra `bulk`: pip install 'superpixel-service[bulk]'"
-        ) from None
+    else:
+        # Imported on demand: it needs the extra `bulk`.
+        try:
+            from superpixel_service.commands.bulk_data_set import run_data_set
+        except ImportError as error:
+            raise CommandFailed(
+                f"data sets need {error.name}, of the extra `bulk`: pip install 'superpixel-service[bulk]'"
+            ) from None
 
-    status = run_data_set(source, out, parameters, jobs, retry_for, report, data_set)
+        status = run_data_set(source, out, parameters, jobs, retry_for, report, data_set)
     return EXIT_OK if failed_ok and status == EXIT_FAILED else status
 
 
@@ -111,9 +110,7 @@ def _run_folder(
             "left_out": found.left_out,
         }
         save(Path(report), json.dumps(facts, indent=2).encode() + b"\n")
-    if stop.number and tally.left:
-        return 128 + stop.number
-    return EXIT_FAILED if tally.failed or found.problems else EXIT_OK
+    return stop.exit_status(left=tally.left, failed=bool(tally.failed or found.problems))
 
 
 @dataclass
@@ -139,8 +136,6 @@ class Tally:
 
 
 def _segment_all(segmenter: ImageSegmenter, todo: Iterable[Path], maps: MapFolder, tally: Tally) -> None:
-    # File names on the terminal of the progress line would garble it.
-    quiet = sys.stderr.isatty() and sys.stdout.isatty()
     made_of = {}
 
     def noted() -> Iterator[Path]:
@@ -164,18 +159,14 @@ def _segment_all(segmenter: ImageSegmenter, todo: Iterable[Path], maps: MapFolde
                 else:
                     maps.record(image, before_reading)
                     tally.made += 1
-                    if not quiet:
-                        write(str(output))
-                        sys.stdout.flush()
+                    progress.write(str(output))
             progress.show(tally.made, len(tally.failed))
 
 
 def _report(tally: Tally, found: Found) -> None:
     say(*(f"left out: {line}" for line in found.left_out))
     say(*found.problems, *tally.failed)
-    say(f"{tally.made:,} made, {tally.already_there:,} already there, {len(tally.failed):,} failed")
-    if tally.left:
-        say(f"stopped with {tally.left:,} left; run the same command again to continue")
+    say_result(tally.made, tally.already_there, len(tally.failed), tally.left)
 
 
 def _report_maps(orphans: list[Path], folder: Path) -> None:

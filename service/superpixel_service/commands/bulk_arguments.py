@@ -6,9 +6,14 @@ from typing import Any
 
 from superpixel_service.commands import argument_types as types
 from superpixel_service.commands.data_set_options import DataSetOptions
-from superpixel_service.commands.image_arguments import add_guidance, add_reading, add_server, add_targets
-
-_MAPS = ("edges", "prior", "importance")
+from superpixel_service.commands.image_arguments import (
+    MAPS,
+    add_guidance,
+    add_pace,
+    add_reading,
+    add_server,
+    add_targets,
+)
 
 DESCRIPTION = (
     "Write DIR/a/b.jpg.spx for every FOLDER/a/b.jpg (and .jpeg, .jpe, .jfif, .pjpeg, .pjp, "
@@ -53,21 +58,7 @@ def add_bulk(bulk: argparse.ArgumentParser) -> None:
         "image",
     )
     add_server(bulk, "a server to have it done by (default: this process does it)")
-    bulk.add_argument(
-        "--jobs",
-        type=types.positive,
-        default=0,
-        metavar="N",
-        help="images in work at the same time (default: one per core; with a server, 8)",
-    )
-    bulk.add_argument(
-        "--retry-for",
-        type=types.patience,
-        default=30.0,
-        metavar="SECONDS",
-        help="how long to wait for a server, or for a bucket, that stopped answering (default 30; 0: end at "
-        "once)",
-    )
+    add_pace(bulk, "how long to wait for a server, or for a bucket,")
     bulk.add_argument(
         "--report", metavar="FILE", help="write numbers and errors of this run to FILE, as one JSON object"
     )
@@ -128,7 +119,7 @@ def _add_data_set(group: "argparse._ArgumentGroup") -> None:
     group.add_argument(
         "--column", default="", metavar="NAME", help="Parquet: the column with the images' addresses"
     )
-    for name in _MAPS:
+    for name in MAPS:
         group.add_argument(
             f"--{name}-column",
             metavar="NAME",
@@ -139,8 +130,8 @@ def _add_data_set(group: "argparse._ArgumentGroup") -> None:
 
 def data_set_options(top: argparse.ArgumentParser, given: dict[str, Any]) -> DataSetOptions:
     """The flags of data sets; removes them from `given`."""
-    maps = {name: given[name] for name in _MAPS if given[name] is not None}
-    columns = {name: given.pop(f"{name}_column") for name in _MAPS}
+    maps = {name: given[name] for name in MAPS if given[name] is not None}
+    columns = {name: given.pop(f"{name}_column") for name in MAPS}
     columns = {name: column for name, column in columns.items() if column is not None}
     for name in columns.keys() & maps.keys():
         top.error(f"--{name} and --{name}-column: give one of them")

@@ -1,7 +1,6 @@
 """`superpixel bulk` for data sets: any source, a manifest, in this process or on a Ray cluster."""
 
 import json
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, nullcontext
@@ -14,16 +13,17 @@ from superpixel_service.commands.data_set_options import DataSetOptions
 from superpixel_service.commands.image_files import find_images
 from superpixel_service.commands.label_maps import Parameters
 from superpixel_service.commands.map_folder import record_of
-from superpixel_service.commands.output import EXIT_FAILED, EXIT_OK, EXIT_USAGE, CommandFailed, say, write
-from superpixel_service.commands.progress import Progress
+from superpixel_service.commands.output import EXIT_FAILED, EXIT_USAGE, CommandFailed, say
+from superpixel_service.commands.progress import Progress, say_result
 from superpixel_service.commands.stop_signals import StopSignals
 from superpixel_service.datasets import sources
 from superpixel_service.datasets.errors import DataSetFailed
 from superpixel_service.datasets.items import MAX_UNIT_IMAGES, Found, Item, Place, estimated_pixels, units
 from superpixel_service.datasets.local import run_units
+from superpixel_service.datasets.record import PARAMETERS
 from superpixel_service.datasets.selection import Selection
 from superpixel_service.datasets.storage import Storage
-from superpixel_service.datasets.target import PARAMETERS, Tally, Target
+from superpixel_service.datasets.target import Tally, Target
 from superpixel_service.datasets.worker import Outcome, Spec, Worker
 from superpixel_service.resources import usable_cores
 
@@ -99,13 +99,10 @@ class _Run:
                 target.delete_orphans(orphans)
         if gone and options.shard is None:
             say(f"the manifest has {gone:,} images that are not in {self._source}")
-        if stop.number and left:
-            return 128 + stop.number
-        return EXIT_FAILED if tally.failures or found.problems else EXIT_OK
+        return stop.exit_status(left=left, failed=bool(tally.failures or found.problems))
 
     def _segment(self, todo: list[Item], tally: Tally, stop: StopSignals) -> None:
         options = self._options
-        quiet = sys.stderr.isatty() and sys.stdout.isatty()
         most = options.images_per_shard or MAX_UNIT_IMAGES
         with Progress(len(todo)) as progress:
             shown = Tally()
@@ -141,9 +138,7 @@ class _Run:
                     tally.merge(unit_tally)
                     if options.engine == "ray":
                         progress.show(tally.made, tally.failures)
-                    if not quiet:
-                        write(*written)
-                        sys.stdout.flush()
+                    progress.write(*written)
                     if stop.number and options.engine == "ray":
                         return
 
@@ -196,15 +191,7 @@ def _find_local(folder: Path) -> Found:
 def _spec(parameters: Parameters) -> Spec:
     wanted = parameters.wanted()
     wanted.pop("guidance", None)
-    guidance: dict[str, Any] = {}
-    if parameters.guidance is not None:
-        files = parameters.guidance
-        guidance = {
-            "edge_weight": files.edge_weight,
-            "prior_mode": files.prior_mode,
-            "prior_weight": files.prior_weight,
-            "prior_count": files.prior_count,
-        }
+    guidance = {} if parameters.guidance is None else parameters.guidance.options()
     return Spec(wanted, parameters.clamp, guidance)
 
 
@@ -213,6 +200,4 @@ def _say_result(tally: Tally, found: Found, already: int, left: int) -> None:
     say(*found.problems, *tally.failed)
     if tally.failures > len(tally.failed):
         say(f"... and {tally.failures - len(tally.failed):,} more; the manifest has them all")
-    say(f"{tally.made:,} made, {already:,} already there, {tally.failures:,} failed")
-    if left:
-        say(f"stopped with {left:,} left; run the same command again to continue")
+    say_result(tally.made, already, tally.failures, left)

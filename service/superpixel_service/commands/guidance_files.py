@@ -2,15 +2,13 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from superpixel_service.commands.output import EXIT_USAGE, CommandFailed
+from superpixel_service.datasets.names import map_suffixes
 
 if TYPE_CHECKING:  # it loads gRPC, which not every command needs
     from superpixel_service.client import Guidance
-
-_GRAY_SUFFIXES = (".png",)
-_PRIOR_SUFFIXES = (".png", ".spx", ".json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,20 +39,21 @@ class GuidanceFiles:
         """
         from superpixel_service.client import Guidance
 
-        maps: dict[str, Path] = {}
+        maps: dict[str, Any] = {}
         for name, (path, tried) in self._find(image).items():
             if path is None:
                 raise _no_map(name, tried)
             maps[name] = path
-        return Guidance(
-            edges=maps.get("edges"),
-            prior=maps.get("prior"),
-            importance=maps.get("importance"),
-            edge_weight=self.edge_weight,
-            prior_mode=self.prior_mode,
-            prior_weight=self.prior_weight,
-            prior_count=self.prior_count,
-        )
+        return Guidance(**maps, **self.options())
+
+    def options(self) -> dict[str, Any]:
+        """The keywords of `client.Guidance` besides the maps."""
+        return {
+            "edge_weight": self.edge_weight,
+            "prior_mode": self.prior_mode,
+            "prior_weight": self.prior_weight,
+            "prior_count": self.prior_count,
+        }
 
     def files(self, image: Path) -> dict[str, Path]:
         """The map files of an image, by the map's name. Missing ones are left out."""
@@ -99,8 +98,8 @@ class GuidanceFiles:
             if self.images is not None and path.is_dir():
                 # The whole name comes first: a.jpg and a.png can be in one folder.
                 beside = path / image.relative_to(self.images)
-                suffixes = _PRIOR_SUFFIXES if name == "prior" else _GRAY_SUFFIXES
-                names = [f"{stem}{suffix}" for stem in (beside.name, beside.stem) for suffix in suffixes]
+                stems, suffixes = (beside.name, beside.stem), map_suffixes(name)
+                names = [f"{stem}{suffix}" for stem in stems for suffix in suffixes]
                 tried = list(dict.fromkeys(beside.with_name(each) for each in names))
             found[name] = next((each for each in tried if each.is_file()), None), tried
         return found

@@ -17,6 +17,9 @@ from superpixel_service.commands.label_maps import Parameters
 from superpixel_service.commands.target import Target
 from superpixel_service.model import MAX_TARGETS
 
+MAPS = ("edges", "prior", "importance")
+"""The maps of guidance."""
+
 _DEFAULT_COUNTS = (100, 400, 1600)
 
 
@@ -140,6 +143,24 @@ def add_server(command: argparse.ArgumentParser, text: str) -> None:
     )
 
 
+def add_pace(command: argparse.ArgumentParser, wait: str) -> None:
+    """Add --jobs and --retry-for of a command for many images. `wait` begins the help of --retry-for."""
+    command.add_argument(
+        "--jobs",
+        type=types.positive,
+        default=0,
+        metavar="N",
+        help="images in work at the same time (default: one per core; with a server, 8)",
+    )
+    command.add_argument(
+        "--retry-for",
+        type=types.patience,
+        default=30.0,
+        metavar="SECONDS",
+        help=f"{wait} that stopped answering (default 30; 0: end at once)",
+    )
+
+
 def parameters(top: argparse.ArgumentParser, given: dict[str, Any], command: str) -> Parameters:
     """The parameters that the arguments of `segment` or `bulk` name; removes them from `given`."""
     names = ("counts", "areas", "compactness", "region", "first_frame", "orientation", "clamp")
@@ -158,7 +179,7 @@ def parameters(top: argparse.ArgumentParser, given: dict[str, Any], command: str
 
 def _guidance(top: argparse.ArgumentParser, given: dict[str, Any]) -> GuidanceFiles | None:
     """The guidance that the arguments name; removes them from `given`."""
-    maps = {name: given.pop(name) for name in ("edges", "prior", "importance")}
+    maps = {name: given.pop(name) for name in MAPS}
     needs = {"edge_weight": "edges", "prior_mode": "prior", "prior_weight": "prior", "prior_count": "prior"}
     values = {name: given.pop(name) for name in needs}
     for name, needed in needs.items():

@@ -90,7 +90,7 @@ def _map_on_threads(
 
 
 def read_photo(image: Path, parameters: Parameters) -> NDArray[np.uint8]:
-    """Read the pixels that are segmented: (height, width, 3) sRGB, upright; transparency over white.
+    """Read an image file: the pixels that `pixels_of` gives.
 
     Raises:
         ImageRejected: the image cannot be read.
@@ -98,9 +98,18 @@ def read_photo(image: Path, parameters: Parameters) -> NDArray[np.uint8]:
     ignore_library_warnings()
     task = _accept(image, parameters.without_targets())
     try:
-        pixels = as_pixels(decode(task.image, task.region)[0])
+        return pixels_of(task)
     except InvalidRequest as error:
         raise rejection(image, error.field, error.text) from None
+
+
+def pixels_of(task: Task) -> NDArray[np.uint8]:
+    """The pixels that are segmented: (height, width, 3) sRGB, upright; transparency over white.
+
+    Raises:
+        InvalidRequest: the image is damaged.
+    """
+    pixels = as_pixels(decode(task.image, task.region)[0])
     height, width, _ = pixels.shape
     return np.broadcast_to(pixels, (height, width, 3))
 

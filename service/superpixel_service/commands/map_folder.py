@@ -18,17 +18,19 @@ from superpixel_kernels.codec import layout
 from superpixel_service.commands.guidance_files import GuidanceFiles
 from superpixel_service.commands.label_maps import Parameters
 from superpixel_service.commands.output import (
+    EXIT_FAILED,
     EXIT_USAGE,
     CommandFailed,
     append,
+    read_entries,
     read_file,
     reason,
     save,
 )
+from superpixel_service.datasets import record as records
+from superpixel_service.datasets.errors import DataSetFailed
 from superpixel_service.datasets.names import MAP_SUFFIX
-
-PARAMETERS = "superpixel-bulk.json"
-IMAGES = "superpixel-bulk-images.jsonl"
+from superpixel_service.datasets.record import IMAGES, PARAMETERS
 
 _END_OF_FILE = layout.SECTION.pack(layout.END, 0, 0)
 _MAX_HASHED_BYTES = 2**31
@@ -169,8 +171,7 @@ class MapFolder:
         Raises:
             CommandFailed: the record has other parameters, or is damaged.
         """
-        record = record_of(parameters, algorithm_version, guidance_version)
-        _check_record(self._out, record)
+        _check_record(self._out, record_of(parameters, algorithm_version, guidance_version))
 
     def _name(self, image: Path) -> str:
         return str(image)[self._prefix :]
@@ -242,19 +243,10 @@ def _is_not_older(output: str, image: Fingerprint) -> bool:
 
 
 def _read_images(path: Path) -> dict[str, Fingerprint]:
-    """The record of images. A line that a killed run did not finish is skipped."""
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        return {}
-    except OSError as error:
-        raise CommandFailed(reason(error, path)) from None
+    """The record of images."""
     found: dict[str, Fingerprint] = {}
-    if data and not data.endswith(b"\n"):
-        append(path, b"\n")
-    for line in data.splitlines():
+    for entry in read_entries(path):
         try:
-            entry = json.loads(line)
             found[str(entry["image"])] = Fingerprint(
                 int(entry["bytes"]),
                 int(entry["modified_ns"]),
@@ -270,24 +262,12 @@ def _read_images(path: Path) -> dict[str, Fingerprint]:
 def _check_record(out: Path, parameters: dict[str, object]) -> None:
     path = out / PARAMETERS
     if not path.exists():
-        save(path, json.dumps(parameters, indent=2).encode() + b"\n")
+        save(path, records.to_bytes(parameters))
         return
     try:
-        recorded = json.loads(read_file(path))
-    except ValueError:
-        recorded = None
-    if not isinstance(recorded, dict):
-        raise CommandFailed(f"{path}: damaged; choose another --out, or remove this folder")
-    if recorded != parameters:
-        differing = ", ".join(
-            f"{name} {recorded.get(name)} there, {parameters.get(name)} now"
-            for name in (*parameters, *sorted(recorded.keys() - parameters.keys()))
-            if recorded.get(name) != parameters.get(name)
-        )
-        raise CommandFailed(
-            f"{out}: holds label maps made with other parameters ({differing}); choose another --out",
-            status=EXIT_USAGE,
-        )
+        records.check(str(out), records.from_bytes(str(path), read_file(path)), parameters)
+    except DataSetFailed as error:
+        raise CommandFailed(str(error), status=EXIT_USAGE if error.usage else EXIT_FAILED) from None
 
 
 def record_of(

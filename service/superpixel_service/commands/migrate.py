@@ -1,7 +1,6 @@
 """`superpixel migrate`: move label maps and selections to new superpixels, pixel for pixel."""
 
 import hashlib
-import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -15,18 +14,15 @@ from superpixel_service.commands.label_maps import ImageRejected, Parameters
 from superpixel_service.commands.map_folder import lock
 from superpixel_service.commands.migration import Job, Problems, Results, find_jobs
 from superpixel_service.commands.output import (
-    EXIT_FAILED,
-    EXIT_OK,
     EXIT_USAGE,
     CommandFailed,
     UnusablePath,
     make_folder,
     read_file,
     say,
-    write,
     write_json,
 )
-from superpixel_service.commands.progress import Progress
+from superpixel_service.commands.progress import Progress, say_result
 from superpixel_service.commands.segmenters import choose_segmenter
 from superpixel_service.commands.stop_signals import StopSignals
 from superpixel_service.commands.target import Target
@@ -116,9 +112,7 @@ class Report:
             )
             return
         say(*(f"{file}: {text}" for file, text in self.problems.files))
-        say(f"{len(self.made):,} made, {self.already_there:,} already there, {self.failed:,} failed")
-        if self.left:
-            say(f"stopped with {self.left:,} left; run the same command again to continue")
+        say_result(len(self.made), self.already_there, self.failed, self.left)
 
 
 def run(
@@ -151,7 +145,6 @@ def run(
         report.algorithm_version = probe.algorithm_version()
         results = Results(folder, out, f"{report.algorithm_version} {wanted}")
         todo = _todo(stop.until_signal(found), wanted, results, report)
-        show_each = not json and not (sys.stderr.isatty() and sys.stdout.isatty())
         try:
             with Progress(report.total) as progress:
                 for parameters, group in groupby(todo, key=itemgetter(0)):
@@ -161,15 +154,12 @@ def run(
                         job, inputs = pending.pop(image)
                         if isinstance(result, ImageRejected):
                             report.fail(job, str(result))
-                        elif _migrate(job, result.spx, inputs, results, report) and show_each:
-                            write(report.made[-1])
-                            sys.stdout.flush()
+                        elif _migrate(job, result.spx, inputs, results, report) and not json:
+                            progress.write(report.made[-1])
                         progress.show(len(report.made) + report.already_there, report.failed)
         finally:
             report.show(json=json)
-    if stop.number and report.left:
-        return 128 + stop.number
-    return EXIT_FAILED if report.problems.files else EXIT_OK
+    return stop.exit_status(left=report.left, failed=bool(report.problems.files))
 
 
 def _todo(

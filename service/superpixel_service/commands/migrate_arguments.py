@@ -5,7 +5,7 @@ from pathlib import Path
 
 from superpixel_kernels.params import MAX_COMPACTNESS
 from superpixel_service.commands import argument_types as types
-from superpixel_service.commands.image_arguments import add_server
+from superpixel_service.commands.image_arguments import add_pace, add_server
 
 DESCRIPTION = (
     "Segment the images of a folder of .spx label maps again, with this algorithm version "
@@ -56,19 +56,5 @@ def add_migrate(migrate: argparse.ArgumentParser) -> None:
         "image's base count, or for a map of some levels the same levels)",
     )
     add_server(migrate, "a server to have it done by (default: this process does it)")
-    migrate.add_argument(
-        "--jobs",
-        type=types.positive,
-        default=0,
-        metavar="N",
-        help="images in work at the same time (default: one per core; with a server, 8)",
-    )
-    migrate.add_argument(
-        "--retry-for",
-        type=types.patience,
-        default=30.0,
-        metavar="SECONDS",
-        help="with --server: how long to wait for a server that stopped answering (default 30; 0: end at "
-        "once)",
-    )
+    add_pace(migrate, "with --server: how long to wait for a server")
     migrate.add_argument("--json", action="store_true", help="print one JSON object, for programs")

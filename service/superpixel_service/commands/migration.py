@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from superpixel_service.commands.output import (
     CommandFailed,
     append,
     make_folder,
+    read_entries,
     read_file,
     reason,
     save,
@@ -194,24 +195,11 @@ def _digest(data: bytes) -> str:
     return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
-def _read_record(path: Path) -> Iterable[tuple[str, dict[str, Any]]]:
-    """The lines of the record. A line that a killed run did not finish is skipped."""
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise CommandFailed(reason(error, path)) from None
-    if data and not data.endswith(b"\n"):
-        append(path, b"\n")
-    yield from _lines(data)
-
-
-def _lines(data: bytes) -> Iterator[tuple[str, dict[str, Any]]]:
-    for line in data.splitlines():
+def _read_record(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The names of the maps in the record, and their lines."""
+    for entry in read_entries(path):
         try:
-            entry = json.loads(line)
             if isinstance(entry["outputs"], dict):
                 yield str(entry["map"]), entry
-        except (ValueError, TypeError, KeyError):
+        except (TypeError, KeyError):
             continue

@@ -6,8 +6,9 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 EXIT_OK = 0
 EXIT_FAILED = 1
@@ -130,6 +131,27 @@ def append(path: Path, data: bytes) -> None:
             file.write(data)
     except OSError as error:
         raise CommandFailed(reason(error, path)) from None
+
+
+def read_entries(path: Path) -> Iterator[Any]:
+    """The JSON values in the lines of a file that grows by `append`; none if it does not exist.
+
+    A line that a killed run did not finish is skipped.
+
+    Raises:
+        CommandFailed: the file cannot be read.
+    """
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise CommandFailed(reason(error, path)) from None
+    if data and not data.endswith(b"\n"):
+        append(path, b"\n")
+    for line in data.splitlines():
+        with contextlib.suppress(ValueError):
+            yield json.loads(line)
 
 
 def part_of(path: Path) -> Path:

@@ -1,10 +1,12 @@
-"""A progress line on a terminal."""
+"""What a run over many images shows: a progress line on a terminal, finished files, and the result."""
 
 import shutil
 import sys
 import time
 from types import TracebackType
 from typing import Self
+
+from superpixel_service.commands.output import say, write
 
 _UPDATE_SECONDS = 0.1
 _BAR_WIDTH = 24
@@ -18,6 +20,7 @@ class Progress:
         self._start = time.monotonic()
         self._next_update = self._start
         self._visible = sys.stderr.isatty()
+        self._quiet = self._visible and sys.stdout.isatty()
 
     def show(self, made: int, failed: int) -> None:
         """Redraw the line, if it is due."""
@@ -27,6 +30,12 @@ class Progress:
             self._next_update = now + _UPDATE_SECONDS
             width = shutil.get_terminal_size().columns - 1
             self._write(self._line(done, failed, max(now - self._start, 1e-6))[:width])
+
+    def write(self, *files: str) -> None:
+        """Write names of finished files to standard output at once, unless the line is on its terminal."""
+        if not self._quiet:  # they would garble the line
+            write(*files)
+            sys.stdout.flush()
 
     def _line(self, done: int, failed: int, seconds: float) -> str:
         filled = _BAR_WIDTH * done // self._total
@@ -53,6 +62,13 @@ class Progress:
     ) -> None:
         if self._visible:
             self._write("")
+
+
+def say_result(made: int, already_there: int, failed: int, left: int) -> None:
+    """Say how many images a run did, and how to continue if some are left."""
+    say(f"{made:,} made, {already_there:,} already there, {failed:,} failed")
+    if left:
+        say(f"stopped with {left:,} left; run the same command again to continue")
 
 
 def _duration(seconds: float) -> str:

@@ -4,6 +4,8 @@ import signal
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
+from superpixel_service.commands.output import EXIT_FAILED, EXIT_OK
+
 _Item = TypeVar("_Item")
 
 
@@ -25,6 +27,17 @@ class StopSignals:
             if self.number:
                 return
             yield item
+
+    def exit_status(self, *, left: int, failed: bool) -> int:
+        """The exit status of the run.
+
+        Args:
+            left: number of images that remain.
+            failed: whether something failed.
+        """
+        if self.number and left:
+            return 128 + self.number
+        return EXIT_FAILED if failed else EXIT_OK
 
     def _handle(self, number: int, _frame: object) -> None:
         self.number = number

@@ -11,23 +11,24 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from superpixel_service.client import InvalidRequest
+from superpixel_service.client.sampling import positions
 from superpixel_service.client.smart.arithmetic import Ints
 from superpixel_service.client.smart.robot import Target
-from superpixel_service.client.smart.scene import MAX_SAMPLES, Scene, look, positions
+from superpixel_service.client.smart.scene import Scene, groups_of, look, sample_sizes
 from superpixel_service.commands.image_files import find_images
+from superpixel_service.commands.local import pixels_of
 from superpixel_service.commands.output import EXIT_USAGE, CommandFailed, read_file
-from superpixel_service.images.decode import decode
 from superpixel_service.in_process import FileSegmenter
 from superpixel_service.in_process import read_file as accept
 
 Objects: TypeAlias = Literal["values", "pieces"]
 
 SMALLEST, LARGEST = 0.003, 0.5
-"""Objects of other shares of their image are left out."""
+"""The share of its image that an object may have. Other objects are left out."""
 
 LEAST_PIXELS = 64
 MOST_REGIONS = 3000
-"""The level that the tool works on has superpixels of this size, and at most this many."""
+"""The tool works on a level with superpixels of at least `LEAST_PIXELS` on average, and at most this many."""
 
 _UNLABELLED = 255
 
@@ -89,30 +90,14 @@ def read_pair(pair: Pair, objects: Objects) -> Finished:
         source = FileSegmenter("cpu", threads=1).segment(data).label_map
     except InvalidRequest as error:
         raise CommandFailed(f"{pair.image}: {error}") from None
-    pixels, _ = decode(accept(data).image, None)
     truth = _read_mask(pair.mask, (source.height, source.width))
     count = max(1, min(source.count, source.labels.size // LEAST_PIXELS, MOST_REGIONS))
-    scene = look(source, count, _as_rgb(pixels), None)
+    scene = look(source, count, pixels_of(accept(data)), None)
     # The same pixels as those of the scene.
-    size = source.labels.shape
-    stride = 1
-    while -(-size[0] // stride) * -(-size[1] // stride) > MAX_SAMPLES:
-        stride += 1
-    rows, columns = (positions(-(-each // stride), each) for each in size)
-    grid = np.ix_(rows, columns)
+    size = (source.height, source.width)
+    grid = np.ix_(*map(positions, sample_sizes(*size), size))
     leaves = scene.leaf_of[source.cut(count)[source.labels[grid]]]
     return Finished(scene, _targets(scene, leaves, truth[grid], objects))
-
-
-def _as_rgb(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Pixels as the engine sees them: gray in three channels, transparent ones on white."""
-    if pixels.ndim == 2 or pixels.shape[2] == 1:
-        return np.repeat(pixels.reshape(*pixels.shape[:2], 1), 3, axis=2)
-    if pixels.shape[2] == 4:
-        alpha = pixels[..., 3:].astype(np.float64) / 255
-        mixed = pixels[..., :3] * alpha + 255 * (1 - alpha)
-        return np.floor(mixed + 0.5).astype(np.uint8)
-    return np.ascontiguousarray(pixels)
 
 
 def _read_mask(path: Path, shape: tuple[int, int]) -> Ints:
@@ -147,18 +132,8 @@ def _targets(scene: Scene, leaves: Ints, truth: Ints, objects: Objects) -> list[
 
 def _pieces(scene: Scene, inside: NDArray[np.float64]) -> list[NDArray[np.float64]]:
     """The connected groups of leaves that lie inside, each with the leaves around it; as 0 and 1."""
-    left = (inside > 0.5).tolist()
     pieces = []
-    for leaf in range(scene.leaves):
-        if not left[leaf]:
-            continue
-        left[leaf] = False
-        group = [leaf]
-        for member in group:  # it grows
-            for neighbor in scene.adjacency[member]:
-                if left[neighbor]:
-                    left[neighbor] = False
-                    group.append(neighbor)
+    for group in groups_of(scene, inside > 0.5):
         piece = np.zeros(scene.leaves)
         piece[group] = 1
         rim = {other for member in group for other in scene.adjacency[member] if inside[other] <= 0.5}

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from superpixel_service.datasets.items import Item, Unit
-from superpixel_service.datasets.storage import Storage, join, locate
+from superpixel_service.datasets.storage import Storage, join
 
 FOLDER = ".superpixel-bulk-attempts"
 CAREFUL_AFTER = 2
@@ -56,15 +56,7 @@ class Attempts:
         self._storage.delete(self._address)
 
     def _read(self) -> None:
-        file_system, path = locate(self._address)
-
-        def read() -> bytes:
-            try:
-                return bytes(file_system.cat_file(path))
-            except FileNotFoundError:
-                return b"{}"
-
-        state = json.loads(self._storage.checked(read, self._address))
+        state = json.loads(self._storage.load(self._address, missing=b"{}"))
         self._begun = state.get("begun", 0)
         self._at = state.get("at")
         self._blamed = state.get("blamed", [])

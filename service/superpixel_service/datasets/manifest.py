@@ -12,15 +12,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from superpixel_service.datasets import record as records
 from superpixel_service.datasets.errors import DataSetFailed
 from superpixel_service.datasets.items import Item
-from superpixel_service.datasets.storage import Storage, join, locate, reason
+from superpixel_service.datasets.storage import Storage, join, reason
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FORMAT = 1
-"""Of this manifest. A run does not continue a manifest of another format."""
+"""The version of the manifest's format. A run does not continue a manifest of another format."""
 
 FOLDER = "manifest"
 SUFFIX = ".parquet"
@@ -153,7 +154,7 @@ def read(storage: Storage, target: str, record: dict[str, Any]) -> Done:
             keys += [hashes[position] for position in made]
             versions += [_hash(part_versions[position]) for position in made]
             part_of += [index] * len(made)
-            done.files |= set(table["file"].unique().to_pylist()) - {None}
+            done.files |= _files(table)
     unsorted = np.array(keys, np.uint64)
     order = np.argsort(unsorted, kind="stable")
     done.keys = unsorted[order]
@@ -170,8 +171,7 @@ def drop(storage: Storage, target: str, stale: dict[str, set[int]]) -> None:
 
     def rewrite(part: str) -> None:
         address = _address(target, part)
-        file_system, path = locate(address)
-        table = pq.read_table(io.BytesIO(storage.checked(lambda: file_system.cat_file(path), address)))
+        table = pq.read_table(io.BytesIO(storage.load(address)))
         keep = [_hash(key) not in stale[part] for key in table["key"].to_pylist()]
         if any(keep):
             _write(storage, address, table.filter(pa.array(keep)))
@@ -184,19 +184,19 @@ def drop(storage: Storage, target: str, stale: dict[str, set[int]]) -> None:
 
 def file_of(storage: Storage, target: str, unit: str) -> str | None:
     """The tar file that the part of a unit names; None: there is no part, or it names none."""
-    if f"{unit}{SUFFIX}" not in storage.list(join(target, FOLDER)):
-        return None
-    address = _address(target, unit)
-    file_system, path = locate(address)
-    table = pq.read_table(io.BytesIO(storage.checked(lambda: file_system.cat_file(path), address)))
-    names = set(table["file"].unique().to_pylist()) - {None}
-    return str(names.pop()) if names else None
+    data = storage.load(_address(target, unit), missing=b"")
+    names = _files(pq.read_table(io.BytesIO(data))) if data else set()
+    return names.pop() if names else None
+
+
+def _files(table: pa.Table) -> set[str]:
+    """The tar files that the rows name."""
+    return set(table["file"].unique().to_pylist()) - {None}
 
 
 def _read_part(storage: Storage, target: str, part: str, record: dict[str, Any]) -> pa.Table:
     address = _address(target, part)
-    file_system, path = locate(address)
-    data = storage.checked(lambda: file_system.cat_file(path), address)
+    data = storage.load(address)
     try:
         table = pq.read_table(io.BytesIO(data))
         made_with = json.loads((table.schema.metadata or {})[_PARAMETERS])
@@ -206,27 +206,8 @@ def _read_part(storage: Storage, target: str, part: str, record: dict[str, Any])
             f"{address}: damaged, or not part of a manifest ({reason(error)}); remove it, and its images are "
             "done again"
         ) from None
-    check_record(address, made_with, record)
+    records.check(address, made_with, record)
     return table
-
-
-def check_record(address: str, there: dict[str, Any], now: dict[str, Any]) -> None:
-    """Compare what label maps were made with.
-
-    Raises:
-        DataSetFailed: it differs.
-    """
-    differing = [
-        f"{name} {there.get(name)} there, {now.get(name)} now"
-        for name in (*now, *sorted(there.keys() - now.keys()))
-        if there.get(name) != now.get(name)
-    ]
-    if differing:
-        raise DataSetFailed(
-            f"{address}: holds label maps made with other parameters ({', '.join(differing)}); "
-            "choose another --out",
-            usage=True,
-        )
 
 
 def _hash(name: str) -> int:

@@ -6,6 +6,11 @@ SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".pjpeg", ".pjp", ".png", ".webp")
 MAP_SUFFIX = ".spx"
 
 
+def map_suffixes(name: str) -> tuple[str, ...]:
+    """The suffixes of files of a map of guidance: "edges", "prior" or "importance"."""
+    return (".png", MAP_SUFFIX, ".json") if name == "prior" else (".png",)
+
+
 def suffix_of(name: str) -> str:
     """The lower-case suffix of the last part of a path, with its dot; empty: it has none."""
     last = name.rsplit("/", 1)[-1]

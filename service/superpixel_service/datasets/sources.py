@@ -10,7 +10,16 @@ from typing import Any
 
 from superpixel_service.datasets.errors import DataSetFailed
 from superpixel_service.datasets.items import Found, Item, Place, estimated_pixels
-from superpixel_service.datasets.names import STANDARD_INPUT, SUFFIXES, is_hidden, is_url, kind_of, suffix_of
+from superpixel_service.datasets.names import (
+    MAP_SUFFIX,
+    STANDARD_INPUT,
+    SUFFIXES,
+    is_hidden,
+    is_url,
+    kind_of,
+    map_suffixes,
+    suffix_of,
+)
 from superpixel_service.datasets.parquet_lists import read_parquet
 from superpixel_service.datasets.selection import Selection, item_of, parent, safe_key
 from superpixel_service.datasets.storage import Storage, is_local, join, locate, reason, version_of
@@ -59,8 +68,7 @@ def _of_lines(source: str, storage: Storage) -> Iterator[Item]:
     if source == STANDARD_INPUT:
         data, folder = sys.stdin.buffer.read(), ""
     else:
-        path, folder = locate(source)[1], parent(source)
-        data = storage.checked(lambda: bytes(locate(source)[0].cat_file(path)), source)
+        data, folder = storage.load(source), parent(source)
     for line in data.decode("utf-8", "surrogateescape").splitlines():
         if line.strip():
             yield item_of(line.strip(), folder)
@@ -124,7 +132,7 @@ def _listed(files: Iterable[_Listed]) -> Found:
         if suffix in SUFFIXES:
             pixels = estimated_pixels(key, info.get("size"))
             found.items.append(Item(key, address, Place(address), version_of(info), pixels))
-        elif suffix != ".spx":
+        elif suffix != MAP_SUFFIX:
             others[suffix or "without one"] += 1
     if others:
         kinds = ", ".join(f"{number:,} {suffix}" for suffix, number in others.most_common(_LISTED_SUFFIXES))
@@ -168,10 +176,9 @@ def _with_map_places(item: Item, places: dict[str, tuple[str, bool]]) -> Item:
     for name, (address, is_folder) in places.items():
         tried = [address]
         if is_folder:
-            suffixes = (".png", ".spx", ".json") if name == "prior" else (".png",)
             # The whole name comes first: a.jpg and a.png can be in one folder.
             stems = (item.key, item.key.removesuffix(suffix_of(item.key)))
-            tried = [join(address, f"{stem}{suffix}") for stem in stems for suffix in suffixes]
+            tried = [join(address, f"{stem}{suffix}") for stem in stems for suffix in map_suffixes(name)]
         maps[name] = tuple(Place(each) for each in dict.fromkeys(tried))
     return replace(item, maps=maps)
 

@@ -34,7 +34,7 @@ class Storage:
 
     def __init__(self, retry_for: float = 30.0) -> None:
         self._retry_for = retry_for
-        self._state = _State()
+        self._last_success = float("-inf")
 
     def __reduce__(self) -> tuple[object, ...]:
         return Storage, (self._retry_for,)
@@ -53,7 +53,7 @@ class Storage:
             data: bytes = file_system.cat_file(path, start=start or None, end=end)
             if length is not None and len(data) != length:
                 raise Unreadable(f"ends after {len(data):,} of {length:,} bytes")
-            self._state.last_success = time.monotonic()
+            self._last_success = time.monotonic()
             return data
 
         begin = time.monotonic()
@@ -63,9 +63,31 @@ class Storage:
             raise
         except Exception as error:  # noqa: BLE001 (each driver has its own errors)
             # If the file system still serves other files, the fault is this file's.
-            if is_permanent(error, address) or self._state.last_success > begin:
+            if is_permanent(error, address) or self._last_success > begin:
                 raise Unreadable(reason(error)) from None
             raise DataSetFailed(f"{address}: {reason(error)}") from None
+
+    def load(self, address: str, missing: bytes | None = None) -> bytes:
+        """Read a file that the run needs.
+
+        Args:
+            address: of the file.
+            missing: the result if there is no such file; None: this is an error.
+
+        Raises:
+            DataSetFailed: the file cannot be read.
+        """
+        file_system, path = locate(address)
+
+        def load() -> bytes:
+            try:
+                return bytes(file_system.cat_file(path))
+            except FileNotFoundError:
+                if missing is None:
+                    raise
+                return missing
+
+        return self.checked(load, address)
 
     def write(self, address: str, data: bytes | Path) -> None:
         """Write a file: complete or not at all. `data` are its bytes, or a local file that holds them.
@@ -145,11 +167,6 @@ class Storage:
             # Many workers wait for the same server: they must not come back at the same moment.
             time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
-
-
-class _State:
-    def __init__(self) -> None:
-        self.last_success = float("-inf")
 
 
 def locate(address: str) -> tuple[Any, str]:

@@ -3,7 +3,6 @@
 import fcntl
 import hashlib
 import io
-import json
 import os
 import tarfile
 import tempfile
@@ -15,13 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from superpixel_service.datasets import manifest
+from superpixel_service.datasets import record as records
 from superpixel_service.datasets.errors import DataSetFailed
 from superpixel_service.datasets.items import Item
-from superpixel_service.datasets.storage import Storage, is_permanent, join, local_path, locate, reason
+from superpixel_service.datasets.storage import Storage, is_permanent, join, local_path, reason
 from superpixel_service.datasets.worker import Outcome
 
-PARAMETERS = "superpixel-bulk.json"
-FOLDER_RECORD = "superpixel-bulk-images.jsonl"
 SHARDS = "shards"
 RUN = ".superpixel-bulk-run"
 
@@ -102,24 +100,18 @@ class Target:
         if path is not None and path.exists() and not path.is_dir():
             raise DataSetFailed(f"{self.address}: not a folder", usage=True)
         files = self._storage.list(self.address)
-        address = join(self.address, PARAMETERS)
-        if FOLDER_RECORD in files:
+        address = join(self.address, records.PARAMETERS)
+        if records.IMAGES in files:
             raise DataSetFailed(
                 f"{self.address}: holds label maps of a plain folder, without a manifest; choose another "
                 "--out",
                 usage=True,
             )
-        if PARAMETERS not in files:
-            self._storage.write(address, json.dumps(self._record, indent=2).encode() + b"\n")
+        if records.PARAMETERS not in files:
+            self._storage.write(address, records.to_bytes(self._record))
             return
-        file_system, there = locate(address)
-        try:
-            recorded = json.loads(self._storage.checked(lambda: file_system.cat_file(there), address))
-        except ValueError:
-            recorded = None
-        if not isinstance(recorded, dict):
-            raise DataSetFailed(f"{address}: damaged; choose another --out, or remove this folder")
-        manifest.check_record(self.address, recorded, self._record)
+        recorded = records.from_bytes(address, self._storage.load(address))
+        records.check(self.address, recorded, self._record)
 
     def begin(self, shard: tuple[int, int] | None) -> None:
         """Take the target over: an actor of a killed run may still live, and must not commit.
@@ -133,10 +125,8 @@ class Target:
 
     def _check_run(self) -> None:
         address, mine = self._run
-        if address:
-            file_system, path = locate(address)
-            if self._storage.checked(lambda: file_system.cat_file(path), address).decode() != mine:
-                raise DataSetFailed(f"{self.address}: another run has begun to write there")
+        if address and self._storage.load(address).decode() != mine:
+            raise DataSetFailed(f"{self.address}: another run has begun to write there")
 
     def read_manifest(self) -> manifest.Done:
         """What is done. Errors as for `manifest.read`."""
@@ -194,7 +184,7 @@ class Target:
         try:
             self._storage.try_write(address, outcome.spx)
         except Exception as error:  # noqa: BLE001 (each driver has its own errors)
-            # Some names cannot be had: too long, or a folder's. Others can.
+            # This name is too long, or a folder has it. Files with other names can be written.
             if isinstance(error, IsADirectoryError | NotADirectoryError | FileExistsError) or (
                 isinstance(error, OSError) and is_permanent(error, address) and "too long" in reason(error)
             ):
@@ -210,7 +200,7 @@ class Target:
         return sorted(name for name in there if f"{SHARDS}/{name}" not in done.files)
 
     def delete_orphans(self, names: Iterable[str]) -> int:
-        """Delete tar files that still no row names; returns their number."""
+        """Delete those tar files that no row names even now; returns their number."""
         deleted = 0
         for name in names:
             if manifest.file_of(self._storage, self.address, name.partition("-")[0]) != f"{SHARDS}/{name}":

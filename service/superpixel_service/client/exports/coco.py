@@ -11,6 +11,7 @@ from superpixel_service.client.classes import FIRST_OBJECT
 from superpixel_service.client.exports.annotation import Annotation
 from superpixel_service.client.exports.groups import Group, category_ids, find_groups
 from superpixel_service.client.exports.shapes import find_shapes, halved
+from superpixel_service.client.runs import find_runs
 
 
 def coco_head() -> dict[str, Any]:
@@ -100,8 +101,7 @@ def _column_counts(ids: NDArray[np.int32], pieces: int, groups: list[Group]) -> 
     members = [piece.id for group in groups for piece in group.pieces]
     group_of[members] = np.repeat(np.arange(len(groups)), [len(group.pieces) for group in groups])
     columns = group_of[ids[1:-1, 1:-1]].T.ravel()
-    starts = np.append(0, 1 + np.flatnonzero(columns[1:] != columns[:-1]))
-    ends = np.append(starts[1:], columns.size)
+    starts, ends = find_runs(columns)
     group = columns[starts]
     order = np.argsort(group, kind="stable")
     order = order[group[order] >= 0]

@@ -16,7 +16,7 @@ from superpixel_service.client.classes import FIRST_OBJECT, Class
 from superpixel_service.client.exports.annotation import Annotation
 from superpixel_service.client.exports.coco import to_coco
 from superpixel_service.client.exports.instances import to_instance_legend, to_instance_png
-from superpixel_service.client.exports.panoptic import to_panoptic_json, to_panoptic_png
+from superpixel_service.client.exports.panoptic import panoptic_category, to_panoptic_json, to_panoptic_png
 from superpixel_service.client.exports.png import to_indexed_png
 from superpixel_service.client.exports.schema import Schema
 from superpixel_service.client.exports.yolo import to_yolo
@@ -153,21 +153,18 @@ class Dataset:
             categories = [{"id": one.id, "name": one.name} for one in classes]
             self._instances.write(self._folder / "instances.json", categories)
         if self._panoptic is not None:
-            panoptic: list[dict[str, Any]] = [
-                {
-                    "id": one.id,
-                    "name": one.name,
-                    "supercategory": one.name,
-                    "isthing": int(value in self._things),
-                    "color": list(bytes.fromhex(one.color[1:])),
-                }
+            panoptic = [
+                panoptic_category(one, one.id, is_thing=value in self._things)
                 for value, one in enumerate(classes, 1)
             ]
             self._panoptic.write(self._folder / "panoptic.json", panoptic)
         if "yolo" in self._formats:
             self._write("yolo/data.yaml", _yolo_settings(classes, list(self._splits)).encode())
         if "png" in self._formats:
-            rows = [{"value": value, **_plain(one)} for value, one in enumerate(classes, 1)]
+            rows = [
+                {"value": value, "name": one.name, "color": one.color, "id": one.id}
+                for value, one in enumerate(classes, 1)
+            ]
             self._write("masks/legend.json", _compact({"classes": rows}))
         self.close()
 
@@ -276,10 +273,6 @@ def _text(value: Any) -> str:
 
 def _compact(value: Any) -> bytes:
     return _text(value).encode("utf-8", "surrogatepass")
-
-
-def _plain(one: Class) -> dict[str, Any]:
-    return {"name": one.name, "color": one.color, "id": one.id}
 
 
 def _yolo_settings(classes: Sequence[Class], splits: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""What an export writes one entry of: objects, and pieces of classes without objects."""
+"""Groups of pieces. An export writes one entry per group."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

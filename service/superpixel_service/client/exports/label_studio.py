@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from superpixel_service.client.classes import FIRST_OBJECT
 from superpixel_service.client.exports.annotation import Annotation
 from superpixel_service.client.exports.groups import values_of
+from superpixel_service.client.runs import find_runs
 
 Edges = list[tuple[int, int]]
 """Start and end of each run of pixels, row by row."""
@@ -56,8 +57,7 @@ def to_label_studio(
 
 def _edges_by_value(values: NDArray[np.uint8] | NDArray[np.uint16]) -> dict[int, Edges]:
     flat = values.ravel()
-    starts = np.append(0, 1 + np.flatnonzero(flat[1:] != flat[:-1]))
-    ends = np.append(starts[1:], flat.size)
+    starts, ends = find_runs(flat)
     edges: dict[int, Edges] = {}
     for value, start, end in zip(flat[starts].tolist(), starts.tolist(), ends.tolist(), strict=True):
         edges.setdefault(value, []).append((start, end))

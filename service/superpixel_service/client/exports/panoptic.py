@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from superpixel_service.client.classes import Class
 from superpixel_service.client.exports.annotation import Annotation
 from superpixel_service.client.exports.coco import coco_head
 from superpixel_service.client.exports.groups import bytes_of, category_ids, find_groups, values_of
@@ -53,13 +54,18 @@ def to_panoptic_json(
         "images": [{"id": image_id, "file_name": file_name, "width": width, "height": height}],
         "annotations": [{"image_id": image_id, "file_name": mask_name, "segments_info": segments}],
         "categories": [
-            {
-                "id": ids[value - 1],
-                "name": one.name,
-                "supercategory": one.name,
-                "isthing": int(value in things),
-                "color": bytes_of(one.color),
-            }
+            panoptic_category(one, ids[value - 1], is_thing=value in things)
             for value, one in enumerate(annotation.classes, 1)
         ],
+    }
+
+
+def panoptic_category(one: Class, number: int | None, *, is_thing: bool) -> dict[str, Any]:
+    """A class, as the format lists it."""
+    return {
+        "id": number,
+        "name": one.name,
+        "supercategory": one.name,
+        "isthing": int(is_thing),
+        "color": bytes_of(one.color),
     }

@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 from superpixel_service.client.exports.annotation import Annotation
 from superpixel_service.client.exports.groups import bytes_of
 
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+"""The first bytes of a PNG file."""
+
 
 def to_indexed_png(annotation: Annotation) -> bytes:
     """An 8-bit indexed PNG. The pixel value is the class; the palette holds the colours of the classes."""
@@ -31,7 +34,7 @@ def write_png(picture: NDArray[np.uint8] | NDArray[np.uint16], kind: int, palett
     filtered[:, 1:] = rows
     header = struct.pack(">IIBBBBB", width, height, depth, kind, 0, 0, 0)
     chunks = [(b"IHDR", header), (b"PLTE", palette), (b"IDAT", zlib.compress(filtered.data)), (b"IEND", b"")]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
+    return SIGNATURE + b"".join(
         struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
         for name, data in chunks
         if data or name != b"PLTE"

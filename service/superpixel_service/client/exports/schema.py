@@ -1,6 +1,5 @@
 """The classes of a data set."""
 
-import re
 from collections.abc import Iterable, Sequence
 from typing import Any, Self
 
@@ -8,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from superpixel_kernels.codec import InvalidParameter
-from superpixel_service.client.classes import MAX_CLASSES, MAX_ID, Class
+from superpixel_service.client.classes import MAX_CLASSES, MAX_ID, Class, is_color
 
 FORMAT = "superpixel-classes"
 
@@ -134,7 +133,7 @@ class Schema:
             name, color, number = (
                 row.get(key) if isinstance(row, dict) else None for key in ("name", "color", "id")
             )
-            valid = isinstance(name, str) and bool(re.fullmatch(r"#[0-9a-fA-F]{6}", str(color)))
+            valid = isinstance(name, str) and is_color(str(color))
             if not valid or (number is not None and not (type(number) is int and 1 <= number <= MAX_ID)):
                 raise InvalidParameter(
                     f"classes[{index}]",

@@ -9,22 +9,20 @@ annotation = read_annotation("mask.png", classes=[Class("cat", "#e6194b"), Class
 
 import json
 import os
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import numpy as np
-
 from superpixel_service.client.exports import Annotation, Class
+from superpixel_service.client.exports.png import SIGNATURE
 from superpixel_service.client.imports.apply import import_annotation
 from superpixel_service.client.imports.checks import MAX_PIXELS, check_size, fail, shown
-from superpixel_service.client.imports.coco import read_coco, read_panoptic
+from superpixel_service.client.imports.coco import base_name, read_coco, read_panoptic
 from superpixel_service.client.imports.label_studio import is_label_studio, read_label_studio
 from superpixel_service.client.imports.masks import is_legend, read_instances, read_mask
 from superpixel_service.client.imports.options import Options
-from superpixel_service.client.imports.png import SIGNATURE, Picture, read_png
+from superpixel_service.client.imports.png import Picture, read_png
 from superpixel_service.client.imports.polygon_files import is_yolo, read_geojson, read_yolo
 from superpixel_service.client.imports.project import (
     MAP_MAGIC,
@@ -33,6 +31,7 @@ from superpixel_service.client.imports.project import (
     read_project,
     read_selection,
 )
+from superpixel_service.client.sampling import positions
 
 __all__ = ["MAX_PIXELS", "File", "import_annotation", "read_annotation", "scale_annotation"]
 
@@ -119,7 +118,7 @@ def _read_json(content: Any, pictures: Mapping[str, Picture], options: Options) 
 def _opened(files: File | Iterable[File] | Mapping[str, bytes]) -> dict[str, bytes]:
     """The content of each file by its name, without folders."""
     if isinstance(files, Mapping):
-        return {re.split(r"[/\\]", name)[-1]: data for name, data in files.items()}
+        return {base_name(name): data for name, data in files.items()}
     listed = [files] if isinstance(files, str | os.PathLike | bytes) else list(files)
     contents = {}
     for number, file in enumerate(listed):
@@ -162,8 +161,7 @@ def scale_annotation(annotation: Annotation, width: int, height: int) -> Annotat
     """
     check_size("width", width, height)
     rows, columns = (
-        (2 * np.arange(size) + 1) * own // (2 * size)
-        for size, own in zip((height, width), annotation.mask.shape, strict=True)
+        positions(size, own) for size, own in zip((height, width), annotation.mask.shape, strict=True)
     )
     instances = annotation.instances
     return replace(

@@ -1,6 +1,7 @@
 """Puts an annotation into a selection. frontend/src/imports/apply.js does the same."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from superpixel_kernels.codec import InvalidParameter
 from superpixel_service.client.classes import FIRST_OBJECT, MAX_CLASSES, MAX_OBJECTS, Class
@@ -69,11 +70,8 @@ def import_annotation(
 
 
 def _winners(
-    labels: np.ndarray[tuple[int, ...], np.dtype[np.int32]],
-    values: np.ndarray[tuple[int, ...], np.dtype[np.int64]],
-    count: int,
-    threshold: float,
-) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
+    labels: NDArray[np.int32], values: NDArray[np.int64], count: int, threshold: float
+) -> NDArray[np.int64]:
     """(count,) the value that most pixels of each region have, of equal ones the smallest; 0 for none."""
     areas = np.bincount(labels.ravel(), minlength=count)
     inside = values > 0
@@ -88,9 +86,7 @@ def _winners(
     return winners
 
 
-def _classes(
-    selection: Selection, annotation: Annotation
-) -> tuple[list[Class], np.ndarray[tuple[int, ...], np.dtype[np.uint8]]]:
+def _classes(selection: Selection, annotation: Annotation) -> tuple[list[Class], NDArray[np.uint8]]:
     """The selection's classes with the missing ones; and the selection's value of each class value."""
     classes = list(selection.classes)
     table = np.zeros(1 + MAX_CLASSES, np.uint8)

@@ -1,6 +1,5 @@
 """Masks drawn one over another become an annotation."""
 
-import re
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from superpixel_service.client.classes import MAX_CLASSES, MAX_ID, MAX_OBJECTS, Class, Instance
+from superpixel_service.client.classes import MAX_CLASSES, MAX_ID, MAX_OBJECTS, Class, Instance, is_color
 from superpixel_service.client.exports import Annotation
 from superpixel_service.client.imports.checks import MAX_COVERED, as_text, fail
 from superpixel_service.client.imports.colors import unused_color
@@ -101,7 +100,7 @@ class Canvas:
         Args:
             labels: (height, width): 0 for none.
             owner_of: 1 + the number of the mask of each label.
-            where: the file must list the labels.
+            where: the part of the file that must list the labels, for the error text.
         """
         numbers, index = np.unique(labels, return_inverse=True)
         missing = next((one for one in numbers.tolist() if one and one not in owner_of), None)
@@ -139,11 +138,11 @@ class Classes:
         self.all: list[Class] = []
 
     def find(self, key: Any) -> int | None:
-        """The class value of what the file calls it."""
+        """The value of the class with this key in the file; None: no class has it yet."""
         return self._values.get(key) if isinstance(key, Hashable) else None
 
     def add(self, key: Any, name: str, *, color: Any = None, number: Any = None) -> int:
-        """The class value of what the file calls it; a missing class is appended.
+        """The value of the class with this key in the file; a missing class is appended.
 
         Args:
             key: number or name in the file.
@@ -157,7 +156,7 @@ class Classes:
         if len(self.all) == MAX_CLASSES:
             fail("classes", f"must be at most {MAX_CLASSES}")
         text = as_text(color)
-        if text is None or not re.fullmatch(r"#[0-9a-fA-F]{6}", text):
+        if text is None or not is_color(text):
             known = self._known.get(name)
             text = known.color if known else unused_color(self.all)
         valid = type(number) is int and 1 <= number <= MAX_ID

@@ -8,7 +8,7 @@ from superpixel_service.client.exports import MAX_CLASSES, Annotation
 from superpixel_service.client.imports.canvas import Canvas, Classes, Mask
 from superpixel_service.client.imports.checks import as_list, as_text, check_size, fail, shown
 from superpixel_service.client.imports.colors import hex_of
-from superpixel_service.client.imports.options import Options
+from superpixel_service.client.imports.options import Options, pick
 from superpixel_service.client.imports.png import Picture
 from superpixel_service.client.imports.polygons import check_points, coco_polygons
 from superpixel_service.client.imports.rle import coco_runs
@@ -158,7 +158,7 @@ def _choose_image(listed: Any, options: Options, masks: Any) -> tuple[dict[str, 
         named = [one for one in images if base_name(one.get("file_name")) == base]
     size = (options.width, options.height)
     sized = [one for one in images if (one.get("width"), one.get("height")) == size]
-    found = next((some[0] for some in (named, images, sized) if len(some) == 1), named[0] if named else None)
+    found = pick(named, images, sized)
     if rows and found is None:
         fail("images", f"must list {shown(options.name)}; it has {len(rows)} images, and none of that name")
     if found is not None and found.get("width") and found.get("height"):

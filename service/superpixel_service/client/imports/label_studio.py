@@ -6,7 +6,7 @@ from typing import Any
 from superpixel_service.client.exports import Annotation
 from superpixel_service.client.imports.canvas import Canvas, Classes, Mask, Runs
 from superpixel_service.client.imports.checks import as_list, as_text, check_size, fail, is_number, shown
-from superpixel_service.client.imports.options import Options
+from superpixel_service.client.imports.options import Options, pick
 from superpixel_service.client.imports.polygons import check_points, even_odd
 from superpixel_service.client.imports.rle import brush_runs
 
@@ -94,7 +94,7 @@ def _results(content: Any, name: str | None) -> tuple[list[Any], str]:
         return tasks, ""
     known = [one for one in tasks if isinstance(one, dict)]
     named = [one for one in known if name and _is_of(one.get("data"), name)]
-    found = next((some[0] for some in (named, tasks) if len(some) == 1), named[0] if named else None)
+    found = pick(named, tasks)
     if found is None:
         fail("data", f"must be of {shown(name)}; it has {len(tasks)} tasks, and none of that name")
     for field in ("annotations", "predictions"):

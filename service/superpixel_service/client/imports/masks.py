@@ -10,7 +10,7 @@ from superpixel_service.client.imports.canvas import Canvas, Classes, Mask
 from superpixel_service.client.imports.checks import fail, shown
 from superpixel_service.client.imports.colors import unused_color
 from superpixel_service.client.imports.options import Options
-from superpixel_service.client.imports.png import Picture
+from superpixel_service.client.imports.png import MAX_16_BITS, Picture
 
 _MOST_CLASSES_OF_GRAY = 32
 """A gray picture with more values than this is an edge map or a soft mask, not a mask of classes."""
@@ -21,8 +21,6 @@ _SOFT_THRESHOLD = 0.5
 _VOID_INDEX = 255
 """Data sets such as Pascal VOC mark pixels without a class by this index."""
 
-_MAX_16_BITS = 65_535
-
 
 def read_mask(picture: Picture, options: Options) -> Annotation:
     """Read a mask. The palette's index is the class; else gray from a threshold on, or each value, is one."""
@@ -30,7 +28,7 @@ def read_mask(picture: Picture, options: Options) -> Annotation:
     values = [int(one) for one in found if one]
     classes = list(options.classes)
     value_of: dict[int, int] = {}
-    is_soft = 0 < picture.most < _MAX_16_BITS and len(values) > _MOST_CLASSES_OF_GRAY
+    is_soft = 0 < picture.most < MAX_16_BITS and len(values) > _MOST_CLASSES_OF_GRAY
     if picture.palette is not None:
         value_of = {value: value for value in values if value != _VOID_INDEX}
         _number(classes, max(value_of, default=0), picture.palette)
@@ -87,7 +85,7 @@ def read_instances(legend: dict[str, list[Any]], picture: Picture | None, option
             value = row.get("class")
             if not is_object:
                 value = classes.add(i, str(name), color=row.get("color"), number=row.get("id"))
-            valid = isinstance(name, str) and type(number) is int and 1 <= number <= _MAX_16_BITS
+            valid = isinstance(name, str) and type(number) is int and 1 <= number <= MAX_16_BITS
             if (
                 not valid
                 or number in owner_of

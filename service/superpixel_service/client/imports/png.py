@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from superpixel_kernels import codec
+from superpixel_service.client.exports.png import SIGNATURE
 from superpixel_service.client.imports.checks import check_size, fail
 
-SIGNATURE = b"\x89PNG\r\n\x1a\n"
-
-_MAX_16_BITS = 65_535
+MAX_16_BITS = 65_535
+"""The largest gray of 16 bits."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,7 +69,7 @@ def _picture(image: Image.Image, depth: int) -> Picture:
             values = values * (2**depth - 1) // 255
         return Picture(values, 2**depth - 1, None)
     if mode.startswith("I"):
-        return Picture(np.array(image).astype(np.uint32), _MAX_16_BITS, None)
+        return Picture(np.array(image).astype(np.uint32), MAX_16_BITS, None)
     if mode == "LA":
         gray, alpha = np.array(image, np.uint32).transpose(2, 0, 1)
         return Picture(np.where(alpha > 0, gray, 0).astype(np.uint32), 255, None)

@@ -11,7 +11,7 @@ from superpixel_kernels import codec
 from superpixel_kernels.codec import InvalidLabelMap
 from superpixel_service.client.exports import Annotation
 from superpixel_service.client.imports.checks import as_list, as_text, check_size, fail, shown
-from superpixel_service.client.imports.options import Options
+from superpixel_service.client.imports.options import Options, pick
 
 MAP_MAGIC = b"SPXL"
 ZIP_MAGIC = b"PK\x03\x04"
@@ -63,7 +63,7 @@ def _image(archive: zipfile.ZipFile, name: str | None) -> Annotation:
         fail(_INDEX, "must be a superpixel-project of version 1")
     images = [one for one in as_list("images", index.get("images")) if isinstance(one, dict)]
     named = [one for one in images if name and one.get("name") == name]
-    found = next((some[0] for some in (named, images) if len(some) == 1), named[0] if named else None)
+    found = pick(named, images)
     if found is None:
         fail("images", f"must list {shown(name)}; it has {len(images)} images, and none of that name")
     place, selection = as_text(found.get("map")), as_text(found.get("selection"))

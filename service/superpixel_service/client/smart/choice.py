@@ -1,4 +1,4 @@
-"""From scores to the leaves that change: the best set of whole nodes, and of it what hangs together."""
+"""From scores to the leaves that change: the best set of whole nodes, as far as the click reaches."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +12,25 @@ SCALE = 1024
 
 SOURCE_SCORE = 12
 
+MAX_GROW = 5.0
 
-def rounded(scores: Floats) -> Ints:
-    """Scores as whole numbers."""
-    return np.floor(scores * SCALE + 0.5).astype(np.int64)
+
+def rounded(score: float) -> int:
+    """A score as a whole number."""
+    return int(np.floor(score * SCALE + 0.5))
+
+
+def scores_of(reached: Reached, scores: Floats) -> Ints:
+    """Return (L,): scores as whole numbers, those of the sources, and 0 for leaves that are not able.
+
+    Args:
+        reached: what may change.
+        scores: of the leaves that are able, in ascending order.
+    """
+    whole = np.zeros(len(reached.able), np.int64)
+    whole[reached.able] = np.floor(scores * SCALE + 0.5).astype(np.int64)
+    whole[reached.sources] = SOURCE_SCORE * SCALE
+    return whole
 
 
 def choose(scene: Scene, reached: Reached, scores: Ints) -> NDArray[np.bool_]:
@@ -27,7 +42,7 @@ def choose(scene: Scene, reached: Reached, scores: Ints) -> NDArray[np.bool_]:
     Args:
         scene: the leaves and their tree.
         reached: what may change.
-        scores: (L,) from `rounded`, 0 if not able.
+        scores: (L,) as `scores_of` gives them; 0 if not able.
     """
     leaves = scene.leaves
     able = reached.able
@@ -67,7 +82,7 @@ def choose_node(scene: Scene, reached: Reached, grow: float) -> NDArray[np.bool_
     `grow` of 0 or less takes the leaf, 5 the whole view; between them, the area grows geometrically.
     """
     c = reached.sources[0]
-    share = min(max(grow, 0.0), 5.0) / 5.0
+    share = min(max(grow, 0.0), MAX_GROW) / MAX_GROW
     most = scene.log_area[c] * (1.0 - share)
     node = max((each for each in scene.path(c) if scene.log_area[each] <= most), default=c)
     taken = np.zeros(scene.leaves, np.bool_)
@@ -76,7 +91,7 @@ def choose_node(scene: Scene, reached: Reached, grow: float) -> NDArray[np.bool_
 
 
 def connected(scene: Scene, sources: list[int], taken: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The sources, and the taken leaves that hang together with one."""
+    """The sources, and the taken leaves that are connected to one."""
     open_ = taken.tolist()
     found = np.zeros(scene.leaves, np.bool_)
     todo = list(sources)

@@ -28,6 +28,14 @@ class Work:
     marks: Marks = field(default_factory=dict)
     clicks: int = 0
 
+    def take(self, changed: Ints | NDArray[np.bool_], reached: "Reached") -> None:
+        """Change the state of leaves after a click, and mark its sources."""
+        self.chosen[changed] = reached.positive
+        for source in reached.sources:
+            self.marks.pop(source, None)  # the newest is last
+            self.marks[source] = reached.positive
+        self.clicks += 1
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reached:
@@ -48,7 +56,7 @@ class Reached:
 
 
 def reach(scene: Scene, work: Work, sources: list[int], positive: bool) -> Reached:
-    """Find the leaves of the other state, without a mark, that hang together with the sources."""
+    """Find the leaves of the other state, without a mark, that are connected to the sources."""
     allowed = work.chosen != positive
     allowed[list(work.marks)] = False
     allowed[sources] = True

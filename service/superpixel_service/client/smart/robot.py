@@ -7,16 +7,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from superpixel_service.client.smart.arithmetic import Floats, Ints
-from superpixel_service.client.smart.choice import SCALE, SOURCE_SCORE, choose, rounded
+from superpixel_service.client.smart.choice import choose, scores_of
 from superpixel_service.client.smart.features import Reached, Work, features, reach
-from superpixel_service.client.smart.scene import Scene
+from superpixel_service.client.smart.scene import Scene, groups_of
 from superpixel_service.client.smart.scorer import Scorer
 
 ENOUGH = 0.97
 """The robot stops at this intersection over union."""
 
 Policy = Callable[[Scene, "Target", Work, Reached, Floats], NDArray[np.bool_]]
-"""What a click changes, also from the click's features."""
+"""Chooses the leaves that a click changes. The last argument is the features of the click."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,10 +72,7 @@ def scored(scorer: Scorer) -> Policy:
 
     def take(scene: Scene, target: Target, work: Work, reached: Reached, known: Floats) -> NDArray[np.bool_]:
         del target, work
-        scores = np.zeros(scene.leaves, np.int64)
-        scores[reached.able] = rounded(scorer(known))
-        scores[reached.sources] = SOURCE_SCORE * SCALE
-        return choose(scene, reached, scores)
+        return choose(scene, reached, scores_of(reached, scorer(known)))
 
     return take
 
@@ -124,10 +121,7 @@ def play(
         known = features(scene, work, reached)
         if watch:
             watch(reached, known)
-        work.chosen[policy(scene, target, work, reached, known)] = positive
-        work.marks.pop(leaf, None)
-        work.marks[leaf] = positive
-        work.clicks += 1
+        work.take(policy(scene, target, work, reached, known), reached)
         overlaps.append(target.overlap(scene, work.chosen))
         if overlaps[-1] >= ENOUGH:
             break
@@ -136,24 +130,8 @@ def play(
 
 def _largest_group(scene: Scene, kinds: NDArray[np.integer], areas: Floats) -> Ints:
     """The leaves of the largest connected group of one kind other than 0."""
-    left = kinds.tolist()
     weights = areas.tolist()
-    best: list[int] = []
-    most = -1.0
-    for leaf, kind in enumerate(left):
-        if not kind:
-            continue
-        left[leaf] = 0
-        group = [leaf]
-        for member in group:  # it grows
-            for neighbor in scene.adjacency[member]:
-                if left[neighbor] == kind:
-                    left[neighbor] = 0
-                    group.append(neighbor)
-        total = sum(weights[member] for member in group)
-        if total > most:
-            best, most = group, total
-    return np.array(best)
+    return np.array(max(groups_of(scene, kinds), key=lambda group: sum(weights[member] for member in group)))
 
 
 def _depths(scene: Scene, group: Ints) -> Floats:

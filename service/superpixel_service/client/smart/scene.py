@@ -1,6 +1,7 @@
 """What a smart select measures once: the regions in view, their colours, their borders and their tree."""
 
 import heapq
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from superpixel_kernels.codec import InvalidParameter, LabelMap, Tree
-from superpixel_service.client.smart.arithmetic import Floats, Ints, curve_of, lab_of, ln, ln1
+from superpixel_service.client.sampling import positions
+from superpixel_service.client.smart.arithmetic import CURVE, Floats, Ints, curve_of, lab_of, ln
 
 MAX_SAMPLES = 1 << 19
 """Most pixels that are looked at; of a larger view every second, third, ... column and row."""
@@ -140,7 +142,7 @@ def look(source: LabelMap, count: int, image: NDArray[np.uint8] | None, box: Box
         order=order,
         areas=node_areas,
         colors=colors,
-        texture=ln(0.5 + 116.0 * np.sqrt(variance) / 4096.0),
+        texture=ln(0.5 + 116.0 * np.sqrt(variance) / CURVE),
         log_area=ln(node_areas / samples),
         log_height=log_height,
         x=_total(flat, places[1], leaves) / areas,
@@ -186,9 +188,33 @@ def shortest(
     return np.array(cost), np.array(most)
 
 
-def positions(samples: int, length: int) -> Ints:
-    """Which of `length` pixels in a row each of so many samples looks at: those at the middles."""
-    return (2 * np.arange(samples, dtype=np.int64) + 1) * length // (2 * samples)
+def sample_sizes(height: int, width: int) -> tuple[int, int]:
+    """How many rows and columns of a view are looked at."""
+    stride = 1
+    while -(-height // stride) * -(-width // stride) > MAX_SAMPLES:
+        stride += 1
+    return -(-height // stride), -(-width // stride)
+
+
+def groups_of(scene: Scene, kinds: NDArray[Any]) -> Iterator[list[int]]:
+    """The connected groups of leaves of one kind, in the order of their first leaves.
+
+    Args:
+        scene: the leaves.
+        kinds: (L,); leaves of kind 0 are in no group.
+    """
+    left = kinds.tolist()
+    for leaf, kind in enumerate(left):
+        if not kind:
+            continue
+        left[leaf] = 0
+        group = [leaf]
+        for member in group:  # it grows
+            for neighbor in scene.adjacency[member]:
+                if left[neighbor] == kind:
+                    left[neighbor] = 0
+                    group.append(neighbor)
+        yield group
 
 
 def _sample(
@@ -212,10 +238,7 @@ def _sample(
                 f"must be at most {wide} x {high} as the box is, got {image.shape[1]} x {image.shape[0]}",
             )
     size = (high, wide) if image is None else image.shape[:2]
-    stride = 1
-    while -(-size[0] // stride) * -(-size[1] // stride) > MAX_SAMPLES:
-        stride += 1
-    rows, columns = (-(-each // stride) for each in size)
+    rows, columns = sample_sizes(*size)
     labels = lut[source.labels[np.ix_(y0 + positions(rows, high), x0 + positions(columns, wide))]]
     if image is not None:
         return labels, curve_of(image[np.ix_(positions(rows, size[0]), positions(columns, size[1]))])
@@ -345,6 +368,3 @@ def _bins(colors: Floats, width: float) -> Ints:
         np.floor((colors[:, channel] + 160.0) / width).astype(np.int64) for channel in range(3)
     )
     return (light * 64 + red) * 64 + blue
-
-
-__all__ = ["Box", "Scene", "ln1", "look", "shortest"]

@@ -9,12 +9,10 @@ from numpy.typing import NDArray
 
 from superpixel_kernels.codec import InvalidParameter, LabelMap
 from superpixel_service.client.smart.arithmetic import Ints
-from superpixel_service.client.smart.choice import SCALE, SOURCE_SCORE, choose, choose_node, rounded
+from superpixel_service.client.smart.choice import MAX_GROW, choose, choose_node, rounded, scores_of
 from superpixel_service.client.smart.features import Reached, Work, features, reach
 from superpixel_service.client.smart.scene import Box, look
 from superpixel_service.client.smart.scorer import Scorer, default_scorer
-
-MAX_GROW = 5.0
 
 
 class HasLabelMap(Protocol):
@@ -112,8 +110,7 @@ class SmartSelect:
         reached = reach(scene, work, sources, positive)
         scores = np.zeros(scene.leaves, np.int64)
         if self._scorer is not None:
-            scores[reached.able] = rounded(self._scorer(features(scene, work, reached)))
-            scores[sources] = SOURCE_SCORE * SCALE
+            scores = scores_of(reached, self._scorer(features(scene, work, reached)))
         self._pending = _Pending(reached, scores, self._flips(reached, scores, grow, shift))
         return self._named(self._pending.flips)
 
@@ -132,15 +129,9 @@ class SmartSelect:
 
     def accept(self) -> None:
         """Take the last click into the object, its mark included."""
-        pending, work = self._pending, self._work
-        if pending is None:
+        if self._pending is None:
             return
-        positive = pending.reached.positive
-        work.chosen[pending.flips] = positive
-        for source in pending.reached.sources:
-            work.marks.pop(source, None)
-            work.marks[source] = positive
-        work.clicks += 1
+        self._work.take(self._pending.flips, self._pending.reached)
         self._pending = None
 
     def reset(self) -> None:
@@ -168,4 +159,4 @@ class SmartSelect:
 def _shift(grow: float) -> int:
     if not -MAX_GROW <= grow <= MAX_GROW:
         raise InvalidParameter("grow", f"must be from -{MAX_GROW:g} to {MAX_GROW:g}, got {grow}")
-    return int(np.floor(grow * SCALE + 0.5))
+    return rounded(grow)

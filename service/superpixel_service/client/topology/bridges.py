@@ -188,7 +188,7 @@ def _towards(rings: list[Ring], ring: int, hole: _Hanging) -> Ring:
 
 
 class _Way:
-    """A way from a point of a ring into the polygon, in the order from the line before the point on."""
+    """A way from a point of a ring into the polygon, sorted by angle from the line before the point on."""
 
     __slots__ = ("late", "x", "y")
 
