@@ -28,7 +28,7 @@ from superpixel_kernels.cpu._engine import CancelToken, Workspace, available_ins
 from superpixel_kernels.cuda import CudaWorkspace
 from superpixel_kernels.errors import InvalidParameter
 from superpixel_kernels.guidance import GUIDANCE_VERSION, FittedGuidance, Guidance
-from superpixel_kernels.hierarchy import MERGE_DTYPE, Hierarchy
+from superpixel_kernels.hierarchy import MERGE_DTYPE, Hierarchy, tree_of_merges
 from superpixel_kernels.params import (
     ALGORITHM_VERSION,
     DEFAULT_COMPACTNESS,
@@ -58,6 +58,7 @@ __all__ = [
     "errors",
     "segment",
     "snap_mask",
+    "tree_of_merges",
     "why_no_cuda",
 ]
 

@@ -10,6 +10,7 @@ label_map.labels_at(100)                          # the level with 100 regions
 docs/label-map.md specifies the format. `reference.py` is a second, short decoder, for documentation.
 """
 
+from superpixel_kernels.codec.global_ids import NO_REGION, GlobalIds
 from superpixel_kernels.codec.label_colors import labels_to_rgb, rgb_to_labels
 from superpixel_kernels.codec.label_map import LabelMap, Levels, Regions, Tree
 from superpixel_kernels.codec.layout import MAX_PIXELS
@@ -23,6 +24,8 @@ from superpixel_kernels.errors import InvalidLabelMap, InvalidParameter
 
 __all__ = [
     "MAX_PIXELS",
+    "NO_REGION",
+    "GlobalIds",
     "GuidanceRecord",
     "InvalidLabelMap",
     "InvalidMask",

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from superpixel_kernels.codec import _codec, layout
+from superpixel_kernels.codec.global_ids import GlobalIds, global_ids_parts
 from superpixel_kernels.codec.label_map import Regions, Tree
 from superpixel_kernels.codec.provenance import Provenance, provenance_payload
 from superpixel_kernels.errors import InvalidLabelMap, InvalidParameter
@@ -23,6 +24,7 @@ def encode(
     heights: NDArray[np.float32] | None = None,
     regions: Regions | None = None,
     provenance: Provenance | None = None,
+    global_ids: GlobalIds | None = None,
     connected: bool = True,
     algorithm_version: int = ALGORITHM_VERSION,
 ) -> bytes:
@@ -40,6 +42,7 @@ def encode(
             rounded up to bfloat16, which keeps their order. Only with the whole tree.
         regions: measurements of the regions of `labels`; see `measure_regions`.
         provenance: what the map was made from. Not verified.
+        global_ids: the regions of a store that the labels are, if the map is a window of one.
         connected: whether every label is one 4-connected region. Not verified.
         algorithm_version: 0..65535.
 
@@ -73,6 +76,8 @@ def encode(
     height, width = labels.shape
     if provenance is not None:
         sections.append(_section(layout.PROVENANCE, [provenance_payload(provenance, width, height)]))
+    if global_ids is not None:
+        sections.append(_section(layout.GLOBAL_IDS, global_ids_parts(global_ids, count)))
 
     flags = layout.FLAG_CONNECTED if connected else 0
     header = layout.HEADER.pack(
