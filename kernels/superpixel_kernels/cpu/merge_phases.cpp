@@ -44,6 +44,7 @@ float cost_of(const Best& best) { return std::bit_cast<float>(static_cast<u32>(b
 MergePhases::MergePhases(Workspace& workspace, i64 nodes, i64 edge_count, CostParams params, bool weighted)
     : simd_(workspace.simd),
       scratch_(workspace.memory.merge),
+      spent_edges_(workspace.kept_bytes == 0 ? &workspace.memory.edges : nullptr),
       params_(params),
       live_(nodes),
       edges_left_(edge_count) {
@@ -122,6 +123,9 @@ void MergePhases::finish(Phase phase) {
     } else if (phase == kChoose) {
         edges_left_ = 0;
         for (i32 t = 0; t < count_; ++t) edges_left_ += range(t).edge_count;
+        // The ranges have copies of their own now. A workspace that keeps no memory frees the first ones
+        // early.
+        if (round_ > 0 && spent_edges_ != nullptr) *std::exchange(spent_edges_, nullptr) = Buffer<Edge>();
     }
 }
 

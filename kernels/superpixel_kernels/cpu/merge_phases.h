@@ -58,6 +58,7 @@ class MergePhases {
 
     const Simd& simd_;
     MergeScratch& scratch_;
+    Buffer<Edge>* spent_edges_;  // to be freed after the first round, or null
     const CostParams params_;
     i32 count_ = 0;  // ranges
     i64 live_, live_before_ = 0, merges_ = 0, edges_left_;
