@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ome_zarr.io import parse_url
 from ome_zarr.reader import Reader
 
-from superpixel_kernels import SegmentParams, codec, segment
+from superpixel_kernels import Guidance, SegmentParams, codec, segment
 from superpixel_kernels.errors import Cancelled
 from superpixel_service.large.errors import LargeFailed
 from superpixel_service.large.layout import ATTRIBUTES
@@ -211,7 +211,36 @@ def test_pixels_outside_belong_to_no_superpixel(tmp_path: Path) -> None:
     assert (only.count, only.global_ids.ids.tolist()) == (1, [codec.NO_REGION])  # type: ignore[union-attr]
     labels = zarr.open_group(tmp_path / "a.zarr", mode="r")["labels/20/0"][:]
     assert np.array_equal(labels == 0, ~mask)
+    # The count is that of the superpixels inside, and none of them has pixels on both sides.
+    assert len(np.unique(labels)) == 21
+    finest = codec.decode(store.window(0, 0, 400, 300, count=store.info.base_count))
+    assert finest.global_ids is not None
+    assert np.array_equal(np.sort(finest.global_ids.ids), [*range(store.info.base_count), codec.NO_REGION])
+    assert np.array_equal(
+        np.bincount(store.base(Window(0, 0, 400, 300))[mask]),
+        store.regions(range(store.info.base_count)).area,
+    )
     assert int(store.regions_at(20).area.sum()) == mask.sum()
+
+
+def test_counts_with_a_mask_are_nested_cuts_of_the_merges_inside(tmp_path: Path) -> None:
+    image = smooth(40, 70)
+    image[:, 30:40] = 255
+    mask = np.ones((40, 70), np.bool_)
+    mask[:, 30:40] = False  # two parts that only pixels outside connect
+    make_store(Plan(ArraySource(image, mask=mask), "array://"), str(tmp_path / "a.zarr"))
+    store = Store(str(tmp_path / "a.zarr"))
+    prior = segment(image, guidance=Guidance(prior=mask.astype(np.uint8), prior_mode="hard"))
+    inside = np.unique(prior.base_labels[mask])
+    assert store.info.base_count == len(inside)
+    assert np.array_equal(inside[store.base(Window(0, 0, 70, 40))[mask]], prior.base_labels[mask])
+    everything = Window(0, 0, 70, 40)
+    seen: dict[int, NDArray[np.int32]] = {}
+    for each in range(1, prior.base_count + 1):
+        part = np.where(mask, prior.cut(each), -1)
+        seen[len(np.unique(part)) - 1] = canonical(part)
+    for count in range(1, len(inside) + 1):
+        assert np.array_equal(canonical(store.nodes(everything, count).astype(np.int64)), seen[count])
 
 
 def plan_for(path: Path, **more: Any) -> Plan:
@@ -219,7 +248,8 @@ def plan_for(path: Path, **more: Any) -> Plan:
 
 
 def test_a_run_that_was_stopped_continues(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("superpixel_service.large.writer.SHARD", 512)
+    for module in ("writer", "stored_mask"):
+        monkeypatch.setattr(f"superpixel_service.large.{module}.SHARD", 512)
     image = smooth(600, 1100)
     np.save(tmp_path / "a.npy", image)
     make_store(plan_for(tmp_path / "a.npy"), str(tmp_path / "once.zarr"))

@@ -1,25 +1,46 @@
 """Calls the tiled engine on the image of a store."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 import superpixel_kernels as kernels
 from superpixel_kernels import tiled
-from superpixel_service.large.source import Window, slices
+from superpixel_kernels.guidance import DEFAULT_EDGE_WEIGHT, DEFAULT_PRIOR_WEIGHT
+from superpixel_service.large.errors import LargeFailed
+from superpixel_service.large.hashing import version_of
+from superpixel_service.large.opening import open_source
+from superpixel_service.large.source import PixelSource, Window, slices
+
+_TILES_SHARE = 3, 4
+"""The engine's tiles take about this part of its time, as a numerator and a denominator."""
 
 
 @dataclass(frozen=True, slots=True)
 class GuidanceFiles:
-    """The maps that superpixels follow besides the colours, by address; empty: none."""
+    """The maps that superpixels follow besides the colours: sources of one band, by address; empty: none.
+
+    Weights and mode are those of `superpixel_kernels.Guidance`.
+    """
+
+    edges: str = ""
+    edge_weight: int = DEFAULT_EDGE_WEIGHT
+    prior: str = ""
+    prior_mode: Literal["soft", "hard"] = "soft"
+    prior_weight: int = DEFAULT_PRIOR_WEIGHT
+    importance: str = ""
 
     def record(self) -> dict[str, Any] | None:
         """What identifies the guidance; None: there is none."""
-        return None
+        addresses = [address for address in (self.edges, self.prior, self.importance) if address]
+        if not addresses:
+            return None
+        return {**asdict(self), "versions": [version_of(address) for address in addresses]}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,38 +60,100 @@ class Result:
 
 def segment_image(
     image: Any,
+    mask: Any | None,
     *,
     fingerprint: str,
     compactness: float,
     tile: int,
     work: Path,
     threads: int,
+    guidance: GuidanceFiles,
     progress: Callable[[int, int], None],
     stopped: Callable[[], bool],
 ) -> Result:
-    """Segment an image of planes, (3, height, width) uint8.
+    """Segment an image.
+
+    Args:
+        image: planes, (3, height, width) uint8.
+        mask: (height, width) bool, which pixels are valid; None: all. No superpixel crosses its border,
+            unless there is a soft prior.
+        fingerprint: of the image and the mask.
+        compactness: of the superpixels.
+        tile: side of a tile, in pixels.
+        work: folder of the engine's state.
+        threads: 0 for all cores.
+        guidance: the maps to follow.
+        progress: called with the pixels that are done, and all.
+        stopped: whether to stop.
 
     Raises:
-        superpixel_kernels.errors.KernelError: the engine cannot read or write its files.
-        superpixel_kernels.errors.Cancelled: `stopped` was true.
+        LargeFailed: a map of the guidance cannot be opened.
+        superpixel_kernels.errors.KernelError: the engine cannot read or write its files; or, as `Cancelled`,
+            `stopped` was true.
     """
     source = _Planes(image, fingerprint)
     cancel = kernels.CancelToken()
-    params = kernels.SegmentParams(compactness)
+    tiles, whole = _TILES_SHARE
 
-    def seen(done: int, total: int) -> None:
-        progress(done, total)
+    def seen(at: tiled.TiledProgress) -> None:
+        done = {"tiles": at.pixels_done * tiles // whole, "done": at.pixels}
+        progress(done.get(at.stage, at.pixels * tiles // whole), at.pixels)
         if stopped():
             cancel.cancel()
 
-    run = getattr(tiled, "segment_tiled", None)
-    if run is None:
-        pixels = source.read((0, source.shape[0], 0, source.shape[1]))
-        whole = kernels.segment(pixels, params, threads=threads, cancel=cancel)
-        return Result(whole.base_count, whole.merges, lambda window: whole.base_labels[slices(window)])
-    found = run(source, params, tile=tile, store=work, threads=threads, cancel=cancel, progress=seen)
-    base = found.cut(found.base_count)
+    with ExitStack() as files:
+        found = tiled.segment_tiled(
+            source,
+            kernels.SegmentParams(compactness),
+            tile=tile,
+            store=work,
+            threads=threads,
+            guidance=_maps(guidance, mask, fingerprint, files),
+            cancel=cancel,
+            progress=seen,
+        )
+    base = found.base_labels
     return Result(found.base_count, found.merges, lambda window: base[slices(window)])
+
+
+def check_guidance(guidance: GuidanceFiles) -> None:
+    """Open the maps.
+
+    Raises:
+        LargeFailed: a map cannot be opened, or has several bands.
+        superpixel_kernels.errors.InvalidParameter: a weight is out of range.
+    """
+    with ExitStack() as files:
+        _maps(guidance, None, "", files)
+
+
+def _maps(
+    guidance: GuidanceFiles, mask: Any | None, fingerprint: str, files: ExitStack
+) -> tiled.GuidanceSources | None:
+    """The maps as the engine reads them; a mask is a hard prior of its own."""
+    maps: dict[str, Any] = {}
+    for name in ("edges", "prior", "importance"):
+        address: str = getattr(guidance, name)
+        if address:
+            source = open_source(address)
+            files.callback(source.close)
+            if source.shape[2] != 1:
+                raise LargeFailed(f"{name}: {address} must have one band, has {source.shape[2]}", usage=True)
+            maps[name] = _Map(source, f"{address} {version_of(address)}")
+    mode = guidance.prior_mode
+    if mask is not None and ("prior" not in maps or mode == "hard"):
+        maps["prior"] = _MaskedPrior(mask, fingerprint, maps.get("prior"))
+        mode = "hard"
+    if not maps:
+        return None
+    return tiled.GuidanceSources(
+        edges=maps.get("edges"),
+        edge_weight=guidance.edge_weight,
+        prior=maps.get("prior"),
+        prior_mode=mode,
+        prior_weight=guidance.prior_weight,
+        importance=maps.get("importance"),
+    )
 
 
 class _Planes:
@@ -88,3 +171,41 @@ class _Planes:
         """The pixels of rows y0 to y1 - 1 and columns x0 to x1 - 1."""
         y0, y1, x0, x1 = window
         return np.ascontiguousarray(np.asarray(self._planes[:, y0:y1, x0:x1]).transpose(1, 2, 0))
+
+
+class _Map:
+    """A source of one band as the engine reads a map."""
+
+    thread_safe = True
+
+    def __init__(self, source: PixelSource, fingerprint: str) -> None:
+        self._source = source
+        self.fingerprint = fingerprint
+        self.shape: tuple[int, int] = source.shape[:2]
+        self.dtype = source.dtype
+
+    def read(self, window: tiled.Window) -> NDArray[Any]:
+        """The values of rows y0 to y1 - 1 and columns x0 to x1 - 1."""
+        y0, y1, x0, x1 = window
+        return self._source.read(Window(x0, y0, x1 - x0, y1 - y0), (0,))[:, :, 0]
+
+
+class _MaskedPrior:
+    """A hard prior that separates valid pixels from the others: 0 outside; inside 1, or 1 + a prior."""
+
+    thread_safe = True
+
+    def __init__(self, mask: Any, fingerprint: str, prior: _Map | None) -> None:
+        self.shape: tuple[int, int] = (int(mask.shape[0]), int(mask.shape[1]))
+        if prior is not None and prior.shape != self.shape:
+            height, width = self.shape
+            raise LargeFailed(f"prior: with a mask it must have {width} x {height} pixels", usage=True)
+        self._mask, self._prior = mask, prior
+        self.fingerprint = f"mask {fingerprint} {prior.fingerprint if prior else ''}"
+        self.dtype = np.dtype(np.int64)
+
+    def read(self, window: tiled.Window) -> NDArray[np.int64]:
+        """The labels of rows y0 to y1 - 1 and columns x0 to x1 - 1."""
+        y0, y1, x0, x1 = window
+        valid = np.asarray(self._mask[y0:y1, x0:x1]).astype(np.int64)
+        return valid if self._prior is None else valid * (self._prior.read(window).astype(np.int64) + 1)

@@ -1,4 +1,4 @@
-"""The layout of a store (docs/large-images.md): names of its arrays, and its attributes."""
+"""The layout of a store (docs/stores.md): names of its arrays, and its attributes."""
 
 import json
 import math

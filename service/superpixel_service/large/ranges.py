@@ -1,4 +1,4 @@
-"""Ranges of values: which value of a band becomes 0, and which 255. docs/large-images.md specifies them.
+"""Ranges of values: which value of a band becomes 0, and which 255. docs/stores.md specifies them.
 
 A robust range comes from the histogram of the valid samples. Samples of 16 bits need one pass over the image.
 Samples of 32 bits need two: one finds the upper 16 bits of the two limits, and one finds the lower 16 bits.

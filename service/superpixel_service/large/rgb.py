@@ -1,4 +1,4 @@
-"""A source as 8-bit RGB: bands, ranges, nodata and masks applied. docs/large-images.md specifies it."""
+"""A source as 8-bit RGB: bands, ranges, nodata and masks applied. docs/stores.md specifies it."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence

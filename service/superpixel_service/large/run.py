@@ -9,22 +9,24 @@ import contextlib
 import json
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 import superpixel_kernels as kernels
 from superpixel_kernels.codec import NO_REGION
+from superpixel_kernels.tiled import TilePlan
 from superpixel_service.large import engine, writer
 from superpixel_service.large.errors import LargeFailed
 from superpixel_service.large.hashing import hash_source, version_of
+from superpixel_service.large.inside import only_inside
 from superpixel_service.large.layout import (
     ATTRIBUTES,
     BASE,
     IMAGE,
-    LABELS,
     STORE_VERSION,
     StoreInfo,
     canonical,
@@ -36,11 +38,15 @@ from superpixel_service.large.ngff import Pixel
 from superpixel_service.large.ranges import Range, RangeRule
 from superpixel_service.large.rgb import Reading, RgbSource, make_reading
 from superpixel_service.large.source import PixelSource, slices
-from superpixel_service.large.tree import make_tree
+from superpixel_service.large.store import Store
+from superpixel_service.large.stored_mask import StoredMask
+from superpixel_service.large.tree import Tree, make_tree
 from superpixel_service.large.zarr_store import failures_of, open_group
 
 WORK = ".work"
 """The folder of a run inside its store; it is deleted when the store is complete."""
+
+_VALID = "valid"
 
 STEPS = ("range", "pixels", "segment", "regions", "pyramid", "labels")
 """The steps of a run, in order."""
@@ -91,7 +97,6 @@ class Plan:
             "rules": [repr(rule) for rule in self.rules],
             "nodata": json_number(self.nodata),
             "compactness": self.compactness,
-            "counts": sorted(self.counts),
             "tile": self.tile,
             "guidance": self.guidance.record(),
         }
@@ -145,32 +150,62 @@ class _Run:
         record = self._plan.record()
         group = open_group(self._address, writable=True)
         with failures_of(self._address):
+            params = kernels.SegmentParams(self._plan.compactness)
+            TilePlan(params, self._height, self._width, 3, self._plan.tile)  # checks the tile
             complete = self._begin(group, record)
             if complete is not None:
-                return complete
+                return self._add_labels(group, complete, record)
             with contextlib.suppress(KeyError):
                 del group.attrs["ome"]
             state = self._state()
             reading = self._reading(state)
             self._write_pixels(group, reading)
-            result = self._segment(group, state)
+            mask = StoredMask(self._work / _VALID, self._width, self._height)
+            result = self._segment(group, state, mask)
+            if mask.exists:
+                result = only_inside(result, self._inside(result, mask))
             info = self._info(reading, result, state)
-            tree = self._write_regions(group, result)
+            tree = self._write_regions(group, result, mask)
             self._begin_step("pyramid", sum(2 * w * h for w, h in self._sizes[1:]))
             writer.write_pyramids(group, self._sizes, self._advance)
-            pixel = _pixel_of(self._plan.source)
-            writer.write_image_attributes(group, _name_of(self._plan.address), self._sizes, pixel)
-            pixels = sum(width * height for width, height in self._sizes)
-            self._begin_step("labels", len(info.counts) * pixels)
-            for count in info.counts:
-                writer.write_label_image(group, tree, count, self._sizes, pixel, self._advance)
-            labels = group.require_group(LABELS)
-            labels.attrs["ome"] = {"version": "0.5", "labels": [str(count) for count in info.counts]}
+            writer.write_image_attributes(
+                group, _name_of(self._plan.address), self._sizes, _pixel_of(self._plan.source)
+            )
+            self._write_labels(group, tree, info.counts)
             if version_of(self._plan.address) != record["source"][1]:
                 raise LargeFailed(f"{self._plan.address}: has changed while it was read")
-            group.attrs[ATTRIBUTES] = {**info.attributes(), "record": canonical(record)}
+            self._finish(group, info, record)
             shutil.rmtree(self._work, ignore_errors=True)
             return info
+
+    def _add_labels(self, group: Any, info: StoreInfo, record: dict[str, Any]) -> StoreInfo:
+        """Add label images to a store that is complete."""
+        self._check_counts(info.base_count)
+        missing = tuple(sorted(set(self._plan.counts) - set(info.counts), reverse=True))
+        if not missing:
+            return info
+        self._write_labels(group, Store(self._address).tree, missing)
+        info = replace(info, counts=tuple(sorted({*info.counts, *missing}, reverse=True)))
+        self._finish(group, info, record)
+        return info
+
+    def _write_labels(self, group: Any, tree: Tree, counts: Sequence[int]) -> None:
+        self._begin_step("labels", len(counts) * sum(width * height for width, height in self._sizes))
+        pixel = _pixel_of(self._plan.source)
+        for count in counts:
+            self._check_stopped()
+            writer.write_count(group, tree, count, self._sizes, pixel, self._advance)
+
+    def _finish(self, group: Any, info: StoreInfo, record: dict[str, Any]) -> None:
+        writer.write_label_list(group)
+        group.attrs[ATTRIBUTES] = {**info.attributes(), "record": canonical(record)}
+
+    def _check_counts(self, base_count: int) -> None:
+        wrong = [count for count in self._plan.counts if count > base_count]
+        if wrong:
+            raise LargeFailed(
+                f"counts: must be at most the base count, {base_count}; got {min(wrong)}", usage=True
+            )
 
     def _begin(self, group: Any, record: dict[str, Any]) -> StoreInfo | None:
         """Claim the store; its description if it is complete already."""
@@ -184,17 +219,24 @@ class _Run:
             raise LargeFailed(
                 f"{self._address}: is a store of version {version}; only {STORE_VERSION} is known here"
             )
-        elif found.get("record") != text:
+        elif found.get("complete") is True and found.get("record") == text:
+            return read_info(self._address, dict(group.attrs))
+        elif found.get("record") != text and (found.get("complete") or self._done_file.exists()):
             raise LargeFailed(
                 f"{self._address}: has been begun with {_differences(found.get('record'), record)}; "
                 "give another --out, or delete it"
             )
-        elif found.get("complete") is True:
-            return read_info(self._address, dict(group.attrs))
-        if found is None:
+        if found is None or found.get("record") != text:
+            # A run that wrote no pixels yet, such as one with a wrong argument, claims nothing.
+            shutil.rmtree(self._work, ignore_errors=True)
             group.attrs[ATTRIBUTES] = {"version": STORE_VERSION, "complete": False, "record": text}
         self._work.mkdir(parents=True, exist_ok=True)
         return None
+
+    @property
+    def _done_file(self) -> Path:
+        """Names the shards whose pixels are written."""
+        return self._work / "pixels-done"
 
     # ---- the steps
 
@@ -219,11 +261,9 @@ class _Run:
     def _write_pixels(self, group: Any, reading: Reading) -> None:
         rgb = RgbSource(self._plan.source, reading, self._plan.mask)
         image = writer.create_image(group, f"{IMAGE}/0", self._width, self._height)
-        done_file = self._work / "pixels-done"
-        done = set(done_file.read_text().split()) if done_file.exists() else set()
+        done = set(self._done_file.read_text().split()) if self._done_file.exists() else set()
         self._begin_step("pixels", self._width * self._height)
-        valid_folder = self._work / "valid"
-        valid_folder.mkdir(exist_ok=True)
+        mask = StoredMask(self._work / _VALID, self._width, self._height)
         for window in writer.shards(self._width, self._height):
             name = f"{window.y}-{window.x}"
             if name not in done:
@@ -231,26 +271,36 @@ class _Run:
                 pixels, valid = rgb.read_valid(window)
                 image[(slice(None), *slices(window))] = pixels.transpose(2, 0, 1)
                 if valid is not None:
-                    np.save(valid_folder / f"{name}.npy", np.packbits(valid, axis=1))
-                with done_file.open("a") as file:
+                    mask.put(window, valid)
+                with self._done_file.open("a") as file:
                     file.write(f"{name}\n")
             self._advance(window.width * window.height)
 
-    def _segment(self, group: Any, state: dict[str, Any]) -> engine.Result:
+    def _segment(self, group: Any, state: dict[str, Any], mask: StoredMask) -> engine.Result:
         self._begin_step("segment", self._width * self._height)
         plan = self._plan
         return engine.segment_image(
             group[f"{IMAGE}/0"],
+            mask if mask.exists else None,
             fingerprint=f"{state['sha256']} {canonical(state['reading'])}",
             compactness=plan.compactness,
             tile=plan.tile,
             work=self._work / "engine",
             threads=plan.threads,
+            guidance=plan.guidance,
             progress=lambda done, total: self._report("segment", done, total),
             stopped=self._stopped,
         )
 
-    def _write_regions(self, group: Any, result: engine.Result) -> Any:
+    def _inside(self, result: engine.Result, mask: StoredMask) -> NDArray[np.bool_]:
+        """Which base regions have a valid pixel."""
+        inside = np.zeros(result.base_count, np.bool_)
+        for window in writer.shards(self._width, self._height):
+            self._check_stopped()
+            inside[result.base(window)[mask[slices(window)]]] = True
+        return inside
+
+    def _write_regions(self, group: Any, result: engine.Result, mask: StoredMask) -> Tree:
         self._begin_step("regions", self._width * self._height)
         base = writer.create_labels(group, f"{BASE}/0", self._width, self._height, NO_REGION)
         image = group[f"{IMAGE}/0"]
@@ -259,10 +309,8 @@ class _Run:
             self._check_stopped()
             rows, columns = slices(window)
             ids = result.base(window).astype(np.uint32)
-            packed = self._work / "valid" / f"{window.y}-{window.x}.npy"
-            if packed.exists():
-                valid = np.unpackbits(np.load(packed), axis=1, count=window.width)
-                ids[valid == 0] = NO_REGION
+            if mask.exists:
+                ids[~mask[rows, columns]] = NO_REGION
             base[rows, columns] = ids
             pixels = np.ascontiguousarray(np.asarray(image[:, rows, columns]).transpose(1, 2, 0))
             measures.add(ids, pixels, window)
@@ -274,12 +322,7 @@ class _Run:
 
     def _info(self, reading: Reading, result: engine.Result, state: dict[str, Any]) -> StoreInfo:
         plan = self._plan
-        too_many = [count for count in plan.counts if count > result.base_count]
-        if too_many:
-            raise LargeFailed(
-                f"counts: must be at most the base count, {result.base_count}; got {min(too_many)}",
-                usage=True,
-            )
+        self._check_counts(result.base_count)
         facts = plan.source.facts
         return StoreInfo(
             width=self._width,

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from superpixel_kernels import codec
 from superpixel_kernels.codec import NO_REGION
 from superpixel_service.large.layout import BASE, CHUNK, IMAGE, LABELS, REGION_ARRAYS, SHARD, TREE_ARRAYS
-from superpixel_service.large.ngff import Pixel, image_attributes, label_attributes
+from superpixel_service.large.ngff import NGFF_VERSION, Pixel, image_attributes, label_attributes
 from superpixel_service.large.numbering import number_labels
 from superpixel_service.large.source import Window, slices
 from superpixel_service.large.tree import Ids, Tree
@@ -49,11 +49,6 @@ def create_image(group: Any, path: str, width: int, height: int) -> Readable:
 def create_labels(group: Any, path: str, width: int, height: int, fill: int) -> Readable:
     """A level of labels of 32 bits; kept if it is there already."""
     return _create(group, path, (height, width), np.dtype(np.uint32), ("y", "x"), fill)
-
-
-def create_mask(group: Any, path: str, width: int, height: int) -> Readable:
-    """Which pixels are valid; kept if it is there already."""
-    return _create(group, path, (height, width), np.dtype(np.bool_), ("y", "x"), True)
 
 
 OUTSIDE_FILL = 255
@@ -201,7 +196,7 @@ def write_image_attributes(group: Any, name: str, sizes: Sequence[tuple[int, int
     group.attrs["ome"] = image_attributes(name, paths, pixel)
 
 
-def write_label_image(
+def write_count(
     group: Any, tree: Tree, count: int, sizes: Sequence[tuple[int, int]], pixel: Pixel, progress: Progress
 ) -> None:
     """Write the label image of a count: 0 outside, and from 1 the superpixels by first appearance."""
@@ -209,16 +204,31 @@ def write_label_image(
     ids, first, label = np.unique(nodes, return_index=True, return_inverse=True)
     rank = np.empty(len(ids), np.uint32)
     rank[np.argsort(first)] = np.arange(1, len(ids) + 1, dtype=np.uint32)
-    table = rank[label]
-    name = f"{LABELS}/{count}"
+    write_label_image(group, str(count), rank[label.reshape(-1)], sizes, pixel, progress)
+
+
+def write_label_image(
+    group: Any,
+    name: str,
+    table: NDArray[np.uint32],
+    sizes: Sequence[tuple[int, int]],
+    pixel: Pixel,
+    progress: Progress,
+) -> None:
+    """Write a label image from the label of each base region; 0 outside."""
+    path = f"{LABELS}/{name}"
     for level, (width, height) in enumerate(sizes):
         base = group[f"{BASE}/{level}"]
-        labels = create_labels(group, f"{name}/{level}", width, height, 0)
+        labels = create_labels(group, f"{path}/{level}", width, height, 0)
         for window in shards(width, height):
             ids_here = np.asarray(base[slices(window)])
             inside = ids_here != NO_REGION
             labels[slices(window)] = np.where(inside, table[np.where(inside, ids_here, 0)], 0)
             progress(window.width * window.height)
-    group[name].attrs["ome"] = label_attributes(
-        str(count), [str(level) for level in range(len(sizes))], pixel
-    )
+    group[path].attrs["ome"] = label_attributes(name, [str(level) for level in range(len(sizes))], pixel)
+
+
+def write_label_list(group: Any) -> None:
+    """List the label images of the store as OME-NGFF does."""
+    labels = group.require_group(LABELS)
+    labels.attrs["ome"] = {"version": NGFF_VERSION, "labels": sorted(labels.group_keys())}

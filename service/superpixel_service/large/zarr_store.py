@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
+from superpixel_kernels.errors import KernelError
 from superpixel_service.large.errors import LargeFailed, one_line
 
 
@@ -45,17 +46,17 @@ def failures_of(address: str) -> Iterator[None]:
     """
     try:
         yield
-    except LargeFailed:
+    except (LargeFailed, KernelError):
         raise
     except OSError as error:
         text = error.strerror or one_line(error)
         raise LargeFailed(f"{error.filename or address}: {text[:1].lower()}{text[1:]}") from None
     except Exception as error:
-        if type(error).__module__.split(".")[0] in _OURS and not isinstance(error, _OF_CODECS):
+        if type(error).__module__.split(".")[0] in _GENERAL and not isinstance(error, _OF_CODECS):
             raise
         raise LargeFailed(f"{address}: {one_line(error)}") from None
 
 
-_OURS = {"builtins", "numpy", "superpixel_kernels", "superpixel_service"}
+_GENERAL = {"builtins", "numpy"}
 _OF_CODECS = (RuntimeError, ValueError, KeyError)
 """What zarr-python and numcodecs raise for damaged chunks and missing arrays."""
