@@ -48,6 +48,7 @@ NOT_RUN = {
         "the names stand for files; test_large_export.py exports a store"
     ),
     "make bench-data-sets": MEASURES,
+    "make bench-tiled": MEASURES,
     "superpixel app": "tests/page starts it, and works on the page in a browser",
     'superpixel train-smart IMAGES MASKS --out weights.json --about "our street scenes, internal"': (
         "the names stand for folders; test_cli_train_smart.py trains"

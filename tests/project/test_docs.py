@@ -96,6 +96,7 @@ def test_every_document_with_python_is_run() -> None:
         "docs/concepts.md",
         "docs/data-sets.md",
         "docs/getting-started.md",
+        "docs/large-images.md",
         "docs/smart-select.md",
         "docs/stores.md",
     }
@@ -125,6 +126,14 @@ def test_stores(server: RunningServer, capsys: pytest.CaptureFixture[str]) -> No
     assert np.abs(image.astype(int) - photo).mean() < 2
     cut = kernels.segment(image).cut(400)[100:300, 300:556]
     assert np.array_equal(names["ids"] == names["ids"][0, 0], cut == cut[0, 0])
+
+
+@pytest.mark.usefixtures("folder")
+def test_large_images(server: RunningServer) -> None:
+    names = run("docs/large-images.md", server, together=True)[-1]
+    image, wide = names["image"], names["wide"]
+    expected = kernels.segment(np.concatenate([image, image[:, ::-1]], axis=1))
+    assert np.array_equal(wide.cut(100), expected.cut(100))
 
 
 @pytest.mark.usefixtures("folder")

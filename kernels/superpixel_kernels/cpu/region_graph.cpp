@@ -80,6 +80,7 @@ Segmentation RegionGraph::merge(Run& run, CostParams params) {
     if (edge_count_ / run.workspace.pool.size() > kMostEdgesPerThread)
         throw std::invalid_argument("threads: too few for this many edges; one thread takes 2^30");
     std::vector<i64>().swap(begin_);
+    trim_heap();  // what the tiles have left
     Scratch& memory = run.workspace.memory;
     memory.merge.sums[0] = std::move(sums_);
     memory.edges = std::move(edges_);
