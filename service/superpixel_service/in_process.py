@@ -98,7 +98,7 @@ def segment_file(
         threads: threads of the backend "cpu"; 0: one per core.
         wanted: the keywords of `Client.segment`: counts, areas, compactness, include_hierarchy (default
             True), include_regions, region_of_interest, apply_exif_orientation (default True),
-            first_frame_only, guidance, required_algorithm_version.
+            first_frame_only, guidance, required_algorithm_version, sample_range.
 
     Raises:
         superpixel_service.client.InvalidRequest: the file or a parameter is wrong; `field` names which.

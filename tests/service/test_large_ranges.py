@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from superpixel_service.large.errors import LargeFailed
-from superpixel_service.large.ranges import PARTS, ROBUST, Range, RangeRule, find_range, parse_rule, scaled
+from superpixel_service.large.ranges import parse_rule
 from superpixel_service.large.readers.arrays import ArraySource
 from superpixel_service.large.rgb import RgbSource, make_reading
 from superpixel_service.large.source import DTYPES, Facts, Window
+from superpixel_service.sample_ranges import PARTS, ROBUST, Range, RangeRule, find_range, scaled
 
 
 def by_sorting(values: NDArray[Any], rule: RangeRule) -> Range:

@@ -14,9 +14,9 @@ from rasterio.enums import ColorInterp
 from superpixel_service.large import opening
 from superpixel_service.large.errors import LargeFailed
 from superpixel_service.large.opening import choose_reader
-from superpixel_service.large.ranges import Range
 from superpixel_service.large.rgb import RgbSource, make_reading
 from superpixel_service.large.source import PixelSource, Window, choose_bands
+from superpixel_service.sample_ranges import Range
 from tests.service.large_files import (
     TRANSFORM,
     smooth,

@@ -122,6 +122,16 @@ INVALID: dict[str, tuple[pb.SegmentRequest, str, str]] = {
         "REGION_OUTSIDE_IMAGE",
         "region_of_interest",
     ),
+    "range upside down": (
+        request(PNG, 5, sample_range=pb.SampleRange(low=9, high=9)),
+        "SAMPLE_RANGE_INVALID",
+        "sample_range",
+    ),
+    "range above 16 bits": (
+        request(PNG, 5, sample_range=pb.SampleRange(low=9, high=65536)),
+        "SAMPLE_RANGE_INVALID",
+        "sample_range",
+    ),
     "unknown encoding": (request(PNG, 5, label_encoding=77), "ENUM_VALUE_UNKNOWN", "label_encoding"),
     "unknown priority": (request(PNG, 5, priority=-1), "ENUM_VALUE_UNKNOWN", "priority"),
 }

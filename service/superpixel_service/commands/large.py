@@ -24,7 +24,7 @@ from superpixel_service.large.errors import LargeFailed
 from superpixel_service.large.estimate import estimate
 from superpixel_service.large.layout import StoreInfo
 from superpixel_service.large.opening import open_source
-from superpixel_service.large.ranges import Range, parse_rule, ranges_text
+from superpixel_service.large.ranges import parse_rule, ranges_text
 from superpixel_service.large.run import Plan, make_store
 from superpixel_service.large.source import choose_bands
 from superpixel_service.resources import usable_cores
@@ -107,7 +107,7 @@ def failures() -> Iterator[None]:
 
 
 def _write_store(out: str, info: StoreInfo) -> None:
-    ranges = ranges_text([Range(*limits) for limits in info.ranges])
+    ranges = ranges_text(info.ranges)
     write_facts(
         {
             "store": out,

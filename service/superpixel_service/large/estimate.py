@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import superpixel_kernels as kernels
 from superpixel_kernels.tiled import TilePlan
-from superpixel_service.large.ranges import Range, RangeRule
 from superpixel_service.large.rgb import RgbSource, make_reading
 from superpixel_service.large.run import Plan
 from superpixel_service.large.source import Window
+from superpixel_service.sample_ranges import Range, RangeRule
 
 _SAMPLE_SIDE = 1024
 

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from superpixel_service.large.errors import LargeFailed
-from superpixel_service.large.ranges import ROBUST, Range, RangeRule, find_range, scaled
 from superpixel_service.large.source import Mask, PixelSource, Samples, Window, check_window, choose_bands
+from superpixel_service.sample_ranges import ROBUST, Range, RangeRule, find_range, scaled
 
 _READ_PIXELS = 1 << 22
 """About how many pixels are read at a time for the histogram."""

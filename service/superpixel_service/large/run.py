@@ -35,13 +35,13 @@ from superpixel_service.large.layout import (
     read_info,
 )
 from superpixel_service.large.ngff import Pixel
-from superpixel_service.large.ranges import Range, RangeRule
 from superpixel_service.large.rgb import Reading, RgbSource, make_reading
 from superpixel_service.large.source import PixelSource, slices
 from superpixel_service.large.store import Store
 from superpixel_service.large.stored_mask import StoredMask
 from superpixel_service.large.tree import Tree, make_tree
 from superpixel_service.large.zarr_store import failures_of, open_group
+from superpixel_service.sample_ranges import Range, RangeRule
 
 WORK = ".work"
 """The folder of a run inside its store; it is deleted when the store is complete."""

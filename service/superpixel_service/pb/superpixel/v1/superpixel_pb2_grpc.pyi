@@ -38,6 +38,7 @@ INVALID_ARGUMENT (do not retry):
   COUNT_ABOVE_ENCODING       more superpixels than label_encoding can represent; metadata: limit_count
   COMPACTNESS_OUT_OF_RANGE   compactness outside ServerLimits.min_compactness..max_compactness
   REGION_OUTSIDE_IMAGE       region_of_interest is empty or not inside the (oriented) image
+  SAMPLE_RANGE_INVALID       sample_range: low is not below high, or high is above 65,535
   GUIDANCE_MAP_MISSING       a map of the guidance without its data; metadata: map
   GUIDANCE_PRIOR_MISSING     PRIOR_MODE_HARD without a prior map
   GUIDANCE_TOO_MANY_BYTES    image and maps together above ServerLimits.max_image_bytes; metadata: map, limit_bytes
