@@ -82,6 +82,10 @@ class ImageFormat(StrEnum):
     JPEG = "jpeg"
     PNG = "png"
     WEBP = "webp"
+    BMP = "bmp"
+    GIF = "gif"
+    TIFF = "tiff"
+    AVIF = "avif"
     RAW = "raw"
 
 

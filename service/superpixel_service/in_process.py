@@ -93,7 +93,7 @@ def segment_file(
     EXIF orientation, CMYK, 16-bit samples, transparency and animations are treated as by the server.
 
     Args:
-        data: the bytes of a JPEG, PNG or WebP file.
+        data: the bytes of a JPEG, PNG, WebP, TIFF, GIF, BMP or AVIF file.
         backend: "auto" for the fastest engine that can run here, "cpu", or "cuda".
         threads: threads of the backend "cpu"; 0: one per core.
         wanted: the keywords of `Client.segment`: counts, areas, compactness, include_hierarchy (default

@@ -84,8 +84,8 @@ class Client(BaseClient):
         """Segment one image.
 
         Args:
-            image: a JPEG, PNG or WebP file, as a path, as bytes, or open for binary reading; a Pillow image;
-                or an array, (height, width) or (height, width, 1, 3 or 4) of uint8 or bool, or (height,
+            image: a JPEG, PNG, WebP, TIFF, GIF, BMP or AVIF file, as a path, as bytes, or open for binary
+                reading; a Pillow image; or an array, (height, width) or (height, width, 1, 3 or 4) of uint8 or bool, or (height,
                 width) or (height, width, 1) of uint16. Files are sent unchanged. Pixels are sent
                 uncompressed; above 32 MiB, and for 16-bit gray, as PNG.
             timeout: deadline, in seconds; None: the client's.

@@ -132,7 +132,9 @@ def _add_segment(commands: "_Commands[argparse.ArgumentParser]") -> None:
         description="Write per count the photograph with the superpixels drawn on it, and a mask whose "
         "values are the labels; also one .spx label map with every count up to the largest. Print a table.",
     )
-    segment.add_argument("photo", type=Path, metavar="PHOTO", help="JPEG, PNG or WebP file")
+    segment.add_argument(
+        "photo", type=Path, metavar="PHOTO", help="JPEG, PNG, WebP, TIFF, GIF, BMP or AVIF file"
+    )
     add_targets(
         segment, "numbers of superpixels (default 100 400 1600, or for a tiny photo its number of pixels)"
     )

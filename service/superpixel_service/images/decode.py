@@ -72,7 +72,9 @@ def _open_encoded(encoded: EncodedImage, spec: SegmentSpec, limits: ImageLimits)
     image_format = sniff(encoded.data)
     if image_format is None:
         raise InvalidRequest(
-            Reason.IMAGE_FORMAT_NOT_ALLOWED, "must be a JPEG, PNG or WebP file", field="encoded_image"
+            Reason.IMAGE_FORMAT_NOT_ALLOWED,
+            "must be a JPEG, PNG, WebP, TIFF, GIF, BMP or AVIF file",
+            field="encoded_image",
         )
     try:
         header = read_header(encoded.data, image_format)

@@ -49,7 +49,7 @@ _ANSWER = struct.Struct("<Bii?BII")
 _NO_RANGE = -1
 ANSWER_BYTES = _ANSWER.size
 
-_FORMATS = (ImageFormat.JPEG, ImageFormat.PNG, ImageFormat.WEBP)
+_FORMATS = tuple(ImageFormat)
 
 _KEPT_FREE_BYTES = 64 << 20
 """Freed memory that a process keeps while it works, as the server does (`work.memory`)."""

@@ -11,7 +11,10 @@ from typing import Protocol, TypeAlias
 import numpy as np
 import simplejpeg  # type: ignore[import-untyped]
 from numpy.typing import NDArray
-from PIL import Image, ImageFile
+from PIL import AvifImagePlugin, Image, ImageFile
+from PIL.AvifImagePlugin import AvifImageFile
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.GifImagePlugin import GifImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
@@ -26,6 +29,7 @@ from superpixel_service.images.samples16 import (
     read_samples,
     to_8_bits,
 )
+from superpixel_service.images.tiff_samples import StoredTiff, read_tiff_samples
 
 Pixels = NDArray[np.uint8]
 """(height, width) gray, or (height, width, channels): 1 gray, 3 sRGB, 4 sRGB with straight alpha."""
@@ -67,7 +71,14 @@ class Accepted(Protocol):
 _READERS: dict[ImageFormat, Callable[[io.BytesIO], ImageFile.ImageFile]] = {
     ImageFormat.JPEG: JpegImageFile,
     ImageFormat.WEBP: WebPImageFile,
+    ImageFormat.BMP: BmpImageFile,
+    ImageFormat.GIF: GifImageFile,
+    ImageFormat.TIFF: StoredTiff,
+    ImageFormat.AVIF: AvifImageFile,
 }
+
+# A decode process has one thread, and its limits are those of one.
+AvifImagePlugin.DEFAULT_MAX_THREADS = 1
 
 # By EXIF orientation; 1 needs none.
 _TRANSPOSITIONS = {
@@ -145,6 +156,8 @@ def _decode_with_pillow(data: bytes, image: Accepted, region: Box | None) -> tup
     size = upright if image.orientation < FIRST_SIDEWAYS else upright[::-1]
     if image.format is ImageFormat.PNG:
         return _decode_png(data, image, size, region)
+    if image.format is ImageFormat.TIFF and image.bit_depth == 16:
+        return _upright16(read_tiff_samples(data, size), image, region)
     picture = _READERS[image.format](io.BytesIO(data))
     check_same_size(picture.size, size)
     picture.load()
@@ -162,11 +175,7 @@ def _decode_png(
     if image.bit_depth == 16:
         samples = read_samples(selected.file, (right - left, bottom - top))
         if is_whole:
-            values = oriented(samples.values, image.orientation)
-            if region is not None:
-                x, y, width, height = region
-                values = values[y : y + height, x : x + width]
-            return to_8_bits(Samples16(values, samples.key), image.sample_range)
+            return _upright16(samples, image, region)
         pixels, scaling = to_8_bits(samples, image.sample_range)
     else:
         picture: Image.Image = PngImageFile(io.BytesIO(selected.file))
@@ -179,6 +188,15 @@ def _decode_png(
     ground = Image.new("RGBA", size)
     ground.paste(Image.fromarray(pixels).convert("RGBA"), (left, top))
     return np.asarray(_upright(ground, image, region)), scaling
+
+
+def _upright16(samples: Samples16, image: Accepted, region: Box | None) -> tuple[Pixels, Scaling]:
+    """Samples with their orientation applied, or their part in the region, as 8 bits."""
+    values = oriented(samples.values, image.orientation)
+    if region is not None:
+        x, y, width, height = region
+        values = values[y : y + height, x : x + width]
+    return to_8_bits(Samples16(values, samples.key), image.sample_range)
 
 
 def _upright(picture: Image.Image, image: Accepted, region: Box | None) -> Image.Image:

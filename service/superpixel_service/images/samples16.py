@@ -62,12 +62,12 @@ def read_samples(file: bytes, size: tuple[int, int]) -> Samples16:
         first.load()
         values = np.asarray(first)[:, :, None].astype(np.uint16)
     elif kind == "LA;16B":
-        values = _join(*np.split(_decoded(_with(first, "RGBA")).reshape(*size[::-1], 2, 2), 2, axis=3))[
+        values = join_bytes(*np.split(_decoded(_with(first, "RGBA")).reshape(*size[::-1], 2, 2), 2, axis=3))[
             ..., 0
         ]
     else:
         high = _decoded(first)
-        values = _join(high, _decoded(_with(_open(file, size), kind.replace("16B", "16L"))))
+        values = join_bytes(high, _decoded(_with(_open(file, size), kind.replace("16B", "16L"))))
     key = first.info.get("transparency")
     if isinstance(key, int):
         return Samples16(values, (key,))
@@ -92,7 +92,8 @@ def _decoded(picture: PngImageFile) -> NDArray[np.uint8]:
     return np.asarray(picture)
 
 
-def _join(high: NDArray[np.uint8], low: NDArray[np.uint8]) -> NDArray[np.uint16]:
+def join_bytes(high: NDArray[np.uint8], low: NDArray[np.uint8]) -> NDArray[np.uint16]:
+    """Samples of 16 bits from their high and low bytes."""
     values = high.astype(np.uint16)
     values <<= 8
     values |= low

@@ -67,6 +67,8 @@ _RESPONSE, _STREAM_RESPONSE, _LABEL_MAP, _LEVEL, _REGIONS, _HIERARCHY = (
     )
 )
 
+_IMAGE_FORMATS = [value for value in pb.ImageFormat.values() if value != pb.IMAGE_FORMAT_UNSPECIFIED]
+
 MAX_SAMPLE = 0xFFFF
 """Largest value of a sample of 16 bits."""
 
@@ -316,6 +318,6 @@ def write_server_info(settings: Settings, backends: Mapping[str, str]) -> pb.Get
             apply_exif_orientation=True,
         ),
         label_encodings=list(_ENCODING_NUMBERS.values()),
-        image_formats=[pb.IMAGE_FORMAT_JPEG, pb.IMAGE_FORMAT_PNG, pb.IMAGE_FORMAT_WEBP],
+        image_formats=_IMAGE_FORMATS,
         guidance=write_guidance_support(),
     )

@@ -26,7 +26,7 @@ INVALID_ARGUMENT (do not retry):
   IMAGE_MISSING              neither encoded_image nor raw_image
   IMAGE_TOO_MANY_BYTES       above ServerLimits.max_image_bytes; metadata: limit_bytes
   IMAGE_TOO_MANY_PIXELS      above ServerLimits.max_image_pixels, by the file's header; metadata: limit_pixels
-  IMAGE_FORMAT_NOT_ALLOWED   neither JPEG nor PNG nor WebP
+  IMAGE_FORMAT_NOT_ALLOWED   none of the formats of ImageFormat
   IMAGE_UNDECODABLE          truncated, damaged, or an unsupported variant of its format
   IMAGE_MULTIPLE_FRAMES      an animation, without first_frame_only; metadata: frames
   RAW_IMAGE_INVALID          size, channels and length of raw_image do not fit together
@@ -181,6 +181,16 @@ class _ImageFormatEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     """
     IMAGE_FORMAT_WEBP: _ImageFormat.ValueType  # 3
     """WebP, lossy and lossless. EXIF is ignored, as browsers do."""
+    IMAGE_FORMAT_BMP: _ImageFormat.ValueType  # 4
+    """BMP without run lengths."""
+    IMAGE_FORMAT_GIF: _ImageFormat.ValueType  # 5
+    """GIF."""
+    IMAGE_FORMAT_TIFF: _ImageFormat.ValueType  # 6
+    """TIFF and BigTIFF with unsigned samples of up to 16 bits: gray, RGB, palette, CMYK, YCbCr. Each page that is no
+    reduced copy counts as a frame.
+    """
+    IMAGE_FORMAT_AVIF: _ImageFormat.ValueType  # 7
+    """AVIF of any depth, as 8 bits; rotation and mirroring count as the orientation, EXIF is ignored."""
 
 class ImageFormat(_ImageFormat, metaclass=_ImageFormatEnumTypeWrapper):
     """Format of an image file that the service decodes."""
@@ -197,6 +207,16 @@ a critical chunk is an error.
 """
 IMAGE_FORMAT_WEBP: ImageFormat.ValueType  # 3
 """WebP, lossy and lossless. EXIF is ignored, as browsers do."""
+IMAGE_FORMAT_BMP: ImageFormat.ValueType  # 4
+"""BMP without run lengths."""
+IMAGE_FORMAT_GIF: ImageFormat.ValueType  # 5
+"""GIF."""
+IMAGE_FORMAT_TIFF: ImageFormat.ValueType  # 6
+"""TIFF and BigTIFF with unsigned samples of up to 16 bits: gray, RGB, palette, CMYK, YCbCr. Each page that is no
+reduced copy counts as a frame.
+"""
+IMAGE_FORMAT_AVIF: ImageFormat.ValueType  # 7
+"""AVIF of any depth, as 8 bits; rotation and mirroring count as the orientation, EXIF is ignored."""
 Global___ImageFormat: typing_extensions.TypeAlias = ImageFormat
 
 class _PriorMode:
@@ -285,7 +305,7 @@ class SegmentRequest(google.protobuf.message.Message):
     REQUIRED_ALGORITHM_VERSION_FIELD_NUMBER: builtins.int
     SAMPLE_RANGE_FIELD_NUMBER: builtins.int
     encoded_image: builtins.bytes
-    """A JPEG, PNG or WebP file. The server checks its size in bytes, and in pixels by its header, against ServerLimits
+    """A file of one of the formats of ImageFormat. The server checks its size in bytes, and in pixels by its header, against ServerLimits
     before it decodes any pixel.
     """
     compactness: builtins.float

@@ -26,7 +26,7 @@ INVALID_ARGUMENT (do not retry):
   IMAGE_MISSING              neither encoded_image nor raw_image
   IMAGE_TOO_MANY_BYTES       above ServerLimits.max_image_bytes; metadata: limit_bytes
   IMAGE_TOO_MANY_PIXELS      above ServerLimits.max_image_pixels, by the file's header; metadata: limit_pixels
-  IMAGE_FORMAT_NOT_ALLOWED   neither JPEG nor PNG nor WebP
+  IMAGE_FORMAT_NOT_ALLOWED   none of the formats of ImageFormat
   IMAGE_UNDECODABLE          truncated, damaged, or an unsupported variant of its format
   IMAGE_MULTIPLE_FRAMES      an animation, without first_frame_only; metadata: frames
   RAW_IMAGE_INVALID          size, channels and length of raw_image do not fit together
