@@ -233,7 +233,10 @@ def hidden_bombs() -> dict[str, bytes]:
         + tags
         + struct.pack("<HHII", 273, 4, 1 << 30, 8)
         + bytes(4),
-        "gif of empty blocks": b"GIF89a" + struct.pack("<HHBBB", 60, 60, 0, 0, 0) + b"!\xfe\x01x" * 900_000,
+        "gif of empty blocks": b"GIF89a"
+        + struct.pack("<HHBBB", 60, 60, 0, 0, 0)
+        + b"!\xfe"
+        + b"\x01x" * 1_200_000,
     }
 
 

@@ -85,9 +85,9 @@ class Client(BaseClient):
 
         Args:
             image: a JPEG, PNG, WebP, TIFF, GIF, BMP or AVIF file, as a path, as bytes, or open for binary
-                reading; a Pillow image; or an array, (height, width) or (height, width, 1, 3 or 4) of uint8 or bool, or (height,
-                width) or (height, width, 1) of uint16. Files are sent unchanged. Pixels are sent
-                uncompressed; above 32 MiB, and for 16-bit gray, as PNG.
+                reading; a Pillow image; or an array, (height, width) or (height, width, 1, 3 or 4) of uint8
+                or bool, or (height, width) or (height, width, 1) of uint16. Files are sent unchanged. Pixels
+                are sent uncompressed; above 32 MiB, and for 16-bit gray, as PNG.
             timeout: deadline, in seconds; None: the client's.
             request_id: the call's id in the server's log; None: a new one.
             wanted: the keywords of `Wanted`: counts, areas, compactness, include_hierarchy (default True),
