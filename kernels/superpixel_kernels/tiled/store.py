@@ -2,8 +2,11 @@
 
 import json
 import os
+import shutil
 import tempfile
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Protocol, runtime_checkable
 
@@ -28,7 +31,7 @@ class TileStore(Protocol):
 
     - `labels` of a tile: (h, w) int32. The local region of each of its pixels, 0..L-1.
     - `graph` of a tile: (n,) int32. What the tile found, for the graph. It is put last: the tile is done.
-    - `ids` of a tile: (L,) int32, ascending. The base region of each local region.
+    - `ids` of a tile: (L,) int32. The base region of each local region; -1 for those outside the mask.
     - `sums` of the run: (R, 4) int32. Of each base region its pixels, and the sums of L, A and B over them.
     - `merges` of the run: (R - 1, 4) int32, the rows of `MERGE_DTYPE`.
 
@@ -39,7 +42,7 @@ class TileStore(Protocol):
     - `algorithm_version`, `compactness`: of the run.
     - `shape`: [height, width]; `channels`: of the source; `tile`: T, in pixels.
     - `source`: the fingerprint of the source, a string or null.
-    - `guidance`: null, or an object that says which maps the run follows, and their weights.
+    - `guidance`: null, or an object that says which maps and mask the run follows, and their weights.
     - `base_count`: R; null until the run is complete.
     - `prior_components`: with a hard prior, as in `Hierarchy`; otherwise null.
     """
@@ -148,6 +151,29 @@ class FolderStore:
         except BaseException:
             Path(temporary).unlink()
             raise
+
+
+@contextmanager
+def writing(what: str) -> Iterator[None]:
+    """Name what could not be written.
+
+    Raises:
+        StoreError: instead of an OSError.
+    """
+    try:
+        yield
+    except StoreError:
+        raise
+    except OSError as error:
+        raise StoreError(f"store: {what} cannot be written: {error.strerror or error}") from error
+
+
+def temporary_store() -> TileStore:
+    """A store in a folder that is removed together with the last object that uses it."""
+    folder = tempfile.mkdtemp(prefix="superpixel-tiled-")
+    store = FolderStore(folder)
+    weakref.finalize(store, shutil.rmtree, folder, ignore_errors=True)
+    return store
 
 
 def as_store(store: object) -> TileStore:
