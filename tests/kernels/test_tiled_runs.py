@@ -118,7 +118,9 @@ def test_a_killed_run_goes_on_to_the_same_bits(tmp_path):
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL
+    (tmp_path / "labels" / ".writing-left").write_bytes(b"half")
     assert_equal_to_segment(segment_tiled(IMAGE, tile=32, store=tmp_path), IMAGE)
+    assert list(tmp_path.rglob(".writing-*")) == []
 
 
 def test_a_file_that_was_cut_short_is_computed_again(tmp_path):

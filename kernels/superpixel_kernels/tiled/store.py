@@ -22,6 +22,9 @@ Tile = tuple[int, int]
 """A tile: its row and its column among the tiles, both from 0."""
 
 
+_UNFINISHED = ".writing-"
+
+
 @runtime_checkable
 class TileStore(Protocol):
     """Keeps the arrays and the state of one tiled run.
@@ -115,6 +118,10 @@ class FolderStore:
     def write_state(self, state: dict[str, Any]) -> None:
         """See `TileStore`."""
         content = json.dumps(state, indent=1).encode()
+        # A run writes its state before and after all arrays: what is unfinished now is left from a kill.
+        for place in (self.folder, *(self.folder / name for name in ("labels", "graph", "ids"))):
+            for unfinished in place.glob(f"{_UNFINISHED}*"):
+                unfinished.unlink(missing_ok=True)
         self._replace(self.folder / "state.json", lambda file: file.write(content))
 
     def put(self, name: str, tile: Tile | None, array: NDArray[Any]) -> None:
@@ -143,7 +150,7 @@ class FolderStore:
     @staticmethod
     def _replace(path: Path, write: Callable[[IO[bytes]], object]) -> None:
         """Write a file under another name first, so that a kill leaves the old file or the new one."""
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=_UNFINISHED)
         try:
             with os.fdopen(descriptor, "wb") as file:
                 write(file)
