@@ -340,6 +340,10 @@ bench-guidance: $(BENCH)/.package ## Measure what guidance changes, with right a
 bench-data-sets: install ## Compare a data set on Ray with one process: processor time per image (PHOTOS=folder; ten minutes)
 	nice $(BIN)/python -m benchmarks.data_sets --photos $(or $(PHOTOS),examples/photos)
 
+.PHONY: bench-tiled
+bench-tiled: install ## Compare a large image by tiles with memory: cost, equality, kill and resume (MEGAPIXELS=100; ten minutes)
+	nice $(BIN)/python -m benchmarks.tiled --megapixels $(or $(MEGAPIXELS),100) --json build/bench/tiled.json
+
 .PHONY: bench-frontend
 bench-frontend: install system-packages frontend-install ## Measure a labeller's waiting times on the annotation page in Chromium
 	$(BIN)/python -m benchmarks.page --json build/bench/page.json

@@ -35,6 +35,21 @@ def checked_shape(array: Any) -> tuple[int, int, int]:
     return height, width, channels
 
 
+def image_size(image: Any) -> tuple[int, int]:
+    """Height and width of an image in host or device memory.
+
+    Raises:
+        InvalidImage: it has no such shape.
+    """
+    try:
+        shape = image.__cuda_array_interface__["shape"] if in_device_memory(image) else np.shape(image)
+    except ValueError as error:
+        raise InvalidImage("image: must be an array with rows of equal length") from error
+    if len(shape) < 2:
+        raise InvalidImage(f"image: must be (H, W) or (H, W, 1, 3 or 4), got {shape}")
+    return int(shape[0]), int(shape[1])
+
+
 def as_pixels(
     image: ArrayLike,
     workspace: _engine.Workspace | None = None,

@@ -41,6 +41,7 @@ NOT_RUN = {
     "pip install '.[bulk]'": "would build once more; the tests' environment has what the extra brings",
     "pip install '.[ray]'": "would build once more; the tests' environment has what the extra brings",
     "make bench-data-sets": MEASURES,
+    "make bench-tiled": MEASURES,
     "superpixel app": "tests/page starts it, and works on the page in a browser",
     'superpixel train-smart IMAGES MASKS --out weights.json --about "our street scenes, internal"': (
         "the names stand for folders; test_cli_train_smart.py trains"

@@ -1,6 +1,9 @@
 #include "memory.h"
 
 #include <sys/mman.h>
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
 
 #include <cstdlib>
 #include <new>
@@ -27,6 +30,12 @@ void* allocate(size_t bytes) {
     }
     if (memory == nullptr) throw std::bad_alloc();
     return memory;
+}
+
+void trim_heap() {
+#if defined(__GLIBC__)
+    malloc_trim(0);
+#endif
 }
 
 bool free_lazily(void* memory, size_t bytes) {
