@@ -1,0 +1,48 @@
+/** The engine in the browser: superpixels without a server. README.md shows an example. */
+
+import { check } from '../errors.js';
+import { Calls } from './calls.js';
+import { loadModule } from './load.js';
+
+/** @returns {import('./calls.js').Port} */
+function startWorker() {
+  check(typeof Worker === 'function', 'WORKER_FAILED', 'worker: Web Workers are not available here');
+  const worker = new Worker(new URL('./worker.js', import.meta.url), { type: 'module' });
+  return {
+    post: (message, transfer = []) => worker.postMessage(message, transfer),
+    onMessage: (handler) => (worker.onmessage = ({ data }) => handler(data)),
+    onError: (handler) => (worker.onerror = handler),
+    terminate: () => worker.terminate(),
+    busy: () => {},
+  };
+}
+
+const calls = new Calls(startWorker, loadModule);
+
+/**
+ * Segment an image into nested superpixels.
+ *
+ * @param {import('./calls.js').Image} image
+ * @param {import('./calls.js').Options} [options]
+ * @returns {Promise<import('../map.js').LabelMap>} the whole base and its tree, so `cut` gives any count up to `map.count`.
+ *   Rejects with a SuperpixelMapError: `INVALID_ARGUMENT`, `IMAGE_TOO_LARGE`, `WORKER_FAILED` or `ENGINE_FAILED`
+ */
+export function segment(image, options) {
+  return calls.segment(image, options);
+}
+
+/**
+ * Segment an image, and write the label map as an SPXL container with the whole tree.
+ *
+ * @param {import('./calls.js').Image} image
+ * @param {import('./calls.js').Options & import('./calls.js').EncodeOptions} [options]
+ * @returns {Promise<import('./calls.js').Encoded>} rejects as `segment`
+ */
+export function encode(image, options) {
+  return calls.encode(image, options);
+}
+
+/** @returns {Promise<void>} resolves when the engine is loaded: later calls need no network */
+export function load() {
+  return calls.load();
+}

@@ -1,0 +1,6 @@
+import { readFile } from 'node:fs/promises';
+
+/** The WebAssembly module, in Node. */
+export async function loadModule() {
+  return WebAssembly.compile(await readFile(new URL('./superpixel.wasm', import.meta.url)));
+}

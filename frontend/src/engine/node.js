@@ -1,0 +1,47 @@
+/** The engine in Node: superpixels without a server. README.md shows an example. */
+
+import { Worker } from 'node:worker_threads';
+import { Calls } from './calls.js';
+import { loadModule } from './load-node.js';
+
+/** @returns {import('./calls.js').Port} */
+function startWorker() {
+  const worker = new Worker(new URL('./worker-node.js', import.meta.url));
+  return {
+    post: (message, transfer = []) => worker.postMessage(message, transfer),
+    onMessage: (handler) => worker.on('message', handler),
+    onError: (handler) => worker.on('error', handler),
+    terminate: () => void worker.terminate(),
+    busy: (isBusy) => (isBusy ? worker.ref() : worker.unref()), // an idle worker lets the process end
+  };
+}
+
+const calls = new Calls(startWorker, loadModule);
+
+/**
+ * Segment an image into nested superpixels.
+ *
+ * @param {import('./calls.js').Image} image
+ * @param {import('./calls.js').Options} [options]
+ * @returns {Promise<import('../map.js').LabelMap>} the whole base and its tree, so `cut` gives any count up to `map.count`.
+ *   Rejects with a SuperpixelMapError: `INVALID_ARGUMENT`, `IMAGE_TOO_LARGE`, `WORKER_FAILED` or `ENGINE_FAILED`
+ */
+export function segment(image, options) {
+  return calls.segment(image, options);
+}
+
+/**
+ * Segment an image, and write the label map as an SPXL container with the whole tree.
+ *
+ * @param {import('./calls.js').Image} image
+ * @param {import('./calls.js').Options & import('./calls.js').EncodeOptions} [options]
+ * @returns {Promise<import('./calls.js').Encoded>} rejects as `segment`
+ */
+export function encode(image, options) {
+  return calls.encode(image, options);
+}
+
+/** @returns {Promise<void>} resolves when the engine is loaded: later calls need no network */
+export function load() {
+  return calls.load();
+}
