@@ -107,6 +107,13 @@ WASM_SOURCES := tools/wasm.sh $(shell find third_party kernels/superpixel_kernel
 .PHONY: wasm
 wasm: $(WASM) ## Build the engine for browsers and Node, with Debian's emscripten (one minute)
 
+STATIC_DIR ?= build/static
+
+.PHONY: static
+static: wasm ## Write the annotation page to STATIC_DIR (build/static) as plain files that need no server
+	$(MAKE) --no-print-directory install
+	$(BIN)/superpixel app --static $(STATIC_DIR)
+
 $(WASM): $(WASM_SOURCES)
 	@command -v emcc > /dev/null || tools/system-packages.sh emscripten
 	tools/wasm.sh

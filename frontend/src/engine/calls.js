@@ -116,9 +116,12 @@ export class Calls {
     return { bytes, count: result.count, baseCount, priorComponents };
   }
 
-  /** @returns {Promise<void>} resolves when the worker is ready: it then needs the network no more */
-  load() {
-    return this._ask(this._worker ?? this._start(), { load: true }, {});
+  /**
+   * @param {{ worker?: boolean }} options
+   * @returns {Promise<void>}
+   */
+  load({ worker = true }) {
+    return this._ask(this._port(worker), { load: true }, {});
   }
 
   /**
@@ -127,9 +130,17 @@ export class Calls {
    * @returns {Promise<Result>}
    */
   _run(task, { worker = true, signal, onProgress }) {
-    const port = worker ? (this._worker ?? this._start()) : (this._local ??= local(this._loadModule));
-    if (!worker) port.onMessage((message) => this._answered(message));
-    return this._ask(port, { task }, { signal, onProgress });
+    return this._ask(this._port(worker), { task }, { signal, onProgress });
+  }
+
+  /** @param {boolean} isWorker */
+  _port(isWorker) {
+    if (isWorker) return this._worker ?? this._start();
+    if (!this._local) {
+      this._local = local(this._loadModule);
+      this._local.onMessage((message) => this._answered(message));
+    }
+    return this._local;
   }
 
   _start() {

@@ -42,7 +42,12 @@ export function encode(image, options) {
   return calls.encode(image, options);
 }
 
-/** @returns {Promise<void>} resolves when the engine is loaded: later calls need no network */
-export function load() {
-  return calls.load();
+/**
+ * Load the engine before it is needed.
+ *
+ * @param {{ worker?: boolean }} [options] where it will run, as for `segment`
+ * @returns {Promise<void>} resolves when later calls need no network
+ */
+export function load(options = {}) {
+  return calls.load(options);
 }
