@@ -2,10 +2,12 @@
 
 import { encode, load } from '../src/engine/index.js';
 import { SuperpixelMapError } from '../src/index.js';
-import { readPNG } from '../src/png/index.js';
+import { pngHeader, readPNG } from '../src/png/index.js';
 
 /** The average size of the finest superpixels in pixels, as the gateway has it. */
 const AREA = 64;
+
+/** @typedef {import('../src/engine/calls.js').Image} Image */
 
 /** Rows of the photograph that are read at once. */
 const ROWS = 256;
@@ -56,13 +58,37 @@ self.onmessage = async ({ data: { id, cancel, image, making } }) => {
 };
 
 /**
+ * Gray of 16 bits as the server reads it: scaled from its own range of values. A canvas has 8 bits.
+ *
+ * @param {Blob} image
+ * @returns {Promise<Image | null>} null: another format
+ */
+async function grayOf(image) {
+  const header = pngHeader(new Uint8Array(await image.slice(0, 64).arrayBuffer()));
+  if (header?.depth !== 16 || header.type !== 0) return null;
+  const { width, height, values } = await readPNG(new Uint8Array(await image.arrayBuffer()));
+  let [low, high] = [values[0], values[0]];
+  for (const value of values) {
+    low = Math.min(low, value);
+    high = Math.max(high, value);
+  }
+  const range = high - low;
+  const scaled = (/** @type {number} */ value) =>
+    range ? Math.floor((255 * (value - low) + Math.floor(range / 2)) / range) : 0;
+  return { width, height, data: Uint8Array.from(values, scaled) };
+}
+
+/**
  * Decode an image as the server does: upright, without regard to its colour profile, on white.
  *
  * @param {Blob} image
+ * @returns {Promise<Image>}
  */
 async function pixelsOf(image) {
+  const gray = await grayOf(image);
+  if (gray) return gray;
   const bitmap = await createImageBitmap(image, { colorSpaceConversion: 'none' }).catch(() => {
-    throw Object.assign(new SuperpixelMapError('INVALID_FILE', 'This browser cannot decode the image.'));
+    throw new SuperpixelMapError('INVALID_FILE', 'This browser cannot decode the image.');
   });
   const { width, height } = bitmap;
   const data = new Uint8ClampedArray(4 * width * height);

@@ -120,6 +120,11 @@ def test_an_image_is_labelled_with_the_network_cut_off(browser: Browser, site: P
         assert annotator.mask().max() == 0
         annotator.open(CAT)
         assert kept_map(annotator, CAT.name) == map_of_the_server(CAT)
+        gray16 = site / "gray16.png"
+        deep = np.arange(60 * 90, dtype=np.uint16).reshape(60, 90) * 7 + 300
+        Image.fromarray(deep).save(gray16)
+        annotator.open(gray16)
+        assert kept_map(annotator, gray16.name) == map_of_the_server(gray16)
         for kind in ("coco", "geojson", "project"):
             assert annotator.export(kind)[1], kind
         assert asked[sent:] == []
@@ -138,6 +143,7 @@ def test_errors_of_the_static_page_name_the_browser(browser: Browser, site: Path
         annotator("#file-input").set_input_files(broken)
         expect(annotator("#problem-title")).to_contain_text("broken.jpg is damaged or incomplete")
         annotator.open(COFFEE)
+        annotator.wait_until_saved()
         annotator.reload()
         annotator.wait_for_status("coffee.jpg is open")
     assert annotator.complaints == []

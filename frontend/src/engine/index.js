@@ -4,6 +4,12 @@ import { check } from '../errors.js';
 import { Calls } from './calls.js';
 import { loadModule } from './load.js';
 
+/** @typedef {import('./calls.js').Encoded} Encoded */
+/** @typedef {import('./calls.js').EncodeOptions} EncodeOptions */
+/** @typedef {import('./calls.js').Image} Image */
+/** @typedef {import('./calls.js').Options} Options */
+/** @typedef {import('./guidance.js').Guidance} Guidance */
+
 /** @returns {import('./calls.js').Port} */
 function startWorker() {
   check(typeof Worker === 'function', 'WORKER_FAILED', 'worker: Web Workers are not available here');
@@ -22,8 +28,8 @@ const calls = new Calls(startWorker, loadModule);
 /**
  * Segment an image into nested superpixels.
  *
- * @param {import('./calls.js').Image} image
- * @param {import('./calls.js').Options} [options]
+ * @param {Image} image
+ * @param {Options} [options]
  * @returns {Promise<import('../map.js').LabelMap>} the whole base and its tree, so `cut` gives any count up to `map.count`.
  *   Rejects with a SuperpixelMapError: `INVALID_ARGUMENT`, `IMAGE_TOO_LARGE`, `WORKER_FAILED` or `ENGINE_FAILED`
  */
@@ -34,9 +40,9 @@ export function segment(image, options) {
 /**
  * Segment an image, and write the label map as an SPXL container with the whole tree.
  *
- * @param {import('./calls.js').Image} image
- * @param {import('./calls.js').Options & import('./calls.js').EncodeOptions} [options]
- * @returns {Promise<import('./calls.js').Encoded>} rejects as `segment`
+ * @param {Image} image
+ * @param {Options & EncodeOptions} [options]
+ * @returns {Promise<Encoded>} rejects as `segment`
  */
 export function encode(image, options) {
   return calls.encode(image, options);

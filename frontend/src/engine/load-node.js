@@ -1,3 +1,4 @@
+// @ts-ignore: the build has no types of Node, so that only these files use it
 import { readFile } from 'node:fs/promises';
 
 /** The WebAssembly module, in Node. */

@@ -1,8 +1,15 @@
 /** The engine in Node: superpixels without a server. README.md shows an example. */
 
+// @ts-ignore: the build has no types of Node, so that only these files use it
 import { Worker } from 'node:worker_threads';
 import { Calls } from './calls.js';
 import { loadModule } from './load-node.js';
+
+/** @typedef {import('./calls.js').Encoded} Encoded */
+/** @typedef {import('./calls.js').EncodeOptions} EncodeOptions */
+/** @typedef {import('./calls.js').Image} Image */
+/** @typedef {import('./calls.js').Options} Options */
+/** @typedef {import('./guidance.js').Guidance} Guidance */
 
 /** @returns {import('./calls.js').Port} */
 function startWorker() {
@@ -21,8 +28,8 @@ const calls = new Calls(startWorker, loadModule);
 /**
  * Segment an image into nested superpixels.
  *
- * @param {import('./calls.js').Image} image
- * @param {import('./calls.js').Options} [options]
+ * @param {Image} image
+ * @param {Options} [options]
  * @returns {Promise<import('../map.js').LabelMap>} the whole base and its tree, so `cut` gives any count up to `map.count`.
  *   Rejects with a SuperpixelMapError: `INVALID_ARGUMENT`, `IMAGE_TOO_LARGE`, `WORKER_FAILED` or `ENGINE_FAILED`
  */
@@ -33,9 +40,9 @@ export function segment(image, options) {
 /**
  * Segment an image, and write the label map as an SPXL container with the whole tree.
  *
- * @param {import('./calls.js').Image} image
- * @param {import('./calls.js').Options & import('./calls.js').EncodeOptions} [options]
- * @returns {Promise<import('./calls.js').Encoded>} rejects as `segment`
+ * @param {Image} image
+ * @param {Options & EncodeOptions} [options]
+ * @returns {Promise<Encoded>} rejects as `segment`
  */
 export function encode(image, options) {
   return calls.encode(image, options);

@@ -2,8 +2,11 @@
 // writes them and runs this.
 
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
+import { pathToFileURL } from 'node:url';
 import { decode, SuperpixelMapError } from 'superpixel-map';
 import { encode, load, segment } from 'superpixel-map/engine';
 
@@ -163,6 +166,26 @@ test('wrong arguments are errors that name them', async () => {
 test('an image above the limit is an error before memory is taken', async () => {
   const huge = { data: new Uint8Array(0), width: 2 ** 14, height: 2 ** 14 };
   await assert.rejects(segment(huge), { code: 'IMAGE_TOO_LARGE' });
+});
+
+test('the examples of docs/browser-engine.md work', async () => {
+  const text = readFileSync(new URL('../../../docs/browser-engine.md', import.meta.url), 'utf8');
+  const blocks = [...text.matchAll(/^```js\n(.*?)^```$/gms)].map(([, code]) => code);
+  assert.equal(blocks.length, 4);
+  const entry = new URL('../../src/engine/node.js', import.meta.url).href;
+  const code = blocks.join('\n').replaceAll("'superpixel-map/engine'", `'${entry}'`);
+  const file = join(tmpdir(), `engine-${process.pid}.mjs`);
+  const names = 'map, bytes, count, guided';
+  writeFileSync(file, `const { image, console } = globalThis.example;\n${code}\nexport { ${names} };\n`);
+  /** @type {any[]} */
+  const logged = [];
+  const log = (/** @type {any[]} */ ...words) => logged.push(words);
+  Object.assign(globalThis, { example: { image: read(photo).image, console: { log } } });
+  const shown = await import(pathToFileURL(file).href);
+  assert.equal(shown.map.provenance.compactness, 10);
+  assert.equal((await decode(shown.bytes)).count, shown.count);
+  assert.equal(shown.guided.provenance.guidance.priorMode, 'hard');
+  assert.equal(logged.length, 6);
 });
 
 test('load resolves', async () => {
