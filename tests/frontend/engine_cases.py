@@ -38,6 +38,11 @@ def cases() -> Iterator[tuple[str, NDArray[np.uint8], Options]]:
     yield "gray", images.gray(90, 61), {"regions": True, "compactness": 0}
     yield "rgba", images.rgba(90, 61), {"regions": True, "compactness": 100}
     yield "primaries", images.primaries(211, 97), {"area": 40.0}
+    # Every width up to a few vectors, and every step of the grid.
+    for width in range(2, 41):
+        yield f"width {width}", images.noise(width, 7, width), {}
+    for width, height in ((389, 301), (401, 399), (470, 461), (523, 449)):
+        yield f"step at {width}x{height}", images.primaries(width, height), {"area": 64.0}
     random = np.random.default_rng(5)
     for number in range(6):
         height, width = (int(side) for side in random.integers(20, 90, 2))
