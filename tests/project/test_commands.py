@@ -42,6 +42,11 @@ NOT_RUN = {
     "pip install '.[ray]'": "would build once more; the tests' environment has what the extra brings",
     "make bench-data-sets": MEASURES,
     "make bench-tiled": MEASURES,
+    "make static": "a minute; tests/page/test_static.py serves and uses what it writes",
+    "make wasm": "a minute, and installs emscripten; `make test-slow` runs it",
+    "superpixel app --static DIR": "DIR stands for a folder; tests/page/test_static.py runs it",
+    "python -m benchmarks.browser_pixels --photos FOLDER": MEASURES,
+    "python3 -m http.server": "serves until it is stopped; tests/page/test_static.py does the same",
     "superpixel app": "tests/page starts it, and works on the page in a browser",
     'superpixel train-smart IMAGES MASKS --out weights.json --about "our street scenes, internal"': (
         "the names stand for folders; test_cli_train_smart.py trains"
