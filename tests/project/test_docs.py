@@ -107,6 +107,7 @@ def test_every_document_with_python_is_run() -> None:
         "docs/concepts.md",
         "docs/data-sets.md",
         "docs/getting-started.md",
+        "docs/library.md",
         "docs/smart-select.md",
     }
 
