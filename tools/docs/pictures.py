@@ -230,14 +230,6 @@ def x_anylabeling() -> Picture:
     return halves([np.asarray(drawn), np.asarray(object_drawn)])
 
 
-def napari() -> Picture:
-    """Superpixels of a size, and two objects that clicks selected."""
-    image, cup, _ = clicked("coffee", [Point(290, 140), Point(290, 60)])
-    saucer = find_object(picture_of("coffee"), [Point(120, 250), Point(300, 350), Point(440, 250)]) & ~cup
-    labels = segment(image).cut(150)
-    return halves([draw(image, labels, scale=1), tinted(tinted(image, cup, _BLUE), saucer, _RED)])
-
-
 def fiftyone() -> Picture:
     """The detection of a model, and the same snapped to superpixels."""
     image = photo("coffee")
@@ -287,7 +279,7 @@ PICTURES: Mapping[str, Callable[[], Picture]] = {
     function.__name__: function
     for function in (
         *(overview, nesting, levels, compactness, regions, brush, guidance, borders),
-        *(cvat, label_studio, x_anylabeling, napari, fiftyone),
+        *(cvat, label_studio, x_anylabeling, fiftyone),
     )
 }
 """Per picture name, the function that draws it."""
