@@ -102,6 +102,7 @@ def test_a_run_with_other_arguments_is_rejected(tmp_path, name, arguments):
     assert (tmp_path / "state.json").read_bytes() == before
 
 
+@pytest.mark.unsanitized  # starts another program
 def test_a_killed_run_goes_on_to_the_same_bits(tmp_path):
     script = textwrap.dedent("""
         import sys, time
@@ -117,7 +118,9 @@ def test_a_killed_run_goes_on_to_the_same_bits(tmp_path):
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL
+    (tmp_path / "labels" / ".writing-left").write_bytes(b"half")
     assert_equal_to_segment(segment_tiled(IMAGE, tile=32, store=tmp_path), IMAGE)
+    assert list(tmp_path.rglob(".writing-*")) == []
 
 
 def test_a_file_that_was_cut_short_is_computed_again(tmp_path):
@@ -310,6 +313,7 @@ def test_a_full_disk_loses_nothing_that_was_written(name):
     assert_equal_to_segment(segment_tiled(IMAGE, tile=64, store=store), IMAGE)
 
 
+@pytest.mark.unsanitized  # starts another program
 def test_a_real_limit_on_files_leaves_no_half_written_file(tmp_path):
     script = textwrap.dedent("""
         import resource, signal, sys

@@ -37,6 +37,7 @@ def superpixel(*arguments: object) -> int:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("export")
     write_geotiff(folder / "scene.tif", smooth(HEIGHT, WIDTH), photometric="RGB")
+    np.save(folder / "gray.npy", smooth(HEIGHT, WIDTH, 1)[:, :, 0])
     status = superpixel(
         "large", folder / "scene.tif", "--out", folder / "s.zarr", "--counts", 40, "--tile", 96
     )
@@ -218,6 +219,11 @@ def test_a_region_and_its_parts(folder: Path) -> None:
         (["scene.tif", "--mask", "missing.png"], 1, "missing.png: no such file or directory"),
         (["scene.tif", "--nodata", "nan", "--range", "1,2", "--level", "3"], 2, "--level must be 0"),
         (["scene.tif", "--edges", "scene.tif"], 2, "edges: scene.tif must have one band, has 3"),
+        (
+            ["scene.tif", "--mask", "gray.npy", "--prior", "gray.npy"],
+            2,
+            "cannot be combined with a soft prior",
+        ),
     ],
 )
 def test_arguments_that_are_wrong(

@@ -1,6 +1,7 @@
 """Which regions of a store the labels of a window are: the section `gids` of the container."""
 
 import struct
+import zlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,8 +35,8 @@ def global_ids_size(count: int) -> int:
     return _SCALE.size + 4 * count
 
 
-def global_ids_parts(value: GlobalIds, count: int) -> list[bytes]:
-    """Write the section's payload, for a map of `count` labels.
+def with_global_ids(container: bytes, value: GlobalIds, count: int) -> bytes:
+    """Add the section to a container of `count` labels, as its last one.
 
     Raises:
         InvalidParameter: the scale is out of range, or the ids are not `count` distinct integers in range.
@@ -47,7 +48,12 @@ def global_ids_parts(value: GlobalIds, count: int) -> list[bytes]:
         raise InvalidParameter("global_ids.ids", f"must be {(count,)} integers, got {ids.shape} {ids.dtype}")
     if not 0 <= ids.min() <= ids.max() <= NO_REGION or len(np.unique(ids)) != count:
         raise InvalidParameter("global_ids.ids", f"must be distinct and from 0 to {NO_REGION}")
-    return [_SCALE.pack(value.scale), *layout.to_planes(np.ascontiguousarray(ids, np.uint32), 4)]
+    planes = np.ascontiguousarray(ids, "<u4").view(np.uint8).reshape(-1, 4).T.tobytes()
+    raw = _SCALE.pack(value.scale) + planes
+    stored = zlib.compress(raw, 1, layout.GZIP_WINDOW_BITS)
+    end = len(container) - layout.SECTION.size
+    head = layout.SECTION.pack(layout.GLOBAL_IDS, len(stored), len(raw))
+    return b"".join([container[:end], head, stored, container[end:]])
 
 
 def parse_global_ids(raw: bytes, count: int) -> GlobalIds:

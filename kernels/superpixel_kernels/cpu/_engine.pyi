@@ -98,6 +98,9 @@ def tile(
     NDArray[np.int32] | None,
     NDArray[np.int32] | None,
 ]: ...
+def merges_inside(
+    merges: NDArray[np.int32], inside: NDArray[np.bool_], early: int
+) -> tuple[NDArray[np.int32], int]: ...
 def ranks(ascending: NDArray[np.int64], queries: NDArray[np.int64]) -> NDArray[np.int32]: ...
 
 class RegionGraph:

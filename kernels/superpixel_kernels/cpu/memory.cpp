@@ -1,6 +1,8 @@
 #include "memory.h"
 
+#if defined(__linux__)
 #include <sys/mman.h>
+#endif
 #if defined(__GLIBC__)
 #include <malloc.h>
 #endif
@@ -9,6 +11,9 @@
 #include <new>
 
 namespace superpixel {
+
+#if defined(__linux__)
+
 namespace {
 
 constexpr size_t kHugePage = size_t{2} << 20;
@@ -41,5 +46,17 @@ void trim_heap() {
 bool free_lazily(void* memory, size_t bytes) {
     return bytes >= kLarge && madvise(memory, whole_pages(bytes), MADV_FREE) == 0;
 }
+
+#else
+
+void* allocate(size_t bytes) {
+    void* const memory = std::malloc(bytes > 0 ? bytes : 1);
+    if (memory == nullptr) throw std::bad_alloc();
+    return memory;
+}
+
+bool free_lazily(void*, size_t) { return false; }
+
+#endif
 
 }  // namespace superpixel

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "claim.h"
+#include "inside.h"
 #include "python_arrays.h"
 #include "region_graph.h"
 #include "tile.h"
@@ -107,11 +108,25 @@ nb::object ranks(const Longs& sorted, const Longs& queries) {
     return nb::cast(result.release());
 }
 
+nb::tuple inside_merges(const MergeRows& merges,
+                        const nb::ndarray<const bool, nb::ndim<1>, nb::c_contig, nb::device::cpu>& inside,
+                        int64_t early) {
+    InsideMerges result;
+    {
+        const nb::gil_scoped_release release;
+        result = merges_inside(
+            static_cast<i64>(inside.size()), reinterpret_cast<const MergeRecord*>(merges.data()),
+            static_cast<i64>(merges.shape(0)), early, reinterpret_cast<const unsigned char*>(inside.data()));
+    }
+    return nb::make_tuple(array_of<int32_t>(result.merges.data(), {result.merges.size(), 4}), result.early);
+}
+
 }  // namespace
 
 void add_tiles(nb::module_& m) {
     m.def("tile", &tile, "crop"_a, "compactness"_a, "step"_a, "window"_a, "origin"_a, "image_width"_a,
           "workspace"_a, "cancel"_a.none(), "guidance"_a = nb::none());
+    m.def("merges_inside", &inside_merges, "merges"_a, "inside"_a, "early"_a);
     m.def("ranks", &ranks, "ascending"_a, "queries"_a);
     nb::class_<RegionGraph>(m, "RegionGraph",
                             "The region graph of a whole image, put together from its tiles.")

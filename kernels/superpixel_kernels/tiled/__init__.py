@@ -8,15 +8,14 @@ labels = hierarchy.cut(1_000_000)[4096:6144, 0:2048]        # any window of any 
 docs/large-images.md explains sources, stores, limits and memory.
 """
 
-from collections.abc import Callable
-
 from superpixel_kernels.cpu._engine import CancelToken, Workspace
 from superpixel_kernels.errors import InvalidParameter
 from superpixel_kernels.params import SegmentParams
 from superpixel_kernels.tiled.hierarchy import TiledHierarchy, TiledLabels, open_tiled
 from superpixel_kernels.tiled.maps import GuidanceSources
 from superpixel_kernels.tiled.plan import DEFAULT_TILE, MAX_TILE, MAX_TILED_PIXELS, TilePlan
-from superpixel_kernels.tiled.run import TiledProgress, TiledRun
+from superpixel_kernels.tiled.progress import Progress, TiledProgress
+from superpixel_kernels.tiled.run import TiledRun
 from superpixel_kernels.tiled.source import PixelSource
 from superpixel_kernels.tiled.store import FolderStore, Tile, TileStore, Window
 from superpixel_kernels.tiled.tile import TileResult, compute_tile
@@ -53,8 +52,9 @@ def segment_tiled(
     store: object = None,
     threads: int = 0,
     guidance: object = None,
+    mask: object = None,
     cancel: CancelToken | None = None,
-    progress: Callable[[TiledProgress], object] | None = None,
+    progress: Progress | None = None,
 ) -> TiledHierarchy:
     """Segment a large image into nested superpixels, tile by tile, on the CPU.
 
@@ -71,6 +71,7 @@ def segment_tiled(
         store: a folder, or a `TileStore`; None: a temporary folder, which is removed with the result.
         threads: 0 for all cores. Each computes one tile at a time, with about 33 bytes per pixel of it.
         guidance: `Guidance`, or `GuidanceSources` for maps that are not in memory.
+        mask: (H, W) bool, an array or a source: as in `segment`.
         cancel: a token that stops or pauses the run; finished tiles stay in the store.
         progress: called from the run's threads, one call at a time, after each tile and before each later
             stage. It may raise, which ends the run.
@@ -90,7 +91,7 @@ def segment_tiled(
     if cancel is not None and not isinstance(cancel, CancelToken):
         raise InvalidParameter("cancel", f"must be a CancelToken, got {type(cancel).__name__}")
     threads = threads or Workspace(threads=0).threads
-    run = TiledRun(source, params, tile=tile, store=store, guidance=guidance)
+    run = TiledRun(source, params, tile=tile, store=store, guidance=guidance, mask=mask)
     if run.complete:
         return open_tiled(run.store, threads=threads)
     run.compute_missing(threads, cancel, progress)

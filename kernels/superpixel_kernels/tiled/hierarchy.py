@@ -12,6 +12,7 @@ from superpixel_kernels import codec
 from superpixel_kernels.cpu import _engine
 from superpixel_kernels.errors import InvalidParameter, StoreError
 from superpixel_kernels.hierarchy import as_merges
+from superpixel_kernels.masked import OUTSIDE
 from superpixel_kernels.params import SegmentParams
 from superpixel_kernels.tiled.plan import TilePlan
 from superpixel_kernels.tiled.store import Tile, TileStore, Window, as_store
@@ -23,7 +24,8 @@ _KEPT_TABLES = 64
 class TiledHierarchy:
     """Nested superpixels of a large image, with any count up to the base regions.
 
-    Label maps are read from the store window by window. Threads may use a hierarchy at the same time.
+    Label maps are read from the store window by window; with a mask, they have `OUTSIDE` at the pixels
+    outside. Threads may use a hierarchy at the same time.
 
     Attributes:
         shape: (height, width) of the image.
@@ -232,7 +234,9 @@ class TiledLabels:
         )
         table = self._hierarchy.ids(tile)
         if self._of_base is not None:
+            outside = table < 0
             table = self._of_base[table]
+            table[outside] = OUTSIDE
         if int(local.min()) < 0 or int(local.max()) >= len(table):
             raise StoreError(f"store: the labels of tile {tile} are damaged")
         return _engine.lookup(table, np.ascontiguousarray(local), 1)

@@ -15,6 +15,7 @@ from superpixel_kernels.guidance import (
     Guidance,
     PriorMode,
 )
+from superpixel_kernels.masked import prior_with_mask
 from superpixel_kernels.tiled.source import PixelSource, Reader
 from superpixel_kernels.tiled.store import Window
 
@@ -96,18 +97,20 @@ class MapReader:
 
 
 class TiledGuidance:
-    """The maps of one run that may have an effect.
+    """The maps of one run that may have an effect, and its mask.
 
     Args:
-        guidance: `Guidance`, `GuidanceSources` or `FittedGuidance`.
+        guidance: `Guidance`, `GuidanceSources`, `FittedGuidance` or None.
+        mask: (height, width) bool, an array or a source; or None.
         height: of the image in pixels.
         width: of the image in pixels.
 
     Raises:
-        InvalidParameter: another type, or a map has the wrong shape or type.
+        InvalidParameter: another type, or a map has the wrong shape or type; or a mask beside a soft prior.
     """
 
-    def __init__(self, guidance: object, height: int, width: int) -> None:
+    def __init__(self, guidance: object, mask: object, height: int, width: int) -> None:
+        guidance = GuidanceSources() if guidance is None else guidance
         if not isinstance(guidance, Guidance | GuidanceSources | FittedGuidance):
             raise InvalidParameter("guidance", f"must be Guidance, got {type(guidance).__name__}")
         self._edge_weight = guidance.edge_weight
@@ -124,9 +127,21 @@ class TiledGuidance:
             for name, source in maps.items()
             if source is not None
         }
+        self._mask = None if mask is None else Reader(mask, "mask")
+        if self._mask is not None:
+            shape, dtype = self._mask.shape, self._mask.dtype
+            if shape != (height, width) or dtype != np.bool_:
+                raise InvalidParameter("mask", f"must be ({height}, {width}) bool, got {shape} {dtype}")
+            if "prior" in self._readers and self._prior_mode == "soft":
+                raise InvalidParameter("mask", "cannot be combined with a soft prior; make it a hard one")
 
     def __bool__(self) -> bool:
-        return bool(self._readers)
+        return bool(self._readers) or self.masked
+
+    @property
+    def masked(self) -> bool:
+        """Whether there is a mask."""
+        return self._mask is not None
 
     @property
     def weighted(self) -> bool:
@@ -135,21 +150,26 @@ class TiledGuidance:
 
     @property
     def hard(self) -> bool:
-        """Whether there is a hard prior."""
-        return "prior" in self._readers and self._prior_mode == "hard"
+        """Whether there is a hard prior, or a mask, which becomes one: 0 outside, other labels inside."""
+        return self.masked or ("prior" in self._readers and self._prior_mode == "hard")
 
     @property
     def trusted(self) -> bool:
-        """Whether all maps have fingerprints."""
-        return all(reader.fingerprint is not None for reader in self._readers.values())
+        """Whether all maps and the mask have fingerprints."""
+        fingerprints = [reader.fingerprint for reader in self._readers.values()]
+        if self._mask is not None:
+            fingerprints.append(self._mask.fingerprint)
+        return None not in fingerprints
 
     def state(self) -> dict[str, Any] | None:
         """What the store keeps about it: JSON."""
-        if not self._readers:
+        if not self:
             return None
         state: dict[str, Any] = {
             name: {"source": reader.fingerprint} for name, reader in self._readers.items()
         }
+        if self._mask is not None:
+            state["mask"] = {"source": self._mask.fingerprint}
         if "edges" in state:
             state["edges"]["weight"] = self._edge_weight
         if "prior" in state:
@@ -164,15 +184,17 @@ class TiledGuidance:
         Raises:
             SourceError: a source failed, or a prior label is out of range.
         """
-        if not self._readers:
+        if not self:
             return None
         maps = {name: reader.read(window) for name, reader in self._readers.items()}
+        if self._mask is not None:
+            maps["prior"] = prior_with_mask(maps.get("prior"), self.hard, self._mask.read(window))
         return FittedGuidance(
             shape=(window[1] - window[0], window[3] - window[2]),
             edges=maps.get("edges"),
             edge_weight=self._edge_weight,
             prior=maps.get("prior"),
-            prior_mode=self._prior_mode,
+            prior_mode="hard" if self.hard else "soft",
             prior_weight=self._prior_weight,
             importance=maps.get("importance"),
         )

@@ -1,55 +1,29 @@
 """A tiled run: tiles one by one, then the graph and the merge of the whole image."""
 
 import hashlib
-import shutil
-import tempfile
-import threading
-import weakref
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from superpixel_kernels.cpu import _engine
-from superpixel_kernels.errors import InvalidImage, StoreError
+from superpixel_kernels.errors import InvalidImage, KernelError, StoreError
 from superpixel_kernels.guidance import FittedGuidance
 from superpixel_kernels.params import ALGORITHM_VERSION, SegmentParams
 from superpixel_kernels.pixels import CHANNELS
+from superpixel_kernels.tiled.assembly import Assembly, graph_of
 from superpixel_kernels.tiled.hierarchy import TiledHierarchy, open_tiled
 from superpixel_kernels.tiled.maps import TiledGuidance
 from superpixel_kernels.tiled.plan import DEFAULT_TILE, TilePlan
+from superpixel_kernels.tiled.progress import Progress, TileCounter, report
 from superpixel_kernels.tiled.source import Reader
-from superpixel_kernels.tiled.store import FolderStore, Tile, TileStore, as_store
-from superpixel_kernels.tiled.tile import TileResult, compute_tile, pack, unpack
+from superpixel_kernels.tiled.store import Tile, TileStore, as_store, temporary_store, writing
+from superpixel_kernels.tiled.threads import in_threads
+from superpixel_kernels.tiled.tile import TileResult, compute_tile, pack
 
 FORMAT = 1
 """Version of what a run keeps in its store."""
-
-_MAX_REGIONS = 2**31 - 1
-
-
-@dataclass(frozen=True, slots=True)
-class TiledProgress:
-    """How far a run is.
-
-    Attributes:
-        stage: "tiles", then "graph", then "merge", then "done". The merge takes about a quarter of the time.
-        tiles_done: tiles whose results are in the store, also those of an earlier run.
-        tiles: of the image.
-        pixels_done: in the tiles that are done.
-        pixels: of the image.
-    """
-
-    stage: Literal["tiles", "graph", "merge", "done"]
-    tiles_done: int
-    tiles: int
-    pixels_done: int
-    pixels: int
 
 
 class TiledRun:
@@ -64,6 +38,7 @@ class TiledRun:
         tile: side of a tile, in pixels.
         store: path or `TileStore`; None: a temporary folder.
         guidance: `Guidance` or `GuidanceSources`.
+        mask: (H, W) bool, an array or a source.
 
     Raises:
         InvalidImage: the source has the wrong shape, type or size.
@@ -79,6 +54,7 @@ class TiledRun:
         tile: int = DEFAULT_TILE,
         store: object = None,
         guidance: object = None,
+        mask: object = None,
     ) -> None:
         self._reader = Reader(source, "source")
         shape = self._reader.shape
@@ -87,9 +63,9 @@ class TiledRun:
         if len(shape) not in (2, 3) or (len(shape) == 3 and shape[2] not in CHANNELS):
             raise InvalidImage(f"source: must be (H, W) or (H, W, 1, 3 or 4), got {shape}")
         self.plan = TilePlan(params, shape[0], shape[1], shape[2] if len(shape) == 3 else 1, tile)
-        self.guidance = None if guidance is None else TiledGuidance(guidance, shape[0], shape[1])
+        self.guidance = TiledGuidance(guidance, mask, shape[0], shape[1])
         self.store: TileStore = temporary_store() if store is None else as_store(store)
-        self._trusted = self._reader.fingerprint is not None and (not self.guidance or self.guidance.trusted)
+        self._trusted = self._reader.fingerprint is not None and self.guidance.trusted
         self._resumes = self._begin()
 
     def _begin(self) -> bool:
@@ -97,7 +73,7 @@ class TiledRun:
         state = self._state()
         found = self.store.read_state()
         if found is None:
-            with _writing("the state"):
+            with writing("the state"):
                 self.store.write_state(state)
             return False
         for name in (
@@ -124,7 +100,7 @@ class TiledRun:
             "channels": self.plan.channels,
             "compactness": self.plan.params.compactness,
             "tile": self.plan.tile,
-            "guidance": self.guidance.state() if self.guidance else None,
+            "guidance": self.guidance.state(),
             "source": self._reader.fingerprint,
             "base_count": base_count,
             "prior_components": prior_components,
@@ -146,7 +122,7 @@ class TiledRun:
         """Whether the store has the tile's result. Reads its pixels if a source has no fingerprint."""
         if not self._resumes:
             return False
-        graph = self._graph(tile)
+        graph = graph_of(self.store, tile)
         if graph is None or self.store.get("labels", tile, (0, 1, 0, 1)) is None:
             return False
         return self._trusted or bool(graph["check"] == self.read(tile)[2])
@@ -159,7 +135,7 @@ class TiledRun:
         """
         window = self.plan.crop(tile)
         pixels = self._reader.read(window)
-        guidance = self.guidance.read(window) if self.guidance else None
+        guidance = self.guidance.read(window)
         if self._trusted:
             return pixels, guidance, bytes(32)
         digest = hashlib.sha256(np.ascontiguousarray(pixels).data)
@@ -174,7 +150,7 @@ class TiledRun:
         Raises:
             StoreError: it cannot be written.
         """
-        with _writing(f"tile {tile}"):
+        with writing(f"tile {tile}"):
             self.store.put("labels", tile, result.labels)
             self.store.put("graph", tile, pack(result))
 
@@ -190,13 +166,13 @@ class TiledRun:
         self,
         threads: int,
         cancel: _engine.CancelToken | None = None,
-        progress: Callable[[TiledProgress], object] | None = None,
+        progress: Progress | None = None,
     ) -> None:
         """Compute the tiles that are not done, one per thread at a time."""
         if self._resumes:
-            with _writing("the state"):
+            with writing("the state"):
                 self.store.write_state(self._state())
-        done = _Counter(self.plan, progress)
+        done = TileCounter(self.plan, progress)
         spare = [_engine.Workspace(threads=1) for _ in range(threads)]
 
         def work(tile: Tile) -> None:
@@ -208,188 +184,34 @@ class TiledRun:
                     spare.append(workspace)
             done.add(tile)
 
-        _in_threads(threads, self.plan, work, cancel)
+        in_threads(threads, self.plan, work, cancel)
 
     def finish(
         self,
         threads: int,
         cancel: _engine.CancelToken | None = None,
-        progress: Callable[[TiledProgress], object] | None = None,
+        progress: Progress | None = None,
     ) -> TiledHierarchy:
         """Make the graph from all tiles, and the merge.
 
         Raises:
             StoreError: a tile is missing or damaged; such tiles are computed by the next run.
+            InvalidImage: there are too many base regions.
+            InvalidParameter: the mask has no pixel inside.
             Cancelled: `cancel` was cancelled.
         """
-        _report(progress, "graph", self.plan)
+        assembly = Assembly(self.store, self.plan, self.guidance, threads, cancel)
+        report(progress, "graph", self.plan)
         try:
-            graph = self._build_graph(threads, cancel)
-            _report(progress, "merge", self.plan)
-            workspace = _engine.Workspace(threads=threads, kept_bytes=0)
-            merges, components = graph.merge(self.plan.params.compactness, self.plan.step, workspace, cancel)
+            assembly.build()
+            report(progress, "merge", self.plan)
+            merges, prior_components = assembly.merge()
+        except KernelError:
+            raise
         except ValueError as error:
             raise StoreError(f"store: a tile is damaged: {error}") from error
-        with _writing("the merges"):
+        with writing("the merges"):
             self.store.put("merges", None, merges)
-            # One component of the prior is the whole image: the map has no effect.
-            self.store.write_state(self._state(len(merges) + 1, None if components == 1 else components))
-        _report(progress, "done", self.plan)
+            self.store.write_state(self._state(len(merges) + 1, prior_components))
+        report(progress, "done", self.plan)
         return open_tiled(self.store, threads=threads)
-
-    def _build_graph(self, threads: int, cancel: _engine.CancelToken | None) -> _engine.RegionGraph:
-        graph = self._counted_graph(self._number(cancel), threads, cancel)
-        graph.seal()
-
-        def add(tile: Tile) -> None:
-            ids = self.store.get("ids", tile)
-            if ids is None:
-                raise StoreError(f"store: the ids of tile {tile} are gone")
-            graph.add(ids, **_parts(self._graph_of(tile)))
-
-        _in_threads(threads, self.plan, add, cancel)
-        return graph
-
-    def _counted_graph(
-        self, first: NDArray[np.int64], threads: int, cancel: _engine.CancelToken | None
-    ) -> _engine.RegionGraph:
-        """The graph with room for all edges; puts the numbers and the sums of the base regions."""
-        guidance = self.guidance
-        graph = _engine.RegionGraph(
-            len(first), bool(guidance and guidance.weighted), bool(guidance and guidance.hard)
-        )
-        sums = np.zeros((len(first), 4), np.int32)
-
-        def count(tile: Tile) -> None:
-            found = self._graph_of(tile)
-            ids = _engine.ranks(first, found["first"])
-            with _writing(f"tile {tile}"):
-                self.store.put("ids", tile, ids)
-            sums[ids[found["owned"]]] = found["sums"]
-            graph.count(ids, **_parts(found))
-
-        _in_threads(threads, self.plan, count, cancel)
-        with _writing("the sums of the regions"):
-            self.store.put("sums", None, sums)
-        return graph
-
-    def _number(self, cancel: _engine.CancelToken | None) -> NDArray[np.int64]:
-        """The first pixels of all base regions, ascending: their ranks are the base regions' numbers."""
-        parts = []
-        for tile in self.plan:
-            if cancel is not None:
-                cancel.begin_step()
-            found = self._graph_of(tile)
-            if found["owned"].size and not 0 <= found["owned"].min() <= found["owned"].max() < len(
-                found["first"]
-            ):
-                raise StoreError(f"store: tile {tile} is damaged")
-            parts.append(found["first"][found["owned"]])
-        first = np.concatenate(parts)
-        del parts
-        if len(first) > _MAX_REGIONS:
-            raise InvalidImage(
-                f"source: has {len(first)} base regions, and at most {_MAX_REGIONS} are possible"
-            )
-        first.sort()
-        return first
-
-    def _graph(self, tile: Tile) -> dict[str, Any] | None:
-        try:
-            graph = self.store.get("graph", tile)
-        except OSError as error:
-            raise StoreError(f"store: tile {tile} cannot be read: {error}") from error
-        return None if graph is None else unpack(graph)
-
-    def _graph_of(self, tile: Tile) -> dict[str, Any]:
-        graph = self._graph(tile)
-        if graph is None:
-            raise StoreError(f"store: tile {tile} is missing or damaged")
-        return graph
-
-
-@contextmanager
-def _writing(what: str) -> Iterator[None]:
-    """Name what could not be written."""
-    try:
-        yield
-    except StoreError:
-        raise
-    except OSError as error:
-        raise StoreError(f"store: {what} cannot be written: {error.strerror or error}") from error
-
-
-class _Counter:
-    """Counts the tiles that are done, and reports them."""
-
-    def __init__(self, plan: TilePlan, progress: Callable[[TiledProgress], object] | None) -> None:
-        self._plan = plan
-        self._progress = progress
-        self._tiles = 0
-        self._pixels = 0
-        self._lock = threading.Lock()
-
-    def add(self, tile: Tile) -> None:
-        y0, y1, x0, x1 = self._plan.window(tile)
-        with self._lock:
-            self._tiles += 1
-            self._pixels += (y1 - y0) * (x1 - x0)
-            if self._progress is not None:
-                pixels = self._plan.height * self._plan.width
-                self._progress(TiledProgress("tiles", self._tiles, len(self._plan), self._pixels, pixels))
-
-
-def _report(
-    progress: Callable[[TiledProgress], object] | None,
-    stage: Literal["graph", "merge", "done"],
-    plan: TilePlan,
-) -> None:
-    if progress is not None:
-        pixels = plan.height * plan.width
-        progress(TiledProgress(stage, len(plan), len(plan), pixels, pixels))
-
-
-def _parts(graph: dict[str, Any]) -> dict[str, Any]:
-    return {name: values for name, values in graph.items() if name not in ("check", "first")}
-
-
-def _in_threads(
-    threads: int, tiles: Iterable[Tile], work: Callable[[Tile], None], cancel: _engine.CancelToken | None
-) -> None:
-    """Do the work for all tiles; the first error ends it after the tiles that are under way."""
-    waiting = iter(tiles)
-    lock = threading.Lock()
-    stop = threading.Event()
-
-    def take() -> Tile | None:
-        with lock:
-            return None if stop.is_set() else next(waiting, None)
-
-    def loop() -> None:
-        try:
-            while (tile := take()) is not None:
-                if cancel is not None:
-                    cancel.begin_step()
-                work(tile)
-        except BaseException:
-            stop.set()
-            raise
-
-    if threads == 1:
-        loop()
-        return
-    with ThreadPoolExecutor(threads, "superpixel-tile") as pool:
-        loops = [pool.submit(loop) for _ in range(threads)]
-        try:
-            for one in loops:
-                one.result()
-        finally:
-            stop.set()
-
-
-def temporary_store() -> TileStore:
-    """A store in a folder that is removed together with the last object that uses it."""
-    folder = tempfile.mkdtemp(prefix="superpixel-tiled-")
-    store = FolderStore(Path(folder))
-    weakref.finalize(store, shutil.rmtree, folder, ignore_errors=True)
-    return store

@@ -2,8 +2,11 @@
 
 import json
 import os
+import shutil
 import tempfile
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Protocol, runtime_checkable
 
@@ -19,6 +22,9 @@ Tile = tuple[int, int]
 """A tile: its row and its column among the tiles, both from 0."""
 
 
+_UNFINISHED = ".writing-"
+
+
 @runtime_checkable
 class TileStore(Protocol):
     """Keeps the arrays and the state of one tiled run.
@@ -28,7 +34,7 @@ class TileStore(Protocol):
 
     - `labels` of a tile: (h, w) int32. The local region of each of its pixels, 0..L-1.
     - `graph` of a tile: (n,) int32. What the tile found, for the graph. It is put last: the tile is done.
-    - `ids` of a tile: (L,) int32, ascending. The base region of each local region.
+    - `ids` of a tile: (L,) int32. The base region of each local region; -1 for those outside the mask.
     - `sums` of the run: (R, 4) int32. Of each base region its pixels, and the sums of L, A and B over them.
     - `merges` of the run: (R - 1, 4) int32, the rows of `MERGE_DTYPE`.
 
@@ -39,7 +45,7 @@ class TileStore(Protocol):
     - `algorithm_version`, `compactness`: of the run.
     - `shape`: [height, width]; `channels`: of the source; `tile`: T, in pixels.
     - `source`: the fingerprint of the source, a string or null.
-    - `guidance`: null, or an object that says which maps the run follows, and their weights.
+    - `guidance`: null, or an object that says which maps and mask the run follows, and their weights.
     - `base_count`: R; null until the run is complete.
     - `prior_components`: with a hard prior, as in `Hierarchy`; otherwise null.
     """
@@ -112,6 +118,10 @@ class FolderStore:
     def write_state(self, state: dict[str, Any]) -> None:
         """See `TileStore`."""
         content = json.dumps(state, indent=1).encode()
+        # A run writes its state before and after all arrays: what is unfinished now is left from a kill.
+        for place in (self.folder, *(self.folder / name for name in ("labels", "graph", "ids"))):
+            for unfinished in place.glob(f"{_UNFINISHED}*"):
+                unfinished.unlink(missing_ok=True)
         self._replace(self.folder / "state.json", lambda file: file.write(content))
 
     def put(self, name: str, tile: Tile | None, array: NDArray[Any]) -> None:
@@ -140,7 +150,7 @@ class FolderStore:
     @staticmethod
     def _replace(path: Path, write: Callable[[IO[bytes]], object]) -> None:
         """Write a file under another name first, so that a kill leaves the old file or the new one."""
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=_UNFINISHED)
         try:
             with os.fdopen(descriptor, "wb") as file:
                 write(file)
@@ -148,6 +158,29 @@ class FolderStore:
         except BaseException:
             Path(temporary).unlink()
             raise
+
+
+@contextmanager
+def writing(what: str) -> Iterator[None]:
+    """Name what could not be written.
+
+    Raises:
+        StoreError: instead of an OSError.
+    """
+    try:
+        yield
+    except StoreError:
+        raise
+    except OSError as error:
+        raise StoreError(f"store: {what} cannot be written: {error.strerror or error}") from error
+
+
+def temporary_store() -> TileStore:
+    """A store in a folder that is removed together with the last object that uses it."""
+    folder = tempfile.mkdtemp(prefix="superpixel-tiled-")
+    store = FolderStore(folder)
+    weakref.finalize(store, shutil.rmtree, folder, ignore_errors=True)
+    return store
 
 
 def as_store(store: object) -> TileStore:

@@ -16,8 +16,9 @@ from superpixel_service.large.errors import LargeFailed
 from superpixel_service.large.hashing import version_of
 from superpixel_service.large.opening import open_source
 from superpixel_service.large.source import PixelSource, Window, slices
+from superpixel_service.large.stored_mask import StoredMask
 
-_TILES_SHARE = 3, 4
+_TILES_SHARE = 1, 2
 """The engine's tiles take about this part of its time, as a numerator and a denominator."""
 
 
@@ -35,6 +36,11 @@ class GuidanceFiles:
     prior_weight: int = DEFAULT_PRIOR_WEIGHT
     importance: str = ""
 
+    @property
+    def is_hard(self) -> bool:
+        """Whether superpixels never cross a border of the prior."""
+        return self.prior_mode == "hard"
+
     def record(self) -> dict[str, Any] | None:
         """What identifies the guidance; None: there is none."""
         addresses = [address for address in (self.edges, self.prior, self.importance) if address]
@@ -50,7 +56,7 @@ class Result:
     Attributes:
         base_count: number of base regions.
         merges: (base_count - 1,) of `superpixel_kernels.MERGE_DTYPE`.
-        base: gives the base region of each pixel of a window.
+        base: gives the base region of each pixel of a window; -1 for pixels that are not valid.
     """
 
     base_count: int
@@ -60,7 +66,7 @@ class Result:
 
 def segment_image(
     image: Any,
-    mask: Any | None,
+    mask: StoredMask | None,
     *,
     fingerprint: str,
     compactness: float,
@@ -75,8 +81,7 @@ def segment_image(
 
     Args:
         image: planes, (3, height, width) uint8.
-        mask: (height, width) bool, which pixels are valid; None: all. No superpixel crosses its border,
-            unless there is a soft prior.
+        mask: which pixels are valid; None: all.
         fingerprint: of the image and the mask.
         compactness: of the superpixels.
         tile: side of a tile, in pixels.
@@ -108,7 +113,8 @@ def segment_image(
             tile=tile,
             store=work,
             threads=threads,
-            guidance=_maps(guidance, mask, fingerprint, files),
+            guidance=_maps(guidance, files),
+            mask=None if mask is None else _Mask(mask, fingerprint),
             cancel=cancel,
             progress=seen,
         )
@@ -124,13 +130,11 @@ def check_guidance(guidance: GuidanceFiles) -> None:
         superpixel_kernels.errors.InvalidParameter: a weight is out of range.
     """
     with ExitStack() as files:
-        _maps(guidance, None, "", files)
+        _maps(guidance, files)
 
 
-def _maps(
-    guidance: GuidanceFiles, mask: Any | None, fingerprint: str, files: ExitStack
-) -> tiled.GuidanceSources | None:
-    """The maps as the engine reads them; a mask is a hard prior of its own."""
+def _maps(guidance: GuidanceFiles, files: ExitStack) -> tiled.GuidanceSources | None:
+    """The maps as the engine reads them."""
     maps: dict[str, Any] = {}
     for name in ("edges", "prior", "importance"):
         address: str = getattr(guidance, name)
@@ -140,17 +144,13 @@ def _maps(
             if source.shape[2] != 1:
                 raise LargeFailed(f"{name}: {address} must have one band, has {source.shape[2]}", usage=True)
             maps[name] = _Map(source, f"{address} {version_of(address)}")
-    mode = guidance.prior_mode
-    if mask is not None and ("prior" not in maps or mode == "hard"):
-        maps["prior"] = _MaskedPrior(mask, fingerprint, maps.get("prior"))
-        mode = "hard"
     if not maps:
         return None
     return tiled.GuidanceSources(
         edges=maps.get("edges"),
         edge_weight=guidance.edge_weight,
         prior=maps.get("prior"),
-        prior_mode=mode,
+        prior_mode=guidance.prior_mode,
         prior_weight=guidance.prior_weight,
         importance=maps.get("importance"),
     )
@@ -190,22 +190,18 @@ class _Map:
         return self._source.read(Window(x0, y0, x1 - x0, y1 - y0), (0,))[:, :, 0]
 
 
-class _MaskedPrior:
-    """A hard prior that separates valid pixels from the others: 0 outside; inside 1, or 1 + a prior."""
+class _Mask:
+    """Which pixels are valid, as the engine reads it."""
 
     thread_safe = True
 
-    def __init__(self, mask: Any, fingerprint: str, prior: _Map | None) -> None:
-        self.shape: tuple[int, int] = (int(mask.shape[0]), int(mask.shape[1]))
-        if prior is not None and prior.shape != self.shape:
-            height, width = self.shape
-            raise LargeFailed(f"prior: with a mask it must have {width} x {height} pixels", usage=True)
-        self._mask, self._prior = mask, prior
-        self.fingerprint = f"mask {fingerprint} {prior.fingerprint if prior else ''}"
-        self.dtype = np.dtype(np.int64)
+    def __init__(self, mask: StoredMask, fingerprint: str) -> None:
+        self._mask = mask
+        self.fingerprint = fingerprint
+        self.shape = mask.shape
+        self.dtype = np.dtype(np.bool_)
 
-    def read(self, window: tiled.Window) -> NDArray[np.int64]:
-        """The labels of rows y0 to y1 - 1 and columns x0 to x1 - 1."""
+    def read(self, window: tiled.Window) -> NDArray[np.bool_]:
+        """The mask of rows y0 to y1 - 1 and columns x0 to x1 - 1."""
         y0, y1, x0, x1 = window
-        valid = np.asarray(self._mask[y0:y1, x0:x1]).astype(np.int64)
-        return valid if self._prior is None else valid * (self._prior.read(window).astype(np.int64) + 1)
+        return self._mask[slice(y0, y1), slice(x0, x1)]

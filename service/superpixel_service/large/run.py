@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 import superpixel_kernels as kernels
 from superpixel_kernels.codec import NO_REGION
@@ -22,7 +21,6 @@ from superpixel_kernels.tiled import TilePlan
 from superpixel_service.large import engine, writer
 from superpixel_service.large.errors import LargeFailed
 from superpixel_service.large.hashing import hash_source, version_of
-from superpixel_service.large.inside import only_inside
 from superpixel_service.large.layout import (
     ATTRIBUTES,
     BASE,
@@ -150,6 +148,7 @@ class _Run:
         record = self._plan.record()
         group = open_group(self._address, writable=True)
         with failures_of(self._address):
+            self._check_guidance()
             params = kernels.SegmentParams(self._plan.compactness)
             TilePlan(params, self._height, self._width, 3, self._plan.tile)  # checks the tile
             complete = self._begin(group, record)
@@ -162,10 +161,8 @@ class _Run:
             self._write_pixels(group, reading)
             mask = StoredMask(self._work / _VALID, self._width, self._height)
             result = self._segment(group, state, mask)
-            if mask.exists:
-                result = only_inside(result, self._inside(result, mask))
             info = self._info(reading, result, state)
-            tree = self._write_regions(group, result, mask)
+            tree = self._write_regions(group, result)
             self._begin_step("pyramid", sum(2 * w * h for w, h in self._sizes[1:]))
             writer.write_pyramids(group, self._sizes, self._advance)
             writer.write_image_attributes(
@@ -177,6 +174,12 @@ class _Run:
             self._finish(group, info, record)
             shutil.rmtree(self._work, ignore_errors=True)
             return info
+
+    def _check_guidance(self) -> None:
+        guidance = self._plan.guidance
+        engine.check_guidance(guidance)
+        if self._plan.mask is not None and guidance.prior and not guidance.is_hard:
+            raise LargeFailed("mask: cannot be combined with a soft prior; use --prior-mode hard", usage=True)
 
     def _add_labels(self, group: Any, info: StoreInfo, record: dict[str, Any]) -> StoreInfo:
         """Add label images to a store that is complete."""
@@ -292,15 +295,7 @@ class _Run:
             stopped=self._stopped,
         )
 
-    def _inside(self, result: engine.Result, mask: StoredMask) -> NDArray[np.bool_]:
-        """Which base regions have a valid pixel."""
-        inside = np.zeros(result.base_count, np.bool_)
-        for window in writer.shards(self._width, self._height):
-            self._check_stopped()
-            inside[result.base(window)[mask[slices(window)]]] = True
-        return inside
-
-    def _write_regions(self, group: Any, result: engine.Result, mask: StoredMask) -> Tree:
+    def _write_regions(self, group: Any, result: engine.Result) -> Tree:
         self._begin_step("regions", self._width * self._height)
         base = writer.create_labels(group, f"{BASE}/0", self._width, self._height, NO_REGION)
         image = group[f"{IMAGE}/0"]
@@ -308,9 +303,7 @@ class _Run:
         for window in writer.shards(self._width, self._height):
             self._check_stopped()
             rows, columns = slices(window)
-            ids = result.base(window).astype(np.uint32)
-            if mask.exists:
-                ids[~mask[rows, columns]] = NO_REGION
+            ids = result.base(window).astype(np.uint32)  # -1 becomes NO_REGION
             base[rows, columns] = ids
             pixels = np.ascontiguousarray(np.asarray(image[:, rows, columns]).transpose(1, 2, 0))
             measures.add(ids, pixels, window)
