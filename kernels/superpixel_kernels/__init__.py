@@ -5,6 +5,8 @@ hierarchy = segment(image, SegmentParams(compactness=10.0))
 labels = hierarchy.cut(400)                                  # (H, W) int32, exactly 400 labels
 data = hierarchy.encode(1600, include_hierarchy=True)        # bytes for a browser, with all coarser counts
 snapped = snap_mask(hierarchy, mask, 400)                    # a rough mask as whole superpixels
+labels = slic(image, n_segments=400)                         # as scikit-image's function, with exact counts
+means = pool(labels, probabilities)                          # a map of yours, per superpixel
 ```
 
 docs/algorithm.md specifies the result. It is bit for bit the same on every backend, machine and thread count.
@@ -16,6 +18,7 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from superpixel_kernels import errors
+from superpixel_kernels.acquisition import RankedRegions, rank_regions
 from superpixel_kernels.backends import (
     Backend,
     available_backends,
@@ -23,12 +26,14 @@ from superpixel_kernels.backends import (
     segment_on_cpu,
     why_no_cuda,
 )
-from superpixel_kernels.codec import snap_mask
+from superpixel_kernels.codec import Adjacency, Regions, measure_adjacency, pool, snap_mask
 from superpixel_kernels.cpu._engine import CancelToken, Workspace, available_instruction_sets
 from superpixel_kernels.cuda import CudaWorkspace
 from superpixel_kernels.errors import InvalidParameter
 from superpixel_kernels.guidance import GUIDANCE_VERSION, FittedGuidance, Guidance, fitted_to
 from superpixel_kernels.hierarchy import MERGE_DTYPE, Hierarchy
+from superpixel_kernels.label_spread import Spread, spread
+from superpixel_kernels.like_skimage import slic
 from superpixel_kernels.masked import OUTSIDE, MaskedHierarchy, as_mask, guidance_with_mask
 from superpixel_kernels.params import (
     ALGORITHM_VERSION,
@@ -47,6 +52,7 @@ __all__ = [
     "MAX_PIXELS",
     "MERGE_DTYPE",
     "OUTSIDE",
+    "Adjacency",
     "Backend",
     "CancelToken",
     "CudaWorkspace",
@@ -54,14 +60,22 @@ __all__ = [
     "Guidance",
     "Hierarchy",
     "MaskedHierarchy",
+    "RankedRegions",
+    "Regions",
     "SegmentParams",
+    "Spread",
     "Workspace",
     "available_backends",
     "available_instruction_sets",
     "choose_backend",
     "errors",
+    "measure_adjacency",
+    "pool",
+    "rank_regions",
     "segment",
+    "slic",
     "snap_mask",
+    "spread",
     "why_no_cuda",
 ]
 
