@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from superpixel_kernels.codec import _codec, layout
-from superpixel_kernels.codec.label_map import Regions, Tree
+from superpixel_kernels.codec.label_map import Tree
+from superpixel_kernels.codec.measured import Regions
 from superpixel_kernels.codec.provenance import Provenance, provenance_payload
 from superpixel_kernels.errors import InvalidLabelMap, InvalidParameter
 from superpixel_kernels.params import ALGORITHM_VERSION

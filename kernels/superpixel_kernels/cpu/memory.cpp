@@ -3,6 +3,9 @@
 #if defined(__linux__)
 #include <sys/mman.h>
 #endif
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
 
 #include <cstdlib>
 #include <new>
@@ -32,6 +35,12 @@ void* allocate(size_t bytes) {
     }
     if (memory == nullptr) throw std::bad_alloc();
     return memory;
+}
+
+void trim_heap() {
+#if defined(__GLIBC__)
+    malloc_trim(0);
+#endif
 }
 
 bool free_lazily(void* memory, size_t bytes) {

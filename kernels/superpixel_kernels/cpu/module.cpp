@@ -7,6 +7,7 @@
 #include <cstring>
 #include <string>
 
+#include "claim.h"
 #include "engine.h"
 #include "pixels.h"
 #include "python_arrays.h"
@@ -15,6 +16,9 @@
 using namespace nb::literals;
 
 namespace superpixel {
+
+void add_tiles(nb::module_& m);  // tile_module.cpp
+
 namespace {
 
 constexpr double kLongestPatience = 1e6;  // seconds
@@ -39,25 +43,6 @@ const Simd& simd_named(const std::string& name) {
     }
     throw std::invalid_argument("this machine has no instruction set '" + name + "'");
 }
-
-// Reserves a workspace for one call.
-class Claim {
-  public:
-    explicit Claim(Workspace& workspace) : workspace_(workspace) {
-        if (workspace.busy.exchange(true)) {
-            throw std::runtime_error("workspace: in use by another call; give each thread its own");
-        }
-    }
-    ~Claim() {
-        workspace_.trim();
-        workspace_.busy = false;
-    }
-    Claim(const Claim&) = delete;
-    Claim& operator=(const Claim&) = delete;
-
-  private:
-    Workspace& workspace_;
-};
 
 nb::dict seconds_of(const Run& run) {
     nb::dict seconds;
@@ -344,6 +329,7 @@ NB_MODULE(_engine, m) {
     m.def("slic_m2", &slic_m2, "compactness"_a);
     m.def("merge_params", &merge_params, "compactness"_a, "step"_a);
     m.def("table_slots", &table_slots, "edges"_a);
+    add_tiles(m);
     m.attr("SLIC_ITERATIONS") = kSlicIterations;
     m.attr("EDGES_PER_REGION") = kEdgesPerRegion;
 }
