@@ -8,7 +8,6 @@ from collections.abc import Collection
 from http import HTTPStatus
 
 import structlog
-from h11 import LocalProtocolError
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -44,10 +43,6 @@ _HEADERS = {
 log = structlog.get_logger()
 
 
-class _Answered(Exception):
-    """uvicorn has already answered: the rest of the request, such as its body, is malformed."""
-
-
 class Guard:
     """Middleware around the whole application."""
 
@@ -75,11 +70,7 @@ class Guard:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 _add_headers(MutableHeaders(scope=message), request_id)
-            try:
-                await send(message)
-            except LocalProtocolError:
-                status = HTTPStatus.BAD_REQUEST
-                raise _Answered from None
+            await send(message)
 
         try:
             rejection = find_problem(scope["method"], headers, self._names)
@@ -89,8 +80,6 @@ class Guard:
                 await response(scope, receive, send_with_headers)
             else:
                 await self._app(scope, receive, send_with_headers)
-        except _Answered:
-            pass
         except asyncio.CancelledError:  # the gateway stops, and this request took too long
             if not status:
                 problem = Problem(HTTPStatus.SERVICE_UNAVAILABLE, "the gateway is stopping")
