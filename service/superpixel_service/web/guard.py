@@ -40,6 +40,9 @@ _HEADERS = {
     "x-content-type-options": "nosniff",
 }
 
+_CACHE_CONTROL = "no-cache"
+"""Of files. They have an ETag: to ask again costs few bytes, and the browser gets a new version at once."""
+
 log = structlog.get_logger()
 
 
@@ -109,5 +112,4 @@ def _add_headers(headers: MutableHeaders, request_id: str) -> None:
     headers["x-request-id"] = request_id
     for name, value in _HEADERS.items():
         headers.setdefault(name, value)
-    # Files have an ETag: to ask again costs few bytes, and the browser gets a new version at once.
-    headers.setdefault("cache-control", "no-cache")
+    headers.setdefault("cache-control", _CACHE_CONTROL)
