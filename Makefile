@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 CXX_FILES := $(shell find kernels -name '*.cpp' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh')
 PY_TYPED := kernels service examples integrations benchmarks protos/generate.py deploy/image/check
 SOURCES := pyproject.toml CMakeLists.txt README.md LICENSE \
-           $(shell find kernels service frontend/src frontend/page examples/photos -type f -not -path '*/__pycache__/*')
+           $(shell find kernels service frontend/src frontend/page examples/photos third_party -type f -not -path '*/__pycache__/*')
 SANITIZED := build/sanitize
 # More workers than cores, because tests spend much time waiting. tests/conftest.py orders the files, longest first.
 PARALLEL := --numprocesses 4 --dist loadfile --no-loadscope-reorder
@@ -113,6 +113,26 @@ demo: install ## Start a server, segment a photograph over gRPC, write pictures 
 app: install ## Serve the annotation page on http://127.0.0.1:8080 (APP_FLAGS='--listen HOST:PORT --server HOST:PORT')
 	$(BIN)/superpixel app $(APP_FLAGS)
 
+# ---- the engine in WebAssembly ---------------------------------------------------------------------------------------
+
+# Not in the repository, and not needed for anything else. Installed before the package is built, it becomes a part of it.
+WASM := frontend/src/engine/superpixel.wasm
+WASM_SOURCES := tools/wasm.sh $(shell find third_party kernels/superpixel_kernels/{cpu,codec,include,wasm} -name '*.[ch]' -o -name '*.cpp')
+
+.PHONY: wasm
+wasm: $(WASM) ## Build the engine for browsers and Node, with Debian's emscripten (one minute)
+
+STATIC_DIR ?= build/static
+
+.PHONY: static
+static: wasm ## Write the annotation page to STATIC_DIR (build/static) as plain files that need no server
+	$(MAKE) --no-print-directory install
+	$(BIN)/superpixel app --static $(STATIC_DIR)
+
+$(WASM): $(WASM_SOURCES)
+	@command -v emcc > /dev/null || tools/system-packages.sh emscripten
+	tools/wasm.sh
+
 # ---- documents ------------------------------------------------------------------------------------------------------
 
 PY_TYPED += tools/docs
@@ -142,7 +162,8 @@ test: lint test-python test-sanitize ## Run all checks but those of test-slow
 
 # The longer versions of checks in `make test`: more images, seeds and compilers, longer runs.
 .PHONY: test-slow
-test-slow: install system-packages frontend-install deploy-install sanitized test-cupy-sim integrations-install ## Run what `make test` leaves out
+test-slow: wasm install system-packages frontend-install deploy-install sanitized test-cupy-sim integrations-install ## Run what `make test` leaves out
+	$(MAKE) --no-print-directory install # again, with the engine in WebAssembly, if that was built just now
 	$(BIN)/python -m pytest tests -m slow --timeout 1200 $(PARALLEL)
 	$(SANITIZED_PYTEST) -m "(slow or slow_under_sanitizer) and not unsanitized"
 
@@ -360,6 +381,10 @@ bench-guidance: $(BENCH)/.package ## Measure what guidance changes, with right a
 bench-data-sets: install ## Compare a data set on Ray with one process: processor time per image (PHOTOS=folder; ten minutes)
 	nice $(BIN)/python -m benchmarks.data_sets --photos $(or $(PHOTOS),examples/photos)
 
+.PHONY: bench-tiled
+bench-tiled: install ## Compare a large image by tiles with memory: cost, equality, kill and resume (MEGAPIXELS=100; ten minutes)
+	nice $(BIN)/python -m benchmarks.tiled --megapixels $(or $(MEGAPIXELS),100) --json build/bench/tiled.json
+
 .PHONY: bench-frontend
 bench-frontend: install system-packages frontend-install ## Measure a labeller's waiting times on the annotation page in Chromium
 	$(BIN)/python -m benchmarks.page --json build/bench/page.json
@@ -377,4 +402,4 @@ simulate: install ## Simulate an autoscaler with 1 to 200 such pods; updates doc
 
 .PHONY: clean
 clean: ## Remove everything that make built or installed
-	rm -rf $(VENV) $(BENCH) .venv-frontend .venv-deploy .venv-audit frontend/node_modules frontend/dist build dist demo-output test-output
+	rm -rf $(VENV) $(BENCH) .venv-frontend .venv-deploy .venv-audit frontend/node_modules frontend/dist $(WASM) build dist demo-output test-output

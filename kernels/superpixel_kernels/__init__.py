@@ -30,10 +30,11 @@ from superpixel_kernels.codec import Adjacency, Regions, measure_adjacency, pool
 from superpixel_kernels.cpu._engine import CancelToken, Workspace, available_instruction_sets
 from superpixel_kernels.cuda import CudaWorkspace
 from superpixel_kernels.errors import InvalidParameter
-from superpixel_kernels.guidance import GUIDANCE_VERSION, FittedGuidance, Guidance
+from superpixel_kernels.guidance import GUIDANCE_VERSION, FittedGuidance, Guidance, fitted_to
 from superpixel_kernels.hierarchy import MERGE_DTYPE, Hierarchy
 from superpixel_kernels.label_spread import Spread, spread
 from superpixel_kernels.like_skimage import slic
+from superpixel_kernels.masked import OUTSIDE, MaskedHierarchy, as_mask, guidance_with_mask
 from superpixel_kernels.params import (
     ALGORITHM_VERSION,
     DEFAULT_COMPACTNESS,
@@ -41,6 +42,7 @@ from superpixel_kernels.params import (
     MAX_PIXELS,
     SegmentParams,
 )
+from superpixel_kernels.pixels import image_size
 
 __all__ = [
     "ALGORITHM_VERSION",
@@ -49,6 +51,7 @@ __all__ = [
     "MAX_COMPACTNESS",
     "MAX_PIXELS",
     "MERGE_DTYPE",
+    "OUTSIDE",
     "Adjacency",
     "Backend",
     "CancelToken",
@@ -56,6 +59,7 @@ __all__ = [
     "FittedGuidance",
     "Guidance",
     "Hierarchy",
+    "MaskedHierarchy",
     "RankedRegions",
     "Regions",
     "SegmentParams",
@@ -85,6 +89,7 @@ def segment(
     backend: Backend = "auto",
     threads: int = 0,
     guidance: Guidance | FittedGuidance | None = None,
+    mask: ArrayLike | None = None,
     cancel: CancelToken | None = None,
     workspace: Workspace | CudaWorkspace | None = None,
     on_regions: Callable[[int], None] | None = None,
@@ -98,6 +103,10 @@ def segment(
         params: compactness; the default is `SegmentParams()`.
         guidance: maps that superpixels follow besides the colours: `Guidance`, or what its method `fitted`
             returns for an image of this size. If it is neutral, every bit is that without guidance.
+        mask: (H, W) bool: pixels outside (False) belong to no superpixel; label maps have `OUTSIDE` there. No
+            superpixel reaches over pixels outside, unless the count is below the number of the mask's
+            4-connected components. The result is a `MaskedHierarchy`, unless all pixels are inside. Not with
+            a soft prior.
         backend: "auto" for the fastest that can run here, "cpu", or "cuda".
         threads: threads to use with backend "cpu"; 0 for all cores, or for all threads of the workspace. The
             result does not depend on it.
@@ -105,7 +114,8 @@ def segment(
         workspace: memory and threads to reuse in later calls, for one call at a time: a `Workspace` for
             backend "cpu", a `CudaWorkspace` for "cuda".
         on_regions: called with the number of base regions as soon as it is known; on the CPU this is before
-            the stages whose memory grows with it. It may raise, which ends the call.
+            the stages whose memory grows with it. It may raise, which ends the call. With a mask, the number
+            counts the regions outside too.
 
     Raises:
         InvalidImage: wrong dtype, shape or size.
@@ -122,6 +132,19 @@ def segment(
         raise InvalidParameter("threads", f"must be an integer from 0 to {MAX_THREADS}, got {threads!r}")
     if cancel is not None and not isinstance(cancel, CancelToken):
         raise InvalidParameter("cancel", f"must be a CancelToken, got {type(cancel).__name__}")
+    if mask is not None and (inside := as_mask(mask, *image_size(image))) is not None:
+        masked = guidance_with_mask(fitted_to(guidance, *inside.shape), inside)
+        whole = segment(
+            image,
+            params,
+            backend=backend,
+            threads=threads,
+            guidance=masked,
+            cancel=cancel,
+            workspace=workspace,
+            on_regions=on_regions,
+        )
+        return MaskedHierarchy(whole, inside)
     if workspace is None:
         chosen = choose_backend(backend)
         workspace = CudaWorkspace() if chosen == "cuda" else Workspace(threads=threads)

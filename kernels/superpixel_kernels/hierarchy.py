@@ -170,7 +170,7 @@ class Hierarchy:
         of_coarse = self._nodes(coarse, cancel)
         coarse_labels = of_coarse.labels
         if of_fine.is_pixels and not of_coarse.is_pixels:
-            coarse_labels = coarse_labels[self.base_labels.ravel()]
+            coarse_labels = coarse_labels[self._base_of_pixels()]
         lut = np.empty(fine, np.int32)
         lut[of_fine.labels] = coarse_labels
         return lut
@@ -305,6 +305,10 @@ class Hierarchy:
     def _host_pixels(self) -> NDArray[np.uint8]:
         return self._pixels() if callable(self._pixels) else self._pixels
 
+    def _base_of_pixels(self) -> NDArray[np.int32]:
+        """(pixels,): the base region of each pixel that has one."""
+        return self.base_labels.ravel()
+
     @property
     def _pixel_count(self) -> int:
         return self.shape[0] * self.shape[1]
@@ -335,7 +339,7 @@ class Hierarchy:
         # Identifies base regions by their first pixels: assigned in reverse, so the first pixel is written
         # last.
         first_pixel = np.empty(self.base_count, np.int32)
-        first_pixel[self.base_labels.ravel()[::-1]] = np.arange(self._pixel_count - 1, -1, -1, dtype=np.int32)
+        first_pixel[self._base_of_pixels()[::-1]] = np.arange(self._pixel_count - 1, -1, -1, dtype=np.int32)
         left = self.pixel_merges()[self._pixel_count - count :]
         return (
             np.concatenate([left["a"], first_pixel[self.merges["a"]]]),

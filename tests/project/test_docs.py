@@ -107,6 +107,7 @@ def test_every_document_with_python_is_run() -> None:
         "docs/concepts.md",
         "docs/data-sets.md",
         "docs/getting-started.md",
+        "docs/large-images.md",
         "docs/library.md",
         "docs/smart-select.md",
     }
@@ -123,6 +124,14 @@ def test_data_sets(capsys: pytest.CaptureFixture[str]) -> None:
     with Image.open(ROOT / "examples" / "photos" / namespace["row"]["key"]) as opened:
         expected = kernels.segment(np.asarray(opened))
     assert np.array_equal(namespace["label_map"].labels, expected.cut(400))
+
+
+@pytest.mark.usefixtures("folder")
+def test_large_images(server: RunningServer) -> None:
+    names = run("docs/large-images.md", server, together=True)[-1]
+    image, wide = names["image"], names["wide"]
+    expected = kernels.segment(np.concatenate([image, image[:, ::-1]], axis=1))
+    assert np.array_equal(wide.cut(100), expected.cut(100))
 
 
 @pytest.mark.usefixtures("folder")
