@@ -98,6 +98,10 @@ class MaskedHierarchy(Hierarchy):
         )
         mask.flags.writeable = False
         self.mask = mask
+        self._whole = whole
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return MaskedHierarchy, (self._whole, self.mask)
 
     def cut(self, count: int, *, cancel: _engine.CancelToken | None = None) -> NDArray[np.int32]:
         """The label map with exactly `count` superpixels inside the mask.
