@@ -100,11 +100,8 @@ class MaskedHierarchy(Hierarchy):
         self.mask = mask
         self._whole = whole
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {"whole": self._whole, "mask": self.mask}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(state["whole"], state["mask"])  # type: ignore[misc]
+    def __reduce__(self) -> tuple[Any, ...]:
+        return MaskedHierarchy, (self._whole, self.mask)
 
     def cut(self, count: int, *, cancel: _engine.CancelToken | None = None) -> NDArray[np.int32]:
         """The label map with exactly `count` superpixels inside the mask.
