@@ -13,9 +13,11 @@ from superpixel_service import __version__
 from superpixel_service.addresses import join_address, split_address
 from superpixel_service.client import AsyncClient
 from superpixel_service.commands.config import read_settings
-from superpixel_service.commands.output import EXIT_OK, CommandFailed, write
+from superpixel_service.commands.large import failures
+from superpixel_service.commands.output import EXIT_OK, EXIT_USAGE, CommandFailed, write
 from superpixel_service.commands.remote import identity
 from superpixel_service.commands.target import Target
+from superpixel_service.large.store import Store
 from superpixel_service.operations import logs
 from superpixel_service.resources import raise_file_limit
 from superpixel_service.server import CannotListen, Server
@@ -34,7 +36,15 @@ _SHUTDOWN_SECONDS = 3
 _TIMEOUT_SECONDS = 60.0
 
 
-def run(*, listen: str, server: Target | None, allow_host: Sequence[str], static: Path | None = None) -> int:
+def run(
+    *,
+    listen: str,
+    server: Target | None,
+    allow_host: Sequence[str],
+    static: Path | None = None,
+    store: str = "",
+    selection: Path | None = None,
+) -> int:
     """Serve the page until a signal ends it, or write it to `static`.
 
     Args:
@@ -42,18 +52,21 @@ def run(*, listen: str, server: Target | None, allow_host: Sequence[str], static
         server: the gRPC server to call; None: start one for the page.
         allow_host: host names of the page, besides localhost, IP addresses and the machine's own name.
         static: the folder for a page of plain files; None: serve the page.
+        store: a store to annotate; empty: images that the user opens.
+        selection: the file that keeps the work on the store; None: beside the store.
     """
     if static is not None:
         return _write_static(static)
+    if store:
+        if server is not None:
+            raise CommandFailed("--store: needs no --server; give one of them", status=EXIT_USAGE)
+        return _serve_store(listen, store, selection, allow_host)
     try:
-        import uvicorn
+        import uvicorn  # noqa: F401 (before a server starts)
 
         from superpixel_service.web import gateway
-        from superpixel_service.web.protocol import ImpatientProtocol
     except ModuleNotFoundError as error:
-        raise CommandFailed(
-            f"the page needs {error.name}, which is not installed; in a checkout: pip install '.[web]'"
-        ) from None
+        raise _missing(error) from None
     logs.configure("warning", "auto")
     raise_file_limit()
     with _listen(listen) as listener, _backend(server) as backend:
@@ -65,28 +78,64 @@ def run(*, listen: str, server: Target | None, allow_host: Sequence[str], static
             )
 
         app = gateway.build(open_client, [*allow_host, socket.gethostname(), split_address(listen)[0]])
-        config = uvicorn.Config(
-            app,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            ws="none",
-            http=ImpatientProtocol,
-            timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
-        )
         own = "" if server else " (started for the page; --server HOST:PORT uses another)"
-        address = join_address(*listener.getsockname()[:2])
-        write(f"server: {backend.address}{own}", f"page:   http://{address}/")
-        sys.stdout.flush()
-        gateway_server = uvicorn.Server(config)
-        _end_at_once_on_second_signal(gateway_server)
-        # uvicorn handles these signals while it runs, and raises them again afterwards; ignore them then.
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda _number, _frame: None)
-        gateway_server.run(sockets=[listener])
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_DFL)
+        _serve(app, listener, f"server: {backend.address}{own}")
     return EXIT_OK
+
+
+def _serve_store(listen: str, store: str, selection: Path | None, allow_host: Sequence[str]) -> int:
+    try:
+        import uvicorn  # noqa: F401 (before the store is read)
+
+        from superpixel_service.web import store_gateway
+        from superpixel_service.web.store_work import StoreWork
+    except ModuleNotFoundError as error:
+        raise _missing(error) from None
+    if selection is None:
+        if "://" in store:
+            raise CommandFailed("--selection FILE: name a file that keeps the work", status=EXIT_USAGE)
+        selection = Path(store.rstrip("/") + ".selection.json")
+    logs.configure("warning", "auto")
+    with failures():
+        work = StoreWork(Store(store), selection)
+        _ = work.store.tree
+    with _listen(listen) as listener:
+        app = store_gateway.build(work, [*allow_host, socket.gethostname(), split_address(listen)[0]])
+        _serve(app, listener, f"store:  {store}", f"work:   {selection}")
+    return EXIT_OK
+
+
+def _missing(error: ModuleNotFoundError) -> CommandFailed:
+    return CommandFailed(
+        f"the page needs {error.name}, which is not installed; in a checkout: pip install '.[web]'"
+    )
+
+
+def _serve(app: Any, listener: socket.socket, *lines: str) -> None:
+    """Serve an application until a signal ends it."""
+    import uvicorn
+
+    from superpixel_service.web.protocol import ImpatientProtocol
+
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        ws="none",
+        http=ImpatientProtocol,
+        timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
+    )
+    write(*lines, f"page:   http://{join_address(*listener.getsockname()[:2])}/")
+    sys.stdout.flush()
+    gateway_server = uvicorn.Server(config)
+    _end_at_once_on_second_signal(gateway_server)
+    # uvicorn handles these signals while it runs, and raises them again afterwards; ignore them then.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda _number, _frame: None)
+    gateway_server.run(sockets=[listener])
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def _write_static(folder: Path) -> int:
