@@ -58,24 +58,31 @@ self.onmessage = async ({ data: { id, cancel, image, making } }) => {
 };
 
 /**
- * Gray of 16 bits as the server reads it: scaled from its own range of values. A canvas has 8 bits.
+ * Gray of 16 bits as the server reads it, because a canvas has 8 bits: scaled from its own range of values, of which a
+ * thousandth of the pixels at both ends does not count.
  *
  * @param {Blob} image
- * @returns {Promise<Image | null>} null: another format
+ * @returns {Promise<Image | null>} null: another format, or with a transparent gray
  */
 async function grayOf(image) {
   const header = pngHeader(new Uint8Array(await image.slice(0, 64).arrayBuffer()));
   if (header?.depth !== 16 || header.type !== 0) return null;
-  const { width, height, values } = await readPNG(new Uint8Array(await image.arrayBuffer()));
-  let [low, high] = [values[0], values[0]];
-  for (const value of values) {
-    low = Math.min(low, value);
-    high = Math.max(high, value);
-  }
+  const bytes = new Uint8Array(await image.arrayBuffer());
+  if (new TextDecoder('latin1').decode(bytes.subarray(0, 4096)).includes('tRNS')) return null;
+  const { width, height, values } = await readPNG(bytes);
+  const counts = new Uint32Array(2 ** 16);
+  for (const value of values) counts[value]++;
+  const ignored = Math.floor(values.length / 1000);
+  let [low, high] = [0, counts.length - 1];
+  for (let passed = counts[low]; passed <= ignored;) passed += counts[++low];
+  for (let passed = counts[high]; passed <= ignored;) passed += counts[--high];
   const range = high - low;
-  const scaled = (/** @type {number} */ value) =>
-    range ? Math.floor((255 * (value - low) + Math.floor(range / 2)) / range) : 0;
-  return { width, height, data: Uint8Array.from(values, scaled) };
+  const scaled = Uint8Array.from(counts, (_, value) => {
+    if (!range) return value > low ? 255 : 0;
+    const above = Math.min(Math.max(value, low), high) - low;
+    return Math.floor((255 * above + Math.floor(range / 2)) / range);
+  });
+  return { width, height, data: Uint8Array.from(values, (value) => scaled[value]) };
 }
 
 /**
