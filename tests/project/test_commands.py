@@ -59,7 +59,6 @@ NOT_RUN = {
     ".venv/bin/python -m build --wheel --outdir integrations/cvat": f"test_wheel.py builds it; {ENGINE}",
     "cd integrations/label_studio": ADAPTERS,
     "pip install . ./integrations/napari": ADAPTERS,
-    "pip install 'superpixel-service[web]'": ADAPTERS,
     "superpixel app": "tests/page starts it, and works on the page in a browser",
     'superpixel train-smart IMAGES MASKS --out weights.json --about "our street scenes, internal"': (
         "the names stand for folders; test_cli_train_smart.py trains"
