@@ -54,7 +54,6 @@ NOT_RUN = {
     "make wasm": "a minute, and installs emscripten; `make test-slow` runs it",
     "superpixel app --static DIR": "DIR stands for a folder; tests/page/test_static.py runs it",
     "python -m benchmarks.browser_pixels --photos FOLDER": MEASURES,
-    "python3 -m http.server": "serves until it is stopped; tests/page/test_static.py does the same",
     "python -m benchmarks.next_labels": MEASURES,
     ".venv/bin/python -m build --wheel --outdir integrations/cvat": f"test_wheel.py builds it; {ENGINE}",
     "cd integrations/label_studio": ADAPTERS,
