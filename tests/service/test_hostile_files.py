@@ -2,7 +2,6 @@
 
 import itertools
 import struct
-import zlib
 from collections.abc import Callable
 
 import grpc
@@ -18,7 +17,7 @@ from tests.service.harness import (
     refused,
     request,
 )
-from tests.service.images import encoded, png, png_chunk, scene
+from tests.service.images import deflated, encoded, png, png_chunk, scene
 from tests.service.test_refusals import check_form
 
 PIXELS = scene(64, 48)
@@ -53,8 +52,8 @@ TURNED = (0x0112, 3, 1, 6)
 LOOPED = tiff((0x8769, 4, 1, 8), TURNED, after=8)
 FAR = tiff((0x8769, 4, 1, 2**32 - 1), (0x010E, 2, 2**32 - 1, 2**31), TURNED, after=2**32 - 1)
 MANY = b"II*\0" + struct.pack("<IH", 8, 65535) + struct.pack("<HHII", 0x0112, 3, 1, 6)
-PROFILE_BOMB = b"p\0\0" + zlib.compress(bytes(100 * MEBIBYTE), 9)
-TEXT_BOMB = zlib.compress(b"a" * (100 * MEBIBYTE), 9)
+PROFILE_BOMB = b"p\0\0" + deflated(0, 100 * MEBIBYTE)
+TEXT_BOMB = deflated(ord("a"), 100 * MEBIBYTE)
 
 SERVED: dict[str, bytes] = {
     # A profile is never looked at, and EXIF only for the orientation.
