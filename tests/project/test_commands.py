@@ -48,6 +48,9 @@ NOT_RUN = {
     "superpixel large export STORE --format gpkg --count 1000 --out FILE": (
         "the names stand for files; test_large_export.py exports a store"
     ),
+    "superpixel serve --stores FOLDER": "FOLDER stands for a folder; tests/service/test_stores.py serves one",
+    "superpixel serve --stores . &": "serves until it is stopped; tests/service/test_stores.py does the same",
+    "superpixel info --server 127.0.0.1:50051 --store coffee.zarr": "needs the server; test_stores.py asks",
     "make bench-data-sets": MEASURES,
     "make bench-tiled": MEASURES,
     "make static": "a minute; tests/page/test_static.py serves and uses what it writes",
