@@ -19,6 +19,7 @@ from superpixel_service.large.run import Plan, make_store
 from superpixel_service.large.selection import read_selection
 from superpixel_service.large.source import Facts, Window
 from superpixel_service.large.store import Store
+from superpixel_service.web.store_work import PARTLY, StoreWork
 from tests.page.conftest import new_context, running_app
 from tests.service.large_files import TRANSFORM, smooth
 
@@ -172,6 +173,20 @@ def test_exports_are_georeferenced(page: Page, address: str, made: Path, work: P
         assert np.array_equal(file.read(1), values(work, made))
     with urllib.request.urlopen(f"{address}api/export?format=geojson", timeout=120) as answer:
         assert json.load(answer)["features"]
+
+
+def test_a_region_that_is_painted_again_after_a_larger_one(made: Path, work: Path) -> None:
+    store = Store(str(made))
+    parent = int(store.tree.parent[7])
+    steps = StoreWork(store, work)
+    for id_, value in ((7, 1), (parent, 2), (7, 1)):
+        steps.paint([id_], value)
+    ids = np.array([7, parent, NO_REGION], np.uint32)
+    assert steps.values_of(ids).tolist() == [1, PARTLY, 0]
+    again = StoreWork(store, work)
+    assert again.values_of(ids).tolist() == [1, PARTLY, 0]
+    again.undo()
+    assert again.values_of(ids).tolist() == [2, 2, 0]
 
 
 def test_arguments_that_are_wrong(made: Path, tmp_path: Path) -> None:
