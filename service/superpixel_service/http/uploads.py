@@ -8,7 +8,7 @@ from http import HTTPStatus
 from starlette.requests import ClientDisconnect, Request
 
 from superpixel_service.contract import Reason
-from superpixel_service.web.problems import Problem
+from superpixel_service.http.problems import Problem
 
 _SLACK_BYTES = 1 << 20
 """An image that exceeds the limit by this much is still passed on, because the server's error says more."""
@@ -36,7 +36,7 @@ class Uploads:
         """The image in the request's body. Its bytes count until the end of the block.
 
         Args:
-            request: its body is the file.
+            request: its body is the file, perhaps with maps of guidance.
             max_bytes: largest image that the server accepts.
 
         Raises:

@@ -1,13 +1,14 @@
 """Errors of the gateway as problem details (RFC 9457)."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
 import grpc
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 
 from superpixel_service.client import MessageTooLarge, SegmentError
 
@@ -96,3 +97,26 @@ def from_http_exception(error: HTTPException) -> Problem:
     # Static files raise 405 without the header.
     allow = (error.headers or {}).get("Allow", "GET, HEAD") if status == 405 else None
     return Problem(status, status.description or status.phrase, allow=allow)
+
+
+async def _answer_problem(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Problem)  # noqa: S101 (registered for this type)
+    return error.response(request.state.request_id)
+
+
+async def _answer_segment_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, SegmentError)  # noqa: S101
+    return from_segment_error(error).response(request.state.request_id)
+
+
+async def _answer_http_exception(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101
+    return from_http_exception(error).response(request.state.request_id)
+
+
+HANDLERS: Mapping[Any, Callable[[Request, Exception], Awaitable[Response]]] = {
+    Problem: _answer_problem,
+    SegmentError: _answer_segment_error,
+    HTTPException: _answer_http_exception,
+}
+"""The exception handlers of an application."""
