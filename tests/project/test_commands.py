@@ -17,12 +17,15 @@ from PIL import Image
 
 import superpixel_kernels as kernels
 from superpixel_kernels import codec
+from tests.api.conftest import Api, running_api
 from tests.service.harness import RunningServer, running_server
 
 ROOT = Path(__file__).parents[2]
 PHOTO = ROOT / "examples" / "photos" / "astronaut.jpg"
+API = "127.0.0.1:8081"
 
 # What a document's commands begin with, be they a block or a word in a sentence.
+
 PROGRAMS = "superpixel|make|pip|python|docker|kubectl|helm|npm|node|npx|go|protoc|grpcurl"
 BLOCK = re.compile(r"^```(?:sh|bash|shell|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 WORDS = re.compile(rf"`((?:{PROGRAMS}) [^`]+)`")
@@ -41,6 +44,7 @@ NOT_RUN = {
     "pip install '.[bulk]'": "would build once more; the tests' environment has what the extra brings",
     "pip install '.[ray]'": "would build once more; the tests' environment has what the extra brings",
     "make bench-data-sets": MEASURES,
+    "superpixel http": "tests/api starts it",
     "superpixel app": "tests/page starts it, and works on the page in a browser",
     'superpixel train-smart IMAGES MASKS --out weights.json --about "our street scenes, internal"': (
         "the names stand for folders; test_cli_train_smart.py trains"
@@ -103,6 +107,7 @@ WRITES = {
     "superpixel bulk PHOTOS": {"MAPS/astronaut.jpg.spx": (5000, 77)},
     "superpixel segment photo.jpg": {"DIR/photo.jpg.spx": (400, 100)},
     "grpcurl": {"astronaut.spx": (1600, 400, 100)},
+    "--output astronaut.spx": {"astronaut.spx": (1600, 400, 100)},
     "node segment.mjs": {"examples/node/astronaut.spx": (1600, 400, 100)},
 }
 """Label maps that a command leaves, with counts at which they must be right."""
@@ -144,6 +149,12 @@ def server() -> Iterator[RunningServer]:
         yield running
 
 
+@pytest.fixture(scope="module")
+def api(server: RunningServer) -> Iterator[Api]:
+    with running_api("--server", server.listen) as running:
+        yield running
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Where commands run: what they name lies in it, and stand-ins for what cannot be here come first."""
@@ -179,8 +190,12 @@ def hierarchy() -> kernels.Hierarchy:
 
 
 @pytest.mark.parametrize("command", RUN, ids=lambda command: f"{command.document}: {command.first_line[:50]}")
-def test_a_command_of_the_documents(command: Command, server: RunningServer, folder: Path) -> None:
+def test_a_command_of_the_documents(
+    command: Command, server: RunningServer, folder: Path, request: pytest.FixtureRequest
+) -> None:
     script = command.text.replace("127.0.0.1:50051", server.listen).replace("127.0.0.1:50052", server.health)
+    if API in script:
+        script = script.replace(API, request.getfixturevalue("api").address)
     environment = {
         **os.environ,
         "PATH": os.pathsep.join((str(folder / "bin"), str(Path(sys.executable).parent), os.environ["PATH"])),

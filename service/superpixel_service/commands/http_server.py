@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+import logging
 import os
 import signal
 import socket
@@ -105,6 +106,7 @@ def run_until_signal(app: Any, listener: socket.socket, tls: ssl.SSLContext | No
         http=ImpatientProtocol,
         timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
     )
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)  # its other lines repeat ours
     config.load()
     config.ssl = tls
     server = uvicorn.Server(config)
