@@ -50,7 +50,7 @@ nb::tuple encode_labels(const Matrix<const std::int32_t>& labels) {
     }
     PyObject* const payload = PyBytes_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(writer.size()));
     if (payload == nullptr) throw nb::python_error();
-    writer.write(reinterpret_cast<std::uint8_t*>(PyBytes_AS_STRING(payload)));
+    writer.write(reinterpret_cast<std::uint8_t*>(PyBytes_AsString(payload)));
     return nb::make_tuple(nb::steal<nb::bytes>(payload), count);
 }
 
