@@ -11,7 +11,16 @@ import yaml
 
 from superpixel_service import __version__
 from superpixel_service.config import Settings
-from tests.deploy.conftest import DEPLOY, TOOLS, Rendered, invalid_fields
+from tests.deploy.conftest import (
+    BESIDE,
+    DEPLOY,
+    TOOLS,
+    Rendered,
+    invalid_fields,
+    kustomize,
+    render,
+    with_full_overlays,
+)
 from tests.deploy.test_manifests import KUBERNETES
 
 CHART = DEPLOY / "helm" / "superpixel"
@@ -82,8 +91,8 @@ def comparable(documents: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     ("overlay", "values"),
     [
         ("cpu", {"plaintext": True}),
-        ("mtls", {"tls": {"enabled": True}}),
-        ("nvidia", {"plaintext": True, "gpu": {"enabled": True}}),
+        pytest.param("mtls", {"tls": {"enabled": True}}, marks=pytest.mark.slow),
+        pytest.param("nvidia", {"plaintext": True, "gpu": {"enabled": True}}, marks=pytest.mark.slow),
     ],
 )
 def test_the_objects_are_those_of_the_overlay(
@@ -124,6 +133,7 @@ def test_every_option_gives_valid_objects(tmp_path: Path) -> None:
     assert len({each["data"]["service_config.json"] for each in configurations}) == 1
 
 
+@pytest.mark.slow
 def test_tracing_opens_the_way_to_the_collector() -> None:
     objects = objects_of(TRACING)
     settings = one(objects, "ConfigMap", "superpixel-settings")["data"]
@@ -135,6 +145,7 @@ def test_tracing_opens_the_way_to_the_collector() -> None:
     assert "egress" not in one(objects_of({}), "NetworkPolicy")["spec"]
 
 
+@pytest.mark.slow
 def test_a_gateway_reaches_the_service_with_a_cluster_address() -> None:
     objects = objects_of(GATEWAY)
     (rule,) = one(objects, "GRPCRoute")["spec"]["rules"]
@@ -147,6 +158,7 @@ def test_a_gateway_reaches_the_service_with_a_cluster_address() -> None:
     assert "parentRefs" in helm({"plaintext": True, "grpcRoute": {"enabled": True}})["error"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("resource", ["nvidia.com/mig-1g.18gb", "nvidia.com/gpu.shared"])
 def test_a_pod_may_ask_for_a_part_of_a_gpu(resource: str) -> None:
     objects = objects_of({"gpu": {"enabled": True, "resource": resource}})
@@ -156,6 +168,7 @@ def test_a_pod_may_ask_for_a_part_of_a_gpu(resource: str) -> None:
     assert container["image"] == f"superpixel-service:{__version__}-cuda"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "values",
     [
@@ -172,6 +185,7 @@ def test_wrong_values_are_rejected(values: dict[str, Any]) -> None:
     assert "error" in helm(values)
 
 
+@pytest.mark.slow
 def test_a_second_release_has_names_of_its_own() -> None:
     objects = objects_of({"nameOverride": "other"})
     assert {each["metadata"]["name"].partition("-")[0] for each in objects} == {"other"}
@@ -186,3 +200,43 @@ def test_every_setting_exists_and_files_are_the_same() -> None:
     assert (CHART / "service_config.json").read_text() == base.read_text()
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
     assert chart["appVersion"] == __version__
+
+
+@pytest.fixture(scope="module")
+def beside(tmp_path_factory: pytest.TempPathFactory) -> Rendered:
+    """The overlay cpu with the components that the chart has as values."""
+    folder = tmp_path_factory.mktemp("beside")
+    deploy = with_full_overlays(folder)
+    overlay = deploy / "overlays" / "beside"
+    overlay.mkdir()
+    components = [
+        "../../components/plaintext",
+        *(f"../../components/{name}" for name in BESIDE),
+        "../../image",
+    ]
+    kustomization = {"resources": ["../../base"], "components": components}
+    (overlay / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
+    return render(overlay, folder)
+
+
+def test_the_components_give_what_the_chart_gives(beside: Rendered) -> None:
+    parents = [{"name": "gateway", "namespace": "gateway"}]
+    values = TRACING | {"grpcRoute": {"enabled": True, "parentRefs": parents}}
+    made, expected = comparable(objects_of(values)), comparable(beside.documents)
+    assert made == expected
+    assert "Namespace/superpixel" not in expected
+
+
+def test_the_components_are_valid(beside: Rendered, tmp_path: Path) -> None:
+    known = [each for each in beside.documents if each["kind"] != "GRPCRoute"]  # no schema here
+    file = tmp_path / "objects.yaml"
+    file.write_text(yaml.safe_dump_all(known))
+    assert invalid_fields(KUBERNETES[-1], file) == [f"{len(known)} objects"]
+
+
+def test_callers_namespaces_get_the_same_service_config() -> None:
+    folder = DEPLOY / "components" / "client-config"
+    (configuration,) = yaml.safe_load_all(kustomize(folder))
+    base = (DEPLOY / "base" / "service_config.json").read_text()
+    assert configuration["data"] == {"service_config.json": base}
+    assert configuration["metadata"]["name"] == "superpixel-client"

@@ -67,6 +67,10 @@ NOT_RUN = {
     "kubectl create namespace superpixel": "tests/deploy/test_readme.py runs it without a cluster",
     "kubectl -n superpixel create secret docker-registry": "a part of a command",
     "kubectl apply -k deploy/overlays/cpu": f"{CLUSTER}; tests/deploy renders it",
+    "helm install superpixel deploy/helm/superpixel --namespace superpixel --create-namespace --set plaintext=true": (  # noqa: E501
+        f"{CLUSTER}; tests/deploy/test_helm.py renders it"
+    ),
+    "kubectl apply -k deploy/components/client-config": f"{CLUSTER}; tests/deploy renders it",
     "kubectl -n superpixel port-forward deploy/superpixel 50051": CLUSTER,
     "kubectl -n superpixel delete pod NAME": CLUSTER,
     "kubectl -n superpixel get secret superpixel-tls -o jsonpath='{.data.tls\\.crt}' | base64 -d | openssl x509 -noout -enddate": CLUSTER,  # noqa: E501
