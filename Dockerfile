@@ -24,6 +24,7 @@ RUN python3 -m venv /opt/build \
 COPY pyproject.toml CMakeLists.txt README.md LICENSE ./
 COPY kernels kernels
 COPY protos protos
+COPY third_party third_party
 COPY service service
 COPY frontend/page frontend/page
 COPY frontend/src frontend/src

@@ -14,6 +14,21 @@ ROOT = Path(__file__).parents[2]
 FRONTEND = ROOT / "frontend"
 
 
+ENGINE = FRONTEND / "src" / "engine" / "superpixel.wasm"
+
+
+def engine_missing() -> str | None:
+    """Why the tests of the engine in WebAssembly cannot run; None: it is built from these sources."""
+    if not ENGINE.is_file():
+        return f"{ENGINE.relative_to(ROOT)} is missing: run `make wasm`"
+    kernels = ROOT / "kernels" / "superpixel_kernels"
+    parts = [kernels / "cpu", kernels / "codec", kernels / "include", kernels / "wasm", ROOT / "third_party"]
+    sources = [path for part in parts for path in part.rglob("*") if path.suffix in {".cpp", ".h", ".c"}]
+    if any(path.stat().st_mtime > ENGINE.stat().st_mtime for path in sources):
+        return f"{ENGINE.relative_to(ROOT)} is older than its sources: run `make wasm`"
+    return None
+
+
 @pytest.fixture(scope="session")
 def fixtures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of files that Python wrote, and that JavaScript must agree with: see fixtures.py."""

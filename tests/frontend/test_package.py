@@ -63,6 +63,7 @@ def test_built_package_works_and_is_small(fixtures: Path, tmp_path: Path) -> Non
     exports = dist / "src" / "exports" / "index.js"
     assert zipped(dist / "src" / "dataset" / "index.js", without=(core, exports)) <= 4_000
     assert zipped(dist / "src" / "smart" / "index.js") <= 10_000
+    assert zipped(dist / "src" / "engine" / "index.js", without=(core,)) <= 6_000
     assert (dist / "src" / "smart" / "weights.json").is_file()
     package = json.loads((dist / "package.json").read_text())
     assert not {"dependencies", "devDependencies", "scripts"} & package.keys()
@@ -91,7 +92,14 @@ def test_built_package_works_and_is_small(fixtures: Path, tmp_path: Path) -> Non
         "selection.smart(smart, 1, 2, 1, { grow: 0 });\n"
         "// @ts-expect-error: grow is a number\n"
         "smart.regrow('1');\n"
-        "export { area, wrong, found };\n"
+        "import { encode, segment, type Encoded } from 'superpixel-map/engine';\n"
+        "const image = { data: new Uint8Array(3), width: 1, height: 1 };\n"
+        "const made: LabelMap = await segment(image, { compactness: 10, guidance: { prior: image } });\n"
+        "const onProgress = ({ share }: { share: number }) => share.toFixed();\n"
+        "const encoded: Encoded = await encode(image, { area: 64, onProgress });\n"
+        "// @ts-expect-error: an area is a number\n"
+        "await encode(image, { area: '64' });\n"
+        "export { area, wrong, found, made, encoded };\n"
     )
     options = ["--strict", "--noEmit", "--module", "nodenext", "--target", "es2022", "--lib", "es2022,dom"]
     checked = subprocess.run(

@@ -16,9 +16,12 @@ MAX_PIXELS = 4_000_000
 
 @contextmanager
 def running_app(*arguments: str, constants: Mapping[str, object] | None = None) -> Iterator[str]:
-    """`superpixel app` on a free port, with these values of constants; yields the address of its page."""
-    program = {"program": program_with(constants)} if constants else {}
-    process = started("app", "--listen", "127.0.0.1:0", *arguments, stdout=-1, **program)
+    """`superpixel app` on a free port, with these values of constants; yields the address of its page.
+
+    The page has no engine of its own, whether the package has been built with one or not.
+    """
+    program = program_with({"web.files.HAS_ENGINE": False, **(constants or {})})
+    process = started("app", "--listen", "127.0.0.1:0", *arguments, stdout=-1, program=program)
     try:
         assert process.stdout is not None
         for line in process.stdout:

@@ -65,6 +65,18 @@ def test_getting_started(server: RunningServer) -> None:
 
 
 @pytest.mark.usefixtures("folder")
+def test_superpixels_in_python(server: RunningServer) -> None:
+    names = run("docs/library.md", server, together=True)[-1]
+    hierarchy = kernels.segment(names["image"])
+    assert np.array_equal(hierarchy.cut(400), names["labels"])
+    assert set(np.unique(names["inside"])) == set(range(101))
+    assert names["graph"].number_of_edges() == len(names["borders"].pairs)
+    assert len(names["ranked"]) == 50
+    assert set(np.unique(names["found"].labels)) == {0, 1, 2}
+    assert names["mask"][140, 290]
+
+
+@pytest.mark.usefixtures("folder")
 def test_concepts(server: RunningServer) -> None:
     """Each program of that page goes on where the one before ended; what it says of the photograph holds."""
     names = run("docs/concepts.md", server, together=True)[-1]
@@ -95,6 +107,8 @@ def test_every_document_with_python_is_run() -> None:
         "docs/concepts.md",
         "docs/data-sets.md",
         "docs/getting-started.md",
+        "docs/large-images.md",
+        "docs/library.md",
         "docs/smart-select.md",
     }
 
@@ -110,6 +124,14 @@ def test_data_sets(capsys: pytest.CaptureFixture[str]) -> None:
     with Image.open(ROOT / "examples" / "photos" / namespace["row"]["key"]) as opened:
         expected = kernels.segment(np.asarray(opened))
     assert np.array_equal(namespace["label_map"].labels, expected.cut(400))
+
+
+@pytest.mark.usefixtures("folder")
+def test_large_images(server: RunningServer) -> None:
+    names = run("docs/large-images.md", server, together=True)[-1]
+    image, wide = names["image"], names["wide"]
+    expected = kernels.segment(np.concatenate([image, image[:, ::-1]], axis=1))
+    assert np.array_equal(wide.cut(100), expected.cut(100))
 
 
 @pytest.mark.usefixtures("folder")

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from superpixel_kernels.codec import _codec
+from superpixel_kernels.codec.measured import Regions
 from superpixel_kernels.codec.provenance import Provenance
 from superpixel_kernels.errors import InvalidParameter
 
@@ -38,28 +39,6 @@ class Levels:
     counts: tuple[int, ...]
     into: NDArray[np.int32]
     level: NDArray[np.uint8]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Regions:
-    """Measurements of the `count` regions of a label map.
-
-    Attributes:
-        area: (count,) uint32, pixels.
-        box: (count, 4) uint32: x0, y0, x1, y1 in pixels; x1 and y1 lie one past the region.
-        centroid: (count, 2) uint32: x, y in 1/16 pixel, rounded half up. Pixel x is at coordinate x.
-        mean_color: (count, 3) uint8: mean of the sRGB bytes R, G, B, rounded half up.
-        neighbor_offsets: (count + 1,) uint32. The 4-neighbours b > a of region a are
-            `neighbors[neighbor_offsets[a]:neighbor_offsets[a + 1]]`, ascending.
-        neighbors: (pairs,) int32, labels.
-    """
-
-    area: NDArray[np.uint32]
-    box: NDArray[np.uint32]
-    centroid: NDArray[np.uint32]
-    mean_color: NDArray[np.uint8]
-    neighbor_offsets: NDArray[np.uint32]
-    neighbors: NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -49,11 +49,6 @@ def plane_count(count: int) -> int:
     return ((count - 1).bit_length() + 7) // 8
 
 
-def to_planes(values: NDArray[np.uint32], planes: int) -> list[bytes]:
-    """Split `values`, (m,), into byte planes: all lowest bytes, all second bytes, and so on."""
-    return [plane.tobytes() for plane in values.view(np.uint8).reshape(-1, 4).T[:planes]]
-
-
 def from_planes(data: bytes, size: int) -> NDArray[np.uint32]:
     """Join byte planes to `size` values, as uint32."""
     planes = len(data) // size if size else 0

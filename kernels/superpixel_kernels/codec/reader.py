@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from superpixel_kernels.codec import _codec, layout
-from superpixel_kernels.codec.label_map import LabelMap, Levels, Regions, Tree
+from superpixel_kernels.codec.label_map import LabelMap, Levels, Tree
+from superpixel_kernels.codec.measured import Regions
 from superpixel_kernels.codec.provenance import MAX_BYTES, parse_provenance
 from superpixel_kernels.errors import InvalidLabelMap, InvalidParameter
 

@@ -34,6 +34,11 @@ class Buffer {
         }
         return data_;
     }
+    // The same, and frees what is more than twice as much as needed.
+    T* fit(i64 count) {
+        if (capacity_ / 2 > count) *this = Buffer();
+        return need(count);
+    }
     // Room for `count` values, contents kept; grows by at least half, so that appending is cheap.
     T* grow(i64 count) {
         if (count > capacity_)

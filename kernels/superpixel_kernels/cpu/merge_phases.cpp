@@ -44,6 +44,8 @@ float cost_of(const Best& best) { return std::bit_cast<float>(static_cast<u32>(b
 MergePhases::MergePhases(Workspace& workspace, i64 nodes, i64 edge_count, CostParams params, bool weighted)
     : simd_(workspace.simd),
       scratch_(workspace.memory.merge),
+      frugal_(workspace.kept_bytes == 0),
+      spent_edges_(frugal_ ? &workspace.memory.edges : nullptr),
       params_(params),
       live_(nodes),
       edges_left_(edge_count) {
@@ -72,6 +74,13 @@ void MergePhases::restart(i64 edge_count) {
     std::fill_n(height_[side_], live_, 0.0f);
     edges_left_ = edge_count;
     round_ = 0;
+}
+
+void MergePhases::end_rounds() {
+    if (!frugal_) return;
+    for (MergeRange& part : scratch_.ranges) {
+        for (Buffer<Edge>& storage : part.storage) storage = Buffer<Edge>();
+    }
 }
 
 void MergePhases::contract_and_choose(i32 rank) {
@@ -122,6 +131,8 @@ void MergePhases::finish(Phase phase) {
     } else if (phase == kChoose) {
         edges_left_ = 0;
         for (i32 t = 0; t < count_; ++t) edges_left_ += range(t).edge_count;
+        // The ranges have copies of their own now.
+        if (round_ > 0 && spent_edges_ != nullptr) *std::exchange(spent_edges_, nullptr) = Buffer<Edge>();
     }
 }
 
@@ -312,7 +323,8 @@ void MergePhases::contract(i32 rank) {
     });
     i32 begin = 0;
     for (i32 i = 0; i <= nodes; ++i) begin += std::exchange(bucket[i], begin);
-    Edge* const out = part.storage[part.next_storage].need(total);
+    Buffer<Edge>& storage = part.storage[part.next_storage];
+    Edge* const out = frugal_ ? storage.fit(total) : storage.need(total);
     part.next_storage = 1 - part.next_storage;
     const auto place = [&](const Edge& edge) { out[bucket[edge.a - part.new_begin]++] = edge; };
     for (i64 i = 0; i < part.edge_count; ++i) place(part.edges[i]);

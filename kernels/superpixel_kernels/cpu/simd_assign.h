@@ -4,6 +4,8 @@
 
 #if defined(SUPERPIXEL_SIMD_AVX2)
 #include <immintrin.h>
+#elif defined(__wasm_simd128__)
+#include "simd_wasm.h"
 #endif
 
 #include "simd.h"
@@ -212,6 +214,10 @@ void assign_cell(const AssignRow& row, const Block& block, const Candidates& can
         }
     }
 }
+
+#elif defined(__wasm_simd128__)
+
+#include "simd_assign_wasm.h"
 
 #else
 

@@ -15,7 +15,8 @@ void each_buffer(Scratch& memory, F&& body) {
     all(memory.color_planes, memory.smooth_planes, memory.smooth_scratch, memory.centers, memory.sums,
         memory.row_scratch, memory.run_start, memory.run_parent, memory.run_region, memory.row_starts,
         memory.row_seams, memory.contacts, memory.row_runs, memory.edge_lines, memory.edges,
-        memory.edge_levels, memory.prior_labels, memory.prior_changes, memory.carried_edges);
+        memory.edge_levels, memory.prior_labels, memory.prior_changes, memory.carried_edges,
+        memory.tile_labels);
     for (EdgeBand& band : memory.edge_bands)
         all(band.contrast, band.contrast_before, band.strength, band.found, band.run_sums);
     MergeScratch& merge = memory.merge;

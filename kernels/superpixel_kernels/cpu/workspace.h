@@ -91,6 +91,7 @@ struct Scratch {
     Buffer<i32> prior_labels;
     Buffer<u64> prior_changes;   // bitmaps of each row: the label of a soft prior changes here
     Buffer<Edge> carried_edges;  // stage merge with a hard prior: edges that wait for the second run
+    Buffer<i32> tile_labels;     // the base regions of a tile and its margin
     MergeScratch merge;
 };
 

@@ -127,7 +127,7 @@ def build(open_client: Callable[[], AsyncClient], options: Options) -> Starlette
     app = Starlette(
         routes=routes,
         middleware=[
-            Middleware(Guard, site=site, policy=_POLICY, event=_EVENT, report=report),
+            Middleware(Guard, site=site, policy=lambda _path: _POLICY, event=_EVENT, report=report),
             *_cross_origin(options.origins),
         ],
         exception_handlers={**problems.HANDLERS, SegmentError: answer_segment_error},

@@ -111,6 +111,13 @@ def _add_app(commands: "_Commands[argparse.ArgumentParser]") -> None:
         help="another host name of the page (localhost, IP addresses, this machine's name need no flag)",
     )
     add_server(app, "the gRPC server to call (default: one is started for the page)")
+    app.add_argument(
+        "--static",
+        type=Path,
+        metavar="DIR",
+        help="serve nothing: write the page to DIR as plain files, for any web server. Superpixels are then "
+        "made in the browser",
+    )
 
 
 def _add_segment(commands: "_Commands[argparse.ArgumentParser]") -> None:

@@ -61,13 +61,19 @@ class Guard:
     Args:
         app: the application.
         site: whose requests it answers.
-        policy: the Content-Security-Policy of every response.
+        policy: returns the Content-Security-Policy of the response at a path.
         event: the log event of a request; that of a bug has "_failed" behind it.
         report: called when a request has ended.
     """
 
     def __init__(
-        self, app: ASGIApp, *, site: Site, policy: str, event: str, report: Callable[[Ended], None]
+        self,
+        app: ASGIApp,
+        *,
+        site: Site,
+        policy: Callable[[str], str],
+        event: str,
+        report: Callable[[Ended], None],
     ) -> None:
         self._app = app
         self._site = site
@@ -100,7 +106,7 @@ class Guard:
             nonlocal status, sent
             if message["type"] == "http.response.start":
                 status = message["status"]
-                _add_headers(MutableHeaders(scope=message), request_id, self._policy)
+                _add_headers(MutableHeaders(scope=message), request_id, self._policy(scope["path"]))
             sent += len(message.get("body", b""))
             try:
                 await send(message)

@@ -1,6 +1,7 @@
 """The gateway: serves the page's files, and passes images from `/api` on to a gRPC server.
 
-GET  /api/server                         version, engines and limits of the server, as JSON
+GET  /api/server                         version, engines and limits of the server, as JSON, and
+                                         `page_engine`: whether the page has an engine of its own
 POST /api/segment?area=A&compactness=K   takes an image file; returns its label map with the whole hierarchy
     &prior=BYTES&prior_mode=M&prior_weight=W&edges=BYTES&edge_weight=W&importance=BYTES
                                          maps that the superpixels follow, after the image in the body
@@ -11,7 +12,6 @@ import contextlib
 import dataclasses
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
@@ -30,10 +30,9 @@ from superpixel_service.http.guard import Ended, Guard, log_request
 from superpixel_service.http.origin import Site
 from superpixel_service.http.problems import Problem
 from superpixel_service.http.uploads import Uploads
+from superpixel_service.web import files
+from superpixel_service.web.files import PARTS, POLICY, STATIC
 from superpixel_service.web.query import Maps, read_number
-
-STATIC = Path(__file__).parent / "static"
-"""The page (frontend/page), the package `superpixel-map` (frontend/src) and photographs (examples/photos)."""
 
 DEFAULT_AREA = 64.0
 """Default average size of the finest superpixels sent, in pixels: 8 x 8. At this size and above there are no
@@ -46,19 +45,13 @@ _CALLS = 8
 _EVENT = "page_request"
 
 _CONTENT_SECURITY_POLICY = "; ".join(
-    [
-        "default-src 'none'",
-        "script-src 'self'",
-        "style-src 'self'",
-        "img-src 'self' blob:",  # blob: for images that the user opens
-        "connect-src 'self'",
-        "worker-src 'self'",
-        "manifest-src 'self'",
-        "base-uri 'none'",
-        "form-action 'none'",
-        "frame-ancestors 'none'",
-    ]
+    f"{name} {value}" for name, value in {**POLICY, "frame-ancestors": "'none'"}.items()
 )
+_POLICIES = {
+    path: _CONTENT_SECURITY_POLICY.replace("script-src 'self'", "script-src 'self' 'wasm-unsafe-eval'")
+    for path in ("/page/engine-worker.js", "/src/engine/worker.js")
+}
+"""Only these workers run WebAssembly. A worker has the policy of its own file."""
 
 
 def build(open_client: Callable[[], AsyncClient], names: Collection[str] = ()) -> Starlette:
@@ -81,11 +74,9 @@ def build(open_client: Callable[[], AsyncClient], names: Collection[str] = ()) -
             Route("/favicon.ico", _icon),
             Route("/api/server", _server),
             Route("/api/segment", _segment, methods=["POST"]),
-            *(Mount(f"/{part}", StaticFiles(directory=STATIC / part)) for part in ("page", "src", "samples")),
+            *(Mount(f"/{part}", StaticFiles(directory=STATIC / part)) for part in PARTS),
         ],
-        middleware=[
-            Middleware(Guard, site=site, policy=_CONTENT_SECURITY_POLICY, event=_EVENT, report=_report)
-        ],
+        middleware=[Middleware(Guard, site=site, policy=_policy_of, event=_EVENT, report=_report)],
         exception_handlers=problems.HANDLERS,
         lifespan=lifespan,
     )
@@ -103,7 +94,8 @@ async def _icon(_request: Request) -> Response:
 
 async def _server(request: Request) -> Response:
     info = await _client(request).server_info(timeout=10.0)
-    return JSONResponse(dataclasses.asdict(info), headers={"cache-control": "no-store"})
+    facts = {**dataclasses.asdict(info), "page_engine": files.HAS_ENGINE}
+    return JSONResponse(facts, headers={"cache-control": "no-store"})
 
 
 async def _segment(request: Request) -> Response:
@@ -156,3 +148,7 @@ def _client(request: Request) -> AsyncClient:
 def _report(ended: Ended) -> None:
     if ended.path.startswith("/api/"):
         log_request(_EVENT, ended)
+
+
+def _policy_of(path: str) -> str:
+    return _POLICIES.get(path, _CONTENT_SECURITY_POLICY)
