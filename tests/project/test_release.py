@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tools.release import find_python, materials
+from tools.release import client, find_python, materials
 
 from superpixel_kernels import codec, segment
 from superpixel_service import __version__
+from tests.project.test_rooms import imported_modules
 from tests.service.harness import RunningServer, running_server
 
 ROOT = Path(__file__).parents[2]
@@ -31,6 +32,30 @@ def test_only_permissive_licences_are_allowed() -> None:
         assert line.startswith("package: the licence")
     assert materials.refused({"shtab": "MPL-2.0"}) == []
     assert materials.refused({"other": "MPL-2.0"})
+
+
+def test_the_clients_files_need_no_others() -> None:
+    sources = {"superpixel_service": ROOT / "service", "superpixel_kernels": ROOT / "kernels"}
+    on_demand = {"superpixel_service.in_process", "superpixel_service.in_process.segment_file"}
+    files = [
+        file
+        for package, folder in sources.items()
+        for file in sorted((folder / package).rglob("*.py"))
+        if str(file.relative_to(folder)).startswith(client.PARTS)
+    ]
+    assert len(files) > 50
+    for file in files:
+        for module in set(imported_modules(file)) - on_demand:
+            package, *rest = module.split(".")
+            folder = sources.get(package)
+            if folder is None or not rest:
+                continue
+            path = folder.joinpath(package, *rest)
+            found = path.with_suffix(".py") if path.with_suffix(".py").exists() else path
+            if not found.exists():  # a name in a module, which is imported too
+                continue
+            inside = f"{found.relative_to(folder)}{'/' if found.is_dir() else ''}"
+            assert inside.startswith(client.PARTS), f"{file} imports {module}, which the client does not have"
 
 
 @pytest.fixture(scope="module")

@@ -12,14 +12,13 @@ from email.policy import compat32
 from pathlib import Path, PurePosixPath
 
 from packaging.requirements import Requirement
-from wheel.wheelfile import WheelFile
 
 NAME = "superpixel-client"
 
 _SERVICE = "superpixel_service"
 _KERNELS = "superpixel_kernels"
 
-_PARTS = (
+PARTS = (
     *(f"{_SERVICE}/{part}" for part in ("client/", "pb/", "protos/")),
     *(f"{_SERVICE}/{part}" for part in ("__init__.py", "addresses.py", "contract.py", "pem.py", "py.typed")),
     f"{_SERVICE}/web/static/src/smart/weights.json",
@@ -87,6 +86,8 @@ def client_wheel(service: Path, out: Path) -> Path:
         service: a wheel of superpixel-service.
         out: the folder of the new wheel, which has the same version and tags.
     """
+    from wheel.wheelfile import WheelFile  # in .venv-release
+
     target = out / f"{NAME.replace('-', '_')}-{service.name.split('-', 1)[1]}"
     target.unlink(missing_ok=True)
     with zipfile.ZipFile(service) as source, WheelFile(target, "w") as wheel:
@@ -96,7 +97,7 @@ def client_wheel(service: Path, out: Path) -> Path:
         files = {
             info.filename: source.read(info)
             for info in source.infolist()
-            if info.filename.startswith(_PARTS) and not info.is_dir()
+            if info.filename.startswith(PARTS) and not info.is_dir()
         }
         files |= {_START: _START_TEXT.encode(), _WHOLE: source.read(_START)}
         files |= {
