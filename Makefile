@@ -16,6 +16,8 @@ SOURCES := pyproject.toml CMakeLists.txt README.md LICENSE \
 SANITIZED := build/sanitize
 # More workers than cores, because tests spend much time waiting. tests/conftest.py orders the files, longest first.
 PARALLEL := --numprocesses 4 --dist loadfile --no-loadscope-reorder
+# Without cached bytecode each worker would compile and rewrite every test file.
+unexport PYTHONDONTWRITEBYTECODE
 SOAK_SECONDS := 1200
 
 .PHONY: help
@@ -185,7 +187,9 @@ pictures: install ## Draw the pictures of the documents again
 # ---- checks ---------------------------------------------------------------------------------------------------------
 
 .PHONY: test
-test: lint test-python test-sanitize ## Run all checks but those of test-slow
+test: install system-packages frontend-install deploy-install ## Run all checks but those of test-slow
+	$(MAKE) --no-print-directory --jobs 2 --output-sync lint sanitized
+	$(MAKE) --no-print-directory test-python test-sanitize
 
 # The longer versions of checks in `make test`: more images, seeds and compilers, longer runs.
 .PHONY: test-slow
@@ -295,7 +299,8 @@ format: install frontend-install ## Rewrite the sources in the project's format
 proto: install ## Generate the protobuf code again
 	$(BIN)/python protos/generate.py
 
-# The native modules under AddressSanitizer and UndefinedBehaviorSanitizer, in the tests that reach all of them.
+# The native modules under AddressSanitizer and UndefinedBehaviorSanitizer, in the tests that reach all of them. They do not
+# wait, so there are as many workers as cores.
 .PHONY: sanitized
 sanitized: install
 	$(BIN)/cmake -S . -B $(SANITIZED) -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja \
@@ -308,7 +313,7 @@ sanitized: install
 SANITIZED_PYTEST = PYTHONPATH=$(SANITIZED)/site PYTHONMALLOC=malloc \
   LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libstdc++.so)" \
   ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
-  $(BIN)/python -m pytest tests/kernels --timeout 600 -p no:cacheprovider $(PARALLEL)
+  $(BIN)/python -m pytest tests/kernels --timeout 600 -p no:cacheprovider $(PARALLEL) --numprocesses 2
 
 .PHONY: test-sanitize
 test-sanitize: sanitized ## Run the kernel tests with native modules built under AddressSanitizer and UBSan

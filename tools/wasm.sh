@@ -23,7 +23,7 @@ compile() { # compile SOURCE FLAGS...
 }
 for source in "$kernels"/cpu/*.cpp; do
     case "$(basename "$source")" in
-    module.cpp | simd_avx*.cpp) ;; # for Python; for another processor
+    *module.cpp | simd_avx*.cpp) ;; # for Python; for another processor
     *) compile "$source" "${cxx[@]}" ;;
     esac
 done

@@ -31,7 +31,7 @@ from superpixel_kernels.cpu._engine import CancelToken, Workspace, available_ins
 from superpixel_kernels.cuda import CudaWorkspace
 from superpixel_kernels.errors import InvalidParameter
 from superpixel_kernels.guidance import GUIDANCE_VERSION, FittedGuidance, Guidance, fitted_to
-from superpixel_kernels.hierarchy import MERGE_DTYPE, Hierarchy
+from superpixel_kernels.hierarchy import MERGE_DTYPE, Hierarchy, tree_of_merges
 from superpixel_kernels.label_spread import Spread, spread
 from superpixel_kernels.like_skimage import slic
 from superpixel_kernels.masked import OUTSIDE, MaskedHierarchy, as_mask, guidance_with_mask
@@ -76,6 +76,7 @@ __all__ = [
     "slic",
     "snap_mask",
     "spread",
+    "tree_of_merges",
     "why_no_cuda",
 ]
 

@@ -347,6 +347,23 @@ class Hierarchy:
         )
 
 
+def tree_of_merges(a: NDArray[np.integer], b: NDArray[np.integer]) -> codec.Tree:
+    """The tree of a label map from its merges.
+
+    Args:
+        a: (count - 1,) integers: a label, 0..count-1, of one of the two components that each merge joins.
+        b: (count - 1,) integers: a label of the other one.
+
+    Raises:
+        InvalidParameter: the merges do not join all labels, each time two components.
+    """
+    try:
+        into, order = _engine.tree(np.ascontiguousarray(a, np.int32), np.ascontiguousarray(b, np.int32))
+    except ValueError as error:
+        raise InvalidParameter("a", f"with b, must join all labels: {error}") from None
+    return codec.Tree(into=into, order=order)
+
+
 def pixel_merges_on_cpu(
     pixels: NDArray[np.uint8],
     base_labels: NDArray[np.int32],

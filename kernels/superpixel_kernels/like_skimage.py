@@ -10,8 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from superpixel_kernels.backends import segment_on_cpu
 from superpixel_kernels.cpu._engine import Workspace
 from superpixel_kernels.errors import InvalidImage, InvalidParameter
-from superpixel_kernels.guidance import Guidance
-from superpixel_kernels.hierarchy import Hierarchy
+from superpixel_kernels.masked import MaskedHierarchy, guidance_with_mask
 from superpixel_kernels.params import SegmentParams
 
 _BLUR_REACH = 4.0
@@ -80,14 +79,12 @@ def slic(
         hierarchy = segment_on_cpu(pixels, params, workspace, None, threads)
         labels = hierarchy.cut(min(int(n_segments), pixels.shape[0] * pixels.shape[1]))
         return labels.astype(np.int64) + start_label
-    guidance = Guidance(prior=inside.astype(np.int32), prior_mode="hard")
-    hierarchy = segment_on_cpu(pixels, params, workspace, None, threads, guidance)
-    labels = hierarchy.cut(_count_for(hierarchy, inside, int(n_segments)))
-    found = np.full(int(labels.max()) + 1, start_label - 1, np.int64)
-    # Cuts are numbered by first appearance, so their ascending order is that of first appearance inside.
-    own = np.unique(labels[inside])
-    found[own] = np.arange(start_label, start_label + len(own))
-    return found[labels]
+    guidance = guidance_with_mask(None, inside)
+    whole = segment_on_cpu(pixels, params, workspace, None, threads, guidance)
+    hierarchy = MaskedHierarchy(whole, inside)
+    # With fewer superpixels than pieces of the mask, some would not be connected.
+    least, most = hierarchy.prior_components or 1, int(inside.sum())
+    return hierarchy.cut(min(max(int(n_segments), least), most)).astype(np.int64) + start_label
 
 
 def _check_options(
@@ -202,24 +199,3 @@ def _blurred(values: NDArray[np.float64], axis: int, deviation: float) -> NDArra
     for at, weight in enumerate(weights):
         blurred += weight * padded.take(range(at, at + values.shape[axis]), axis=axis)
     return blurred
-
-
-def _count_for(hierarchy: Hierarchy, inside: NDArray[np.bool_], wanted: int) -> int:
-    """The count of the whole image at which the mask has the wanted number of superpixels.
-
-    Every merge before the last `prior_components` regions joins two regions inside or two outside, so the
-    number inside falls by at most one from count to count.
-    """
-    components = hierarchy.prior_components
-    assert components is not None, "the mask is not constant"  # noqa: S101
-    base_inside = np.zeros(hierarchy.base_count, np.bool_)
-    base_inside[hierarchy.base_labels.ravel()] = inside.ravel()
-    merged_inside = base_inside[hierarchy.merges["a"][: hierarchy.base_count - components]]
-    most = int(base_inside.sum())
-    if wanted <= most:
-        steps, count = np.flatnonzero(merged_inside), hierarchy.base_count
-    else:
-        most, count = int(inside.sum()), inside.size
-        steps = np.flatnonzero(inside.ravel()[hierarchy.pixel_merges()["a"]])
-    merges = min(max(most - wanted, 0), len(steps))
-    return count if merges == 0 else count - int(steps[merges - 1]) - 1

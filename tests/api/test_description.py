@@ -23,7 +23,7 @@ from tests.service.images import encoded
 HERE = Path(__file__).parent
 
 
-def check(api: Api, *arguments: str) -> None:
+def check(api: Api, folder: Path, *arguments: str) -> None:
     """Run schemathesis against the API."""
     kept = api.segment("counts=200&keep=true").headers["superpixel-map"]
     command = [
@@ -42,7 +42,7 @@ def check(api: Api, *arguments: str) -> None:
         "SUPERPIXEL_TEST_MAP": kept,
     }
     done = subprocess.run(
-        command, cwd=HERE, env=environment, capture_output=True, text=True, errors="replace"
+        command, cwd=folder, env=environment, capture_output=True, text=True, errors="replace"
     )
     output = done.stdout + done.stderr
     # Reproductions contain whole images.
@@ -51,13 +51,13 @@ def check(api: Api, *arguments: str) -> None:
     assert api.call("GET", "/health/live").status == 200
 
 
-def test_requests_from_the_description(api: Api) -> None:
-    check(api, "--phases=fuzzing", "--max-examples=8")
+def test_requests_from_the_description(api: Api, tmp_path: Path) -> None:
+    check(api, tmp_path, "--phases=fuzzing", "--max-examples=8")
 
 
 @pytest.mark.slow
-def test_many_requests_from_the_description(api: Api) -> None:
-    check(api, "--phases=examples,coverage,fuzzing", "--max-examples=400")
+def test_many_requests_from_the_description(api: Api, tmp_path: Path) -> None:
+    check(api, tmp_path, "--phases=examples,coverage,fuzzing", "--max-examples=400")
 
 
 def test_whole_answers_fit_their_schemas(api: Api) -> None:

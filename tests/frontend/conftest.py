@@ -1,5 +1,6 @@
 """Fixtures of the tests of the npm package."""
 
+import fcntl
 import os
 import subprocess
 from pathlib import Path
@@ -32,8 +33,15 @@ def engine_missing() -> str | None:
 @pytest.fixture(scope="session")
 def fixtures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of files that Python wrote, and that JavaScript must agree with: see fixtures.py."""
-    folder = tmp_path_factory.mktemp("fixtures")
-    made.write(folder)
+    base = tmp_path_factory.getbasetemp()
+    # The workers of a run have folders side by side. One of them writes the files, for all.
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "fixtures"
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "written").exists():
+            made.write(folder)
+            (folder / "written").touch()
     return folder
 
 

@@ -144,3 +144,26 @@ def test_built_package_contains_the_engine(tmp_path: Path) -> None:
     subprocess.run(install, cwd=app, check=True, capture_output=True)
     used = subprocess.run(["node", "use.mjs"], cwd=app, capture_output=True, text=True, timeout=60)
     assert (used.returncode, used.stdout) == (0, "7\n"), used.stderr
+
+
+OUT_OF_MEMORY = """
+import { segment } from 'superpixel-map/engine';
+const image = (side) => {
+  const data = new Uint8Array(side * side).map((_, i) => (i * i) >> 9);
+  return { data, width: side, height: side };
+};
+for (const worker of [true, false]) {
+  const error = await segment(image(1500), { worker }).catch((error) => error);
+  console.log(error.code, /memory/.test(error.message));
+  console.log((await segment(image(99), { worker })).width);
+}
+"""
+
+
+def test_an_image_without_memory_is_an_error_and_the_next_one_works() -> None:
+    # 40 MiB for WebAssembly in place of 4 GB.
+    flags = ["--wasm-max-mem-pages=640", "--input-type=module"]
+    done = subprocess.run(
+        ["node", *flags, "--eval", OUT_OF_MEMORY], cwd=FRONTEND, capture_output=True, text=True, timeout=120
+    )
+    assert done.stdout.split() == ["IMAGE_TOO_LARGE", "true", "99"] * 2, done.stderr

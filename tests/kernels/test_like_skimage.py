@@ -148,6 +148,15 @@ def test_masked_superpixels_nest():
         assert np.array_equal(lut[fine], coarse)
 
 
+def test_a_mask_is_that_of_segment():
+    """Where what lies outside has the colours that `slic` gives it: each row is one colour."""
+    image = np.repeat(PHOTO[:, :1], 80, axis=1)
+    mask = np.zeros((60, 80), bool)
+    mask[:, 10:70] = True
+    expected = segment(image, mask=mask).cut(90) + 1
+    assert np.array_equal(slic(image, 90, mask=mask), expected)
+
+
 def test_a_mask_of_everything_is_no_mask():
     assert np.array_equal(slic(PHOTO, 30, mask=np.ones((60, 80))), slic(PHOTO, 30))
 

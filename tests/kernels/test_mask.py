@@ -1,5 +1,8 @@
 """A mask: pixels outside belong to no superpixel. The same in the reference, in C++, in CUDA and by tiles."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,6 +14,7 @@ from superpixel_kernels import (
     Hierarchy,
     MaskedHierarchy,
     SegmentParams,
+    measure_adjacency,
     segment,
     snap_mask,
 )
@@ -235,6 +239,31 @@ def test_snapping_leaves_the_outside_alone(masked):
     for label in range(60):
         here = labels == label
         assert set(snapped[here]) == {7 if np.count_nonzero(rough[here]) / here.sum() >= 0.5 else 0}
+
+
+def test_values_and_borders_outside_are_not_used(masked):
+    labels, values = masked.cut(20), np.random.default_rng(1).random((60, 80, 2))
+    expected = [values[labels == label].mean(axis=0) for label in range(20)]
+    np.testing.assert_allclose(masked.pool(20, values), expected)
+    assert masked.pool(20, labels, "mode").tolist() == list(range(20))
+    with pytest.raises(InvalidParameter, match=r"^values: "):
+        masked.pool(20, values[1:])
+    adjacency = masked.adjacency(20)
+    regions = masked.regions(20)
+    np.testing.assert_array_equal(adjacency.pairs, regions.pairs)
+    whole = measure_adjacency(np.where(masked.mask, labels, 20), images.photo(80, 60))
+    inside = whole.pairs[:, 1] < 20
+    np.testing.assert_array_equal(adjacency.border, whole.border[inside])
+    np.testing.assert_array_equal(adjacency.contrast, whole.contrast[inside])
+
+
+def test_it_can_be_pickled_and_copied(masked):
+    for copied in (pickle.loads(pickle.dumps(masked)), copy.copy(masked), copy.deepcopy(masked)):
+        assert isinstance(copied, MaskedHierarchy)
+        assert_same_hierarchy(copied, masked)
+        assert copied.prior_components == masked.prior_components
+        for count in (7, masked.base_count + 9):
+            np.testing.assert_array_equal(copied.cut(count), masked.cut(count))
 
 
 def test_label_map_bytes_are_not_offered(masked):

@@ -142,12 +142,34 @@ def test_values_that_cannot_be_pooled(values, how, message):
         pool(LABELS, values, how)
 
 
-@pytest.mark.parametrize("labels", [LABELS - 1, LABELS + 9999, LABELS / 2, LABELS[0], LABELS[:0]])
+@pytest.mark.parametrize(
+    "labels", [LABELS - 2, LABELS * 0 - 1, LABELS + 9999, LABELS / 2, LABELS[0], LABELS[:0]]
+)
 def test_labels_that_cannot_be_pooled(labels):
     with pytest.raises(InvalidLabelMap, match="labels"):
         pool(labels, np.zeros(labels.shape))
     with pytest.raises(InvalidLabelMap, match="labels"):
         measure_adjacency(labels)
+
+
+def test_pixels_outside_a_mask_belong_to_no_region():
+    mask = np.hypot(*(np.indices((50, 70)) - [[[25]], [[35]]])) < 20
+    masked = segment(PHOTO, mask=mask)
+    labels = masked.cut(30)
+    for values, how in ((PHOTO, "mean"), (PHOTO, "max"), (PHOTO[..., 0] // 40, "mode"), (LABELS, "entropy")):
+        whole = pool(np.where(mask, labels, 30), values, how)
+        assert np.array_equal(masked.pool(30, values, how), whole[:30]), how
+    expected = measure_adjacency(np.where(mask, labels, 30), PHOTO)
+    kept = (expected.pairs < 30).all(axis=1)
+    found = masked.adjacency(30)
+    assert np.array_equal(found.pairs, expected.pairs[kept])
+    assert np.array_equal(found.border, expected.border[kept])
+    assert np.array_equal(found.contrast, expected.contrast[kept])
+    assert np.array_equal(masked.regions(30).pairs, found.pairs)
+    for copied in (copy.copy(masked), pickle.loads(pickle.dumps(masked))):
+        assert np.array_equal(copied.cut(30), labels)
+        assert np.array_equal(copied.cut(700), masked.cut(700))
+        assert np.array_equal(copied.mask, mask)
 
 
 # --- adjacency ----------------------------------------------------------------------------------------------

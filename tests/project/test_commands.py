@@ -44,6 +44,13 @@ NOT_RUN = {
     "pip install grpcio-tools googleapis-common-protos": "the tests' environment has both",
     "pip install '.[bulk]'": "would build once more; the tests' environment has what the extra brings",
     "pip install '.[ray]'": "would build once more; the tests' environment has what the extra brings",
+    "pip install '.[large,geo]'": "would build once more; the tests' environment has what the extras bring",
+    "superpixel large": "a part of a command; the page about stores has whole ones",
+    "superpixel large export": "a part of a command; the page about stores has a whole one",
+    "superpixel large SCENE --out STORE": "the names stand for files; test_large_export.py makes a store",
+    "superpixel large export STORE --format gpkg --count 1000 --out FILE": (
+        "the names stand for files; test_large_export.py exports a store"
+    ),
     "make bench-data-sets": MEASURES,
     "superpixel http": "tests/api starts it",
     "make bench-tiled": MEASURES,

@@ -11,6 +11,7 @@ from PIL import Image
 
 import superpixel_kernels as kernels
 from superpixel_kernels import codec
+from superpixel_service.large.source import Window
 from tests.service.command import called
 from tests.service.harness import RunningServer, running_server
 from tests.service.images import made_from
@@ -110,6 +111,7 @@ def test_every_document_with_python_is_run() -> None:
         "docs/large-images.md",
         "docs/library.md",
         "docs/smart-select.md",
+        "docs/stores.md",
     }
 
 
@@ -124,6 +126,19 @@ def test_data_sets(capsys: pytest.CaptureFixture[str]) -> None:
     with Image.open(ROOT / "examples" / "photos" / namespace["row"]["key"]) as opened:
         expected = kernels.segment(np.asarray(opened))
     assert np.array_equal(namespace["label_map"].labels, expected.cut(400))
+
+
+@pytest.mark.usefixtures("folder")
+def test_stores(server: RunningServer, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ("large", "examples/photos/coffee.jpg", "--out", "coffee.zarr")
+    assert called(capsys, *arguments).returncode == 0
+    (names,) = run("docs/stores.md", server)
+    image = names["store"].pixels(Window(0, 0, 600, 400))
+    # GDAL's JPEG decoder is another one than Pillow's.
+    photo = np.asarray(Image.open(ROOT / "examples" / "photos" / "coffee.jpg"))
+    assert np.abs(image.astype(int) - photo).mean() < 2
+    cut = kernels.segment(image).cut(400)[100:300, 300:556]
+    assert np.array_equal(names["ids"] == names["ids"][0, 0], cut == cut[0, 0])
 
 
 @pytest.mark.usefixtures("folder")

@@ -19,15 +19,20 @@ IMAGE = np.asarray(Image.open(io.BytesIO(PHOTO)))
 CLICKS = [Point(290, 140), Point(290, 60), Point(20.5, 30.5, positive=False)]
 
 
-@pytest.fixture(scope="module")
-def finder() -> ObjectFinder:
-    return ObjectFinder.from_environment({"SUPERPIXEL_COUNT": "1200"})
-
-
 def as_file(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
     file = io.BytesIO()
     image.save(file, kind, **options)
     return file.getvalue()
+
+
+EXIF = Image.Exif()
+EXIF[0x0112] = 6
+TURNED = as_file(Image.fromarray(IMAGE[:40, :30]), "JPEG", exif=EXIF)
+
+
+@pytest.fixture(scope="module")
+def finder() -> ObjectFinder:
+    return ObjectFinder.from_environment({"SUPERPIXEL_COUNT": "1200"})
 
 
 def test_points_give_what_clicks_give(finder: ObjectFinder) -> None:
@@ -49,6 +54,10 @@ def test_a_server_gives_what_this_process_gives(finder: ObjectFinder) -> None:
             {"SUPERPIXEL_SERVER": server.listen, "SUPERPIXEL_COUNT": "1200"}
         )
         assert np.array_equal(remote.find(PHOTO, CLICKS), finder.find(PHOTO, CLICKS))
+        for upright in (False, True):
+            there, here = (each.open(TURNED, 90, upright=upright) for each in (remote, finder))
+            assert np.array_equal(there.label_map.labels, here.label_map.labels)
+            assert there.image.shape[:2] == there.label_map.labels.shape
         assert remote.client is not None
         remote.client.close()
 
@@ -75,8 +84,10 @@ def test_superpixels_of_the_latest_images_are_kept() -> None:
     assert finder.open(PHOTO) is first
     assert finder.open(PHOTO, 60).count == 60
     assert finder.open(PHOTO) is first
-    finder.open(PHOTO, 70)
+    finder.open(PHOTO, 70)  # the one with 60 has not been used for longest
+    assert finder.open(PHOTO) is first
     finder.open(PHOTO, 80)
+    finder.open(PHOTO, 90)
     assert finder.open(PHOTO) is not first
 
 
@@ -100,12 +111,9 @@ def test_kinds_of_images(image: Image.Image) -> None:
 
 
 def test_images_are_turned_as_exif_says() -> None:
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    turned = as_file(Image.fromarray(IMAGE[:40, :30]), "JPEG", exif=exif)
-    assert ObjectFinder().open(turned).label_map.labels.shape == (30, 40)
-    assert ObjectFinder().open(turned, upright=False).label_map.labels.shape == (40, 30)
-    assert ObjectFinder().open(turned).image.shape[:2] == (30, 40)
+    assert ObjectFinder().open(TURNED).label_map.labels.shape == (30, 40)
+    assert ObjectFinder().open(TURNED, upright=False).label_map.labels.shape == (40, 30)
+    assert ObjectFinder().open(TURNED).image.shape[:2] == (30, 40)
 
 
 def test_what_is_no_image() -> None:

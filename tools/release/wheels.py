@@ -79,11 +79,12 @@ def build_one(out: Path, arch: str, python: str) -> Path:
             "wheel.py-api": STABLE,
             "build-dir": str(folder / "build"),
             "cmake.define.CMAKE_MODULE_LINKER_FLAGS": _LINK,
-            **_target(arch, builder),
+            **_target(arch),
         }
         flags = [f"--config-settings={name}={value}" for name, value in settings.items()]
         variables = {
             "SOURCE_DATE_EPOCH": run(["git", "log", "-1", "--format=%ct"]).strip(),
+            "SETUPTOOLS_EXT_SUFFIX": _suffix(arch, builder),
             "PATH": os.pathsep.join([str(builder.parent), os.environ["PATH"]]),
         }
         plain = folder / "plain"
@@ -116,11 +117,16 @@ def newer_python() -> str | None:
     return next((found for minor in range(12, 20) if (found := find_python(f"3.{minor}")) is not None), None)
 
 
-def _target(arch: str, python: Path) -> dict[str, str]:
+def _suffix(arch: str, python: Path) -> str:
+    """The end of the name of a module; without the stable ABI it contains the architecture."""
+    suffix = run([python, "-c", "import sysconfig; print(sysconfig.get_config_var('EXT_SUFFIX'))"]).strip()
+    return suffix.replace(platform.machine(), arch)
+
+
+def _target(arch: str) -> dict[str, str]:
     """CMake's definitions for an architecture."""
     if arch == platform.machine():
         return {}
-    suffix = run([python, "-c", "import sysconfig; print(sysconfig.get_config_var('EXT_SUFFIX'))"]).strip()
     return {
         "cmake.define.CMAKE_SYSTEM_NAME": "Linux",
         "cmake.define.CMAKE_SYSTEM_PROCESSOR": arch,
@@ -129,8 +135,6 @@ def _target(arch: str, python: Path) -> dict[str, str]:
         "cmake.define.CMAKE_STRIP": f"{arch}-linux-gnu-strip",
         # CMake's FindPython needs a program that starts interpreters; this machine's needs none.
         "cmake.define.CMAKE_CROSSCOMPILING_EMULATOR": shutil.which("env") or "env",
-        # Without the stable ABI the name of a module contains the architecture.
-        "cmake.define.NB_SUFFIX": suffix.replace(platform.machine(), arch),
     }
 
 

@@ -13,7 +13,9 @@ import { loadModule } from './load-node.js';
 
 /** @returns {import('./calls.js').Port} */
 function startWorker() {
-  const worker = new Worker(new URL('./worker-node.js', import.meta.url));
+  const worker = new Worker(new URL('./worker-node.js', import.meta.url), {
+    execArgv: [], // a worker cannot start with the flag --input-type of its process
+  });
   return {
     post: (message, transfer = []) => worker.postMessage(message, transfer),
     onMessage: (handler) => worker.on('message', handler),

@@ -11,6 +11,7 @@ docs/label-map.md specifies the format. `reference.py` is a second, short decode
 """
 
 from superpixel_kernels.codec.adjacency import measure_adjacency
+from superpixel_kernels.codec.global_ids import NO_REGION, GlobalIds
 from superpixel_kernels.codec.label_colors import labels_to_rgb, rgb_to_labels
 from superpixel_kernels.codec.label_map import LabelMap, Levels, Tree
 from superpixel_kernels.codec.layout import MAX_PIXELS
@@ -26,7 +27,9 @@ from superpixel_kernels.errors import InvalidLabelMap, InvalidParameter
 
 __all__ = [
     "MAX_PIXELS",
+    "NO_REGION",
     "Adjacency",
+    "GlobalIds",
     "GuidanceRecord",
     "How",
     "InvalidLabelMap",

@@ -12,7 +12,7 @@ def measure_adjacency(labels: NDArray[np.integer], image: ArrayLike | None = Non
     """Find all pairs of regions that share a border, with its length and its contrast.
 
     Args:
-        labels: (height, width) integers of at least 0; count is the largest + 1.
+        labels: (height, width) integers; count is the largest + 1. -1 is no region.
         image: (height, width) or (height, width, channels), any numbers: for the contrast. None: the contrast
             is not measured.
 
@@ -30,7 +30,9 @@ def measure_adjacency(labels: NDArray[np.integer], image: ArrayLike | None = Non
     sides = [
         (first[differs], second[differs])
         for before, after in ((np.s_[:, :-1], np.s_[:, 1:]), (np.s_[:-1], np.s_[1:]))
-        for first, second, differs in [(places[before], places[after], labels[before] != labels[after])]
+        for first, second, differs in [
+            (places[before], places[after], _differ(labels[before], labels[after]))
+        ]
     ]
     firsts, seconds = (np.concatenate(part) for part in zip(*sides, strict=True))
     flat = labels.ravel().astype(np.int64)
@@ -45,3 +47,9 @@ def measure_adjacency(labels: NDArray[np.integer], image: ArrayLike | None = Non
         contrast = np.bincount(rows, weights=distance, minlength=len(keys)) / border
     pairs = np.stack([keys // count, keys % count], axis=1).astype(np.int32)
     return Adjacency(count, pairs, border, contrast)
+
+
+def _differ(a: NDArray[np.int32], b: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Where two regions meet."""
+    differ: NDArray[np.bool_] = (a != b) & (a >= 0) & (b >= 0)
+    return differ

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from superpixel_kernels.codec import _codec
+from superpixel_kernels.codec.global_ids import GlobalIds
 from superpixel_kernels.codec.measured import Regions
 from superpixel_kernels.codec.provenance import Provenance
 from superpixel_kernels.errors import InvalidParameter
@@ -56,6 +57,7 @@ class LabelMap:
             None. Only together with `tree`.
         regions: measurements of the map's regions, as the writer states them; not verified. Or None.
         provenance: what the map was made from, as the writer states it; not verified. Or None.
+        global_ids: the regions of a store that the labels are, if the map is a window of one. Or None.
     """
 
     labels: NDArray[np.int32]
@@ -67,6 +69,7 @@ class LabelMap:
     heights: NDArray[np.float32] | None = None
     regions: Regions | None = None
     provenance: Provenance | None = None
+    global_ids: GlobalIds | None = None
 
     @property
     def width(self) -> int:

@@ -21,6 +21,7 @@ LEVELS = b"LVLS"
 HEIGHTS = b"hght"
 REGIONS = b"regn"
 PROVENANCE = b"prov"
+GLOBAL_IDS = b"gids"
 END = b"END\0"
 
 GZIP_WINDOW_BITS = 31

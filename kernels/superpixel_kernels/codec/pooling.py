@@ -19,7 +19,7 @@ def pool(labels: NDArray[np.integer], values: ArrayLike, how: How = "mean") -> N
     """Pool values per pixel into values per region.
 
     Args:
-        labels: (height, width) integers of at least 0; row i of the result is about label i.
+        labels: (height, width) integers; row i of the result is about label i. -1 is no region.
         values: (height, width) or (height, width, channels), bool, integers of at most 32 bits in size, or
             floats; the labels' height and width.
         how: "mean", "sum" and "max" work per channel. Sums of integers are exact; those of floats add float64
@@ -45,12 +45,16 @@ def pool(labels: NDArray[np.integer], values: ArrayLike, how: How = "mean") -> N
         )
     if array.dtype.kind not in "buif":
         raise InvalidParameter("values", f"must be bool, integers or floats, got {array.dtype}")
-    flat = labels.ravel()
-    columns = array.reshape(labels.size, -1)
+    inside = labels >= 0
+    if inside.all():
+        flat, rows = labels.ravel(), array.reshape(labels.size, *array.shape[2:])
+    else:
+        flat, rows = labels[inside], array[inside]
+    columns = rows.reshape(len(rows), -1)
     if how == "mode":
         pooled = _mode(flat, columns)
     elif how == "entropy":
-        return _entropy(flat, array)
+        return _entropy(flat, rows)
     elif how in _METHODS:
         pooled = _METHODS[how](flat, columns)
     else:
@@ -132,17 +136,17 @@ def _mode(flat: NDArray[np.int32], columns: NDArray[Any]) -> NDArray[Any]:
 def _entropy(flat: NDArray[np.int32], values: NDArray[Any]) -> NDArray[np.float64]:
     areas = np.bincount(flat)
     if values.dtype.kind == "f":
-        if values.ndim != 3:
+        if values.ndim != 2:
             raise InvalidParameter("values", "must be (height, width, classes) for the entropy of floats")
-        means = _mean(flat, values.reshape(flat.size, -1))
+        means = _mean(flat, values)
         if not (np.nan_to_num(means) >= 0).all():
             raise InvalidParameter("values", "must be at least 0 to be probabilities")
         shares = means / means.sum(axis=1, keepdims=True)
         terms: NDArray[np.float64] = -(shares * np.log(np.where(shares > 0, shares, 1))).sum(axis=1)
         return np.abs(terms)
-    if values.ndim != 2:
+    if values.ndim != 1:
         raise InvalidParameter("values", "must be (height, width) for the entropy of integers")
-    regions, _, numbers = _counted(flat, values.ravel())
+    regions, _, numbers = _counted(flat, values)
     shares = numbers / areas[regions]
     entropy = np.abs(np.bincount(regions, weights=-shares * np.log(shares), minlength=len(areas)))
     return np.where(areas > 0, entropy, np.nan)

@@ -42,15 +42,16 @@ def as_named_regions(labels: NDArray[np.integer]) -> NDArray[np.int32]:
     """Convert labels that need not all occur, such as those of `slic`, to int32 in C order.
 
     Raises:
-        InvalidLabelMap: they are not (height, width) integers from 0 to the number of pixels.
+        InvalidLabelMap: they are not (height, width) integers from -1 (no region) to the number of pixels, or
+            all are -1.
     """
     labels = np.asarray(labels)
     if labels.ndim != 2 or labels.size == 0 or not np.issubdtype(labels.dtype, np.integer):
         raise InvalidLabelMap(
             f"labels: must be integers in two dimensions, got {labels.shape} {labels.dtype}"
         )
-    if not 0 <= labels.min() <= labels.max() <= labels.size:
+    if not -1 <= labels.min() <= labels.max() <= labels.size or labels.max() < 0:
         raise InvalidLabelMap(
-            f"labels: must be from 0 to {labels.size} (pixels), got {labels.min()} to {labels.max()}"
+            f"labels: must be from -1 to {labels.size}, not all -1; got {labels.min()} to {labels.max()}"
         )
     return np.ascontiguousarray(labels, np.int32)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from superpixel_kernels.codec import _codec, layout
+from superpixel_kernels.codec.global_ids import GlobalIds, with_global_ids
 from superpixel_kernels.codec.label_map import Tree
 from superpixel_kernels.codec.measured import Regions
 from superpixel_kernels.codec.provenance import Provenance, provenance_payload
@@ -23,6 +24,7 @@ def encode(
     heights: NDArray[np.float32] | None = None,
     regions: Regions | None = None,
     provenance: Provenance | None = None,
+    global_ids: GlobalIds | None = None,
     connected: bool = True,
     algorithm_version: int = ALGORITHM_VERSION,
 ) -> bytes:
@@ -40,6 +42,7 @@ def encode(
             rounded up to bfloat16, which keeps their order. Only with the whole tree.
         regions: measurements of the regions of `labels`; see `measure_regions`.
         provenance: what the map was made from. Not verified.
+        global_ids: the regions of a store that the labels are, if the map is a window of one.
         connected: whether every label is one 4-connected region. Not verified.
         algorithm_version: 0..65535.
 
@@ -70,7 +73,8 @@ def encode(
     height, width = labels.shape
     if provenance is not None:
         writer.provenance(provenance_payload(provenance, width, height))
-    return writer.finish()
+    data = writer.finish()
+    return data if global_ids is None else with_global_ids(data, global_ids, count)
 
 
 def varints(values: NDArray[np.integer]) -> bytes:

@@ -239,13 +239,19 @@ SUPERPIXEL_EXPORT void sha256_finish(unsigned char* out) {
 
 SUPERPIXEL_EXPORT i32 out_of_memory() { return memory_refused ? 1 : 0; }
 
-// Both replace those of the C++ library: without code that unwinds the stack the module is half as large.
+// These replace those of the C++ library: without code that unwinds the stack the module is half as large. An
+// exception needs no memory, as there may be none.
+extern "C" void* __cxa_allocate_exception(size_t) {
+    alignas(16) static unsigned char room[256];
+    return room;
+}
 extern "C" __attribute__((noreturn)) void __cxa_throw(void*, std::type_info* type, void (*)(void*)) {
     memory_refused = *type == typeid(std::bad_alloc);
     __builtin_trap();
 }
 void* operator new(size_t bytes) {
     void* const memory = std::malloc(bytes > 0 ? bytes : 1);
-    if (memory == nullptr) throw std::bad_alloc();
-    return memory;
+    if (memory != nullptr) return memory;
+    memory_refused = true;
+    __builtin_trap();
 }

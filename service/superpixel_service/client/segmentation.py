@@ -49,6 +49,7 @@ class Segmentation:
             contains it too. None: an older server.
         prior_components: with a prior map in mode "hard", the number of its 4-connected components in the
             region: at this count the superpixels are these components. Otherwise None.
+        sample_range: the values of 16-bit samples that became 0 and 255; None: the image has none.
     """
 
     spx: bytes
@@ -64,6 +65,7 @@ class Segmentation:
     request_id: str
     provenance: codec.Provenance | None = None
     prior_components: int | None = None
+    sample_range: tuple[int, int] | None = None
 
     def __repr__(self) -> str:
         levels = ", ".join(map(str, self.counts))

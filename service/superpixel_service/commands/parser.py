@@ -9,6 +9,7 @@ from superpixel_service.commands import argument_types as types
 from superpixel_service.commands import (
     bulk_arguments,
     http_arguments,
+    large_arguments,
     migrate_arguments,
     train_smart_arguments,
 )
@@ -53,6 +54,21 @@ def parser() -> argparse.ArgumentParser:
             "train-smart",
             help="train the scorer of smart select on finished images",
             description=train_smart_arguments.DESCRIPTION,
+        )
+    )
+    large_arguments.add_large(
+        commands.add_parser(
+            "large",
+            help="segment an image that may be larger than memory, into a store",
+            description=large_arguments.DESCRIPTION,
+        )
+    )
+    large_arguments.add_export(
+        commands.add_parser(
+            "large-export",
+            prog="superpixel large export",
+            help="export superpixels of a store; also as `large export`",
+            description=large_arguments.EXPORT_DESCRIPTION,
         )
     )
     _add_inspect(commands)
@@ -127,7 +143,9 @@ def _add_segment(commands: "_Commands[argparse.ArgumentParser]") -> None:
         description="Write per count the photograph with the superpixels drawn on it, and a mask whose "
         "values are the labels; also one .spx label map with every count up to the largest. Print a table.",
     )
-    segment.add_argument("photo", type=Path, metavar="PHOTO", help="JPEG, PNG or WebP file")
+    segment.add_argument(
+        "photo", type=Path, metavar="PHOTO", help="JPEG, PNG, WebP, TIFF, GIF, BMP or AVIF file"
+    )
     add_targets(
         segment, "numbers of superpixels (default 100 400 1600, or for a tiny photo its number of pixels)"
     )

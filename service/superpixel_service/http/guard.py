@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from http import HTTPStatus
 
 import structlog
-from h11 import LocalProtocolError
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -26,11 +25,10 @@ _HEADERS = {
     "x-content-type-options": "nosniff",
 }
 
+_CACHE_CONTROL = "no-cache"
+"""Of files. They have an ETag: to ask again costs few bytes, and the browser gets a new version at once."""
+
 log = structlog.get_logger()
-
-
-class _Answered(Exception):
-    """uvicorn has already answered: the rest of the request, such as its body, is malformed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +106,7 @@ class Guard:
                 status = message["status"]
                 _add_headers(MutableHeaders(scope=message), request_id, self._policy(scope["path"]))
             sent += len(message.get("body", b""))
-            try:
-                await send(message)
-            except LocalProtocolError:
-                status = HTTPStatus.BAD_REQUEST
-                raise _Answered from None
+            await send(message)
 
         try:
             rejection = find_problem(scope["method"], headers, self._site)
@@ -122,8 +116,6 @@ class Guard:
                 await response(scope, receive, send_with_headers)
             else:
                 await self._app(scope, receive_counted, send_with_headers)
-        except _Answered:
-            pass
         except asyncio.CancelledError:  # the gateway stops, and this request took too long
             if not status:
                 problem = Problem(HTTPStatus.SERVICE_UNAVAILABLE, "the gateway is stopping")
@@ -159,5 +151,4 @@ def _add_headers(headers: MutableHeaders, request_id: str, policy: str) -> None:
     headers["content-security-policy"] = policy
     for name, value in _HEADERS.items():
         headers.setdefault(name, value)
-    # Files have an ETag: to ask again costs few bytes, and the browser gets a new version at once.
-    headers.setdefault("cache-control", "no-cache")
+    headers.setdefault("cache-control", _CACHE_CONTROL)
