@@ -252,7 +252,7 @@ def test_the_npm_tarball_is_installed_and_reads_a_map(dist: Path, tmp_path: Path
     tarball = dist / f"superpixel-map-{__version__}.tgz"
     subprocess.run(["npm", "install", "--silent", "--offline", str(tarball)], cwd=tmp_path, check=True)
     hierarchy = segment(np.asarray(Image.open(PHOTO)))
-    (tmp_path / "map.spx").write_bytes(hierarchy.encode(500))
+    (tmp_path / "map.spx").write_bytes(hierarchy.encode(500, include_hierarchy=True))
     (tmp_path / "use.js").write_text(
         "import { decode } from 'superpixel-map';\nimport { readFileSync } from 'node:fs';\n"
         "const map = await decode(readFileSync('map.spx'));\nconsole.log(map.count, map.cut(7).count);\n"
