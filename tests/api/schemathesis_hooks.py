@@ -20,8 +20,8 @@ IMAGES = [
 ]
 OTHERS = [encoded(EDGES), encoded(FEW.astype(np.uint8)), segment(PIXELS).encode(40), b"", b"no image"]
 
-for kind in ("image/jpeg", "image/png", "image/webp"):
-    schemathesis.openapi.media_type(kind, strategies.sampled_from(IMAGES))
+for kind in ("avif", "bmp", "gif", "jpeg", "png", "tiff", "webp"):
+    schemathesis.openapi.media_type(f"image/{kind}", strategies.sampled_from(IMAGES))
 schemathesis.openapi.media_type("application/octet-stream", strategies.sampled_from([*IMAGES, *OTHERS]))
 
 

@@ -8,7 +8,7 @@ from superpixel_service.api.answers import MEDIA_TYPES
 from superpixel_service.api.bodies import FORM, IMAGE, MAPS
 from superpixel_service.api.parameters import REASONS, SEGMENT, Parameter
 from superpixel_service.api.selecting import SelectModel
-from superpixel_service.contract import Reason
+from superpixel_service.contract import ImageFormat, Reason
 from superpixel_service.http.problems import MEDIA_TYPE
 
 Schema = Mapping[str, Any]
@@ -17,6 +17,8 @@ _INTEGER: Schema = {"type": "integer", "minimum": 0}
 _INTEGERS: Schema = {"type": "array", "items": _INTEGER}
 _TEXT: Schema = {"type": "string"}
 _BINARY: Schema = {"type": "string", "contentMediaType": "application/octet-stream"}
+
+_IMAGE_TYPES = tuple(f"image/{each.value}" for each in ImageFormat if each is not ImageFormat.RAW)
 
 _MAP_TEXTS = {
     "edges": "PNG of 8-bit gray: how strong a border is at each pixel, which superpixels follow.",
@@ -89,7 +91,7 @@ def _segment() -> dict[str, Any]:
     form = {
         "type": "object",
         "properties": {
-            IMAGE: {**_BINARY, "description": "The image file: JPEG, PNG or WebP."},
+            IMAGE: {**_BINARY, "description": "The image file, of a format that /v1/info lists."},
             **{name: {**_BINARY, "description": _MAP_TEXTS[name]} for name in MAPS},
             **{each.name: {**each.schema, "description": each.text} for each in SEGMENT},
         },
@@ -98,7 +100,7 @@ def _segment() -> dict[str, Any]:
     }
     lists = {each.name for each in SEGMENT if each.schema["type"] == "array"}
     content = {
-        **dict.fromkeys(("image/jpeg", "image/png", "image/webp", MEDIA_TYPES["spx"]), image),
+        **dict.fromkeys((*_IMAGE_TYPES, MEDIA_TYPES["spx"]), image),
         FORM: {
             "schema": form,
             "encoding": {name: {"style": "form", "explode": False} for name in sorted(lists)},
