@@ -25,7 +25,6 @@ PHOTO = ROOT / "examples" / "photos" / "astronaut.jpg"
 API = "127.0.0.1:8081"
 
 # What a document's commands begin with, be they a block or a word in a sentence.
-
 PROGRAMS = "superpixel|make|pip|python|docker|kubectl|helm|npm|node|npx|go|protoc|grpcurl"
 BLOCK = re.compile(r"^```(?:sh|bash|shell|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 WORDS = re.compile(rf"`((?:{PROGRAMS}) [^`]+)`")
@@ -53,7 +52,6 @@ NOT_RUN = {
     ),
     "superpixel serve --stores FOLDER": "FOLDER stands for a folder; tests/service/test_stores.py serves one",
     "superpixel serve --stores . &": "serves until it is stopped; tests/service/test_stores.py does the same",
-    "superpixel info --server 127.0.0.1:50051 --store coffee.zarr": "needs the server; test_stores.py asks",
     "make bench-data-sets": MEASURES,
     "superpixel http": "tests/api starts it",
     "make bench-tiled": MEASURES,
