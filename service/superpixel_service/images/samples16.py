@@ -155,7 +155,8 @@ def _visible(samples: Samples16, colors: int) -> Iterator[NDArray[np.uint16]]:
     for y in range(0, len(values), _ROWS):
         rows = values[y : y + _ROWS]
         if values.shape[2] in {2, 4}:
-            yield rows[rows[:, :, -1] >> 8 != 0][:, :colors].ravel()
+            visible = rows[:, :, -1] >= 1 << 8
+            yield (rows[:, :, :colors] if visible.all() else rows[visible][:, :colors]).ravel()
         elif samples.key is not None:
             yield rows[(rows != np.array(samples.key, np.uint16)).any(axis=2)].ravel()
         else:
