@@ -48,8 +48,16 @@ struct AssignRow {
 struct Edge {
     i32 a, b;
     i32 len;    // pixel sides between the regions
+    u32 cost;   // stage merge: the bits of its cost, a float that is not negative; or kStale or more
     double cs;  // sum of contrast over those sides; an integer below 2^53, so additions are exact
+
+    static constexpr u32 kStale = 0x80000000u;
+
+    Edge() = default;
+    Edge(i32 smaller, i32 larger, i32 sides, double contrast)
+        : a(smaller), b(larger), len(sides), cost(kStale), cs(contrast) {}
 };
+static_assert(sizeof(Edge) == 24);
 
 // Two runs, in adjacent rows.
 struct Contact {
@@ -115,18 +123,15 @@ struct Simd {
     // out[i] = the sum of the contrasts of pixels 0..i-1, modulo 2^16; count + 1 values, and room for 16
     // more.
     void (*contrast_before)(Planes p, Planes q, i32 count, u16* out);
-    // out[i] = edge_word of edge i; `identity` is what the hash takes of each region. count <= kCostBlock.
-    void (*edge_words)(const Edge* edges, i32 count, const RegionMean* regions, const i32* identity,
-                       CostParams params, u64* out);
+    // Writes the costs of the edges `which[0..count-1]`.
+    void (*edge_costs)(Edge* edges, const i32* which, i64 count, const RegionMean* regions,
+                       CostParams params);
     // The same with an importance map; `weights`: of each region.
-    void (*weighted_edge_words)(const Edge* edges, i32 count, const RegionMean* regions,
-                                const double* weights, const i32* identity, CostParams params, u64* out);
+    void (*weighted_edge_costs)(Edge* edges, const i32* which, i64 count, const RegionMean* regions,
+                                const double* weights, CostParams params);
     // out[i] = table[index[i]]
     void (*lookup)(const i32* table, const i32* index, i64 count, i32* out);
 };
-
-// Most edges for one call of edge_words.
-constexpr i32 kCostBlock = 128;
 
 extern const Simd kSimdPlain;
 #if defined(__x86_64__)

@@ -38,12 +38,6 @@ struct EdgeBand {
     Buffer<i32> run_sums;
 };
 
-// Stage merge: the least edge of a region, as its cost and hash, and the region at the other end.
-struct Best {
-    u64 word;
-    i32 other;
-};
-
 // Stage merge: one thread's share, which is a range of regions and the edges whose smaller region is in it.
 struct MergeRange {
     i32 begin = 0, end = 0;
@@ -52,12 +46,16 @@ struct MergeRange {
     Buffer<Edge> storage[2];
     int next_storage = 0;
     struct Crossing {
-        u64 word;
+        u32 cost;
         i32 a, b;
     };
     std::vector<Crossing> crossing;         // edges whose larger region is in another range
     std::vector<std::vector<Edge>> outbox;  // [range]: edges that move to that range in this round
-    Buffer<i32> bucket, marker, pairs;
+    std::vector<Edge> received;             // the edges that other ranges send in this round
+    Buffer<i32> stale;                      // the edges whose costs have changed, in their order
+    i64 stale_count = 0;
+    Buffer<i32> bucket, order, pairs;
+    Buffer<u64> marker;
     std::vector<MergeRecord> records;
     i64 merges = 0;
     i32 roots = 0, new_begin = 0, new_end = 0;
@@ -69,7 +67,8 @@ struct MergeScratch {
     Buffer<i32> identity[2];
     Buffer<float> height[2];
     Buffer<double> weights[2];  // importance_weight of each region, with an importance map
-    Buffer<Best> best;
+    Buffer<u64> best;  // of each region: the cost of its least edge, and below it the region at the other end
+    Buffer<unsigned char> live;
     Buffer<i32> root, rank, new_id;
     std::vector<MergeRange> ranges;
 };
