@@ -17,7 +17,7 @@ void each_buffer(Scratch& memory, F&& body) {
         memory.row_seams, memory.contacts, memory.row_runs, memory.edge_lines, memory.edges,
         memory.edge_levels, memory.prior_labels, memory.prior_changes, memory.carried_edges);
     for (EdgeBand& band : memory.edge_bands)
-        all(band.contrast, band.contrast_before, band.strength, band.found, band.run_sums);
+        all(band.contrast, band.contrast_before, band.strength, band.found, band.row_foreign_sums);
     MergeScratch& merge = memory.merge;
     for (int side = 0; side < 2; ++side)
         all(merge.sums[side], merge.identity[side], merge.height[side], merge.weights[side]);

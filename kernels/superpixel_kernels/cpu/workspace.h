@@ -11,11 +11,6 @@
 
 namespace superpixel {
 
-// Sums over a region's pixels, as doubles: integers below 2^53, so additions are exact.
-struct RegionSums {
-    double n, L, A, B;
-};
-
 struct MergeRecord {
     float height;
     i32 round;
@@ -27,15 +22,13 @@ static_assert(sizeof(MergeRecord) == 16);
 struct EdgeBand {
     std::vector<FoundEdge> crowded;  // edges without room in the line of their region a
     std::vector<FoundEdge> foreign;  // edges whose region a begins in an earlier band
-    struct ForeignSums {
-        i32 region, n, L, A, B;
-    };
     std::vector<ForeignSums> foreign_sums;
+    i32 regions_end = 0;  // the band's regions before this one have sums and lines
     Buffer<i16> contrast;
     Buffer<u16> contrast_before;
     Buffer<unsigned char> strength;  // with an edge map
     Buffer<FoundEdge> found;
-    Buffer<i32> run_sums;
+    Buffer<ForeignSums> row_foreign_sums;
 };
 
 // Stage merge: one thread's share, which is a range of regions and the edges whose smaller region is in it.
@@ -77,7 +70,7 @@ struct Scratch {
     Buffer<i16> color_planes, smooth_planes, smooth_scratch;
     Buffer<Center> centers;
     Buffer<CenterSums> sums;
-    Buffer<i32> row_scratch;
+    Buffer<i16> row_scratch;
     Buffer<i32> run_start, run_parent, run_region;
     Buffer<u64> row_starts, row_seams;  // bitmaps of each row: runs start here; differs from the row above
     Buffer<Contact> contacts;
