@@ -404,10 +404,10 @@ void MergePhases::contract(i32 rank) {
         const i32 a = edge->a, b = edge->b;
         const u32 cost = edge->cost;
         const u64 marked = marker[b];
-        const bool same = static_cast<i32>(marked >> 32) == a;
-        const i32 to = select(same, other_of(marked), count);
+        const i32 same = -static_cast<i32>(static_cast<i32>(marked >> 32) == a);  // all bits, or none
+        const i32 to = count ^ ((count ^ other_of(marked)) & same);
         marker[b] = choice_of(static_cast<u32>(a), to);
-        const Edge& joined = out[select(same, to, nothing)];
+        const Edge& joined = out[nothing ^ ((nothing ^ to) & same)];
         const i32 len = edge->len + joined.len;
         const double cs = edge->cs + joined.cs;
         out[to].a = a;
@@ -416,8 +416,8 @@ void MergePhases::contract(i32 rank) {
         out[to].cost = cost;
         out[to].cs = cs;
         stale[stale_count] = to;
-        stale_count += static_cast<i64>(cost >> 31) & static_cast<i64>(!same);
-        count += static_cast<i32>(!same);
+        stale_count += static_cast<i32>(cost >> 31) & ~same;
+        count += 1 + same;
     }
     part.edges = out;
     part.edge_count = count;
