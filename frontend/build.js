@@ -1,7 +1,7 @@
 // Writes the package to dist/: code without comments, types with comments, README and license.
 
 import { execFileSync } from 'node:child_process';
-import { copyFileSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 process.chdir(fileURLToPath(new URL('.', import.meta.url)));
@@ -35,5 +35,11 @@ const {
 } = JSON.parse(readFileSync('package.json', 'utf8'));
 writeFileSync('dist/package.json', `${JSON.stringify(published, null, 2)}\n`);
 copyFileSync('src/smart/weights.json', 'dist/src/smart/weights.json');
+const engine = 'src/engine/superpixel.wasm';
+if (existsSync(engine)) copyFileSync(engine, `dist/${engine}`);
+else
+  console.warn(
+    `${engine} is missing, so the entry superpixel-map/engine will not work: run \`make wasm\` first`,
+  );
 copyFileSync('README.md', 'dist/README.md');
 copyFileSync('../LICENSE', 'dist/LICENSE');

@@ -9,8 +9,11 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # A worker takes whole files (`--dist loadfile`). A long file taken last would leave the other workers idle.
 LONG_FILES_FIRST = (
-    "tests/project/test_wheel.py",
     "tests/kernels/test_cuda_stages.py",
+    "tests/project/test_commands.py",
+    "tests/project/test_gpu_check.py",
+    "tests/service/test_balance.py",
+    "tests/service/test_drain.py",
     "tests/benchmarks/test_load_server.py",
     "tests/kernels/test_cuda_compile.py",
     "tests/kernels/test_other_machines.py",
@@ -18,6 +21,12 @@ LONG_FILES_FIRST = (
     "tests/service/",
     "tests/frontend/",
     "tests/deploy/",
+    "tests/project/",
+    "tests/examples/",
+    "tests/kernels/test_cuda_guidance.py",
+    "tests/kernels/test_engine.py",
+    "tests/kernels/test_guidance_engine.py",
+    "tests/kernels/cuda_sim/",
 )
 
 

@@ -47,6 +47,12 @@ const FAILED = {
   retry: true,
 };
 /** @type {Advice} */
+const BROWSER_FAILED = {
+  title: 'Superpixels could not be made in this browser',
+  text: 'Press Retry, or reload the page. Your work is safe.',
+  retry: true,
+};
+/** @type {Advice} */
 const UNSHOWN = {
   title: 'This browser cannot show FILE',
   text: 'Save it as JPEG or PNG in an image program, and open that file.',
@@ -74,6 +80,8 @@ const BY_REASON = {
   DEADLINE_UNREACHABLE: SLOW,
   DEVICE_LOST: FAILED,
   INTERNAL_ERROR: FAILED,
+  ENGINE_FAILED: BROWSER_FAILED,
+  WORKER_FAILED: BROWSER_FAILED,
 };
 
 /**

@@ -1,7 +1,7 @@
-import { segment } from './api.js';
 import { readable } from './formats.js';
+import { segment } from './segmenting.js';
 
-/** Asks the server for the superpixels of the image that the user probably opens next. */
+/** Asks for the superpixels of the image that the user probably opens next. */
 export class Ahead {
   /** @param {import('./app.js').App} app */
   constructor(app) {

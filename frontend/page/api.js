@@ -10,6 +10,7 @@
  * @property {[number, number]} compactness_range
  * @property {number} compactness_default
  * @property {number | null} guidance_version null: the server does not know guidance
+ * @property {boolean} page_engine whether the page can load an engine of its own
  */
 
 /**

@@ -1,4 +1,3 @@
-import { serverInfo } from './api.js';
 import { Camera } from './camera.js';
 import { Checks } from './checks.js';
 import { ClassPanel, firstClasses } from './classes.js';
@@ -19,6 +18,7 @@ import { ObjectPanel } from './objects.js';
 import { Opening } from './opening.js';
 import { Protecting } from './protecting.js';
 import { Saving } from './saving.js';
+import { connect } from './segmenting.js';
 import { Sliders } from './sliders.js';
 import { Stage } from './stage.js';
 import { Tabs } from './tabs.js';
@@ -105,9 +105,9 @@ export class App {
     document.documentElement.dataset.ready = 'true';
   }
 
-  /** Ask the server about itself. */
+  /** Ask about what makes the superpixels. */
   _connect() {
-    serverInfo().then(
+    connect().then(
       (info) => {
         this.opening.maxBytes = info.max_image_bytes;
         this.sliders.limitCompactness(info.compactness_range);

@@ -31,6 +31,7 @@ const makers = {
 /** @param {MessageEvent<{ format: string, annotation: Annotation, fileName: string, simplify: number }>} event */
 self.onmessage = async ({ data }) => {
   try {
+    if (data.simplify) await exports.loadSimplify();
     self.postMessage({ file: await makers[data.format](data.annotation, data.fileName, data.simplify) });
   } catch (error) {
     self.postMessage({ error: String(error) });

@@ -1,5 +1,5 @@
 import { Selection } from '../src/index.js';
-import { Problem, segment } from './api.js';
+import { Problem } from './api.js';
 import { any, button, fileSize, input, onFiles, superpixels } from './dom.js';
 import { readable } from './formats.js';
 import { takeAnnotations } from './importing.js';
@@ -8,6 +8,7 @@ import { moved } from './moving.js';
 import { hideProblem, say, sayAfter, showProblem, showProgress } from './notices.js';
 import { fillSamples } from './samples.js';
 import { thumbnailOf } from './saving.js';
+import { segment } from './segmenting.js';
 import { Sending } from './sending.js';
 import { filesOf, imagesOf } from './sources.js';
 import { keyOf, lateWork } from './store.js';
@@ -126,7 +127,8 @@ export class Opening {
       if (bitmap && !signal.aborted && !this._app.stage.busy) this._sending.showImage(bitmap);
     });
     const making = { compactness: known ? used : settings.compactness, guidance: null };
-    const progress = (/** @type {number} */ share) => this._sending.progress(name, share);
+    /** @type {(share: number, isMaking: boolean) => void} */
+    const progress = (share, isMaking) => this._sending.progress(name, share, isMaking);
     const { spx, facts } = known
       ? { spx: known, facts: { notices: [] } }
       : await segment(blob, making, signal, progress);

@@ -35,10 +35,13 @@ export class Sending {
 
   /**
    * @param {string} name of the file
-   * @param {number} share of it that is sent, 0 to 1
+   * @param {number} share of it that is sent or made, 0 to 1
+   * @param {boolean} isMaking whether this browser makes the superpixels
    */
-  progress(name, share) {
-    this.say(share < 1 ? `Sending ${name}: ${Math.floor(100 * share)} %` : `Making superpixels of ${name}…`);
+  progress(name, share, isMaking) {
+    const percent = `${Math.floor(100 * share)} %`;
+    if (isMaking) this.say(`Making superpixels of ${name}: ${percent}`);
+    else this.say(share < 1 ? `Sending ${name}: ${percent}` : `Making superpixels of ${name}…`);
   }
 
   /** @param {ImageBitmap} bitmap to show as it will be shown when it is open */

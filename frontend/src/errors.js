@@ -14,10 +14,13 @@
  * - `INVALID_FILE`: a file to import is damaged, or is not about the image
  * - `INVALID_ARGUMENT`: an argument has a wrong type or is out of range
  * - `WORKER_FAILED`: Web Workers are not available, or the worker failed
+ * - `IMAGE_TOO_LARGE`: the engine takes no image of this size, or has no memory for it
+ * - `ENGINE_FAILED`: the engine could not be loaded, or failed
  *
  * @typedef {'NOT_A_LABEL_MAP' | 'UNSUPPORTED' | 'TOO_LARGE' | 'TRUNCATED' | 'DAMAGED' | 'MALFORMED'} DataErrorCode
  * @typedef {'NO_SUCH_LEVEL' | 'NO_COLORS' | 'OTHER_MAP' | 'INVALID_SELECTION' | 'INVALID_FILE'} UseErrorCode
- * @typedef {DataErrorCode | UseErrorCode | 'INVALID_ARGUMENT' | 'WORKER_FAILED'} ErrorCode
+ * @typedef {'IMAGE_TOO_LARGE' | 'ENGINE_FAILED'} EngineErrorCode
+ * @typedef {DataErrorCode | UseErrorCode | 'INVALID_ARGUMENT' | 'WORKER_FAILED' | EngineErrorCode} ErrorCode
  */
 
 /** The error that this package throws. */

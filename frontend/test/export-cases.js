@@ -88,6 +88,7 @@ for await (const [name, annotation] of annotations()) {
   write('legend.json', exports.toInstanceLegend(annotation));
   writeFileSync(join(into, 'yolo.txt'), exports.toYOLO(annotation));
   writeFileSync(join(into, 'exact.svg'), exports.toSVG(annotation));
+  await exports.loadSimplify();
   writeFileSync(join(into, 'smooth.svg'), exports.toSVG(annotation, { simplify: 1 }));
   write('smooth-polygons.json', exports.toCOCO(annotation, { simplify: 1 }));
   write('smooth-classes.json', exports.toCOCO(annotation, { split: false, simplify: 0.6 }));

@@ -11,7 +11,7 @@ from superpixel_kernels import cuda
 from superpixel_kernels.cpu import _engine
 from superpixel_kernels.errors import BackendUnavailable, InvalidParameter
 from superpixel_kernels.guidance import FittedGuidance, Guidance, fitted_to
-from superpixel_kernels.hierarchy import Hierarchy, as_merges
+from superpixel_kernels.hierarchy import Hierarchy, as_merges, pixel_merges_on_cpu
 from superpixel_kernels.params import SegmentParams
 from superpixel_kernels.pixels import as_pixels
 
@@ -72,9 +72,7 @@ def segment_on_cpu(
     _, labels, rows, seconds, prior_components = made
 
     def make_pixel_merges(cancel: _engine.CancelToken | None) -> NDArray[np.int32]:
-        # In a temporary workspace: the caller's may be in use by then, and would keep the memory.
-        own = _engine.Workspace(threads=threads_used, kept_bytes=0)
-        return _engine.pixel_merges(pixels, labels, compactness, own, cancel)
+        return pixel_merges_on_cpu(pixels, labels, compactness, threads_used, cancel)
 
     return Hierarchy(
         pixels,

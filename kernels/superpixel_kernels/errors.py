@@ -9,6 +9,8 @@ KernelError
 ├── OutOfMemory         MemoryError: too little device memory for this image now; a smaller one may fit
 │   └── AboveDeviceLimit         this image needs more than the cap on the device memory for one image
 ├── DeviceLost          RuntimeError: the device failed; this process cannot use it any more
+├── SourceError         OSError: the source of a tiled run failed, or is not what it said
+├── StoreError          OSError: the store of a tiled run failed, is damaged, or belongs to another run
 └── Cancelled           the caller cancelled the call; there is no result
 ```
 """
@@ -64,6 +66,14 @@ class AboveDeviceLimit(OutOfMemory):
 
 class DeviceLost(KernelError, RuntimeError):
     """The device failed, and not only for this call: this process cannot use it any more."""
+
+
+class SourceError(KernelError, OSError):
+    """The source of a tiled run cannot be read, or gave something else than its shape and dtype say."""
+
+
+class StoreError(KernelError, OSError):
+    """The store of a tiled run cannot be read or written, is damaged, or belongs to another run."""
 
 
 class Cancelled(KernelError):

@@ -4,9 +4,10 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from superpixel_kernels import codec
 from superpixel_kernels.cpu import _engine
@@ -29,7 +30,8 @@ class _Nodes:
 class Hierarchy:
     """Nested superpixels of one image: any count from 1 to the number of pixels.
 
-    A larger count only adds borders to a smaller one. Threads may use a hierarchy at the same time.
+    A larger count only adds borders to a smaller one. Threads may use a hierarchy at the same time. It can be
+    pickled and copied; the copy has the pixels and computes pixel merges, if it needs them, on the CPU.
 
     Attributes:
         shape: (height, width) of the image.
@@ -78,6 +80,51 @@ class Hierarchy:
         self._pixel_merges: NDArray[np.void] | None = None
         self._lock = threading.Lock()
 
+    def __getstate__(self) -> dict[str, Any]:
+        with self._lock:
+            pixel_merges = self._pixel_merges
+        return {
+            "algorithm_version": self.algorithm_version,
+            "pixels": self._host_pixels(),
+            "base_labels": self.base_labels,
+            "merges": self.merges,
+            "params": self.params,
+            "backend": self.backend,
+            "threads": self._threads,
+            "timings": dict(self.timings),
+            "prior_components": self.prior_components,
+            "pixel_merges": pixel_merges,
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        if state["algorithm_version"] != ALGORITHM_VERSION:
+            raise InvalidParameter(
+                "algorithm_version",
+                f"must be {ALGORITHM_VERSION}, the hierarchy was made with {state['algorithm_version']}",
+            )
+        pixels, base_labels, params = state["pixels"], state["base_labels"], state["params"]
+        threads, timings = state["threads"], state["timings"]
+        pixels.flags.writeable = False
+
+        def make_pixel_merges(cancel: _engine.CancelToken | None) -> NDArray[np.int32]:
+            return pixel_merges_on_cpu(pixels, base_labels, params.compactness, threads, cancel)
+
+        self.__init__(  # type: ignore[misc]  # gives the attributes that a pickle does not have
+            pixels,
+            base_labels,
+            state["merges"],
+            params,
+            backend=state["backend"],
+            threads=threads,
+            timings=timings,
+            make_pixel_merges=make_pixel_merges,
+            prior_components=state["prior_components"],
+        )
+        self.timings["cut"] = timings["cut"]
+        self._pixel_merges = state["pixel_merges"]
+        if self._pixel_merges is not None:
+            self._pixel_merges.flags.writeable = False
+
     def __repr__(self) -> str:
         height, width = self.shape
         return f"<Hierarchy {width}x{height}, {self.base_count} base regions, {self.backend}>"
@@ -123,7 +170,7 @@ class Hierarchy:
         of_coarse = self._nodes(coarse, cancel)
         coarse_labels = of_coarse.labels
         if of_fine.is_pixels and not of_coarse.is_pixels:
-            coarse_labels = coarse_labels[self.base_labels.ravel()]
+            coarse_labels = coarse_labels[self._base_of_pixels()]
         lut = np.empty(fine, np.int32)
         lut[of_fine.labels] = coarse_labels
         return lut
@@ -171,6 +218,33 @@ class Hierarchy:
             Cancelled: `cancel` was cancelled.
         """
         return self._measure(self.cut(count, cancel=cancel))
+
+    def adjacency(self, count: int, *, cancel: _engine.CancelToken | None = None) -> codec.Adjacency:
+        """The neighbours in the cut at `count`, with the length and the contrast of their borders.
+
+        The contrast is in sRGB bytes, as segmented.
+
+        Raises:
+            InvalidParameter: count is not an integer in range.
+            Cancelled: `cancel` was cancelled.
+        """
+        return codec.measure_adjacency(self.cut(count, cancel=cancel), self._rgb())
+
+    def pool(
+        self,
+        count: int,
+        values: ArrayLike,
+        how: codec.How = "mean",
+        *,
+        cancel: _engine.CancelToken | None = None,
+    ) -> NDArray[Any]:
+        """Pool values per pixel over the superpixels of the cut at `count`; see `pool`.
+
+        Raises:
+            InvalidParameter: count is not an integer in range, or the values do not fit.
+            Cancelled: `cancel` was cancelled.
+        """
+        return codec.pool(self.cut(count, cancel=cancel), values, how)
 
     def encode(
         self,
@@ -223,8 +297,17 @@ class Hierarchy:
             return self._pixel_merges
 
     def _measure(self, labels: NDArray[np.int32]) -> codec.Regions:
-        pixels = self._pixels() if callable(self._pixels) else self._pixels
-        return codec.measure_regions(labels, np.broadcast_to(pixels, (*self.shape, 3)))
+        return codec.measure_regions(labels, self._rgb())
+
+    def _rgb(self) -> NDArray[np.uint8]:
+        return np.broadcast_to(self._host_pixels(), (*self.shape, 3))
+
+    def _host_pixels(self) -> NDArray[np.uint8]:
+        return self._pixels() if callable(self._pixels) else self._pixels
+
+    def _base_of_pixels(self) -> NDArray[np.int32]:
+        """(pixels,): the base region of each pixel that has one."""
+        return self.base_labels.ravel()
 
     @property
     def _pixel_count(self) -> int:
@@ -256,12 +339,42 @@ class Hierarchy:
         # Identifies base regions by their first pixels: assigned in reverse, so the first pixel is written
         # last.
         first_pixel = np.empty(self.base_count, np.int32)
-        first_pixel[self.base_labels.ravel()[::-1]] = np.arange(self._pixel_count - 1, -1, -1, dtype=np.int32)
+        first_pixel[self._base_of_pixels()[::-1]] = np.arange(self._pixel_count - 1, -1, -1, dtype=np.int32)
         left = self.pixel_merges()[self._pixel_count - count :]
         return (
             np.concatenate([left["a"], first_pixel[self.merges["a"]]]),
             np.concatenate([left["b"], first_pixel[self.merges["b"]]]),
         )
+
+
+def tree_of_merges(a: NDArray[np.integer], b: NDArray[np.integer]) -> codec.Tree:
+    """The tree of a label map from its merges.
+
+    Args:
+        a: (count - 1,) integers: a label, 0..count-1, of one of the two components that each merge joins.
+        b: (count - 1,) integers: a label of the other one.
+
+    Raises:
+        InvalidParameter: the merges do not join all labels, each time two components.
+    """
+    try:
+        into, order = _engine.tree(np.ascontiguousarray(a, np.int32), np.ascontiguousarray(b, np.int32))
+    except ValueError as error:
+        raise InvalidParameter("a", f"with b, must join all labels: {error}") from None
+    return codec.Tree(into=into, order=order)
+
+
+def pixel_merges_on_cpu(
+    pixels: NDArray[np.uint8],
+    base_labels: NDArray[np.int32],
+    compactness: float,
+    threads: int,
+    cancel: _engine.CancelToken | None,
+) -> NDArray[np.int32]:
+    """The merges of pixels into base regions, (M, 4) int32, computed by the C++ engine."""
+    # In a temporary workspace: the caller's may be in use by then, and would keep the memory.
+    workspace = _engine.Workspace(threads=threads, kept_bytes=0)
+    return _engine.pixel_merges(pixels, base_labels, compactness, workspace, cancel)
 
 
 def as_merges(rows: NDArray[np.int32]) -> NDArray[np.void]:

@@ -93,12 +93,12 @@ def segment_file(
     EXIF orientation, CMYK, 16-bit samples, transparency and animations are treated as by the server.
 
     Args:
-        data: the bytes of a JPEG, PNG or WebP file.
+        data: the bytes of a JPEG, PNG, WebP, TIFF, GIF, BMP or AVIF file.
         backend: "auto" for the fastest engine that can run here, "cpu", or "cuda".
         threads: threads of the backend "cpu"; 0: one per core.
         wanted: the keywords of `Client.segment`: counts, areas, compactness, include_hierarchy (default
             True), include_regions, region_of_interest, apply_exif_orientation (default True),
-            first_frame_only, guidance, required_algorithm_version.
+            first_frame_only, guidance, required_algorithm_version, sample_range.
 
     Raises:
         superpixel_service.client.InvalidRequest: the file or a parameter is wrong; `field` names which.

@@ -52,9 +52,29 @@ class CacheUse(StrEnum):
 class NoticeCode(Enum):
     """What the caller should know about how its image was read."""
 
-    GRAY16_SCALED = "16-bit gray was scaled to 8 bits by its own range of values"
-    HIGH_BYTES_ONLY = "16-bit samples were reduced to their high bytes"
+    GRAY16_SCALED = "16-bit gray was scaled to 8 bits"
+    COLOR16_SCALED = "16-bit samples were scaled to 8 bits"
     FIRST_FRAME_ONLY = "the file holds more frames; the first was segmented"
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A notice of an answer.
+
+    Attributes:
+        code: its kind.
+        sample_range: the values of samples that became 0 and 255, if the notice is about them.
+    """
+
+    code: NoticeCode
+    sample_range: tuple[int, int] | None = None
+
+    @property
+    def text(self) -> str:
+        """For people, in English."""
+        if self.sample_range is None:
+            return self.code.value
+        return "{}: {} became 0, and {} became 255".format(self.code.value, *self.sample_range)
 
 
 @dataclass(eq=False, slots=True)
@@ -130,6 +150,7 @@ class SegmentSpec:
         compactness: weight of shape against colour; None: the default.
         region: the part to segment, in pixels of the oriented image; None: the whole image.
         guidance: maps that the superpixels follow; None: none.
+        sample_range: the values of 16-bit samples that become 0 and 255; None: they follow from the image.
     """
 
     source: EncodedImage | RawImage
@@ -144,6 +165,7 @@ class SegmentSpec:
     apply_orientation: bool = True
     first_frame_only: bool = False
     guidance: GuidanceSpec | None = None
+    sample_range: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +178,8 @@ class OpenedImage:
         orientation: EXIF orientation to apply, 1 (none) to 8.
         bit_depth: bits per sample, from the file.
         frames: number of frames of an animation.
+        sample_range: the values of 16-bit samples that become 0 and 255; None: they follow from the image, or
+            have 8 bits.
     """
 
     source: EncodedImage | RawImage
@@ -165,6 +189,7 @@ class OpenedImage:
     orientation: int = 1
     bit_depth: int = 8
     frames: int = 1
+    sample_range: tuple[int, int] | None = None
 
     @property
     def byte_count(self) -> int:
@@ -279,7 +304,7 @@ class Answer:
     label_map: WrittenMap
     counts: tuple[int, ...]
     whole_base: bool
-    notices: tuple[NoticeCode, ...]
+    notices: tuple[Notice, ...]
     stages: StageSeconds
     engine_seconds: Mapping[str, float]
     backend: str

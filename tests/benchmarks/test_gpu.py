@@ -9,7 +9,7 @@ from benchmarks.gpu_devices import device_image, marked_output, photograph
 from tools.gpu import MARK
 
 from benchmarks import gpu, gpu_service, gpu_sweep
-from superpixel_kernels.cuda import cupy_device, slic
+from superpixel_kernels.cuda import cupy_device, smooth
 from superpixel_kernels.cuda.cupy_device import CupyDevice
 from tests.kernels.devices import open_pipeline
 
@@ -32,7 +32,7 @@ def test_all_figures_are_measured(tmp_path, monkeypatch, capsys):
         assert whole["on_device"] > 0
         assert all(seconds > 0 for seconds in whole["stages"].values())
     assert figures["small_images_a_second"] > 0
-    assert figures["small_images_a_second_with_graphs"] > 0
+    assert figures["small_images_a_second_without_graphs"] > 0
     out = capsys.readouterr().out
     assert "30x20, times one core of the C++ engine" in out
     for public in figures["public"]:
@@ -75,7 +75,7 @@ def test_a_server_that_cannot_start_costs_only_its_own_figures():
 
 def test_callers_that_a_server_rejects_come_again():
     files = [as_jpeg(photograph((48, 32 + number))) for number in range(4)]
-    with gpu_service.running(["--backend=cpu", "--max-inflight-calls=1"], simulate=False) as address:
+    with gpu_service.running(["--backend=cpu", "--max-inflight-calls=1"], simulate=False) as (address, _):
         assert gpu_service.rate(address, files, 10, 4, 0.2) > 0
 
 
@@ -90,6 +90,7 @@ def test_a_thread_that_fails_ends_the_measurement():
 SWEEP = [
     *("--simulate", "--sizes", "36x24", "--small", "24x16", "--rounds", "1", "--seconds", "0.1"),
     *("--threads", "1", "2", "--tail-edges", "16", "64", "--merge-threads", "64", "--pixel-threads", "64"),
+    *("--merge-blocks", "2", "--few-edges", "100"),
 ]
 
 
@@ -109,7 +110,7 @@ def test_the_sweep_measures_every_variant(tmp_path, capsys):
     ]
     assert figures["simulated"] is True
     assert_marked(capsys.readouterr().out)
-    assert slic.TILE_HEIGHT == 8
+    assert smooth.TILE_HEIGHT == 8
 
 
 def test_the_sweep_notices_a_wrong_result(monkeypatch, capsys):
@@ -125,15 +126,15 @@ def test_the_sweep_notices_a_wrong_result(monkeypatch, capsys):
 
 
 def test_the_sweep_changes_tiles_in_the_launches_and_in_the_kernels():
-    before = cupy_device.source("slic")
+    before = cupy_device.source("smooth")
     assert "kTileHeight = 8;" in before
     with gpu_sweep.tile_height(4, simulate=False) as open_device:
         assert open_device is CupyDevice
-        assert slic.TILE_HEIGHT == 4
+        assert smooth.TILE_HEIGHT == 4
         for file in gpu_sweep.TILED:
             assert "constexpr i32 kTileHeight = 4;" in cupy_device.source(file)
-    assert slic.TILE_HEIGHT == 8
-    assert cupy_device.source("slic") == before
+    assert smooth.TILE_HEIGHT == 8
+    assert cupy_device.source("smooth") == before
 
 
 def test_images_of_the_simulated_device_are_copies_in_its_memory():

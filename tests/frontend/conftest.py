@@ -1,5 +1,6 @@
 """Fixtures of the tests of the npm package."""
 
+import fcntl
 import os
 import subprocess
 from pathlib import Path
@@ -14,11 +15,33 @@ ROOT = Path(__file__).parents[2]
 FRONTEND = ROOT / "frontend"
 
 
+ENGINE = FRONTEND / "src" / "engine" / "superpixel.wasm"
+
+
+def engine_missing() -> str | None:
+    """Why the tests of the engine in WebAssembly cannot run; None: it is built from these sources."""
+    if not ENGINE.is_file():
+        return f"{ENGINE.relative_to(ROOT)} is missing: run `make wasm`"
+    kernels = ROOT / "kernels" / "superpixel_kernels"
+    parts = [kernels / "cpu", kernels / "codec", kernels / "include", kernels / "wasm", ROOT / "third_party"]
+    sources = [path for part in parts for path in part.rglob("*") if path.suffix in {".cpp", ".h", ".c"}]
+    if any(path.stat().st_mtime > ENGINE.stat().st_mtime for path in sources):
+        return f"{ENGINE.relative_to(ROOT)} is older than its sources: run `make wasm`"
+    return None
+
+
 @pytest.fixture(scope="session")
 def fixtures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of files that Python wrote, and that JavaScript must agree with: see fixtures.py."""
-    folder = tmp_path_factory.mktemp("fixtures")
-    made.write(folder)
+    base = tmp_path_factory.getbasetemp()
+    # The workers of a run have folders side by side. One of them writes the files, for all.
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "fixtures"
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "written").exists():
+            made.write(folder)
+            (folder / "written").touch()
     return folder
 
 

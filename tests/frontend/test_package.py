@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from tests.frontend.conftest import FRONTEND, node
 
@@ -33,10 +34,45 @@ def files_of(entry: Path) -> set[Path]:
     return found
 
 
+# Writes the address of each file that is loaded, and an empty line before it asks for `simplify`.
+LOADED = """
+import { appendFileSync } from 'node:fs';
+import { register } from 'node:module';
+const hook = `import { appendFileSync } from 'node:fs';
+export const load = (url, context, next) => {
+  appendFileSync('loaded', url + '\\\\n');
+  return next(url, context);
+};`;
+register('data:text/javascript,' + encodeURIComponent(hook));
+const exports = await import(process.env.ENTRY);
+const classes = [{ name: 'a', color: '#000000' }];
+const annotation = { width: 1, height: 1, mask: Uint8Array.of(1), classes };
+for (const make of [exports.toCOCO, exports.toGeoJSON, exports.toSVG, exports.toYOLO]) make(annotation);
+appendFileSync('loaded', '\\n');
+await exports.loadSimplify();
+exports.toSVG(annotation, { simplify: 1 });
+"""
+
+
+def loaded_by(entry: Path, folder: Path) -> tuple[set[Path], set[Path]]:
+    """The files that exports load, and those that they load more for `simplify`."""
+    command = ["node", "--input-type=module", "--eval", LOADED]
+    environment = {**os.environ, "ENTRY": entry.as_uri()}
+    subprocess.run(command, cwd=folder, env=environment, check=True, timeout=60)
+    parts = (folder / "loaded").read_text().split("\n\n")
+    first, more = (
+        {Path(urlsplit(url).path) for url in part.split() if url.startswith("file:")} for part in parts
+    )
+    return first, more
+
+
 def zipped(*entries: Path, without: tuple[Path, ...] = ()) -> int:
     """Bytes of entries with all that they import, after gzip; `without` are entries that are there anyway."""
     known = set().union(*map(files_of, without)) if without else set()
-    files = set().union(*map(files_of, entries)) - known
+    return bytes_of(set().union(*map(files_of, entries)) - known)
+
+
+def bytes_of(files: set[Path]) -> int:
     return len(gzip.compress(b"".join(file.read_bytes() for file in sorted(files))))
 
 
@@ -56,13 +92,18 @@ def test_built_package_works_and_is_small(fixtures: Path, tmp_path: Path) -> Non
     assert zipped(dist / "src" / "index.js") <= 22_000
     topology = dist / "src" / "topology" / "index.js"
     assert zipped(topology) <= 8_000
-    assert zipped(dist / "src" / "exports" / "index.js", without=(topology,)) <= 10_000
+    # What exports load, and what they load for `simplify`.
+    first, more = loaded_by(exports := dist / "src" / "exports" / "index.js", tmp_path)
+    assert first == files_of(exports)
+    assert bytes_of(first) <= 10_000
+    assert first | more == first | files_of(topology)
+    assert {topology, topology.with_name("simplify.js")} <= more
     core, png = dist / "src" / "index.js", dist / "src" / "png" / "index.js"
     assert zipped(png) <= 4_000
     assert zipped(dist / "src" / "imports" / "index.js", without=(core, png)) <= 10_000
-    exports = dist / "src" / "exports" / "index.js"
     assert zipped(dist / "src" / "dataset" / "index.js", without=(core, exports)) <= 4_000
     assert zipped(dist / "src" / "smart" / "index.js") <= 10_000
+    assert zipped(dist / "src" / "engine" / "index.js", without=(core,)) <= 6_000
     assert (dist / "src" / "smart" / "weights.json").is_file()
     package = json.loads((dist / "package.json").read_text())
     assert not {"dependencies", "devDependencies", "scripts"} & package.keys()
@@ -91,7 +132,14 @@ def test_built_package_works_and_is_small(fixtures: Path, tmp_path: Path) -> Non
         "selection.smart(smart, 1, 2, 1, { grow: 0 });\n"
         "// @ts-expect-error: grow is a number\n"
         "smart.regrow('1');\n"
-        "export { area, wrong, found };\n"
+        "import { encode, segment, type Encoded } from 'superpixel-map/engine';\n"
+        "const image = { data: new Uint8Array(3), width: 1, height: 1 };\n"
+        "const made: LabelMap = await segment(image, { compactness: 10, guidance: { prior: image } });\n"
+        "const onProgress = ({ share }: { share: number }) => share.toFixed();\n"
+        "const encoded: Encoded = await encode(image, { area: 64, onProgress });\n"
+        "// @ts-expect-error: an area is a number\n"
+        "await encode(image, { area: '64' });\n"
+        "export { area, wrong, found, made, encoded };\n"
     )
     options = ["--strict", "--noEmit", "--module", "nodenext", "--target", "es2022", "--lib", "es2022,dom"]
     checked = subprocess.run(

@@ -119,7 +119,7 @@ def test_wrong_tolerances_are_named(tmp_path: Path) -> None:
     with pytest.raises(InvalidParameter, match=r"simplify.*run lengths are exact"):
         exports.to_coco(annotation, rle=True, simplify=1)
     script = """
-        import { toCOCO, toSVG } from './src/exports/index.js';
+        import { loadSimplify, toCOCO, toGeoJSON, toSVG, toYOLO } from './src/exports/index.js';
         const classes = [{ name: 'a', color: '#000000' }];
         const annotation = { width: 1, height: 1, mask: Uint8Array.of(1), classes };
         for (const make of [
@@ -129,6 +129,11 @@ def test_wrong_tolerances_are_named(tmp_path: Path) -> None:
         ]) {
           try { make(); console.log('none'); } catch ({ code, message }) { console.log(code, message); }
         }
+        for (const make of [toCOCO, toGeoJSON, toSVG, toYOLO]) {
+          try { make(annotation, { simplify: 1 }); } catch ({ code, message }) { console.log(code, message); }
+        }
+        await Promise.all([loadSimplify(), loadSimplify()]);
+        console.log(toSVG(annotation, { simplify: 1 }) === toSVG(annotation));
     """
     done = node(tmp_path, "--input-type=module", "--eval", script)
     number = "INVALID_ARGUMENT simplify: must be a number of pixels from 0 on, got"
@@ -136,4 +141,6 @@ def test_wrong_tolerances_are_named(tmp_path: Path) -> None:
         f"{number} -1",
         f"{number} NaN",
         "INVALID_ARGUMENT simplify: run lengths are exact; leave it out with rle",
+        *["INVALID_ARGUMENT simplify: its code is not loaded; first `await loadSimplify()`"] * 4,
+        "true",
     ], done.stderr

@@ -172,6 +172,8 @@ def as_reference(label_map: LabelMap) -> dict[str, Any]:
         result["regions"] = (fields, neighbors)
     if label_map.provenance is not None:
         result["provenance"] = _provenance(label_map.provenance)
+    if label_map.global_ids is not None:
+        result["global_ids"] = (label_map.global_ids.scale, label_map.global_ids.ids.tolist())
     return result
 
 

@@ -14,8 +14,8 @@ IS_SIMULATED = "SUPERPIXEL_TEST_CUPY_SIM" in os.environ or not ON_GPU
 """The GPU is simulated; with CuPy if `ON_GPU`."""
 
 # Small blocks and a short tail, so that small images go through everything: several blocks in every kernel,
-# rounds of all blocks together, and rounds of one block alone.
-TUNING = Tuning(threads=64, scan_threads=64, merge_threads=64, tail_edges=48)
+# rounds of all blocks together, of few blocks, and of one block alone.
+TUNING = Tuning(threads=64, scan_threads=64, merge_threads=64, merge_blocks=3, few_edges=150, tail_edges=48)
 
 Device = CupyDevice if ON_GPU else SimDevice
 

@@ -117,13 +117,14 @@ class FakeCupy:
         memory: bytes of the GPU.
         used: bytes taken from it.
         downloads: number of whole arrays that were copied to the host.
-        pinned: page-locked arrays that were made.
+        pinned: page-locked arrays that were made for staging.
+        page_locked: page-locked memory that was made for images and results.
         waits: whether each wait was for a blocking event.
     """
 
     def __init__(self, memory=1 << 40, count=1):
         self.memory, self.count, self.used, self.downloads = memory, count, 0, 0
-        self.faults, self.pinned, self.waits = {}, [], []
+        self.faults, self.pinned, self.page_locked, self.waits = {}, [], [], []
         self._default = MemoryPool(self)
         self._allocator = self._default.malloc
         self.cuda = SimpleNamespace(
@@ -153,6 +154,8 @@ class FakeCupy:
             MemoryPool=lambda: MemoryPool(self),
             get_current_stream=lambda _: self.cuda.Stream.null,
             get_elapsed_time=lambda *_: 0.0,
+            PinnedMemory=self._pinned_memory,
+            PinnedMemoryPointer=lambda memory, _: memory,
             using_allocator=self._using_allocator,
         )
 
@@ -183,6 +186,12 @@ class FakeCupy:
         array = np.empty(shape, dtype)
         self.pinned.append(array)
         return array
+
+    def _pinned_memory(self, size):
+        self.call("PinnedMemory")
+        memory = np.empty(size, np.uint8)
+        self.page_locked.append(memory)
+        return memory
 
     def get_default_memory_pool(self):
         return self._default
@@ -225,6 +234,15 @@ class FakeCupy:
 
             def wait_event(self, event):
                 pass
+
+            def begin_capture(self):
+                raise CUDARuntimeError("cudaErrorStreamCaptureUnsupported: no graphs here")
+
+            def end_capture(self):
+                raise CUDARuntimeError("cudaErrorIllegalState: there is no capture")
+
+            def is_capturing(self):
+                return False
 
         Stream.null = Stream()
         return Stream

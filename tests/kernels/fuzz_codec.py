@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from superpixel_kernels.codec import (
+    GlobalIds,
     GuidanceRecord,
     Provenance,
     decode,
@@ -75,6 +76,16 @@ def samples() -> list[bytes]:
         result.append(encode(labels, provenance=provenance(labels.shape, seed)))
         if count > 4:
             result.append(encode(labels, tree=tree, levels=[count - 1, count // 2, 1]))
+    return result
+
+
+def windows() -> list[bytes]:
+    """Sound containers with a section that readers in other languages skip."""
+    result = []
+    for seed, labels in enumerate([noise(4, 5, 3), blobs(14, 18, 9)]):
+        count = int(labels.max()) + 1
+        ids = np.random.default_rng(seed).permutation(3 * count)[:count].astype(np.uint32)
+        result.append(encode(labels, global_ids=GlobalIds(1 << seed, ids), connected=False))
     return result
 
 
@@ -177,7 +188,7 @@ def fuzz(count: int, seed: int) -> Tally:
     """Check `count` mutations, the same ones for the same seed."""
     rng = random.Random(seed)
     tally = Tally()
-    sound = samples()
+    sound = samples() + windows()
     for data in sound:
         check(data, tally)
     if tally.refused:

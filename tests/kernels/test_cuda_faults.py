@@ -2,6 +2,7 @@
 
 import gc
 import weakref
+from functools import partial
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import pytest
 import superpixel_kernels as kernels
 from superpixel_kernels import CudaWorkspace, segment
 from superpixel_kernels.cuda import Tuning, cupy_device, engine
+from superpixel_kernels.cuda.host_memory import HostMemory, is_page_locked
 from superpixel_kernels.cuda.stage import Stage
 from superpixel_kernels.cuda.workspace import Workspace, grid_of, image_layout
 from superpixel_kernels.errors import BackendUnavailable, DeviceLost, OutOfMemory
@@ -255,12 +257,17 @@ def test_a_hierarchy_does_not_keep_the_memory_of_its_workspace(fake):
 
 def test_page_locked_memory_is_bounded(fake, monkeypatch):
     monkeypatch.setattr(cupy_device, "_STAGING_BYTES", 4096)
+    monkeypatch.setattr(cupy_device, "HostMemory", partial(HostMemory, limit_bytes=200_000))
     workspace = CudaWorkspace()
     results = [segment(images.photo(100, 100), workspace=workspace) for _ in range(5)]
     assert sum(array.nbytes for array in fake.pinned) <= 2 * 4096
+    assert 0 < sum(array.nbytes for array in fake.page_locked) <= 200_000
     for result in results:
         for array in (result.base_labels, result.merges):
             assert not any(np.shares_memory(array, pinned) for pinned in fake.pinned)
+    in_page_locked = [is_page_locked(result.base_labels) for result in results]
+    assert in_page_locked[0]
+    assert not in_page_locked[-1]
 
 
 @pytest.mark.usefixtures("fake")

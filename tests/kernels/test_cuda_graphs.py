@@ -13,6 +13,9 @@ pytestmark = [
 ]
 
 
+STAGES = ("color", "smooth", "update", "assign", "components", "graph", "merge")
+
+
 @pytest.fixture
 def workspace():
     return open_workspace(graphs=True)
@@ -26,7 +29,9 @@ def check(workspace, image, params=None, place=lambda image: image, guidance=Non
 
 def test_images_of_one_size(workspace):
     for make in (images.photo, images.golden, images.dots, images.photo):
-        assert check(workspace, make(40, 30)).timings.keys() == {"cut"}
+        timings = check(workspace, make(40, 30)).timings
+        assert [*timings] == [*STAGES, "cut"]
+        assert all(timings[stage] > 0 for stage in STAGES)
     assert len(workspace._pipeline.workspace.recorded) == 1
 
 

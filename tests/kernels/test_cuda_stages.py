@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from superpixel_kernels import segment
+from superpixel_kernels.cpu import _engine
 from superpixel_kernels.cuda import Tuning, graph, merge
 from superpixel_kernels.cuda.pipeline import Settings
 from superpixel_kernels.cuda.stage import Stage
@@ -64,6 +65,40 @@ def test_no_races_off_the_main_road(mode):
     assert_same("cut", line.cut(hierarchy.base_labels, records, 37 * 41, 1000), hierarchy.cut(1000))
 
 
+class _Enough(Exception):
+    """The stages up to the last assignment are done."""
+
+
+@pytest.mark.parametrize("mode", ["plain", "race"])
+@pytest.mark.parametrize("size", [(483, 485), (3, 76801)])
+def test_aligned_tiles(size, mode):
+    """In stage assign, images of the largest step have other tiles. The last cells take the remainder."""
+    image = images.photo(*size) if min(size) > 8 else images.noise(*size)
+    pixels = as_pixels(image)
+    expected = _engine.trace(pixels, 10.0, _engine.Workspace(threads=1), None)
+    line = open_pipeline(3, mode)
+    centers, labels = [], []
+
+    def observe(name, stage):
+        def host(name, count):
+            copy = np.empty(count, np.int32)
+            line.device.download(stage.workspace[name][:count], copy)
+            return copy
+
+        if name == "update":
+            centers.append(host("centers", 5 * stage.grid.cells).reshape(5, -1).T)
+        if name == "assign":
+            labels.append(host("labels", stage.grid.pixels).reshape(size[::-1]))
+            if len(labels) == 3:
+                raise _Enough
+
+    with line.device.active(), pytest.raises(_Enough):
+        line.run(pixels, size[::-1], Settings(10.0), observe=observe)
+    for iteration in range(3):
+        assert_same("centers", np.ascontiguousarray(centers[iteration]), expected["centers"][iteration])
+        assert_same("assign", labels[iteration], expected["assign"][iteration])
+
+
 def edge_hash(a, b):
     def mix(x):
         x ^= x >> 16
@@ -101,8 +136,7 @@ def merge_by_hand(line, regions, pairs):
 
     fill("counters", [regions])
     graph._clear(stage, EDGES_PER_REGION)
-    for name in ("n", "sum_L", "sum_A", "sum_B"):
-        fill(name, np.full(regions, 100))
+    fill("nodes", np.full(4 * regions, 100))
     fill("counters", [regions, len(pairs)])
     fill("edge_key", [a << 32 | b for a, b in pairs])
     fill("edge_len", np.full(len(pairs), 7))

@@ -16,9 +16,12 @@ MAX_PIXELS = 4_000_000
 
 @contextmanager
 def running_app(*arguments: str, constants: Mapping[str, object] | None = None) -> Iterator[str]:
-    """`superpixel app` on a free port, with these values of constants; yields the address of its page."""
-    program = {"program": program_with(constants)} if constants else {}
-    process = started("app", "--listen", "127.0.0.1:0", *arguments, stdout=-1, **program)
+    """`superpixel app` on a free port, with these values of constants; yields the address of its page.
+
+    The page has no engine of its own, whether the package has been built with one or not.
+    """
+    program = program_with({"web.files.HAS_ENGINE": False, **(constants or {})})
+    process = started("app", "--listen", "127.0.0.1:0", *arguments, stdout=-1, program=program)
     try:
         assert process.stdout is not None
         for line in process.stdout:
@@ -43,14 +46,21 @@ def server() -> Iterator[RunningServer]:
 
 @pytest.fixture(scope="session")
 def address(server: RunningServer) -> Iterator[str]:
-    with running_app("--server", server.listen) as page:
+    """A gateway whose files the browser keeps: else each page asks 150 times whether they are new."""
+    constants = {"web.guard._CACHE_CONTROL": "max-age=3600"}
+    with running_app("--server", server.listen, constants=constants) as page:
         yield page
 
 
 @pytest.fixture(scope="package")  # not longer: other packages use the thread's event loop
 def browser() -> Iterator[Browser]:
-    # Without this flag a page sees 10 GB free, whatever quota a test sets.
-    with running_chromium("--disable-features=StaticStorageQuota") as running:
+    flags = (
+        # With StaticStorageQuota a page sees 10 GB free, whatever quota a test sets. A spare process for the
+        # next page costs much processor time.
+        "--disable-features=StaticStorageQuota,SpareRendererForSitePerProcess",
+        "--process-per-site",  # pages of one context share a process; see usual_context
+    )
+    with running_chromium(*flags) as running:
         yield running
 
 
@@ -61,22 +71,34 @@ def new_context(browser: Browser, **options: Any) -> BrowserContext:
 
 
 @pytest.fixture(scope="package")
-def usual_context(browser: Browser) -> Iterator[BrowserContext]:
-    """One context for many tests: it has the page's files in its cache."""
-    context = new_context(browser)
+def contexts(browser: Browser, address: str) -> Iterator[Callable[..., BrowserContext]]:
+    """Contexts by options, for many tests: one has the page's files in its cache, and keeps its process."""
+    made: dict[str, BrowserContext] = {}
+
+    def context(**options: Any) -> BrowserContext:
+        name = repr(sorted(options.items()))
+        if name not in made:
+            made[name] = new_context(browser, **options)
+            made[name].new_page().goto(f"{address}favicon.ico")  # a process ends with its last page
+        return made[name]
+
     yield context
-    context.close()
+    for one in made.values():
+        one.close()
+
+
+@pytest.fixture(scope="package")
+def usual_context(contexts: Callable[..., BrowserContext]) -> BrowserContext:
+    return contexts()
 
 
 @pytest.fixture
-def visit(
-    browser: Browser, usual_context: BrowserContext, address: str
-) -> Iterator[Callable[..., Annotator]]:
+def visit(contexts: Callable[..., BrowserContext], address: str) -> Iterator[Callable[..., Annotator]]:
     """Makes annotators. Each begins with an empty storage, and ends with an empty console."""
     visits: list[Annotator] = []
 
     def arrive(**options: Any) -> Annotator:
-        page = (new_context(browser, **options) if options else usual_context).new_page()
+        page = contexts(**options).new_page()
         session = page.context.new_cdp_session(page)
         session.send("Storage.clearDataForOrigin", {"origin": address.rstrip("/"), "storageTypes": "all"})
         visits.append(Annotator(page, address))
@@ -85,10 +107,9 @@ def visit(
 
     yield arrive
     for annotator in visits:
-        context = annotator.page.context
-        annotator.page.close()
-        if context is not usual_context:
-            context.close()
+        _, *pages = annotator.page.context.pages
+        for page in pages:
+            page.close()
         assert annotator.complaints == []
 
 

@@ -2,7 +2,7 @@
 
 `python -m tests.page.fuzz_gateway --seconds 600 --seed 1`: a real gateway before a real server. Every status
 must be one that docs/app.md lists for a sound server, no response may show the program's insides, each
-connection must end, and the gateway must serve afterwards without having written a traceback.
+connection must end, and the gateway must serve afterwards without having logged an error.
 """
 
 import argparse
@@ -197,10 +197,12 @@ def a_request(chance: random.Random, netloc: str) -> bytes:
 
 
 def known(netloc: str) -> list[bytes]:
-    """Requests that once left a traceback in the log."""
-    head = f"POST /api/segment?area=x HTTP/1.1\r\nHost: {netloc}\r\nTransfer-Encoding: chunked\r\n"
+    """Requests that once left a traceback or another error in the log."""
+    head = f"/api/segment?area=x HTTP/1.1\r\nHost: {netloc}\r\nTransfer-Encoding: chunked\r\n"
     return [
-        f"{head}\r\n{chunks}".encode() for chunks in ("x\r\n", "1\r\nab\r\n", "1\r\na\r\n0\r\nbad\r\n\r\n")
+        f"{method} {head}\r\n{chunks}".encode()
+        for method in ("POST", "HEAD")
+        for chunks in ("x\r\n", "1\r\nab\r\n", "1\r\na\r\n0\r\nbad\r\n\r\n")
     ]
 
 
@@ -305,6 +307,8 @@ def fuzz(count: int, seed: int, seconds: float = float("inf")) -> Counter[str]:
         server.wait_until(lambda: server.metric("superpixel_inflight_bytes") == 0)
         said = "".join(lines)
         assert "Traceback" not in said, said[-4_000:]
+        wrong = [line for line in lines if '"level": "error"' in line]
+        assert not wrong, "".join(wrong)[-4_000:]
     return tally
 
 

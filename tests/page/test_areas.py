@@ -1,5 +1,6 @@
 """Areas: previews, the polygon by clicks, touch, pen and keys, exact pixels, the live flood."""
 
+import base64
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,11 +28,12 @@ def shown_on_top(
       const { left, top } = canvas.getBoundingClientRect();
       const copy = new OffscreenCanvas(width, height).getContext('2d', { willReadFrequently: true });
       copy.drawImage(canvas, Math.round(left - x), Math.round(top - y));
-      return Array.from(copy.getImageData(0, 0, width, height).data);
+      const { data } = copy.getImageData(0, 0, width, height);
+      return btoa(Array.from(data, (value) => String.fromCharCode(value)).join(''));
     }"""
     height, width = COFFEE_SHAPE
-    data = annotator.page.evaluate(script, [x, y, width, height])
-    return np.array(data, np.uint8).reshape(height, width, 4)
+    data = base64.b64decode(annotator.page.evaluate(script, [x, y, width, height]))
+    return np.frombuffer(data, np.uint8).reshape(height, width, 4)
 
 
 @pytest.mark.parametrize("key", [pytest.param("r", marks=pytest.mark.slow), "l"])

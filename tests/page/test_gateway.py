@@ -30,6 +30,13 @@ from tests.service.images import saved, scene
 PHOTO = (PHOTOS / "chelsea.jpg").read_bytes()
 
 
+@pytest.fixture(scope="module")
+def address(server: RunningServer) -> Iterator[str]:
+    """A gateway as users have it."""
+    with running_app("--server", server.listen) as page:
+        yield page
+
+
 def call(
     address: str, method: str, path: str, body: bytes | None = None, **headers: str
 ) -> tuple[int, dict[str, str], bytes]:

@@ -30,6 +30,7 @@ WORDS = re.compile(rf"`((?:{PROGRAMS}) [^`]+)`")
 CLUSTER = "needs a cluster"
 ENGINE = "needs a container engine"
 MEASURES = "measures for minutes; tests/benchmarks runs its parts"
+ADAPTERS = "tests/integrations runs the adapter"
 README_OF_BACKEND = "tests/examples/test_annotation_backend_readme.py runs it"
 NOT_RUN = {
     "pip install .": "test_wheel.py builds and installs what it would",
@@ -40,7 +41,25 @@ NOT_RUN = {
     "pip install grpcio-tools googleapis-common-protos": "the tests' environment has both",
     "pip install '.[bulk]'": "would build once more; the tests' environment has what the extra brings",
     "pip install '.[ray]'": "would build once more; the tests' environment has what the extra brings",
+    "pip install '.[large,geo]'": "would build once more; the tests' environment has what the extras bring",
+    "superpixel large": "a part of a command; the page about stores has whole ones",
+    "superpixel large export": "a part of a command; the page about stores has a whole one",
+    "superpixel large SCENE --out STORE": "the names stand for files; test_large_export.py makes a store",
+    "superpixel large export STORE --format gpkg --count 1000 --out FILE": (
+        "the names stand for files; test_large_export.py exports a store"
+    ),
     "make bench-data-sets": MEASURES,
+    "make bench-tiled": MEASURES,
+    "make static": "a minute; tests/page/test_static.py serves and uses what it writes",
+    "make wasm": "a minute, and installs emscripten; `make test-slow` runs it",
+    "superpixel app --static DIR": "DIR stands for a folder; tests/page/test_static.py runs it",
+    "python -m benchmarks.browser_pixels --photos FOLDER": MEASURES,
+    "python3 -m http.server": "serves until it is stopped; tests/page/test_static.py does the same",
+    "python -m benchmarks.next_labels": MEASURES,
+    ".venv/bin/python -m build --wheel --outdir integrations/cvat": f"test_wheel.py builds it; {ENGINE}",
+    "cd integrations/label_studio": ADAPTERS,
+    "pip install . ./integrations/napari": ADAPTERS,
+    "pip install 'superpixel-service[web]'": ADAPTERS,
     "superpixel app": "tests/page starts it, and works on the page in a browser",
     'superpixel train-smart IMAGES MASKS --out weights.json --about "our street scenes, internal"': (
         "the names stand for folders; test_cli_train_smart.py trains"
@@ -129,7 +148,17 @@ def commands() -> list[Command]:
 
 
 def documents() -> list[str]:
-    folders = ("docs", "benchmarks", "deploy", "tests", "kernels", "examples", "service", "protos")
+    folders = (
+        "docs",
+        "benchmarks",
+        "deploy",
+        "tests",
+        "kernels",
+        "examples",
+        "integrations",
+        "service",
+        "protos",
+    )
     pages = [*ROOT.glob("*.md"), *ROOT.glob("frontend/*.md")]
     pages += (page for folder in folders for page in (ROOT / folder).rglob("*.md"))
     return sorted(str(page.relative_to(ROOT)) for page in pages if "node_modules" not in page.parts)

@@ -11,6 +11,7 @@ from PIL import Image
 
 import superpixel_kernels as kernels
 from superpixel_kernels import codec
+from superpixel_service.large.source import Window
 from tests.service.command import called
 from tests.service.harness import RunningServer, running_server
 from tests.service.images import made_from
@@ -65,6 +66,18 @@ def test_getting_started(server: RunningServer) -> None:
 
 
 @pytest.mark.usefixtures("folder")
+def test_superpixels_in_python(server: RunningServer) -> None:
+    names = run("docs/library.md", server, together=True)[-1]
+    hierarchy = kernels.segment(names["image"])
+    assert np.array_equal(hierarchy.cut(400), names["labels"])
+    assert set(np.unique(names["inside"])) == set(range(101))
+    assert names["graph"].number_of_edges() == len(names["borders"].pairs)
+    assert len(names["ranked"]) == 50
+    assert set(np.unique(names["found"].labels)) == {0, 1, 2}
+    assert names["mask"][140, 290]
+
+
+@pytest.mark.usefixtures("folder")
 def test_concepts(server: RunningServer) -> None:
     """Each program of that page goes on where the one before ended; what it says of the photograph holds."""
     names = run("docs/concepts.md", server, together=True)[-1]
@@ -95,7 +108,10 @@ def test_every_document_with_python_is_run() -> None:
         "docs/concepts.md",
         "docs/data-sets.md",
         "docs/getting-started.md",
+        "docs/large-images.md",
+        "docs/library.md",
         "docs/smart-select.md",
+        "docs/stores.md",
     }
 
 
@@ -110,6 +126,27 @@ def test_data_sets(capsys: pytest.CaptureFixture[str]) -> None:
     with Image.open(ROOT / "examples" / "photos" / namespace["row"]["key"]) as opened:
         expected = kernels.segment(np.asarray(opened))
     assert np.array_equal(namespace["label_map"].labels, expected.cut(400))
+
+
+@pytest.mark.usefixtures("folder")
+def test_stores(server: RunningServer, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ("large", "examples/photos/coffee.jpg", "--out", "coffee.zarr")
+    assert called(capsys, *arguments).returncode == 0
+    (names,) = run("docs/stores.md", server)
+    image = names["store"].pixels(Window(0, 0, 600, 400))
+    # GDAL's JPEG decoder is another one than Pillow's.
+    photo = np.asarray(Image.open(ROOT / "examples" / "photos" / "coffee.jpg"))
+    assert np.abs(image.astype(int) - photo).mean() < 2
+    cut = kernels.segment(image).cut(400)[100:300, 300:556]
+    assert np.array_equal(names["ids"] == names["ids"][0, 0], cut == cut[0, 0])
+
+
+@pytest.mark.usefixtures("folder")
+def test_large_images(server: RunningServer) -> None:
+    names = run("docs/large-images.md", server, together=True)[-1]
+    image, wide = names["image"], names["wide"]
+    expected = kernels.segment(np.concatenate([image, image[:, ::-1]], axis=1))
+    assert np.array_equal(wide.cut(100), expected.cut(100))
 
 
 @pytest.mark.usefixtures("folder")

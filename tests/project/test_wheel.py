@@ -17,7 +17,19 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("wheel")
-    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out), str(ROOT)]
+    # With the settings of `make install`, whose objects are in the same folder and need not be built again.
+    settings = "--config-setting=cmake.define.SUPERPIXEL_WERROR=ON"
+    build = [
+        sys.executable,
+        "-m",
+        "build",
+        "--wheel",
+        "--no-isolation",
+        settings,
+        "--outdir",
+        str(out),
+        str(ROOT),
+    ]
     # The native build is found by its tools' names.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     subprocess.run(build, check=True, capture_output=True, env={**os.environ, "PATH": path})

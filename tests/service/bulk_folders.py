@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from superpixel_kernels import codec
-from tests.service.command import messages, superpixel
+from tests.service.command import messages, ran
 from tests.service.images import Pixels, encoded, scene
 
 MANY = 40
@@ -47,7 +47,7 @@ def same_files(before: dict[str, os.stat_result], now: dict[str, os.stat_result]
 
 def assert_goes_on(folder: Path, out: Path, before: dict[str, os.stat_result], *flags: str) -> None:
     """The same command does the rest, all of it and nothing else."""
-    run = superpixel("bulk", folder, "--out", out, *flags)
+    run = ran("bulk", folder, "--out", out, *flags)
     assert run.returncode == 0, run.stderr
     now = label_maps(out)
     assert len(now) == MANY

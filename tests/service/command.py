@@ -1,10 +1,12 @@
 """The `superpixel` command as users start it: in a process of its own."""
 
+import io
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from typing import Any
 
 import pytest
@@ -27,23 +29,36 @@ def superpixel(*arguments: object, **environment: str) -> subprocess.CompletedPr
     )
 
 
+def ran(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run it in this process, as `called` does, and read its output without a fixture."""
+    texts = [io.TextIOWrapper(io.BytesIO(), "utf-8", "surrogateescape", write_through=True) for _ in range(2)]
+    with redirect_stdout(texts[0]), redirect_stderr(texts[1]):
+        status = _status_here(arguments, environment)
+    outputs = (text.buffer.getvalue().decode("utf-8", "surrogateescape") for text in texts)  # type: ignore[attr-defined]
+    return subprocess.CompletedProcess(arguments, status, *outputs)
+
+
 def called(
     capsys: pytest.CaptureFixture[str], *arguments: object, **environment: str
 ) -> subprocess.CompletedProcess[str]:
     """Run it in this process, which is quicker. It must not change the process, but for signal handlers."""
+    status = _status_here(arguments, environment)
+    printed = capsys.readouterr()
+    return subprocess.CompletedProcess(arguments, status, printed.out, printed.err)
+
+
+def _status_here(arguments: Sequence[object], environment: Mapping[str, str]) -> Any:
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     with pytest.MonkeyPatch.context() as patch:
         for name, value in environment.items():
             patch.setenv(name, value)
         try:
-            status = cli.main([*map(str, arguments)])
+            return cli.main([*map(str, arguments)])
         except SystemExit as exit_of_argparse:
-            status = exit_of_argparse.code
+            return exit_of_argparse.code
         finally:
             for number, handler in handlers.items():
                 signal.signal(number, handler)
-    printed = capsys.readouterr()
-    return subprocess.CompletedProcess(arguments, status, printed.out, printed.err)
 
 
 def started(

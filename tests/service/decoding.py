@@ -7,7 +7,7 @@ import numpy as np
 
 from superpixel_service.config import Settings
 from superpixel_service.images.decode import Pixels, decode, open_image
-from superpixel_service.model import EncodedImage, NoticeCode, Rectangle, SegmentSpec
+from superpixel_service.model import EncodedImage, Notice, Rectangle, SegmentSpec
 from tests.service.images import scene
 
 PIXELS = scene(37, 21)
@@ -16,7 +16,7 @@ SPEC = SegmentSpec(EncodedImage(b""), target_counts=(1,))
 
 def read(
     data: bytes, *, region: Rectangle | None = None, **changes: Any
-) -> tuple[Pixels, tuple[NoticeCode, ...]]:
+) -> tuple[Pixels, tuple[Notice, ...]]:
     spec = replace(SPEC, source=EncodedImage(data), region=region, **changes)
     opened = open_image(spec, Settings())
     pixels, notices = decode(opened, region)

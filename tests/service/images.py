@@ -69,12 +69,20 @@ def png(width: int, height: int, depth: int, colour: int, rows: bytes, *extra: t
     return b"\x89PNG\r\n\x1a\n" + header + chunks + data
 
 
+def deflated(byte: int, count: int) -> bytes:
+    """A zlib stream of `count` equal bytes, put together from equal pieces: compressing all is slow."""
+    part = 1 << 20
+    packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    piece = packer.compress(bytes([byte]) * part) + packer.flush(zlib.Z_FULL_FLUSH)
+    end = packer.compress(bytes([byte]) * (count % part)) + packer.flush()
+    adler = (count + byte * count * (count + 1) // 2) % 65521, (1 + byte * count) % 65521
+    return b"\x78\xda" + piece * (count // part) + end + struct.pack(">HH", *adler)
+
+
 @functools.cache
 def png_bomb(side: int = 60_000) -> bytes:
     """A valid PNG of side x side gray pixels, all black: four kilobytes for every 4 MB of pixels."""
-    packer = zlib.compressobj(9)
-    row = bytes(1 + side // 8)
-    data = b"".join(packer.compress(row * 1000) for _ in range(side // 1000)) + packer.flush()
+    data = deflated(0, side * (1 + side // 8))
     header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0))
     return b"\x89PNG\r\n\x1a\n" + header + png_chunk(b"IDAT", data) + png_chunk(b"IEND", b"")
 

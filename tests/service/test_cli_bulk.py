@@ -26,7 +26,7 @@ from tests.service.bulk_folders import (
     printed,
     same_files,
 )
-from tests.service.command import COMMAND, called, messages, started, superpixel
+from tests.service.command import COMMAND, messages, ran, started, superpixel
 from tests.service.harness import RunningServer
 from tests.service.images import encoded, made_from, scene
 from tests.service.scripted import Scripted, ScriptedStream, answered, serving
@@ -76,7 +76,7 @@ def test_counts_keep_just_those_levels_unless_the_hierarchy_is_asked_for(tmp_pat
         (("--hierarchy",), hierarchy.encode(50, include_hierarchy=True, provenance=provenance)),
     ):
         out = tmp_path / f"out{len(extra)}"
-        assert superpixel("bulk", tmp_path / "in", "--out", out, *flags, *extra).returncode == 0
+        assert ran("bulk", tmp_path / "in", "--out", out, *flags, *extra).returncode == 0
         assert (out / "a.png.spx").read_bytes() == expected
 
 
@@ -84,7 +84,7 @@ def test_a_bad_file_is_told_at_the_end_and_the_others_are_done(tmp_path: Path) -
     folder, out = tmp_path / "in", tmp_path / "out"
     fill(folder, {name: scene() for name in ("a.png", "c.png")})
     (folder / "b.png").write_bytes(encoded(scene())[:3000])
-    run = superpixel("bulk", folder, "--out", out)
+    run = ran("bulk", folder, "--out", out)
     assert run.returncode == 1
     assert sorted(printed(run.stdout, out)) == ["a.png.spx", "c.png.spx"]
     failed, tally = messages(run)
@@ -92,12 +92,12 @@ def test_a_bad_file_is_told_at_the_end_and_the_others_are_done(tmp_path: Path) -
     assert tally == "2 made, 0 already there, 1 failed"
     before = label_maps(out)
 
-    again = superpixel("bulk", folder, "--out", out)
+    again = ran("bulk", folder, "--out", out)
     assert (again.returncode, again.stdout) == (1, "")
     assert messages(again) == [failed, "0 made, 2 already there, 1 failed"]
 
     fill(folder, {"b.png": scene()})
-    mended = superpixel("bulk", folder, "--out", out)
+    mended = ran("bulk", folder, "--out", out)
     assert (mended.returncode, printed(mended.stdout, out)) == (0, ["b.png.spx"])
     assert same_files(before, label_maps(out))
 
@@ -108,7 +108,7 @@ def test_names_and_places_that_one_image_cannot_have_do_not_stop_the_others(tmp_
     fill(folder, {name: scene() for name in ("a.png", "b.png", "c/d.png", "z.png", longest, too_long)})
     (out / "a.png.spx" / "taken").mkdir(parents=True)
     (out / "c").write_text("not a folder")
-    run = superpixel("bulk", folder, "--out", out)
+    run = ran("bulk", folder, "--out", out)
     assert (run.returncode, sorted(printed(run.stdout, out))) == (
         1,
         ["b.png.spx", f"{longest}.spx", "z.png.spx"],
@@ -134,7 +134,7 @@ def test_what_is_no_file_or_larger_than_any_image_holds_nothing_up(
         endless.truncate(1 << 40)
     for place, flags in (("here", ()), ("there", ("--server", server.listen))):
         out = tmp_path / place
-        run = superpixel("bulk", folder, "--out", out, *flags)
+        run = ran("bulk", folder, "--out", out, *flags)
         assert (run.returncode, printed(run.stdout, out)) == (1, ["a.png.spx"]), run.stderr
         left_out, *failed, tally = messages(run)
         assert left_out == f"left out: {folder / 'pipe.png'}: not a regular file"
@@ -157,7 +157,7 @@ def test_of_an_image_that_ends_servers_the_run_says_so_and_goes_on(tmp_path: Pat
             yield answered(message)
 
     with serving(Scripted(streams=[dies_of_b] * 99)) as server:
-        run = superpixel("bulk", folder, "--out", out, "--server", server.address, "--jobs", 1)
+        run = ran("bulk", folder, "--out", out, "--server", server.address, "--jobs", 1)
     assert (run.returncode, sorted(printed(run.stdout, out))) == (1, ["a.png.spx", "c.png.spx"])
     failed, tally = messages(run)
     assert failed == f"{folder / 'b.png'}: sent 6 times; the connection to the server was lost each time"
@@ -208,13 +208,13 @@ def test_a_signal_ends_the_run_between_images(
 def test_what_is_damaged_or_made_of_another_image_is_done_again(tmp_path: Path) -> None:
     folder, out = tmp_path / "in", tmp_path / "out"
     fill(folder, {name: scene() for name in ("a.png", "b.png", "c.png", "d.png")})
-    assert superpixel("bulk", folder, "--out", out).returncode == 0
+    assert ran("bulk", folder, "--out", out).returncode == 0
     whole = (out / "a.png.spx").read_bytes()
     (out / "a.png.spx").write_bytes(whole[:-12])
     (out / "b.png.spx").write_bytes(b"")
     later = time.time_ns() + 10**9
     os.utime(folder / "c.png", ns=(later, later))
-    run = superpixel("bulk", folder, "--out", out)
+    run = ran("bulk", folder, "--out", out)
     assert (run.returncode, sorted(printed(run.stdout, out))) == (0, [f"{name}.png.spx" for name in "abc"])
     assert (out / "a.png.spx").read_bytes() == whole
 
@@ -222,9 +222,9 @@ def test_what_is_damaged_or_made_of_another_image_is_done_again(tmp_path: Path) 
 def test_other_parameters_are_refused_and_change_nothing(tmp_path: Path) -> None:
     folder, out = tmp_path / "in", tmp_path / "out"
     fill(folder, {"a.png": scene()})
-    assert superpixel("bulk", folder, "--out", out, "--counts", 9).returncode == 0
+    assert ran("bulk", folder, "--out", out, "--counts", 9).returncode == 0
     before = label_maps(out)
-    run = superpixel("bulk", folder, "--out", out, "--counts", 9, "--compactness", 5)
+    run = ran("bulk", folder, "--out", out, "--counts", 9, "--compactness", 5)
     assert (run.returncode, run.stdout) == (2, "")
     (line,) = messages(run)
     assert line == (
@@ -233,11 +233,11 @@ def test_other_parameters_are_refused_and_change_nothing(tmp_path: Path) -> None
     )
     assert same_files(before, label_maps(out))
     (out / "superpixel-bulk.json").write_text("{")
-    run = superpixel("bulk", folder, "--out", out, "--counts", 9)
+    run = ran("bulk", folder, "--out", out, "--counts", 9)
     assert (run.returncode, run.stdout) == (1, "")
     assert "superpixel-bulk.json: damaged" in run.stderr
     (out / "superpixel-bulk.json").write_text("[]")
-    run = superpixel("bulk", tmp_path / "in", "--out", out)
+    run = ran("bulk", tmp_path / "in", "--out", out)
     assert run.returncode == 1
     assert "superpixel-bulk.json: damaged" in run.stderr
 
@@ -263,19 +263,19 @@ def test_two_runs_do_not_write_to_one_folder(tmp_path: Path) -> None:
     out.mkdir()
     descriptor = os.open(out, os.O_RDONLY)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
-    run = superpixel("bulk", tmp_path / "in", "--out", out)
+    run = ran("bulk", tmp_path / "in", "--out", out)
     os.close(descriptor)
     assert (run.returncode, messages(run)) == (1, [f"{out}: another run is writing there"])
     assert not list(out.iterdir())
 
 
-def test_folders_that_cannot_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_folders_that_cannot_be(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for path, text in ((tmp_path / "none", "no such folder"), (tmp_path / "file", "not a folder")):
-        run = called(capsys, "bulk", path, "--out", tmp_path / "out")
+        run = ran("bulk", path, "--out", tmp_path / "out")
         assert (run.returncode, messages(run)) == (2, [f"{path}: {text}"])
     (tmp_path / "empty").mkdir()
-    run = superpixel("bulk", tmp_path / "empty", "--out", tmp_path / "out")
+    run = ran("bulk", tmp_path / "empty", "--out", tmp_path / "out")
     assert (run.returncode, run.stdout) == (0, "")
     assert messages(run) == ["0 made, 0 already there, 0 failed"]
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from superpixel_kernels import codec, segment
-from tests.service.command import messages, superpixel
+from tests.service.command import messages, ran
 from tests.service.harness import RunningServer
 from tests.service.images import encoded, made_from, saved, scene
 
@@ -36,7 +36,7 @@ def test_two_photographs_of_one_name_keep_their_maps(tmp_path: Path) -> None:
     for name, size in (("a.webp", (50, 20)), ("a.png", (20, 50))):
         picture = Image.fromarray(scene(*size))
         (tmp_path / name).write_bytes(saved(picture, name.rpartition(".")[2].upper()))
-        run = superpixel("segment", tmp_path / name, "--counts", 9, "--out", out)
+        run = ran("segment", tmp_path / name, "--counts", 9, "--out", out)
         assert run.returncode == 0, run.stderr
     assert label_map(out / "a.webp.spx").labels.shape == (20, 50)
     assert label_map(out / "a.png.spx").labels.shape == (50, 20)
@@ -46,7 +46,7 @@ def test_default_counts_suit_a_tiny_photograph(tmp_path: Path, server: RunningSe
     (tmp_path / "tiny.png").write_bytes(encoded(scene(25, 20)))
     for place, flags in places(server).items():
         out = tmp_path / place
-        run = superpixel("segment", tmp_path / "tiny.png", "--out", out, *flags)
+        run = ran("segment", tmp_path / "tiny.png", "--out", out, *flags)
         assert (run.returncode, run.stderr) == (0, "")
         masks = sorted(path.name for path in out.glob("*-mask.png"))
         assert masks == ["tiny.png-100-mask.png", "tiny.png-400-mask.png", "tiny.png-500-mask.png"]
@@ -59,18 +59,18 @@ def test_counts_given_are_clamped_on_request_only(tmp_path: Path, server: Runnin
         (folder / name).write_bytes(encoded(scene(*size)))
     for place, flags in places(server).items():
         common = ("--counts", 1600, 30, *flags)
-        run = superpixel("bulk", folder, "--out", tmp_path / f"strict-{place}", *common)
+        run = ran("bulk", folder, "--out", tmp_path / f"strict-{place}", *common)
         assert run.returncode == 1
         assert messages(run)[0] == (
             f"{folder / 'small.png'}: --counts: must be from 1 to the number of pixels, 500"
         )
         out = tmp_path / place
-        run = superpixel("bulk", folder, "--out", out, *common, "--clamp")
+        run = ran("bulk", folder, "--out", out, *common, "--clamp")
         assert (run.returncode, messages(run)) == (0, ["3 made, 0 already there, 0 failed"])
         counts = {name: counts_of(out / f"{name}.png.spx") for name in ("a", "small", "z")}
         assert counts == {"a": [1600, 30], "small": [500, 30], "z": [1600, 30]}
         # Another rule for counts is another parameter.
-        assert superpixel("bulk", folder, "--out", out, *common).returncode == 2
+        assert ran("bulk", folder, "--out", out, *common).returncode == 2
     for path in (tmp_path / "here").glob("*.spx"):
         assert path.read_bytes() == (tmp_path / "there" / path.name).read_bytes()
 
@@ -82,12 +82,12 @@ def test_areas_suit_images_of_any_size(tmp_path: Path, server: RunningServer) ->
         (folder / name).write_bytes(encoded(scene(*size)))
     for place, flags in places(server).items():
         out = tmp_path / place
-        run = superpixel("bulk", folder, "--out", out, "--areas", 50, 100, "--counts", 9, *flags)
+        run = ran("bulk", folder, "--out", out, "--areas", 50, 100, "--counts", 9, *flags)
         assert run.returncode == 0, run.stderr
         assert counts_of(out / "a.png.spx") == [48, 24, 9]
         assert counts_of(out / "small.png.spx") == [10, 9, 5]
     assert json.loads((tmp_path / "here" / "superpixel-bulk.json").read_text())["areas"] == [50.0, 100.0]
-    run = superpixel("segment", folder / "a.png", "--areas", 100, "--out", tmp_path / "one")
+    run = ran("segment", folder / "a.png", "--areas", 100, "--out", tmp_path / "one")
     assert run.returncode == 0
     assert (tmp_path / "one" / "a.png-24-mask.png").exists()
 
@@ -99,14 +99,14 @@ def test_a_region_is_segmented_and_drawn(tmp_path: Path, server: RunningServer) 
     expected = segment(part).encode(9, include_hierarchy=True, provenance=provenance)
     for place, flags in places(server).items():
         out = tmp_path / place
-        run = superpixel(
+        run = ran(
             *("segment", tmp_path / "a.png", "--counts", 9, "--region", 10, 5, 40, 30, "--out", out, *flags)
         )
         assert (run.returncode, run.stderr) == (0, "")
         assert (out / "a.png.spx").read_bytes() == expected
         with Image.open(out / "a.png-9-overlay.png") as overlay:
             assert overlay.size == (80, 60)
-        run = superpixel("segment", tmp_path / "a.png", "--region", 10, 5, 51, 30, "--out", out, *flags)
+        run = ran("segment", tmp_path / "a.png", "--region", 10, 5, 51, 30, "--out", out, *flags)
         assert run.returncode == 1
         assert messages(run) == [
             f"{tmp_path / 'a.png'}: --region: must be at least 1x1 pixels and lie inside the image, which is "
@@ -121,7 +121,7 @@ def test_the_orientation_can_be_ignored(tmp_path: Path, server: RunningServer) -
     for place, flags in places(server).items():
         for more, shape in (((), (WIDTH, HEIGHT)), (("--no-orientation",), (HEIGHT, WIDTH))):
             out = tmp_path / f"{place}{len(more)}"
-            run = superpixel("segment", tmp_path / "a.jpg", "--counts", 9, "--out", out, *more, *flags)
+            run = ran("segment", tmp_path / "a.jpg", "--counts", 9, "--out", out, *more, *flags)
             assert (run.returncode, run.stderr) == (0, "")
             assert label_map(out / "a.jpg.spx").labels.shape == shape
 
@@ -136,14 +136,12 @@ def test_the_first_frame_of_an_animation_can_be_segmented(tmp_path: Path, server
     for place, flags in places(server).items():
         out = tmp_path / place
         for command in (("segment", animation), ("bulk", animation.parent)):
-            run = superpixel(*command, "--out", out, *flags)
+            run = ran(*command, "--out", out, *flags)
             assert run.returncode == 1
             assert messages(run)[0] == (
                 f"{animation}: must be a single picture, has 3 frames; --first-frame segments the first"
             )
-            run = superpixel(
-                *command, "--out", tmp_path / f"first-{place}", "--counts", 9, "--first-frame", *flags
-            )
+            run = ran(*command, "--out", tmp_path / f"first-{place}", "--counts", 9, "--first-frame", *flags)
             assert run.returncode == 0
         expected = segment(np.asarray(frames[0])).cut(9)
         assert np.array_equal(label_map(tmp_path / f"first-{place}" / "a.webp.spx").labels, expected)
@@ -163,7 +161,7 @@ def test_the_first_frame_of_an_animation_can_be_segmented(tmp_path: Path, server
     ],
 )
 def test_wrong_arguments(flags: tuple[str, ...], text: str, tmp_path: Path) -> None:
-    run = superpixel("segment", "a.png", "--out", tmp_path, *flags)
+    run = ran("segment", "a.png", "--out", tmp_path, *flags)
     assert run.returncode == 2
     assert text in run.stderr
 

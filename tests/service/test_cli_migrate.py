@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from superpixel_kernels import ALGORITHM_VERSION, codec
 from superpixel_service.client.exports import Annotation, fingerprint
 from tests.service.bulk_folders import fill
-from tests.service.command import messages, started, superpixel
+from tests.service.command import messages, ran, started, superpixel
 from tests.service.images import scene
 
 CLASSES = [{"name": "cat", "color": "#e6194b"}, {"name": "dog", "color": "#3cb44b"}]
@@ -25,7 +25,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Images in `in`, label maps and a selection of each in `old`."""
     root = tmp_path_factory.mktemp("migrate")
     fill(root / "in", {"a.png": scene(seed=1), "b/c.png": scene(seed=2)})
-    assert superpixel("bulk", root / "in", "--out", root / "old", "--compactness", 5).returncode == 0
+    assert ran("bulk", root / "in", "--out", root / "old", "--compactness", 5).returncode == 0
     rng = np.random.default_rng(1)
     for name in ("a.png.json", "b/c.selection.json"):
         path = root / "old" / name
@@ -92,15 +92,15 @@ def test_every_pixel_keeps_its_class_and_the_originals_stay(made: Path, tmp_path
         old, new = pixels(made / "old" / name), pixels(tmp_path / "new" / name)
         assert np.array_equal(old, new)
         assert {0, 1, 2} == set(np.unique(new).tolist())
-    assert superpixel("bulk", made / "in", "--out", tmp_path / "bulk", "--compactness", 40).returncode == 0
+    assert ran("bulk", made / "in", "--out", tmp_path / "bulk", "--compactness", 40).returncode == 0
     for name in ("a.png.spx", "b/c.png.spx"):
         assert (tmp_path / "new" / name).read_bytes() == (tmp_path / "bulk" / name).read_bytes()
 
     # The same command again has nothing to do; what is missing is done again, and nothing else.
     after = contents(tmp_path / "new")
-    assert messages(superpixel(*command)) == ["0 made, 2 already there, 0 failed"]
+    assert messages(ran(*command)) == ["0 made, 2 already there, 0 failed"]
     (tmp_path / "new" / "b" / "c.selection.json").unlink()
-    run = superpixel(*command, "--json")
+    run = ran(*command, "--json")
     assert json.loads(run.stdout) == {
         "algorithm_version": ALGORITHM_VERSION,
         "made": [str(tmp_path / "new" / "b" / "c.png.spx")],
@@ -117,7 +117,7 @@ def test_results_that_were_changed_are_not_overwritten(made: Path, tmp_path: Pat
     command = ("migrate", made / "old", "--images", made / "in", "--out", out)
     out.mkdir()
     (out / "a.png.spx").write_bytes(b"mine")
-    run = superpixel(*command)
+    run = ran(*command)
     assert run.returncode == 1
     assert messages(run) == [
         f"{made / 'old' / 'a.png.spx'}: {out / 'a.png.spx'}: exists already; it is not overwritten",
@@ -126,11 +126,11 @@ def test_results_that_were_changed_are_not_overwritten(made: Path, tmp_path: Pat
     assert (out / "a.png.spx").read_bytes() == b"mine"
     # Work on a result is kept when the command runs with other parameters; an unchanged result is replaced.
     (out / "a.png.spx").unlink()
-    assert superpixel(*command).returncode == 0
+    assert ran(*command).returncode == 0
     edited = out / "a.png.json"
     edited.write_text(edited.read_text() + "\n")
     old = (out / "b" / "c.png.spx").read_bytes()
-    run = superpixel(*command, "--counts", 50)
+    run = ran(*command, "--counts", 50)
     assert messages(run)[0].endswith(f"{edited}: was changed since it was written; it is not overwritten")
     assert (out / "b" / "c.png.spx").read_bytes() != old
     assert codec.decode((out / "b" / "c.png.spx").read_bytes()).count == 50
@@ -152,7 +152,7 @@ def test_what_cannot_be_migrated_is_named_and_the_rest_is_done(made: Path, tmp_p
     (old / "settings.json").write_text("{}")
     data = json.loads((old / "b" / "c.selection.json").read_text())
     (old / "b" / "c.selection.json").write_text(json.dumps({**data, "map": "00000000"}))
-    run = superpixel("migrate", old, "--images", images, "--out", tmp_path / "new")
+    run = ran("migrate", old, "--images", images, "--out", tmp_path / "new")
     assert run.returncode == 1
     assert messages(run) == [
         f"{old / 'alone.json'}: there is no label map of its name, alone.spx",
@@ -167,10 +167,10 @@ def test_what_cannot_be_migrated_is_named_and_the_rest_is_done(made: Path, tmp_p
 
 def test_the_output_must_be_another_folder(made: Path) -> None:
     for out in (made / "old", made / "old" / "new", made):
-        run = superpixel("migrate", made / "old", "--images", made / "in", "--out", out)
+        run = ran("migrate", made / "old", "--images", made / "in", "--out", out)
         assert run.returncode == 2
         assert "must be another folder" in messages(run)[0]
-    run = superpixel("migrate", made / "none", "--images", made / "in", "--out", made / "new")
+    run = ran("migrate", made / "none", "--images", made / "in", "--out", made / "new")
     assert (run.returncode, messages(run)) == (2, [f"{made / 'none'}: no such folder"])
 
 
@@ -179,7 +179,7 @@ def test_the_output_must_be_another_folder(made: Path) -> None:
 def test_a_stopped_run_is_continued(tmp_path: Path, number: signal.Signals) -> None:
     names = [f"{index:02}.png" for index in range(24)]
     fill(tmp_path / "in", {name: scene(300, 200, seed=index) for index, name in enumerate(names)})
-    assert superpixel("bulk", tmp_path / "in", "--out", tmp_path / "old").returncode == 0
+    assert ran("bulk", tmp_path / "in", "--out", tmp_path / "old").returncode == 0
     rng = np.random.default_rng(3)
     for name in names:
         label_map = codec.decode((tmp_path / "old" / f"{name}.spx").read_bytes())
@@ -195,7 +195,7 @@ def test_a_stopped_run_is_continued(tmp_path: Path, number: signal.Signals) -> N
     assert Path(first).exists()
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*.spx")}
     assert 0 < len(before) < len(names)
-    run = superpixel(*command)
+    run = ran(*command)
     assert run.returncode == 0, run.stderr
     assert messages(run)[-1].endswith(", 0 failed")
     assert len(list(out.rglob("*.spx"))) == len(names)

@@ -130,7 +130,7 @@ def test_photos_that_cannot_be_segmented(
         tmp_path / "none.png": "no such file or directory",
         tmp_path: "is a directory",
         tmp_path / "cut.png": "must be a complete, undamaged image",
-        tmp_path / "text.jpg": "must be a JPEG, PNG or WebP file",
+        tmp_path / "text.jpg": "must be a JPEG, PNG, WebP, TIFF, GIF, BMP or AVIF file",
     }
     for path, text in wrong.items():
         run = called(capsys, "segment", path, "--out", tmp_path / "out")

@@ -51,7 +51,7 @@ def written(path: Path) -> Path:
 GRAY = PIXELS[:, :, 0].copy()
 SEE_THROUGH = np.dstack([PIXELS, GRAY])
 WIDE = GRAY.astype(np.uint16) * 257
-WIDE[0, 0], WIDE[-1, -1] = 0, 65535
+WIDE.flat[:20], WIDE.flat[-20:] = 0, 65535  # more than a thousandth at each end
 NARROWED = (WIDE // 257).astype(np.uint8)
 KINDS: dict[str, tuple[Callable[[Path], Any], Pixels]] = {
     "path": (lambda folder: written(folder / "photo.png"), PIXELS),
@@ -149,10 +149,14 @@ def test_orientation_is_that_of_the_file_by_default(server: RunningServer, calle
 def test_16_bit_gray_is_scaled_by_the_server(server: RunningServer, caller: Caller) -> None:
     wide = GRAY.astype(np.uint16) * 4
     wide.flat[:2] = 0, 1020
-    results = [caller.segment(server.listen, source, counts=80) for source in (wide, Image.fromarray(wide))]
+    results = [
+        caller.segment(server.listen, source, counts=80, sample_range=(0, 1020))
+        for source in (wide, Image.fromarray(wide))
+    ]
     scaled = (wide // 4).astype(np.uint8)
     for result in results:
         assert [notice.code for notice in result.notices] == ["GRAY16_SCALED"]
+        assert result.sample_range == (0, 1020)
         assert np.array_equal(result.labels, in_process(scaled, 80))
 
 
@@ -259,6 +263,8 @@ def test_premultiplied_gray_is_sent_as_straight_alpha() -> None:
         ({"counts": [3, -1]}, "COUNT_OUT_OF_RANGE", "target_counts[1]"),
         ({"counts": 2**32}, "COUNT_OUT_OF_RANGE", "target_counts[0]"),
         ({"counts": 3, "region_of_interest": (0, 0, 5)}, "REGION_OUTSIDE_IMAGE", "region_of_interest"),
+        ({"counts": 3, "sample_range": (0, 0, 5)}, "SAMPLE_RANGE_INVALID", "sample_range"),
+        ({"counts": 3, "sample_range": (-1, 5)}, "SAMPLE_RANGE_INVALID", "sample_range"),
         ({"counts": 3, "region_of_interest": (0, -1, 5, 5)}, "REGION_OUTSIDE_IMAGE", "region_of_interest"),
         ({"counts": 3, "priority": "urgent"}, "ENUM_VALUE_UNKNOWN", "priority"),
     ],

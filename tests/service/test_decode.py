@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, ImageOps
 
 from superpixel_service.config import Settings
 from superpixel_service.contract import Reason
@@ -17,9 +17,12 @@ from superpixel_service.images import pixels as pixels_module
 from superpixel_service.images.decode import Pixels, decode, open_image
 from superpixel_service.images.pixels import ignore_library_warnings
 from superpixel_service.model import (
+    EncodedImage,
+    Notice,
     NoticeCode,
     RawImage,
     Rectangle,
+    SegmentSpec,
 )
 from tests.service.decoding import PIXELS, SPEC, pixels_of, read
 from tests.service.images import encoded, png, saved, scene
@@ -125,20 +128,52 @@ def test_a_colour_key_is_transparent() -> None:
     assert as_rgb(pixels_of(data))[0].tolist() == [[255, 255, 255], [1, 2, 4]]
 
 
+def scaled16(values: Any, low: int, high: int) -> list[Any]:
+    """The definition in the contract."""
+    span = high - low
+    clamped = np.clip(np.asarray(values, np.int64), low, high) - low
+    return ((clamped * 255 + span // 2) // span).tolist()
+
+
 def test_16_bit_gray_is_scaled_by_its_own_range() -> None:
     values = np.array([[300, 301, 5000], [65000, 40000, 300]], np.uint16)
     pixels, notices = read(encoded(values))
-    assert notices == (NoticeCode.GRAY16_SCALED,)
-    span = 65000 - 300
-    assert pixels.tolist() == [
-        [((int(value) - 300) * 255 + span // 2) // span for value in row] for row in values
-    ]
+    assert notices == (Notice(NoticeCode.GRAY16_SCALED, (300, 65000)),)
+    assert notices[0].text == "16-bit gray was scaled to 8 bits: 300 became 0, and 65000 became 255"
+    assert pixels.tolist() == scaled16(values, 300, 65000)
+
+
+@pytest.mark.parametrize("size", [999, 1000, 1999, 2000, 12_345])
+def test_a_thousandth_of_the_samples_at_both_ends_does_not_count(size: int) -> None:
+    values = np.random.default_rng(size).integers(0, 65536, (1, size)).astype(np.uint16)
+    pixels, (notice,) = read(encoded(values))
+    ordered = np.sort(values.ravel()).tolist()
+    low, high = ordered[size // 1000], ordered[size - 1 - size // 1000]
+    assert notice.sample_range == (low, high)
+    assert pixels.tolist() == scaled16(values, low, high)
+
+
+def test_one_hot_pixel_changes_no_other_pixel() -> None:
+    values = np.random.default_rng(0).integers(100, 4000, (60, 50)).astype(np.uint16)
+    hot = values.copy()
+    hot[7, 7] = 65535
+    expected, found = read(encoded(values))[0], read(encoded(hot))[0]
+    expected[7, 7] = 255
+    assert np.abs(found.astype(int) - expected).max() <= 1
 
 
 def test_16_bit_gray_of_one_value_is_black() -> None:
     pixels, notices = read(encoded(np.full((4, 5), 4711, np.uint16)))
-    assert notices == (NoticeCode.GRAY16_SCALED,)
+    assert notices == (Notice(NoticeCode.GRAY16_SCALED, (4711, 4711)),)
     assert not pixels.any()
+
+
+def test_values_above_a_range_of_one_value_are_white() -> None:
+    values = np.zeros((40, 50), np.uint16)
+    values[3, 4] = 9
+    pixels, _ = read(encoded(values))
+    assert pixels.max() == pixels[3, 4] == 255
+    assert np.count_nonzero(pixels) == 1
 
 
 def test_16_bit_gray_is_scaled_within_the_region() -> None:
@@ -147,26 +182,54 @@ def test_16_bit_gray_is_scaled_within_the_region() -> None:
     assert pixels.tolist() == [[0, 255]]
 
 
-def test_a_16_bit_gray_colour_key_is_transparent() -> None:
-    rows = b"\0" + struct.pack(">HHH", 100, 700, 1000)
-    pixels, _ = read(png(3, 1, 16, 0, rows, (b"tRNS", struct.pack(">H", 700))))
-    assert pixels.tolist() == [[0, 255, 255]]
+def test_a_16_bit_gray_colour_key_is_transparent_and_does_not_count() -> None:
+    rows = b"\0" + struct.pack(">HHHH", 100, 700, 1000, 60_000)
+    pixels, (notice,) = read(png(4, 1, 16, 0, rows, (b"tRNS", struct.pack(">H", 60_000))))
+    assert notice.sample_range == (100, 1000)
+    assert pixels.tolist() == [[0, 170, 255, 255]]
 
 
 @pytest.mark.parametrize(("colour", "samples"), [(2, 3), (4, 2), (6, 4)])
-def test_other_16_bit_samples_are_cut_to_their_high_bytes(colour: int, samples: int) -> None:
-    values = [0x1234 + 0x1111 * index for index in range(samples)]
-    pixels, notices = read(png(1, 1, 16, colour, b"\0" + struct.pack(f">{samples}H", *values)))
-    assert notices == (NoticeCode.HIGH_BYTES_ONLY,)
-    high = [value >> 8 for value in values]
-    expected = {2: high, 4: [high[0]] * 3 + high[1:], 6: high}[colour]
-    assert pixels[0, 0].tolist() == expected
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_16_bit_colours_share_a_range(colour: int, samples: int, orientation: int) -> None:
+    values = np.random.default_rng(colour).integers(1000, 5096, (5, 7, samples)).astype(np.uint16)
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = png(7, 5, 16, colour, rows, (b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0")))
+    pixels, (notice,) = read(data)
+    colors = values[:, :, : 3 if samples >= 3 else 1]
+    visible = colors if samples == 3 else colors[values[:, :, -1] >> 8 != 0]
+    low, high = int(visible.min()), int(visible.max())
+    assert notice == Notice(NoticeCode.COLOR16_SCALED, (low, high))
+    expected = np.array(scaled16(colors, low, high)).repeat(3 // colors.shape[2], axis=2)
+    if samples != 3:
+        expected = np.dstack([expected, values[:, :, -1] >> 8])
+    upright = Image.fromarray(expected.astype(np.uint8))
+    upright.info["exif"] = exif.tobytes()
+    assert np.array_equal(pixels, np.asarray(ImageOps.exif_transpose(upright)))
 
 
 def test_a_16_bit_colour_key_is_transparent() -> None:
-    rows = b"\0" + struct.pack(">6H", 0x1000, 0x2000, 0x3000, 0x1100, 0x2000, 0x3000)
-    pixels, _ = read(png(2, 1, 16, 2, rows, (b"tRNS", struct.pack(">HHH", 0x1000, 0x2000, 0x3000))))
-    assert as_rgb(pixels)[0].tolist() == [[255, 255, 255], [0x11, 0x20, 0x30]]
+    rows = b"\0" + struct.pack(">9H", 0x1000, 0x2000, 0x3000, 0x1000, 0x2000, 0x3001, 0x1001, 0x2000, 0x3002)
+    pixels, (notice,) = read(png(3, 1, 16, 2, rows, (b"tRNS", struct.pack(">HHH", 0x1000, 0x2000, 0x3000))))
+    assert notice.sample_range == (0x1000, 0x3002)
+    first, second, third = as_rgb(pixels)[0].tolist()
+    assert first == [255, 255, 255]
+    assert second == scaled16([0x1000, 0x2000, 0x3001], 0x1000, 0x3002)
+    assert third == scaled16([0x1001, 0x2000, 0x3002], 0x1000, 0x3002)
+
+
+def test_a_range_that_the_caller_gives() -> None:
+    values = np.array([[0, 1000, 2000, 3000, 65535]], np.uint16)
+    spec = SegmentSpec(EncodedImage(encoded(values)), target_counts=(1,), sample_range=(1000, 3000))
+    pixels, notices = decode(open_image(spec, Settings()), None)
+    assert pixels.tolist() == scaled16(values, 1000, 3000) == [[0, 0, 128, 255, 255]]
+    assert notices[0].sample_range == (1000, 3000)
+    spec = SegmentSpec(EncodedImage(encoded(PIXELS)), target_counts=(1,), sample_range=(1000, 3000))
+    pixels, notices = decode(open_image(spec, Settings()), None)
+    assert np.array_equal(pixels, PIXELS)
+    assert notices == ()
 
 
 def test_cmyk_is_converted() -> None:
@@ -235,7 +298,7 @@ def test_animations_need_first_frame_only(file_format: str) -> None:
         read(data)
     assert caught.value.reason is Reason.IMAGE_MULTIPLE_FRAMES
     pixels, notices = read(data, first_frame_only=True)
-    assert notices == (NoticeCode.FIRST_FRAME_ONLY,)
+    assert notices == (Notice(NoticeCode.FIRST_FRAME_ONLY),)
     assert np.array_equal(as_rgb(pixels), np.asarray(frames[0]))
 
 

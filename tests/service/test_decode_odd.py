@@ -11,7 +11,7 @@ from superpixel_service.config import Settings
 from superpixel_service.contract import Reason
 from superpixel_service.errors import InvalidRequest
 from superpixel_service.images.decode import decode, open_image
-from superpixel_service.model import EncodedImage, NoticeCode, SegmentSpec
+from superpixel_service.model import EncodedImage, Notice, NoticeCode, SegmentSpec
 from tests.service.images import png_chunk
 from tests.service.odd_images import END, SIGNATURE, odd_images, outcome_of, two_frames
 
@@ -23,7 +23,7 @@ def test_the_first_frame_of_an_animation_without_its_default_image() -> None:
     assert caught.value.reason is Reason.IMAGE_MULTIPLE_FRAMES
     spec = SegmentSpec(EncodedImage(data), target_counts=(1,), first_frame_only=True)
     pixels, notices = decode(open_image(spec, Settings()), None)
-    assert notices == (NoticeCode.FIRST_FRAME_ONLY,)
+    assert notices == (Notice(NoticeCode.FIRST_FRAME_ONLY),)
     assert outcome_of(np.asarray(Image.fromarray(pixels).convert("RGBA"))) == "16x8 RRRR"
 
 
@@ -38,7 +38,7 @@ def test_a_small_frame_of_16_bit_gray() -> None:
     data = SIGNATURE + head + control + png_chunk(b"IDAT", rows(1, 2, 3)) + frame + END
     opened = open_image(SegmentSpec(EncodedImage(data), target_counts=(1,)), Settings())
     pixels, notices = decode(opened, None)
-    assert notices == (NoticeCode.GRAY16_SCALED,)
+    assert notices == (Notice(NoticeCode.GRAY16_SCALED, (300, 700)),)
     assert pixels[:, 0].tolist() == [[0, 0, 0, 0], [0, 0, 0, 255], [255, 255, 255, 255]]
 
 

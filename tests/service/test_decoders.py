@@ -16,6 +16,7 @@ from superpixel_service.errors import CallCancelled, InvalidRequest, ServiceErro
 from superpixel_service.images.decode import decode, open_image
 from superpixel_service.images.decode_process import KEPT_BYTES, Answer, Order, Outcome
 from superpixel_service.images.pixels import Pixels
+from superpixel_service.images.samples16 import Scaling
 from superpixel_service.model import EncodedImage, ImageFormat, OpenedImage, Rectangle, SegmentSpec
 from superpixel_service.work.decode_processes import DecodeProcessLost, ForkServer
 from superpixel_service.work.decoders import Decoder
@@ -230,8 +231,13 @@ def test_no_memory_is_not_the_files_fault() -> None:
 
 
 def test_messages() -> None:
-    order = Order(ImageFormat.WEBP, 1 << 24, 3, 8, 16, (1, 2, 3, 4), 1 << 40, 1 << 33, 0.25, 1 << 41)
-    for each in (order, order._replace(region=None, format=ImageFormat.JPEG)):
+    order = Order(
+        ImageFormat.WEBP, 1 << 24, 3, 8, 16, (0, 65535), (1, 2, 3, 4), 1 << 40, 1 << 33, 0.25, 1 << 41
+    )
+    for each in (order, order._replace(region=None, sample_range=None, format=ImageFormat.JPEG)):
         assert Order.unpack(each.pack()) == each
-    for answer in (Answer(Outcome.UNDECODABLE), Answer(Outcome.DECODED, True, (3, 1 << 31, 4))):
+    for answer in (
+        Answer(Outcome.UNDECODABLE),
+        Answer(Outcome.DECODED, Scaling(0, 9, True), (3, 1 << 31, 4)),
+    ):
         assert Answer.unpack(answer.pack()) == answer

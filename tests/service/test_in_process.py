@@ -43,6 +43,7 @@ RIGHT: dict[str, tuple[bytes, dict[str, Any]]] = {
     "JPEG, orientation 6 ignored": (jpeg_with_orientation(6), {"apply_exif_orientation": False}),
     "JPEG, CMYK": (saved(Image.fromarray(PIXELS).convert("CMYK"), "JPEG"), {}),
     "PNG, 16-bit gray": (encoded(GRAY16), {}),
+    "PNG, 16-bit gray, range": (encoded(GRAY16), {"sample_range": (2000, 30_000)}),
     "PNG, 16-bit RGB": (png_of_16_bits(), {}),
     "PNG, RGBA": (encoded(with_alpha(PIXELS)), {}),
     "PNG, palette": (saved(Image.fromarray(PIXELS).quantize(16)), {}),
@@ -58,7 +59,8 @@ RIGHT: dict[str, tuple[bytes, dict[str, Any]]] = {
 }
 NOTICES = {
     "PNG, 16-bit gray": ["GRAY16_SCALED"],
-    "PNG, 16-bit RGB": ["HIGH_BYTES_ONLY"],
+    "PNG, 16-bit gray, range": ["GRAY16_SCALED"],
+    "PNG, 16-bit RGB": ["COLOR16_SCALED"],
     "first frame, PNG": ["FIRST_FRAME_ONLY"],
     "first frame, WebP": ["FIRST_FRAME_ONLY"],
 }
@@ -67,11 +69,13 @@ WRONG: dict[str, tuple[bytes, dict[str, Any], str]] = {
     "animation, PNG": (animation("PNG"), {}, "IMAGE_MULTIPLE_FRAMES"),
     "animation, WebP": (animation("WEBP"), {}, "IMAGE_MULTIPLE_FRAMES"),
     "cut off": (encoded(PIXELS)[:2000], {}, "IMAGE_UNDECODABLE"),
-    "no image": (b"GIF89a" + bytes(100), {}, "IMAGE_FORMAT_NOT_ALLOWED"),
+    "no image": (b"P6 1 1 255 abc" + bytes(100), {}, "IMAGE_FORMAT_NOT_ALLOWED"),
+    "no GIF": (b"GIF89a" + bytes(100), {}, "IMAGE_UNDECODABLE"),
     "count 0": (encoded(PIXELS), {"counts": [3, 0]}, "COUNT_OUT_OF_RANGE"),
     "count above the pixels": (encoded(PIXELS), {"counts": [5, 3073]}, "COUNT_OUT_OF_RANGE"),
     "compactness": (encoded(PIXELS), {"compactness": 101.0}, "COMPACTNESS_OUT_OF_RANGE"),
     "region outside": (encoded(PIXELS), {"region_of_interest": (60, 0, 5, 5)}, "REGION_OUTSIDE_IMAGE"),
+    "sample range": (encoded(GRAY16), {"sample_range": (5, 5)}, "SAMPLE_RANGE_INVALID"),
     "area": (encoded(PIXELS), {"areas": [-1.0]}, "AREA_OUT_OF_RANGE"),
 }
 

@@ -196,7 +196,7 @@ def test_programs_add_label_maps_to_their_datasets(cluster: RayCluster, tmp_path
     assert run.returncode == 0, run.stderr
     found = dict(line.split(" ", 2)[1:] for line in run.stdout.splitlines() if line.startswith("row "))
     want = {name: expected(data, counts=20, include_hierarchy=False) for name, data in images.items()}
-    assert found.pop("z.png") == "must be a JPEG, PNG or WebP file"
+    assert found.pop("z.png") == "must be a JPEG, PNG, WebP, TIFF, GIF, BMP or AVIF file"
     assert found == {name: spx.hex() for name, spx in want.items()}
     found = dict(line.split(" ", 2)[1:] for line in run.stdout.splitlines() if line.startswith("address "))
     assert found == {

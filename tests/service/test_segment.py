@@ -160,9 +160,10 @@ def test_notices_say_how_the_image_was_read(server: RunningServer) -> None:
     values = (np.arange(40 * 30, dtype=np.uint16) * 7 + 300).reshape(30, 40)
     response = server.stub.Segment(request(encoded(values), 12))
     assert [notice.code for notice in response.notices] == [pb.NOTICE_CODE_GRAY16_SCALED]
-    assert response.notices[0].message
-    low, high = 300, 300 + 7 * 1199
-    scaled = ((values.astype(int) - low) * 255 + (high - low) // 2) // (high - low)
+    low, high = 300 + 7, 300 + 7 * 1198  # without one of the 1200 samples at each end
+    assert f"{low} became 0, and {high} became 255" in response.notices[0].message
+    assert (response.sample_range.low, response.sample_range.high) == (low, high)
+    scaled = ((values.clip(low, high).astype(int) - low) * 255 + (high - low) // 2) // (high - low)
     assert np.array_equal(
         codec.decode(response.label_map.data).labels, in_process(scaled.astype(np.uint8)).cut(12)
     )

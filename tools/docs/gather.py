@@ -21,6 +21,7 @@ STAND_FOR = {
     "service/superpixel_service/commands/parser.py": "docs/reference/commands.md",
     "service/superpixel_service/client/__init__.py": "docs/reference/client.md",
     "service/superpixel_service/in_process.py": "docs/reference/in-process.md",
+    "service/superpixel_service/interactive.py": "docs/reference/interactive.md",
     "service/superpixel_service/client/exports/__init__.py": "docs/reference/exports.md",
     "service/superpixel_service/client/selection.py": "docs/reference/selection.md",
     "kernels/superpixel_kernels/__init__.py": "docs/reference/engine.md",

@@ -6,6 +6,7 @@ This writes docs/images/NAME.webp (`make pictures`). tests/project/test_pictures
 and compares them.
 """
 
+import functools
 import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,9 +17,10 @@ import shapely
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from superpixel_kernels import Guidance, SegmentParams, segment
+from superpixel_kernels import Guidance, SegmentParams, segment, snap_mask
 from superpixel_service.client.topology import share_borders
 from superpixel_service.images.overlay import cracks, draw, grow
+from superpixel_service.interactive import ObjectFinder, Point, find_object, outlines
 from tools.docs import ROOT
 
 PHOTOS = ROOT / "examples" / "photos"
@@ -191,9 +193,94 @@ def coffee_masks() -> NDArray[np.int32]:
     return np.asarray(canvas, np.int32)
 
 
+def cvat() -> Picture:
+    """Two clicks on the coffee cup, and the mask with its polygon that CVAT gets."""
+    image, found, points = clicked(
+        "coffee", [Point(290, 140), Point(290, 60), Point(330, 300, positive=False)]
+    )
+    pen = ImageDraw.Draw(drawn := Image.fromarray(tinted(image, found, _BLUE)))
+    ring = outlines(found)[0]
+    pen.line([*ring, ring[0]], fill=_YELLOW, width=3)
+    for x, y in ring[::12]:
+        pen.rectangle([x - 3, y - 3, x + 3, y + 3], fill=_YELLOW)
+    return halves([with_points(image, points), np.asarray(drawn)])
+
+
+def label_studio() -> Picture:
+    """A rectangle around the coffee cup, and the brush mask that Label Studio gets."""
+    image = photo("coffee")
+    box = (170, 15, 410, 285)
+    found = find_object(picture_of("coffee"), (), box)
+    pen = ImageDraw.Draw(drawn := Image.fromarray(image))
+    pen.rectangle(box, outline=_YELLOW, width=4)
+    return halves([np.asarray(drawn), tinted(image, found, _RED)])
+
+
+def x_anylabeling() -> Picture:
+    """The model "superpixels-100", and a click of smart select."""
+    image, found, points = clicked("coffee", [Point(290, 140), Point(290, 60)])
+    labels = segment(image).cut(100)
+    pen = ImageDraw.Draw(drawn := Image.fromarray(image))
+    rings = share_borders(labels + 1, 1).rings()
+    for ring in [[value / 2 for value in rings[0]] for rings in rings]:
+        pen.line([*ring, *ring[:2]], fill=_YELLOW, width=2)
+    pen = ImageDraw.Draw(object_drawn := Image.fromarray(with_points(tinted(image, found, _BLUE), points)))
+    ring = [value / 2 for value in share_borders(found.astype(int), 1).rings()[-1][0]]
+    pen.line([*ring, *ring[:2]], fill=_YELLOW, width=3)
+    return halves([np.asarray(drawn), np.asarray(object_drawn)])
+
+
+def fiftyone() -> Picture:
+    """The detection of a model, and the same snapped to superpixels."""
+    image = photo("coffee")
+    rough = np.roll(np.isin(coffee_masks(), (2, 3)), (9, 12), axis=(0, 1))
+    snapped = snap_mask(segment(image), rough, 400)
+    return halves([tinted(image, rough, _BLUE), tinted(image, snapped, _BLUE)])
+
+
+@functools.cache
+def picture_of(name: str) -> Any:
+    """A photograph with its superpixels, for smart select."""
+    return ObjectFinder().open((PHOTOS / f"{name}.jpg").read_bytes())
+
+
+def clicked(name: str, points: list[Point]) -> tuple[Picture, NDArray[np.bool_], list[Point]]:
+    """A photograph, the object that points select in it, and the points."""
+    return photo(name), find_object(picture_of(name), points), points
+
+
+def tinted(image: Picture, mask: NDArray[np.bool_], color: tuple[int, int, int]) -> Picture:
+    """The picture with a colour over the mask."""
+    out = image.copy()
+    out[mask] = (out[mask] * 0.5 + np.array(color) * 0.5).round().astype(np.uint8)
+    return out
+
+
+def with_points(image: Picture, points: list[Point]) -> Picture:
+    """The picture with clicks: white on the object, red beside it."""
+    pen = ImageDraw.Draw(drawn := Image.fromarray(image))
+    for point in points:
+        color = (255, 255, 255) if point.positive else _RED
+        pen.ellipse(
+            [point.x - 8, point.y - 8, point.x + 8, point.y + 8], fill=color, outline=(0, 0, 0), width=2
+        )
+    return np.asarray(drawn)
+
+
+def halves(panels: list[Picture]) -> Picture:
+    """Panels side by side at two thirds of their size."""
+    size = (panels[0].shape[1] * 2 // 3, panels[0].shape[0] * 2 // 3)
+    return beside(
+        [np.asarray(Image.fromarray(panel).resize(size, Image.Resampling.LANCZOS)) for panel in panels]
+    )
+
+
 PICTURES: Mapping[str, Callable[[], Picture]] = {
     function.__name__: function
-    for function in (overview, nesting, levels, compactness, regions, brush, guidance, borders)
+    for function in (
+        *(overview, nesting, levels, compactness, regions, brush, guidance, borders),
+        *(cvat, label_studio, x_anylabeling, fiftyone),
+    )
 }
 """Per picture name, the function that draws it."""
 

@@ -15,6 +15,7 @@ FOLDER = "docs/reference"
 PACKAGES = {
     "client": ("The Python client", "superpixel_service.client"),
     "in-process": ("Without a server", "superpixel_service.in_process"),
+    "interactive": ("Objects by points and boxes", "superpixel_service.interactive"),
     "exports": ("Exports in Python", "superpixel_service.client.exports"),
     "selection": ("Selections in Python", "superpixel_service.client.selection"),
     "engine": ("The engine in Python", "superpixel_kernels"),

@@ -21,7 +21,8 @@ export const COCO_HEAD = { info: { description: '', version: '1.0' }, licenses: 
  *   per class
  * @param {number} [options.simplify] pixels by which the borders of polygons may move, the same for both neighbours; 0
  *   (default): none moves. Areas and boxes are those of the polygons
- * @throws {SuperpixelMapError} `INVALID_ARGUMENT`: `simplify` is not a number from 0 on, or is given with `rle`
+ * @throws {SuperpixelMapError} `INVALID_ARGUMENT`: `simplify` is not a number from 0 on, is given with `rle`, or
+ *   `loadSimplify` was not awaited
  */
 export function toCOCO(
   annotation,

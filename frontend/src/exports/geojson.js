@@ -10,7 +10,7 @@ import { findShapes } from './shapes.js';
  * @param {Annotation} annotation
  * @param {object} [options]
  * @param {number} [options.simplify] pixels by which borders may move, the same for both neighbours; 0 (default): none moves
- * @throws {SuperpixelMapError} `INVALID_ARGUMENT`: `simplify` is not a number from 0 on
+ * @throws {SuperpixelMapError} `INVALID_ARGUMENT`: `simplify` is not a number from 0 on, or `loadSimplify` was not awaited
  */
 export function toGeoJSON(annotation, { simplify = 0 } = {}) {
   const shapes = findShapes(annotation, false, simplify);

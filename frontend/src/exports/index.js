@@ -6,5 +6,6 @@ export { toInstanceLegend, toInstancePNG } from './instances.js';
 export { toLabelStudio } from './label-studio.js';
 export { toPanopticJSON, toPanopticPNG } from './panoptic.js';
 export { toIndexedPNG } from './png.js';
+export { loadSimplify } from './shapes.js';
 export { toSVG } from './svg.js';
 export { toYOLO } from './yolo.js';

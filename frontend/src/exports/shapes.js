@@ -1,7 +1,8 @@
 // The polygons of an export: exact, or with borders that are simplified once for both neighbours.
 
 import { grow } from '../boxes.js';
-import { areaOf, Borders, joinHoles } from '../topology/index.js';
+import { check } from '../errors.js';
+import { checkTolerance } from '../topology/tolerance.js';
 import { joinRings, traceRings } from './outlines.js';
 import { findGroups, valuesOf } from './pieces.js';
 
@@ -17,12 +18,20 @@ import { findGroups, valuesOf } from './pieces.js';
  *   through the centres of the outermost pixels, if the outlines are exact
  */
 
+/** Half of the code is for `simplify`, so it is loaded only on request. @type {typeof import('../topology/index.js') | undefined} */
+let topology;
+
+/** Load what exports need for `simplify`. It may be called more than once. */
+export async function loadSimplify() {
+  topology = await import('../topology/index.js');
+}
+
 /**
  * @param {Annotation} annotation
  * @param {boolean} split whether each 4-connected piece of a class without an object is a group
  * @param {number} simplify pixels by which a border may move; 0: none moves
  * @returns {Shapes}
- * @throws {SuperpixelMapError} `INVALID_ARGUMENT`: `simplify` is not a number from 0 on
+ * @throws {SuperpixelMapError} `INVALID_ARGUMENT`: `simplify` is not a number from 0 on, or `loadSimplify` was not awaited
  */
 export function findShapes(annotation, split, simplify) {
   if (simplify === 0) {
@@ -34,12 +43,15 @@ export function findShapes(annotation, split, simplify) {
       joined: (inside) => joinRings(found, inside),
     };
   }
+  checkTolerance(simplify);
+  check(topology, 'INVALID_ARGUMENT', 'simplify: its code is not loaded; first `await loadSimplify()`');
+  const { areaOf, Borders, joinHoles } = topology;
   const { width, height } = annotation;
   const borders = new Borders({ labels: valuesOf(annotation), width, height }, simplify);
   const rings = borders.rings();
   const pieces = borders.pieces
     .filter(({ value }) => value > 0)
-    .map((piece) => ({ ...piece, ...measured(rings[piece.id - 1]) }));
+    .map((piece) => ({ ...piece, ...measured(rings[piece.id - 1], areaOf) }));
   return {
     ...findGroups(annotation, split, { ...borders.found, pieces }),
     rings: () => rings.map((all) => all.map((ring) => ring.map((value) => value / 2))),
@@ -49,9 +61,10 @@ export function findShapes(annotation, split, simplify) {
 
 /**
  * @param {number[][]} rings of a piece, in half pixels
+ * @param {(ring: number[]) => number} areaOf a ring, times 8
  * @returns {Pick<import('../pieces.js').Piece, 'area' | 'box'>} in pixels
  */
-function measured(rings) {
+function measured(rings, areaOf) {
   const [outer] = rings;
   const box = [Infinity, Infinity, -Infinity, -Infinity];
   for (let i = 0; i < outer.length; i += 2) {

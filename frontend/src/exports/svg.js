@@ -10,7 +10,7 @@ import { findShapes } from './shapes.js';
  * @param {object} [options]
  * @param {number} [options.simplify] pixels by which borders may move; 0 (default): outlines along pixel edges
  * @returns {string} the file
- * @throws {SuperpixelMapError} `INVALID_ARGUMENT`: `simplify` is not a number from 0 on
+ * @throws {SuperpixelMapError} `INVALID_ARGUMENT`: `simplify` is not a number from 0 on, or `loadSimplify` was not awaited
  */
 export function toSVG(annotation, { simplify = 0 } = {}) {
   const { width, height, classes } = annotation;

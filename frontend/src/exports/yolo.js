@@ -16,7 +16,7 @@ const MOST_ENDS = 64;
  * @param {number} [options.simplify] pixels by which borders may move; 0 (default): none moves. If it is more, the outline
  *   runs along the border that neighbours share, not through the centres of pixels
  * @returns {string} the text file
- * @throws {SuperpixelMapError} `INVALID_ARGUMENT`: `simplify` is not a number from 0 on
+ * @throws {SuperpixelMapError} `INVALID_ARGUMENT`: `simplify` is not a number from 0 on, or `loadSimplify` was not awaited
  */
 export function toYOLO(annotation, { simplify = 0 } = {}) {
   const { width, height } = annotation;

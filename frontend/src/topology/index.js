@@ -2,9 +2,9 @@
 // service/superpixel_service/client/topology/__init__.py computes the same, function by function.
 
 import { findArcs } from './arcs.js';
-import { check } from '../errors.js';
 import { findPieces } from '../pieces.js';
 import { simplifyArcs } from './simplify.js';
+import { checkTolerance } from './tolerance.js';
 
 export { joinHoles } from './bridges.js';
 
@@ -22,11 +22,7 @@ export class Borders {
    * @throws {SuperpixelMapError} `INVALID_ARGUMENT`: the tolerance is not a number from 0 on
    */
   constructor({ labels, width, height }, tolerance) {
-    check(
-      Number.isFinite(tolerance) && tolerance >= 0,
-      'INVALID_ARGUMENT',
-      `simplify: must be a number of pixels from 0 on, got ${tolerance}`,
-    );
+    checkTolerance(tolerance);
     /** The 4-connected pieces, in the order of their first pixels, and the piece of each pixel. @readonly */
     this.found = findPieces({ mask: labels, width, height }, true);
     const exact = findArcs(this.found);

@@ -10,10 +10,14 @@ label_map.labels_at(100)                          # the level with 100 regions
 docs/label-map.md specifies the format. `reference.py` is a second, short decoder, for documentation.
 """
 
+from superpixel_kernels.codec.adjacency import measure_adjacency
+from superpixel_kernels.codec.global_ids import NO_REGION, GlobalIds
 from superpixel_kernels.codec.label_colors import labels_to_rgb, rgb_to_labels
-from superpixel_kernels.codec.label_map import LabelMap, Levels, Regions, Tree
+from superpixel_kernels.codec.label_map import LabelMap, Levels, Tree
 from superpixel_kernels.codec.layout import MAX_PIXELS
 from superpixel_kernels.codec.masks import InvalidMask, paint_masks
+from superpixel_kernels.codec.measured import Adjacency, Regions
+from superpixel_kernels.codec.pooling import How, pool
 from superpixel_kernels.codec.provenance import GuidanceRecord, Provenance
 from superpixel_kernels.codec.reader import decode
 from superpixel_kernels.codec.regions import measure_regions
@@ -23,7 +27,11 @@ from superpixel_kernels.errors import InvalidLabelMap, InvalidParameter
 
 __all__ = [
     "MAX_PIXELS",
+    "NO_REGION",
+    "Adjacency",
+    "GlobalIds",
     "GuidanceRecord",
+    "How",
     "InvalidLabelMap",
     "InvalidMask",
     "InvalidParameter",
@@ -35,8 +43,10 @@ __all__ = [
     "decode",
     "encode",
     "labels_to_rgb",
+    "measure_adjacency",
     "measure_regions",
     "paint_masks",
+    "pool",
     "rgb_to_labels",
     "snap_mask",
     "varints",

@@ -13,9 +13,6 @@ namespace superpixel::codec {
 static_assert(std::endian::native == std::endian::little,
               "the label map codec needs a little-endian machine");
 
-// Sums of two u32 fit a size_t: the decoder adds starts and lengths before it compares them.
-static_assert(sizeof(std::size_t) >= 8, "the label map codec needs 64-bit sizes");
-
 /// Malformed bytes, or labels that cannot be encoded. In Python: InvalidLabelMap.
 class FormatError : public std::runtime_error {
   public:

@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from superpixel_kernels.codec import _codec
+from superpixel_kernels.codec.global_ids import GlobalIds
+from superpixel_kernels.codec.measured import Regions
 from superpixel_kernels.codec.provenance import Provenance
 from superpixel_kernels.errors import InvalidParameter
 
@@ -41,28 +43,6 @@ class Levels:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Regions:
-    """Measurements of the `count` regions of a label map.
-
-    Attributes:
-        area: (count,) uint32, pixels.
-        box: (count, 4) uint32: x0, y0, x1, y1 in pixels; x1 and y1 lie one past the region.
-        centroid: (count, 2) uint32: x, y in 1/16 pixel, rounded half up. Pixel x is at coordinate x.
-        mean_color: (count, 3) uint8: mean of the sRGB bytes R, G, B, rounded half up.
-        neighbor_offsets: (count + 1,) uint32. The 4-neighbours b > a of region a are
-            `neighbors[neighbor_offsets[a]:neighbor_offsets[a + 1]]`, ascending.
-        neighbors: (pairs,) int32, labels.
-    """
-
-    area: NDArray[np.uint32]
-    box: NDArray[np.uint32]
-    centroid: NDArray[np.uint32]
-    mean_color: NDArray[np.uint8]
-    neighbor_offsets: NDArray[np.uint32]
-    neighbors: NDArray[np.int32]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class LabelMap:
     """A decoded label map.
 
@@ -77,6 +57,7 @@ class LabelMap:
             None. Only together with `tree`.
         regions: measurements of the map's regions, as the writer states them; not verified. Or None.
         provenance: what the map was made from, as the writer states it; not verified. Or None.
+        global_ids: the regions of a store that the labels are, if the map is a window of one. Or None.
     """
 
     labels: NDArray[np.int32]
@@ -88,6 +69,7 @@ class LabelMap:
     heights: NDArray[np.float32] | None = None
     regions: Regions | None = None
     provenance: Provenance | None = None
+    global_ids: GlobalIds | None = None
 
     @property
     def width(self) -> int:

@@ -21,6 +21,7 @@ LEVELS = b"LVLS"
 HEIGHTS = b"hght"
 REGIONS = b"regn"
 PROVENANCE = b"prov"
+GLOBAL_IDS = b"gids"
 END = b"END\0"
 
 GZIP_WINDOW_BITS = 31
@@ -47,11 +48,6 @@ REGION_BYTES = 4 + 4 * 4 + 2 * 4 + 3
 def plane_count(count: int) -> int:
     """Bytes per label in a map of `count` labels: the number of byte planes of its tree's fields."""
     return ((count - 1).bit_length() + 7) // 8
-
-
-def to_planes(values: NDArray[np.uint32], planes: int) -> list[bytes]:
-    """Split `values`, (m,), into byte planes: all lowest bytes, all second bytes, and so on."""
-    return [plane.tobytes() for plane in values.view(np.uint8).reshape(-1, 4).T[:planes]]
 
 
 def from_planes(data: bytes, size: int) -> NDArray[np.uint32]:

@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "bytes.h"
+#include "container.h"
+#include "label_reader.h"
 #include "label_tokens.h"
 #include "masks.h"
 #include "regions.h"
@@ -40,18 +42,59 @@ Vector<T> to_array(std::vector<T>&& values) {
     return Vector<T>(kept->data(), {kept->size()}, owner);
 }
 
-nb::tuple encode_labels(const Matrix<const std::int32_t>& labels) {
+using Merges = Vector<const std::uint32_t>;
+
+/// The writer with the labels already in it.
+codec::ContainerWriter container_writer(const Matrix<const std::int32_t>& labels, bool connected,
+                                        std::uint16_t algorithm_version) {
     expect(labels.size() > 0, "labels: empty");
-    codec::TokenWriter writer;
-    std::uint32_t count = 0;
-    {
-        const nb::gil_scoped_release unlocked;
-        count = codec::encode_labels(labels.data(), labels.shape(0), labels.shape(1), writer);
-    }
-    PyObject* const payload = PyBytes_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(writer.size()));
-    if (payload == nullptr) throw nb::python_error();
-    writer.write(reinterpret_cast<std::uint8_t*>(PyBytes_AS_STRING(payload)));
-    return nb::make_tuple(nb::steal<nb::bytes>(payload), count);
+    const nb::gil_scoped_release unlocked;
+    return codec::ContainerWriter(labels.data(), labels.shape(0), labels.shape(1), connected,
+                                  algorithm_version);
+}
+
+void expect_merges(const codec::ContainerWriter& writer, std::size_t size) {
+    expect(size + 1 == writer.count(), "merges: must be one fewer than the labels");
+}
+
+void write_tree(codec::ContainerWriter& writer, const Merges& into, const Merges& order) {
+    expect_merges(writer, into.size());
+    expect_merges(writer, order.size());
+    const nb::gil_scoped_release unlocked;
+    writer.tree(into.data(), order.data());
+}
+
+void write_levels(codec::ContainerWriter& writer, const std::vector<std::uint32_t>& counts,
+                  const Merges& into, const Merges& order) {
+    expect_merges(writer, into.size());
+    expect_merges(writer, order.size());
+    const nb::gil_scoped_release unlocked;
+    writer.levels(counts, into.data(), order.data());
+}
+
+void write_heights(codec::ContainerWriter& writer, const Vector<const float>& heights) {
+    expect_merges(writer, heights.size());
+    const nb::gil_scoped_release unlocked;
+    writer.heights(heights.data());
+}
+
+void write_regions(codec::ContainerWriter& writer, const Vector<const std::uint32_t>& area,
+                   const Matrix<const std::uint32_t>& box, const Matrix<const std::uint32_t>& centroid,
+                   const Matrix<const std::uint8_t>& mean_color, const Vector<const std::uint32_t>& offsets,
+                   const Vector<const std::int32_t>& neighbors) {
+    const std::size_t count = writer.count();
+    expect(area.size() == count && box.size() == 4 * count && centroid.size() == 2 * count &&
+               mean_color.size() == 3 * count && offsets.size() == count + 1 &&
+               offsets.data()[count] == neighbors.size(),
+           "regions: arrays must have the size of the count");
+    const nb::gil_scoped_release unlocked;
+    writer.regions(
+        {area.data(), box.data(), centroid.data(), mean_color.data(), offsets.data(), neighbors.data()});
+}
+
+nb::bytes finish(codec::ContainerWriter& writer) {
+    const std::vector<std::uint8_t>& container = writer.finish();
+    return nb::bytes(container.data(), container.size());
 }
 
 void decode_labels(const nb::bytes& payload, std::uint32_t count, const Matrix<std::int32_t>& labels) {
@@ -136,7 +179,22 @@ NB_MODULE(_codec, m) {
         },
         nb::object(invalid_label_map).release().ptr());  // the translator is never removed
 
-    m.def("encode_labels", &encode_labels, "labels"_a.noconvert());
+    nb::class_<codec::ContainerWriter>(m, "ContainerWriter")
+        .def_prop_ro("count", &codec::ContainerWriter::count)
+        .def("tree", &write_tree, "into"_a.noconvert(), "order"_a.noconvert())
+        .def("levels", &write_levels, "counts"_a, "into"_a.noconvert(), "order"_a.noconvert())
+        .def("heights", &write_heights, "heights"_a.noconvert())
+        .def("regions", &write_regions, "area"_a.noconvert(), "box"_a.noconvert(), "centroid"_a.noconvert(),
+             "mean_color"_a.noconvert(), "offsets"_a.noconvert(), "neighbors"_a.noconvert())
+        .def(
+            "provenance",
+            [](codec::ContainerWriter& writer, const nb::bytes& payload) {
+                writer.provenance(data(payload), payload.size());
+            },
+            "payload"_a)
+        .def("finish", &finish);
+    m.def("container_writer", &container_writer, "labels"_a.noconvert(), "connected"_a,
+          "algorithm_version"_a);
     m.def("decode_labels", &decode_labels, "payload"_a, "count"_a, "labels"_a.noconvert());
     m.def("cut_tree", &cut_tree, "into"_a.noconvert(), "rank"_a.noconvert(), "limit"_a, "lut"_a.noconvert());
     m.def("encode_varints", &encode_varints, "values"_a.noconvert());

@@ -10,11 +10,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from superpixel_kernels.codec import _codec, layout
-from superpixel_kernels.codec.label_map import LabelMap, Levels, Regions, Tree
+from superpixel_kernels.codec.global_ids import global_ids_size, parse_global_ids
+from superpixel_kernels.codec.label_map import LabelMap, Levels, Tree
+from superpixel_kernels.codec.measured import Regions
 from superpixel_kernels.codec.provenance import MAX_BYTES, parse_provenance
 from superpixel_kernels.errors import InvalidLabelMap, InvalidParameter
 
-_KNOWN = (layout.LABELS, layout.TREE, layout.LEVELS, layout.HEIGHTS, layout.REGIONS, layout.PROVENANCE)
+_KNOWN = (
+    layout.LABELS,
+    layout.TREE,
+    layout.LEVELS,
+    layout.HEIGHTS,
+    layout.REGIONS,
+    layout.PROVENANCE,
+    layout.GLOBAL_IDS,
+)
 
 
 def decode(
@@ -50,7 +60,7 @@ def decode(
     labels = np.empty((header.height, header.width), np.int32)
     _codec.decode_labels(labels_payload, count, labels)
 
-    tree = levels = heights = regions = provenance = None
+    tree = levels = heights = regions = provenance = global_ids = None
     if layout.TREE in sections:
         size = 2 * layout.plane_count(count) * (count - 1)
         tree = _parse_tree(_inflate(layout.TREE, sections[layout.TREE], size, size), count)
@@ -71,6 +81,11 @@ def decode(
     if layout.PROVENANCE in sections:
         raw = _inflate(layout.PROVENANCE, sections[layout.PROVENANCE], 0, MAX_BYTES)
         provenance = parse_provenance(raw, header.width, header.height)
+    if layout.GLOBAL_IDS in sections:
+        size = global_ids_size(count)
+        global_ids = parse_global_ids(
+            _inflate(layout.GLOBAL_IDS, sections[layout.GLOBAL_IDS], size, size), count
+        )
     return LabelMap(
         labels,
         count,
@@ -81,6 +96,7 @@ def decode(
         heights,
         regions,
         provenance,
+        global_ids,
     )
 
 

@@ -49,6 +49,7 @@ def decode(data: bytes) -> dict[str, Any]:
         b"hght": (heights, 3 * (count - 1)),
         b"regn": (regions, 31 * count + 4 + 5 * (count + 2 * width * height)),
         b"prov": (provenance, 4096),
+        b"gids": (global_ids, 4 + 4 * count),
     }
     for kind, (parse, most) in parsers.items():
         if kind in sections:
@@ -162,6 +163,13 @@ def provenance(payload: "Reader", _count: int, width: int, height: int) -> dict[
             field.take(size)
         field.end()
     return {"provenance": result}
+
+
+def global_ids(payload: "Reader", count: int, *_size: int) -> dict[str, Any]:
+    """Section gids."""
+    scale, ids = payload.uint(4), payload.planes(count, 4)
+    check(scale >= 1 and len(set(ids)) == count)
+    return {"global_ids": (scale, ids)}
 
 
 def cut(into: list[int], rank: list[int], limit: int) -> list[int]:

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from superpixel_kernels.codec import _codec
-from superpixel_kernels.codec.label_map import Regions
+from superpixel_kernels.codec.measured import Regions
 from superpixel_kernels.codec.writer import as_labels
 from superpixel_kernels.errors import InvalidImage, InvalidLabelMap
 
@@ -36,3 +36,22 @@ def measure_regions(labels: NDArray[np.integer], image: NDArray[np.uint8]) -> Re
         labels, np.ascontiguousarray(image), count, area, box, centroid, mean_color
     )
     return Regions(area, box, centroid, mean_color, offsets, neighbors)
+
+
+def as_named_regions(labels: NDArray[np.integer]) -> NDArray[np.int32]:
+    """Convert labels that need not all occur, such as those of `slic`, to int32 in C order.
+
+    Raises:
+        InvalidLabelMap: they are not (height, width) integers from -1 (no region) to the number of pixels, or
+            all are -1.
+    """
+    labels = np.asarray(labels)
+    if labels.ndim != 2 or labels.size == 0 or not np.issubdtype(labels.dtype, np.integer):
+        raise InvalidLabelMap(
+            f"labels: must be integers in two dimensions, got {labels.shape} {labels.dtype}"
+        )
+    if not -1 <= labels.min() <= labels.max() <= labels.size or labels.max() < 0:
+        raise InvalidLabelMap(
+            f"labels: must be from -1 to {labels.size}, not all -1; got {labels.min()} to {labels.max()}"
+        )
+    return np.ascontiguousarray(labels, np.int32)

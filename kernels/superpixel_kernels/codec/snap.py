@@ -34,7 +34,8 @@ def snap_mask(source: Source, mask: NDArray[Any], count: int, threshold: float =
     Each superpixel gets the class that most of its pixels have in the mask, if these are at least the share
     `threshold` of all its pixels; else it gets 0. Of classes with equally many pixels the smallest wins.
     Class 0 is the background: it never wins, so a superpixel may get a class that less than half of it has,
-    if the threshold allows it. The npm package gives the same result (`Selection.fromMask`).
+    if the threshold allows it. Pixels outside the mask of a `MaskedHierarchy` get 0. The npm package gives
+    the same result (`Selection.fromMask`).
 
     Args:
         source: the superpixels: a `superpixel_kernels.Hierarchy`, a `LabelMap`, a client's `Segmentation`, or
@@ -56,8 +57,10 @@ def snap_mask(source: Source, mask: NDArray[Any], count: int, threshold: float =
         raise InvalidParameter("threshold", f"must be from 0 to 1, got {threshold}")
     labels = _labels(source, count)
     classes = _classes(mask, labels.shape)
-    regions, values, pixels = _overlaps(labels.ravel(), classes.ravel())
-    areas = np.bincount(labels.ravel(), minlength=count)
+    inside = None if labels.min() >= 0 else labels >= 0  # a hierarchy with a mask has pixels outside
+    flat = labels.ravel() if inside is None else labels[inside]
+    regions, values, pixels = _overlaps(flat, classes.ravel() if inside is None else classes[inside])
+    areas = np.bincount(flat, minlength=count)
     enough = pixels / areas[regions] >= threshold
     regions, values, pixels = regions[enough], values[enough], pixels[enough]
     # Most pixels first, then the smallest class; `np.unique` takes the first of each region.
@@ -66,6 +69,8 @@ def snap_mask(source: Source, mask: NDArray[Any], count: int, threshold: float =
     of_region = np.zeros(count, np.asarray(mask).dtype)
     of_region[chosen] = values[order][first]
     snapped: NDArray[Any] = of_region[labels]
+    if inside is not None:
+        snapped[~inside] = 0
     return snapped
 
 

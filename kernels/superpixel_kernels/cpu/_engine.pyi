@@ -78,6 +78,60 @@ def copy_pixels(pixels: NDArray[np.uint8], workspace: Workspace) -> NDArray[np.u
 def label_nodes(nodes: int, merges: NDArray[np.int32], count: int) -> NDArray[np.int32]: ...
 def lookup(table: NDArray[np.int32], index: NDArray[np.int32], threads: int) -> NDArray[np.int32]: ...
 def tree(a: NDArray[np.int32], b: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.int32]]: ...
+def tile(
+    crop: NDArray[np.uint8],
+    compactness: float,
+    step: int,
+    window: tuple[int, int, int, int],
+    origin: tuple[int, int],
+    image_width: int,
+    workspace: Workspace,
+    cancel: CancelToken | None,
+    guidance: FittedGuidance | None = None,
+) -> tuple[
+    NDArray[np.int32],
+    NDArray[np.int64],
+    NDArray[np.int32],
+    NDArray[np.int32],
+    NDArray[np.int32],
+    NDArray[np.int32],
+    NDArray[np.int32] | None,
+    NDArray[np.int32] | None,
+]: ...
+def merges_inside(
+    merges: NDArray[np.int32], inside: NDArray[np.bool_], early: int
+) -> tuple[NDArray[np.int32], int]: ...
+def ranks(ascending: NDArray[np.int64], queries: NDArray[np.int64]) -> NDArray[np.int32]: ...
+
+class RegionGraph:
+    def __init__(self, regions: int, weighted: bool, hard: bool) -> None: ...
+    def count(
+        self,
+        ids: NDArray[np.int32],
+        owned: NDArray[np.int32],
+        sums: NDArray[np.int32],
+        degrees: NDArray[np.int32],
+        edges: NDArray[np.int32],
+        importance: NDArray[np.int32] | None,
+        prior: NDArray[np.int32] | None,
+    ) -> None: ...
+    def seal(self) -> None: ...
+    def add(
+        self,
+        ids: NDArray[np.int32],
+        owned: NDArray[np.int32],
+        sums: NDArray[np.int32],
+        degrees: NDArray[np.int32],
+        edges: NDArray[np.int32],
+        importance: NDArray[np.int32] | None,
+        prior: NDArray[np.int32] | None,
+    ) -> None: ...
+    @property
+    def edges(self) -> int: ...
+    def merge(
+        self, compactness: float, step: int, workspace: Workspace, cancel: CancelToken | None
+    ) -> tuple[NDArray[np.int32], int | None]: ...
+
 def tables() -> tuple[NDArray[np.int32], NDArray[np.int32]]: ...
 def grid(width: int, height: int) -> tuple[int, int, int]: ...
 def slic_m2(compactness: float) -> int: ...
@@ -86,3 +140,4 @@ def table_slots(edges: int) -> int: ...
 
 SLIC_ITERATIONS: int
 EDGES_PER_REGION: int
+TILE_MARGIN: int

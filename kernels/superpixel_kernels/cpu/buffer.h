@@ -1,8 +1,10 @@
 // A scratch buffer.
 #pragma once
 
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <new>
 #include <utility>
 
 #include "memory.h"
@@ -34,6 +36,11 @@ class Buffer {
         }
         return data_;
     }
+    // The same, and frees what is more than twice as much as needed.
+    T* fit(i64 count) {
+        if (capacity_ / 2 > count) *this = Buffer();
+        return need(count);
+    }
     // Room for `count` values, contents kept; grows by at least half, so that appending is cheap.
     T* grow(i64 count) {
         if (count > capacity_)
@@ -51,6 +58,10 @@ class Buffer {
         std::swap(capacity_, other.capacity_);
     }
     void replace(i64 count, i64 kept) {
+        // In WebAssembly the product could overflow.
+        if constexpr (sizeof(size_t) < sizeof(i64)) {
+            if (count > static_cast<i64>(SIZE_MAX / sizeof(T))) throw std::bad_alloc();
+        }
         T* const memory = static_cast<T*>(allocate(static_cast<size_t>(count) * sizeof(T)));
         if (kept > 0) std::memcpy(static_cast<void*>(memory), data_, static_cast<size_t>(kept) * sizeof(T));
         std::free(data_);

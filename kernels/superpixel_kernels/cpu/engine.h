@@ -33,8 +33,13 @@ struct Trace {
 struct Image {
     const unsigned char* pixels;  // (height, width, channels) uint8, channels 1 or 3
     i32 height, width, channels;
+    i32 step = 0;  // of the grid; 0: that of an image of this size. A crop has the step of its image.
 
     i64 size() const { return static_cast<i64>(width) * height; }
+    Grid grid() const {
+        if (step == 0) return grid_of(width, height);
+        return {step, grid_cells(width, step), grid_cells(height, step)};
+    }
 };
 
 // One call: its memory, its token, and the seconds spent in each stage.

@@ -1,11 +1,19 @@
 #include "memory.h"
 
+#if defined(__linux__)
 #include <sys/mman.h>
+#endif
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
 
 #include <cstdlib>
 #include <new>
 
 namespace superpixel {
+
+#if defined(__linux__)
+
 namespace {
 
 constexpr size_t kHugePage = size_t{2} << 20;
@@ -29,8 +37,26 @@ void* allocate(size_t bytes) {
     return memory;
 }
 
+void trim_heap() {
+#if defined(__GLIBC__)
+    malloc_trim(0);
+#endif
+}
+
 bool free_lazily(void* memory, size_t bytes) {
     return bytes >= kLarge && madvise(memory, whole_pages(bytes), MADV_FREE) == 0;
 }
+
+#else
+
+void* allocate(size_t bytes) {
+    void* const memory = std::malloc(bytes > 0 ? bytes : 1);
+    if (memory == nullptr) throw std::bad_alloc();
+    return memory;
+}
+
+bool free_lazily(void*, size_t) { return false; }
+
+#endif
 
 }  // namespace superpixel

@@ -14,4 +14,7 @@ void* allocate(size_t bytes);
 // does nothing, if the system lacks MADV_FREE or the block is small.
 bool free_lazily(void* memory, size_t bytes);
 
+// Gives freed memory of the heap back to the system, if the C library can.
+void trim_heap();
+
 }  // namespace superpixel

@@ -34,6 +34,7 @@ class Merger {
         }
         phases_.split(1, edges);
         rounds(1);
+        phases_.end_rounds();
         sort_by_height();
         return std::exchange(records_, {});
     }

@@ -1,31 +1,20 @@
 #include "merge_phases.h"
 
 #include <algorithm>
-#include <bit>
 #include <numeric>
 #include <utility>
 
+#include "merge_choice.h"
 #include "union_find.h"
 
 namespace superpixel {
 namespace {
 
-// A choice is the bits of an edge's cost, and below them the region at the other end. This one is of no edge,
-// and its other end is region 0.
-constexpr u64 kNoChoice = u64{0xffffffff} << 32;
 constexpr i64 kNodesPerTask = 16384;
 // Live regions move to the first slots if fewer than this share of the slots is live.
 constexpr double kFewLive = 0.6;
-// Set in the new number of a region that a merge has changed.
-constexpr u32 kChanged = 0x80000000u;
-static_assert(kChanged == Edge::kStale, "relabel() copies it");
 
 RegionMean mean_of(const RegionSums& sums) { return region_mean(sums.n, sums.L, sums.A, sums.B); }
-
-u64 choice_of(u32 cost, i32 other) { return static_cast<u64>(cost) << 32 | static_cast<u32>(other); }
-i32 other_of(u64 choice) { return static_cast<i32>(static_cast<u32>(choice)); }
-float cost_of(u64 choice) { return std::bit_cast<float>(static_cast<u32>(choice >> 32)); }
-bool is_edge(u64 choice) { return choice < kNoChoice; }
 
 // `yes` if the condition holds, else `no`. Compilers turn the conditional operator into branches, and here
 // the conditions are unpredictable.
@@ -34,16 +23,13 @@ u64 select(bool condition, u64 yes, u64 no) {
 }
 i32 select(bool condition, i32 yes, i32 no) { return no ^ ((no ^ yes) & -static_cast<i32>(condition)); }
 
-i32 without_sign(i32 id) { return static_cast<i32>(static_cast<u32>(id) & ~kChanged); }
-i32 with_sign(i32 id, bool sign) {
-    return static_cast<i32>(static_cast<u32>(id) | static_cast<u32>(sign) << 31);
-}
-
 }  // namespace
 
 MergePhases::MergePhases(Workspace& workspace, i64 nodes, i64 edge_count, CostParams params, bool weighted)
     : simd_(workspace.simd),
       scratch_(workspace.memory.merge),
+      frugal_(workspace.kept_bytes == 0),
+      spent_edges_(frugal_ ? &workspace.memory.edges : nullptr),
       params_(params),
       slots_(nodes),
       live_(nodes),
@@ -76,6 +62,13 @@ void MergePhases::restart(i64 edge_count) {
     std::fill_n(height_[side_], live_, 0.0f);
     edges_left_ = edge_count;
     round_ = 0;
+}
+
+void MergePhases::end_rounds() {
+    if (!frugal_) return;
+    for (MergeRange& part : scratch_.ranges) {
+        for (Buffer<Edge>& storage : part.storage) storage = Buffer<Edge>();
+    }
 }
 
 void MergePhases::close_gaps() {
@@ -151,6 +144,8 @@ MergePhases::Phase MergePhases::finish(Phase phase) {
     } else if (phase == kChoose) {
         edges_left_ = 0;
         for (i32 t = 0; t < count_; ++t) edges_left_ += range(t).edge_count;
+        // The ranges have copies of their own now.
+        if (round_ > 0 && spent_edges_ != nullptr) *std::exchange(spent_edges_, nullptr) = Buffer<Edge>();
         return kChooseCrossing;
     }
     return static_cast<Phase>(phase + 1);
@@ -372,14 +367,15 @@ void MergePhases::contract(i32 rank) {
         received.insert(received.end(), from.begin(), from.end());
     }
     for (const Edge& edge : received) ++bucket[edge.a - begin];
-    // `order`: the edges by their smaller ends.
+    // `order`: the edges by their smaller ends. In place of those that were read come the stale ones.
     i32 next = 0;
     for (i32 i = 0; i < end - begin; ++i) next += std::exchange(bucket[i], next);
     const i64 total = next;
     std::exchange(bucket[end - begin], next);
     const i64 own = part.edge_count;
     const i64 all = own + static_cast<i64>(received.size());
-    i32* const order = part.order.need(all + 1);
+    i32* const order = part.stale.need(all + 1);
+    i32* const stale = order;
     for (i64 i = 0; i < own; ++i) order[bucket[part.edges[i].a - begin]++] = static_cast<i32>(i);
     for (i64 i = own; i < all; ++i) {
         const Edge& edge = received[static_cast<size_t>(i - own)];
@@ -388,10 +384,10 @@ void MergePhases::contract(i32 rank) {
 
     // marker[b]: the a of the last edge to b, and where it is in `out`. Joins are unpredictable: no branch.
     // An edge that is alone is joined with one that adds nothing.
-    Edge* const out = part.storage[part.next_storage].need(total + 1);
+    Buffer<Edge>& storage = part.storage[part.next_storage];
+    Edge* const out = frugal_ ? storage.fit(total + 1) : storage.need(total + 1);
     part.next_storage = 1 - part.next_storage;
     const Edge* const own_edges = part.edges;
-    i32* const stale = part.stale.need(total + 1);
     u64* const marker = part.marker.data();
     std::fill(marker + begin, marker + slots_, ~u64{0});
     const i32 nothing = static_cast<i32>(total);

@@ -23,6 +23,9 @@ class MergePhases {
     // Begins rounds from 0 with other edges between the regions that are left, whose heights are 0 again.
     void restart(i64 edge_count);
 
+    // After the last round: frees the edges' memory, if the workspace keeps none.
+    void end_rounds();
+
     // Shares out the edges (sorted by a), and so the regions, among `count` ranges.
     void split(i32 count, Edge* edges);
     MergeRange& range(i32 index) { return scratch_.ranges[static_cast<size_t>(index)]; }
@@ -66,6 +69,8 @@ class MergePhases {
 
     const Simd& simd_;
     MergeScratch& scratch_;
+    const bool frugal_;          // frees memory as soon as it can
+    Buffer<Edge>* spent_edges_;  // to be freed after the first round, or null
     const CostParams params_;
     i32 count_ = 0;  // ranges
     i64 slots_, live_, live_before_ = 0, merges_ = 0, edges_left_;

@@ -7,14 +7,18 @@
 #include <cstring>
 #include <string>
 
+#include "claim.h"
 #include "engine.h"
+#include "pixels.h"
 #include "python_arrays.h"
-#include "superpixel/color.h"
 #include "superpixel/graph.h"
 
 using namespace nb::literals;
 
 namespace superpixel {
+
+void add_tiles(nb::module_& m);  // tile_module.cpp
+
 namespace {
 
 constexpr double kLongestPatience = 1e6;  // seconds
@@ -39,25 +43,6 @@ const Simd& simd_named(const std::string& name) {
     }
     throw std::invalid_argument("this machine has no instruction set '" + name + "'");
 }
-
-// Reserves a workspace for one call.
-class Claim {
-  public:
-    explicit Claim(Workspace& workspace) : workspace_(workspace) {
-        if (workspace.busy.exchange(true)) {
-            throw std::runtime_error("workspace: in use by another call; give each thread its own");
-        }
-    }
-    ~Claim() {
-        workspace_.trim();
-        workspace_.busy = false;
-    }
-    Claim(const Claim&) = delete;
-    Claim& operator=(const Claim&) = delete;
-
-  private:
-    Workspace& workspace_;
-};
 
 nb::dict seconds_of(const Run& run) {
     nb::dict seconds;
@@ -181,27 +166,17 @@ void pixel_tasks(ThreadPool& pool, i64 pixels, F&& body) {
               [&](i64 task) { body(task * kPixelsPerTask, std::min(pixels, (task + 1) * kPixelsPerTask)); });
 }
 
-nb::object copy_pixels(const PixelArray& pixels, Workspace& workspace) {
+nb::object private_pixels(const PixelArray& pixels, Workspace& workspace) {
     const Claim claim(workspace);
-    const size_t channels = pixels.shape(2);
-    const size_t kept = channels == 4 ? 3 : channels;
+    const size_t channels = pixels.shape(2), kept = kept_channels(channels);
     Result<uint8_t> result({pixels.shape(0), pixels.shape(1), kept});
     {
         const nb::gil_scoped_release release;
         pixel_tasks(workspace.pool, static_cast<i64>(pixels.shape(0) * pixels.shape(1)),
                     [&](i64 at, i64 end) {
                         const size_t first = static_cast<size_t>(at);
-                        const size_t count = static_cast<size_t>(end - at);
-                        const uint8_t* from = pixels.data() + first * channels;
-                        uint8_t* to = result.data() + first * kept;
-                        if (channels != 4) {
-                            std::memcpy(to, from, count * channels);
-                            return;
-                        }
-                        for (size_t i = 0; i < count; ++i, from += 4, to += 3) {
-                            for (int c = 0; c < 3; ++c)
-                                to[c] = static_cast<uint8_t>(composite_on_white(from[c], from[3]));
-                        }
+                        copy_pixels(pixels.data() + first * channels, channels, static_cast<size_t>(end - at),
+                                    result.data() + first * kept);
                     });
     }
     return nb::cast(result.release());
@@ -345,7 +320,7 @@ NB_MODULE(_engine, m) {
     m.def("pixel_merges", &pixel_merges, "pixels"_a, "base"_a, "compactness"_a, "workspace"_a,
           "cancel"_a.none());
     m.def("trace", &trace_image, "pixels"_a, "compactness"_a, "workspace"_a, "guidance"_a = nb::none());
-    m.def("copy_pixels", &copy_pixels, "pixels"_a, "workspace"_a);
+    m.def("copy_pixels", &private_pixels, "pixels"_a, "workspace"_a);
     m.def("label_nodes", &label_nodes_array, "nodes"_a, "merges"_a, "count"_a);
     m.def("lookup", &lookup, "table"_a, "index"_a, "threads"_a);
     m.def("tree", &tree, "a"_a, "b"_a);
@@ -354,6 +329,7 @@ NB_MODULE(_engine, m) {
     m.def("slic_m2", &slic_m2, "compactness"_a);
     m.def("merge_params", &merge_params, "compactness"_a, "step"_a);
     m.def("table_slots", &table_slots, "edges"_a);
+    add_tiles(m);
     m.attr("SLIC_ITERATIONS") = kSlicIterations;
     m.attr("EDGES_PER_REGION") = kEdgesPerRegion;
 }

@@ -1,4 +1,4 @@
-// NumPy arrays to and from the engine. Included by module.cpp only.
+// NumPy arrays to and from the engine. Included by the files of the Python module only.
 #pragma once
 
 #include <nanobind/nanobind.h>

@@ -4,6 +4,8 @@
 
 #if defined(SUPERPIXEL_SIMD_AVX2)
 #include <immintrin.h>
+#elif defined(__wasm_simd128__)
+#include "simd_wasm.h"
 #endif
 
 #include "simd.h"
@@ -350,6 +352,12 @@ void each_cell(const AssignRow& row, F&& body) {
     for (i32 x = 0; x < row.grid.nx; ++x) body(x, candidates_of(row, x));
 }
 
+#if defined(__wasm_simd128__)
+
+#include "simd_assign_wasm.h"
+
+#else
+
 void assign_cell(const AssignRow& row, const Block& block, const Candidates& candidates) {
     for (i32 r = 0; r < block.rows; ++r) {
         const i32 y = block.y0 + r;
@@ -389,6 +397,8 @@ void assign_cell(const AssignRow& row, const Block& block, const Candidates& can
         }
     }
 }
+
+#endif
 
 #endif
 

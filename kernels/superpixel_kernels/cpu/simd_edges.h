@@ -3,6 +3,8 @@
 
 #if defined(SUPERPIXEL_SIMD_AVX2)
 #include <immintrin.h>
+#elif defined(__wasm_simd128__)
+#include "simd_wasm.h"
 #endif
 
 #include "simd.h"
@@ -41,6 +43,22 @@ void contrast_before(Planes p, Planes q, i32 count, u16* out) {
                             _mm256_add_epi16(before, _mm256_sub_epi16(sum, here)));
         const __m256i total = _mm256_shuffle_epi8(sum, last_of_lane);
         before = _mm256_add_epi16(before, _mm256_permute2x128_si256(total, total, 0x11));
+    }
+#elif defined(__wasm_simd128__)
+    // Eight at a time, past the end of the row too.
+    const v128_t zero = wasm_i32x4_const(0, 0, 0, 0);
+    v128_t before = zero;
+    for (i32 i = 0; i <= count; i += 8) {
+        const auto difference = [&](const i16* a, const i16* b) {
+            return wasm_i16x8_abs(wasm_i16x8_sub(wasm_v128_load(a + i), wasm_v128_load(b + i)));
+        };
+        const v128_t here =
+            wasm_i16x8_add(wasm_i16x8_add(difference(p.L, q.L), difference(p.A, q.A)), difference(p.B, q.B));
+        v128_t sum = wasm_i16x8_add(here, wasm_i16x8_shuffle(zero, here, 0, 8, 9, 10, 11, 12, 13, 14));
+        sum = wasm_i16x8_add(sum, wasm_i16x8_shuffle(zero, sum, 0, 1, 8, 9, 10, 11, 12, 13));
+        sum = wasm_i16x8_add(sum, wasm_i16x8_shuffle(zero, sum, 0, 1, 2, 3, 8, 9, 10, 11));
+        wasm_v128_store(out + i, wasm_i16x8_add(before, wasm_i16x8_sub(sum, here)));
+        before = wasm_i16x8_add(before, wasm_i16x8_shuffle(sum, sum, 7, 7, 7, 7, 7, 7, 7, 7));
     }
 #else
     u32 sum = 0;

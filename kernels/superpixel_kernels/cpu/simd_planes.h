@@ -4,6 +4,8 @@
 
 #if defined(SUPERPIXEL_SIMD_AVX2)
 #include <immintrin.h>
+#elif defined(__wasm_simd128__)
+#include "simd_wasm.h"
 #endif
 
 #include "simd.h"
@@ -42,8 +44,16 @@ void color(const ColorTables& tables, const unsigned char* pixels, i32 channels,
 }
 
 void smooth(const i16* above, const i16* here, const i16* below, i32 width, i16* out, i16* scratch) {
-    for (i32 x = 0; x < width; ++x) {
-        scratch[x] = static_cast<i16>(binomial3(above[x], here[x], below[x]));
+    i32 done = 0;
+#if defined(__wasm_simd128__)
+    for (; done + 8 <= width; done += 8) {
+        const v128_t outer = wasm_i16x8_add(wasm_v128_load(above + done), wasm_v128_load(below + done));
+        wasm_v128_store(scratch + done,
+                        wasm_i16x8_add(outer, wasm_i16x8_shl(wasm_v128_load(here + done), 1)));
+    }
+#endif
+    for (; done < width; ++done) {
+        scratch[done] = static_cast<i16>(binomial3(above[done], here[done], below[done]));
     }
     const i32 last = width - 1;
     const auto at = [&](i32 x) {
@@ -62,6 +72,12 @@ void smooth(const i16* above, const i16* here, const i16* below, i32 width, i16*
             _mm256_add_epi16(_mm256_add_epi16(load(x - 1), load(x + 1)), _mm256_slli_epi16(load(x), 1));
         _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + x),
                             _mm256_srai_epi16(_mm256_add_epi16(sum, _mm256_set1_epi16(8)), 4));
+    }
+#elif defined(__wasm_simd128__)
+    for (; x + 8 <= last; x += 8) {
+        const v128_t outer = wasm_i16x8_add(wasm_v128_load(scratch + x - 1), wasm_v128_load(scratch + x + 1));
+        const v128_t sum = wasm_i16x8_add(outer, wasm_i16x8_shl(wasm_v128_load(scratch + x), 1));
+        wasm_v128_store(out + x, wasm_i16x8_shr(wasm_i16x8_add(sum, wasm_i16x8_splat(8)), 4));
     }
 #endif
     for (; x < last; ++x) {

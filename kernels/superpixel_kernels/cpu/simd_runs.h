@@ -4,6 +4,8 @@
 
 #if defined(SUPERPIXEL_SIMD_AVX2)
 #include <immintrin.h>
+#elif defined(__wasm_simd128__)
+#include "simd_wasm.h"
 #endif
 
 #include "simd.h"
@@ -22,6 +24,15 @@ u64 differ_word(const i32* p, const i32* q, i32 x, i32 width) {
             _mm256_cmpeq_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + x + i)),
                                _mm256_loadu_si256(reinterpret_cast<const __m256i*>(q + x + i)));
         word |= static_cast<u64>(_mm256_movemask_ps(_mm256_castsi256_ps(equal)) ^ 0xff) << i;
+    }
+#elif defined(__wasm_simd128__)
+    for (; i + 16 <= count; i += 16) {
+        const auto equal = [&](i32 at) {
+            return wasm_i32x4_eq(wasm_v128_load(p + x + i + at), wasm_v128_load(q + x + i + at));
+        };
+        const v128_t low = wasm_i16x8_narrow_i32x4(equal(0), equal(4));
+        const v128_t high = wasm_i16x8_narrow_i32x4(equal(8), equal(12));
+        word |= static_cast<u64>(wasm_i8x16_bitmask(wasm_i8x16_narrow_i16x8(low, high)) ^ 0xffffu) << i;
     }
 #endif
     for (; i < count; ++i) word |= static_cast<u64>(p[x + i] != q[x + i]) << i;
@@ -110,12 +121,32 @@ i32 run_sums(Planes row, const i32* starts, const i32* regions, i32 runs, i32 wi
             _mm_storeu_si128(reinterpret_cast<__m128i*>(&out.n), total);
         }
 #else
+#if defined(__wasm_simd128__)
+        // Eight pixels at a time; lanes past the run's end are masked.
+        const v128_t lane = wasm_i16x8_const(0, 1, 2, 3, 4, 5, 6, 7);
+        const v128_t ones = wasm_i16x8_const(1, 1, 1, 1, 1, 1, 1, 1);
+        v128_t total = wasm_i32x4_const(0, 0, 0, 0);
+        for (i32 x = starts[run]; x < end; x += 8) {
+            const i32 left = end - x < 8 ? end - x : 8;
+            const v128_t weight =
+                wasm_v128_and(ones, wasm_i16x8_gt(wasm_i16x8_splat(static_cast<i16>(left)), lane));
+            const auto sum_of = [&](const i16* plane) {
+                return wasm_i32x4_dot_i16x8(wasm_v128_load(plane + x), weight);
+            };
+            total = wasm_i32x4_add(total, sums_of_lanes(wasm_i32x4_dot_i16x8(ones, weight), sum_of(row.L),
+                                                        sum_of(row.A), sum_of(row.B)));
+        }
+        const i32 L = wasm_i32x4_extract_lane(total, 1);
+        const i32 A = wasm_i32x4_extract_lane(total, 2);
+        const i32 B = wasm_i32x4_extract_lane(total, 3);
+#else
         i32 L = 0, A = 0, B = 0;
         for (i32 x = starts[run]; x < end; ++x) {
             L += row.L[x];
             A += row.A[x];
             B += row.B[x];
         }
+#endif
         const i32 n = end - starts[run];
         if (region >= first_owned) {
             sums[region].n += n;
@@ -139,6 +170,8 @@ void fill_runs(const i32* starts, const i32* values, i32 runs, i32 width, i32* r
         for (; x < end && x + 8 <= width; x += 8) {
             _mm256_storeu_si256(reinterpret_cast<__m256i*>(row + x), _mm256_set1_epi32(values[run]));
         }
+#elif defined(__wasm_simd128__)
+        for (; x < end && x + 4 <= width; x += 4) wasm_v128_store(row + x, wasm_i32x4_splat(values[run]));
 #endif
         for (; x < end; ++x) row[x] = values[run];
     }

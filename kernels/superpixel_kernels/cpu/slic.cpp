@@ -20,7 +20,7 @@ class Slic {
           width_(image.width),
           height_(image.height),
           m2_(slic_m2(compactness)),
-          grid_(grid_of(image.width, image.height)),
+          grid_(image.grid()),
           bands_{grid_.ny,
                  std::min<i32>(grid_.ny, workspace_.pool.size() == 1 ? 1 : 2 * workspace_.pool.size())} {}
 

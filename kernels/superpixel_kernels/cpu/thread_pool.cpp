@@ -10,9 +10,11 @@ namespace superpixel {
 namespace {
 
 int usable_cores() {
+#if defined(__linux__)
     cpu_set_t cores;
     CPU_ZERO(&cores);
     if (sched_getaffinity(0, sizeof(cores), &cores) == 0) return std::max(1, CPU_COUNT(&cores));
+#endif
     return static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
 }
 

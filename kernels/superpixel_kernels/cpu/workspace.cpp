@@ -15,7 +15,8 @@ void each_buffer(Scratch& memory, F&& body) {
     all(memory.color_planes, memory.smooth_planes, memory.smooth_scratch, memory.centers, memory.sums,
         memory.row_scratch, memory.run_start, memory.run_parent, memory.run_region, memory.row_starts,
         memory.row_seams, memory.contacts, memory.row_runs, memory.edge_lines, memory.edges,
-        memory.edge_levels, memory.prior_labels, memory.prior_changes, memory.carried_edges);
+        memory.edge_levels, memory.prior_labels, memory.prior_changes, memory.carried_edges,
+        memory.tile_labels);
     for (EdgeBand& band : memory.edge_bands)
         all(band.contrast, band.contrast_before, band.strength, band.found, band.row_foreign_sums);
     MergeScratch& merge = memory.merge;
@@ -23,8 +24,7 @@ void each_buffer(Scratch& memory, F&& body) {
         all(merge.sums[side], merge.identity[side], merge.height[side], merge.weights[side]);
     all(merge.means, merge.best, merge.live, merge.root, merge.rank, merge.new_id);
     for (MergeRange& range : merge.ranges) {
-        all(range.storage[0], range.storage[1], range.stale, range.bucket, range.order, range.pairs,
-            range.marker);
+        all(range.storage[0], range.storage[1], range.stale, range.bucket, range.pairs, range.marker);
     }
 }
 

@@ -47,7 +47,7 @@ struct MergeRange {
     std::vector<Edge> received;             // the edges that other ranges send in this round
     Buffer<i32> stale;                      // the edges whose costs have changed, in their order
     i64 stale_count = 0;
-    Buffer<i32> bucket, order, pairs;
+    Buffer<i32> bucket, pairs;
     Buffer<u64> marker;
     std::vector<MergeRecord> records;
     i64 merges = 0;
@@ -83,6 +83,7 @@ struct Scratch {
     Buffer<i32> prior_labels;
     Buffer<u64> prior_changes;   // bitmaps of each row: the label of a soft prior changes here
     Buffer<Edge> carried_edges;  // stage merge with a hard prior: edges that wait for the second run
+    Buffer<i32> tile_labels;     // the base regions of a tile and its margin
     MergeScratch merge;
 };
 

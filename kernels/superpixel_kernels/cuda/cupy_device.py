@@ -14,11 +14,12 @@ from numpy.typing import DTypeLike, NDArray
 
 from superpixel_kernels.cuda import faults
 from superpixel_kernels.cuda.device import Argument, DeviceArray
+from superpixel_kernels.cuda.host_memory import HostMemory, is_page_locked
 from superpixel_kernels.cuda.source import OPTIONS, file_of, files, source
 from superpixel_kernels.errors import BackendUnavailable, DeviceLost, InvalidImage, OutOfMemory
 
 _STAGING_BYTES = 16 << 20
-"""Most page-locked memory of one device object. Larger copies go through it in parts."""
+"""Most staging memory of one device object. Larger copies of ordinary memory go through it in parts."""
 
 _COMPILING = threading.Lock()
 
@@ -109,6 +110,7 @@ class CupyDevice:
         self._device = cupy.cuda.Device(index)
         self._kernels: dict[str, Any] = {}
         self._staging: NDArray[np.uint8] = np.empty(0, np.uint8)
+        self._uploading: NDArray[Any] | None = None  # page-locked memory that the GPU may still read
         self._pool = cupy.cuda.MemoryPool()
         # Of images and results that callers keep: they are not this object's to give back.
         self._snapshot_pool = cupy.cuda.MemoryPool()
@@ -122,6 +124,7 @@ class CupyDevice:
             properties = cupy.cuda.runtime.getDeviceProperties(index)
             self.name: str = properties["name"].decode()
             self.total_bytes = int(properties["totalGlobalMem"])
+            self._host_memory = _host_memory(cupy, index)
             for file in files():
                 _module(cupy, file, index)
 
@@ -151,6 +154,7 @@ class CupyDevice:
     def _wait(self) -> None:
         self._reached.record(self._stream)
         self._reached.synchronize()
+        self._uploading = None
 
     def give_back(self) -> None:
         """See `Device`."""
@@ -165,8 +169,7 @@ class CupyDevice:
 
     def host_array(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
         """See `Device`."""
-        array: NDArray[Any] = self._empty_pinned(shape, dtype)
-        return array
+        return self._host_memory.empty(shape, dtype)
 
     def adopt(self, image: Any) -> DeviceArray:
         """See `Device`.
@@ -216,32 +219,37 @@ class CupyDevice:
     def upload(self, host: NDArray[np.generic], to: DeviceArray) -> None:
         """See `Device`."""
         runtime = self._cupy.cuda.runtime
+
+        def copy(begin: int, part: NDArray[Any]) -> None:
+            place, stream = to.data.ptr + begin, self._stream.ptr
+            runtime.memcpyAsync(place, part.ctypes.data, part.nbytes, runtime.memcpyHostToDevice, stream)
+            self._reached.record(self._stream)
+
+        if is_page_locked(host):
+            self._uploading = host
+            copy(0, host)
+            return
         for begin, part in _parts(host):
             self._reached.synchronize()  # the last upload may still read the staging memory
             staging = self._staged(part.size)
             np.copyto(staging, part)
-            runtime.memcpyAsync(
-                to.data.ptr + begin,
-                staging.ctypes.data,
-                part.size,
-                runtime.memcpyHostToDevice,
-                self._stream.ptr,
-            )
-            self._reached.record(self._stream)
+            copy(begin, staging)
 
     def download(self, source: DeviceArray, to: NDArray[np.generic]) -> None:
         """See `Device`."""
         runtime = self._cupy.cuda.runtime
+
+        def copy(begin: int, part: NDArray[Any]) -> None:
+            place, stream = source.data.ptr + begin, self._stream.ptr
+            runtime.memcpyAsync(part.ctypes.data, place, part.nbytes, runtime.memcpyDeviceToHost, stream)
+            self._wait()
+
+        if is_page_locked(to):
+            copy(0, to)
+            return
         for begin, part in _parts(to):
             staging = self._staged(part.size)
-            runtime.memcpyAsync(
-                staging.ctypes.data,
-                source.data.ptr + begin,
-                part.size,
-                runtime.memcpyDeviceToHost,
-                self._stream.ptr,
-            )
-            self._wait()
+            copy(begin, staging)
             np.copyto(part, staging)
 
     def _staged(self, size: int) -> NDArray[np.uint8]:
@@ -343,6 +351,25 @@ def _parts(host: NDArray[np.generic]) -> Iterator[tuple[int, NDArray[np.uint8]]]
     flat = host.reshape(-1).view(np.uint8)
     for begin in range(0, flat.size, _STAGING_BYTES):
         yield begin, flat[begin : begin + _STAGING_BYTES]
+
+
+@functools.cache
+def _host_memory(cupy: Any, index: int) -> HostMemory:
+    """What all users of one GPU share."""
+    device = cupy.cuda.Device(index)
+
+    def allocate(size: int) -> NDArray[np.uint8]:
+        # Not from CuPy's pool, which rounds up to a power of two.
+        try:
+            with device:
+                memory = cupy.cuda.PinnedMemoryPointer(cupy.cuda.PinnedMemory(size), 0)
+        except cupy.cuda.runtime.CUDARuntimeError as error:
+            if faults.name_of(error) != "cudaErrorMemoryAllocation":
+                raise
+            raise MemoryError(size) from error
+        return np.ndarray(size, np.uint8, buffer=memory)
+
+    return HostMemory(allocate)
 
 
 def _dimensions(size: int | tuple[int, int]) -> tuple[int, ...]:

@@ -25,11 +25,13 @@ enum Counter {
     kTailRound,   // where merge_tail continues: its first round, the records before it, and its kind
     kTailRecords,
     kTailCollective,
-    kArrived,       // arrivals at the grid barrier
+    kArrived,  // arrivals at the grid barrier, of all blocks and of few blocks
+    kArrivedFew,
     kOuterEdges,    // with a hard prior map: edges that wait for the second run of the merge
     kFirstRecords,  // records and rounds of the first run
     kFirstRounds,
     kMark,          // is added to the rounds in records: kSecondRun in the second run
+    kTied,          // which round had regions with several edges of the least word, see tie_mark
     kPairsLeftOut,  // not 0: the table was too small for the pairs of a region and a prior label
     kCounters,
 };
@@ -49,6 +51,17 @@ SUPERPIXEL_DEVICE void store(T* at, T value) {
 
 SUPERPIXEL_DEVICE i64 thread_rank() { return static_cast<i64>(blockIdx.x) * blockDim.x + threadIdx.x; }
 SUPERPIXEL_DEVICE i32 lane() { return static_cast<i32>(threadIdx.x) % kWarp; }
+
+// The device's clock; on GPUs it ticks once per microsecond or faster.
+SUPERPIXEL_DEVICE u64 device_nanoseconds() {
+#if defined(CUDA_SIM_NANOSECONDS)
+    return CUDA_SIM_NANOSECONDS();
+#else
+    u64 now;
+    asm volatile("mov.u64 %0, %globaltimer;" : "=l"(now));
+    return now;
+#endif
+}
 
 // Packed Lab: L in bits 0-9, A in bits 10-20, B in bits 21-31, so that one load fetches a pixel.
 SUPERPIXEL_DEVICE u32 pack_lab(i32 L, i32 A, i32 B) {
@@ -133,8 +146,16 @@ SUPERPIXEL_DEVICE u32 append(u32* count, bool wanted) {
     return base + static_cast<u32>(__popc(mask & ((1u << lane()) - 1u)));
 }
 
-// Reserves `wanted` adjacent places in a list; one atomic per warp. All lanes must call it.
-SUPERPIXEL_DEVICE u32 append_several(u32* count, u32 wanted) {
+// Adjacent places in a list, one range per lane. The warp's atomic may still be on its way.
+struct Places {
+    u32 base;    // in the last lane: where the warp's places begin
+    u32 before;  // places of the lanes before this one
+
+    // The first place of this lane. All lanes must call it.
+    __device__ u32 first() const { return __shfl_sync(kFullWarp, base, kWarp - 1) + before; }
+};
+// Reserves `wanted` places in a list; one atomic per warp. All lanes must call it.
+SUPERPIXEL_DEVICE Places reserve(u32* count, u32 wanted) {
     u32 sum = wanted;
     for (i32 step = 1; step < kWarp; step *= 2) {
         const u32 before = __shfl_up_sync(kFullWarp, sum, static_cast<u32>(step));
@@ -142,8 +163,7 @@ SUPERPIXEL_DEVICE u32 append_several(u32* count, u32 wanted) {
     }
     u32 base = 0;
     if (lane() == kWarp - 1 && sum != 0) base = atomicAdd(count, sum);
-    base = __shfl_sync(kFullWarp, base, kWarp - 1);
-    return base + sum - wanted;
+    return {base, sum - wanted};
 }
 
 // Union-find in which a parent is never larger than its child, so the root of a set is its least member

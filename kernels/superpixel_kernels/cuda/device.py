@@ -38,7 +38,10 @@ class Device(Protocol):
         """
 
     def host_array(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
-        """An uninitialised array in page-locked host memory. Results are not in such memory: it is scarce."""
+        """An uninitialised array in host memory: page-locked memory that is used again, while there is some.
+
+        The device copies from and to page-locked memory without a detour.
+        """
 
     def empty(self, count: int, dtype: DTypeLike) -> DeviceArray:
         """An uninitialised array of `count` elements.

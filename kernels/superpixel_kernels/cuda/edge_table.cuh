@@ -21,6 +21,12 @@ struct Edges {
     u64* key;
     u32* len;
     u64* cs;
+
+    __device__ void put(u32 i, u64 new_key, u32 new_len, u64 new_cs) const {
+        key[i] = new_key;
+        len[i] = new_len;
+        cs[i] = new_cs;
+    }
 };
 
 // Adds an edge to the table. Open addressing with linear probing (Knuth); unused slots hold kNoKey and zeros.
@@ -39,12 +45,12 @@ SUPERPIXEL_DEVICE void add_edge(Edges table, u32 mask, u64 key, u32 len, u64 cs)
 // Slots that a thread moves at a time; a warp reserves the places for them by one atomic.
 constexpr u32 kSlotsAThread = 4;
 
-// Moves the used slots among rank, rank + stride, rank + 2 * stride, ... to a list, and clears them; slots
-// whose keys are not `wanted` stay. The list's element i is at index place(i). All lanes of a warp must call
-// it, with consecutive ranks.
-template <class Wanted, class Place>
-SUPERPIXEL_DEVICE void drain_slots(Edges table, u32 slots, u32 rank, u32 stride, Edges list, u32* count,
-                                   Wanted&& wanted, Place&& place) {
+// Takes the used slots among rank, rank + stride, rank + 2 * stride, ... out of the table: calls
+// take(i, key, len, cs) for each, in which i is a number of its own that `count` gives, and clears the slot.
+// Slots whose keys are not `wanted` stay. All lanes of a warp must call it, with consecutive ranks.
+template <class Wanted, class Take>
+SUPERPIXEL_DEVICE void drain_slots(Edges table, u32 slots, u32 rank, u32 stride, u32* count, Wanted&& wanted,
+                                   Take&& take) {
     for (u32 first = rank; first < slots; first += kSlotsAThread * stride) {
         u64 keys[kSlotsAThread];
         u32 used = 0;
@@ -54,22 +60,14 @@ SUPERPIXEL_DEVICE void drain_slots(Edges table, u32 slots, u32 rank, u32 stride,
             if (keys[i] != kNoKey && !wanted(keys[i])) keys[i] = kNoKey;
             used += keys[i] != kNoKey ? 1 : 0;
         }
-        u32 at = append_several(count, used);
+        u32 at = reserve(count, used).first();
         for (u32 i = 0; i < kSlotsAThread; ++i) {
             if (keys[i] == kNoKey) continue;
             const u32 slot = first + i * stride;
-            const u32 index = place(at++);
-            list.key[index] = keys[i];
-            list.len[index] = table.len[slot];
-            list.cs[index] = table.cs[slot];
-            table.key[slot] = kNoKey;
-            table.len[slot] = 0;
-            table.cs[slot] = 0;
+            take(at++, keys[i], table.len[slot], table.cs[slot]);
+            table.put(slot, kNoKey, 0, 0);
         }
     }
-}
-SUPERPIXEL_DEVICE void drain_slots(Edges table, u32 slots, u32 rank, u32 stride, Edges list, u32* count) {
-    drain_slots(table, slots, rank, stride, list, count, [](u64) { return true; }, [](u32 i) { return i; });
 }
 
 }  // namespace superpixel

@@ -60,7 +60,7 @@ class CudaWorkspace:
             workspace gives all of it back.
         tuning: sizes of blocks; they never change results.
         graphs: launch most kernels of an image at once, as a CUDA graph, from the third image of a size on.
-            Results are the same; `timings` has no stages. Not measured on a GPU yet.
+            Results are the same.
         open_device: opens the device with an index.
 
     Raises:
@@ -78,7 +78,7 @@ class CudaWorkspace:
         limit_bytes: int | None = None,
         kept_bytes: int = 1 << 30,
         tuning: Tuning | None = None,
-        graphs: bool = False,
+        graphs: bool = True,
         open_device: Callable[[int], Device] = CupyDevice,
     ) -> None:
         def open_pipeline() -> Pipeline:
@@ -265,7 +265,7 @@ def _reclaim_from_idle(where: _Where) -> bool:
 def _given(device: Device, image: Any) -> tuple[NDArray[np.uint8] | DeviceImage, tuple[int, int]]:
     """The caller's image as the pipeline takes it, and its height and width."""
     if not in_device_memory(image):
-        pixels = as_pixels(image)
+        pixels = as_pixels(image, allocate=device.host_array)
         return pixels, (pixels.shape[0], pixels.shape[1])
     array = device.adopt(image)
     height, width, channels = checked_shape(array)

@@ -11,8 +11,8 @@ from superpixel_kernels.cuda.stage import Stage
 from superpixel_kernels.cuda.workspace import EDGES_PER_PIXEL, EDGES_PER_REGION, Counter
 
 TILE_HEIGHT = 8
-NODES = ("n", "sum_L", "sum_A", "sum_B")
-NODE_STATE = ("node_height", "into", "best", "tie")
+NODES = ("nodes",)
+NODE_STATE = ("into", "best", "tie")
 EDGES = ("edge_key", "edge_len", "edge_cs")
 TABLE = ("table_key", "table_len", "table_cs")
 

@@ -1,5 +1,6 @@
 // Guidance: what stages graph and merge need of the edge map, the prior map and the importance map.
 #include "edge_table.cuh"
+#include "nodes.cuh"
 #include "sides.cuh"
 #include "superpixel/guidance.h"
 #include "superpixel/merge.h"
@@ -121,32 +122,30 @@ extern "C" __global__ void guidance_labels(const u32* counters, u32 capacity, co
 }
 
 // As graph_sides, with the terms of the edge map and of a soft prior map. A map of weight 0 is not read.
-extern "C" __global__ void __launch_bounds__(kTileWidth* kTileHeight)
+extern "C" __global__ void __launch_bounds__(kTileWidth* kSideTileHeight)
     guidance_sides(const u32* counters, u32 capacity, const u32* __restrict__ lab,
-                   const i32* __restrict__ labels, i32 width, i32 height, const u32* __restrict__ n,
+                   const i32* __restrict__ labels, i32 width, i32 height, const Node* __restrict__ nodes,
                    const unsigned char* __restrict__ edges, i32 edge_weight, const u64* __restrict__ edge_sum,
                    i32 prior_weight, const u64* __restrict__ share, u64* table_key, u32* table_len,
                    u64* table_cs) {
     const u32 regions = counters[kRegions];
     if (regions > capacity) return;
-    const TilePixel at = tile_pixel(width, height, kTileHeight);
-    if (!at.inside) return;
     const Edges table{table_key, table_len, table_cs};
-    const u32 mask = region_slots(regions) - 1;
-    const i32 label = labels[at.index];
-    each_border(lab, labels, at, width, height, [&](i64 beside, i32 other, u32 contrast) {
+    const auto more = [&](i64 pixel, i64 beside, i32 region, i32 other) {
+        u32 contrast = 0;
         if (edge_weight != 0) {
-            const auto level = [&](i32 region) {
-                return edge_level(static_cast<i64>(edge_sum[region]), static_cast<i64>(n[region]));
+            const auto level = [&](i32 of) {
+                return edge_level(static_cast<i64>(edge_sum[of]), static_cast<i64>(nodes[of].n));
             };
             contrast += static_cast<u32>(
-                edge_weight * edge_excess(edges[at.index], edges[beside], level(label), level(other)));
+                edge_weight * edge_excess(edges[pixel], edges[beside], level(region), level(other)));
         }
-        if (prior_weight != 0 && !same_label(share[label], share[other])) {
+        if (prior_weight != 0 && !same_label(share[region], share[other])) {
             contrast += static_cast<u32>(prior_weight);
         }
-        add_edge(table, mask, edge_key(min(label, other), max(label, other)), 1, contrast);
-    });
+        return contrast;
+    };
+    add_sides<u64>(table, region_slots(regions) - 1, lab, labels, width, height, more);
 }
 
 // Where the outer edges are: from the end of the list of edges on. The edges at its beginning only become
@@ -161,19 +160,21 @@ extern "C" __global__ void guidance_list(u32* counters, u32 capacity, i32 outer,
     const u32 regions = counters[kRegions];
     if (regions > capacity) return;
     const bool inner = outer == 0;
+    const Edges list{edge_keys, edge_len, edge_cs};
     drain_slots(
         Edges{table_key, table_len, table_cs}, region_slots(regions), static_cast<u32>(thread_rank()),
-        gridDim.x * blockDim.x, Edges{edge_keys, edge_len, edge_cs},
-        counters + (inner ? kEdges : kOuterEdges),
+        gridDim.x * blockDim.x, counters + (inner ? kEdges : kOuterEdges),
         [&](u64 key) { return same_label(share[edge_a(key)], share[edge_b(key)]) == inner; },
-        [&](u32 i) { return inner ? i : outer_place(capacity, i); });
+        [&](u32 i, u64 key, u32 len, u64 cs) {
+            list.put(inner ? i : outer_place(capacity, i), key, len, cs);
+        });
 }
 
 // After the first run of the merge: gives the outer edges the regions that are left, joins them in the table,
 // and resets the regions' heights and choices, and the rounds.
 extern "C" __global__ void guidance_rejoin(u32* counters, u32 capacity, const u64* __restrict__ edge_keys,
                                            const u32* __restrict__ edge_len, const u64* __restrict__ edge_cs,
-                                           const i32* __restrict__ parent, u32* height, u64* best, u64* tie,
+                                           const i32* __restrict__ parent, Node* nodes, u64* best, u64* tie,
                                            u64* table_key, u32* table_len, u64* table_cs) {
     const u32 regions = counters[kRegions];
     if (regions > capacity) return;
@@ -188,7 +189,7 @@ extern "C" __global__ void guidance_rejoin(u32* counters, u32 capacity, const u6
         add_edge(table, mask, edge_key(min(p, q), max(p, q)), edge_len[at], edge_cs[at]);
     }
     for (u32 i = static_cast<u32>(thread_rank()); i < regions; i += stride) {
-        height[i] = 0;
+        nodes[i].height = 0;
         best[i] = tie[i] = ~0ull;
     }
     if (thread_rank() == 0) {

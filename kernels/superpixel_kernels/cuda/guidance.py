@@ -84,7 +84,7 @@ def add_sides(stage: Stage, guide: Guide) -> None:
             *stage.counters,
             workspace["smooth"],
             *labels,
-            workspace["n"],
+            workspace["nodes"],
             workspace["edge_map"],
             np.int32(guide.edge_weight),
             workspace["edge_sum"],
@@ -119,7 +119,7 @@ def list_by_label(stage: Stage) -> None:
 
 def rejoin(stage: Stage) -> None:
     """After the first run of the merge, put the edges at the list's end into the table of edges."""
-    names = ("into", "node_height", "best", "tie")
+    names = ("into", "nodes", "best", "tie")
     stage.launch_each(
         "guidance_rejoin",
         EDGES_PER_REGION * stage.node_capacity,

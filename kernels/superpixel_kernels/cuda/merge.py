@@ -1,20 +1,18 @@
 """Launcher of stage merge."""
 
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
 
 from superpixel_kernels.cuda import graph, guidance
-from superpixel_kernels.cuda.device import DeviceArray
+from superpixel_kernels.cuda.device import Argument, Device, DeviceArray
 from superpixel_kernels.cuda.graph import EDGES, NODE_STATE, NODES, TABLE, arrays
 from superpixel_kernels.cuda.stage import Stage
 from superpixel_kernels.cuda.workspace import UNGUIDED, GuidanceKind
 
 SORT_TILE = 1024
 """Records that one block sorts; the same number as in merge.cu."""
-
-IMPORTANCE_THREADS = 512
-"""Limit on the threads per block of `merge_rounds_by_importance`; the same number as in merge.cu."""
 
 
 def merge(
@@ -60,16 +58,35 @@ def _run(stage: Stage, edges_per_node: int, cost: tuple[float, float], *, with_i
     threads = tuning.merge_threads
     by_importance = "_by_importance" if with_importance else ""
     rounds = f"merge_rounds{by_importance}"
-    together = min(threads, IMPORTANCE_THREADS) if with_importance else threads
-    blocks = -(-edges_per_node * stage.node_capacity // together)
-    device.launch(
-        rounds,
-        min(blocks, device.resident_blocks(rounds, together)),
-        together,
-        [*args, np.uint32(tuning.tail_edges)],
-        cooperative=True,
-    )
+    resident = device.resident_blocks(rounds, threads)
+    capacity = edges_per_node * stage.node_capacity
+    few = min(tuning.merge_blocks, resident)
+    handed_on = max(tuning.few_edges, tuning.tail_edges)
+    # The list of edges is seldom longer than a third of its room.
+    begin_together = capacity > 3 * tuning.few_edges or few == resident
+    if begin_together:
+        blocks = min(-(-capacity // threads), resident)
+        _launch_rounds(device, rounds, blocks, threads, args, handed_on, begins=True, few=False)
+    if not begin_together or handed_on > tuning.tail_edges:
+        _launch_rounds(
+            device, rounds, few, threads, args, tuning.tail_edges, begins=not begin_together, few=True
+        )
     device.launch(f"merge_tail{by_importance}", 1, threads, args)
+
+
+def _launch_rounds(
+    device: Device,
+    kernel: str,
+    blocks: int,
+    threads: int,
+    args: Sequence[Argument],
+    enough: int,
+    *,
+    begins: bool,
+    few: bool,
+) -> None:
+    last = [np.uint32(enough), np.int32(begins), np.int32(few)]
+    device.launch(kernel, blocks, threads, [*args, *last], cooperative=True)
 
 
 def sorted_records(stage: Stage, count: int, kind: GuidanceKind = UNGUIDED) -> DeviceArray:

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +11,7 @@ from superpixel_kernels.cpu import _engine
 from superpixel_kernels.cpu._engine import CancelToken
 from superpixel_kernels.cuda import color, components, cut, graph, merge, slic, smooth
 from superpixel_kernels.cuda import guidance as guides
+from superpixel_kernels.cuda.clock import Clock, Observer
 from superpixel_kernels.cuda.color import DeviceImage
 from superpixel_kernels.cuda.device import Device, DeviceArray
 from superpixel_kernels.cuda.room import Call
@@ -19,6 +19,7 @@ from superpixel_kernels.cuda.stage import Stage
 from superpixel_kernels.cuda.workspace import (
     EDGES_PER_PIXEL,
     EDGES_PER_REGION,
+    STAMPS,
     UNGUIDED,
     Counter,
     Grid,
@@ -34,9 +35,6 @@ from superpixel_kernels.guidance import FittedGuidance
 
 _KEPT_RECORDS = 16
 """Number of sizes and settings that recorded launches are kept for."""
-
-Observer = Callable[[str, Stage], None]
-"""Called after each stage, while its results are in the workspace."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,47 +89,6 @@ class OnDevice:
     prior_components: int | None
 
 
-class _Clock:
-    """What happens between stages: time is measured, and the call can be stopped or paused."""
-
-    def __init__(
-        self, device: Device, cancel: CancelToken | None, observe: Observer | None, *, measures: bool = True
-    ) -> None:
-        self._device = device
-        self._cancel = cancel
-        self._observe = observe
-        self._measures = measures
-        self._marks = [("", device.mark())] if measures else []
-
-    @property
-    def observed(self) -> bool:
-        """Whether there is an observer."""
-        return self._observe is not None
-
-    def begin_step(self) -> None:
-        """Call before each stage is launched.
-
-        Raises:
-            Cancelled: the call was cancelled.
-        """
-        if self._cancel is not None:
-            self._cancel.begin_step()
-
-    def done(self, name: str, stage: Stage) -> None:
-        """Call after stage `name` was launched."""
-        if self._measures:
-            self._marks.append((name, self._device.mark()))
-        if self._observe is not None:
-            self._observe(name, stage)
-
-    def seconds(self) -> dict[str, float]:
-        """Seconds of each stage. Call it after a download."""
-        seconds: dict[str, float] = {}
-        for (_, start), (name, end) in zip(self._marks, self._marks[1:], strict=False):
-            seconds[name] = seconds.get(name, 0.0) + self._device.seconds_between(start, end)
-        return seconds
-
-
 class Pipeline:
     """Segments one image after another. For one thread at a time.
 
@@ -139,8 +96,8 @@ class Pipeline:
         device: the device to run on.
         limit_bytes: cap on the device memory for one image; None: all of the device's.
         tuning: sizes of blocks.
-        graphs: from the third image of a size on, launch all stages after color at once (a CUDA graph); times
-            of stages are then not measured. Not for images with guidance.
+        graphs: from the third image of a size on, launch all stages after color at once (a CUDA graph). Not
+            for images with guidance.
     """
 
     def __init__(
@@ -149,7 +106,7 @@ class Pipeline:
         *,
         limit_bytes: int | None = None,
         tuning: Tuning | None = None,
-        graphs: bool = False,
+        graphs: bool = True,
     ) -> None:
         self.device = device
         self._graphs = graphs
@@ -188,13 +145,13 @@ class Pipeline:
         height, width = size
         grid = grid_of(width, height)
         # If an earlier image made room for more regions, use it: noise then needs no second pass.
-        nodes = max(grid.regions_guess, min(self.workspace.room("n"), grid.pixels // 3))
+        nodes = max(grid.regions_guess, min(self.workspace.room("into"), grid.pixels // 3))
         kind = guides.kind_of(guidance)
         as_graph = self._graphs and guidance is None and observe is None
         passes = 1
         while True:
             stage = self._stage(grid, image, nodes, EDGES_PER_REGION, kind, call)
-            clock = _Clock(self.device, cancel, observe, measures=not as_graph)
+            clock = Clock(stage, cancel, observe)
             guide = None
             if guidance is not None:
                 guide = guides.upload(self.device, self.workspace, guidance, passes)
@@ -218,7 +175,7 @@ class Pipeline:
             self.workspace["labels"][: grid.pixels],
             merge.sorted_records(stage, regions - 1, kind),
             regions,
-            clock.seconds(),
+            clock.seconds(counters[STAMPS:]),
             regions - int(counters[Counter.FIRST_RECORDS]) if kind.prior == "hard" else None,
         )
 
@@ -235,7 +192,7 @@ class Pipeline:
     ) -> Segmentation:
         """The same as `run`, with the results in host memory."""
         made = self.run(image, size, settings, cancel, observe, guidance, on_regions, call)
-        labels = np.empty(size, np.int32)
+        labels = self.device.host_array(size, np.int32)
         self.device.download(made.labels, labels.reshape(-1))
         records = self._download(made.records, made.regions - 1)
         return Segmentation(labels, records, made.seconds, made.prior_components)
@@ -266,7 +223,7 @@ class Pipeline:
         height, width = base_labels.shape
         grid = grid_of(width, height)
         stage = self._stage(grid, image, grid.pixels, EDGES_PER_PIXEL, call=call)
-        clock = _Clock(self.device, cancel, None)
+        clock = Clock(stage, cancel)
         self._converted(stage, clock, image)
         self._smoothed(stage, clock)
         self.device.upload(
@@ -274,7 +231,7 @@ class Pipeline:
         )
         clock.begin_step()
         graph.build_pixels(stage)
-        clock.done("graph", stage)
+        clock.done("graph")
         clock.begin_step()
         k4, cell_area = settings.merge_params(1)
         merge.merge(stage, edges_per_node=EDGES_PER_PIXEL, k4=k4, cell_area=cell_area)
@@ -331,7 +288,7 @@ class Pipeline:
     ) -> Layout:
         return whole_layout(grid, image_bytes, nodes, edges_per_node, self.tuning, kind)
 
-    def _converted(self, stage: Stage, clock: _Clock, image: NDArray[np.uint8] | DeviceImage) -> None:
+    def _converted(self, stage: Stage, clock: Clock, image: NDArray[np.uint8] | DeviceImage) -> None:
         if isinstance(image, np.ndarray):
             data = self.workspace["image"][: image.nbytes]
             self.device.upload(image.reshape(-1), data)
@@ -339,14 +296,14 @@ class Pipeline:
             image = DeviceImage(data, (channels * stage.grid.width, channels, 1), channels)
         clock.begin_step()
         color.convert(stage, image, self._tables)
-        clock.done("color", stage)
+        clock.done("color")
 
-    def _smoothed(self, stage: Stage, clock: _Clock) -> None:
+    def _smoothed(self, stage: Stage, clock: Clock) -> None:
         clock.begin_step()
         smooth.smooth(stage)
-        clock.done("smooth", stage)
+        clock.done("smooth")
 
-    def _recorded(self, stage: Stage, clock: _Clock, settings: Settings) -> None:
+    def _recorded(self, stage: Stage, clock: Clock, settings: Settings) -> None:
         """Run the stages after color as one step.
 
         The second image of a size records them: by then all kernels are loaded, and arguments are made.
@@ -354,20 +311,27 @@ class Pipeline:
         recorded = self.workspace.recorded
         key = (stage.grid, stage.node_capacity, settings.compactness.hex())
         clock.begin_step()
-        unmeasured = _Clock(self.device, None, None, measures=False)
-        stages = partial(self._stages, stage, unmeasured, settings, UNGUIDED, None)
-        if key not in recorded:
-            if len(recorded) >= _KEPT_RECORDS:
-                recorded.clear()
-            recorded[key] = None
+
+        def stages() -> None:
+            uninterrupted = Clock(stage, None, done=before)
+            self._stages(stage, uninterrupted, settings, UNGUIDED, None)
+            clock.names = uninterrupted.names
+
+        before = clock.names
+        launch, names = recorded.get(key) or (None, [])
+        if names and launch is None:
+            launch = self.device.record(stages)
+        if launch is None:
             stages()
-            return
-        launch = recorded[key] or self.device.record(stages)
-        recorded[key] = launch
-        (launch or stages)()
+        else:
+            launch()
+            clock.names = names
+        if key not in recorded and len(recorded) >= _KEPT_RECORDS:
+            recorded.clear()
+        recorded[key] = (launch, clock.names)
 
     def _stages(
-        self, stage: Stage, clock: _Clock, settings: Settings, kind: GuidanceKind, guide: guides.Guide | None
+        self, stage: Stage, clock: Clock, settings: Settings, kind: GuidanceKind, guide: guides.Guide | None
     ) -> None:
         """All stages after color."""
         self._smoothed(stage, clock)
@@ -376,29 +340,30 @@ class Pipeline:
         for iteration in range(slic.ITERATIONS):
             clock.begin_step()
             slic.update(stage)
-            clock.done("update", stage)
+            clock.done("update")
             clock.begin_step()
             last = iteration + 1 == slic.ITERATIONS
             slic.assign(stage, settings.m2, with_sums=not last, with_labels=last or clock.observed)
-            clock.done("assign", stage)
+            clock.done("assign")
         clock.begin_step()
         components.label(stage, hard_prior=kind.prior == "hard")
-        clock.done("components", stage)
+        clock.done("components")
         clock.begin_step()
         graph.build(stage, guide)
-        clock.done("graph", stage)
+        clock.done("graph")
         clock.begin_step()
         k4, cell_area = settings.merge_params(stage.grid.step)
         merge.merge(stage, edges_per_node=EDGES_PER_REGION, k4=k4, cell_area=cell_area, kind=kind)
-        clock.done("merge", stage)
+        clock.done("merge")
 
     def _counters(self) -> NDArray[np.uint32]:
-        counters = np.empty(len(Counter), np.uint32)
-        self.device.download(self.workspace["counters"][: len(Counter)], counters)
+        array = self.workspace["counters"]
+        counters = np.empty(array.size, np.uint32)
+        self.device.download(array, counters)
         return counters
 
     def _download(self, records: DeviceArray, count: int) -> NDArray[np.int32]:
-        rows = np.empty((count, 4), np.int32)
+        rows = self.device.host_array((count, 4), np.int32)
         if count > 0:
             self.device.download(records[: 4 * count], rows.reshape(-1))
         return rows

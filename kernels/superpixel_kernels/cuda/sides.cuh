@@ -1,7 +1,7 @@
-// Contrast across pixel sides.
+// The sides between pixels of two regions, and the contrast across them.
 #pragma once
 
-#include "device.cuh"
+#include "edge_table.cuh"
 #include "superpixel/graph.h"
 
 namespace superpixel {
@@ -22,20 +22,49 @@ SUPERPIXEL_DEVICE u32 contrast_down(const u32* lab, i32 x, i32 y, i32 width, i32
                             static_cast<i64>(min(y + 2, height - 1)) * width + x);
 }
 
-// Calls body(beside, other, contrast) for the side to the right of a pixel and the side below it, if they lie
-// between two regions. `beside`: the index of the pixel there; `other`: its region.
-template <class F>
-SUPERPIXEL_DEVICE void each_border(const u32* lab, const i32* labels, const TilePixel& at, i32 width,
-                                   i32 height, F&& body) {
-    const i32 label = labels[at.index];
-    if (at.x + 1 < width) {
-        const i32 right = labels[at.index + 1];
-        if (right != label) body(at.index + 1, right, contrast_right(lab, at.x, at.y, width));
-    }
-    if (at.y + 1 < height) {
-        const i32 below = labels[at.index + width];
-        if (below != label) body(at.index + width, below, contrast_down(lab, at.x, at.y, width, height));
-    }
+constexpr i32 kSideTileHeight = 8;
+
+// The pixel of a thread, as tile_pixel; but a warp takes columns of the tile, one after the other.
+SUPERPIXEL_DEVICE TilePixel column_pixel(i32 width, i32 height) {
+    const u32 tiles_x = static_cast<u32>((width + kTileWidth - 1) / kTileWidth);
+    const i32 rank = static_cast<i32>(threadIdx.x);
+    const i32 x = static_cast<i32>(blockIdx.x % tiles_x) * kTileWidth + rank / kSideTileHeight;
+    const i32 y = static_cast<i32>(blockIdx.x / tiles_x) * kSideTileHeight + rank % kSideTileHeight;
+    return {x, y, x < width && y < height, static_cast<i64>(y) * width + x};
+}
+
+// Adds the sides between two regions to the table: those to the right of and below the pixels of a tile of
+// kSideTileHeight rows. Adjacent sides between the same two regions are added as one.
+// more(pixel, beside, region, other): what is added to the contrast across a side. Sum: holds the contrast of
+// 32 sides. All threads of the block must call it, one per pixel of the tile.
+template <class Sum, class More>
+SUPERPIXEL_DEVICE void add_sides(Edges table, u32 mask, const u32* lab, const i32* labels, i32 width,
+                                 i32 height, More&& more) {
+    // first: whether a line of pixels begins with this lane's.
+    const auto add = [&](const TilePixel& at, bool first, bool exists, i64 beside, auto&& contrast) {
+        u64 key = kNoKey;
+        Sum sum = 0;
+        if (exists) {
+            const i32 region = labels[at.index];
+            const i32 other = labels[beside];
+            if (region != other) {
+                key = edge_key(min(region, other), max(region, other));
+                sum = static_cast<Sum>(contrast()) + static_cast<Sum>(more(at.index, beside, region, other));
+            }
+        }
+        const u64 before = __shfl_up_sync(kFullWarp, key, 1);
+        const Run run = run_from(first || before != key);
+        sum = run_sum(run, sum);
+        if (run.ends && key != kNoKey) {
+            add_edge(table, mask, key, static_cast<u32>(lane() - run.start + 1), sum);
+        }
+    };
+    const TilePixel row = tile_pixel(width, height, kSideTileHeight);
+    add(row, lane() == 0, row.inside && row.y + 1 < height, row.index + width,
+        [&] { return contrast_down(lab, row.x, row.y, width, height); });
+    const TilePixel column = column_pixel(width, height);
+    add(column, lane() % kSideTileHeight == 0, column.inside && column.x + 1 < width, column.index + 1,
+        [&] { return contrast_right(lab, column.x, column.y, width); });
 }
 
 }  // namespace superpixel

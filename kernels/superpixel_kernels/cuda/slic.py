@@ -6,6 +6,10 @@ from superpixel_kernels.cpu import _engine
 from superpixel_kernels.cuda.stage import Stage
 
 TILE_HEIGHT = 8
+ALIGNED_STEP = 8
+"""The step of large images. Their tiles are larger, and have the grid's lines among their own."""
+ALIGNED_TILE = 32
+ALIGNED_THREADS = 256
 ITERATIONS = _engine.SLIC_ITERATIONS
 
 
@@ -47,6 +51,7 @@ def assign(stage: Stage, m2: int, *, with_sums: bool, with_labels: bool) -> None
 
 def _assign(stage: Stage, m2: int, *, own_cells: bool, with_sums: bool, with_labels: bool) -> None:
     grid, workspace = stage.grid, stage.workspace
+    aligned = grid.step == ALIGNED_STEP
     args = stage.arguments(
         "slic_assign",
         m2,
@@ -56,7 +61,7 @@ def _assign(stage: Stage, m2: int, *, own_cells: bool, with_sums: bool, with_lab
         make=lambda: [
             workspace["smooth"],
             *stage.size,
-            np.int32(grid.step),
+            *([] if aligned else [np.int32(grid.step)]),
             np.int32(m2),
             np.int32(grid.columns),
             np.int32(grid.rows),
@@ -68,4 +73,8 @@ def _assign(stage: Stage, m2: int, *, own_cells: bool, with_sums: bool, with_lab
             workspace["labels"],
         ],
     )
-    stage.launch_tiles("slic_assign", TILE_HEIGHT, args)
+    if aligned:
+        tiles = -(-grid.width // ALIGNED_TILE) * -(-grid.height // ALIGNED_TILE)
+        stage.device.launch("slic_assign_aligned", tiles, ALIGNED_THREADS, args)
+    else:
+        stage.launch_tiles("slic_assign", TILE_HEIGHT, args)

@@ -55,7 +55,8 @@ def trace(
         elif name == "assign":
             stages["assign"].append(host(workspace["labels"], count).reshape(height, width))
         elif name == "graph" and regions <= stage.node_capacity:
-            sums = [host(workspace[column], regions) for column in ("n", "sum_L", "sum_A", "sum_B")]
+            nodes = host(workspace["nodes"], 4 * regions).reshape(-1, 4)
+            sums = (nodes[:, 3] & np.uint64(0xFFFFFFFF), *nodes[:, :3].T)
             stages["nodes"] = np.stack(sums, axis=1, dtype=np.int64, casting="unsafe")
             inner, outer = int(counters[Counter.EDGES]), int(counters[Counter.OUTER_EDGES])
             last = EDGES_PER_REGION * stage.node_capacity

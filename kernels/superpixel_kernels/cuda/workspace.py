@@ -20,6 +20,13 @@ EDGES_PER_PIXEL = 2
 """On the pixel level each pixel has at most two edges: to the right and below."""
 
 
+MAX_TAIL_EDGES = 448
+"""Edges that the tail of the merge has shared memory for; `kTailEdges` in merge.cu."""
+
+MAX_MERGE_THREADS = 512
+"""`kThreads` in merge.cu."""
+
+
 class Counter(enum.IntEnum):
     """Indices into the array of counters; the same as in device.cuh."""
 
@@ -32,11 +39,20 @@ class Counter(enum.IntEnum):
     TAIL_RECORDS = 6
     TAIL_COLLECTIVE = 7
     ARRIVED = 8
-    OUTER_EDGES = 9
-    FIRST_RECORDS = 10
-    FIRST_ROUNDS = 11
-    MARK = 12
-    PAIRS_LEFT_OUT = 13
+    ARRIVED_FEW = 9
+    OUTER_EDGES = 10
+    FIRST_RECORDS = 11
+    FIRST_ROUNDS = 12
+    MARK = 13
+    TIED = 14
+    PAIRS_LEFT_OUT = 15
+
+
+STAMPS = 16
+"""Where the times of the stages begin in the array of counters: after the counters, two words per time."""
+
+MAX_STAMPS = 16
+"""Times that there is room for: one per stage, and one before the first. Some stages run three times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +62,29 @@ class Tuning:
     Attributes:
         threads: threads per block, in kernels with one thread per pixel or region.
         scan_threads: threads of the block that runs `components_scan`.
-        merge_threads: threads per block in stage merge.
-        tail_edges: once at most this many edges are left, one block finishes the merge alone.
+        merge_threads: threads per block in stage merge; a multiple of 32, at most `MAX_MERGE_THREADS`.
+        merge_blocks: blocks that go on with the merge once at most `few_edges` edges are left. A barrier over
+            few blocks should take less time, and several images could be merged at a time.
+        few_edges: see `merge_blocks`. Up to `tail_edges`, all blocks do all rounds before the tail;
+            larger values have not been measured.
+        tail_edges: once at most this many edges are left, one block finishes the merge alone; at most
+            `MAX_TAIL_EDGES`.
     """
 
     threads: int = 256
     scan_threads: int = 1024
-    merge_threads: int = 1024
-    tail_edges: int = 4096
+    merge_threads: int = MAX_MERGE_THREADS
+    merge_blocks: int = 16
+    few_edges: int = 0
+    tail_edges: int = MAX_TAIL_EDGES
+
+    def __post_init__(self) -> None:
+        if not 32 <= self.merge_threads <= MAX_MERGE_THREADS or self.merge_threads % 32:
+            raise ValueError(
+                f"merge_threads: must be a multiple of 32 up to {MAX_MERGE_THREADS}, not {self.merge_threads}"
+            )
+        if not 0 <= self.tail_edges <= MAX_TAIL_EDGES:
+            raise ValueError(f"tail_edges: must be 0..{MAX_TAIL_EDGES}, not {self.tail_edges}")
 
 
 table_slots = _engine.table_slots
@@ -132,7 +163,7 @@ grid_of = lru_cache(maxsize=256)(Grid)
 def image_layout(grid: Grid, image_bytes: int, tuning: Tuning) -> Layout:
     """The arrays of the stages up to components; `image_bytes` is 0 if the image is on the device already."""
     return {
-        "counters": (np.uint32, len(Counter)),
+        "counters": (np.uint32, STAMPS + 2 * MAX_STAMPS),
         "image": (np.uint8, image_bytes),
         "color": (np.uint32, grid.pixels),
         "smooth": (np.uint32, grid.pixels),
@@ -150,11 +181,7 @@ def graph_layout(nodes: int, edges_per_node: int) -> Layout:
     edges = edges_per_node * nodes
     slots = table_slots(edges)
     return {
-        "n": (np.uint32, nodes),
-        "sum_L": (np.uint64, nodes),
-        "sum_A": (np.uint64, nodes),
-        "sum_B": (np.uint64, nodes),
-        "node_height": (np.uint32, nodes),
+        "nodes": (np.uint64, 4 * nodes),  # sums of L, A and B; number of pixels and height, 32 bits each
         "into": (np.int32, nodes),
         "best": (np.uint64, nodes),
         "tie": (np.uint64, nodes),
@@ -243,7 +270,8 @@ class Workspace:
     For one thread at a time. Results do not depend on what earlier images left in it.
 
     Attributes:
-        recorded: launches recorded as one, by what their arguments depend on; dropped if arrays change.
+        recorded: launches recorded as one (None: not yet) and the names of their stages, by what their
+            arguments depend on; dropped if arrays change.
 
     Args:
         device: where the memory is.
@@ -260,7 +288,7 @@ class Workspace:
         self._limit = limit_bytes
         self._arrays: dict[str, DeviceArray] = {}
         self._arguments: dict[tuple[Grid, int], Arguments] = {}
-        self.recorded: dict[tuple[object, ...], Callable[[], None] | None] = {}
+        self.recorded: dict[tuple[object, ...], tuple[Callable[[], None] | None, list[str]]] = {}
         self._fitting: Layout | None = None  # the layout of the last `make_room`, if its arrays still exist
 
     def __getitem__(self, name: str) -> DeviceArray:

@@ -39,7 +39,8 @@ from superpixel_service.client.retry import RetryPolicy
 from superpixel_service.client.security import tls_credentials
 from superpixel_service.client.segmentation import Notice, Segmentation, ServerInfo
 from superpixel_service.client.sync import Client
-from superpixel_service.client.wire import ImageSource, Wanted
+from superpixel_service.client.wanted import Wanted
+from superpixel_service.client.wire import ImageSource
 
 __all__ = [
     "AsyncClient",

@@ -18,7 +18,8 @@ from superpixel_service.client.provenance import check_answer
 from superpixel_service.client.segmentation import Segmentation, ServerInfo
 from superpixel_service.client.stream import Key, StreamBook
 from superpixel_service.client.streamcall import Event, StreamCall, closed_error, error_of
-from superpixel_service.client.wire import ImageSource, Wanted
+from superpixel_service.client.wanted import Wanted
+from superpixel_service.client.wire import ImageSource
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2_grpc as pb_grpc
 

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from superpixel_kernels import codec
 from superpixel_kernels.codec import layout
@@ -48,6 +49,7 @@ class Segmentation:
             contains it too. None: an older server.
         prior_components: with a prior map in mode "hard", the number of its 4-connected components in the
             region: at this count the superpixels are these components. Otherwise None.
+        sample_range: the values of 16-bit samples that became 0 and 255; None: the image has none.
     """
 
     spx: bytes
@@ -63,6 +65,7 @@ class Segmentation:
     request_id: str
     provenance: codec.Provenance | None = None
     prior_components: int | None = None
+    sample_range: tuple[int, int] | None = None
 
     def __repr__(self) -> str:
         levels = ", ".join(map(str, self.counts))
@@ -112,6 +115,43 @@ class Segmentation:
     def regions(self) -> codec.Regions | None:
         """Area, box, centroid, mean colour and neighbours by label; None without `include_regions`."""
         return self.label_map.regions
+
+    def regions_at(self, count: int, image: NDArray[np.uint8]) -> codec.Regions:
+        """Measure the superpixels of the map of `count`, as `regions` has those of the finest map.
+
+        Args:
+            count: as for `labels_at`.
+            image: (height, width, 3) uint8, sRGB: the image as sent, upright, and its region if one was sent.
+
+        Raises:
+            superpixel_kernels.errors.InvalidParameter: the label map does not contain this level.
+            superpixel_kernels.errors.InvalidImage: the image has another size or type.
+        """
+        return codec.measure_regions(self.labels_at(count), image)
+
+    def adjacency(self, count: int, image: ArrayLike | None = None) -> codec.Adjacency:
+        """The neighbours in the map of `count`, with the length of their borders.
+
+        Args:
+            count: as for `labels_at`.
+            image: (height, width) or (height, width, channels): for the contrast of the borders.
+
+        Raises: as `regions_at`.
+        """
+        return codec.measure_adjacency(self.labels_at(count), image)
+
+    def pool(self, count: int, values: ArrayLike, how: codec.How = "mean") -> NDArray[Any]:
+        """Pool values per pixel over the superpixels of the map of `count`.
+
+        Args:
+            count: as for `labels_at`.
+            values: (height, width) or (height, width, channels): a map of yours.
+            how: "mean", "max", "sum", "mode" or "entropy"; see `superpixel_kernels.pool`.
+
+        Raises:
+            superpixel_kernels.errors.InvalidParameter: there is no such level, or the values do not fit.
+        """
+        return codec.pool(self.labels_at(count), values, how)
 
 
 @dataclass(frozen=True, slots=True)

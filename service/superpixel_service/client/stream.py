@@ -16,7 +16,8 @@ from superpixel_service.client.errors import DeadlineExceeded, InvalidRequest, S
 from superpixel_service.client.provenance import check_answer
 from superpixel_service.client.retry import RetryPolicy, is_transient
 from superpixel_service.client.segmentation import Segmentation
-from superpixel_service.client.wire import ImageSource, Wanted
+from superpixel_service.client.wanted import Wanted
+from superpixel_service.client.wire import ImageSource
 from superpixel_service.contract import Reason
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 

@@ -18,7 +18,8 @@ from superpixel_service.client.provenance import check_answer
 from superpixel_service.client.segmentation import Segmentation, ServerInfo
 from superpixel_service.client.stream import Key, StreamBook
 from superpixel_service.client.streamcall import Event, StreamCall, closed_error, error_of
-from superpixel_service.client.wire import ImageSource, Wanted
+from superpixel_service.client.wanted import Wanted
+from superpixel_service.client.wire import ImageSource
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2_grpc as pb_grpc
 
@@ -83,15 +84,15 @@ class Client(BaseClient):
         """Segment one image.
 
         Args:
-            image: a JPEG, PNG or WebP file, as a path, as bytes, or open for binary reading; a Pillow image;
-                or an array, (height, width) or (height, width, 1, 3 or 4) of uint8 or bool, or (height,
-                width) or (height, width, 1) of uint16. Files are sent unchanged. Pixels are sent
-                uncompressed; above 32 MiB, and for 16-bit gray, as PNG.
+            image: a JPEG, PNG, WebP, TIFF, GIF, BMP or AVIF file, as a path, as bytes, or open for binary
+                reading; a Pillow image; or an array, (height, width) or (height, width, 1, 3 or 4) of uint8
+                or bool, or (height, width) or (height, width, 1) of uint16. Files are sent unchanged. Pixels
+                are sent uncompressed; above 32 MiB, and for 16-bit gray, as PNG.
             timeout: deadline, in seconds; None: the client's.
             request_id: the call's id in the server's log; None: a new one.
             wanted: the keywords of `Wanted`: counts, areas, compactness, include_hierarchy (default True),
                 include_regions, region_of_interest, apply_exif_orientation (default True),
-                first_frame_only, priority, guidance, required_algorithm_version.
+                first_frame_only, priority, guidance, required_algorithm_version, sample_range.
 
         Raises:
             SegmentError: the call failed. The subclass says how: `InvalidRequest`, `Overloaded`,

@@ -9,7 +9,7 @@ import os
 import uuid
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeAlias, TypedDict, cast
+from typing import Any, Literal, Protocol, TypeAlias, cast
 
 import grpc
 import numpy as np
@@ -22,6 +22,7 @@ from superpixel_service.client.errors import InvalidImage, InvalidRequest
 from superpixel_service.client.guidance import Guidance, GuidanceOf, build_guidance, map_bytes
 from superpixel_service.client.provenance import read_provenance
 from superpixel_service.client.segmentation import Notice, Segmentation, ServerInfo
+from superpixel_service.client.wanted import Wanted
 from superpixel_service.contract import REQUEST_ID_KEY, Reason, StageSeconds
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 
@@ -54,43 +55,6 @@ _MAX_FILE_BYTES = 2**31 - 1
 
 _UINT32_MAX = 2**32 - 1
 _PRIORITIES = {"interactive": pb.PRIORITY_INTERACTIVE, "bulk": pb.PRIORITY_BULK}
-
-
-class Wanted(TypedDict, total=False):
-    """The parameters of a segmentation: the keywords of `segment` and `segment_many`.
-
-    Attributes:
-        counts: one or more numbers of superpixels, each from 1 to the number of pixels, in any order. Without
-            counts and areas the answer is the whole base map, which requires `include_hierarchy`.
-        areas: one or more average superpixel sizes, in pixels, above 0.
-        compactness: weight of shape against colour. Default: the server's.
-        include_hierarchy: include the merge tree, from the finest map to a single region, so that any smaller
-            count can be cut without another call. Default True.
-        include_regions: include area, centroid, box, mean colour and neighbours of every region of the finest
-            map. Default False.
-        region_of_interest: x, y, width and height, in pixels of the upright image: segment only this part.
-        apply_exif_orientation: apply the orientation of image files, so that the map fits the picture as a
-            browser shows it. Default True. Pillow images and arrays are segmented as they are.
-        first_frame_only: segment the first frame of an animation; otherwise animations are rejected. Default
-            False.
-        priority: "interactive" (default of `segment`) or "bulk" (default of `segment_many`). Bulk work yields
-            to interactive work.
-        guidance: maps that the superpixels follow beside the colours. `segment_many` also takes a function
-            that returns the guidance of each image, by the image's key.
-        required_algorithm_version: the algorithm version that the answer must have. Default: any.
-    """
-
-    counts: int | Iterable[int]
-    areas: float | Iterable[float]
-    compactness: float
-    include_hierarchy: bool
-    include_regions: bool
-    region_of_interest: Sequence[int]
-    apply_exif_orientation: bool
-    first_frame_only: bool
-    priority: Literal["interactive", "bulk"]
-    guidance: Guidance | GuidanceOf | None
-    required_algorithm_version: int | None
 
 
 def channel_options() -> list[tuple[str, Any]]:
@@ -199,6 +163,7 @@ def build_request(
     priority: Literal["interactive", "bulk"] | None = None,
     guidance: Guidance | GuidanceOf | None = None,
     required_algorithm_version: int | None = None,
+    sample_range: Sequence[int] | None = None,
 ) -> pb.SegmentRequest:
     """Build a request. The keywords are those of `Wanted`.
 
@@ -221,6 +186,7 @@ def build_request(
         priority=_priority(priority),
         guidance=build_guidance(guidance),
         required_algorithm_version=required_algorithm_version,
+        sample_range=_sample_range(sample_range),
     )
 
 
@@ -347,6 +313,16 @@ def _region(region: Sequence[int] | None) -> pb.Rectangle | None:
     return pb.Rectangle(x=x, y=y, width=width, height=height)
 
 
+def _sample_range(limits: Sequence[int] | None) -> pb.SampleRange | None:
+    if limits is None:
+        return None
+    field, reason = "sample_range", Reason.SAMPLE_RANGE_INVALID
+    if len(limits) != 2:
+        raise _invalid(reason, field, f"must be low, high; it has {len(limits)} numbers")
+    low, high = (_uint32(value, reason, field, 0) for value in limits)
+    return pb.SampleRange(low=low, high=high)
+
+
 def _uint32(value: int, reason: Reason, field: str, low: int) -> int:
     number = operator.index(value)  # accepts NumPy's integers, rejects floats
     if not low <= number <= _UINT32_MAX:
@@ -389,6 +365,9 @@ def read_response(response: pb.SegmentResponse, request_id: str) -> Segmentation
         request_id=request_id,
         provenance=read_provenance(response),
         prior_components=response.prior_components if response.HasField("prior_components") else None,
+        sample_range=(response.sample_range.low, response.sample_range.high)
+        if response.HasField("sample_range")
+        else None,
     )
 
 

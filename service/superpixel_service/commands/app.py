@@ -6,8 +6,10 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
+from superpixel_service import __version__
 from superpixel_service.addresses import join_address, split_address
 from superpixel_service.client import AsyncClient
 from superpixel_service.commands.config import read_settings
@@ -17,6 +19,7 @@ from superpixel_service.commands.target import Target
 from superpixel_service.operations import logs
 from superpixel_service.resources import raise_file_limit
 from superpixel_service.server import CannotListen, Server
+from superpixel_service.web import files
 
 _FREE_PORT = "127.0.0.1:0"
 _PRIVATE_SETTINGS = {
@@ -31,14 +34,17 @@ _SHUTDOWN_SECONDS = 3
 _TIMEOUT_SECONDS = 60.0
 
 
-def run(*, listen: str, server: Target | None, allow_host: Sequence[str]) -> int:
-    """Serve the page until a signal ends it.
+def run(*, listen: str, server: Target | None, allow_host: Sequence[str], static: Path | None = None) -> int:
+    """Serve the page until a signal ends it, or write it to `static`.
 
     Args:
         listen: HOST:PORT of the page.
         server: the gRPC server to call; None: start one for the page.
         allow_host: host names of the page, besides localhost, IP addresses and the machine's own name.
+        static: the folder for a page of plain files; None: serve the page.
     """
+    if static is not None:
+        return _write_static(static)
     try:
         import uvicorn
 
@@ -80,6 +86,20 @@ def run(*, listen: str, server: Target | None, allow_host: Sequence[str]) -> int
         gateway_server.run(sockets=[listener])
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)
+    return EXIT_OK
+
+
+def _write_static(folder: Path) -> int:
+    if not files.HAS_ENGINE:
+        raise CommandFailed(
+            "this package was built without the engine for browsers; in a checkout: "
+            "make static STATIC_DIR=DIR"
+        )
+    try:
+        files.write_static(folder, __version__)
+    except FileExistsError as error:
+        raise CommandFailed(str(error)) from None
+    write(f"page: {folder / 'index.html'} (its folder can be served by any web server)")
     return EXIT_OK
 
 

@@ -68,6 +68,14 @@ def add_reading(command: argparse.ArgumentParser) -> None:
         help="segment only this part of the upright image, in pixels",
     )
     command.add_argument(
+        "--sample-range",
+        type=types.coordinate,
+        nargs=2,
+        metavar=("LOW", "HIGH"),
+        help="values of 16-bit samples that become 0 and 255 (default: without the darkest and brightest "
+        "thousandth)",
+    )
+    command.add_argument(
         "--first-frame",
         action="store_true",
         help="segment the first frame of an animation (default: animations are rejected)",
@@ -163,13 +171,23 @@ def add_pace(command: argparse.ArgumentParser, wait: str) -> None:
 
 def parameters(top: argparse.ArgumentParser, given: dict[str, Any], command: str) -> Parameters:
     """The parameters that the arguments of `segment` or `bulk` name; removes them from `given`."""
-    names = ("counts", "areas", "compactness", "region", "first_frame", "orientation", "clamp")
+    names = (
+        "counts",
+        "areas",
+        "compactness",
+        "region",
+        "sample_range",
+        "first_frame",
+        "orientation",
+        "clamp",
+    )
     named = {name: given.pop(name) for name in names}
     targets = len(named["counts"]) + len(named["areas"])
     if targets > MAX_TARGETS:
         top.error(f"--counts and --areas: together at most {MAX_TARGETS}, got {targets}")
-    if named["region"] is not None:
-        named["region"] = tuple(named["region"])
+    for name in ("region", "sample_range"):
+        if named[name] is not None:
+            named[name] = tuple(named[name])
     guidance = _guidance(top, given)
     hierarchy = command == "segment" or given.pop("hierarchy") or not targets
     if command == "segment" and not targets:

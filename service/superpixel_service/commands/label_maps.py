@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from superpixel_service.commands.guidance_files import GuidanceFiles
 
 if TYPE_CHECKING:  # it loads gRPC, which not every command needs
-    from superpixel_service.client.wire import Wanted
+    from superpixel_service.client.wanted import Wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,7 @@ class Parameters:
         first_frame: segment the first frame of an animation instead of rejecting it.
         clamp: reduce counts above the number of pixels to it, instead of rejecting the image.
         guidance: maps that the superpixels follow; None: none.
+        sample_range: the values of 16-bit samples that become 0 and 255; None: they follow from the image.
     """
 
     counts: tuple[int, ...]
@@ -36,6 +37,7 @@ class Parameters:
     first_frame: bool = False
     clamp: bool = False
     guidance: GuidanceFiles | None = None
+    sample_range: tuple[int, int] | None = None
 
     def wanted(
         self, image: Path | None = None, priority: Literal["interactive", "bulk"] | None = None
@@ -57,6 +59,8 @@ class Parameters:
         }
         if self.region is not None:
             wanted["region_of_interest"] = self.region
+        if self.sample_range is not None:
+            wanted["sample_range"] = self.sample_range
         if priority is not None:
             wanted["priority"] = priority
         if self.guidance is not None:
@@ -127,6 +131,7 @@ _FLAGS = {
     "target_areas": "--areas: ",
     "compactness": "--compactness: ",
     "region_of_interest": "--region: ",
+    "sample_range": "--sample-range: ",
     "guidance.edges": "--edges: ",
     "guidance.edge_weight": "--edge-weight: ",
     "guidance.prior": "--prior: ",

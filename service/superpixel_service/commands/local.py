@@ -56,7 +56,7 @@ class LocalSegmenter:
             raise rejection(image, error.field, error.text) from None
         except MemoryError:
             raise ImageRejected(f"{image}: there is not enough memory for this image") from None
-        notices = tuple(notice.value for notice in answer.notices)
+        notices = tuple(notice.text for notice in answer.notices)
         return ImageResult(answer.label_map.data, answer.counts, answer.base_count, notices)
 
     def segment_many(self, images: Iterable[Path]) -> Iterator[tuple[Path, ImageResult | ImageRejected]]:

@@ -285,6 +285,8 @@ def record_of(
         record["areas"] = list(parameters.areas)
     if parameters.region is not None:
         record["region"] = list(parameters.region)
+    if parameters.sample_range is not None:
+        record["sample_range"] = list(parameters.sample_range)
     if parameters.first_frame:
         record["first_frame"] = True
     if not parameters.orientation:

@@ -6,7 +6,12 @@ from typing import Any
 
 from superpixel_service import __version__
 from superpixel_service.commands import argument_types as types
-from superpixel_service.commands import bulk_arguments, migrate_arguments, train_smart_arguments
+from superpixel_service.commands import (
+    bulk_arguments,
+    large_arguments,
+    migrate_arguments,
+    train_smart_arguments,
+)
 from superpixel_service.commands.image_arguments import add_guidance, add_reading, add_server, add_targets
 from superpixel_service.config import ENVIRONMENT_PREFIX, Settings, flag
 
@@ -45,6 +50,21 @@ def parser() -> argparse.ArgumentParser:
             "train-smart",
             help="train the scorer of smart select on finished images",
             description=train_smart_arguments.DESCRIPTION,
+        )
+    )
+    large_arguments.add_large(
+        commands.add_parser(
+            "large",
+            help="segment an image that may be larger than memory, into a store",
+            description=large_arguments.DESCRIPTION,
+        )
+    )
+    large_arguments.add_export(
+        commands.add_parser(
+            "large-export",
+            prog="superpixel large export",
+            help="export superpixels of a store; also as `large export`",
+            description=large_arguments.EXPORT_DESCRIPTION,
         )
     )
     _add_inspect(commands)
@@ -103,6 +123,13 @@ def _add_app(commands: "_Commands[argparse.ArgumentParser]") -> None:
         help="another host name of the page (localhost, IP addresses, this machine's name need no flag)",
     )
     add_server(app, "the gRPC server to call (default: one is started for the page)")
+    app.add_argument(
+        "--static",
+        type=Path,
+        metavar="DIR",
+        help="serve nothing: write the page to DIR as plain files, for any web server. Superpixels are then "
+        "made in the browser",
+    )
 
 
 def _add_segment(commands: "_Commands[argparse.ArgumentParser]") -> None:
@@ -112,7 +139,9 @@ def _add_segment(commands: "_Commands[argparse.ArgumentParser]") -> None:
         description="Write per count the photograph with the superpixels drawn on it, and a mask whose "
         "values are the labels; also one .spx label map with every count up to the largest. Print a table.",
     )
-    segment.add_argument("photo", type=Path, metavar="PHOTO", help="JPEG, PNG or WebP file")
+    segment.add_argument(
+        "photo", type=Path, metavar="PHOTO", help="JPEG, PNG, WebP, TIFF, GIF, BMP or AVIF file"
+    )
     add_targets(
         segment, "numbers of superpixels (default 100 400 1600, or for a tiny photo its number of pixels)"
     )

@@ -42,7 +42,7 @@ class Progress:
         rate = done / seconds
         parts = [f"[{'#' * filled:-<{_BAR_WIDTH}}] {done:,} of {self._total:,}", f"{rate:.1f} images/s"]
         if done < self._total:
-            parts.append(f"{_duration((self._total - done) / rate)} left")
+            parts.append(f"{duration((self._total - done) / rate)} left")
         if failed:
             parts.append(f"{failed:,} failed")
         return "  ".join(parts)
@@ -71,7 +71,8 @@ def say_result(made: int, already_there: int, failed: int, left: int) -> None:
         say(f"stopped with {left:,} left; run the same command again to continue")
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """A time as M:SS or H:MM:SS."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

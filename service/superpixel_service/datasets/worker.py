@@ -110,7 +110,7 @@ class Engine:
             counts=tuple(answer.counts),
             base_count=answer.base_count,
             seconds=time.perf_counter() - begin,
-            notices=tuple(notice.value for notice in answer.notices),
+            notices=tuple(notice.text for notice in answer.notices),
         )
 
 

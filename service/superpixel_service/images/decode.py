@@ -14,8 +14,10 @@ from superpixel_service.errors import InvalidRequest
 from superpixel_service.images.file_headers import read_header, sniff
 from superpixel_service.images.header import DamagedHeader
 from superpixel_service.images.pixels import FIRST_SIDEWAYS, Box, Pixels, crop, decode_file
+from superpixel_service.images.samples16 import Scaling
 from superpixel_service.model import (
     EncodedImage,
+    Notice,
     NoticeCode,
     OpenedImage,
     RawImage,
@@ -70,7 +72,9 @@ def _open_encoded(encoded: EncodedImage, spec: SegmentSpec, limits: ImageLimits)
     image_format = sniff(encoded.data)
     if image_format is None:
         raise InvalidRequest(
-            Reason.IMAGE_FORMAT_NOT_ALLOWED, "must be a JPEG, PNG or WebP file", field="encoded_image"
+            Reason.IMAGE_FORMAT_NOT_ALLOWED,
+            "must be a JPEG, PNG, WebP, TIFF, GIF, BMP or AVIF file",
+            field="encoded_image",
         )
     try:
         header = read_header(encoded.data, image_format)
@@ -87,7 +91,16 @@ def _open_encoded(encoded: EncodedImage, spec: SegmentSpec, limits: ImageLimits)
     orientation = header.orientation if spec.apply_orientation else 1
     size = header.width, header.height
     width, height = size if orientation < FIRST_SIDEWAYS else size[::-1]
-    return OpenedImage(encoded, image_format, width, height, orientation, header.bit_depth, header.frames)
+    return OpenedImage(
+        encoded,
+        image_format,
+        width,
+        height,
+        orientation,
+        header.bit_depth,
+        header.frames,
+        spec.sample_range if header.bit_depth == 16 else None,
+    )
 
 
 def _check_bytes(data: bytes, field: str, limits: ImageLimits) -> None:
@@ -110,7 +123,7 @@ def _check_pixels(width: int, height: int, field: str, limits: ImageLimits) -> N
         )
 
 
-def decode(image: OpenedImage, region: Rectangle | None) -> tuple[Pixels, tuple[NoticeCode, ...]]:
+def decode(image: OpenedImage, region: Rectangle | None) -> tuple[Pixels, tuple[Notice, ...]]:
     """Decode an accepted image and apply its orientation.
 
     Args:
@@ -128,12 +141,12 @@ def decode(image: OpenedImage, region: Rectangle | None) -> tuple[Pixels, tuple[
     if isinstance(image.source, RawImage):
         return crop(raw_pixels(image.source), box), ()
     try:
-        pixels, is_gray16 = decode_file(image.source.data, image, box)
+        pixels, scaling = decode_file(image.source.data, image, box)
     except MemoryError:
         raise
     except Exception as error:
         raise undecodable(image.format) from error
-    return pixels, notices_of(image, is_gray16)
+    return pixels, notices_of(image, scaling)
 
 
 def raw_pixels(raw: RawImage) -> Pixels:
@@ -146,18 +159,17 @@ def box_of(region: Rectangle | None) -> Box | None:
     return None if region is None else (region.x, region.y, region.width, region.height)
 
 
-def notices_of(image: OpenedImage, is_gray16: bool) -> tuple[NoticeCode, ...]:
+def notices_of(image: OpenedImage, scaling: Scaling | None) -> tuple[Notice, ...]:
     """What the caller should know about how a file was read.
 
     Args:
         image: the accepted file.
-        is_gray16: `decode_file` scaled 16-bit gray.
+        scaling: how its samples of 16 bits were scaled; None: it had none.
     """
-    notices = [NoticeCode.FIRST_FRAME_ONLY] if image.frames > 1 else []
-    if is_gray16:
-        notices.append(NoticeCode.GRAY16_SCALED)
-    elif image.bit_depth == 16:
-        notices.append(NoticeCode.HIGH_BYTES_ONLY)
+    notices = [Notice(NoticeCode.FIRST_FRAME_ONLY)] if image.frames > 1 else []
+    if scaling is not None:
+        code = NoticeCode.GRAY16_SCALED if scaling.is_gray else NoticeCode.COLOR16_SCALED
+        notices.append(Notice(code, (scaling.low, scaling.high)))
     return tuple(notices)
 
 

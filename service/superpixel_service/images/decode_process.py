@@ -31,6 +31,7 @@ import numpy as np
 
 from superpixel_service.contract import ImageFormat
 from superpixel_service.images.pixels import Box, decode_file, ignore_library_warnings
+from superpixel_service.images.samples16 import SampleRange, Scaling
 
 KEPT_BYTES = 32 << 20
 """Larger shared memory is used for one image only."""
@@ -43,11 +44,12 @@ REPLY = struct.Struct("<q")
 """The number of the new process, or the wait status of the ended one. -1: the system allows no further
 process, or there is no process of that number."""
 
-_ORDER = struct.Struct("<BBBIIIIIIQQdQ")
-_ANSWER = struct.Struct("<BBBII")
+_ORDER = struct.Struct("<BBBIIIIIIiiQQdQ")
+_ANSWER = struct.Struct("<Bii?BII")
+_NO_RANGE = -1
 ANSWER_BYTES = _ANSWER.size
 
-_FORMATS = (ImageFormat.JPEG, ImageFormat.PNG, ImageFormat.WEBP)
+_FORMATS = tuple(ImageFormat)
 
 _KEPT_FREE_BYTES = 64 << 20
 """Freed memory that a process keeps while it works, as the server does (`work.memory`)."""
@@ -64,7 +66,7 @@ class Order(NamedTuple):
     """A file to decode. It lies in the shared memory, after room for the pixels.
 
     Attributes:
-        format, width, height, orientation, bit_depth: as in `images.pixels.Accepted`.
+        format, width, height, orientation, bit_depth, sample_range: as in `images.pixels.Accepted`.
         region: the part to return; None: the whole image.
         file_start, file_bytes: where the file is in the shared memory.
         processor_seconds: the kernel ends the process (SIGPROF) if it takes more processor time.
@@ -76,6 +78,7 @@ class Order(NamedTuple):
     height: int
     orientation: int
     bit_depth: int
+    sample_range: SampleRange | None
     region: Box | None
     file_start: int
     file_bytes: int
@@ -91,6 +94,7 @@ class Order(NamedTuple):
             self.width,
             self.height,
             *(self.region or (0, 0, 0, 0)),
+            *(self.sample_range or (_NO_RANGE, _NO_RANGE)),
             self.file_start,
             self.file_bytes,
             self.processor_seconds,
@@ -101,9 +105,10 @@ class Order(NamedTuple):
     def unpack(cls, message: bytes) -> "Order":
         """The order in a message."""
         number, orientation, bit_depth, width, height, *rest = _ORDER.unpack(message)
-        x, y, columns, rows, *numbers = rest
+        x, y, columns, rows, low, high, *numbers = rest
         region = (x, y, columns, rows) if columns else None
-        return cls(_FORMATS[number], width, height, orientation, bit_depth, region, *numbers)
+        sample_range = None if low == _NO_RANGE else (low, high)
+        return cls(_FORMATS[number], width, height, orientation, bit_depth, sample_range, region, *numbers)
 
 
 class Outcome(enum.IntEnum):
@@ -122,23 +127,26 @@ class Answer(NamedTuple):
     """The end of a decode. The pixels are at the beginning of the shared memory.
 
     Attributes:
+        scaling: how samples of 16 bits were scaled; None: there were none.
         shape: of the pixels, (height, width) or (height, width, channels).
     """
 
     outcome: Outcome
-    is_gray16: bool = False
+    scaling: Scaling | None = None
     shape: tuple[int, ...] = (0, 0)
 
     def pack(self) -> bytes:
         """The answer as a message."""
         height, width, *channels = self.shape
-        return _ANSWER.pack(self.outcome, self.is_gray16, *(channels or [0]), height, width)
+        scaling = self.scaling or (_NO_RANGE, _NO_RANGE, False)
+        return _ANSWER.pack(self.outcome, *scaling, *(channels or [0]), height, width)
 
     @classmethod
     def unpack(cls, message: bytes) -> "Answer":
         """The answer in a message."""
-        outcome, is_gray16, channels, height, width = _ANSWER.unpack(message)
-        return cls(Outcome(outcome), bool(is_gray16), (height, width, *([channels] if channels else [])))
+        outcome, low, high, is_gray, channels, height, width = _ANSWER.unpack(message)
+        scaling = None if low == _NO_RANGE else Scaling(low, high, is_gray)
+        return cls(Outcome(outcome), scaling, (height, width, *([channels] if channels else [])))
 
 
 # ---- the fork server
@@ -241,7 +249,7 @@ def _decode(order: Order, memory: mmap.mmap, limits: "_Limits") -> Answer:
     file = view[order.file_start : order.file_start + order.file_bytes]
     try:
         limits.set(order)
-        pixels, is_gray16 = decode_file(file, order, order.region, view[: order.file_start])
+        pixels, scaling = decode_file(file, order, order.region, view[: order.file_start])
         room = np.frombuffer(view, np.uint8, order.file_start)
         if not np.may_share_memory(pixels, room):
             np.copyto(room[: pixels.size].reshape(pixels.shape), pixels)
@@ -249,7 +257,7 @@ def _decode(order: Order, memory: mmap.mmap, limits: "_Limits") -> Answer:
         return Answer(limits.outcome(error))
     finally:
         limits.lift()
-    return Answer(Outcome.DECODED, is_gray16, pixels.shape)
+    return Answer(Outcome.DECODED, scaling, pixels.shape)
 
 
 class _Limits:

@@ -8,23 +8,44 @@ decoding the file.
 import struct
 
 from superpixel_service.contract import ImageFormat
+from superpixel_service.images.avif_boxes import is_avif, read_avif
+from superpixel_service.images.bmp_header import BMP_SIGNATURE, read_bmp
+from superpixel_service.images.gif_blocks import GIF_SIGNATURES, read_gif
 from superpixel_service.images.header import DamagedHeader, Header
 from superpixel_service.images.jpeg_segments import read_jpeg
 from superpixel_service.images.png_chunks import PNG_SIGNATURE, read_png
+from superpixel_service.images.tiff_directories import TIFF_SIGNATURES, read_tiff
 from superpixel_service.images.webp_chunks import read_webp
 
 _JPEG_SIGNATURE = b"\xff\xd8\xff"
-_READERS = {ImageFormat.JPEG: read_jpeg, ImageFormat.PNG: read_png, ImageFormat.WEBP: read_webp}
+_READERS = {
+    ImageFormat.JPEG: read_jpeg,
+    ImageFormat.PNG: read_png,
+    ImageFormat.WEBP: read_webp,
+    ImageFormat.BMP: read_bmp,
+    ImageFormat.GIF: read_gif,
+    ImageFormat.TIFF: read_tiff,
+    ImageFormat.AVIF: read_avif,
+}
+_MIN_BMP_BYTES = 26
 
 
 def sniff(data: bytes) -> ImageFormat | None:
-    """The format, by the file's first bytes; None: not JPEG, PNG or WebP."""
+    """The format, by the file's first bytes; None: none that the service reads."""
     if data.startswith(_JPEG_SIGNATURE):
         return ImageFormat.JPEG
     if data.startswith(PNG_SIGNATURE):
         return ImageFormat.PNG
     if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
         return ImageFormat.WEBP
+    if data.startswith(GIF_SIGNATURES):
+        return ImageFormat.GIF
+    if data.startswith(TIFF_SIGNATURES):
+        return ImageFormat.TIFF
+    if data.startswith(BMP_SIGNATURE) and len(data) >= _MIN_BMP_BYTES:
+        return ImageFormat.BMP
+    if is_avif(data):
+        return ImageFormat.AVIF
     return None
 
 

@@ -19,8 +19,9 @@ class Header:
     Attributes:
         width: columns as stored, in pixels, at least 1.
         height: rows as stored, in pixels, at least 1.
-        bit_depth: bits per sample (PNG); 8 for the other formats.
-        frames: frames of an animation, at least 1. Auxiliary pictures of a multi-picture JPEG do not count.
+        bit_depth: bits per sample (PNG; 8 or 16 of a TIFF); 8 for the other formats.
+        frames: frames of an animation or pages of a TIFF, at least 1. Auxiliary pictures of a multi-picture
+            JPEG do not count.
         orientation: EXIF orientation as browsers apply it, 1 (as stored) to 8.
     """
 

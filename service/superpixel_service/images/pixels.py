@@ -11,13 +11,25 @@ from typing import Protocol, TypeAlias
 import numpy as np
 import simplejpeg  # type: ignore[import-untyped]
 from numpy.typing import NDArray
-from PIL import Image, ImageFile
+from PIL import AvifImagePlugin, Image, ImageFile
+from PIL.AvifImagePlugin import AvifImageFile
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.GifImagePlugin import GifImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from superpixel_service.contract import ImageFormat
 from superpixel_service.images.png_chunks import first_picture
+from superpixel_service.images.samples16 import (
+    SampleRange,
+    Samples16,
+    Scaling,
+    oriented,
+    read_samples,
+    to_8_bits,
+)
+from superpixel_service.images.tiff_samples import StoredTiff, read_tiff_samples
 
 Pixels = NDArray[np.uint8]
 """(height, width) gray, or (height, width, channels): 1 gray, 3 sRGB, 4 sRGB with straight alpha."""
@@ -49,14 +61,24 @@ class Accepted(Protocol):
     def bit_depth(self) -> int:
         """Bits per sample."""
 
+    @property
+    def sample_range(self) -> SampleRange | None:
+        """The values of samples of 16 bits that become 0 and 255; None: they follow from the image."""
+
 
 # Image.open is not used: the file's content would choose the reader, and a JPEG with auxiliary pictures would
 # become an animation.
 _READERS: dict[ImageFormat, Callable[[io.BytesIO], ImageFile.ImageFile]] = {
     ImageFormat.JPEG: JpegImageFile,
-    ImageFormat.PNG: PngImageFile,
     ImageFormat.WEBP: WebPImageFile,
+    ImageFormat.BMP: BmpImageFile,
+    ImageFormat.GIF: GifImageFile,
+    ImageFormat.TIFF: StoredTiff,
+    ImageFormat.AVIF: AvifImageFile,
 }
+
+# A decode process has one thread, and its limits are those of one.
+AvifImagePlugin.DEFAULT_MAX_THREADS = 1
 
 # By EXIF orientation; 1 needs none.
 _TRANSPOSITIONS = {
@@ -81,7 +103,7 @@ def ignore_library_warnings() -> None:
 
 def decode_file(
     data: bytes | memoryview, image: Accepted, region: Box | None, out: memoryview | None = None
-) -> tuple[Pixels, bool]:
+) -> tuple[Pixels, Scaling | None]:
     """Decode a file and apply its orientation.
 
     Args:
@@ -91,7 +113,7 @@ def decode_file(
         out: memory for the pixels. A decoder that can write into it returns its pixels there.
 
     Returns:
-        The pixels, and whether they were 16-bit gray, scaled from their own range of values.
+        The pixels; and for samples of 16 bits how they were scaled, else None.
 
     Raises:
         Exception: the file is truncated, damaged or of an unsupported kind.
@@ -99,7 +121,7 @@ def decode_file(
     """
     jpeg_pixels = _decode_common_jpeg(data, image, out if region is None else None)
     if jpeg_pixels is not None:
-        return crop(jpeg_pixels, region), False
+        return crop(jpeg_pixels, region), None
     return _decode_with_pillow(bytes(data), image, region)
 
 
@@ -129,69 +151,68 @@ def _decode_common_jpeg(data: bytes | memoryview, image: Accepted, out: memoryvi
     return pixels
 
 
-def _decode_with_pillow(data: bytes, image: Accepted, region: Box | None) -> tuple[Pixels, bool]:
+def _decode_with_pillow(data: bytes, image: Accepted, region: Box | None) -> tuple[Pixels, Scaling | None]:
     upright = image.width, image.height
     size = upright if image.orientation < FIRST_SIDEWAYS else upright[::-1]
-    picture, is_gray16 = _load(data, image, size)
+    if image.format is ImageFormat.PNG:
+        return _decode_png(data, image, size, region)
+    if image.format is ImageFormat.TIFF and image.bit_depth == 16:
+        return _upright16(read_tiff_samples(data, size), image, region)
+    picture = _READERS[image.format](io.BytesIO(data))
+    check_same_size(picture.size, size)
+    picture.load()
+    return _from_8_bits(_upright(picture, image, region), image.bit_depth), None
+
+
+def _decode_png(
+    data: bytes, image: Accepted, size: tuple[int, int], region: Box | None
+) -> tuple[Pixels, Scaling | None]:
+    selected = first_picture(data)
+    check_same_size(selected.size, size)
+    left, top, right, bottom = selected.box
+    is_whole = (right - left, bottom - top) == size
+    scaling = None
+    if image.bit_depth == 16:
+        samples = read_samples(selected.file, (right - left, bottom - top))
+        if is_whole:
+            return _upright16(samples, image, region)
+        pixels, scaling = to_8_bits(samples, image.sample_range)
+    else:
+        picture: Image.Image = PngImageFile(io.BytesIO(selected.file))
+        check_same_size(picture.size, (right - left, bottom - top))
+        picture.load()
+        if is_whole:
+            return _from_8_bits(_upright(picture, image, region), image.bit_depth), None
+        pixels = _from_8_bits(picture, image.bit_depth)
+    # A frame that is smaller than its animation is drawn on a transparent background.
+    ground = Image.new("RGBA", size)
+    ground.paste(Image.fromarray(pixels).convert("RGBA"), (left, top))
+    return np.asarray(_upright(ground, image, region)), scaling
+
+
+def _upright16(samples: Samples16, image: Accepted, region: Box | None) -> tuple[Pixels, Scaling]:
+    """Samples with their orientation applied, or their part in the region, as 8 bits."""
+    values = oriented(samples.values, image.orientation)
+    if region is not None:
+        x, y, width, height = region
+        values = values[y : y + height, x : x + width]
+    return to_8_bits(Samples16(values, samples.key), image.sample_range)
+
+
+def _upright(picture: Image.Image, image: Accepted, region: Box | None) -> Image.Image:
+    """The picture with its orientation applied, or its part in the region."""
     if image.orientation in _TRANSPOSITIONS:
         picture = picture.transpose(_TRANSPOSITIONS[image.orientation])
     if region is not None:
         x, y, width, height = region
         picture = picture.crop((x, y, x + width, y + height))
-    return _to_8_bits(picture, image.bit_depth), is_gray16
-
-
-def _load(data: bytes, image: Accepted, size: tuple[int, int]) -> tuple[Image.Image, bool]:
-    """The picture as stored, `size` pixels large, and whether the file has 16-bit gray."""
-    if image.format is ImageFormat.PNG:
-        return _load_png(data, image, size)
-    picture = _READERS[image.format](io.BytesIO(data))
-    check_same_size(picture.size, size)
-    picture.load()
-    return picture, False
-
-
-def _load_png(data: bytes, image: Accepted, size: tuple[int, int]) -> tuple[Image.Image, bool]:
-    selected = first_picture(data)
-    check_same_size(selected.size, size)
-    picture = _READERS[ImageFormat.PNG](io.BytesIO(selected.file))
-    left, top, right, bottom = selected.box
-    check_same_size(picture.size, (right - left, bottom - top))
-    picture.load()
-    is_gray16 = _is_gray16(picture)
-    if picture.size == size:
-        return picture, is_gray16
-    # A frame that is smaller than its animation is drawn on a transparent background.
-    ground = Image.new("RGBA", size)
-    ground.paste(Image.fromarray(_to_8_bits(picture, image.bit_depth)).convert("RGBA"), (left, top))
-    return ground, is_gray16
+    return picture
 
 
 def check_same_size(found: tuple[int, int], accepted: tuple[int, int]) -> None:
     """Check the size that Pillow will decode: the limits were checked against the size in the header."""
     if found != accepted:
         raise ValueError("Pillow and the header have different sizes")
-
-
-def _is_gray16(picture: Image.Image) -> bool:
-    return picture.mode.startswith("I")
-
-
-def _to_8_bits(picture: Image.Image, bit_depth: int) -> Pixels:
-    return _from_gray16(picture) if _is_gray16(picture) else _from_8_bits(picture, bit_depth)
-
-
-def _from_gray16(picture: Image.Image) -> Pixels:
-    """16-bit gray, scaled from its own range of values to 0..255. Pixels of the colour key become white."""
-    values = np.asarray(picture).astype(np.int64)
-    low, high = int(values.min()), int(values.max())
-    if high == low:
-        scaled = np.zeros(values.shape, np.uint8)
-    else:
-        scaled = (((values - low) * 255 + (high - low) // 2) // (high - low)).astype(np.uint8)
-    if "transparency" in picture.info:
-        scaled[values == picture.info["transparency"]] = 255
-    return scaled
 
 
 def _from_8_bits(picture: Image.Image, bit_depth: int) -> Pixels:
@@ -204,5 +225,5 @@ def _from_8_bits(picture: Image.Image, bit_depth: int) -> Pixels:
         full = (1 << bit_depth) - 1
         picture.info["transparency"] = (key & full) * (255 // full)
     elif picture.mode == "RGB" and isinstance(key, tuple):
-        picture.info["transparency"] = tuple(value >> 8 if bit_depth == 16 else value & 255 for value in key)
+        picture.info["transparency"] = tuple(value & 255 for value in key)
     return np.asarray(picture.convert("RGBA"))

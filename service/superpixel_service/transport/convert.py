@@ -51,7 +51,7 @@ _ENCODING_NUMBERS: Mapping[LabelEncoding, pb.LabelEncoding.ValueType] = {
 }
 _NOTICES: Mapping[NoticeCode, pb.NoticeCode.ValueType] = {
     NoticeCode.GRAY16_SCALED: pb.NOTICE_CODE_GRAY16_SCALED,
-    NoticeCode.HIGH_BYTES_ONLY: pb.NOTICE_CODE_HIGH_BYTES_ONLY,
+    NoticeCode.COLOR16_SCALED: pb.NOTICE_CODE_COLOR16_SCALED,
     NoticeCode.FIRST_FRAME_ONLY: pb.NOTICE_CODE_FIRST_FRAME_ONLY,
 }
 
@@ -66,6 +66,11 @@ _RESPONSE, _STREAM_RESPONSE, _LABEL_MAP, _LEVEL, _REGIONS, _HIERARCHY = (
         pb.Hierarchy,
     )
 )
+
+_IMAGE_FORMATS = [value for value in pb.ImageFormat.values() if value != pb.IMAGE_FORMAT_UNSPECIFIED]
+
+MAX_SAMPLE = 0xFFFF
+"""Largest value of a sample of 16 bits."""
 
 MAX_IMAGE_ID_CHARACTERS = 256
 """Longest name of an image in a stream. It is kept with the image, and no memory limit counts it."""
@@ -95,6 +100,7 @@ def read_segment_request(request: pb.SegmentRequest, default_lane: Lane = Lane.I
         else True,
         first_frame_only=request.first_frame_only,
         guidance=read_guidance(request),
+        sample_range=_sample_range(request),
     )
 
 
@@ -140,6 +146,26 @@ def _region(request: pb.SegmentRequest) -> Rectangle | None:
     return Rectangle(region.x, region.y, region.width, region.height)
 
 
+def _sample_range(request: pb.SegmentRequest) -> tuple[int, int] | None:
+    if not request.HasField("sample_range"):
+        return None
+    low, high = request.sample_range.low, request.sample_range.high
+    if not low < high <= MAX_SAMPLE:
+        raise InvalidRequest(
+            Reason.SAMPLE_RANGE_INVALID,
+            f"must have low below high, and high at most {MAX_SAMPLE}; got {low} and {high}",
+            field="sample_range",
+        )
+    return low, high
+
+
+def _write_sample_range(answer: Answer) -> pb.SampleRange | None:
+    for notice in answer.notices:
+        if notice.sample_range is not None:
+            return pb.SampleRange(low=notice.sample_range[0], high=notice.sample_range[1])
+    return None
+
+
 def _lane(priority: int, default: Lane) -> Lane:
     if priority == pb.PRIORITY_UNSPECIFIED:
         return default
@@ -177,7 +203,8 @@ def serialize_body(answer: Answer) -> bytes:
         width=answer.width,
         height=answer.height,
         base_count=answer.base_count,
-        notices=[pb.Notice(code=_NOTICES[notice], message=notice.value) for notice in answer.notices],
+        notices=[pb.Notice(code=_NOTICES[notice.code], message=notice.text) for notice in answer.notices],
+        sample_range=_write_sample_range(answer),
         timings=pb.StageTimings(),
         backend=answer.backend,
         algorithm_version=answer.algorithm_version,
@@ -291,6 +318,6 @@ def write_server_info(settings: Settings, backends: Mapping[str, str]) -> pb.Get
             apply_exif_orientation=True,
         ),
         label_encodings=list(_ENCODING_NUMBERS.values()),
-        image_formats=[pb.IMAGE_FORMAT_JPEG, pb.IMAGE_FORMAT_PNG, pb.IMAGE_FORMAT_WEBP],
+        image_formats=_IMAGE_FORMATS,
         guidance=write_guidance_support(),
     )

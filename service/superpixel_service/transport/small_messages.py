@@ -31,6 +31,8 @@ class SmallMessages:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._begun: dict[Arriving, float] = {}  # in the order of their beginning
+        self._leaving: set[Arriving] = set()  # they gave way, but gRPC may still have their bytes in memory
+        self._waiting = 0
 
     @contextmanager
     def arriving(self, call: Arriving) -> Iterator[None]:
@@ -42,20 +44,31 @@ class SmallMessages:
             self._end(call)
 
     def _begin(self, call: Arriving) -> None:
-        while True:
-            with self._changed:
-                if len(self._begun) < ARRIVING:
-                    self._begun[call] = time.monotonic()
-                    return
-                oldest, begun = next(iter(self._begun.items()))
-                wait = begun + _UNDISTURBED_SECONDS - time.monotonic()
-                if wait > 0:
-                    self._changed.wait(wait)
-                    continue
-                del self._begun[oldest]
-            oldest.cancel()
+        with self._changed:
+            self._waiting += 1
+        while (oldest := self._enter(call)) is not None:
+            if not oldest.cancel():
+                self._end(oldest)
+
+    def _enter(self, call: Arriving) -> Arriving | None:
+        """Wait for room; returns a call to cancel first, or None: `call` has entered."""
+        with self._changed:
+            while len(self._begun) + len(self._leaving) >= ARRIVING:
+                wait = _UNDISTURBED_SECONDS
+                if self._begun and len(self._leaving) < self._waiting:
+                    oldest, begun = next(iter(self._begun.items()))
+                    wait = begun + _UNDISTURBED_SECONDS - time.monotonic()
+                    if wait <= 0:
+                        del self._begun[oldest]
+                        self._leaving.add(oldest)
+                        return oldest
+                self._changed.wait(wait)
+            self._waiting -= 1
+            self._begun[call] = time.monotonic()
+            return None
 
     def _end(self, call: Arriving) -> None:
         with self._changed:
-            if self._begun.pop(call, None) is not None:
+            if self._begun.pop(call, None) is not None or call in self._leaving:
+                self._leaving.discard(call)
                 self._changed.notify()

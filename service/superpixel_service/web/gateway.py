@@ -1,6 +1,7 @@
 """The gateway: serves the page's files, and passes images from `/api` on to a gRPC server.
 
-GET  /api/server                         version, engines and limits of the server, as JSON
+GET  /api/server                         version, engines and limits of the server, as JSON, and
+                                         `page_engine`: whether the page has an engine of its own
 POST /api/segment?area=A&compactness=K   takes an image file; returns its label map with the whole hierarchy
     &prior=BYTES&prior_mode=M&prior_weight=W&edges=BYTES&edge_weight=W&importance=BYTES
                                          maps that the superpixels follow, after the image in the body
@@ -12,7 +13,6 @@ import dataclasses
 import json
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
@@ -25,14 +25,12 @@ from starlette.staticfiles import StaticFiles
 
 from superpixel_service.client import AsyncClient, Segmentation, SegmentError
 from superpixel_service.contract import Reason
-from superpixel_service.web import problems
+from superpixel_service.web import files, problems
+from superpixel_service.web.files import PARTS, STATIC
 from superpixel_service.web.guard import Guard
 from superpixel_service.web.problems import Problem
 from superpixel_service.web.query import Maps, read_number
 from superpixel_service.web.uploads import Uploads, caller_left
-
-STATIC = Path(__file__).parent / "static"
-"""The page (frontend/page), the package `superpixel-map` (frontend/src) and photographs (examples/photos)."""
 
 DEFAULT_AREA = 64.0
 """Default average size of the finest superpixels sent, in pixels: 8 x 8. At this size and above there are no
@@ -62,7 +60,7 @@ def build(open_client: Callable[[], AsyncClient], names: Collection[str] = ()) -
             Route("/favicon.ico", _icon),
             Route("/api/server", _server),
             Route("/api/segment", _segment, methods=["POST"]),
-            *(Mount(f"/{part}", StaticFiles(directory=STATIC / part)) for part in ("page", "src", "samples")),
+            *(Mount(f"/{part}", StaticFiles(directory=STATIC / part)) for part in PARTS),
         ],
         middleware=[Middleware(Guard, names=frozenset(name.lower() for name in names))],
         exception_handlers={
@@ -86,7 +84,8 @@ async def _icon(_request: Request) -> Response:
 
 async def _server(request: Request) -> Response:
     info = await _client(request).server_info(timeout=10.0)
-    return JSONResponse(dataclasses.asdict(info), headers={"cache-control": "no-store"})
+    facts = {**dataclasses.asdict(info), "page_engine": files.HAS_ENGINE}
+    return JSONResponse(facts, headers={"cache-control": "no-store"})
 
 
 async def _segment(request: Request) -> Response:

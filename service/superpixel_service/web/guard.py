@@ -8,32 +8,25 @@ from collections.abc import Collection
 from http import HTTPStatus
 
 import structlog
-from h11 import LocalProtocolError
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from superpixel_service.web.files import POLICY
 from superpixel_service.web.origin import find_problem
 from superpixel_service.web.problems import Problem
 
 _REQUEST_ID = re.compile(r"[!-~]{1,128}")
 
 _CONTENT_SECURITY_POLICY = "; ".join(
-    [
-        "default-src 'none'",
-        "script-src 'self'",
-        "style-src 'self'",
-        "img-src 'self' blob:",  # blob: for images that the user opens
-        "connect-src 'self'",
-        "worker-src 'self'",
-        "manifest-src 'self'",
-        "base-uri 'none'",
-        "form-action 'none'",
-        "frame-ancestors 'none'",
-    ]
+    f"{name} {value}" for name, value in {**POLICY, "frame-ancestors": "'none'"}.items()
 )
+_POLICIES = {
+    path: _CONTENT_SECURITY_POLICY.replace("script-src 'self'", "script-src 'self' 'wasm-unsafe-eval'")
+    for path in ("/page/engine-worker.js", "/src/engine/worker.js")
+}
+"""Only these workers run WebAssembly. A worker has the policy of its own file."""
 
 _HEADERS = {
-    "content-security-policy": _CONTENT_SECURITY_POLICY,
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
     "permissions-policy": "camera=(), geolocation=(), microphone=()",
@@ -41,11 +34,10 @@ _HEADERS = {
     "x-content-type-options": "nosniff",
 }
 
+_CACHE_CONTROL = "no-cache"
+"""Of files. They have an ETag: to ask again costs few bytes, and the browser gets a new version at once."""
+
 log = structlog.get_logger()
-
-
-class _Answered(Exception):
-    """uvicorn has already answered: the rest of the request, such as its body, is malformed."""
 
 
 class Guard:
@@ -74,12 +66,8 @@ class Guard:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                _add_headers(MutableHeaders(scope=message), request_id)
-            try:
-                await send(message)
-            except LocalProtocolError:
-                status = HTTPStatus.BAD_REQUEST
-                raise _Answered from None
+                _add_headers(MutableHeaders(scope=message), request_id, scope["path"])
+            await send(message)
 
         try:
             rejection = find_problem(scope["method"], headers, self._names)
@@ -89,8 +77,6 @@ class Guard:
                 await response(scope, receive, send_with_headers)
             else:
                 await self._app(scope, receive, send_with_headers)
-        except _Answered:
-            pass
         except asyncio.CancelledError:  # the gateway stops, and this request took too long
             if not status:
                 problem = Problem(HTTPStatus.SERVICE_UNAVAILABLE, "the gateway is stopping")
@@ -116,9 +102,9 @@ class Guard:
                 )
 
 
-def _add_headers(headers: MutableHeaders, request_id: str) -> None:
+def _add_headers(headers: MutableHeaders, request_id: str, path: str) -> None:
     headers["x-request-id"] = request_id
+    headers.setdefault("content-security-policy", _POLICIES.get(path, _CONTENT_SECURITY_POLICY))
     for name, value in _HEADERS.items():
         headers.setdefault(name, value)
-    # Files have an ETag: to ask again costs few bytes, and the browser gets a new version at once.
-    headers.setdefault("cache-control", "no-cache")
+    headers.setdefault("cache-control", _CACHE_CONTROL)

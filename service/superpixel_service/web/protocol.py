@@ -1,8 +1,10 @@
-"""HTTP as uvicorn speaks it; and a connection whose request does not arrive is closed."""
+"""HTTP as uvicorn speaks it; and a connection is closed if its request does not arrive or is malformed."""
 
 import asyncio
+import contextlib
 from typing import Any
 
+import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 _HEAD_SECONDS = 10.0
@@ -33,6 +35,19 @@ class ImpatientProtocol(H11Protocol):
         """As in the base class."""
         super().on_response_complete()
         self._look()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer a malformed request and close the connection. If its response has begun, only close."""
+        begun = self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE)
+        if self.cycle is not None and not self.cycle.response_complete:
+            # From now on uvicorn drops what the application sends.
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        if not begun:
+            # The response to HEAD has no body, but uvicorn sends one after the head.
+            with contextlib.suppress(h11.LocalProtocolError):
+                super().send_400_response(msg)
+        self.transport.close()
 
     def _look(self) -> None:
         # After a response the rest of a body may still arrive; it is not waited for either.

@@ -34,6 +34,7 @@ def key_of(task: Task) -> Key:
         source.sha256(),
         shape,
         image.orientation,
+        image.sample_range,
         task.region,
         task.counts,
         DEFAULT_COMPACTNESS if task.compactness is None else task.compactness,

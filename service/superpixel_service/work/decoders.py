@@ -25,7 +25,7 @@ from superpixel_service.errors import InvalidRequest, ServiceError
 from superpixel_service.images.decode import box_of, decode, notices_of, undecodable
 from superpixel_service.images.decode_process import ANSWER_BYTES, KEPT_BYTES, Answer, Order, Outcome
 from superpixel_service.images.pixels import Pixels
-from superpixel_service.model import EncodedImage, NoticeCode, OpenedImage, Rectangle
+from superpixel_service.model import EncodedImage, Notice, OpenedImage, Rectangle
 from superpixel_service.work.decode_processes import (
     DecodeProcess,
     DecodeProcessLost,
@@ -102,7 +102,7 @@ class Decoder:
 
     def decode(
         self, image: OpenedImage, region: Rectangle | None, stop_reason: Callable[[], ServiceError | None]
-    ) -> tuple[Pixels, tuple[NoticeCode, ...]]:
+    ) -> tuple[Pixels, tuple[Notice, ...]]:
         """Decode an accepted image; as `images.decode.decode`, but only within `in_use`.
 
         Args:
@@ -127,7 +127,7 @@ class Decoder:
                 log.warning("decode_process_lost", why=str(lost), format=image.format.value)
                 if is_last:
                     raise DecodeProcessLost(f"two decode processes ended: {lost}") from None
-        return self._pixels(answer, image, region), notices_of(image, answer.is_gray16)
+        return self._pixels(answer, image, region), notices_of(image, answer.scaling)
 
     def _write(self, source: EncodedImage, image: OpenedImage, region: Rectangle | None) -> Order:
         """Write the file into shared memory, and free its bytes."""
@@ -140,6 +140,7 @@ class Decoder:
             image.height,
             image.orientation,
             image.bit_depth,
+            image.sample_range,
             box_of(region),
             file_start=room,
             file_bytes=len(data),

@@ -17,7 +17,7 @@ from superpixel_service.images.pixels import Pixels
 from superpixel_service.model import (
     Answer,
     LabelEncoding,
-    NoticeCode,
+    Notice,
     OpenedImage,
     Rectangle,
     Task,
@@ -32,7 +32,7 @@ ENGINE_STAGES = ("color", "smooth", "assign", "update", "components", "graph", "
 """The engine's stages, by the names that they have everywhere in the project."""
 
 Workspace = kernels.Workspace | kernels.CudaWorkspace
-Decode = Callable[[OpenedImage, Rectangle | None], tuple[Pixels, tuple[NoticeCode, ...]]]
+Decode = Callable[[OpenedImage, Rectangle | None], tuple[Pixels, tuple[Notice, ...]]]
 
 
 class Segmenter:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tests.kernels.reference import guidance
+from tests.kernels.reference import guidance, mask
 from tests.kernels.reference.color import LIN, F, color, rgb
 from tests.kernels.reference.components import by_first_appearance, components
 from tests.kernels.reference.cut import cut, lut, tree
@@ -40,6 +40,7 @@ __all__ = [
     "graph",
     "guidance",
     "lut",
+    "mask",
     "merge",
     "pixel_graph",
     "pixel_merges",

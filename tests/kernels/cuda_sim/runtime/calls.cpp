@@ -1,4 +1,5 @@
 // The functions of interface.h, which compiled kernels call.
+#include <chrono>
 #include <cstring>
 
 #include "scheduler.h"
@@ -115,6 +116,11 @@ void cuda_sim_after_atomic(int changed) {
         ++progress;
     else
         note_idle(1, current->pc);
+}
+
+unsigned long long cuda_sim_nanoseconds() {
+    const auto now = std::chrono::steady_clock::now().time_since_epoch();
+    return static_cast<unsigned long long>(std::chrono::nanoseconds(now).count());
 }
 
 int cuda_sim_new_slot() {

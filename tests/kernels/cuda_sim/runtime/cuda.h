@@ -16,6 +16,9 @@
 
 #include "interface.h"
 
+// The clock of the simulated device.
+#define CUDA_SIM_NANOSECONDS() cuda_sim_nanoseconds()
+
 // Defined after the standard headers, because some of them test for nvcc.
 #define __CUDACC__ 1
 #define __CUDA_ARCH__ 750

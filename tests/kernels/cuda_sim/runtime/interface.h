@@ -40,6 +40,7 @@ unsigned long long cuda_sim_warp(int kind, unsigned mask, unsigned long long val
                                  const char* file, int line);
 unsigned cuda_sim_activemask(const char* file, int line);
 void cuda_sim_fence(int device_scope);
+unsigned long long cuda_sim_nanoseconds();
 void cuda_sim_sleep();
 [[noreturn]] void cuda_sim_trap(const char* file, int line);
 

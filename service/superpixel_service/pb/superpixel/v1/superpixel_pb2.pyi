@@ -26,7 +26,7 @@ INVALID_ARGUMENT (do not retry):
   IMAGE_MISSING              neither encoded_image nor raw_image
   IMAGE_TOO_MANY_BYTES       above ServerLimits.max_image_bytes; metadata: limit_bytes
   IMAGE_TOO_MANY_PIXELS      above ServerLimits.max_image_pixels, by the file's header; metadata: limit_pixels
-  IMAGE_FORMAT_NOT_ALLOWED   neither JPEG nor PNG nor WebP
+  IMAGE_FORMAT_NOT_ALLOWED   none of the formats of ImageFormat
   IMAGE_UNDECODABLE          truncated, damaged, or an unsupported variant of its format
   IMAGE_MULTIPLE_FRAMES      an animation, without first_frame_only; metadata: frames
   RAW_IMAGE_INVALID          size, channels and length of raw_image do not fit together
@@ -38,6 +38,7 @@ INVALID_ARGUMENT (do not retry):
   COUNT_ABOVE_ENCODING       more superpixels than label_encoding can represent; metadata: limit_count
   COMPACTNESS_OUT_OF_RANGE   compactness outside ServerLimits.min_compactness..max_compactness
   REGION_OUTSIDE_IMAGE       region_of_interest is empty or not inside the (oriented) image
+  SAMPLE_RANGE_INVALID       sample_range: low is not below high, or high is above 65,535
   GUIDANCE_MAP_MISSING       a map of the guidance without its data; metadata: map
   GUIDANCE_PRIOR_MISSING     PRIOR_MODE_HARD without a prior map
   GUIDANCE_TOO_MANY_BYTES    image and maps together above ServerLimits.max_image_bytes; metadata: map, limit_bytes
@@ -180,6 +181,16 @@ class _ImageFormatEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     """
     IMAGE_FORMAT_WEBP: _ImageFormat.ValueType  # 3
     """WebP, lossy and lossless. EXIF is ignored, as browsers do."""
+    IMAGE_FORMAT_BMP: _ImageFormat.ValueType  # 4
+    """BMP without run lengths."""
+    IMAGE_FORMAT_GIF: _ImageFormat.ValueType  # 5
+    """GIF."""
+    IMAGE_FORMAT_TIFF: _ImageFormat.ValueType  # 6
+    """TIFF and BigTIFF with unsigned samples of up to 16 bits: gray, RGB, palette, CMYK, YCbCr. Each page that is no
+    reduced copy counts as a frame.
+    """
+    IMAGE_FORMAT_AVIF: _ImageFormat.ValueType  # 7
+    """AVIF of any depth, as 8 bits; rotation and mirroring count as the orientation, EXIF is ignored."""
 
 class ImageFormat(_ImageFormat, metaclass=_ImageFormatEnumTypeWrapper):
     """Format of an image file that the service decodes."""
@@ -196,6 +207,16 @@ a critical chunk is an error.
 """
 IMAGE_FORMAT_WEBP: ImageFormat.ValueType  # 3
 """WebP, lossy and lossless. EXIF is ignored, as browsers do."""
+IMAGE_FORMAT_BMP: ImageFormat.ValueType  # 4
+"""BMP without run lengths."""
+IMAGE_FORMAT_GIF: ImageFormat.ValueType  # 5
+"""GIF."""
+IMAGE_FORMAT_TIFF: ImageFormat.ValueType  # 6
+"""TIFF and BigTIFF with unsigned samples of up to 16 bits: gray, RGB, palette, CMYK, YCbCr. Each page that is no
+reduced copy counts as a frame.
+"""
+IMAGE_FORMAT_AVIF: ImageFormat.ValueType  # 7
+"""AVIF of any depth, as 8 bits; rotation and mirroring count as the orientation, EXIF is ignored."""
 Global___ImageFormat: typing_extensions.TypeAlias = ImageFormat
 
 class _PriorMode:
@@ -239,13 +260,11 @@ class _NoticeCodeEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._Enu
     NOTICE_CODE_UNSPECIFIED: _NoticeCode.ValueType  # 0
     """Not a notice."""
     NOTICE_CODE_GRAY16_SCALED: _NoticeCode.ValueType  # 1
-    """16-bit gray was scaled to 8 bits by its own range of values, ((v - min) * 255 + (max - min) / 2) / (max - min) in
-    integers; 0 if max = min.
-    """
-    NOTICE_CODE_HIGH_BYTES_ONLY: _NoticeCode.ValueType  # 2
-    """16-bit samples with colour or alpha were reduced to their high bytes."""
+    """16-bit gray was scaled to 8 bits, from the range in SegmentResponse.sample_range."""
     NOTICE_CODE_FIRST_FRAME_ONLY: _NoticeCode.ValueType  # 3
     """The file has more frames; the first was segmented."""
+    NOTICE_CODE_COLOR16_SCALED: _NoticeCode.ValueType  # 4
+    """16-bit samples with colour or alpha were scaled to 8 bits, from the range in SegmentResponse.sample_range."""
 
 class NoticeCode(_NoticeCode, metaclass=_NoticeCodeEnumTypeWrapper):
     """Kind of a notice."""
@@ -253,13 +272,11 @@ class NoticeCode(_NoticeCode, metaclass=_NoticeCodeEnumTypeWrapper):
 NOTICE_CODE_UNSPECIFIED: NoticeCode.ValueType  # 0
 """Not a notice."""
 NOTICE_CODE_GRAY16_SCALED: NoticeCode.ValueType  # 1
-"""16-bit gray was scaled to 8 bits by its own range of values, ((v - min) * 255 + (max - min) / 2) / (max - min) in
-integers; 0 if max = min.
-"""
-NOTICE_CODE_HIGH_BYTES_ONLY: NoticeCode.ValueType  # 2
-"""16-bit samples with colour or alpha were reduced to their high bytes."""
+"""16-bit gray was scaled to 8 bits, from the range in SegmentResponse.sample_range."""
 NOTICE_CODE_FIRST_FRAME_ONLY: NoticeCode.ValueType  # 3
 """The file has more frames; the first was segmented."""
+NOTICE_CODE_COLOR16_SCALED: NoticeCode.ValueType  # 4
+"""16-bit samples with colour or alpha were scaled to 8 bits, from the range in SegmentResponse.sample_range."""
 Global___NoticeCode: typing_extensions.TypeAlias = NoticeCode
 
 @typing.final
@@ -286,8 +303,9 @@ class SegmentRequest(google.protobuf.message.Message):
     FIRST_FRAME_ONLY_FIELD_NUMBER: builtins.int
     GUIDANCE_FIELD_NUMBER: builtins.int
     REQUIRED_ALGORITHM_VERSION_FIELD_NUMBER: builtins.int
+    SAMPLE_RANGE_FIELD_NUMBER: builtins.int
     encoded_image: builtins.bytes
-    """A JPEG, PNG or WebP file. The server checks its size in bytes, and in pixels by its header, against ServerLimits
+    """A file of one of the formats of ImageFormat. The server checks its size in bytes, and in pixels by its header, against ServerLimits
     before it decodes any pixel.
     """
     compactness: builtins.float
@@ -347,6 +365,12 @@ class SegmentRequest(google.protobuf.message.Message):
     def guidance(self) -> Global___Guidance:
         """Maps of a network, or of any other source, that the superpixels follow. Unset: they follow the colours alone."""
 
+    @property
+    def sample_range(self) -> Global___SampleRange:
+        """The range of 16-bit samples; without effect on images of 8 bits. Unset: the robust range of the image (of the
+        region_of_interest, if there is one).
+        """
+
     def __init__(
         self,
         *,
@@ -364,9 +388,10 @@ class SegmentRequest(google.protobuf.message.Message):
         first_frame_only: builtins.bool = ...,
         guidance: Global___Guidance | None = ...,
         required_algorithm_version: builtins.int | None = ...,
+        sample_range: Global___SampleRange | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_apply_exif_orientation", b"_apply_exif_orientation", "_compactness", b"_compactness", "_required_algorithm_version", b"_required_algorithm_version", "apply_exif_orientation", b"apply_exif_orientation", "compactness", b"compactness", "encoded_image", b"encoded_image", "guidance", b"guidance", "raw_image", b"raw_image", "region_of_interest", b"region_of_interest", "required_algorithm_version", b"required_algorithm_version", "source", b"source"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_apply_exif_orientation", b"_apply_exif_orientation", "_compactness", b"_compactness", "_required_algorithm_version", b"_required_algorithm_version", "apply_exif_orientation", b"apply_exif_orientation", "compactness", b"compactness", "encoded_image", b"encoded_image", "first_frame_only", b"first_frame_only", "guidance", b"guidance", "include_hierarchy", b"include_hierarchy", "include_regions", b"include_regions", "label_encoding", b"label_encoding", "priority", b"priority", "raw_image", b"raw_image", "region_of_interest", b"region_of_interest", "required_algorithm_version", b"required_algorithm_version", "source", b"source", "target_areas", b"target_areas", "target_counts", b"target_counts"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_apply_exif_orientation", b"_apply_exif_orientation", "_compactness", b"_compactness", "_required_algorithm_version", b"_required_algorithm_version", "apply_exif_orientation", b"apply_exif_orientation", "compactness", b"compactness", "encoded_image", b"encoded_image", "guidance", b"guidance", "raw_image", b"raw_image", "region_of_interest", b"region_of_interest", "required_algorithm_version", b"required_algorithm_version", "sample_range", b"sample_range", "source", b"source"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_apply_exif_orientation", b"_apply_exif_orientation", "_compactness", b"_compactness", "_required_algorithm_version", b"_required_algorithm_version", "apply_exif_orientation", b"apply_exif_orientation", "compactness", b"compactness", "encoded_image", b"encoded_image", "first_frame_only", b"first_frame_only", "guidance", b"guidance", "include_hierarchy", b"include_hierarchy", "include_regions", b"include_regions", "label_encoding", b"label_encoding", "priority", b"priority", "raw_image", b"raw_image", "region_of_interest", b"region_of_interest", "required_algorithm_version", b"required_algorithm_version", "sample_range", b"sample_range", "source", b"source", "target_areas", b"target_areas", "target_counts", b"target_counts"]) -> None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_apply_exif_orientation", b"_apply_exif_orientation"]) -> typing.Literal["apply_exif_orientation"] | None: ...
     @typing.overload
@@ -377,6 +402,36 @@ class SegmentRequest(google.protobuf.message.Message):
     def WhichOneof(self, oneof_group: typing.Literal["source", b"source"]) -> typing.Literal["encoded_image", "raw_image"] | None: ...
 
 Global___SegmentRequest: typing_extensions.TypeAlias = SegmentRequest
+
+@typing.final
+class SampleRange(google.protobuf.message.Message):
+    """Two values of 16-bit samples: the one that becomes 0, and the one that becomes 255. Values outside become 0 and 255.
+
+    A sample v becomes ((v - low) * 255 + (high - low) / 2) / (high - low), in integers. If low equals high, samples up to
+    it become 0, and those above 255.
+
+    The robust range comes from the n samples of all colours of the pixels that are not wholly transparent. Sorted, with
+    t = n / 1000 in integers, low is the sample at t, and high the one at n - 1 - t, counted from 0. So single samples that
+    are much darker or brighter than all others do not change it.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    LOW_FIELD_NUMBER: builtins.int
+    HIGH_FIELD_NUMBER: builtins.int
+    low: builtins.int
+    """Becomes 0; below high in a request."""
+    high: builtins.int
+    """Becomes 255; at most 65,535."""
+    def __init__(
+        self,
+        *,
+        low: builtins.int = ...,
+        high: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["high", b"high", "low", b"low"]) -> None: ...
+
+Global___SampleRange: typing_extensions.TypeAlias = SampleRange
 
 @typing.final
 class Guidance(google.protobuf.message.Message):
@@ -699,6 +754,7 @@ class SegmentResponse(google.protobuf.message.Message):
     ALGORITHM_VERSION_FIELD_NUMBER: builtins.int
     PROVENANCE_FIELD_NUMBER: builtins.int
     PRIOR_COMPONENTS_FIELD_NUMBER: builtins.int
+    SAMPLE_RANGE_FIELD_NUMBER: builtins.int
     width: builtins.int
     """Columns of the label map, in pixels."""
     height: builtins.int
@@ -743,6 +799,10 @@ class SegmentResponse(google.protobuf.message.Message):
     def provenance(self) -> Global___Provenance:
         """What the label map was made from; with LABEL_ENCODING_SPX it is in the container too."""
 
+    @property
+    def sample_range(self) -> Global___SampleRange:
+        """The range that was used. Unset: the image has no 16-bit samples."""
+
     def __init__(
         self,
         *,
@@ -759,9 +819,10 @@ class SegmentResponse(google.protobuf.message.Message):
         algorithm_version: builtins.int = ...,
         provenance: Global___Provenance | None = ...,
         prior_components: builtins.int | None = ...,
+        sample_range: Global___SampleRange | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_prior_components", b"_prior_components", "hierarchy", b"hierarchy", "label_map", b"label_map", "prior_components", b"prior_components", "provenance", b"provenance", "regions", b"regions", "timings", b"timings"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_prior_components", b"_prior_components", "algorithm_version", b"algorithm_version", "backend", b"backend", "base_count", b"base_count", "height", b"height", "hierarchy", b"hierarchy", "label_map", b"label_map", "levels", b"levels", "notices", b"notices", "prior_components", b"prior_components", "provenance", b"provenance", "regions", b"regions", "timings", b"timings", "width", b"width"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_prior_components", b"_prior_components", "hierarchy", b"hierarchy", "label_map", b"label_map", "prior_components", b"prior_components", "provenance", b"provenance", "regions", b"regions", "sample_range", b"sample_range", "timings", b"timings"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_prior_components", b"_prior_components", "algorithm_version", b"algorithm_version", "backend", b"backend", "base_count", b"base_count", "height", b"height", "hierarchy", b"hierarchy", "label_map", b"label_map", "levels", b"levels", "notices", b"notices", "prior_components", b"prior_components", "provenance", b"provenance", "regions", b"regions", "sample_range", b"sample_range", "timings", b"timings", "width", b"width"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["_prior_components", b"_prior_components"]) -> typing.Literal["prior_components"] | None: ...
 
 Global___SegmentResponse: typing_extensions.TypeAlias = SegmentResponse

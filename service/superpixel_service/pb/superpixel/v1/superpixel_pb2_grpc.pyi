@@ -26,7 +26,7 @@ INVALID_ARGUMENT (do not retry):
   IMAGE_MISSING              neither encoded_image nor raw_image
   IMAGE_TOO_MANY_BYTES       above ServerLimits.max_image_bytes; metadata: limit_bytes
   IMAGE_TOO_MANY_PIXELS      above ServerLimits.max_image_pixels, by the file's header; metadata: limit_pixels
-  IMAGE_FORMAT_NOT_ALLOWED   neither JPEG nor PNG nor WebP
+  IMAGE_FORMAT_NOT_ALLOWED   none of the formats of ImageFormat
   IMAGE_UNDECODABLE          truncated, damaged, or an unsupported variant of its format
   IMAGE_MULTIPLE_FRAMES      an animation, without first_frame_only; metadata: frames
   RAW_IMAGE_INVALID          size, channels and length of raw_image do not fit together
@@ -38,6 +38,7 @@ INVALID_ARGUMENT (do not retry):
   COUNT_ABOVE_ENCODING       more superpixels than label_encoding can represent; metadata: limit_count
   COMPACTNESS_OUT_OF_RANGE   compactness outside ServerLimits.min_compactness..max_compactness
   REGION_OUTSIDE_IMAGE       region_of_interest is empty or not inside the (oriented) image
+  SAMPLE_RANGE_INVALID       sample_range: low is not below high, or high is above 65,535
   GUIDANCE_MAP_MISSING       a map of the guidance without its data; metadata: map
   GUIDANCE_PRIOR_MISSING     PRIOR_MODE_HARD without a prior map
   GUIDANCE_TOO_MANY_BYTES    image and maps together above ServerLimits.max_image_bytes; metadata: map, limit_bytes

@@ -1,0 +1,1 @@
+"""A napari plugin: superpixels of any size, smart select, and exports."""

@@ -1,0 +1,184 @@
+"""Superpixels of the part of an image that a mask selects (docs/algorithm.md)."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from superpixel_kernels import codec
+from superpixel_kernels.codec import Regions
+from superpixel_kernels.cpu import _engine
+from superpixel_kernels.errors import InvalidParameter
+from superpixel_kernels.guidance import MAX_PRIOR_LABEL, FittedGuidance
+from superpixel_kernels.hierarchy import Hierarchy, as_merges
+
+OUTSIDE = -1
+"""The label of pixels outside the mask: they belong to no superpixel."""
+
+
+def as_mask(mask: ArrayLike, height: int, width: int) -> NDArray[np.bool_] | None:
+    """The mask of one call, a copy; None if it has no effect, because all pixels are inside.
+
+    Raises:
+        InvalidParameter: not (height, width) bool, or no pixel is inside.
+    """
+    try:
+        array = np.asarray(mask)
+    except ValueError as error:
+        raise InvalidParameter("mask", "must be an array with rows of equal length") from error
+    if array.shape != (height, width) or array.dtype != np.bool_:
+        raise InvalidParameter("mask", f"must be ({height}, {width}) bool, got {array.shape} {array.dtype}")
+    if not array.any():
+        raise InvalidParameter("mask", "has no pixel inside")
+    return None if array.all() else np.array(array, order="C")
+
+
+def guidance_with_mask(guidance: FittedGuidance | None, mask: NDArray[np.bool_]) -> FittedGuidance:
+    """Guidance whose hard prior separates the inside from the outside.
+
+    Raises:
+        InvalidParameter: the guidance has a soft prior, or a hard one with the largest label that there is.
+    """
+    if guidance is None:
+        guidance = FittedGuidance(shape=(mask.shape[0], mask.shape[1]))
+    return replace(guidance, prior=prior_with_mask(guidance.prior, guidance.is_hard, mask), prior_mode="hard")
+
+
+def prior_with_mask(
+    prior: NDArray[np.int32] | None, hard: bool, mask: NDArray[np.bool_]
+) -> NDArray[np.int32]:
+    """0 outside the mask, and inside 1 + the label of a hard prior, or 1."""
+    if prior is None:
+        return mask.astype(np.int32)
+    if not hard:
+        raise InvalidParameter("mask", "cannot be combined with a soft prior; make it a hard one")
+    if int(prior.max()) == MAX_PRIOR_LABEL:
+        raise InvalidParameter("mask", f"with a hard prior, its labels must be below {MAX_PRIOR_LABEL}")
+    return np.where(mask, prior + np.int32(1), np.int32(0))
+
+
+class MaskedHierarchy(Hierarchy):
+    """Nested superpixels of the pixels inside a mask: any count from 1 to their number.
+
+    Attributes and methods are those of `Hierarchy`, about the pixels inside: label maps have `OUTSIDE` at all
+    others. Only label-map bytes are not offered.
+
+    Attributes:
+        mask: (height, width) bool, read-only: the pixels inside.
+        prior_components: the number of 4-connected components of the mask; with a hard prior, of equal prior
+            label in it. At this count they are the superpixels. At smaller counts superpixels consist of
+            several of them, which may be apart.
+    """
+
+    def __init__(self, whole: Hierarchy, mask: NDArray[np.bool_]) -> None:
+        base = np.where(mask, whole.base_labels, 0)
+        inside = np.zeros(whole.base_count, np.bool_)
+        inside[whole.base_labels[mask]] = True
+        number = np.cumsum(inside, dtype=np.int32) - np.int32(1)
+        base = np.where(mask, number[base], np.int32(OUTSIDE))
+        # A mask has an outside, so the prior that stands for it has at least two components.
+        early = whole.base_count - (whole.prior_components or 1)
+        rows, early = _engine.merges_inside(whole.merges.view(np.int32).reshape(-1, 4), inside, early)
+
+        def make_pixel_merges(cancel: _engine.CancelToken | None) -> NDArray[np.int32]:
+            of_all = whole.pixel_merges(cancel=cancel).view(np.int32).reshape(-1, 4)
+            return _engine.merges_inside(of_all, mask.ravel(), 0)[0]
+
+        super().__init__(
+            whole._pixels,  # noqa: SLF001 - the base class's own
+            base,
+            as_merges(rows),
+            whole.params,
+            backend=whole.backend,
+            threads=whole._threads,  # noqa: SLF001
+            timings=whole.timings,
+            make_pixel_merges=make_pixel_merges,
+            prior_components=len(rows) + 1 - early,
+        )
+        mask.flags.writeable = False
+        self.mask = mask
+        self._whole = whole
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return MaskedHierarchy, (self._whole, self.mask)
+
+    def cut(self, count: int, *, cancel: _engine.CancelToken | None = None) -> NDArray[np.int32]:
+        """The label map with exactly `count` superpixels inside the mask.
+
+        Args:
+            count: 1 to the number of pixels inside.
+            cancel: as in `Hierarchy.cut`.
+
+        Returns:
+            (height, width) int32: labels 0..count-1 in raster order of first appearance, and `OUTSIDE`.
+
+        Raises:
+            InvalidParameter: count is not an integer in range.
+            Cancelled: `cancel` was cancelled.
+        """
+        nodes = self._nodes(self._checked_count("count", count), cancel)
+        labels = np.full(self.shape, OUTSIDE, np.int32)
+        labels[self.mask] = nodes.labels if nodes.is_pixels else nodes.labels[self._base_of_pixels()]
+        return labels
+
+    def encode(self, count: int, **arguments: Any) -> bytes:  # noqa: ARG002
+        """Not offered: a label map has no place for pixels that belong to no superpixel.
+
+        Raises:
+            InvalidParameter: always.
+        """
+        raise InvalidParameter("mask", "label maps (SPXL) have no place for pixels outside a mask")
+
+    def adjacency(self, count: int, *, cancel: _engine.CancelToken | None = None) -> codec.Adjacency:
+        """As `Hierarchy.adjacency`: the neighbours among the superpixels inside."""
+        labels = self.cut(count, cancel=cancel)
+        made = codec.measure_adjacency(np.where(self.mask, labels, np.int32(count)), self._rgb())
+        inside = made.pairs[:, 1] < count
+        contrast = None if made.contrast is None else made.contrast[inside]
+        return codec.Adjacency(count, made.pairs[inside], made.border[inside], contrast)
+
+    def pool(
+        self,
+        count: int,
+        values: ArrayLike,
+        how: codec.How = "mean",
+        *,
+        cancel: _engine.CancelToken | None = None,
+    ) -> NDArray[Any]:
+        """As `Hierarchy.pool`: values outside the mask are not used."""
+        array = np.asarray(values)
+        if array.shape[:2] != self.shape:
+            raise InvalidParameter(
+                "values", f"must have the shape of the image, {self.shape}, got {array.shape}"
+            )
+        labels = self.cut(count, cancel=cancel)
+        return codec.pool(labels[self.mask][np.newaxis], array[self.mask][np.newaxis], how)
+
+    def _base_of_pixels(self) -> NDArray[np.int32]:
+        return self.base_labels[self.mask]
+
+    def _measure(self, labels: NDArray[np.int32]) -> codec.Regions:
+        count = int(labels.max()) + 1
+        regions = super()._measure(np.where(self.mask, labels, np.int32(count)))
+        return _without_last(regions)
+
+    @property
+    def _pixel_count(self) -> int:
+        return int(np.count_nonzero(self.mask))
+
+
+def _without_last(regions: Regions) -> Regions:
+    """The measures without the last region, which is the outside."""
+    last = len(regions.area) - 1
+    end = int(regions.neighbor_offsets[last])
+    kept = regions.neighbors[:end] != last
+    before = np.concatenate([[0], np.cumsum(kept)]).astype(regions.neighbor_offsets.dtype)
+    return Regions(
+        regions.area[:last],
+        regions.box[:last],
+        regions.centroid[:last],
+        regions.mean_color[:last],
+        before[regions.neighbor_offsets[: last + 1]],
+        regions.neighbors[:end][kept],
+    )

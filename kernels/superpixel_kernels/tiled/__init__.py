@@ -1,0 +1,98 @@
+"""Superpixels of images larger than memory: the bits of `segment`, computed tile by tile.
+
+```
+hierarchy = segment_tiled(source, SegmentParams(), store="scene.tiles")
+labels = hierarchy.cut(1_000_000)[4096:6144, 0:2048]        # any window of any cut
+```
+
+docs/large-images.md explains sources, stores, limits and memory.
+"""
+
+from superpixel_kernels.cpu._engine import CancelToken, Workspace
+from superpixel_kernels.errors import InvalidParameter
+from superpixel_kernels.params import SegmentParams
+from superpixel_kernels.tiled.hierarchy import TiledHierarchy, TiledLabels, open_tiled
+from superpixel_kernels.tiled.maps import GuidanceSources
+from superpixel_kernels.tiled.plan import DEFAULT_TILE, MAX_TILE, MAX_TILED_PIXELS, TilePlan
+from superpixel_kernels.tiled.progress import Progress, TiledProgress
+from superpixel_kernels.tiled.run import TiledRun
+from superpixel_kernels.tiled.source import PixelSource
+from superpixel_kernels.tiled.store import FolderStore, Tile, TileStore, Window
+from superpixel_kernels.tiled.tile import TileResult, compute_tile
+
+__all__ = [
+    "DEFAULT_TILE",
+    "MAX_TILE",
+    "MAX_TILED_PIXELS",
+    "FolderStore",
+    "GuidanceSources",
+    "PixelSource",
+    "Tile",
+    "TilePlan",
+    "TileResult",
+    "TileStore",
+    "TiledHierarchy",
+    "TiledLabels",
+    "TiledProgress",
+    "TiledRun",
+    "Window",
+    "compute_tile",
+    "open_tiled",
+    "segment_tiled",
+]
+
+_MAX_THREADS = 1024
+
+
+def segment_tiled(
+    source: object,
+    params: SegmentParams | None = None,
+    *,
+    tile: int = DEFAULT_TILE,
+    store: object = None,
+    threads: int = 0,
+    guidance: object = None,
+    mask: object = None,
+    cancel: CancelToken | None = None,
+    progress: Progress | None = None,
+) -> TiledHierarchy:
+    """Segment a large image into nested superpixels, tile by tile, on the CPU.
+
+    Base regions, merges and cuts are those of `segment`, bit for bit, for every size of tiles and number of
+    threads. A run that was stopped or killed goes on if it is called again with the same arguments: tiles in
+    the store are not computed again. If the source has no fingerprint, they are read again, and those whose
+    pixels have changed are computed again.
+
+    Args:
+        source: an array, or a `PixelSource`: (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) uint8, as in
+            `segment`; 1 to 2^36 pixels, and fewer than 2^31 base regions. It must not change during the run.
+        params: compactness; the default is `SegmentParams()`.
+        tile: side of a tile in pixels, 1 to `MAX_TILE`.
+        store: a folder, or a `TileStore`; None: a temporary folder, which is removed with the result.
+        threads: 0 for all cores. Each computes one tile at a time, with about 33 bytes per pixel of it.
+        guidance: `Guidance`, or `GuidanceSources` for maps that are not in memory.
+        mask: (H, W) bool, an array or a source: as in `segment`.
+        cancel: a token that stops or pauses the run; finished tiles stay in the store.
+        progress: called from the run's threads, one call at a time, after each tile and before each later
+            stage. It may raise, which ends the run.
+
+    Raises:
+        InvalidImage: the source has the wrong shape, type or size, or too many base regions.
+        InvalidParameter: another argument is out of range.
+        SourceError: the source or a map failed, or gave something else than it said.
+        StoreError: the store fails, is damaged, or has a run with other arguments.
+        Cancelled: `cancel` was cancelled.
+    """
+    params = SegmentParams() if params is None else params
+    if not isinstance(params, SegmentParams):
+        raise InvalidParameter("params", f"must be SegmentParams, got {type(params).__name__}")
+    if isinstance(threads, bool) or not isinstance(threads, int) or not 0 <= threads <= _MAX_THREADS:
+        raise InvalidParameter("threads", f"must be an integer from 0 to {_MAX_THREADS}, got {threads!r}")
+    if cancel is not None and not isinstance(cancel, CancelToken):
+        raise InvalidParameter("cancel", f"must be a CancelToken, got {type(cancel).__name__}")
+    threads = threads or Workspace(threads=0).threads
+    run = TiledRun(source, params, tile=tile, store=store, guidance=guidance, mask=mask)
+    if run.complete:
+        return open_tiled(run.store, threads=threads)
+    run.compute_missing(threads, cancel, progress)
+    return run.finish(threads, cancel, progress)

@@ -1,0 +1,62 @@
+"""Opens Zarr groups, and gives their libraries' errors one line."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+from superpixel_kernels.errors import KernelError
+from superpixel_service.large.errors import LargeFailed, one_line
+
+
+def zarr_library() -> Any:
+    """The module zarr.
+
+    Raises:
+        LargeFailed: it is not installed.
+    """
+    try:
+        import zarr
+    except ImportError:
+        raise LargeFailed("stores need the extra `large`: pip install 'superpixel-service[large]'") from None
+    return zarr
+
+
+def open_group(address: str, *, writable: bool) -> Any:
+    """Open a group; if `writable`, it is created if there is none.
+
+    Raises:
+        LargeFailed: it cannot be opened.
+    """
+    zarr = zarr_library()
+    with failures_of(address):
+        try:
+            if writable:
+                return zarr.open_group(address, mode="a", zarr_format=3)
+            return zarr.open_group(address, mode="r")
+        except FileNotFoundError:
+            raise LargeFailed(f"{address}: there is no store") from None
+
+
+@contextlib.contextmanager
+def failures_of(address: str) -> Iterator[None]:
+    """Turn errors of a store's file system and codecs into one line.
+
+    Raises:
+        LargeFailed: for the errors of files, and of every library but Python itself, NumPy and this project.
+    """
+    try:
+        yield
+    except (LargeFailed, KernelError):
+        raise
+    except OSError as error:
+        text = error.strerror or one_line(error)
+        raise LargeFailed(f"{error.filename or address}: {text[:1].lower()}{text[1:]}") from None
+    except Exception as error:
+        if type(error).__module__.split(".")[0] in _GENERAL and not isinstance(error, _OF_CODECS):
+            raise
+        raise LargeFailed(f"{address}: {one_line(error)}") from None
+
+
+_GENERAL = {"builtins", "numpy"}
+_OF_CODECS = (RuntimeError, ValueError, KeyError)
+"""What zarr-python and numcodecs raise for damaged chunks and missing arrays."""
