@@ -17,7 +17,7 @@ namespace superpixel {
 namespace {
 
 constexpr size_t kHugePage = size_t{2} << 20;
-constexpr size_t kLarge = kHugePage / 2;
+constexpr size_t kLarge = 2 * kHugePage;
 
 // Large blocks consist of whole huge pages, so that madvise on one block affects no other memory.
 size_t whole_pages(size_t bytes) { return (bytes + kHugePage - 1) / kHugePage * kHugePage; }
