@@ -19,7 +19,8 @@ from pathlib import Path
 PROTOS = Path(__file__).resolve().parent
 PACKAGE = PROTOS.parent / "service" / "superpixel_service" / "pb"
 CONTRACT = "superpixel/v1/superpixel.proto"
-MODULE = re.compile(r"\bsuperpixel\.v1(?=\.superpixel_pb2| import)")
+STORES = "superpixel/v1/stores.proto"
+MODULE = re.compile(r"\bsuperpixel\.v1(?=\.(?:superpixel|stores)_pb2| import)")
 UNTYPED = re.compile(r"^import google\.rpc\S+$", re.MULTILINE)
 HEADER = '"""Generated from protos/ by protos/generate.py."""\n'
 
@@ -32,6 +33,7 @@ def generate(target: Path) -> None:
         *(f"--plugin={plugin}={_script(plugin)}" for plugin in ("protoc-gen-mypy", "protoc-gen-mypy_grpc")),
         *(f"--{kind}_out={target}" for kind in ("python", "grpc_python", "mypy", "mypy_grpc")),
         CONTRACT,
+        STORES,
     ]
     done = _run(command, PROTOS)
     if done.returncode != 0:

@@ -58,7 +58,8 @@ self.onmessage = async ({ data: { id, cancel, image, making } }) => {
 };
 
 /**
- * Gray of 16 bits as the server reads it: scaled from its own range of values. A canvas has 8 bits.
+ * Gray of 16 bits as the server reads it: scaled from its robust range (SampleRange in the contract). A canvas has
+ * 8 bits.
  *
  * @param {Blob} image
  * @returns {Promise<Image | null>} null: another format
@@ -67,15 +68,34 @@ async function grayOf(image) {
   const header = pngHeader(new Uint8Array(await image.slice(0, 64).arrayBuffer()));
   if (header?.depth !== 16 || header.type !== 0) return null;
   const { width, height, values } = await readPNG(new Uint8Array(await image.arrayBuffer()));
-  let [low, high] = [values[0], values[0]];
-  for (const value of values) {
-    low = Math.min(low, value);
-    high = Math.max(high, value);
-  }
+  const counts = new Uint32Array(1 << 16);
+  for (const value of values) counts[value] += 1;
+  const passed = Math.floor(values.length / 1000);
+  const low = nth(counts, passed);
+  const high = (1 << 16) - 1 - nth(counts.slice().reverse(), passed);
   const range = high - low;
-  const scaled = (/** @type {number} */ value) =>
-    range ? Math.floor((255 * (value - low) + Math.floor(range / 2)) / range) : 0;
+  const scaled = (/** @type {number} */ value) => {
+    if (!range) return value > low ? 255 : 0;
+    const above = Math.min(Math.max(value, low), high) - low;
+    return Math.floor((255 * above + Math.floor(range / 2)) / range);
+  };
   return { width, height, data: Uint8Array.from(values, scaled) };
+}
+
+/**
+ * The value at a place of the sorted values, counted from 0.
+ *
+ * @param {Uint32Array} counts how often each value occurs
+ * @param {number} place
+ */
+function nth(counts, place) {
+  let left = place;
+  let value = 0;
+  while (left >= counts[value]) {
+    left -= counts[value];
+    value += 1;
+  }
+  return value;
 }
 
 /**

@@ -130,31 +130,6 @@ class MaskedHierarchy(Hierarchy):
         """
         raise InvalidParameter("mask", "label maps (SPXL) have no place for pixels outside a mask")
 
-    def adjacency(self, count: int, *, cancel: _engine.CancelToken | None = None) -> codec.Adjacency:
-        """As `Hierarchy.adjacency`: the neighbours among the superpixels inside."""
-        labels = self.cut(count, cancel=cancel)
-        made = codec.measure_adjacency(np.where(self.mask, labels, np.int32(count)), self._rgb())
-        inside = made.pairs[:, 1] < count
-        contrast = None if made.contrast is None else made.contrast[inside]
-        return codec.Adjacency(count, made.pairs[inside], made.border[inside], contrast)
-
-    def pool(
-        self,
-        count: int,
-        values: ArrayLike,
-        how: codec.How = "mean",
-        *,
-        cancel: _engine.CancelToken | None = None,
-    ) -> NDArray[Any]:
-        """As `Hierarchy.pool`: values outside the mask are not used."""
-        array = np.asarray(values)
-        if array.shape[:2] != self.shape:
-            raise InvalidParameter(
-                "values", f"must have the shape of the image, {self.shape}, got {array.shape}"
-            )
-        labels = self.cut(count, cancel=cancel)
-        return codec.pool(labels[self.mask][np.newaxis], array[self.mask][np.newaxis], how)
-
     def _base_of_pixels(self) -> NDArray[np.int32]:
         return self.base_labels[self.mask]
 

@@ -27,6 +27,12 @@ from superpixel_service.resources import usable_cores, usable_memory
 
 ENVIRONMENT_PREFIX = "SUPERPIXEL_"
 
+MAX_WINDOW_PIXELS = 1 << 24
+"""Largest window of a store that the setting permits; as in `large.store`."""
+
+WINDOW_BYTES = 64
+"""Memory per pixel of a window of a store while it is read."""
+
 TOKEN_SHARE = 0.75
 """Largest part of a limit that one token may use by default."""
 
@@ -193,6 +199,32 @@ class Settings(BaseSettings):
         ge=0,
         description="memory for answers kept for repeated requests; 0: none",
     )
+    stores: str = Field(
+        default="",
+        description="folder, or URL of a bucket and prefix, of stores (`superpixel large`) that callers may "
+        "read by name; empty: none",
+    )
+    max_store_calls: int = Field(
+        default=4,
+        ge=1,
+        le=256,
+        description="calls of each method of StoreService that are open at the same time",
+    )
+    max_window_pixels: int = Field(
+        default=4_000_000,
+        ge=1,
+        le=MAX_WINDOW_PIXELS,
+        description="largest window of a store; it takes about 64 bytes of memory per pixel",
+    )
+    max_store_bytes: int = Field(
+        default=2 << 30,
+        ge=1 << 10,
+        description="memory of the merge trees and measurements of open stores, 72 bytes per base region; "
+        "larger stores are rejected",
+    )
+    store_cache_bytes: int = Field(
+        default=64 << 20, ge=0, description="memory for windows of stores kept for repeated requests; 0: none"
+    )
     max_connections: int = Field(
         default=2048,
         ge=1,
@@ -237,14 +269,25 @@ class Settings(BaseSettings):
     @property
     def needed_bytes(self) -> int:
         """Memory of this server at all its limits, without messages that are still arriving."""
-        return needed_bytes(
-            workers=self.lane_workers,
-            images=self.max_inflight_memory_bytes,
-            messages=self.max_inflight_bytes,
-            unsent=self.max_unsent_bytes,
-            calls=self.max_inflight_calls,
-            cache=self.cache_bytes,
+        return (
+            needed_bytes(
+                workers=self.lane_workers,
+                images=self.max_inflight_memory_bytes,
+                messages=self.max_inflight_bytes,
+                unsent=self.max_unsent_bytes,
+                calls=self.max_inflight_calls,
+                cache=self.cache_bytes,
+            )
+            + self._store_bytes
         )
+
+    @property
+    def _store_bytes(self) -> int:
+        """Memory of the stores at all limits."""
+        if not self.stores:
+            return 0
+        windows = self.max_store_calls * self.max_window_pixels * WINDOW_BYTES
+        return self.max_store_bytes + self.store_cache_bytes + windows
 
     @property
     def token_calls(self) -> int:
@@ -255,6 +298,11 @@ class Settings(BaseSettings):
     def token_streams(self) -> int:
         """Open streams of one token, at least 1."""
         return self.max_streams_per_token or max(1, int(TOKEN_SHARE * self.max_streams))
+
+    @property
+    def token_store_calls(self) -> int:
+        """Open calls about stores of one token, at least 1."""
+        return max(1, int(TOKEN_SHARE * self.max_store_calls))
 
     def for_backend(self, backend: str) -> Self:
         """The settings with the number of workers that suits the backend in use, "cpu" or "cuda"."""

@@ -5,14 +5,23 @@ from dataclasses import dataclass, fields
 from enum import StrEnum
 
 SERVICE = "superpixel.v1.SuperpixelService"
+STORE_SERVICE = "superpixel.v1.StoreService"
 HEALTH_SERVICE = "grpc.health.v1.Health"
 
 SEGMENT = f"/{SERVICE}/Segment"
 SEGMENT_STREAM = f"/{SERVICE}/SegmentStream"
 GET_SERVER_INFO = f"/{SERVICE}/GetServerInfo"
+GET_STORE = f"/{STORE_SERVICE}/GetStore"
+GET_WINDOW = f"/{STORE_SERVICE}/GetWindow"
+MEASURE_REGIONS = f"/{STORE_SERVICE}/MeasureRegions"
 
 SCOPES = {"Segment": "segment", "SegmentStream": "stream", "GetServerInfo": "info"}
-"""The token scope that each method requires."""
+"""The token scope that each method of `SERVICE` requires."""
+
+STORES_SCOPE = "stores"
+"""The token scope that all methods of `STORE_SERVICE` require."""
+
+ALL_SCOPES = (*SCOPES.values(), STORES_SCOPE)
 
 ERROR_DOMAIN = "superpixel.v1"
 """`ErrorInfo.domain` of every error of this service."""
@@ -58,6 +67,18 @@ class Reason(StrEnum):
     REQUEST_ID_TOO_LONG = "REQUEST_ID_TOO_LONG"
     MEMORY_ABOVE_LIMIT = "MEMORY_ABOVE_LIMIT"
     ANSWER_ABOVE_LIMIT = "ANSWER_ABOVE_LIMIT"
+    STORE_NAME_INVALID = "STORE_NAME_INVALID"
+    SCALE_UNKNOWN = "SCALE_UNKNOWN"
+    WINDOW_OUTSIDE_STORE = "WINDOW_OUTSIDE_STORE"
+    WINDOW_TOO_MANY_PIXELS = "WINDOW_TOO_MANY_PIXELS"
+    REGION_UNKNOWN = "REGION_UNKNOWN"
+    REGIONS_TOO_MANY = "REGIONS_TOO_MANY"
+    STORE_UNFINISHED = "STORE_UNFINISHED"
+    STORE_VERSION_UNKNOWN = "STORE_VERSION_UNKNOWN"
+    STORE_DAMAGED = "STORE_DAMAGED"
+    STORE_TOO_LARGE = "STORE_TOO_LARGE"
+    STORE_NOT_FOUND = "STORE_NOT_FOUND"
+    STORE_UNREADABLE = "STORE_UNREADABLE"
     VERSION_UNAVAILABLE = "VERSION_UNAVAILABLE"
     QUEUE_FULL = "QUEUE_FULL"
     BYTES_IN_FLIGHT = "BYTES_IN_FLIGHT"

@@ -4,6 +4,9 @@
 ServiceError           code, stable reason, text
 ├── InvalidRequest     INVALID_ARGUMENT     a field, and what would be right
 ├── VersionUnavailable FAILED_PRECONDITION  this server has another version than the request requires
+├── StoreNotFound      NOT_FOUND            there is no store of this name
+├── StoreUnusable      FAILED_PRECONDITION  half written, of another version, damaged or too large
+├── StoreUnreadable    UNAVAILABLE          its file system does not answer: retry after `retry_seconds`
 ├── Overloaded         RESOURCE_EXHAUSTED   the queue is full: retry after `retry_seconds`
 ├── TokenLimitReached  RESOURCE_EXHAUSTED   this token uses its share: retry after `retry_seconds`
 ├── OutOfMemory        RESOURCE_EXHAUSTED   retry after `retry_seconds`
@@ -39,6 +42,9 @@ from superpixel_service.contract import ERROR_DOMAIN, PUSHBACK_KEY, REQUEST_ID_K
 
 UNKNOWN_RETRY_SECONDS = 0.2
 """When to try again if the server's speed is not known yet."""
+
+STORE_RETRY_SECONDS = 1.0
+"""When to try again if the file system of the stores fails."""
 
 log = structlog.get_logger()
 
@@ -90,6 +96,32 @@ class VersionUnavailable(ServiceError):
 
     def __init__(self, text: str, metadata: Mapping[str, str]) -> None:
         super().__init__(Reason.VERSION_UNAVAILABLE, text, metadata=metadata)
+
+
+class StoreNotFound(ServiceError):
+    """There is no store of this name."""
+
+    code = grpc.StatusCode.NOT_FOUND
+
+    def __init__(self) -> None:
+        super().__init__(Reason.STORE_NOT_FOUND, "this server has no store of this name", field="store")
+
+
+class StoreUnusable(ServiceError):
+    """There is a store of this name, but this server cannot serve it."""
+
+    code = grpc.StatusCode.FAILED_PRECONDITION
+
+
+class StoreUnreadable(ServiceError):
+    """The file system or bucket of the stores does not answer, or refuses."""
+
+    code = grpc.StatusCode.UNAVAILABLE
+
+    def __init__(self) -> None:
+        super().__init__(
+            Reason.STORE_UNREADABLE, "the store cannot be read at present", retry_seconds=STORE_RETRY_SECONDS
+        )
 
 
 class Overloaded(ServiceError):

@@ -16,6 +16,7 @@ from superpixel_service.contract import (
     SCOPES,
     SEGMENT,
     SEGMENT_STREAM,
+    STORES_SCOPE,
     Reason,
 )
 from superpixel_service.errors import DeviceLost, Overloaded, ServiceError
@@ -28,7 +29,8 @@ from superpixel_service.pb.superpixel.v1 import superpixel_pb2_grpc as pb_grpc
 from superpixel_service.resources import share_files
 from superpixel_service.security.tls import ServerTls
 from superpixel_service.security.tokens import Tokens
-from superpixel_service.transport import convert, interceptors, reflection
+from superpixel_service.stores.reader import StoreReader
+from superpixel_service.transport import convert, interceptors, reflection, store_servicer
 from superpixel_service.transport.call import Call, ImageEvent
 from superpixel_service.transport.call_threads import CallThreads, RejectionThread, grpc_threads
 from superpixel_service.transport.gate import Gate, Limit
@@ -137,6 +139,7 @@ class Server:
     Raises:
         UnusableFile: the certificate or the tokens that the settings name cannot be used.
         CannotTrace: traces are on but OpenTelemetry is missing.
+        LargeFailed: there is a folder of stores, but the library that reads them is missing.
     """
 
     def __init__(self, settings: Settings, on_dead: Callable[[], None] = lambda: None) -> None:
@@ -152,10 +155,17 @@ class Server:
             if settings.token_file is None
             else Tokens(settings.token_file, allow_shared=settings.allow_shared_files)
         )
-        self._answers = Answers(settings, self._queue, self._tokens_with_a_cache)
+        self._answers = Answers(
+            settings, self._queue, functools.partial(self._tokens_with_a_cache, SCOPES["Segment"])
+        )
         self._workers = Workers(settings, self._queue, self._answers, throughput, convert.serialize_body)
         self._streams = Streams(self._answers, settings, self._queue.look_again)
         self._queue.hold_back_bulk(lambda: not self._streams.unsent.half_full)
+        self._stores = (
+            StoreReader(settings, functools.partial(self._tokens_with_a_cache, STORES_SCOPE))
+            if settings.stores
+            else None
+        )
         self._traces = Traces.of(settings)
         self._tls = ServerTls.of(settings)
         self._reports: BackgroundQueue[Callable[[], None]] = BackgroundQueue(lambda report: report())
@@ -167,6 +177,7 @@ class Server:
             functools.partial(self._reports.flush, _LAST_WORDS_SECONDS),
             self._tls,
             self._tokens,
+            self._stores,
         )
         self._open_calls = OpenCalls()
         self._health = health.Health()
@@ -210,13 +221,14 @@ class Server:
                 token_limit="max_streams_per_token",  # noqa: S106 (a setting's name)
             ),
             GET_SERVER_INFO: Limit("info", _INFO_CALLS, patience=lambda: _INFO_SECONDS, small=True),
+            **(store_servicer.limits(settings) if settings.stores else {}),
             **reflection.limits(),
             **health.limits(_WATCHERS),
         }
 
-    def _tokens_with_a_cache(self) -> Collection[str]:
+    def _tokens_with_a_cache(self, scope: str) -> Collection[str]:
         """Names of the tokens whose answers are kept; without tokens all callers share one partition."""
-        return ("",) if self._tokens is None else self._tokens.names_with(SCOPES["Segment"])
+        return ("",) if self._tokens is None else self._tokens.names_with(scope)
 
     def _build_health(self) -> grpc.Server:
         gate = self._health_gate
@@ -275,7 +287,8 @@ class Server:
         )
         pb_grpc.add_SuperpixelServiceServicer_to_server(servicer, server)
         self._health.add_to(server, _HEALTH_REPEAT_SECONDS)
-        reflection.add_to(server)
+        services = () if self._stores is None else store_servicer.add_to(server, settings, self._stores)
+        reflection.add_to(server, services)
         return server
 
     def _end_old_calls(self) -> None:

@@ -163,6 +163,10 @@ def test_the_build_gets_all_sources_of_the_wheel() -> None:
     needed += PROJECT["project"]["license-files"]
     for folders in re.findall(r"install\(DIRECTORY (.*?) DESTINATION", (ROOT / "CMakeLists.txt").read_text()):
         needed += folders.split()
+    # Code of others that the native modules link: set(NAME "${CMAKE_CURRENT_SOURCE_DIR}/...").
+    cmake = (ROOT / "CMakeLists.txt").read_text()
+    needed += re.findall(r'"\$\{CMAKE_CURRENT_SOURCE_DIR\}/([^"]+)"', cmake)
+    assert "third_party/zlib" in needed
     assert len(needed) > 8
     for path in map(PurePosixPath, needed):
         assert any(path.is_relative_to(source) for source in copied), path

@@ -191,6 +191,7 @@ class _LabelStudio(http.server.BaseHTTPRequestHandler):
         """Say nothing."""
 
 
+@pytest.mark.slow
 def test_uploaded_images_are_fetched_with_the_token(tmp_path: Path, labels: NDArray[np.int32]) -> None:
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _LabelStudio) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()

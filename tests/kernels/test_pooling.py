@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from superpixel_kernels import codec, measure_adjacency, pool, segment
@@ -66,7 +66,7 @@ def test_sums_of_large_integers_are_exact():
         pool(LABELS, values.astype(np.int64) + 1, "sum")
 
 
-@checked
+@settings(checked, max_examples=20)
 @given(st.sampled_from(INTEGERS), st.integers(1, 2**32 - 1), st.sampled_from([2, 3, 40, 3000]))
 def test_mode_and_entropy_are_those_of_numpy(dtype, seed, kinds):
     random = np.random.default_rng(seed)

@@ -48,18 +48,19 @@ NOT_RUN = {
     "superpixel large export STORE --format gpkg --count 1000 --out FILE": (
         "the names stand for files; test_large_export.py exports a store"
     ),
+    "superpixel serve --stores FOLDER": "FOLDER stands for a folder; tests/service/test_stores.py serves one",
+    "superpixel serve --stores . &": "serves until it is stopped; tests/service/test_stores.py does the same",
+    "superpixel info --server 127.0.0.1:50051 --store coffee.zarr": "needs the server; test_stores.py asks",
     "make bench-data-sets": MEASURES,
     "make bench-tiled": MEASURES,
     "make static": "a minute; tests/page/test_static.py serves and uses what it writes",
     "make wasm": "a minute, and installs emscripten; `make test-slow` runs it",
     "superpixel app --static DIR": "DIR stands for a folder; tests/page/test_static.py runs it",
     "python -m benchmarks.browser_pixels --photos FOLDER": MEASURES,
-    "python3 -m http.server": "serves until it is stopped; tests/page/test_static.py does the same",
     "python -m benchmarks.next_labels": MEASURES,
     ".venv/bin/python -m build --wheel --outdir integrations/cvat": f"test_wheel.py builds it; {ENGINE}",
     "cd integrations/label_studio": ADAPTERS,
     "pip install . ./integrations/napari": ADAPTERS,
-    "pip install 'superpixel-service[web]'": ADAPTERS,
     "superpixel app": "tests/page starts it, and works on the page in a browser",
     'superpixel train-smart IMAGES MASKS --out weights.json --about "our street scenes, internal"': (
         "the names stand for folders; test_cli_train_smart.py trains"

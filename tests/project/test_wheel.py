@@ -51,6 +51,8 @@ def test_wheel_holds_what_users_need_and_nothing_else(wheel: Path) -> None:
     served = ("page/index.html", "src/index.js", "src/smart/weights.json", "samples/coffee.jpg")
     assert {f"{static}/{file}" for file in served} <= names
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
+    assert any(name.endswith(".dist-info/licenses/third_party/zlib/LICENSE") for name in names)
+    assert not [name for name in names if name.startswith("superpixel_kernels/wasm")]
     top = {name.split("/")[0] for name in names}
     assert {name for name in top if not name.endswith(".dist-info")} == {
         "superpixel_kernels",

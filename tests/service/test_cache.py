@@ -92,8 +92,20 @@ def test_different_requests_are_computed(caching: RunningServer) -> None:
     assert [call(caching, message)[1] for message in messages] == ["hit"] * len(messages)
     # Said in other words.
     assert call(caching, request(raw(pixels), 30, compactness=10.0))[1] == "hit"
+
     assert call(caching, request(raw(pixels), 31, 30, 30))[1] == "hit"
     assert call(caching, request(raw(pixels), target_areas=[40.0]))[1] == "hit"
+
+
+def test_the_range_of_samples_belongs_to_the_question(caching: RunningServer) -> None:
+    deep = encoded(np.random.default_rng(7).integers(0, 9000, (40, 50)).astype(np.uint16))
+    first, origin = call(caching, request(deep, 30))
+    assert origin == "miss"
+    narrow = request(deep, 30, sample_range=pb.SampleRange(low=10, high=100))
+    other, origin = call(caching, narrow)
+    assert origin == "miss"
+    assert other.sample_range != first.sample_range
+    assert call(caching, narrow)[1] == "hit"
 
 
 def _exif(orientation: int) -> bytes:

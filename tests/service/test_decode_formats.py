@@ -223,6 +223,8 @@ def hidden_bombs() -> dict[str, bytes]:
     gif = bytearray(saved(Image.new("L", (6000, 6000)), "GIF"))
     gif[6:10] = struct.pack("<HH", 60, 60)
     circle = struct.pack("<I", 8)
+    small = saved(Image.fromarray(PIXELS), "GIF")
+    start = 13 + (3 << (small[10] & 7) + 1)  # behind the colour table
     tags = tiff_tags(60)
     return {
         "gif with a larger frame": bytes(gif),
@@ -233,10 +235,7 @@ def hidden_bombs() -> dict[str, bytes]:
         + tags
         + struct.pack("<HHII", 273, 4, 1 << 30, 8)
         + bytes(4),
-        "gif of empty blocks": b"GIF89a"
-        + struct.pack("<HHBBB", 60, 60, 0, 0, 0)
-        + b"!\xfe"
-        + b"\x01x" * 1_200_000,
+        "gif of tiny blocks": small[:start] + b"!\xfe" + b"\x01x" * 1_200_000 + b"\0" + small[start:],
     }
 
 

@@ -59,7 +59,7 @@ def selection(folder: Path) -> Path:
         CLASSES,
         {ids[0]: 1, ids[5]: 1, ids[9]: 2, ids[20]: 256, ids[21]: 256, ids[33]: 257},
         objects=(Instance(1, "house"), Instance(2)),
-        pixels=((10, 100, 50, 2), (299, 0, 20, 256), (10, 110, 3, 0)),
+        pixels=((10, 100, 50, 2), (299, 0, 20, 256), (10, 110, 3, 0), (128, 100, 60, 1)),
     )
     (folder / "selection.json").write_text(text)
     return folder / "selection.json"
@@ -71,6 +71,7 @@ def values_of(cut: NDArray[np.int32]) -> NDArray[np.int64]:
     values = table[cut]
     values[10, 100:150] = 2
     values[299, :20] = 256
+    values[128, 100:160] = 1
     values[10, 110:113] = 0
     return values
 
@@ -133,7 +134,10 @@ def test_outlines_of_a_count(folder: Path, cut: NDArray[np.int32], monkeypatch: 
     assert np.array_equal(columns["global_id"], Store(str(folder / "s.zarr")).regions_at(40).ids)
 
 
-def test_outlines_of_a_selection(folder: Path, selection: Path, cut: NDArray[np.int32]) -> None:
+def test_outlines_of_a_selection(
+    folder: Path, selection: Path, cut: NDArray[np.int32], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("superpixel_service.large.writer.SHARD", 128)
     path = folder / "classes.gpkg"
     arguments = ("large", "export", folder / "s.zarr", "--selection", selection)
     assert superpixel(*arguments, "--format", "gpkg", "--out", path) == 0

@@ -141,6 +141,8 @@ def test_a_coarse_level_shows_one_pixel_of_each_block(store: Store, whole: Any, 
     assert np.array_equal(label_map.labels, canonical(whole.cut(500)[rows][:, columns]))
     assert label_map.global_ids is not None
     assert label_map.global_ids.scale == scale
+    assert label_map.provenance is not None
+    assert label_map.provenance.picture_size == (width, height)
     assert store.count_for(scale) == min(width * height // 64, store.info.base_count)
 
 

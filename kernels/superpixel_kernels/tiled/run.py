@@ -65,7 +65,8 @@ class TiledRun:
         self.plan = TilePlan(params, shape[0], shape[1], shape[2] if len(shape) == 3 else 1, tile)
         self.guidance = TiledGuidance(guidance, mask, shape[0], shape[1])
         self.store: TileStore = temporary_store() if store is None else as_store(store)
-        self._trusted = self._reader.fingerprint is not None and self.guidance.trusted
+        # No later run goes on with a temporary store, so nothing needs to be compared.
+        self._trusted = store is None or (self._reader.fingerprint is not None and self.guidance.trusted)
         self._resumes = self._begin()
 
     def _begin(self) -> bool:

@@ -31,6 +31,7 @@ from superpixel_service.client.errors import (
     Overloaded,
     SegmentError,
     ServerError,
+    StoreUnusable,
     Unavailable,
     VersionUnavailable,
 )
@@ -38,6 +39,7 @@ from superpixel_service.client.guidance import Guidance, MapSource, PriorSource
 from superpixel_service.client.retry import RetryPolicy
 from superpixel_service.client.security import tls_credentials
 from superpixel_service.client.segmentation import Notice, Segmentation, ServerInfo
+from superpixel_service.client.stores import StoreDescription, StoreMeasures, StoreWindow
 from superpixel_service.client.sync import Client
 from superpixel_service.client.wanted import Wanted
 from superpixel_service.client.wire import ImageSource
@@ -63,6 +65,10 @@ __all__ = [
     "Segmentation",
     "ServerError",
     "ServerInfo",
+    "StoreDescription",
+    "StoreMeasures",
+    "StoreUnusable",
+    "StoreWindow",
     "Unavailable",
     "VersionUnavailable",
     "Wanted",

@@ -10,16 +10,18 @@ import grpc
 import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
 
+from superpixel_service.client import stores, wire
 from superpixel_service.client import stream_steps as steps
-from superpixel_service.client import wire
 from superpixel_service.client.base import BaseClient
 from superpixel_service.client.errors import SegmentError
 from superpixel_service.client.provenance import check_answer
 from superpixel_service.client.segmentation import Segmentation, ServerInfo
+from superpixel_service.client.stores import StoreDescription, StoreMeasures, StoreWindow
 from superpixel_service.client.stream import Key, StreamBook
 from superpixel_service.client.streamcall import Event, StreamCall, closed_error, error_of
 from superpixel_service.client.wanted import Wanted
 from superpixel_service.client.wire import ImageSource
+from superpixel_service.pb.superpixel.v1 import stores_pb2, stores_pb2_grpc
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2_grpc as pb_grpc
 
@@ -51,6 +53,7 @@ class AsyncClient(BaseClient):
     def _open_channel(self) -> None:
         self._channel = self._connect(wire.channel_options())
         self._stub: Any = pb_grpc.SuperpixelServiceStub(self._channel)
+        self._stores: Any = stores_pb2_grpc.StoreServiceStub(self._channel)
         self._streams: grpc.Channel | None = None  # opened by the first `segment_many`
 
     def _connect(self, options: Sequence[tuple[str, Any]]) -> grpc.aio.Channel:
@@ -93,6 +96,38 @@ class AsyncClient(BaseClient):
         request, request_id = pb.GetServerInfoRequest(), wire.new_request_id()
         response = await self._call(self._stub.GetServerInfo, request, timeout, request_id)
         return wire.read_server_info(response)
+
+    async def store(self, name: str, *, timeout: float | None = None) -> StoreDescription:
+        """Get what a store of the server says about itself. Arguments and errors as for `Client.store`."""
+        request, request_id = stores_pb2.GetStoreRequest(store=name), wire.new_request_id()
+        return stores.read_store(await self._call(self._stores.GetStore, request, timeout, request_id))
+
+    async def store_window(
+        self,
+        name: str,
+        window: Sequence[int],
+        *,
+        scale: int = 1,
+        count: int | None = None,
+        include_hierarchy: bool = True,
+        include_regions: bool = False,
+        include_image: bool = False,
+        timeout: float | None = None,
+    ) -> StoreWindow:
+        """Get the superpixels of a window of a store. Arguments and errors as for `Client.store_window`."""
+        request = stores.window_request(
+            name, window, scale, count, include_hierarchy, include_regions, include_image
+        )
+        request_id = wire.new_request_id()
+        return stores.read_window(await self._call(self._stores.GetWindow, request, timeout, request_id))
+
+    async def store_regions(
+        self, name: str, ids: Iterable[int], *, timeout: float | None = None
+    ) -> StoreMeasures:
+        """Measure regions of a store. Arguments and errors as for `Client.store_regions`."""
+        request, request_id = stores.measure_request(name, ids), wire.new_request_id()
+        response = await self._call(self._stores.MeasureRegions, request, timeout, request_id)
+        return stores.read_measures(request, response)
 
     async def health(self, *, timeout: float | None = None) -> bool:
         """Ask whether the server accepts work at present. Errors as for `Client.health`."""

@@ -7,6 +7,7 @@ SegmentError           code, stable reason, field, message, metadata, request id
 ├── MessageTooLarge    larger than the server, or this client, accepts
 ├── NotServed          this server does not offer the method, or guidance
 ├── VersionUnavailable this server has another version than the request requires
+├── StoreUnusable      no store of this name, or one that the server cannot serve
 ├── NotAllowed         no token, an unknown token, or one without the scope of the method
 ├── Overloaded         the queue is full                             (retried already)
 ├── Unavailable        draining, stopped, restarting or unreachable  (retried already)
@@ -24,6 +25,9 @@ from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo  # typ
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 
 from superpixel_service.contract import ERROR_DOMAIN, PUSHBACK_KEY, REQUEST_ID_KEY
+
+_OF_STORES = "STORE_"
+"""How the reasons of errors of stores begin."""
 
 _STATUS_KEY = "grpc-status-details-bin"
 _CODES: Mapping[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
@@ -102,6 +106,10 @@ class VersionUnavailable(SegmentError):
     """The server has another algorithm or guidance version than the request requires."""
 
 
+class StoreUnusable(SegmentError):
+    """There is no store of this name; or it is half written, damaged, of another version, or too large."""
+
+
 class NotAllowed(SegmentError):
     """The call has no token, an unknown one, or one without the scope of this method."""
 
@@ -130,6 +138,7 @@ _KINDS: Mapping[grpc.StatusCode, type[SegmentError]] = {
     grpc.StatusCode.INVALID_ARGUMENT: InvalidRequest,
     grpc.StatusCode.UNIMPLEMENTED: NotServed,
     grpc.StatusCode.FAILED_PRECONDITION: VersionUnavailable,
+    grpc.StatusCode.NOT_FOUND: StoreUnusable,
     grpc.StatusCode.UNAUTHENTICATED: NotAllowed,
     grpc.StatusCode.PERMISSION_DENIED: NotAllowed,
     grpc.StatusCode.RESOURCE_EXHAUSTED: Overloaded,
@@ -188,6 +197,8 @@ def _error(
         # gRPC proposal A6: the milliseconds to wait; any other value means "do not retry".
         retry_seconds = max(retry_seconds or 0.0, float(pushback) / 1000) if pushback.isdecimal() else None
     kind = _KINDS.get(code, ServerError)
+    if kind is VersionUnavailable and info.reason.startswith(_OF_STORES):
+        kind = StoreUnusable
     if kind is Overloaded and retry_seconds is None and not info.reason:
         kind = MessageTooLarge  # raised by gRPC itself, which sends no details
     return kind(

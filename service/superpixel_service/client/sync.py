@@ -10,16 +10,18 @@ from typing import Any, Self, TypeVar, Unpack
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
 
+from superpixel_service.client import stores, wire
 from superpixel_service.client import stream_steps as steps
-from superpixel_service.client import wire
 from superpixel_service.client.base import BaseClient
 from superpixel_service.client.errors import SegmentError
 from superpixel_service.client.provenance import check_answer
 from superpixel_service.client.segmentation import Segmentation, ServerInfo
+from superpixel_service.client.stores import StoreDescription, StoreMeasures, StoreWindow
 from superpixel_service.client.stream import Key, StreamBook
 from superpixel_service.client.streamcall import Event, StreamCall, closed_error, error_of
 from superpixel_service.client.wanted import Wanted
 from superpixel_service.client.wire import ImageSource
+from superpixel_service.pb.superpixel.v1 import stores_pb2, stores_pb2_grpc
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2_grpc as pb_grpc
 
@@ -59,6 +61,7 @@ class Client(BaseClient):
     def _open_channel(self) -> None:
         self._channel = wire.open_channel(self._address, self._credentials, wire.channel_options())
         self._stub = pb_grpc.SuperpixelServiceStub(self._channel)
+        self._stores = stores_pb2_grpc.StoreServiceStub(self._channel)
 
     def __enter__(self) -> Self:
         return self
@@ -112,6 +115,69 @@ class Client(BaseClient):
         """
         request, request_id = pb.GetServerInfoRequest(), wire.new_request_id()
         return wire.read_server_info(self._call(self._stub.GetServerInfo, request, timeout, request_id))
+
+    def store(self, name: str, *, timeout: float | None = None) -> StoreDescription:
+        """Get what a store of the server says about itself.
+
+        Args:
+            name: the store's name, such as "scene.zarr".
+            timeout: deadline, in seconds; None: the client's.
+
+        Raises:
+            SegmentError: the call failed; `StoreUnusable`: there is no such store, or it cannot be served;
+                `NotServed`: the server has no stores.
+        """
+        request, request_id = stores_pb2.GetStoreRequest(store=name), wire.new_request_id()
+        return stores.read_store(self._call(self._stores.GetStore, request, timeout, request_id))
+
+    def store_window(
+        self,
+        name: str,
+        window: Sequence[int],
+        *,
+        scale: int = 1,
+        count: int | None = None,
+        include_hierarchy: bool = True,
+        include_regions: bool = False,
+        include_image: bool = False,
+        timeout: float | None = None,
+    ) -> StoreWindow:
+        """Get the superpixels of a window of a store.
+
+        Args:
+            name: the store's name.
+            window: x, y, width, height, in pixels of the level.
+            scale: the level, one of `StoreDescription.scales`.
+            count: number of superpixels of the whole image; None: about one per 64 pixels of the level.
+            include_hierarchy: also get the merges between the superpixels of the window.
+            include_regions: also get measurements of the superpixels' parts in the window.
+            include_image: also get the pixels.
+            timeout: deadline, in seconds; None: the client's.
+
+        Raises:
+            SegmentError: as for `store`; `InvalidRequest`: the window, scale or count is not there.
+        """
+        request = stores.window_request(
+            name, window, scale, count, include_hierarchy, include_regions, include_image
+        )
+        request_id = wire.new_request_id()
+        return stores.read_window(self._call(self._stores.GetWindow, request, timeout, request_id))
+
+    def store_regions(self, name: str, ids: Iterable[int], *, timeout: float | None = None) -> StoreMeasures:
+        """Measure regions of a store by their global ids, over the whole image.
+
+        Args:
+            name: the store's name.
+            ids: global ids, as in `StoreWindow.ids`; the regions may not overlap.
+            timeout: deadline, in seconds; None: the client's.
+
+        Raises:
+            SegmentError: as for `store`; `InvalidRequest`: there is no such region, or there are too many.
+        """
+        request, request_id = stores.measure_request(name, ids), wire.new_request_id()
+        return stores.read_measures(
+            request, self._call(self._stores.MeasureRegions, request, timeout, request_id)
+        )
 
     def health(self, *, timeout: float | None = None) -> bool:
         """Ask whether the server accepts work at present: once, without retries, over a separate connection.

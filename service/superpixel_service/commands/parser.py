@@ -16,7 +16,7 @@ from superpixel_service.commands.image_arguments import add_guidance, add_readin
 from superpixel_service.config import ENVIRONMENT_PREFIX, Settings, flag
 
 _SHELLS = ("bash", "zsh")
-_SCOPES = ("segment", "stream", "info")
+_SCOPES = ("segment", "stream", "info", "stores")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -167,9 +167,11 @@ def _add_info(commands: "_Commands[argparse.ArgumentParser]") -> None:
     info = commands.add_parser(
         "info",
         help="print what this installation or a server can do",
-        description="Print version, engines and limits: of this installation, or of a server.",
+        description="Print version, engines and limits: of this installation, or of a server. With --store: "
+        "size, superpixels, levels and place of a store of the server.",
     )
     add_server(info, "ask this server (default: describe this installation)")
+    info.add_argument("--store", default="", metavar="NAME", help="describe this store of the server")
     _add_json(info)
 
 
@@ -209,7 +211,8 @@ def _add_token(commands: "_Commands[argparse.ArgumentParser]") -> None:
         choices=_SCOPES,
         action="append",
         required=True,
-        help="a right: segment (Segment), stream (SegmentStream), info (GetServerInfo); may be repeated",
+        help="a right: segment (Segment), stream (SegmentStream), info (GetServerInfo), "
+        "stores (StoreService); may be repeated",
     )
 
 

@@ -20,6 +20,7 @@ from superpixel_service.client import (
     Segmentation,
     SegmentError,
     ServerInfo,
+    StoreDescription,
     Unavailable,
     tls_credentials,
 )
@@ -229,6 +230,18 @@ def ask_info(client: Client, address: str) -> ServerInfo:
     """
     try:
         return client.server_info()
+    except SegmentError as error:
+        raise failure(address, error) from None
+
+
+def ask_store(client: Client, address: str, name: str) -> StoreDescription:
+    """Get what a store of the server says about itself.
+
+    Raises:
+        CommandFailed: the call failed.
+    """
+    try:
+        return client.store(name)
     except SegmentError as error:
         raise failure(address, error) from None
 

@@ -14,6 +14,7 @@ from superpixel_kernels.errors import BackendUnavailable
 from superpixel_service import __version__
 from superpixel_service.commands.config import read_settings
 from superpixel_service.commands.output import EXIT_ENGINE_DEAD, EXIT_FAILED, EXIT_OK, CommandFailed
+from superpixel_service.large.errors import LargeFailed
 from superpixel_service.operations import logs
 from superpixel_service.operations.traces import CannotTrace
 from superpixel_service.resources import raise_file_limit
@@ -40,7 +41,7 @@ def run(*, config: Path | None, **flags: str) -> NoReturn:
     try:
         server = Server(settings, on_dead=stop.engine_died)
         addresses = server.start()
-    except (BackendUnavailable, CannotListen, CannotTrace, UnusableFile) as error:
+    except (BackendUnavailable, CannotListen, CannotTrace, LargeFailed, UnusableFile) as error:
         logs.flush()
         raise CommandFailed(str(error)) from None
     except Exception:

@@ -1,16 +1,22 @@
 """The error of work on a large image."""
 
+from typing import Literal
+
+Kind = Literal["", "missing", "version", "unfinished", "damaged", "replaced", "unreadable"]
+
 
 class LargeFailed(Exception):
     """The work cannot go on. The text is one line for the user.
 
     Attributes:
         usage: whether an argument is wrong.
+        kind: what is wrong with a store; empty: something else is wrong.
     """
 
-    def __init__(self, text: str, *, usage: bool = False) -> None:
+    def __init__(self, text: str, *, usage: bool = False, kind: Kind = "") -> None:
         super().__init__(text)
         self.usage = usage
+        self.kind = kind
 
 
 MAX_TEXT = 200

@@ -96,14 +96,16 @@ def read_info(address: str, attributes: Mapping[str, Any]) -> StoreInfo:
     """
     found = attributes.get(ATTRIBUTES)
     if not isinstance(found, Mapping) or "version" not in found:
-        raise LargeFailed(f"{address}: is not a store of superpixels")
+        raise LargeFailed(f"{address}: is not a store of superpixels", kind="missing")
     if found["version"] != STORE_VERSION:
         raise LargeFailed(
-            f"{address}: is a store of version {found['version']}; only {STORE_VERSION} is known here"
+            f"{address}: is a store of version {found['version']}; only {STORE_VERSION} is known here",
+            kind="version",
         )
     if found.get("complete") is not True:
         raise LargeFailed(
-            f"{address}: is half written; run its `superpixel large` command again to finish it"
+            f"{address}: is half written; run its `superpixel large` command again to finish it",
+            kind="unfinished",
         )
     try:
         info = StoreInfo(
@@ -122,9 +124,11 @@ def read_info(address: str, attributes: Mapping[str, Any]) -> StoreInfo:
             transform=None if found.get("transform") is None else tuple(map(float, found["transform"])),
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise LargeFailed(f"{address}: its description is damaged: {one_line(error)}") from None
+        raise LargeFailed(
+            f"{address}: its description is damaged: {one_line(error)}", kind="damaged"
+        ) from None
     if not (1 <= info.base_count <= info.width * info.height and info.scales[:1] == (1,)):
-        raise LargeFailed(f"{address}: its description is damaged")
+        raise LargeFailed(f"{address}: its description is damaged", kind="damaged")
     return info
 
 

@@ -60,12 +60,21 @@ class Store:
 
     def __init__(self, address: str) -> None:
         self.address = address
-        self._group = open_group(address, writable=False)
-        with failures_of(address):
-            attributes = dict(self._group.attrs)
-        self.info: StoreInfo = read_info(address, attributes)
+        self._group, self.info = _opened(address)
         self._levels: dict[str, Any] = {}
         self._lock = threading.Lock()
+
+    def check_present(self) -> None:
+        """Check that the store is still there, and still the one that was opened.
+
+        Zarr reads a file that is gone as an empty part of the image, so check after reading as well.
+
+        Raises:
+            LargeFailed: it is gone, replaced, or cannot be read.
+        """
+        _, info = _opened(self.address)
+        if info != self.info:
+            raise LargeFailed(f"{self.address}: has been replaced", kind="replaced")
 
     def window(
         self,
@@ -216,8 +225,12 @@ class Store:
         }
         for name, size in sizes.items():
             if arrays[name].shape != (size,):
-                raise LargeFailed(f"{self.address}: {TREE_ARRAYS[name]} has a wrong length")
+                raise LargeFailed(f"{self.address}: {TREE_ARRAYS[name]} has a wrong length", kind="damaged")
         return Tree(count, **arrays)
+
+    def load_measures(self) -> None:
+        """Read the measurements of the base regions; they are then kept: 48 bytes per base region."""
+        _ = self._measures
 
     @cached_property
     def _measures(self) -> dict[str, Any]:
@@ -256,3 +269,10 @@ class Store:
             if path not in self._levels:
                 self._levels[path] = self._group[path]
             return self._levels[path]
+
+
+def _opened(address: str) -> tuple[Any, StoreInfo]:
+    group = open_group(address, writable=False)
+    with failures_of(address):
+        attributes = dict(group.attrs)
+    return group, read_info(address, attributes)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from superpixel_kernels.errors import KernelError
-from superpixel_service.large.errors import LargeFailed, one_line
+from superpixel_service.large.errors import Kind, LargeFailed, one_line
 
 
 def zarr_library() -> Any:
@@ -34,7 +34,7 @@ def open_group(address: str, *, writable: bool) -> Any:
                 return zarr.open_group(address, mode="a", zarr_format=3)
             return zarr.open_group(address, mode="r")
         except FileNotFoundError:
-            raise LargeFailed(f"{address}: there is no store") from None
+            raise LargeFailed(f"{address}: there is no store", kind="missing") from None
 
 
 @contextlib.contextmanager
@@ -50,11 +50,15 @@ def failures_of(address: str) -> Iterator[None]:
         raise
     except OSError as error:
         text = error.strerror or one_line(error)
-        raise LargeFailed(f"{error.filename or address}: {text[:1].lower()}{text[1:]}") from None
+        raise LargeFailed(
+            f"{error.filename or address}: {text[:1].lower()}{text[1:]}", kind="unreadable"
+        ) from None
     except Exception as error:
-        if type(error).__module__.split(".")[0] in _GENERAL and not isinstance(error, _OF_CODECS):
+        library = type(error).__module__.split(".")[0]
+        if library in _GENERAL and not isinstance(error, _OF_CODECS):
             raise
-        raise LargeFailed(f"{address}: {one_line(error)}") from None
+        kind: Kind = "damaged" if library in {*_GENERAL, "zarr", "numcodecs"} else "unreadable"
+        raise LargeFailed(f"{address}: {one_line(error)}", kind=kind) from None
 
 
 _GENERAL = {"builtins", "numpy"}

@@ -137,6 +137,9 @@ def call_ended(call: Call, trace_id: str) -> None:
         fields["caller"] = call.caller
     if call.images is not None:
         fields |= {"images": call.images, "refused": call.refused}
+    if call.store is not None:
+        fields |= {"store": call.store.store, "pixels": call.store.pixels}
+        fields |= {f"{name}_ms": _milliseconds(seconds) for name, seconds in call.store.seconds.items()}
     log.info("call", **fields, **_outcome(call))
 
 

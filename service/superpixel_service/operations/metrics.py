@@ -22,9 +22,11 @@ from superpixel_service import __version__
 from superpixel_service.addresses import split_address
 from superpixel_service.model import Answer, CacheUse, Lane
 from superpixel_service.operations import logs
+from superpixel_service.operations.store_metrics import StoreMetrics
 from superpixel_service.security.reloading import WatchedFiles
 from superpixel_service.security.tls import ServerTls
 from superpixel_service.security.tokens import Tokens
+from superpixel_service.stores.reader import StoreReader
 from superpixel_service.transport.call import Call, ImageEvent
 from superpixel_service.transport.streams import StreamsState
 from superpixel_service.work.answers import Answers
@@ -72,6 +74,7 @@ class Metrics:
         before_reading: Callable[[], None] = lambda: None,
         tls: ServerTls | None = None,
         tokens: Tokens | None = None,
+        stores: StoreReader | None = None,
     ) -> None:
         """Register all metrics. They read the arguments when Prometheus asks.
 
@@ -142,6 +145,7 @@ class Metrics:
             ("result",),
             registry=registry,
         )
+        self._stores = StoreMetrics(registry, stores)
         registry.register(_Collector(lanes, streams, workers, answers))
         registry.register(_FilesCollector(tls, tokens))
         ProcessCollector(registry=registry)
@@ -182,6 +186,8 @@ class Metrics:
         labels = call.service, call.method, call.code.name
         self._handled.labels(*labels).inc()
         self._handling.labels(*labels).observe(call.seconds)
+        if call.store is not None:
+            self._stores.call_ended(call.store)
         self.image_ended(call)
 
     def image_ended(self, event: Call | ImageEvent) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from superpixel_service.contract import AUTHORIZATION_KEY, SCOPES
+from superpixel_service.contract import ALL_SCOPES, AUTHORIZATION_KEY
 from superpixel_service.errors import ScopeMissing, TokenInvalid
 from superpixel_service.security.reloading import UnusableFile, WatchedFiles
 
@@ -32,7 +32,7 @@ class Token:
 
     Attributes:
         name: the owner; the log shows it with each call.
-        scopes: values of `SCOPES`.
+        scopes: some of `ALL_SCOPES`.
         digest: its SHA-256, 32 bytes.
     """
 
@@ -141,8 +141,8 @@ def _parse(words: Sequence[str], number: int) -> Token:
             "writes it"
         )
     scopes = frozenset(words[1].split(","))
-    if not scopes <= set(SCOPES.values()):
-        raise UnusableFile(f"token_file: line {number}: scopes are {', '.join(SCOPES.values())}")
+    if not scopes <= set(ALL_SCOPES):
+        raise UnusableFile(f"token_file: line {number}: scopes are {', '.join(ALL_SCOPES)}")
     return Token(words[0], scopes, bytes.fromhex(match[1]))
 
 

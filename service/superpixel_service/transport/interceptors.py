@@ -11,11 +11,16 @@ from google.protobuf.message import DecodeError, Message
 
 from superpixel_service.contract import (
     GET_SERVER_INFO,
+    GET_STORE,
+    GET_WINDOW,
     HEALTH_SERVICE,
+    MEASURE_REGIONS,
     SCOPES,
     SEGMENT,
     SEGMENT_STREAM,
     SERVICE,
+    STORE_SERVICE,
+    STORES_SCOPE,
     Reason,
 )
 from superpixel_service.errors import (
@@ -26,6 +31,7 @@ from superpixel_service.errors import (
     as_service_error,
     to_status,
 )
+from superpixel_service.pb.superpixel.v1 import stores_pb2
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 from superpixel_service.security.tokens import Tokens
 from superpixel_service.transport.call import CURRENT, Call, metadata_of, permit_of_call
@@ -44,7 +50,11 @@ _REQUESTS: Mapping[str, type[Message]] = {
     SEGMENT: pb.SegmentRequest,
     SEGMENT_STREAM: pb.SegmentStreamRequest,
     GET_SERVER_INFO: pb.GetServerInfoRequest,
+    GET_STORE: stores_pb2.GetStoreRequest,
+    GET_WINDOW: stores_pb2.GetWindowRequest,
+    MEASURE_REGIONS: stores_pb2.MeasureRegionsRequest,
 }
+_OURS = {SERVICE, STORE_SERVICE}
 _WITH_IMAGES = {pb.SegmentRequest, pb.SegmentStreamRequest}
 
 
@@ -217,7 +227,7 @@ class EntryInterceptor(grpc.ServerInterceptor):
             call.permit = self._gate.check(str(handler_call_details.method), call.caller)
         except ServiceError as error:
             call.rejection = error
-            reject = self._reject if call.service == SERVICE else _reject_other
+            reject = self._reject if call.service in _OURS else _reject_other
             return self._rejecting.get(handler, lambda: _rejecting(handler, reject, self._rejections))
         return handler
 
@@ -225,11 +235,13 @@ class EntryInterceptor(grpc.ServerInterceptor):
         if self._tokens is None or call.service == HEALTH_SERVICE:
             return ""
         scope = SCOPES[call.method] if call.service == SERVICE else None
+        if call.service == STORE_SERVICE:
+            scope = STORES_SCOPE
         return self._tokens.admit(metadata_of(details), scope).name
 
 
 def _is_ours(details: grpc.HandlerCallDetails) -> bool:
-    return str(details.method).startswith(f"/{SERVICE}/")
+    return str(details.method) in _REQUESTS
 
 
 def _rejecting(

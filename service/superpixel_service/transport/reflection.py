@@ -29,10 +29,10 @@ def limits() -> dict[str, Limit]:
     return {f"/{service}/ServerReflectionInfo": limit for service in SERVICES}
 
 
-def add_to(server: grpc.Server) -> None:
-    """Serve reflection on `server`, whose gate has these `limits`."""
+def add_to(server: grpc.Server, more: tuple[str, ...] = ()) -> None:
+    """Serve reflection on `server`, whose gate has these `limits`; `more`: optional services that it has."""
     _describe_version_1()
-    servicer = reflection.ReflectionServicer((SERVICE, HEALTH_SERVICE, *SERVICES))
+    servicer = reflection.ReflectionServicer((SERVICE, *more, HEALTH_SERVICE, *SERVICES))
 
     def questions(messages: Iterator[bytes], permit: Permit) -> Iterator[Any]:
         while True:

@@ -3,28 +3,37 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Collection
-from typing import TypeAlias
-
-from superpixel_service.model import Answer
+from typing import Generic, Protocol, TypeAlias, TypeVar
 
 Key: TypeAlias = tuple[object, ...]
 """Equal for two tasks if and only if image and parameters are equal."""
 
 
-class _Partition:
+class Kept(Protocol):
+    """An answer that can be kept."""
+
+    @property
+    def byte_count(self) -> int:
+        """Bytes that it takes."""
+
+
+_Kept = TypeVar("_Kept", bound=Kept)
+
+
+class _Partition(Generic[_Kept]):
     """The answers of one token, least recently used first; not locked."""
 
     def __init__(self) -> None:
         self.byte_count = 0
-        self._answers: OrderedDict[Key, Answer] = OrderedDict()
+        self._answers: OrderedDict[Key, _Kept] = OrderedDict()
 
-    def get(self, key: Key) -> Answer | None:
+    def get(self, key: Key) -> _Kept | None:
         answer = self._answers.get(key)
         if answer is not None:
             self._answers.move_to_end(key)
         return answer
 
-    def put(self, key: Key, answer: Answer, max_bytes: int) -> None:
+    def put(self, key: Key, answer: _Kept, max_bytes: int) -> None:
         if answer.byte_count > max_bytes:
             return
         before = self._answers.pop(key, None)
@@ -38,7 +47,7 @@ class _Partition:
             self.byte_count -= dropped.byte_count
 
 
-class AnswerCache:
+class AnswerCache(Generic[_Kept]):
     """A cache of answers. All methods may be called from any thread. With `max_bytes` 0 it stays empty.
 
     The partitions have equal, fixed sizes: if they competed for the memory, the time of a call would tell
@@ -51,7 +60,7 @@ class AnswerCache:
         self._tokens = tokens
         self._lock = threading.Lock()
         self._names: frozenset[str] = frozenset()
-        self._partitions: dict[str, _Partition] = {}
+        self._partitions: dict[str, _Partition[_Kept]] = {}
 
     @property
     def byte_count(self) -> int:
@@ -59,13 +68,13 @@ class AnswerCache:
         with self._lock:
             return sum(partition.byte_count for partition in self._partitions.values())
 
-    def get(self, token: str, key: Key) -> Answer | None:
+    def get(self, token: str, key: Key) -> _Kept | None:
         """The answer kept for `key` in the partition of `token`, or None."""
         with self._lock:
             partition = self._partitions.get(token)
             return None if partition is None else partition.get(key)
 
-    def put(self, token: str, key: Key, answer: Answer) -> None:
+    def put(self, token: str, key: Key, answer: _Kept) -> None:
         """Keep `answer`, unless it is larger than the partition or the token has none."""
         names = frozenset(self._tokens())
         with self._lock:

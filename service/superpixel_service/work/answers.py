@@ -99,7 +99,7 @@ class Answers:
         """
         self._queue = queue
         self._caching = settings.cache_bytes > 0
-        self._cache = AnswerCache(settings.cache_bytes, tokens)
+        self._cache: AnswerCache[Answer] = AnswerCache(settings.cache_bytes, tokens)
         self._lock = threading.Lock()  # guards the following, and `callers` and `deadline` of jobs
         self._shareable: dict[tuple[Key, Lane], Job] = {}
         self._misses_in_a_row: dict[str, int] = {}  # by token

@@ -86,6 +86,8 @@ UNAUTHENTICATED, PERMISSION_DENIED (do not retry):
 INTERNAL (do not retry):
   INTERNAL_ERROR             a bug; metadata: request_id, which finds the server's log line
 
+stores.proto has the service for stores of large images, and adds reasons.
+
 gRPC has a receive limit of its own, set a little above max_image_bytes. It rejects a larger message with
 RESOURCE_EXHAUSTED, without details.
 """
