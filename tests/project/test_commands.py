@@ -50,6 +50,9 @@ NOT_RUN = {
     "superpixel large export STORE --format gpkg --count 1000 --out FILE": (
         "the names stand for files; test_large_export.py exports a store"
     ),
+    "superpixel app --store coffee.zarr": "serves until stopped; tests/page/test_store.py does so too",
+    "superpixel app --store STORE": "STORE stands for a store; tests/page/test_store.py serves one",
+    "python -m benchmarks.store_page": MEASURES,
     "superpixel serve --stores FOLDER": "FOLDER stands for a folder; tests/service/test_stores.py serves one",
     "superpixel serve --stores . &": "serves until it is stopped; tests/service/test_stores.py does the same",
     "make bench-data-sets": MEASURES,

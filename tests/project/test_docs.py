@@ -129,10 +129,12 @@ def test_data_sets(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.usefixtures("folder")
-def test_stores(server: RunningServer, capsys: pytest.CaptureFixture[str]) -> None:
+def test_stores(capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ("large", "examples/photos/coffee.jpg", "--out", "coffee.zarr")
     assert called(capsys, *arguments).returncode == 0
-    (names,) = run("docs/stores.md", server)
+    with running_server("--stores=.") as server:
+        names, served = run("docs/stores.md", server)
+    assert (served["window"].count, served["window"].labels.shape) == (400, (200, 300))
     image = names["store"].pixels(Window(0, 0, 600, 400))
     # GDAL's JPEG decoder is another one than Pillow's.
     photo = np.asarray(Image.open(ROOT / "examples" / "photos" / "coffee.jpg"))

@@ -119,6 +119,13 @@ def test_ids_are_the_same_in_all_windows_and_at_all_counts(store: Store, whole: 
         assert np.array_equal(mask, left.global_ids.ids[left.labels] == id_)
 
 
+def test_large_stores_number_windows_without_a_table(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    places = [(0, 0, 300, 200), (500, 300, 130, 250), (1099, 699, 1, 1)]
+    expected = [store.window(*place, count=count) for place in places for count in (1, 60, 900)]
+    monkeypatch.setattr("superpixel_service.large.store.MAX_TABLE", 0)
+    assert [store.window(*place, count=count) for place in places for count in (1, 60, 900)] == expected
+
+
 def test_regions_are_measured_over_the_whole_image(store: Store, whole: Any) -> None:
     measured = store.regions_at(60)
     expected = whole.regions(60)

@@ -128,6 +128,18 @@ def _add_app(commands: "_Commands[argparse.ArgumentParser]") -> None:
     )
     add_server(app, "the gRPC server to call (default: one is started for the page)")
     app.add_argument(
+        "--store",
+        default="",
+        metavar="STORE",
+        help="annotate this store of a large image (`superpixel large`), without a gRPC server",
+    )
+    app.add_argument(
+        "--selection",
+        type=Path,
+        metavar="FILE",
+        help="file that keeps the work on the store (default STORE.selection.json)",
+    )
+    app.add_argument(
         "--static",
         type=Path,
         metavar="DIR",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from superpixel_kernels.codec import NO_REGION
 from superpixel_service.large.tree import Ids
 
 
@@ -42,3 +43,22 @@ def number_labels(base: Ids, node_of: Callable[[Ids], Ids]) -> Numbering:
     lengths = np.diff(starts, append=flat.size)
     labels = np.repeat(rank[of_value][of_run.reshape(-1)], lengths).reshape(base.shape)
     return Numbering(labels, ids[order])
+
+
+def number_nodes(nodes: Ids, limit: int) -> Numbering:
+    """Number the regions of a window, without sorting.
+
+    Args:
+        nodes: (height, width) uint32, the global id of each pixel's region, or `NO_REGION`.
+        limit: above all ids but `NO_REGION`; 4 bytes of memory each are reserved, and few of them used.
+    """
+    flat = nodes.ravel()
+    starts = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1])
+    runs = np.minimum(flat[starts], np.uint32(limit))
+    places = np.arange(len(runs), dtype=np.int32)
+    scratch = np.empty(limit + 1, np.int32)
+    scratch[runs[::-1]] = places[::-1]  # of equal indexes the last value stays: the first run of each region
+    found = runs[scratch[runs] == places]
+    scratch[found] = np.arange(len(found), dtype=np.int32)
+    labels = np.repeat(scratch[runs], np.diff(starts, append=flat.size)).reshape(nodes.shape)
+    return Numbering(labels, np.where(found == limit, np.uint32(NO_REGION), found).astype(np.uint32))

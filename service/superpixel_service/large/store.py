@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from superpixel_kernels import codec
+from superpixel_kernels.codec import NO_REGION
 from superpixel_service.large.errors import LargeFailed
 from superpixel_service.large.layout import BASE, IMAGE, REGION_ARRAYS, TREE_ARRAYS, StoreInfo, read_info
-from superpixel_service.large.numbering import Numbering, number_labels
+from superpixel_service.large.numbering import Numbering, number_labels, number_nodes
 from superpixel_service.large.source import Window, check_window, slices
 from superpixel_service.large.tree import Ids, Tree
 from superpixel_service.large.window_tree import window_tree
@@ -20,6 +21,12 @@ from superpixel_service.large.zarr_store import failures_of, open_group
 
 SCREEN_PIXELS = 64
 """Pixels of a region on a screen, on average, at the count that a window has by default."""
+
+MAX_TABLE = 1 << 22
+"""Base regions up to which the regions of a count are kept in memory for the next window of that count."""
+
+_TABLES = 3
+"""Counts whose regions are kept."""
 
 MAX_WINDOW_PIXELS = 1 << 24
 """Largest window, in pixels of its level."""
@@ -62,6 +69,7 @@ class Store:
         self.address = address
         self._group, self.info = _opened(address)
         self._levels: dict[str, Any] = {}
+        self._tables: dict[int, Ids] = {}  # by count, the least recently used first
         self._lock = threading.Lock()
 
     def check_present(self) -> None:
@@ -238,7 +246,25 @@ class Store:
             return {name: self._group[path][:] for name, path in REGION_ARRAYS.items()}
 
     def _numbered(self, base: Ids, count: int) -> Numbering:
+        if self.info.base_count <= MAX_TABLE:
+            table = self._table(count)
+            return number_nodes(table[np.minimum(base, self.info.base_count)], 2 * self.info.base_count)
         return number_labels(base, lambda ids: self.tree.at_count(ids, count))
+
+    def _table(self, count: int) -> Ids:
+        """The region of each base region at a count, and `NO_REGION` at the end."""
+        with self._lock:
+            found = self._tables.pop(count, None)
+            if found is not None:
+                self._tables[count] = found
+                return found
+        made = self.tree.at_count(np.arange(self.info.base_count, dtype=np.uint32), count)
+        made = np.append(made, np.uint32(NO_REGION))
+        with self._lock:
+            self._tables[count] = made
+            while len(self._tables) > _TABLES:
+                del self._tables[next(iter(self._tables))]
+        return made
 
     def _checked(self, id_: int) -> int:
         if not 0 <= id_ < 2 * self.info.base_count - 1:

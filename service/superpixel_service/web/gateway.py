@@ -15,7 +15,6 @@ from http import HTTPStatus
 from typing import Any
 
 from starlette.applications import Starlette
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
@@ -26,12 +25,11 @@ from superpixel_service.contract import Reason
 from superpixel_service.http import problems
 from superpixel_service.http.connection import while_connected
 from superpixel_service.http.facts import facts_headers
-from superpixel_service.http.guard import Ended, Guard, log_request
-from superpixel_service.http.origin import Site
 from superpixel_service.http.problems import Problem
 from superpixel_service.http.uploads import Uploads
 from superpixel_service.web import files
-from superpixel_service.web.files import PARTS, POLICY, STATIC
+from superpixel_service.web.files import PARTS, STATIC
+from superpixel_service.web.page_guard import page_guard
 from superpixel_service.web.query import Maps, read_number
 
 DEFAULT_AREA = 64.0
@@ -41,17 +39,6 @@ quarter."""
 
 _CALLS = 8
 """Calls to the server at the same time; further requests wait."""
-
-_EVENT = "page_request"
-
-_CONTENT_SECURITY_POLICY = "; ".join(
-    f"{name} {value}" for name, value in {**POLICY, "frame-ancestors": "'none'"}.items()
-)
-_POLICIES = {
-    path: _CONTENT_SECURITY_POLICY.replace("script-src 'self'", "script-src 'self' 'wasm-unsafe-eval'")
-    for path in ("/page/engine-worker.js", "/src/engine/worker.js")
-}
-"""Only these workers run WebAssembly. A worker has the policy of its own file."""
 
 
 def build(open_client: Callable[[], AsyncClient], names: Collection[str] = ()) -> Starlette:
@@ -67,7 +54,6 @@ def build(open_client: Callable[[], AsyncClient], names: Collection[str] = ()) -
         async with open_client() as client:
             yield {"client": client, "uploads": Uploads(), "calls": asyncio.Semaphore(_CALLS)}
 
-    site = Site(frozenset(name.lower() for name in names), "only the page of this gateway may call it")
     app = Starlette(
         routes=[
             Route("/", _page),
@@ -76,7 +62,7 @@ def build(open_client: Callable[[], AsyncClient], names: Collection[str] = ()) -
             Route("/api/segment", _segment, methods=["POST"]),
             *(Mount(f"/{part}", StaticFiles(directory=STATIC / part)) for part in PARTS),
         ],
-        middleware=[Middleware(Guard, site=site, policy=_policy_of, event=_EVENT, report=_report)],
+        middleware=[page_guard(names)],
         exception_handlers=problems.HANDLERS,
         lifespan=lifespan,
     )
@@ -143,12 +129,3 @@ def _check_content(request: Request) -> None:
 def _client(request: Request) -> AsyncClient:
     client: AsyncClient = request.state.client
     return client
-
-
-def _report(ended: Ended) -> None:
-    if ended.path.startswith("/api/"):
-        log_request(_EVENT, ended)
-
-
-def _policy_of(path: str) -> str:
-    return _POLICIES.get(path, _CONTENT_SECURITY_POLICY)

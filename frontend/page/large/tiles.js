@@ -1,0 +1,73 @@
+import { loadImage } from './api.js';
+
+const SIDE = 512;
+const KEPT = 160;
+
+/** The pictures of the image that are in memory, by tiles of its levels. */
+export class Tiles {
+  /**
+   * @param {import('./api.js').Facts} facts
+   * @param {() => void} onLoad
+   */
+  constructor(facts, onLoad) {
+    this._facts = facts;
+    this._onLoad = onLoad;
+    /** @type {Map<string, ImageBitmap | null>} the least recently used first; null: on its way */
+    this._tiles = new Map();
+  }
+
+  /**
+   * Draw what is there, and ask for the rest.
+   *
+   * @param {CanvasRenderingContext2D} context
+   * @param {import('./camera.js').Camera} camera
+   * @param {number} scale
+   */
+  draw(context, camera, scale) {
+    const last = /** @type {number} */ (this._facts.scales.at(-1));
+    if (scale !== last) this._level(context, camera, last, false);
+    this._level(context, camera, scale, true);
+  }
+
+  /** @param {CanvasRenderingContext2D} context @param {import('./camera.js').Camera} camera @param {number} scale @param {boolean} load */
+  _level(context, camera, scale, load) {
+    const window = camera.window(scale);
+    const size = camera.zoom * scale;
+    for (let y = Math.floor(window.y / SIDE); y * SIDE < window.y + window.height; y++) {
+      for (let x = Math.floor(window.x / SIDE); x * SIDE < window.x + window.width; x++) {
+        const tile = this._tile(x, y, scale, load);
+        if (!tile) continue;
+        const left = (x * SIDE * scale - camera.left) * camera.zoom;
+        const top = (y * SIDE * scale - camera.top) * camera.zoom;
+        context.drawImage(tile, left, top, tile.width * size, tile.height * size);
+      }
+    }
+  }
+
+  /** @param {number} x @param {number} y @param {number} scale @param {boolean} load */
+  _tile(x, y, scale, load) {
+    const name = `${scale}/${y}/${x}`;
+    const found = this._tiles.get(name);
+    if (found) {
+      this._tiles.delete(name);
+      this._tiles.set(name, found);
+    } else if (found === undefined && load) {
+      this._tiles.set(name, null);
+      const width = Math.min(SIDE, Math.ceil(this._facts.width / scale) - x * SIDE);
+      const height = Math.min(SIDE, Math.ceil(this._facts.height / scale) - y * SIDE);
+      loadImage({ x: x * SIDE, y: y * SIDE, width, height, scale }).then(
+        (bitmap) => {
+          this._tiles.set(name, bitmap);
+          for (const [old, kept] of this._tiles) {
+            if (this._tiles.size <= KEPT) break;
+            kept?.close();
+            this._tiles.delete(old);
+          }
+          this._onLoad();
+        },
+        () => this._tiles.delete(name),
+      );
+    }
+    return found;
+  }
+}

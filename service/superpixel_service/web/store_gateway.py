@@ -1,0 +1,231 @@
+"""The gateway of `superpixel app --store`: the page of one store, and its work.
+
+GET  /api/store                               size, levels, classes, as JSON
+GET  /api/image?x=X&y=Y&width=W&height=H&scale=S    a part of the image, as PNG
+GET  /api/window?x=X&y=Y&width=W&height=H&scale=S&area=A
+                                              superpixels of A pixels of the level on average; see `_window`
+POST /api/paint   {"ids": [...], "value": V}  gives regions a class; 0: none
+POST /api/undo, /api/redo                     a step back, a step forward
+GET  /api/export?format=F                     the work as a file: geotiff, gpkg, geojson or json
+"""
+
+import asyncio
+import dataclasses
+import io
+import json
+import struct
+import tempfile
+from collections.abc import Collection
+from http import HTTPStatus
+from pathlib import Path
+
+from PIL import Image
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from superpixel_kernels import codec
+from superpixel_service.http import problems
+from superpixel_service.http.problems import Problem
+from superpixel_service.large.errors import LargeFailed
+from superpixel_service.large.layers import SelectionLayer
+from superpixel_service.large.layout import StoreInfo
+from superpixel_service.large.outline_export import write_outlines
+from superpixel_service.large.raster_export import write_geotiff
+from superpixel_service.large.source import Window
+from superpixel_service.web.files import PARTS, STATIC
+from superpixel_service.web.page_guard import page_guard
+from superpixel_service.web.store_work import StoreWork
+
+MAX_PAINT_BYTES = 1 << 20
+"""Largest body of a request to paint."""
+
+MAX_WINDOW_PIXELS = 1 << 23
+"""Largest window that the page may ask for; a screen of 4K has about as many."""
+
+_SUFFIXES = {"geotiff": "tif", "gpkg": "gpkg", "geojson": "geojson"}
+
+
+def build(work: StoreWork, names: Collection[str] = ()) -> Starlette:
+    """Build the application.
+
+    Args:
+        work: the store, and what is selected in it.
+        names: host names of the gateway, besides localhost and IP addresses.
+    """
+    app = Starlette(
+        routes=[
+            Route("/", _page),
+            Route("/favicon.ico", _icon),
+            Route("/api/store", _store),
+            Route("/api/image", _image),
+            Route("/api/window", _window),
+            Route("/api/paint", _paint, methods=["POST"]),
+            Route("/api/undo", _step, methods=["POST"]),
+            Route("/api/redo", _step, methods=["POST"]),
+            Route("/api/export", _export),
+            *(Mount(f"/{part}", StaticFiles(directory=STATIC / part)) for part in PARTS),
+        ],
+        middleware=[page_guard(names)],
+        exception_handlers={**problems.HANDLERS, LargeFailed: _answer_failure},
+    )
+    app.state.work = work
+    app.state.reads = asyncio.Semaphore(4)
+    app.router.redirect_slashes = False
+    return app
+
+
+async def _page(_request: Request) -> Response:
+    return FileResponse(STATIC / "page" / "large" / "index.html")
+
+
+async def _icon(_request: Request) -> Response:
+    return FileResponse(STATIC / "page" / "icon.svg", media_type="image/svg+xml")
+
+
+async def _store(request: Request) -> Response:
+    work = _work(request)
+    info = work.store.info
+    steps = work.step_counts
+    facts = {
+        "width": info.width,
+        "height": info.height,
+        "scales": info.scales,
+        "baseCount": info.base_count,
+        "classes": [dataclasses.asdict(each) for each in work.classes],
+        "georeferenced": bool(info.crs),
+        "undo": steps[0],
+        "redo": steps[1],
+    }
+    return JSONResponse(facts, headers={"cache-control": "no-store"})
+
+
+async def _image(request: Request) -> Response:
+    work = _work(request)
+    window, scale = _read_window(request, work.store.info)
+
+    def read() -> bytes:
+        file = io.BytesIO()
+        Image.fromarray(work.store.pixels(window, scale)).save(file, "PNG", compress_level=1)
+        return file.getvalue()
+
+    async with request.app.state.reads:
+        png = await asyncio.to_thread(read)
+    return Response(png, media_type="image/png")
+
+
+async def _window(request: Request) -> Response:
+    """Four bytes: the size of the label map; the label map; the value and the global id of each label."""
+    work = _work(request)
+    window, scale = _read_window(request, work.store.info)
+    area = _read_whole(request, "area")
+
+    def read() -> bytes:
+        count = work.store.count_for(scale, max(1, area))
+        spx = work.store.window(*window, scale=scale, count=count, include_hierarchy=False)
+        found = codec.decode(spx).global_ids
+        assert found is not None  # noqa: S101 (windows have them)
+        values = work.values_of(found.ids)
+        return b"".join(
+            [struct.pack("<I", len(spx)), spx, values.tobytes(), found.ids.astype("<u4").tobytes()]
+        )
+
+    async with request.app.state.reads:
+        body = await asyncio.to_thread(read)
+    headers = {"cache-control": "no-store"}
+    return Response(body, media_type="application/octet-stream", headers=headers)
+
+
+async def _paint(request: Request) -> Response:
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_PAINT_BYTES:
+            raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"must have at most {MAX_PAINT_BYTES} bytes")
+    ids, value = _read_step(body)
+    await asyncio.to_thread(_work(request).paint, ids, value)
+    return _steps(request)
+
+
+def _read_step(body: bytes) -> tuple[list[int], int]:
+    try:
+        step = json.loads(body)
+    except ValueError:
+        step = None
+    if isinstance(step, dict):
+        ids, value = step.get("ids"), step.get("value")
+        if type(value) is int and isinstance(ids, list) and all(type(id_) is int for id_ in ids):
+            return ids, value
+    raise Problem(HTTPStatus.BAD_REQUEST, "must be JSON with ids and value, whole numbers")
+
+
+async def _step(request: Request) -> Response:
+    work = _work(request)
+    await asyncio.to_thread(work.undo if request.url.path == "/api/undo" else work.redo)
+    return _steps(request)
+
+
+def _steps(request: Request) -> Response:
+    undo, redo = _work(request).step_counts
+    return JSONResponse({"undo": undo, "redo": redo}, headers={"cache-control": "no-store"})
+
+
+async def _export(request: Request) -> Response:
+    work, kind = _work(request), request.query_params.get("format", "")
+    if kind not in {*_SUFFIXES, "json"}:
+        raise Problem(
+            HTTPStatus.BAD_REQUEST, f"format: must be one of json, {', '.join(_SUFFIXES)}", field="format"
+        )
+    if kind == "json":
+        data, suffix = work.file.read_bytes() if work.file.exists() else b"", "json"
+    else:
+        data, suffix = await asyncio.to_thread(_exported, work, kind), _SUFFIXES[kind]
+    headers = {
+        "cache-control": "no-store",
+        "content-disposition": f'attachment; filename="selection.{suffix}"',
+    }
+    return Response(data, media_type="application/octet-stream", headers=headers)
+
+
+def _exported(work: StoreWork, kind: str) -> bytes:
+    layer = SelectionLayer(work.store, work.selection())
+    with tempfile.TemporaryDirectory(prefix="superpixel-") as folder:
+        path = Path(folder, f"selection.{_SUFFIXES[kind]}")
+        if kind == "geotiff":
+            write_geotiff(path, work.store.info, layer)
+        else:
+            write_outlines(path, kind, work.store.info, layer)
+        return path.read_bytes()
+
+
+def _read_window(request: Request, info: StoreInfo) -> tuple[Window, int]:
+    window = Window(*(_read_whole(request, name) for name in ("x", "y", "width", "height")))
+    scale = _read_whole(request, "scale")
+    if scale not in info.scales:
+        raise Problem(HTTPStatus.BAD_REQUEST, f"scale: must be one of {info.scales}", field="scale")
+    width, height = info.level_size(scale)
+    if not (0 < window.width <= width - window.x and 0 < window.height <= height - window.y):
+        raise Problem(HTTPStatus.BAD_REQUEST, f"the window is not inside the level of {width} x {height}")
+    if window.width * window.height > MAX_WINDOW_PIXELS:
+        raise Problem(HTTPStatus.BAD_REQUEST, f"a window has at most {MAX_WINDOW_PIXELS} pixels")
+    return window, scale
+
+
+def _read_whole(request: Request, name: str) -> int:
+    text = request.query_params.get(name, "")
+    if not (text.isascii() and text.isdecimal() and len(text) <= 10):
+        raise Problem(HTTPStatus.BAD_REQUEST, f"{name}: must be a whole number", field=name)
+    return int(text)
+
+
+def _work(request: Request) -> StoreWork:
+    work: StoreWork = request.app.state.work
+    return work
+
+
+async def _answer_failure(request: Request, error: Exception) -> Response:
+    assert isinstance(error, LargeFailed)  # noqa: S101
+    status = HTTPStatus.BAD_REQUEST if error.usage else HTTPStatus.INTERNAL_SERVER_ERROR
+    return Problem(status, str(error)).response(request.state.request_id)
