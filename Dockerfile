@@ -23,6 +23,7 @@ RUN python3 -m venv /opt/build \
     && /opt/build/bin/pip install --no-cache-dir --only-binary :all: --require-hashes --requirement /locks/build.txt
 COPY pyproject.toml CMakeLists.txt README.md LICENSE ./
 COPY kernels kernels
+COPY protos protos
 COPY third_party third_party
 COPY service service
 COPY frontend/page frontend/page

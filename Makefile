@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 CXX_FILES := $(shell find kernels -name '*.cpp' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh')
 PY_TYPED := kernels service examples integrations benchmarks protos/generate.py deploy/image/check
 SOURCES := pyproject.toml CMakeLists.txt README.md LICENSE \
-           $(shell find kernels service frontend/src frontend/page examples/photos third_party -type f -not -path '*/__pycache__/*')
+           $(shell find kernels service protos frontend/src frontend/page examples/photos third_party -type f -not -path '*/__pycache__/*')
 SANITIZED := build/sanitize
 # More workers than cores, because tests spend much time waiting. tests/conftest.py orders the files, longest first.
 PARALLEL := --numprocesses 4 --dist loadfile --no-loadscope-reorder
@@ -103,6 +103,33 @@ audit: install system-packages .venv-audit/.tools ## Look up known vulnerabiliti
 .PHONY: system-packages
 system-packages: ## Install the Debian packages that the tests need besides Python and g++
 	@tools/system-packages.sh
+
+# ---- release --------------------------------------------------------------------------------------------------------
+
+PY_TYPED += tools/release
+RELEASE := .venv-release
+RELEASE_PYTHON := PATH="$(abspath $(RELEASE))/bin:$$PATH" $(RELEASE)/bin/python
+DIST := dist
+WHEEL_FLAGS ?=
+
+# .venv-release has the tools that make and check what is published.
+$(RELEASE)/.tools: pyproject.toml
+	$(PYTHON) -m venv $(RELEASE)
+	$(RELEASE)/bin/python -m pip --disable-pip-version-check --quiet install --upgrade 'pip>=25.1'
+	$(RELEASE)/bin/python -m pip --disable-pip-version-check --quiet install --group release
+	touch $@
+
+.PHONY: wheels
+wheels: $(RELEASE)/.tools ## Build wheels of superpixel-service and superpixel-client in dist/ (WHEEL_FLAGS='--arch x86_64 --arch aarch64')
+	$(RELEASE_PYTHON) -m tools.release.wheels --out $(DIST) $(WHEEL_FLAGS)
+
+.PHONY: materials
+materials: $(RELEASE)/.tools ## List what the wheels in dist/ bring with them (CycloneDX), and check the licences
+	$(RELEASE_PYTHON) -m tools.release.materials --dist $(DIST)
+
+.PHONY: release
+release: wasm wheels materials frontend-install ## Make all that is published, with SHA256SUMS, in dist/
+	$(RELEASE_PYTHON) -m tools.release --dist $(DIST)
 
 # ---- try it ---------------------------------------------------------------------------------------------------------
 
@@ -407,4 +434,4 @@ simulate: install ## Simulate an autoscaler with 1 to 200 such pods; updates doc
 
 .PHONY: clean
 clean: ## Remove everything that make built or installed
-	rm -rf $(VENV) $(BENCH) .venv-frontend .venv-deploy .venv-audit frontend/node_modules frontend/dist $(WASM) build dist demo-output test-output
+	rm -rf $(VENV) $(BENCH) .venv-frontend .venv-deploy .venv-audit .venv-release frontend/node_modules frontend/dist $(WASM) build dist demo-output test-output

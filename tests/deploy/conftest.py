@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 TOOLS = ROOT / ".venv-deploy" / "bin"
 OVERLAYS = ("cpu", "nvidia", "mtls", "dev")
+BESIDE = ("tracing", "cluster-ip", "grpcroute", "external-namespace")
 OPTIONAL = ("podmonitor", "prometheus-rules", "queue-autoscaling", "grafana-dashboard")
 FULL = {"cpu-full": ("plaintext", *OPTIONAL), "nvidia-mtls-full": ("mtls", "nvidia", *OPTIONAL)}
 """Overlays only for tests: all components that can be combined."""

@@ -47,7 +47,7 @@ def server() -> Iterator[RunningServer]:
 @pytest.fixture(scope="session")
 def address(server: RunningServer) -> Iterator[str]:
     """A gateway whose files the browser keeps: else each page asks 150 times whether they are new."""
-    constants = {"web.guard._CACHE_CONTROL": "max-age=3600"}
+    constants = {"http.guard._CACHE_CONTROL": "max-age=3600"}
     with running_app("--server", server.listen, constants=constants) as page:
         yield page
 

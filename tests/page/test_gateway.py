@@ -20,7 +20,7 @@ from PIL import Image
 
 from superpixel_kernels import SegmentParams, codec, segment
 from superpixel_service.client import Client, SegmentError
-from superpixel_service.web.problems import Problem
+from superpixel_service.http.problems import Problem
 from tests.page.annotator import PHOTOS
 from tests.page.conftest import MAX_PIXELS, running_app
 from tests.service.command import messages, started, superpixel

@@ -24,9 +24,9 @@ PHOTO = (PHOTOS / "chelsea.jpg").read_bytes()
 def hasty(server: RunningServer) -> Iterator[str]:
     """A gateway with shorter times, and a name."""
     constants = {
-        "web.uploads._SILENT_SECONDS": 1.0,
-        "web.uploads._SECONDS": 3.0,
-        "web.protocol._HEAD_SECONDS": 1.0,
+        "http.uploads._SILENT_SECONDS": 1.0,
+        "http.uploads._SECONDS": 3.0,
+        "http.protocol._HEAD_SECONDS": 1.0,
     }
     with running_app("--server", server.listen, "--allow-host=Page.Example", constants=constants) as page:
         yield page

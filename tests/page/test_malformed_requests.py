@@ -13,8 +13,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from superpixel_service.web.guard import Guard
-from superpixel_service.web.protocol import ImpatientProtocol
+from superpixel_service.http.guard import Guard
+from superpixel_service.http.origin import Site
+from superpixel_service.http.protocol import ImpatientProtocol
 from tests.service.harness import PATIENCE_SECONDS, wait_until
 
 BAD_CHUNK = b"x\r\n"
@@ -41,9 +42,11 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[uvicorn.Server]:
-    config = uvicorn.Config(
-        Guard(application, []), log_config=None, ws="none", lifespan="off", http=ImpatientProtocol
+    site = Site(frozenset(), "")
+    guard = Guard(
+        application, site=site, policy=lambda _path: "", event="request", report=lambda _ended: None
     )
+    config = uvicorn.Config(guard, log_config=None, ws="none", lifespan="off", http=ImpatientProtocol)
     server = uvicorn.Server(config)
     with closing(socket.create_server(("127.0.0.1", 0))) as listener:
         thread = threading.Thread(target=lambda: asyncio.run(server.serve([listener])))

@@ -17,10 +17,12 @@ from PIL import Image
 
 import superpixel_kernels as kernels
 from superpixel_kernels import codec
+from tests.api.conftest import Api, running_api
 from tests.service.harness import RunningServer, running_server
 
 ROOT = Path(__file__).parents[2]
 PHOTO = ROOT / "examples" / "photos" / "astronaut.jpg"
+API = "127.0.0.1:8081"
 
 # What a document's commands begin with, be they a block or a word in a sentence.
 PROGRAMS = "superpixel|make|pip|python|docker|kubectl|helm|npm|node|npx|go|protoc|grpcurl"
@@ -55,6 +57,7 @@ NOT_RUN = {
     "superpixel serve --stores . &": "serves until it is stopped; tests/service/test_stores.py does the same",
     "superpixel info --store NAME": "a part of a command; tests/service/test_stores.py asks a server",
     "make bench-data-sets": MEASURES,
+    "superpixel http": "tests/api starts it",
     "make bench-tiled": MEASURES,
     "make static": "a minute; tests/page/test_static.py serves and uses what it writes",
     "make wasm": "a minute, and installs emscripten; `make test-slow` runs it",
@@ -86,6 +89,10 @@ NOT_RUN = {
     "kubectl create namespace superpixel": "tests/deploy/test_readme.py runs it without a cluster",
     "kubectl -n superpixel create secret docker-registry": "a part of a command",
     "kubectl apply -k deploy/overlays/cpu": f"{CLUSTER}; tests/deploy renders it",
+    "helm install superpixel deploy/helm/superpixel --namespace superpixel --create-namespace --set plaintext=true": (  # noqa: E501
+        f"{CLUSTER}; tests/deploy/test_helm.py renders it"
+    ),
+    "kubectl apply -k deploy/components/client-config": f"{CLUSTER}; tests/deploy renders it",
     "kubectl -n superpixel port-forward deploy/superpixel 50051": CLUSTER,
     "kubectl -n superpixel delete pod NAME": CLUSTER,
     "kubectl -n superpixel get secret superpixel-tls -o jsonpath='{.data.tls\\.crt}' | base64 -d | openssl x509 -noout -enddate": CLUSTER,  # noqa: E501
@@ -126,6 +133,7 @@ WRITES = {
     "superpixel bulk PHOTOS": {"MAPS/astronaut.jpg.spx": (5000, 77)},
     "superpixel segment photo.jpg": {"DIR/photo.jpg.spx": (400, 100)},
     "grpcurl": {"astronaut.spx": (1600, 400, 100)},
+    "--output astronaut.spx": {"astronaut.spx": (1600, 400, 100)},
     "node segment.mjs": {"examples/node/astronaut.spx": (1600, 400, 100)},
 }
 """Label maps that a command leaves, with counts at which they must be right."""
@@ -177,6 +185,12 @@ def server() -> Iterator[RunningServer]:
         yield running
 
 
+@pytest.fixture(scope="module")
+def api(server: RunningServer) -> Iterator[Api]:
+    with running_api("--server", server.listen) as running:
+        yield running
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Where commands run: what they name lies in it, and stand-ins for what cannot be here come first."""
@@ -212,8 +226,12 @@ def hierarchy() -> kernels.Hierarchy:
 
 
 @pytest.mark.parametrize("command", RUN, ids=lambda command: f"{command.document}: {command.first_line[:50]}")
-def test_a_command_of_the_documents(command: Command, server: RunningServer, folder: Path) -> None:
+def test_a_command_of_the_documents(
+    command: Command, server: RunningServer, folder: Path, request: pytest.FixtureRequest
+) -> None:
     script = command.text.replace("127.0.0.1:50051", server.listen).replace("127.0.0.1:50052", server.health)
+    if API in script:
+        script = script.replace(API, request.getfixturevalue("api").address)
     environment = {
         **os.environ,
         "PATH": os.pathsep.join((str(folder / "bin"), str(Path(sys.executable).parent), os.environ["PATH"])),

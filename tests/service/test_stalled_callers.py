@@ -329,7 +329,7 @@ def test_silent_streams_of_reflection_do_not_delay_others() -> None:
 
 
 def test_silent_connections_to_the_metrics_port_are_ended() -> None:
-    program = program_with({"operations.metrics._SILENCE_SECONDS": 0.5})
+    program = program_with({"operations.metrics_port._SILENCE_SECONDS": 0.5})
     with running_server(program=program) as server:
         process = psutil.Process(server.process.pid)
         threads = process.num_threads()

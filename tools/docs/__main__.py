@@ -13,7 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tools.docs import ROOT, contract, gather, reference
+from tools.docs import ROOT, contract, gather, http_api, reference
 
 CONFIG = ROOT / "mkdocs.yml"
 STYLE = Path(__file__).with_name("site.css")
@@ -38,7 +38,12 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=ROOT / "site", help="the site's folder (default: site)")
     arguments = parser.parse_args()
     try:
-        generated = {**contract.pages(), **reference.pages(), STYLE.name: STYLE.read_text()}
+        generated = {
+            **contract.pages(),
+            **reference.pages(),
+            **http_api.pages(),
+            STYLE.name: STYLE.read_text(),
+        }
         gather.gather(ROOT, PAGES, generated)
     except (gather.Broken, contract.Uncommented) as error:
         print(f"docs: {error}", file=sys.stderr)

@@ -18,6 +18,7 @@ PATTERNS = ("*.md", "docs/**/*.md", "deploy/runbook/*.md", "*/README.md", "examp
 STAND_FOR = {
     "protos/superpixel/v1/superpixel.proto": "docs/reference/contract.md",
     "service/superpixel_service/config.py": "docs/reference/settings.md",
+    "service/superpixel_service/api/openapi.py": "docs/reference/http-api.md",
     "service/superpixel_service/commands/parser.py": "docs/reference/commands.md",
     "service/superpixel_service/client/__init__.py": "docs/reference/client.md",
     "service/superpixel_service/in_process.py": "docs/reference/in-process.md",

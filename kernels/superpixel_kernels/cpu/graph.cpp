@@ -83,15 +83,19 @@ class GraphBuilder {
         out.found.need(width_);
         out.strength.need(guide_.edges == nullptr ? 0 : static_cast<i64>(width_) + 16);
         const i32 owned_begin = owned_[static_cast<size_t>(band)];
-        const i32 owned_end = owned_[static_cast<size_t>(band) + 1];
-        std::fill(sums_ + owned_begin, sums_ + owned_end, RegionSums{});
-        for (i32 region = owned_begin; region < owned_end; ++region) {
-            std::fill_n(lines_[region].b, EdgeLine::kRoom, -1);
-            lines_[region].count = 0;
-        }
+        out.regions_end = owned_begin;
         for (i32 y = bands_.begin(band); y < bands_.end(band); ++y) {
             scan_row(band, y);
             if (y > 0) scan_seam(band, y);
+        }
+    }
+
+    // Row by row, because this memory is used again at once.
+    void begin_regions(i32 begin, i32 end) {
+        for (i32 region = begin; region < end; ++region) {
+            sums_[region] = {};
+            std::fill_n(lines_[region].b, EdgeLine::kRoom, -1);
+            lines_[region].count = 0;
         }
     }
 
@@ -112,29 +116,22 @@ class GraphBuilder {
 
         const i32 owned_begin = owned_[static_cast<size_t>(band)];
         const i32 runs = static_cast<i32>(first_run_[y + 1] - first_run_[y]);
-        auto* const run_sums = reinterpret_cast<i32(*)[4]>(out.run_sums.need(4 * static_cast<i64>(runs)));
-        workspace_.simd.run_sums(line(y), start_ + first_run_[y], runs, width_, run_sums);
+        const i32* const starts = start_ + first_run_[y];
+        const i32* const regions = region_ + first_run_[y];
         FoundEdge* const found = out.found.data();
-        i32 before = -1;
-        i32 count = -1;
-        for (i64 run = first_run_[y]; run < first_run_[y + 1]; ++run) {
-            const i32 region = region_[run];
-            const i32* const sum = run_sums[run - first_run_[y]];
-            if (region >= owned_begin) {
-                RegionSums& sums = sums_[region];
-                sums.n += sum[0];
-                sums.L += sum[1];
-                sums.A += sum[2];
-                sums.B += sum[3];
-            } else {
-                out.foreign_sums.push_back({region, sum[0], sum[1], sum[2], sum[3]});
-            }
-            if (count >= 0) {
-                found[count] = {std::min(before, region), std::max(before, region), 1, contrast[start_[run]]};
-            }
-            ++count;
-            before = region;
+        const i32 count = runs - 1;
+        i32 largest = regions[0];
+        for (i32 i = 0; i < count; ++i) {
+            const i32 p = regions[i], q = regions[i + 1];
+            largest = std::max(largest, q);
+            found[i] = {std::min(p, q), std::max(p, q), 1, contrast[starts[i + 1]]};
         }
+        begin_regions(out.regions_end, largest + 1);
+        out.regions_end = std::max(out.regions_end, largest + 1);
+        ForeignSums* const foreign = out.row_foreign_sums.need(runs);
+        const i32 others =
+            workspace_.simd.run_sums(line(y), starts, regions, runs, width_, owned_begin, sums_, foreign);
+        out.foreign_sums.insert(out.foreign_sums.end(), foreign, foreign + others);
         if (guide_.edges != nullptr) add_row_excess(found, count, y);
         add(out, count, owned_begin);
     }
@@ -184,7 +181,7 @@ class GraphBuilder {
 
     // Adds what the band found about earlier bands' regions.
     void add_foreign(i32 band) {
-        for (const EdgeBand::ForeignSums& from : band_at(band).foreign_sums) {
+        for (const ForeignSums& from : band_at(band).foreign_sums) {
             RegionSums& sums = sums_[from.region];
             sums.n += from.n;
             sums.L += from.L;

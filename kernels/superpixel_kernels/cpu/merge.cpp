@@ -54,9 +54,7 @@ class Merger {
         Phase phase_now = MergePhases::kChoose;
         bool stop = false;
         std::barrier barrier(phases_.ranges(), [&]() noexcept {
-            phases_.finish(phase_now);
-            phase_now = phase_now == MergePhases::kChoose ? MergePhases::kChooseCrossing
-                                                          : static_cast<Phase>(phase_now + 1);
+            phase_now = phases_.finish(phase_now);
             stop = failed.load() || phases_.edges_left() < enough;
         });
         pool_.team(phases_.ranges(), [&](int rank) {
@@ -85,7 +83,7 @@ class Merger {
                         phases_.unite_collective();
                     }
                 });
-                phase([&] { phases_.renumber(rank); });
+                if (phases_.renumbers()) phase([&] { phases_.renumber(rank); });
                 phase([&] { phases_.relabel(part); });
                 phase([&] { phases_.contract_and_choose(rank); });
             }

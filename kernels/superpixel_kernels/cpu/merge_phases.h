@@ -5,9 +5,10 @@
 
 namespace superpixel {
 
-// Live regions are numbered by their rank among the live ones, so arrays stay dense as they shrink; ranks
-// have the order of the regions' identities. Regions are shared out among ranges, one per thread: range t
-// owns regions [begin, end) and the edges whose smaller region it owns.
+// The arrays of regions have slots for live and for absorbed regions. If too few slots are live, the live
+// regions move to the first slots, so arrays shrink. Slots always have the order of the regions' identities.
+// Regions are shared out among ranges, one per thread: range t owns slots [begin, end) and the edges whose
+// smaller region it owns.
 //
 // All ranges do a phase at the same time; finish(phase) comes after each, when all are done. A phase writes
 // what its own range owns, and reads only what no other range writes in it.
@@ -41,23 +42,30 @@ class MergePhases {
     void unite_reciprocal(MergeRange& part);
     // kUnite, in a collective round: the edges that at least one end chose merge. One thread, all ranges.
     void unite_collective();
-    // kRenumber: moves the regions that remain to their new ranks, and notes for every region its new rank.
+    // kRenumber, only if renumbers(): moves the live regions to the first slots, and notes for every region
+    // its new slot.
     void renumber(i32 rank);
+    bool renumbers() const { return renumbers_; }
     // kRelabel: gives the edges their new ends. Drops those inside a region; puts those whose smaller end is
     // in another range into the outbox.
     void relabel(MergeRange& part);
     // kChoose: takes the edges sent to the range, sorts all by their smaller end, joins those with equal
     // ends, and finds the least edge of each region.
     void contract_and_choose(i32 rank);
-    // What follows from a phase of all ranges.
-    void finish(Phase phase);
+    // What follows from a phase of all ranges. Returns the phase after it.
+    Phase finish(Phase phase);
 
   private:
     void choose(MergeRange& part);
     void contract(i32 rank);
-    MergeRecord record_of(const Best& best, i32 a, i32 b) const;
+    // Of two choices of a region, the one whose edge comes first.
+    u64 lesser(i32 region, u64 p, u64 q) const;
+    // Whether the edge to region p comes before that to q, if they have the same cost.
+    bool comes_before(i32 region, i32 p, i32 q) const;
+    MergeRecord record_of(u64 best, i32 a, i32 b) const;
     // Adds region b to region a.
     void absorb(i32 a, i32 b, float height);
+    void close_gaps();
 
     const Simd& simd_;
     MergeScratch& scratch_;
@@ -65,18 +73,20 @@ class MergePhases {
     Buffer<Edge>* spent_edges_;  // to be freed after the first round, or null
     const CostParams params_;
     i32 count_ = 0;  // ranges
-    i64 live_, live_before_ = 0, merges_ = 0, edges_left_;
+    i64 slots_, live_, live_before_ = 0, merges_ = 0, edges_left_;
     i32 round_ = 0;
+    bool renumbers_ = false;
     int side_ = 0;  // which of each two arrays below is in use
     RegionSums* sums_[2];
     RegionMean* means_;
     i32* identity_[2];
     float* height_[2];
     double* weights_[2] = {nullptr, nullptr};
-    Best* best_;
-    i32* root_;
-    i32* rank_;  // of a root, among those of its range
-    i32* new_id_;
+    u64* best_;
+    unsigned char* is_live_;
+    i32* root_;    // of each region: the one that it is part of after this round; sign: it has changed
+    i32* rank_;    // of a live region, among those of its range
+    i32* new_id_;  // of each region: the new slot of its root; sign: as in root_
 };
 
 }  // namespace superpixel

@@ -31,6 +31,17 @@ struct CenterSums {
     i32 n, L, A, B;
     i64 x, y;
 };
+static_assert(sizeof(CenterSums) == 32);
+
+// Sums over a region's pixels, as doubles: integers below 2^53, so additions are exact.
+struct RegionSums {
+    double n, L, A, B;
+};
+
+// What a band of rows adds to a region of another band.
+struct ForeignSums {
+    i32 region, n, L, A, B;
+};
 
 // One row of grid cells for stage assign.
 struct AssignRow {
@@ -48,8 +59,16 @@ struct AssignRow {
 struct Edge {
     i32 a, b;
     i32 len;    // pixel sides between the regions
+    u32 cost;   // stage merge: the bits of its cost, a float that is not negative; or kStale or more
     double cs;  // sum of contrast over those sides; an integer below 2^53, so additions are exact
+
+    static constexpr u32 kStale = 0x80000000u;
+
+    Edge() = default;
+    Edge(i32 smaller, i32 larger, i32 sides, double contrast)
+        : a(smaller), b(larger), len(sides), cost(kStale), cs(contrast) {}
 };
+static_assert(sizeof(Edge) == 24);
 
 // Two runs, in adjacent rows.
 struct Contact {
@@ -66,9 +85,10 @@ struct EdgeLine {
     static constexpr i32 kRoom = 7;
     i32 b[kRoom];  // -1 if free
     i32 count;
-    i32 cs[kRoom];
-    u16 len[kRoom];
+    i32 cs[kRoom + 1];  // the last ones take what is to be ignored
+    u16 len[kRoom + 1];
 };
+static_assert(sizeof(EdgeLine) == 80);
 
 // Words of a bitmap of one row. Bit x % 64 of word x / 64 is pixel x; bits past the row are 0.
 constexpr i64 bitmap_words(i32 width) { return (static_cast<i64>(width) + 63) / 64; }
@@ -80,8 +100,8 @@ struct Simd {
                   Planes out);
     // One row of one plane; `scratch` has room for `width` values.
     void (*smooth)(const i16* above, const i16* here, const i16* below, i32 width, i16* out, i16* scratch);
-    // Sums of each column over `rows` rows of one plane.
-    void (*column_sums)(const i16* plane, i32 width, i32 rows, i32* out);
+    // Sums of each column over the rows of a cell, of one plane. They are at most 11 * 1131.
+    void (*column_sums)(const i16* plane, i32 width, i32 rows, i16* out);
     void (*assign)(const AssignRow& row);
     // Bit x of `starts`: x = 0, or row[x] != row[x-1]. Returns how many bits are set.
     i32 (*run_starts)(const i32* row, i32 width, u64* starts);
@@ -105,9 +125,10 @@ struct Simd {
     // Adds edges to the lines of their regions a. Moves those that belong elsewhere to the front: a region
     // before `first_owned`, or no room. Returns how many these are.
     i32 (*add_edges)(EdgeLine* lines, FoundEdge* edges, i32 count, i32 first_owned);
-    // Sums over each run of one row: out[run] = {pixels, L, A, B}. A run ends where the next one starts, or
-    // at `width`.
-    void (*run_sums)(Planes row, const i32* starts, i32 runs, i32 width, i32 (*out)[4]);
+    // Adds the pixels of one row to the sums of their regions; those of regions before `first_owned` are
+    // listed instead. Returns how many these are. A run ends where the next one starts, or at `width`.
+    i32 (*run_sums)(Planes row, const i32* starts, const i32* regions, i32 runs, i32 width, i32 first_owned,
+                    RegionSums* sums, ForeignSums* foreign);
     // row[x] = values[run] for the pixels of each run.
     void (*fill_runs)(const i32* starts, const i32* values, i32 runs, i32 width, i32* row);
     // out[i] = contrast between pixel i of p and pixel i of q.
@@ -115,18 +136,15 @@ struct Simd {
     // out[i] = the sum of the contrasts of pixels 0..i-1, modulo 2^16; count + 1 values, and room for 16
     // more.
     void (*contrast_before)(Planes p, Planes q, i32 count, u16* out);
-    // out[i] = edge_word of edge i; `identity` is what the hash takes of each region. count <= kCostBlock.
-    void (*edge_words)(const Edge* edges, i32 count, const RegionMean* regions, const i32* identity,
-                       CostParams params, u64* out);
+    // Writes the costs of the edges `which[0..count-1]`.
+    void (*edge_costs)(Edge* edges, const i32* which, i64 count, const RegionMean* regions,
+                       CostParams params);
     // The same with an importance map; `weights`: of each region.
-    void (*weighted_edge_words)(const Edge* edges, i32 count, const RegionMean* regions,
-                                const double* weights, const i32* identity, CostParams params, u64* out);
+    void (*weighted_edge_costs)(Edge* edges, const i32* which, i64 count, const RegionMean* regions,
+                                const double* weights, CostParams params);
     // out[i] = table[index[i]]
     void (*lookup)(const i32* table, const i32* index, i64 count, i32* out);
 };
-
-// Most edges for one call of edge_words.
-constexpr i32 kCostBlock = 128;
 
 extern const Simd kSimdPlain;
 #if defined(__x86_64__)

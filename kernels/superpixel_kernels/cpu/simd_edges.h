@@ -142,27 +142,52 @@ i32 guided_seam_edges(const u64* starts, const u64* above, const u64* seams, i32
     return find_seam_edges<true>(starts, above, seams, width, regions, regions_above, before, guide, out);
 }
 
+// Bit k: edge k of the line is one to region b.
+u32 edges_to(const EdgeLine& line, i32 b) {
+#if defined(SUPERPIXEL_SIMD_AVX2)
+    // The eighth is `count`, and masked.
+    const __m256i equal =
+        _mm256_cmpeq_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(&line)), _mm256_set1_epi32(b));
+    return static_cast<u32>(_mm256_movemask_ps(_mm256_castsi256_ps(equal))) & 127;
+#else
+    u32 found = 0;
+    for (i32 k = 0; k < EdgeLine::kRoom; ++k) found |= static_cast<u32>(line.b[k] == b) << k;
+    return found;
+#endif
+}
+
+void add_to_edge(EdgeLine& line, i32 at, const FoundEdge& edge) {
+    // Unsigned, because what is ignored may overflow.
+    line.cs[at] = static_cast<i32>(static_cast<u32>(line.cs[at]) + static_cast<u32>(edge.cs));
+    line.len[at] = static_cast<u16>(line.len[at] + edge.len);
+}
+
 i32 add_edges(EdgeLine* lines, FoundEdge* edges, i32 count, i32 first_owned) {
-    i32 left = 0;
+    // Whether a line has the edge already is unpredictable, so those without are listed without a branch.
+    // They are added to the place after the last one in their lines, which is never read.
+    EdgeLine ignored{};
+    i32 missing = 0;
     for (i32 i = 0; i < count; ++i) {
+        const FoundEdge edge = edges[i];
+        const bool foreign = edge.a < first_owned;
+        EdgeLine& line = foreign ? ignored : lines[edge.a];
+        const u32 found = foreign ? 0 : edges_to(line, edge.b);
+        add_to_edge(line, __builtin_ctz(found | 1u << EdgeLine::kRoom), edge);
+        edges[missing] = edge;
+        missing += static_cast<i32>(found == 0);
+    }
+    i32 left = 0;
+    for (i32 i = 0; i < missing; ++i) {
         const FoundEdge edge = edges[i];
         if (edge.a < first_owned) [[unlikely]] {
             edges[left++] = edge;
             continue;
         }
         EdgeLine& line = lines[edge.a];
-#if defined(SUPERPIXEL_SIMD_AVX2)
-        // The eighth is `count`, and masked.
-        const __m256i equal = _mm256_cmpeq_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(&line)),
-                                                 _mm256_set1_epi32(edge.b));
-        const i32 found = _mm256_movemask_ps(_mm256_castsi256_ps(equal)) & 127;
-#else
-        i32 found = 0;
-        for (i32 k = 0; k < EdgeLine::kRoom; ++k) found |= static_cast<i32>(line.b[k] == edge.b) << k;
-#endif
-        i32 at = __builtin_ctz(static_cast<u32>(found | 128));
-        if (found == 0) [[unlikely]] {
-            if (line.count == EdgeLine::kRoom) {
+        const u32 found = edges_to(line, edge.b);
+        i32 at = __builtin_ctz(found | 1u << EdgeLine::kRoom);
+        if (found == 0) [[likely]] {
+            if (line.count == EdgeLine::kRoom) [[unlikely]] {
                 edges[left++] = edge;
                 continue;
             }
@@ -171,8 +196,7 @@ i32 add_edges(EdgeLine* lines, FoundEdge* edges, i32 count, i32 first_owned) {
             line.cs[at] = 0;
             line.len[at] = 0;
         }
-        line.cs[at] += edge.cs;
-        line.len[at] = static_cast<u16>(line.len[at] + edge.len);
+        add_to_edge(line, at, edge);
     }
     return left;
 }

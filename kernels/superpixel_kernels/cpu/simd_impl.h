@@ -12,7 +12,7 @@ namespace superpixel {
 const Simd SUPERPIXEL_SIMD_TABLE = {
     SUPERPIXEL_SIMD_NAME, color,           smooth,     column_sums,         assign,    run_starts, differ,
     bit_positions,        contacts,        seam_edges, guided_seam_edges,   add_edges, run_sums,   fill_runs,
-    contrast_row,         contrast_before, edge_words, weighted_edge_words, lookup,
+    contrast_row,         contrast_before, edge_costs, weighted_edge_costs, lookup,
 };
 
 }  // namespace superpixel

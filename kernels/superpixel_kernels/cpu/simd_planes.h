@@ -86,11 +86,11 @@ void smooth(const i16* above, const i16* here, const i16* below, i32 width, i16*
     out[last] = at(last);
 }
 
-void column_sums(const i16* plane, i32 width, i32 rows, i32* out) {
+void column_sums(const i16* plane, i32 width, i32 rows, i16* out) {
     for (i32 x = 0; x < width; ++x) out[x] = plane[x];
     for (i32 row = 1; row < rows; ++row) {
         const i16* const values = plane + static_cast<i64>(row) * width;
-        for (i32 x = 0; x < width; ++x) out[x] += values[x];
+        for (i32 x = 0; x < width; ++x) out[x] = static_cast<i16>(out[x] + values[x]);
     }
 }
 

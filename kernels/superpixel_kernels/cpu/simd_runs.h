@@ -87,9 +87,12 @@ i32 contacts(const u64* starts, const u64* above, const u64* seams, i32 width, i
     return count;
 }
 
-void run_sums(Planes row, const i32* starts, i32 runs, i32 width, i32 (*out)[4]) {
+i32 run_sums(Planes row, const i32* starts, const i32* regions, i32 runs, i32 width, i32 first_owned,
+             RegionSums* sums, ForeignSums* foreign) {
+    i32 others = 0;
     for (i32 run = 0; run < runs; ++run) {
         const i32 end = run + 1 < runs ? starts[run + 1] : width;
+        const i32 region = regions[run];
 #if defined(SUPERPIXEL_SIMD_AVX2)
         // Sixteen pixels at a time, which nearly always is the whole run; lanes past its end are masked.
         const __m256i lane = _mm256_setr_epi16(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
@@ -109,8 +112,16 @@ void run_sums(Planes row, const i32* starts, i32 runs, i32 width, i32 (*out)[4])
             total = _mm_add_epi32(
                 total, _mm_add_epi32(_mm256_castsi256_si128(all), _mm256_extracti128_si256(all, 1)));
         }
-        _mm_storeu_si128(reinterpret_cast<__m128i*>(out[run]), total);
-#elif defined(__wasm_simd128__)
+        if (region >= first_owned) [[likely]] {
+            double* const to = &sums[region].n;
+            _mm256_storeu_pd(to, _mm256_add_pd(_mm256_loadu_pd(to), _mm256_cvtepi32_pd(total)));
+        } else {
+            ForeignSums& out = foreign[others++];
+            out.region = region;
+            _mm_storeu_si128(reinterpret_cast<__m128i*>(&out.n), total);
+        }
+#else
+#if defined(__wasm_simd128__)
         // Eight pixels at a time; lanes past the run's end are masked.
         const v128_t lane = wasm_i16x8_const(0, 1, 2, 3, 4, 5, 6, 7);
         const v128_t ones = wasm_i16x8_const(1, 1, 1, 1, 1, 1, 1, 1);
@@ -125,7 +136,9 @@ void run_sums(Planes row, const i32* starts, i32 runs, i32 width, i32 (*out)[4])
             total = wasm_i32x4_add(total, sums_of_lanes(wasm_i32x4_dot_i16x8(ones, weight), sum_of(row.L),
                                                         sum_of(row.A), sum_of(row.B)));
         }
-        wasm_v128_store(out[run], total);
+        const i32 L = wasm_i32x4_extract_lane(total, 1);
+        const i32 A = wasm_i32x4_extract_lane(total, 2);
+        const i32 B = wasm_i32x4_extract_lane(total, 3);
 #else
         i32 L = 0, A = 0, B = 0;
         for (i32 x = starts[run]; x < end; ++x) {
@@ -133,12 +146,19 @@ void run_sums(Planes row, const i32* starts, i32 runs, i32 width, i32 (*out)[4])
             A += row.A[x];
             B += row.B[x];
         }
-        out[run][0] = end - starts[run];
-        out[run][1] = L;
-        out[run][2] = A;
-        out[run][3] = B;
+#endif
+        const i32 n = end - starts[run];
+        if (region >= first_owned) {
+            sums[region].n += n;
+            sums[region].L += L;
+            sums[region].A += A;
+            sums[region].B += B;
+        } else {
+            foreign[others++] = {region, n, L, A, B};
+        }
 #endif
     }
+    return others;
 }
 
 void fill_runs(const i32* starts, const i32* values, i32 runs, i32 width, i32* row) {

@@ -59,13 +59,13 @@ class Slic {
 
     // The sums for the first update: each pixel belongs to its own cell's centre.
     void sum_own_cells() {
-        i32* const columns = workspace_.memory.row_scratch.need(3 * static_cast<i64>(width_) * bands_.count);
+        i16* const columns = workspace_.memory.row_scratch.need(3 * static_cast<i64>(width_) * bands_.count);
         workspace_.pool.each(bands_.count, [&](i64 task) {
             const i32 band = static_cast<i32>(task);
             clear_sums(band);
-            i32* const L = columns + 3 * task * width_;
-            i32* const A = L + width_;
-            i32* const B = A + width_;
+            i16* const L = columns + 3 * task * width_;
+            i16* const A = L + width_;
+            i16* const B = A + width_;
             for (i32 cell_y = bands_.begin(band); cell_y < bands_.end(band); ++cell_y) {
                 const i32 y0 = cell_y * grid_.step;
                 const i32 rows = cell_end(cell_y, grid_.ny, height_) - y0;

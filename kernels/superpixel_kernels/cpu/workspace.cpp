@@ -18,13 +18,13 @@ void each_buffer(Scratch& memory, F&& body) {
         memory.edge_levels, memory.prior_labels, memory.prior_changes, memory.carried_edges,
         memory.tile_labels);
     for (EdgeBand& band : memory.edge_bands)
-        all(band.contrast, band.contrast_before, band.strength, band.found, band.run_sums);
+        all(band.contrast, band.contrast_before, band.strength, band.found, band.row_foreign_sums);
     MergeScratch& merge = memory.merge;
     for (int side = 0; side < 2; ++side)
         all(merge.sums[side], merge.identity[side], merge.height[side], merge.weights[side]);
-    all(merge.means, merge.best, merge.root, merge.rank, merge.new_id);
+    all(merge.means, merge.best, merge.live, merge.root, merge.rank, merge.new_id);
     for (MergeRange& range : merge.ranges) {
-        all(range.storage[0], range.storage[1], range.bucket, range.marker, range.pairs);
+        all(range.storage[0], range.storage[1], range.stale, range.bucket, range.pairs, range.marker);
     }
 }
 
@@ -40,7 +40,7 @@ i64 Workspace::bytes() {
         total += vector_bytes(band.crowded) + vector_bytes(band.foreign) + vector_bytes(band.foreign_sums);
     }
     for (const MergeRange& range : memory.merge.ranges) {
-        total += vector_bytes(range.crossing) + vector_bytes(range.records);
+        total += vector_bytes(range.crossing) + vector_bytes(range.received) + vector_bytes(range.records);
         for (const std::vector<Edge>& box : range.outbox) total += vector_bytes(box);
     }
     return total;

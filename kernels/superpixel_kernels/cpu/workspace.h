@@ -11,11 +11,6 @@
 
 namespace superpixel {
 
-// Sums over a region's pixels, as doubles: integers below 2^53, so additions are exact.
-struct RegionSums {
-    double n, L, A, B;
-};
-
 struct MergeRecord {
     float height;
     i32 round;
@@ -27,21 +22,13 @@ static_assert(sizeof(MergeRecord) == 16);
 struct EdgeBand {
     std::vector<FoundEdge> crowded;  // edges without room in the line of their region a
     std::vector<FoundEdge> foreign;  // edges whose region a begins in an earlier band
-    struct ForeignSums {
-        i32 region, n, L, A, B;
-    };
     std::vector<ForeignSums> foreign_sums;
+    i32 regions_end = 0;  // the band's regions before this one have sums and lines
     Buffer<i16> contrast;
     Buffer<u16> contrast_before;
     Buffer<unsigned char> strength;  // with an edge map
     Buffer<FoundEdge> found;
-    Buffer<i32> run_sums;
-};
-
-// Stage merge: the least edge of a region, as its cost and hash, and the region at the other end.
-struct Best {
-    u64 word;
-    i32 other;
+    Buffer<ForeignSums> row_foreign_sums;
 };
 
 // Stage merge: one thread's share, which is a range of regions and the edges whose smaller region is in it.
@@ -52,12 +39,16 @@ struct MergeRange {
     Buffer<Edge> storage[2];
     int next_storage = 0;
     struct Crossing {
-        u64 word;
+        u32 cost;
         i32 a, b;
     };
     std::vector<Crossing> crossing;         // edges whose larger region is in another range
     std::vector<std::vector<Edge>> outbox;  // [range]: edges that move to that range in this round
-    Buffer<i32> bucket, marker, pairs;
+    std::vector<Edge> received;             // the edges that other ranges send in this round
+    Buffer<i32> stale;                      // the edges whose costs have changed, in their order
+    i64 stale_count = 0;
+    Buffer<i32> bucket, pairs;
+    Buffer<u64> marker;
     std::vector<MergeRecord> records;
     i64 merges = 0;
     i32 roots = 0, new_begin = 0, new_end = 0;
@@ -69,7 +60,8 @@ struct MergeScratch {
     Buffer<i32> identity[2];
     Buffer<float> height[2];
     Buffer<double> weights[2];  // importance_weight of each region, with an importance map
-    Buffer<Best> best;
+    Buffer<u64> best;  // of each region: the cost of its least edge, and below it the region at the other end
+    Buffer<unsigned char> live;
     Buffer<i32> root, rank, new_id;
     std::vector<MergeRange> ranges;
 };
@@ -78,7 +70,7 @@ struct Scratch {
     Buffer<i16> color_planes, smooth_planes, smooth_scratch;
     Buffer<Center> centers;
     Buffer<CenterSums> sums;
-    Buffer<i32> row_scratch;
+    Buffer<i16> row_scratch;
     Buffer<i32> run_start, run_parent, run_region;
     Buffer<u64> row_starts, row_seams;  // bitmaps of each row: runs start here; differs from the row above
     Buffer<Contact> contacts;

@@ -1,6 +1,7 @@
 """The asyncio client."""
 
 import asyncio
+import copy
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from types import TracebackType
@@ -15,12 +16,14 @@ from superpixel_service.client import stream_steps as steps
 from superpixel_service.client.base import BaseClient
 from superpixel_service.client.errors import SegmentError
 from superpixel_service.client.provenance import check_answer
+from superpixel_service.client.security import call_metadata
 from superpixel_service.client.segmentation import Segmentation, ServerInfo
 from superpixel_service.client.stores import StoreDescription, StoreMeasures, StoreWindow
 from superpixel_service.client.stream import Key, StreamBook
 from superpixel_service.client.streamcall import Event, StreamCall, closed_error, error_of
 from superpixel_service.client.wanted import Wanted
 from superpixel_service.client.wire import ImageSource
+from superpixel_service.contract import AUTHORIZATION_KEY
 from superpixel_service.pb.superpixel.v1 import stores_pb2, stores_pb2_grpc
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2_grpc as pb_grpc
@@ -75,6 +78,23 @@ class AsyncClient(BaseClient):
         await self._channel.close()
         if self._streams is not None:
             self._streams.close()
+
+    def with_token(self, token: str) -> Self:
+        """A client that shares this one's connection, and sends this token.
+
+        For backends that call on behalf of others, with `segment` and `server_info`. It works until this
+        client is closed; do not close it itself.
+
+        Args:
+            token: replaces the token of this client.
+
+        Raises:
+            ValueError: the token is malformed, or would be sent to another machine in plaintext.
+        """
+        client = copy.copy(self)
+        others = [pair for pair in self._metadata if pair[0].lower() != AUTHORIZATION_KEY]
+        client._metadata = call_metadata(self._address, self._credentials, token, others)  # noqa: SLF001
+        return client
 
     async def segment(
         self,

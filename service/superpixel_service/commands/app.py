@@ -1,18 +1,15 @@
 """`superpixel app`: run the gateway that serves the annotation page."""
 
-import contextlib
-import os
-import signal
 import socket
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from superpixel_service import __version__
 from superpixel_service.addresses import join_address, split_address
 from superpixel_service.client import AsyncClient
-from superpixel_service.commands.config import read_settings
+from superpixel_service.commands.http_server import backend, check_packages, listen_on, run_until_signal
 from superpixel_service.commands.large import failures
 from superpixel_service.commands.output import EXIT_OK, EXIT_USAGE, CommandFailed, write
 from superpixel_service.commands.remote import identity
@@ -20,19 +17,8 @@ from superpixel_service.commands.target import Target
 from superpixel_service.large.store import Store
 from superpixel_service.operations import logs
 from superpixel_service.resources import raise_file_limit
-from superpixel_service.server import CannotListen, Server
 from superpixel_service.web import files
 
-_FREE_PORT = "127.0.0.1:0"
-_PRIVATE_SETTINGS = {
-    **dict.fromkeys(("listen", "health_listen", "metrics_listen"), _FREE_PORT),
-    **dict.fromkeys(("tls_cert_file", "tls_key_file", "tls_client_ca_file", "token_file"), ""),
-}
-"""Settings of the page's own server, which only the page calls. They override the environment, which may
-describe a server for others; the environment's other settings apply."""
-
-_BACKLOG = 128
-_SHUTDOWN_SECONDS = 3
 _TIMEOUT_SECONDS = 60.0
 
 
@@ -61,36 +47,28 @@ def run(
         if server is not None:
             raise CommandFailed("--store: needs no --server; give one of them", status=EXIT_USAGE)
         return _serve_store(listen, store, selection, allow_host)
-    try:
-        import uvicorn  # noqa: F401 (before a server starts)
+    check_packages("the page")
+    from superpixel_service.web import gateway
 
-        from superpixel_service.web import gateway
-    except ModuleNotFoundError as error:
-        raise _missing(error) from None
     logs.configure("warning", "auto")
     raise_file_limit()
-    with _listen(listen) as listener, _backend(server) as backend:
-        credentials, token = identity(backend)
+    with listen_on(listen) as listener, backend(server) as target:
+        credentials, token = identity(target)
 
         def open_client() -> AsyncClient:
-            return AsyncClient(
-                backend.address, timeout=_TIMEOUT_SECONDS, credentials=credentials, token=token
-            )
+            return AsyncClient(target.address, timeout=_TIMEOUT_SECONDS, credentials=credentials, token=token)
 
         app = gateway.build(open_client, [*allow_host, socket.gethostname(), split_address(listen)[0]])
         own = "" if server else " (started for the page; --server HOST:PORT uses another)"
-        _serve(app, listener, f"server: {backend.address}{own}")
+        _serve(app, listener, f"server: {target.address}{own}")
     return EXIT_OK
 
 
 def _serve_store(listen: str, store: str, selection: Path | None, allow_host: Sequence[str]) -> int:
-    try:
-        import uvicorn  # noqa: F401 (before the store is read)
+    check_packages("the page")
+    from superpixel_service.web import store_gateway
+    from superpixel_service.web.store_work import StoreWork
 
-        from superpixel_service.web import store_gateway
-        from superpixel_service.web.store_work import StoreWork
-    except ModuleNotFoundError as error:
-        raise _missing(error) from None
     if selection is None:
         if "://" in store:
             raise CommandFailed("--selection FILE: name a file that keeps the work", status=EXIT_USAGE)
@@ -99,43 +77,17 @@ def _serve_store(listen: str, store: str, selection: Path | None, allow_host: Se
     with failures():
         work = StoreWork(Store(store), selection)
         _ = work.store.tree
-    with _listen(listen) as listener:
+    with listen_on(listen) as listener:
         app = store_gateway.build(work, [*allow_host, socket.gethostname(), split_address(listen)[0]])
         _serve(app, listener, f"store:  {store}", f"work:   {selection}")
     return EXIT_OK
 
 
-def _missing(error: ModuleNotFoundError) -> CommandFailed:
-    return CommandFailed(
-        f"the page needs {error.name}, which is not installed; in a checkout: pip install '.[web]'"
-    )
-
-
 def _serve(app: Any, listener: socket.socket, *lines: str) -> None:
     """Serve an application until a signal ends it."""
-    import uvicorn
-
-    from superpixel_service.web.protocol import ImpatientProtocol
-
-    config = uvicorn.Config(
-        app,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        ws="none",
-        http=ImpatientProtocol,
-        timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
-    )
     write(*lines, f"page:   http://{join_address(*listener.getsockname()[:2])}/")
     sys.stdout.flush()
-    gateway_server = uvicorn.Server(config)
-    _end_at_once_on_second_signal(gateway_server)
-    # uvicorn handles these signals while it runs, and raises them again afterwards; ignore them then.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda _number, _frame: None)
-    gateway_server.run(sockets=[listener])
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_DFL)
+    run_until_signal(app, listener)
 
 
 def _write_static(folder: Path) -> int:
@@ -150,41 +102,3 @@ def _write_static(folder: Path) -> int:
         raise CommandFailed(str(error)) from None
     write(f"page: {folder / 'index.html'} (its folder can be served by any web server)")
     return EXIT_OK
-
-
-def _end_at_once_on_second_signal(gateway: Any) -> None:
-    """Replace uvicorn's handling of a second signal, which cancels requests and prints tracebacks."""
-    stop = gateway.handle_exit
-
-    def handle(number: int, frame: object) -> None:
-        if gateway.should_exit:
-            os._exit(128 + number)
-        stop(number, frame)
-
-    gateway.handle_exit = handle
-
-
-def _listen(address: str) -> socket.socket:
-    host, port = split_address(address)
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
-    except OSError:
-        raise CommandFailed(str(CannotListen("listen", address))) from None
-
-
-@contextlib.contextmanager
-def _backend(server: Target | None) -> Iterator[Target]:
-    """The server to call. If `server` is None, one in this process, on free ports."""
-    if server is not None:
-        yield server
-        return
-    own = Server(read_settings(_PRIVATE_SETTINGS, None).settings)
-    try:
-        addresses = own.start()
-    except CannotListen as error:
-        raise CommandFailed(str(error)) from None
-    try:
-        yield Target(addresses.listen)
-    finally:
-        own.drain()

@@ -8,6 +8,7 @@ from superpixel_service import __version__
 from superpixel_service.commands import argument_types as types
 from superpixel_service.commands import (
     bulk_arguments,
+    http_arguments,
     large_arguments,
     migrate_arguments,
     train_smart_arguments,
@@ -32,6 +33,9 @@ def parser() -> argparse.ArgumentParser:
     _add_serve(commands)
     _add_config(commands)
     _add_app(commands)
+    http_arguments.add_http(
+        commands.add_parser("http", help="serve the HTTP API", description=http_arguments.DESCRIPTION)
+    )
     _add_segment(commands)
     bulk_arguments.add_bulk(
         commands.add_parser(

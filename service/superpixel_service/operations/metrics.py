@@ -1,6 +1,5 @@
 """The Prometheus metrics of a server. Every label value comes from a closed set."""
 
-import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 from wsgiref.simple_server import WSGIServer
@@ -11,7 +10,6 @@ from prometheus_client import (
     Gauge,
     Histogram,
     ProcessCollector,
-    start_http_server,
 )
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
@@ -19,9 +17,9 @@ from prometheus_client.registry import Collector
 
 from superpixel_kernels import ALGORITHM_VERSION
 from superpixel_service import __version__
-from superpixel_service.addresses import split_address
 from superpixel_service.model import Answer, CacheUse, Lane
 from superpixel_service.operations import logs
+from superpixel_service.operations.metrics_port import serve_metrics
 from superpixel_service.operations.store_metrics import StoreMetrics
 from superpixel_service.security.reloading import WatchedFiles
 from superpixel_service.security.tls import ServerTls
@@ -33,9 +31,6 @@ from superpixel_service.work.answers import Answers
 from superpixel_service.work.load import LaneState
 from superpixel_service.work.segmenter import ENGINE_STAGES
 from superpixel_service.work.workers import Workers
-
-# A connection without a request is closed after this time.
-_SILENCE_SECONDS = 30.0
 
 # Steps of 1, 2, 5: a percentile from a histogram is wrong by one bucket's width at most.
 _CALL_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60)
@@ -160,12 +155,7 @@ class Metrics:
         Raises:
             OSError: cannot listen on the address.
         """
-        host, port = split_address(address)
-        server, _ = start_http_server(port, host, self.registry)
-        handled: set[object] = set()
-        server.RequestHandlerClass = _impatient(server.RequestHandlerClass, handled)
-        server.verify_request = lambda *_: len(handled) < connections  # type: ignore[method-assign]
-        return server
+        return serve_metrics(self.registry, address, connections)
 
     def engine_started(self, backend: str) -> None:
         """The engine runs on `backend`."""
@@ -221,29 +211,6 @@ class _Registry(CollectorRegistry):
     def collect(self) -> Iterable[Metric]:
         self._before_reading()
         return super().collect()
-
-
-def _impatient(handler: Any, handled: set[object]) -> Any:
-    """The handler with a timeout, because each silent connection occupies a thread.
-
-    `handled` then has one object per open connection.
-    """
-
-    class Impatient(handler):  # type: ignore[misc]
-        timeout = _SILENCE_SECONDS
-
-        def __init__(self, *arguments: Any) -> None:
-            handled.add(self)
-            try:
-                super().__init__(*arguments)
-            finally:
-                handled.discard(self)
-
-        def handle(self) -> None:
-            with contextlib.suppress(TimeoutError):
-                super().handle()
-
-    return Impatient
 
 
 class _Collector(Collector):

@@ -80,6 +80,22 @@ class ServerTls:
             require_client_authentication=self._ask_clients,
         )
 
+    def context(self) -> ssl.SSLContext:
+        """A context for Python's own servers, whose every handshake gets the current certificate."""
+        current = self.files.value()
+        latest = [(current, _context_of(current))]
+
+        def choose(connection: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
+            newest = self.files.value()
+            with self._lock:
+                if newest is not latest[0][0]:
+                    latest[0] = newest, _context_of(newest)
+                connection.context = latest[0][1]
+
+        first = _context_of(current)
+        first.sni_callback = choose  # called in every handshake, also without a name
+        return first
+
     def _newer(self) -> grpc.ServerCertificateConfiguration | None:
         """The certificate if it has changed, else None. gRPC calls this before every handshake."""
         with self._lock:
@@ -88,6 +104,17 @@ class ServerTls:
                 return None
             self._given = current
             return current.configuration()
+
+
+def _context_of(certificate: Certificate) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    load_pair(context, certificate.chain, certificate.key)
+    if certificate.client_ca is not None:
+        context.verify_mode = ssl.CERT_REQUIRED
+        with as_path(certificate.client_ca) as path:
+            context.load_verify_locations(path)
+    return context
 
 
 def _checked(contents: Sequence[bytes]) -> Certificate:

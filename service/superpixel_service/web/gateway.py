@@ -10,14 +10,11 @@ POST /api/segment?area=A&compactness=K   takes an image file; returns its label 
 import asyncio
 import contextlib
 import dataclasses
-import json
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from http import HTTPStatus
 from typing import Any
 
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
@@ -25,12 +22,15 @@ from starlette.staticfiles import StaticFiles
 
 from superpixel_service.client import AsyncClient, Segmentation, SegmentError
 from superpixel_service.contract import Reason
-from superpixel_service.web import files, problems
+from superpixel_service.http import problems
+from superpixel_service.http.connection import while_connected
+from superpixel_service.http.facts import facts_headers
+from superpixel_service.http.problems import Problem
+from superpixel_service.http.uploads import Uploads
+from superpixel_service.web import files
 from superpixel_service.web.files import PARTS, STATIC
-from superpixel_service.web.guard import Guard
-from superpixel_service.web.problems import Problem
+from superpixel_service.web.page_guard import page_guard
 from superpixel_service.web.query import Maps, read_number
-from superpixel_service.web.uploads import Uploads, caller_left
 
 DEFAULT_AREA = 64.0
 """Default average size of the finest superpixels sent, in pixels: 8 x 8. At this size and above there are no
@@ -62,12 +62,8 @@ def build(open_client: Callable[[], AsyncClient], names: Collection[str] = ()) -
             Route("/api/segment", _segment, methods=["POST"]),
             *(Mount(f"/{part}", StaticFiles(directory=STATIC / part)) for part in PARTS),
         ],
-        middleware=[Middleware(Guard, names=frozenset(name.lower() for name in names))],
-        exception_handlers={
-            Problem: _answer_problem,
-            SegmentError: _answer_segment_error,
-            HTTPException: _answer_http_exception,
-        },
+        middleware=[page_guard(names)],
+        exception_handlers=problems.HANDLERS,
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False  # a redirect would go to the Host that the request names
@@ -102,22 +98,8 @@ async def _segment(request: Request) -> Response:
         if compactness is not None:
             options["compactness"] = compactness
         segmentation = _segment_image(client, request, image, DEFAULT_AREA if area is None else area, options)
-        result = await _while_connected(request, segmentation)
-    facts = {
-        "count": result.count,
-        "baseCount": result.base_count,
-        "width": result.width,
-        "height": result.height,
-        "backend": result.backend,
-        "algorithmVersion": result.algorithm_version,
-        "notices": [notice.message for notice in result.notices],
-    }
-    timings = dataclasses.asdict(result.timings)
-    headers = {
-        "cache-control": "no-store",
-        "superpixel-facts": json.dumps(facts),  # ASCII
-        "server-timing": ", ".join(f"{stage};dur={1000 * seconds:.2f}" for stage, seconds in timings.items()),
-    }
+        result = await while_connected(request, segmentation)
+    headers = {"cache-control": "no-store", **facts_headers(result)}
     return Response(result.spx, headers=headers, media_type="application/octet-stream")
 
 
@@ -144,39 +126,6 @@ def _check_content(request: Request) -> None:
         )
 
 
-async def _while_connected(request: Request, call: Any) -> Segmentation:
-    """Wait for the result of `call`. If the browser disconnects, cancel the call, also on the server."""
-    segmenting = asyncio.ensure_future(call)
-    # The body has been read, so the next event is the disconnect.
-    disconnected = asyncio.ensure_future(request.receive())
-    try:
-        await asyncio.wait({segmenting, disconnected}, return_when=asyncio.FIRST_COMPLETED)
-        if not segmenting.done():
-            raise caller_left()
-        result: Segmentation = await segmenting
-        return result
-    finally:
-        for task in (segmenting, disconnected):
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError, SegmentError):
-                await task
-
-
 def _client(request: Request) -> AsyncClient:
     client: AsyncClient = request.state.client
     return client
-
-
-async def _answer_problem(request: Request, error: Exception) -> Response:
-    assert isinstance(error, Problem)  # noqa: S101 (registered for this type)
-    return error.response(request.state.request_id)
-
-
-async def _answer_segment_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, SegmentError)  # noqa: S101
-    return problems.from_segment_error(error).response(request.state.request_id)
-
-
-async def _answer_http_exception(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101
-    return problems.from_http_exception(error).response(request.state.request_id)

@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 from starlette.requests import Request
 
 from superpixel_service.client import Guidance
-from superpixel_service.web.problems import Problem
+from superpixel_service.http.problems import Problem
 
 MAPS = ("edges", "prior", "importance")
 """The maps of a guidance, in the order in which they follow the image in the body."""

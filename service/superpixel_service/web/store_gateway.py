@@ -21,24 +21,22 @@ from pathlib import Path
 
 from PIL import Image
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from superpixel_kernels import codec
+from superpixel_service.http import problems
+from superpixel_service.http.problems import Problem
 from superpixel_service.large.errors import LargeFailed
 from superpixel_service.large.layers import SelectionLayer
 from superpixel_service.large.layout import StoreInfo
 from superpixel_service.large.outline_export import write_outlines
 from superpixel_service.large.raster_export import write_geotiff
 from superpixel_service.large.source import Window
-from superpixel_service.web import problems
 from superpixel_service.web.files import PARTS, STATIC
-from superpixel_service.web.guard import Guard
-from superpixel_service.web.problems import Problem
+from superpixel_service.web.page_guard import page_guard
 from superpixel_service.web.store_work import StoreWork
 
 MAX_PAINT_BYTES = 1 << 20
@@ -70,12 +68,8 @@ def build(work: StoreWork, names: Collection[str] = ()) -> Starlette:
             Route("/api/export", _export),
             *(Mount(f"/{part}", StaticFiles(directory=STATIC / part)) for part in PARTS),
         ],
-        middleware=[Middleware(Guard, names=frozenset(name.lower() for name in names))],
-        exception_handlers={
-            Problem: _answer_problem,
-            LargeFailed: _answer_failure,
-            HTTPException: _answer_http_exception,
-        },
+        middleware=[page_guard(names)],
+        exception_handlers={**problems.HANDLERS, LargeFailed: _answer_failure},
     )
     app.state.work = work
     app.state.reads = asyncio.Semaphore(4)
@@ -231,17 +225,7 @@ def _work(request: Request) -> StoreWork:
     return work
 
 
-async def _answer_problem(request: Request, error: Exception) -> Response:
-    assert isinstance(error, Problem)  # noqa: S101 (registered for this type)
-    return error.response(request.state.request_id)
-
-
 async def _answer_failure(request: Request, error: Exception) -> Response:
     assert isinstance(error, LargeFailed)  # noqa: S101
     status = HTTPStatus.BAD_REQUEST if error.usage else HTTPStatus.INTERNAL_SERVER_ERROR
     return Problem(status, str(error)).response(request.state.request_id)
-
-
-async def _answer_http_exception(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101
-    return problems.from_http_exception(error).response(request.state.request_id)

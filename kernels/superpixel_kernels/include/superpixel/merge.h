@@ -14,10 +14,13 @@ constexpr i32 kCollectiveFrom = 96;
 // A round is collective if the round before merged less than 1/64 of the live regions.
 constexpr i32 kCollectiveShare = 64;
 
-// What the cost needs of a region: mean Lab, and the number of pixels.
-struct RegionMean {
-    double L, A, B, n;
+// What the cost needs of a region: mean Lab, and the number of pixels. `Real`: double, or a vector of doubles
+// that hold the values of several regions.
+template <class Real>
+struct MeanOf {
+    Real L, A, B, n;
 };
+using RegionMean = MeanOf<double>;
 
 SUPERPIXEL_FN RegionMean region_mean(double n, double sum_L, double sum_A, double sum_B) {
     return {sum_L / n, sum_A / n, sum_B / n, n};
@@ -34,7 +37,19 @@ SUPERPIXEL_FN CostParams cost_params(double compactness, i32 step) {
     return {0.4 * compactness, static_cast<double>(step * step)};
 }
 
-SUPERPIXEL_FN double half_harmonic_mean(double a, double b) { return (a * b) / (a + b); }
+template <class Real>
+SUPERPIXEL_FN Real half_harmonic_mean(Real a, Real b) {
+    return (a * b) / (a + b);
+}
+
+SUPERPIXEL_FN double square_root(double x) { return ::sqrt(x); }
+SUPERPIXEL_FN double smaller_of(double a, double b) { return a < b ? a : b; }
+
+// Whether products by the reciprocal of params.cell_area have the bits of quotients by cell_area.
+SUPERPIXEL_FN bool is_power_of_two(double cell_area) {
+    const i32 area = static_cast<i32>(cell_area);
+    return (area & (area - 1)) == 0;
+}
 
 // Cost of merging two regions that share `len` pixel sides of summed contrast `cs`. IEEE 754 double in this
 // order, no fused multiply-add, so that every engine rounds alike. The product of
@@ -44,22 +59,28 @@ SUPERPIXEL_FN double half_harmonic_mean(double a, double b) { return (a * b) / (
 //   shape  small if the common border is long
 //   t * t  below 1 for specks
 // `hm`: half_harmonic_mean of the regions' n; with an importance map, of their importance_weight
-// (guidance.h).
+// (guidance.h). `kByProduct`: if is_power_of_two, because products take less time than quotients.
+template <bool kByProduct, class Real>
+SUPERPIXEL_FN Real cost_product(MeanOf<Real> a, MeanOf<Real> b, Real hm, Real len, Real cs,
+                                CostParams params) {
+    const Real d0 = a.L - b.L;
+    const Real d1 = a.A - b.A;
+    const Real d2 = a.B - b.B;
+    const Real dd = (d0 * d0 + d1 * d1) + d2 * d2;
+    const Real s = square_root(dd) + 0.5 * (cs / len);
+    const Real col = s * s + 256.0;
+    const Real q = square_root(hm);
+    const Real size = hm * square_root(q);
+    const Real shape = 1.0 + (params.k4 * q) / len;
+    const Real twice = 2.0 * smaller_of(a.n, b.n);
+    const Real share = kByProduct ? twice * (1.0 / params.cell_area) : twice / params.cell_area;
+    const Real t = smaller_of(share, static_cast<Real>(1.0));
+    return ((col * size) * shape) * (t * t);
+}
+
 SUPERPIXEL_FN float edge_cost_at_size(RegionMean a, RegionMean b, double hm, double len, double cs,
                                       CostParams params) {
-    const double d0 = a.L - b.L;
-    const double d1 = a.A - b.A;
-    const double d2 = a.B - b.B;
-    const double dd = (d0 * d0 + d1 * d1) + d2 * d2;
-    const double s = ::sqrt(dd) + 0.5 * (cs / len);
-    const double col = s * s + 256.0;
-    const double q = ::sqrt(hm);
-    const double size = hm * ::sqrt(q);
-    const double shape = 1.0 + (params.k4 * q) / len;
-    const double smaller = a.n < b.n ? a.n : b.n;
-    const double share = (2.0 * smaller) / params.cell_area;
-    const double t = share < 1.0 ? share : 1.0;
-    return static_cast<float>(((col * size) * shape) * (t * t));
+    return static_cast<float>(cost_product<false>(a, b, hm, len, cs, params));
 }
 
 SUPERPIXEL_FN float edge_cost(RegionMean a, RegionMean b, double len, double cs, CostParams params) {

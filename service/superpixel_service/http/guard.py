@@ -4,27 +4,18 @@ import asyncio
 import re
 import time
 import uuid
-from collections.abc import Collection
+from collections.abc import Callable
+from dataclasses import dataclass
 from http import HTTPStatus
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from superpixel_service.web.files import POLICY
-from superpixel_service.web.origin import find_problem
-from superpixel_service.web.problems import Problem
+from superpixel_service.http.origin import Site, find_problem
+from superpixel_service.http.problems import Problem
 
 _REQUEST_ID = re.compile(r"[!-~]{1,128}")
-
-_CONTENT_SECURITY_POLICY = "; ".join(
-    f"{name} {value}" for name, value in {**POLICY, "frame-ancestors": "'none'"}.items()
-)
-_POLICIES = {
-    path: _CONTENT_SECURITY_POLICY.replace("script-src 'self'", "script-src 'self' 'wasm-unsafe-eval'")
-    for path in ("/page/engine-worker.js", "/src/engine/worker.js")
-}
-"""Only these workers run WebAssembly. A worker has the policy of its own file."""
 
 _HEADERS = {
     "cross-origin-opener-policy": "same-origin",
@@ -40,12 +31,53 @@ _CACHE_CONTROL = "no-cache"
 log = structlog.get_logger()
 
 
-class Guard:
-    """Middleware around the whole application."""
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A request that has ended.
 
-    def __init__(self, app: ASGIApp, names: Collection[str]) -> None:
+    Attributes:
+        method, path: as sent.
+        status: of the response; 0: none was sent.
+        seconds: from the arrival of its head to the end of its response.
+        request_id: its id.
+        received_bytes: bytes of its body that were read.
+        sent_bytes: bytes of the response's body.
+    """
+
+    method: str
+    path: str
+    status: int
+    seconds: float
+    request_id: str
+    received_bytes: int
+    sent_bytes: int
+
+
+class Guard:
+    """Middleware around the whole application.
+
+    Args:
+        app: the application.
+        site: whose requests it answers.
+        policy: returns the Content-Security-Policy of the response at a path.
+        event: the log event of a request; that of a bug has "_failed" behind it.
+        report: called when a request has ended.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        site: Site,
+        policy: Callable[[str], str],
+        event: str,
+        report: Callable[[Ended], None],
+    ) -> None:
         self._app = app
-        self._names = names
+        self._site = site
+        self._policy = policy
+        self._event = event
+        self._report = report
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -60,29 +92,36 @@ class Guard:
         # A server may ignore Range (RFC 9110, 14.2). The files are small, and this avoids range errors.
         scope["headers"] = [(name, value) for name, value in scope["headers"] if name != b"range"]
         start = time.monotonic()
-        status = 0
+        status = received = sent = 0
+
+        async def receive_counted() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            return message
 
         async def send_with_headers(message: Message) -> None:
-            nonlocal status
+            nonlocal status, sent
             if message["type"] == "http.response.start":
                 status = message["status"]
-                _add_headers(MutableHeaders(scope=message), request_id, scope["path"])
+                _add_headers(MutableHeaders(scope=message), request_id, self._policy(scope["path"]))
+            sent += len(message.get("body", b""))
             await send(message)
 
         try:
-            rejection = find_problem(scope["method"], headers, self._names)
+            rejection = find_problem(scope["method"], headers, self._site)
             if rejection is not None:
                 response = rejection.response(request_id)
                 response.headers["connection"] = "close"  # the body is not read
                 await response(scope, receive, send_with_headers)
             else:
-                await self._app(scope, receive, send_with_headers)
+                await self._app(scope, receive_counted, send_with_headers)
         except asyncio.CancelledError:  # the gateway stops, and this request took too long
             if not status:
                 problem = Problem(HTTPStatus.SERVICE_UNAVAILABLE, "the gateway is stopping")
                 await problem.response(request_id)(scope, receive, send_with_headers)
         except Exception:
-            log.exception("page_request_failed", path=scope["path"], request_id=request_id)
+            log.exception(f"{self._event}_failed", path=scope["path"], request_id=request_id)
             if status:  # the response has begun: no other one can be sent
                 raise
             problem = Problem(
@@ -91,20 +130,25 @@ class Guard:
             )
             await problem.response(request_id)(scope, receive, send_with_headers)
         finally:
-            if scope["path"].startswith("/api/"):
-                log.info(
-                    "page_request",
-                    method=scope["method"],
-                    path=scope["path"],
-                    status=status,
-                    seconds=round(time.monotonic() - start, 4),
-                    request_id=request_id,
-                )
+            seconds = time.monotonic() - start
+            self._report(Ended(scope["method"], scope["path"], status, seconds, request_id, received, sent))
 
 
-def _add_headers(headers: MutableHeaders, request_id: str, path: str) -> None:
+def log_request(event: str, ended: Ended) -> None:
+    """Log a line for a request."""
+    log.info(
+        event,
+        method=ended.method,
+        path=ended.path,
+        status=ended.status,
+        seconds=round(ended.seconds, 4),
+        request_id=ended.request_id,
+    )
+
+
+def _add_headers(headers: MutableHeaders, request_id: str, policy: str) -> None:
     headers["x-request-id"] = request_id
-    headers.setdefault("content-security-policy", _POLICIES.get(path, _CONTENT_SECURITY_POLICY))
+    headers["content-security-policy"] = policy
     for name, value in _HEADERS.items():
         headers.setdefault(name, value)
     headers.setdefault("cache-control", _CACHE_CONTROL)

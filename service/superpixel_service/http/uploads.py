@@ -8,7 +8,7 @@ from http import HTTPStatus
 from starlette.requests import ClientDisconnect, Request
 
 from superpixel_service.contract import Reason
-from superpixel_service.web.problems import Problem
+from superpixel_service.http.problems import Problem
 
 _SLACK_BYTES = 1 << 20
 """An image that exceeds the limit by this much is still passed on, because the server's error says more."""
@@ -26,35 +26,40 @@ _RETRY_SECONDS = 1.0
 
 
 class Uploads:
-    """The uploads in memory. An upload holds only the bytes that have arrived."""
+    """The uploads in memory. An upload holds only the bytes that have arrived.
+
+    Attributes:
+        byte_count: bytes of all of them.
+    """
 
     def __init__(self) -> None:
-        self._bytes = 0
+        self.byte_count = 0
 
     @asynccontextmanager
-    async def receive(self, request: Request, max_bytes: int) -> AsyncIterator[bytes]:
-        """The image in the request's body. Its bytes count until the end of the block.
+    async def receive(self, request: Request, max_bytes: int, what: str = "image") -> AsyncIterator[bytes]:
+        """The image, or another body, of the request. Its bytes count until the end of the block.
 
         Args:
-            request: its body is the file.
+            request: its body is the file, perhaps with maps of guidance.
             max_bytes: largest image that the server accepts.
+            what: the body, for error texts.
 
         Raises:
             Problem: it is too large or too slow, or too many bytes are in memory.
         """
         body = bytearray()
         try:
-            await self._read(request, max_bytes, body)
+            await self._read(request, max_bytes, body, what)
             yield bytes(body)
         finally:
-            self._bytes -= len(body)
+            self.byte_count -= len(body)
 
-    async def _read(self, request: Request, max_bytes: int, body: bytearray) -> None:
+    async def _read(self, request: Request, max_bytes: int, body: bytearray, what: str) -> None:
         limit = max_bytes + _SLACK_BYTES
         too_large = Problem(
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-            f"the image is too large: it must have at most {max_bytes} bytes",
-            reason=Reason.IMAGE_TOO_MANY_BYTES.value,
+            f"the {what} is too large: it must have at most {max_bytes} bytes",
+            reason=Reason.IMAGE_TOO_MANY_BYTES.value if what == "image" else "",
         )
         announced = request.headers.get("content-length", "")
         if announced.isdecimal() and int(announced) > limit:
@@ -66,17 +71,17 @@ class Uploads:
                 async for chunk in request.stream():
                     silence.reschedule(min(end, clock.time() + _SILENT_SECONDS))
                     body += chunk
-                    self._bytes += len(chunk)
+                    self.byte_count += len(chunk)
                     if len(body) > limit:
                         raise too_large
-                    if self._bytes > _IMAGES * limit:
+                    if self.byte_count > _IMAGES * limit:
                         raise Problem(
                             HTTPStatus.SERVICE_UNAVAILABLE,
                             "too many images are being uploaded; try again a little later",
                             retryAfterSeconds=_RETRY_SECONDS,
                         )
         except TimeoutError:
-            raise Problem(HTTPStatus.REQUEST_TIMEOUT, "the image did not arrive in time") from None
+            raise Problem(HTTPStatus.REQUEST_TIMEOUT, f"the {what} did not arrive in time") from None
         except ClientDisconnect:
             raise caller_left() from None
 

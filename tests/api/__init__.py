@@ -1,0 +1,1 @@
+"""Tests of the HTTP API: `superpixel http` in a process of its own, before a real server."""
