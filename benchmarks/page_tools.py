@@ -1,5 +1,6 @@
 """What the benchmarks of the annotation page share."""
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,19 +10,31 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from playwright.sync_api import Browser, sync_playwright
 
 ROOT = Path(__file__).parents[1]
 
 
 @contextmanager
-def running_app() -> Iterator[str]:
-    """`superpixel app` with a server of its own, on a free port; yields the address of the page."""
-    command = [sys.executable, "-m", "superpixel_service", "app", "--listen", "127.0.0.1:0"]
+def running_app(*arguments: str) -> Iterator[str]:
+    """`superpixel app` with these arguments, on a free port; yields the address of the page."""
+    command = [sys.executable, "-m", "superpixel_service", "app", "--listen", "127.0.0.1:0", *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
         try:
             yield next(line.split()[1] for line in process.stdout or () if line.startswith("page:"))
         finally:
             process.terminate()
+
+
+@contextmanager
+def running_chromium() -> Iterator[Browser]:
+    """Chromium without a window."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        try:
+            yield browser
+        finally:
+            browser.close()
 
 
 def mirrored_photograph(width: int, height: int) -> NDArray[np.uint8]:

@@ -13,9 +13,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from tests.page.annotator import running_chromium
-from tests.page.conftest import running_app
 
+from benchmarks.page_tools import running_app, running_chromium
 from superpixel_service.large.readers.arrays import ArraySource
 from superpixel_service.large.run import Plan, make_store
 
