@@ -131,7 +131,7 @@ def test_both_languages_read_the_same(fixtures: Path) -> None:
         mine = outcome(files, options)
         for one in theirs.get("classes", []):
             one.pop("id", None)
-        assert {key: theirs.get(key) for key in mine} == mine, files
+        assert {key: theirs.get(key) for key in mine} == mine, (files, theirs)
 
 
 def polygon_cases(rng: np.random.Generator, number: int) -> list[dict[str, Any]]:

@@ -177,7 +177,7 @@ def test_server_info(server: RunningServer) -> None:
     assert (info.max_refinement_pixels, info.max_targets) == (20_000, 32)
     assert (info.compactness_range, info.compactness_default) == ((0.0, 100.0), 10.0)
     assert info.label_encodings[0] == "SPX"
-    assert info.image_formats == ("JPEG", "PNG", "WEBP")
+    assert info.image_formats == ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF")
 
 
 def test_a_rejection_names_the_valid_values(server: RunningServer, caller: Caller) -> None:

@@ -191,4 +191,7 @@ def test_server_info_is_enough_to_configure_a_client(server: RunningServer) -> N
         pb.LABEL_ENCODING_PNG,
         pb.LABEL_ENCODING_RAW_GZIP,
     ]
-    assert list(info.image_formats) == [pb.IMAGE_FORMAT_JPEG, pb.IMAGE_FORMAT_PNG, pb.IMAGE_FORMAT_WEBP]
+    names = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF")
+    assert [pb.ImageFormat.Name(each) for each in info.image_formats] == [
+        f"IMAGE_FORMAT_{name}" for name in names
+    ]
