@@ -68,6 +68,16 @@ def test_unused_memory_of_another_size_makes_way(pages):
     assert pages.sizes[1:] == [pages.sizes[1]]
 
 
+def test_unused_memory_can_be_freed(pages):
+    memory = HostMemory(pages)
+    used = memory.empty((100_000,), np.uint8)
+    memory.empty((100_000,), np.uint8)
+    assert memory.taken_bytes == sum(pages.sizes)
+    memory.free_unused()
+    assert memory.taken_bytes == pages.sizes[0]
+    assert is_page_locked(used)
+
+
 def test_where_the_system_has_no_page_locked_memory_it_is_ordinary():
     def fail(size):
         raise MemoryError(size)

@@ -157,7 +157,8 @@ class CupyDevice:
         self._uploading = None
 
     def give_back(self) -> None:
-        """See `Device`."""
+        """See `Device`. Also frees page-locked memory that is kept for later images."""
+        self._host_memory.free_unused()
         faults.free_unused(self._cupy, self._device, self._pools)
 
     def empty(self, count: int, dtype: DTypeLike) -> DeviceArray:

@@ -50,11 +50,21 @@ class HostMemory:
         lent: NDArray[np.uint8] = np.asarray(_Loan(memory, self._returned))
         return lent[:size].view(kind).reshape(shape)
 
+    def free_unused(self) -> None:
+        """Free the memory that is kept for later arrays."""
+        with self._lock:
+            self._keep_returned()
+            self._taken_bytes -= sum(memory.size for memory in self._kept)
+            self._kept.clear()
+
+    def _keep_returned(self) -> None:
+        while self._returned:
+            self._kept.append(self._returned.popleft())
+
     def _take(self, size: int) -> NDArray[np.uint8] | None:
         wanted = _rounded(size)
         with self._lock:
-            while self._returned:
-                self._kept.append(self._returned.popleft())
+            self._keep_returned()
             fitting = [memory for memory in self._kept if wanted <= memory.size <= 2 * wanted]
             if fitting:
                 best = min(fitting, key=lambda memory: memory.size)

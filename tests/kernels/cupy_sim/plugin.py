@@ -87,7 +87,10 @@ def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
 def _free_what_cupy_keeps() -> None:
     import cupy
 
+    from superpixel_kernels.cuda import cupy_device
+
     for index in range(2):
+        cupy_device._host_memory(cupy, index).free_unused()
         with cupy.cuda.Device(index):
             cupy.get_default_memory_pool().free_all_blocks()
     cupy.get_default_pinned_memory_pool().free_all_blocks()
