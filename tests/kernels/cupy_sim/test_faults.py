@@ -99,7 +99,7 @@ def test_results_on_the_device_outlive_their_workspace(runtime):
 
 
 def test_page_locked_memory_is_used_again(runtime):
-    """An image, its labels and its merges take 64 KiB each, as little as there is; small copies are staged."""
+    """An image, its labels and its merges take 64 KiB each, the least there is; small copies are staged."""
     workspace = open_workspace()
     for side in (20, 60, 40, 60, 20):
         segment(images.photo(side, side), workspace=workspace)
