@@ -3,6 +3,7 @@
 import fcntl
 import os
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -31,8 +32,8 @@ def engine_missing() -> str | None:
 
 
 @pytest.fixture(scope="session")
-def fixtures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of files that Python wrote, and that JavaScript must agree with: see fixtures.py."""
+def fixtures(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Folder of files that Python wrote (fixtures.py), and that JavaScript must agree with. Read-only."""
     base = tmp_path_factory.getbasetemp()
     # The workers of a run have folders side by side. One of them writes the files, for all.
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "fixtures"
@@ -42,7 +43,16 @@ def fixtures(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if not (folder / "written").exists():
             made.write(folder)
             (folder / "written").touch()
-    return folder
+        before = times(folder)
+    yield folder
+    assert times(folder) == before, "a test wrote into the folder that tests of other workers read"
+
+
+def times(folder: Path) -> dict[Path, int]:
+    """When each file was written."""
+    found = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+    del found[folder / "lock"]
+    return found
 
 
 @pytest.fixture(scope="session")

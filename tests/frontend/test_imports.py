@@ -5,6 +5,7 @@ import contextlib
 import json
 import math
 import subprocess
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -81,9 +82,10 @@ def by_javascript(
         }
         for files, options in cases
     ]
-    path = fixtures / "import-cases.json"
-    path.write_text(json.dumps(listed))
-    done = node(fixtures, "test/import-cases.js", path)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "cases.json")
+        path.write_text(json.dumps(listed))
+        done = node(fixtures, "test/import-cases.js", path)
     assert done.returncode == 0, done.stderr
     results: list[dict[str, Any]] = json.loads(done.stdout)
     return results
