@@ -1,8 +1,9 @@
 // Makes superpixels in this browser. The worker starts while the gateway still answers, and then needs it no more.
 
 import { encode, load } from '../src/engine/index.js';
-import { SuperpixelMapError } from '../src/index.js';
+import { SuperpixelMapError } from '../src/errors.js';
 import { pngHeader, readPNG } from '../src/png/index.js';
+import { whiteCanvas } from './canvas.js';
 
 /** The average size of the finest superpixels in pixels, as the gateway has it. */
 const AREA = 64;
@@ -112,11 +113,7 @@ async function pixelsOf(image) {
   });
   const { width, height } = bitmap;
   const data = new Uint8ClampedArray(4 * width * height);
-  const context = new OffscreenCanvas(width, Math.min(ROWS, height)).getContext('2d', {
-    willReadFrequently: true,
-  });
-  if (!context) throw new Error('there is no canvas');
-  context.fillStyle = '#fff';
+  const context = whiteCanvas(width, Math.min(ROWS, height), { willReadFrequently: true });
   for (let top = 0; top < height; top += ROWS) {
     const rows = Math.min(ROWS, height - top);
     context.fillRect(0, 0, width, rows);

@@ -1,5 +1,7 @@
 // Superpixels as a picture: fills of classes, and lines between regions.
 
+import { rgba } from '../colors.js';
+
 const NO_REGION = 0xffffffff;
 const LINE = 0x90ffffff;
 const PARTLY = 0x60ffffff;
@@ -14,8 +16,8 @@ export class Overlay {
     this.superpixels = superpixels;
     this._fills = new Uint32Array(256);
     for (const [index, { color }] of classes.entries()) {
-      const rgb = parseInt(color.slice(1), 16);
-      this._fills[index + 1] = ((0x80 << 24) | ((rgb & 255) << 16) | (rgb & 0xff00) | (rgb >> 16)) >>> 0;
+      const [r, g, b] = rgba(color);
+      this._fills[index + 1] = (0x80 << 24) | (b << 16) | (g << 8) | r;
     }
     this._fills[255] = PARTLY;
     const { width, height } = superpixels.place;

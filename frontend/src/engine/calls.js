@@ -2,8 +2,7 @@
 
 import { check, isIntegerIn, SuperpixelMapError } from '../errors.js';
 import { LabelMap } from '../map.js';
-import { MAX_PIXELS } from './engine.js';
-import { checkGuidance, isBytes } from './guidance.js';
+import { checkGuidance, isBytes, MAX_PIXELS } from './guidance.js';
 import { serve } from './serve.js';
 
 /** @typedef {import('./engine.js').Progress} Progress */

@@ -2,14 +2,11 @@
 
 import { SuperpixelMapError } from '../errors.js';
 import { parseProvenance } from '../provenance.js';
-import { fit } from './guidance.js';
+import { bytesOf, fit } from './guidance.js';
 import { provenanceOf } from './provenance.js';
 
 /** As `ALGORITHM_VERSION` in kernels/superpixel_kernels/params.py. */
 export const ALGORITHM_VERSION = 1;
-
-/** Largest image in pixels, as in kernels/superpixel_kernels/params.py. */
-export const MAX_PIXELS = 2 ** 27;
 
 /** The stages of an image in their order, with their usual shares of the time. */
 const STAGES = { color: 0.08, assign: 0.3, components: 0.06, graph: 0.16, merge: 0.3, encode: 0.1 };
@@ -189,8 +186,7 @@ async function segment(wasm, task, begin) {
  * @param {Uint8Array | Uint8ClampedArray | Int32Array} values
  */
 function write(wasm, pointer, values) {
-  const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
-  new Uint8Array(wasm.memory.buffer).set(bytes, pointer >>> 0);
+  new Uint8Array(wasm.memory.buffer).set(bytesOf(values), pointer >>> 0);
 }
 
 /**

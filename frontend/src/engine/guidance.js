@@ -2,13 +2,15 @@
 // `superpixel_kernels.Guidance` does.
 
 import { check, checkInteger, isIntegerIn } from '../errors.js';
+import { nearest } from '../nearest.js';
 
 /** As `GUIDANCE_VERSION` in kernels/superpixel_kernels/guidance.py. */
 export const GUIDANCE_VERSION = 1;
 
 const MAX_EDGE_WEIGHT = 8;
 const MAX_PRIOR_WEIGHT = 512;
-const MAX_PIXELS = 2 ** 27;
+/** Most pixels of an image and of a map, as in kernels/superpixel_kernels/params.py. */
+export const MAX_PIXELS = 2 ** 27;
 
 /**
  * A map: one value per pixel, row by row. Of another size than the image, it is scaled to it by nearest neighbour.
@@ -140,8 +142,8 @@ export function fit(guidance, width, height) {
  */
 function scale(map, width, height) {
   if (map.width === width && map.height === height) return map.data;
-  const columns = nearest(width, map.width);
-  const rows = nearest(height, map.height);
+  const columns = nearest(map.width, width);
+  const rows = nearest(map.height, height);
   const { data } = map;
   const result = new /** @type {any} */ (data.constructor)(width * height);
   for (let y = 0, at = 0; y < height; y++) {
@@ -151,20 +153,15 @@ function scale(map, width, height) {
   return result;
 }
 
-/** @param {number} size @param {number} source @returns {Float64Array} of each position the nearest of the source */
-function nearest(size, source) {
-  return Float64Array.from({ length: size }, (_, x) => Math.floor(((2 * x + 1) * source) / (2 * size)));
-}
-
 /** @param {ArrayLike<number>} values */
 function isConstant(values) {
   for (let i = 1; i < values.length; i++) if (values[i] !== values[0]) return false;
   return true;
 }
 
-/** @param {Uint8Array | Uint8ClampedArray} values @returns {Uint8Array} */
-function bytesOf(values) {
-  return new Uint8Array(values.buffer, values.byteOffset, values.length);
+/** @param {Uint8Array | Uint8ClampedArray | Int32Array} values @returns {Uint8Array} their memory */
+export function bytesOf({ buffer, byteOffset, byteLength }) {
+  return new Uint8Array(buffer, byteOffset, byteLength);
 }
 
 /** @param {ArrayLike<number>} values @returns {Int32Array} */

@@ -1,6 +1,6 @@
 // Writes the section `prov` of a container (docs/label-map.md), as kernels/superpixel_kernels/codec/provenance.py does.
 
-import { GUIDANCE_VERSION } from './guidance.js';
+import { bytesOf, GUIDANCE_VERSION } from './guidance.js';
 
 /**
  * @param {import('./engine.js').Task} task
@@ -50,9 +50,4 @@ function fingerprinted({ edges, edgeWeight, prior, hard, priorWeight, importance
   if (prior) parts.push(text(hard ? 'prior hard' : `prior soft ${priorWeight}`), bytesOf(prior));
   if (importance) parts.push(text('importance'), importance);
   return parts;
-}
-
-/** @param {Uint8Array | Uint8ClampedArray | Int32Array} values */
-function bytesOf({ buffer, byteOffset, byteLength }) {
-  return new Uint8Array(buffer, byteOffset, byteLength);
 }
