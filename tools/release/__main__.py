@@ -2,7 +2,7 @@
 
     python -m tools.release --dist dist
 
-Needs `make wheels` before it. Adds the npm tarball, the bills of materials and SHA256SUMS.
+Needs `make wheels` and `make materials` before it. Adds the npm tarball and SHA256SUMS.
 """
 
 import argparse

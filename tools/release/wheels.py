@@ -53,13 +53,13 @@ def build(out: Path, arch: str) -> list[Path]:
     Raises:
         SystemExit: a build failed, or there is no interpreter.
     """
-    interpreters = [find for find in (find_python("3.11"), newer_python()) if find is not None]
-    if not interpreters:
+    interpreters = {"3.11": find_python("3.11"), "3.12 or newer": newer_python()}
+    if not any(interpreters.values()):
         raise SystemExit("release: needs Python 3.11, or 3.12 or newer")
-    for version, found in (("3.11", find_python("3.11")), ("3.12 or newer", newer_python())):
-        if found is None:
+    for version, python in interpreters.items():
+        if python is None:
             print(f"release: there is no Python {version} here, so its wheel was not made")
-    return [build_one(out, arch, python) for python in interpreters]
+    return [build_one(out, arch, python) for python in interpreters.values() if python is not None]
 
 
 def build_one(out: Path, arch: str, python: str) -> Path:
@@ -102,12 +102,10 @@ def build_one(out: Path, arch: str, python: str) -> Path:
 
 def repaired(wheel: Path, out: Path) -> Path:
     """Check with auditwheel that the wheel needs nothing but glibc, and name the oldest one in its tag."""
-    before = set(out.glob("*.whl"))
     with tempfile.TemporaryDirectory() as temporary:
         run(["auditwheel", "repair", "--only-plat", f"--wheel-dir={temporary}", wheel])
         (made,) = Path(temporary).glob("*.whl")
         target = out / made.name
-        before.discard(target)
         shutil.move(made, target)
     return target
 
