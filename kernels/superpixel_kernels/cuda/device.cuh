@@ -78,12 +78,14 @@ struct TilePixel {
     bool inside;
     i64 index;
 };
-SUPERPIXEL_DEVICE TilePixel tile_pixel(i32 width, i32 height, i32 tile_height) {
+SUPERPIXEL_DEVICE TilePixel tile_pixel(i32 width, i32 height, i32 tile_height, i32 column, i32 row) {
     const u32 tiles_x = static_cast<u32>((width + kTileWidth - 1) / kTileWidth);
-    const i32 x = static_cast<i32>(blockIdx.x % tiles_x) * kTileWidth + lane();
-    const i32 y =
-        static_cast<i32>(blockIdx.x / tiles_x) * tile_height + static_cast<i32>(threadIdx.x) / kWarp;
+    const i32 x = static_cast<i32>(blockIdx.x % tiles_x) * kTileWidth + column;
+    const i32 y = static_cast<i32>(blockIdx.x / tiles_x) * tile_height + row;
     return {x, y, x < width && y < height, static_cast<i64>(y) * width + x};
+}
+SUPERPIXEL_DEVICE TilePixel tile_pixel(i32 width, i32 height, i32 tile_height) {
+    return tile_pixel(width, height, tile_height, lane(), static_cast<i32>(threadIdx.x) / kWarp);
 }
 
 // Adjacent pixels of a part of a row that belong together, as a thread of its warp sees them.

@@ -1,8 +1,8 @@
-// Stage merge: all rounds in three launches, then the sort of the records.
+// Stage merge: all rounds in two or three launches, then the sort of the records.
 //
-// While there are many edges, as many blocks as fit the device do the rounds (merge_rounds.cuh) together;
-// then a second launch with few blocks goes on, because its barriers take less time. The rest, the tail, is
-// done by one block, which has edges, table and choices in shared memory. The host reads nothing in between.
+// While there are many edges, as many blocks as fit the device do the rounds (merge_rounds.cuh) together. If
+// Tuning.few_edges says so, a second launch with few blocks goes on. The rest, the tail, is done by one
+// block, which has edges, table and choices in shared memory. The host reads nothing in between.
 #include "merge_rounds.cuh"
 
 using namespace superpixel;

@@ -24,15 +24,6 @@ SUPERPIXEL_DEVICE u32 contrast_down(const u32* lab, i32 x, i32 y, i32 width, i32
 
 constexpr i32 kSideTileHeight = 8;
 
-// The pixel of a thread, as tile_pixel; but a warp takes columns of the tile, one after the other.
-SUPERPIXEL_DEVICE TilePixel column_pixel(i32 width, i32 height) {
-    const u32 tiles_x = static_cast<u32>((width + kTileWidth - 1) / kTileWidth);
-    const i32 rank = static_cast<i32>(threadIdx.x);
-    const i32 x = static_cast<i32>(blockIdx.x % tiles_x) * kTileWidth + rank / kSideTileHeight;
-    const i32 y = static_cast<i32>(blockIdx.x / tiles_x) * kSideTileHeight + rank % kSideTileHeight;
-    return {x, y, x < width && y < height, static_cast<i64>(y) * width + x};
-}
-
 // Adds the sides between two regions to the table: those to the right of and below the pixels of a tile of
 // kSideTileHeight rows. Adjacent sides between the same two regions are added as one.
 // more(pixel, beside, region, other): what is added to the contrast across a side. Sum: holds the contrast of
@@ -62,7 +53,10 @@ SUPERPIXEL_DEVICE void add_sides(Edges table, u32 mask, const u32* lab, const i3
     const TilePixel row = tile_pixel(width, height, kSideTileHeight);
     add(row, lane() == 0, row.inside && row.y + 1 < height, row.index + width,
         [&] { return contrast_down(lab, row.x, row.y, width, height); });
-    const TilePixel column = column_pixel(width, height);
+    // For the sides to the right, a warp takes whole columns of the tile.
+    const i32 rank = static_cast<i32>(threadIdx.x);
+    const TilePixel column =
+        tile_pixel(width, height, kSideTileHeight, rank / kSideTileHeight, rank % kSideTileHeight);
     add(column, lane() % kSideTileHeight == 0, column.inside && column.x + 1 < width, column.index + 1,
         [&] { return contrast_right(lab, column.x, column.y, width); });
 }

@@ -300,10 +300,9 @@ extern "C" __global__ void slic_update(i32 step, i32 nx, i32 ny, i32* sums, i32*
     }
     const i32 n = sum[0];
     if (n == 0) return;
-    // rounded_mean in 32 bits, which divide sooner: positions are relative to a point before all pixels.
-    const auto mean = [&](i32 value) {
-        return static_cast<i32>((2 * static_cast<u32>(value) + n) / (2u * n));
-    };
+    // In 32 bits: positions are relative to a point before all pixels, so that the sums are small and not
+    // negative.
+    const auto mean = [&](i32 value) { return rounded_mean(static_cast<u32>(value), static_cast<u32>(n)); };
     const auto position = [&](i32 offset, i32 first) {
         return mean(4 * (offset + n * kMaxStep)) + 4 * (first * step - kMaxStep);
     };

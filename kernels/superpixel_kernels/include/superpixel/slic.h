@@ -49,13 +49,13 @@ struct Center {
 // round(sum / count), halves up; sum >= 0. Twice the sum of one centre (at most 784 pixels, positions up to
 // 2^29 quarter pixels) fits 64 bits.
 SUPERPIXEL_FN i32 rounded_mean(i64 sum, i32 count) {
-#if defined(__CUDACC__)
-    return static_cast<i32>((2 * sum + count) / (2 * static_cast<i64>(count)));
-#else
     // CPUs divide doubles sooner. Both numbers are exact, and a quotient that is no integer is at least
     // 1/1568 away from one: far more than its rounding error.
     return static_cast<i32>(static_cast<double>(2 * sum + count) / static_cast<double>(2 * count));
-#endif
+}
+// The same if twice the sum fits 32 bits. GPUs divide such numbers sooner.
+SUPERPIXEL_FN i32 rounded_mean(u32 sum, u32 count) {
+    return static_cast<i32>((2 * sum + count) / (2 * count));
 }
 
 // The colour part of the distance: at most 64 * (400^2 + 922^2 + 1012^2) < 1.31e8.
