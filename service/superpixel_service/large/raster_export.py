@@ -1,7 +1,6 @@
 """Labels of a store as a Cloud Optimized GeoTIFF, by rasterio."""
 
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 from superpixel_service.large.errors import LargeFailed, one_line
@@ -12,12 +11,7 @@ from superpixel_service.large.writer import shards
 _BLOCK = 512
 
 
-def write_geotiff(
-    path: Path,
-    info: StoreInfo,
-    layer: Layer,
-    progress: Callable[[int, int], None] = lambda _done, _total: None,
-) -> None:
+def write_geotiff(path: Path, info: StoreInfo, layer: Layer) -> None:
     """Write a COG: 0 is nodata; overviews show single pixels, not means.
 
     Raises:
@@ -28,7 +22,6 @@ def write_geotiff(
         import rasterio.shutil
     except ImportError:
         raise LargeFailed("GeoTIFF needs the extra `geo`: pip install 'superpixel-service[geo]'") from None
-    total, done = info.width * info.height, 0
     profile = {
         "driver": "GTiff",
         "width": info.width,
@@ -58,8 +51,6 @@ def write_geotiff(
                         (window.x, window.x + window.width),
                     )
                     file.write(layer.raster(window), window=place)
-                    done += window.width * window.height
-                    progress(done, total)
             ready = Path(folder, "cog.tif")
             rasterio.shutil.copy(
                 plain,
