@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from superpixel_service.large.errors import LargeFailed, one_line
+from superpixel_service.large.errors import LargeFailed, extra_missing, one_line
 from superpixel_service.large.layers import Layer
 from superpixel_service.large.layout import StoreInfo
 from superpixel_service.large.writer import shards
@@ -42,7 +42,7 @@ def write_outlines(path: Path, driver: str, info: StoreInfo, layer: Layer) -> in
         import pyogrio
         import shapely
     except ImportError:
-        raise LargeFailed("outlines need the extra `geo`: pip install 'superpixel-service[geo]'") from None
+        raise extra_missing("outlines need", "geo") from None
     transform = np.array(info.transform or (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)).reshape(2, 3)
     options: dict[str, Any] = {
         "crs": info.crs or None,

@@ -3,7 +3,7 @@
 import tempfile
 from pathlib import Path
 
-from superpixel_service.large.errors import LargeFailed, one_line
+from superpixel_service.large.errors import LargeFailed, extra_missing, one_line
 from superpixel_service.large.layers import Layer
 from superpixel_service.large.layout import StoreInfo
 from superpixel_service.large.writer import shards
@@ -21,7 +21,7 @@ def write_geotiff(path: Path, info: StoreInfo, layer: Layer) -> None:
         import rasterio
         import rasterio.shutil
     except ImportError:
-        raise LargeFailed("GeoTIFF needs the extra `geo`: pip install 'superpixel-service[geo]'") from None
+        raise extra_missing("GeoTIFF needs", "geo") from None
     profile = {
         "driver": "GTiff",
         "width": info.width,
