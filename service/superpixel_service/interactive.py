@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from superpixel_kernels.codec import InvalidParameter, LabelMap
+from superpixel_kernels.codec import InvalidParameter, LabelMap, measure_regions
 from superpixel_service.client import Client, tls_credentials
 from superpixel_service.client.exports.outlines import trace_rings
 from superpixel_service.client.pieces import find_pieces
@@ -209,7 +209,7 @@ def find_object(picture: Picture, points: Sequence[Point], box: Box | None = Non
         chosen = smart.chosen
     else:
         assert box is not None  # noqa: S101
-        chosen = _best_in(smart, labels, box)
+        chosen = _best_in(smart, picture, box)
     found = np.zeros(picture.count, np.bool_)
     found[chosen] = True
     inside = np.zeros(labels.shape, np.bool_)
@@ -243,13 +243,13 @@ def _view(box: Box, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
     return left, top, min(int(x1 + margin) + 1, width), min(int(y1 + margin) + 1, height)
 
 
-def _best_in(smart: SmartSelect, labels: NDArray[np.int32], box: Box) -> NDArray[np.int32]:
+def _best_in(smart: SmartSelect, picture: Picture, box: Box) -> NDArray[np.int32]:
     """What a click in the middle of the box takes, grown such that its extent agrees best with the box."""
     x0, x1 = sorted(box[::2])
     y0, y1 = sorted(box[1::2])
-    height, width = labels.shape
+    height, width = picture.label_map.labels.shape
     smart.click(min(max((x0 + x1) / 2, 0), width - 1), min(max((y0 + y1) / 2, 0), height - 1))
-    boxes = _boxes(labels)
+    boxes = measure_regions(picture.label_map.labels, picture.image).box
     best, agreement = np.zeros(0, np.int32), -1.0
     for grow in _GROWTHS:
         regions = smart.regrow(grow)
@@ -262,17 +262,3 @@ def _best_in(smart: SmartSelect, labels: NDArray[np.int32], box: Box) -> NDArray
         if shared > agreement:
             best, agreement = regions, shared
     return best
-
-
-def _boxes(labels: NDArray[np.int32]) -> NDArray[np.int64]:
-    """(count, 4): x0, y0, x1, y1 of each label."""
-    y, x = np.indices(labels.shape)
-    count = int(labels.max()) + 1
-    flat = labels.ravel()
-    boxes = np.empty((count, 4), np.int64)
-    boxes[:, :2] = max(labels.shape)
-    boxes[:, 2:] = 0
-    for column, places in ((0, x), (1, y)):
-        np.minimum.at(boxes[:, column], flat, places.ravel())
-        np.maximum.at(boxes[:, column + 2], flat, places.ravel() + 1)
-    return boxes

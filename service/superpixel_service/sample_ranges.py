@@ -6,6 +6,7 @@ Samples of 32 bits need two: one finds the upper 16 bits of the two limits, and 
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -154,6 +155,7 @@ def scaled(samples: NDArray[Any], limits: Range) -> NDArray[np.uint8]:
     return _scaled_integers(samples, int(low), int(high)) if exact else _scaled_floats(samples, low, high)
 
 
+@lru_cache(maxsize=8)  # images are scaled in parts, all with one table
 def _table(dtype: np.dtype[Any], low: int, high: int) -> NDArray[np.uint8]:
     size = dtype.itemsize
     values = np.arange(1 << 8 * size, dtype=np.dtype(f"u{size}")).view(dtype)

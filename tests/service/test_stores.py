@@ -262,7 +262,8 @@ def test_a_store_that_vanishes_and_one_that_is_replaced(server: RunningServer, f
 def test_a_store_that_vanishes_while_it_is_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from superpixel_service.config import Settings
     from superpixel_service.errors import StoreNotFound
-    from superpixel_service.stores.reader import StoreReader, StoreWork, WindowSpec
+    from superpixel_service.stores.reader import StoreReader, WindowSpec
+    from superpixel_service.stores.work import StoreWork
 
     make(folder / "fading", smooth(200, 200))
     reader = StoreReader(Settings(stores=str(folder)))
@@ -344,7 +345,8 @@ def test_a_bucket_that_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
     from superpixel_service.errors import StoreUnreadable
     from superpixel_service.large import store as store_module
     from superpixel_service.large.zarr_store import failures_of
-    from superpixel_service.stores.reader import StoreReader, StoreWork
+    from superpixel_service.stores.reader import StoreReader
+    from superpixel_service.stores.work import StoreWork
 
     def refuse(address: str, *, writable: bool) -> Any:  # noqa: ARG001
         with failures_of(address):

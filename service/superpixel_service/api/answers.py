@@ -17,6 +17,7 @@ from superpixel_kernels.codec.label_colors import MAX_RGB_LABEL
 from superpixel_service import __version__
 from superpixel_service.api.parameters import invalid
 from superpixel_service.client import Segmentation
+from superpixel_service.client.runs import to_runs
 from superpixel_service.contract import Reason
 from superpixel_service.images.label_files import to_png
 
@@ -95,7 +96,7 @@ def to_json(result: Segmentation, map_id: str | None) -> dict[str, Any]:
         "base_count": result.base_count,
         "algorithm_version": result.algorithm_version,
         "notices": [{"code": notice.code, "message": notice.message} for notice in result.notices],
-        "labels": runs_of(result.labels),
+        "labels": to_runs(result.labels.ravel()),
         "levels": [
             {"count": count, "labels": result.cut(count).tolist()}
             for count in result.counts
@@ -113,15 +114,6 @@ def to_json(result: Segmentation, map_id: str | None) -> dict[str, Any]:
     if result.regions is not None:
         answer["regions"] = _regions(result.regions)
     return answer
-
-
-def runs_of(values: np.ndarray[Any, Any]) -> list[int]:
-    """Value and length of each run of equal values, row by row."""
-    flat = values.ravel()
-    starts = np.flatnonzero(np.append(True, flat[1:] != flat[:-1]))
-    lengths = np.diff(np.append(starts, flat.size))
-    runs: list[int] = np.stack([flat[starts].astype(np.int64), lengths], axis=1).ravel().tolist()
-    return runs
 
 
 def _regions(regions: codec.Regions) -> list[dict[str, Any]]:

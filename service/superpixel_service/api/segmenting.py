@@ -52,22 +52,28 @@ async def segment(request: Request) -> Response:
                 reason=KEEPING_OFF,
                 field="keep",
             )
-        tag = _tag(parameters, body, info.algorithm_version, info)
+        files = body.digests()
+        tag = _tag(parameters, files, info.algorithm_version, info)
         must_keep = parameters.get("keep", False) and state.kept.get(caller.owner, tag) is None
         if answers.is_known(request, tag) and not must_keep:
             return _with_map(answers.not_modified(tag), parameters, tag)
         async with state.calls.turn():
-            return await while_connected(request, _answer(request, caller, parameters, body, info))
+            return await while_connected(request, _answer(request, caller, parameters, body, files, info))
 
 
 async def _answer(
-    request: Request, caller: Caller, parameters: Mapping[str, Any], body: Body, info: ServerInfo
+    request: Request,
+    caller: Caller,
+    parameters: Mapping[str, Any],
+    body: Body,
+    files: Mapping[str, str],
+    info: ServerInfo,
 ) -> Response:
     result = await caller.client.segment(
         body.image, request_id=request.state.request_id, **_wanted(parameters, body)
     )
     # Of several servers, the one that answered may have another version than the one that was asked.
-    tag = _tag(parameters, body, result.algorithm_version, info)
+    tag = _tag(parameters, files, result.algorithm_version, info)
     if parameters.get("keep"):
         _keep(request.state.kept, caller.owner, tag, result)
     encoding = parameters.get("encoding", "spx")
@@ -123,10 +129,12 @@ def _guidance(parameters: Mapping[str, Any], body: Body) -> Guidance | None:
     return Guidance(**given)
 
 
-def _tag(parameters: Mapping[str, Any], body: Body, algorithm_version: int, info: ServerInfo) -> str:
+def _tag(
+    parameters: Mapping[str, Any], files: Mapping[str, str], algorithm_version: int, info: ServerInfo
+) -> str:
     # Lanes change no answer.
     relevant = {name: value for name, value in parameters.items() if name != "priority"}
-    return answers.tag_of(relevant, body.digests(), (algorithm_version, info.guidance_version))
+    return answers.tag_of(relevant, files, (algorithm_version, info.guidance_version))
 
 
 def _keep(kept: KeptMaps, owner: str, map_id: str, result: Segmentation) -> None:

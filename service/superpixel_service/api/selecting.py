@@ -14,9 +14,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from superpixel_kernels.codec import InvalidParameter
-from superpixel_service.api.answers import runs_of
 from superpixel_service.api.kept import Click, KeptMap
 from superpixel_service.api.parameters import INVALID, MALFORMED, NOT_KEPT, UNKNOWN, invalid
+from superpixel_service.client.runs import to_runs
 from superpixel_service.http.problems import Problem
 
 MAX_COUNT = 5000
@@ -181,5 +181,5 @@ def _box_of(mask: NDArray[np.bool_]) -> list[int] | None:
 
 def _coco_counts(mask: NDArray[np.bool_]) -> list[int]:
     """COCO's uncompressed run lengths: column by column, the first run outside."""
-    lengths = runs_of(mask.T)[1::2]
+    lengths = to_runs(mask.T.ravel())[1::2]
     return [0, *lengths] if mask[0, 0] else lengths

@@ -47,11 +47,11 @@ def from_runs(
     return np.repeat(values.astype(np.uint16), lengths.astype(np.int64))
 
 
-def to_runs(values: NDArray[np.uint16]) -> list[int]:
+def to_runs(values: NDArray[Any]) -> list[int]:
     """Value and length of each run.
 
     Args:
-        values: (size,), at least one.
+        values: (size,) integers or bool, at least one.
     """
     starts, ends = find_runs(values)
     runs: list[int] = np.stack([values[starts].astype(np.int64), ends - starts], axis=1).ravel().tolist()

@@ -10,7 +10,7 @@ from superpixel_service import __version__
 from superpixel_service.addresses import join_address, split_address
 from superpixel_service.client import AsyncClient
 from superpixel_service.commands.http_server import backend, check_packages, listen_on, run_until_signal
-from superpixel_service.commands.large import failures
+from superpixel_service.commands.large_failures import failures
 from superpixel_service.commands.output import EXIT_OK, EXIT_USAGE, CommandFailed, write
 from superpixel_service.commands.remote import identity
 from superpixel_service.commands.target import Target

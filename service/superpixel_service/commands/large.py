@@ -3,24 +3,16 @@
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 import superpixel_kernels as kernels
-from superpixel_service.commands.output import (
-    EXIT_FAILED,
-    EXIT_OK,
-    EXIT_USAGE,
-    CommandFailed,
-    say,
-    write_facts,
-)
+from superpixel_service.commands.large_failures import failures
+from superpixel_service.commands.output import EXIT_OK, say, write_facts
 from superpixel_service.commands.progress import duration
 from superpixel_service.commands.stop_signals import StopSignals
 from superpixel_service.large.engine import GuidanceFiles
-from superpixel_service.large.errors import LargeFailed
 from superpixel_service.large.estimate import estimate
 from superpixel_service.large.layout import StoreInfo
 from superpixel_service.large.opening import open_source
@@ -89,21 +81,6 @@ def run(
         progress.end()
         _write_store(out, info)
     return EXIT_OK
-
-
-@contextmanager
-def failures() -> Iterator[None]:
-    """Turn what can go wrong with a large image into the command's failure."""
-    try:
-        yield
-    except LargeFailed as error:
-        raise CommandFailed(str(error), status=EXIT_USAGE if error.usage else EXIT_FAILED) from None
-    except kernels.errors.InvalidParameter as error:
-        raise CommandFailed(str(error), status=EXIT_USAGE) from None
-    except kernels.errors.Cancelled:
-        raise
-    except kernels.errors.KernelError as error:
-        raise CommandFailed(" ".join(str(error).split())) from None
 
 
 def _write_store(out: str, info: StoreInfo) -> None:

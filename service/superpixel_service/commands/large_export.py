@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from superpixel_service.commands.large import failures
+from superpixel_service.commands.large_failures import failures
 from superpixel_service.commands.output import EXIT_OK, EXIT_USAGE, CommandFailed, read_file, say
 from superpixel_service.large.errors import LargeFailed
 from superpixel_service.large.layers import CountLayer, Layer, SelectionLayer

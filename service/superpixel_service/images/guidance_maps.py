@@ -33,8 +33,7 @@ from superpixel_service.guidance import (
 )
 from superpixel_service.images.decode import ImageLimits
 from superpixel_service.images.file_headers import read_header, sniff
-from superpixel_service.images.header import DamagedHeader
-from superpixel_service.images.pixels import check_same_size
+from superpixel_service.images.header import DamagedHeader, check_same_size
 from superpixel_service.images.png_chunks import first_picture
 from superpixel_service.model import OpenedImage, Rectangle
 

@@ -31,3 +31,9 @@ class Header:
     bit_depth: int = 8
     frames: int = 1
     orientation: int = 1
+
+
+def check_same_size(found: tuple[int, int], accepted: tuple[int, int]) -> None:
+    """Check the size that Pillow will decode: the limits were checked against the size in the header."""
+    if found != accepted:
+        raise ValueError("Pillow and the header have different sizes")

@@ -20,6 +20,7 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from superpixel_service.contract import ImageFormat
+from superpixel_service.images.header import check_same_size
 from superpixel_service.images.png_chunks import first_picture
 from superpixel_service.images.samples16 import (
     SampleRange,
@@ -207,12 +208,6 @@ def _upright(picture: Image.Image, image: Accepted, region: Box | None) -> Image
         x, y, width, height = region
         picture = picture.crop((x, y, x + width, y + height))
     return picture
-
-
-def check_same_size(found: tuple[int, int], accepted: tuple[int, int]) -> None:
-    """Check the size that Pillow will decode: the limits were checked against the size in the header."""
-    if found != accepted:
-        raise ValueError("Pillow and the header have different sizes")
 
 
 def _from_8_bits(picture: Image.Image, bit_depth: int) -> Pixels:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import ImageFile
 from PIL.PngImagePlugin import PngImageFile
 
+from superpixel_service.images.header import check_same_size
 from superpixel_service.sample_ranges import ROBUST, Range, find_range, scaled
 
 SampleRange: TypeAlias = tuple[int, int]
@@ -76,8 +77,7 @@ def read_samples(file: bytes, size: tuple[int, int]) -> Samples16:
 
 def _open(file: bytes, size: tuple[int, int]) -> PngImageFile:
     picture = PngImageFile(io.BytesIO(file))
-    if picture.size != size:
-        raise ValueError("Pillow and the header have different sizes")
+    check_same_size(picture.size, size)
     return picture
 
 

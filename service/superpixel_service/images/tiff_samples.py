@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from PIL import ImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
+from superpixel_service.images.header import check_same_size
 from superpixel_service.images.samples16 import Samples16, join_bytes
 
 _WHITE_IS_ZERO = 0
@@ -50,8 +51,7 @@ def read_tiff_samples(data: bytes, size: tuple[int, int]) -> Samples16:
 
 def _open(data: bytes, size: tuple[int, int]) -> StoredTiff:
     picture = StoredTiff(io.BytesIO(data))
-    if picture.size != size:
-        raise ValueError("Pillow and the header have different sizes")
+    check_same_size(picture.size, size)
     return picture
 
 

@@ -19,6 +19,11 @@ class LargeFailed(Exception):
         self.kind = kind
 
 
+def extra_missing(what: str, extra: str) -> LargeFailed:
+    """The error if a library is not installed. `what` begins its text, such as "this needs"."""
+    return LargeFailed(f"{what} the extra `{extra}`: pip install 'superpixel-service[{extra}]'")
+
+
 MAX_TEXT = 200
 
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 from superpixel_service.large.errors import LargeFailed
@@ -10,7 +9,7 @@ from superpixel_service.large.errors import LargeFailed
 _CHUNK = 1 << 22
 
 
-def hash_source(address: str, progress: Callable[[int], None] = lambda _bytes: None) -> str:
+def hash_source(address: str) -> str:
     """The SHA-256 of a file; of a folder, that of the names, sizes and bytes of its files, by name.
 
     Returns:
@@ -30,9 +29,9 @@ def hash_source(address: str, progress: Callable[[int], None] = lambda _bytes: N
                 name = os.fsencode(file.relative_to(path))
                 digest.update(len(name).to_bytes(4, "little") + name)
                 digest.update(file.stat().st_size.to_bytes(8, "little"))
-                _update(digest, file, progress)
+                _update(digest, file)
         else:
-            _update(digest, path, progress)
+            _update(digest, path)
     except OSError as error:
         raise LargeFailed(
             f"{error.filename or path}: {(error.strerror or 'cannot be read').lower()}"
@@ -56,8 +55,7 @@ def version_of(address: str) -> str:
     return f"{len(states)} {size} {max((state.st_mtime_ns for state in states), default=0)}"
 
 
-def _update(digest: "hashlib._Hash", file: Path, progress: Callable[[int], None]) -> None:
+def _update(digest: "hashlib._Hash", file: Path) -> None:
     with file.open("rb") as opened:
         while chunk := opened.read(_CHUNK):
             digest.update(chunk)
-            progress(len(chunk))

@@ -51,13 +51,7 @@ class CountLayer:
 
     def __init__(self, store: Store, count: int) -> None:
         self._store = store
-        nodes = store.tree.at_count(np.arange(store.info.base_count, dtype=np.uint32), count)
-        ids, first, label = np.unique(nodes, return_index=True, return_inverse=True)
-        order = np.argsort(first)
-        rank = np.empty(len(ids), np.uint32)
-        rank[order] = np.arange(1, len(ids) + 1, dtype=np.uint32)
-        self._table = rank[label.reshape(-1)]
-        self._ids = ids[order]
+        self._table, self._ids = store.tree.numbered(count)
 
     def raster(self, window: Window) -> NDArray[Any]:
         """See `Layer`."""

@@ -26,6 +26,8 @@ CHUNK = 512
 SHARD = 2048
 """Sides of a chunk and of a shard, in pixels."""
 
+_SHA256_DIGITS = 64
+
 SMALLEST_OVERVIEW = 512
 """The pyramid ends with the first level whose sides are at most this long."""
 
@@ -82,6 +84,12 @@ class StoreInfo:
             "crs": self.crs,
             "transform": None if self.transform is None else list(self.transform),
         }
+
+    @property
+    def source_sha256(self) -> bytes | None:
+        """SHA-256 of the source; None: not known."""
+        digits = str(self.source.get("sha256", ""))
+        return bytes.fromhex(digits) if len(digits) == _SHA256_DIGITS else None
 
     def level_size(self, scale: int) -> tuple[int, int]:
         """Width and height of a level of the pyramid."""

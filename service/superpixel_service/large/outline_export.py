@@ -2,14 +2,14 @@
 
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from superpixel_service.large.errors import LargeFailed, one_line
+from superpixel_service.large.errors import LargeFailed, extra_missing, one_line
 from superpixel_service.large.layers import Layer
 from superpixel_service.large.layout import StoreInfo
 from superpixel_service.large.writer import shards
@@ -20,13 +20,7 @@ _BATCH = 20_000
 """Features that are written at a time."""
 
 
-def write_outlines(
-    path: Path,
-    driver: str,
-    info: StoreInfo,
-    layer: Layer,
-    progress: Callable[[int, int], None] = lambda _done, _total: None,
-) -> int:
+def write_outlines(path: Path, driver: str, info: StoreInfo, layer: Layer) -> int:
     """Write a MultiPolygon with holes and properties per feature.
 
     Outlines follow the sides of pixels. They are in the coordinates of the image; without any, in pixels with
@@ -37,7 +31,6 @@ def write_outlines(
         driver: "gpkg" or "geojson".
         info: of the store.
         layer: what to write.
-        progress: called with the pixels that are done, and all.
 
     Returns:
         The number of features.
@@ -49,7 +42,7 @@ def write_outlines(
         import pyogrio
         import shapely
     except ImportError:
-        raise LargeFailed("outlines need the extra `geo`: pip install 'superpixel-service[geo]'") from None
+        raise extra_missing("outlines need", "geo") from None
     transform = np.array(info.transform or (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)).reshape(2, 3)
     options: dict[str, Any] = {
         "crs": info.crs or None,
@@ -62,7 +55,7 @@ def write_outlines(
     try:
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".superpixel-") as folder:
             ready = Path(folder, path.name)
-            for numbers, shapes in _batches(info, layer, progress):
+            for numbers, shapes in _batches(info, layer):
                 area = np.array([shapely.area(shape) for shape in shapes]).round().astype(np.int64)
                 columns = layer.columns(numbers, area)
                 placed = shapely.transform(
@@ -92,19 +85,14 @@ def write_outlines(
     return written
 
 
-def _batches(
-    info: StoreInfo, layer: Layer, progress: Callable[[int, int], None]
-) -> Iterator[tuple[NDArray[np.uint32], list[Any]]]:
+def _batches(info: StoreInfo, layer: Layer) -> Iterator[tuple[NDArray[np.uint32], list[Any]]]:
     """Features with their shapes in pixels of the whole image."""
     import shapely
 
     pieces: dict[int, list[Any]] = defaultdict(list)
-    done, total = 0, info.width * info.height
     for window in shards(info.width, info.height):
         for number, polygon in _polygons(layer.features(window), window.x, window.y):
             pieces[number].append(polygon)
-        done += window.width * window.height
-        progress(done, total)
     ready = sorted(pieces)
     for begin in range(0, len(ready), _BATCH):
         numbers = ready[begin : begin + _BATCH]

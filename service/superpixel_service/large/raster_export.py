@@ -1,10 +1,9 @@
 """Labels of a store as a Cloud Optimized GeoTIFF, by rasterio."""
 
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
-from superpixel_service.large.errors import LargeFailed, one_line
+from superpixel_service.large.errors import LargeFailed, extra_missing, one_line
 from superpixel_service.large.layers import Layer
 from superpixel_service.large.layout import StoreInfo
 from superpixel_service.large.writer import shards
@@ -12,12 +11,7 @@ from superpixel_service.large.writer import shards
 _BLOCK = 512
 
 
-def write_geotiff(
-    path: Path,
-    info: StoreInfo,
-    layer: Layer,
-    progress: Callable[[int, int], None] = lambda _done, _total: None,
-) -> None:
+def write_geotiff(path: Path, info: StoreInfo, layer: Layer) -> None:
     """Write a COG: 0 is nodata; overviews show single pixels, not means.
 
     Raises:
@@ -27,8 +21,7 @@ def write_geotiff(
         import rasterio
         import rasterio.shutil
     except ImportError:
-        raise LargeFailed("GeoTIFF needs the extra `geo`: pip install 'superpixel-service[geo]'") from None
-    total, done = info.width * info.height, 0
+        raise extra_missing("GeoTIFF needs", "geo") from None
     profile = {
         "driver": "GTiff",
         "width": info.width,
@@ -58,8 +51,6 @@ def write_geotiff(
                         (window.x, window.x + window.width),
                     )
                     file.write(layer.raster(window), window=place)
-                    done += window.width * window.height
-                    progress(done, total)
             ready = Path(folder, "cog.tif")
             rasterio.shutil.copy(
                 plain,

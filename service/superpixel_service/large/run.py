@@ -46,11 +46,11 @@ WORK = ".work"
 
 _VALID = "valid"
 
-STEPS = ("range", "pixels", "segment", "regions", "pyramid", "labels")
-"""The steps of a run, in order."""
-
 Progress = Callable[[str, int, int], None]
-"""Called with a step, and how many of how many pixels of it are done."""
+"""Called with a step, and how many of how many pixels of it are done.
+
+The steps, in order: range, pixels, segment, regions, pyramid, labels.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class Plan:
     """What to make a store from.
 
     Attributes:
-        source: the opened source; `address` and `reader` say how it was opened, `level` which level.
+        source: the opened source; `address` and `level` say how it was opened.
         bands: from 1, one or three; empty: the default of `make_reading`.
         rules: the rules of the ranges; empty: the default.
         nodata: instead of the file's; None: the file's.
@@ -71,7 +71,6 @@ class Plan:
 
     source: PixelSource
     address: str
-    reader: str = ""
     level: int = 0
     bands: Sequence[int] = ()
     rules: Sequence[RangeRule] = ()

@@ -27,7 +27,7 @@ class StoreSelection:
         classes: class value v is `classes[v - 1]`.
         objects: object k is `objects[k]`.
         base_values: (base_count,) uint16: the value of each base region.
-        runs: (n, 4) int64, sorted by row: y, x, length, value of painted pixels, which go before regions.
+        runs: (n, 4) int64, sorted by row: y, x, length, value of painted pixels, which override regions.
     """
 
     classes: tuple[Class, ...]

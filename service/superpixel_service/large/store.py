@@ -1,5 +1,6 @@
 """Reads a store: windows of its image as label maps, and its regions by global id."""
 
+import io
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from superpixel_kernels import codec
 from superpixel_kernels.codec import NO_REGION
@@ -128,12 +130,11 @@ class Store:
             tree, heights = window_tree(self.tree, numbering.ids)
         if include_regions:
             regions = codec.measure_regions(numbering.labels, self.pixels(window, scale))
-        sha256 = str(info.source.get("sha256", ""))
         provenance = codec.Provenance(
             compactness=info.compactness,
             position=(x, y),
             picture_size=info.level_size(scale),
-            image_sha256=bytes.fromhex(sha256) if len(sha256) == 64 else None,
+            image_sha256=info.source_sha256,
         )
         return codec.encode(
             numbering.labels,
@@ -155,6 +156,12 @@ class Store:
         """The image as it was segmented: (height, width, 3) uint8, sRGB. Arguments as for `window`."""
         planes = self._read(IMAGE, scale, window)
         return np.ascontiguousarray(planes.transpose(1, 2, 0))
+
+    def png(self, window: Window, scale: int = 1) -> bytes:
+        """`pixels` as a PNG file."""
+        file = io.BytesIO()
+        Image.fromarray(self.pixels(window, scale)).save(file, "PNG", compress_level=1)
+        return file.getvalue()
 
     def base(self, window: Window, scale: int = 1) -> Ids:
         """The base region of each pixel: (height, width) uint32. Arguments as for `window`."""
@@ -188,9 +195,7 @@ class Store:
 
     def regions_at(self, count: int) -> StoreRegions:
         """Measure all regions of a count, in the order of their least base regions."""
-        nodes = self.tree.at_count(np.arange(self.info.base_count, dtype=np.uint32), count)
-        ids, first = np.unique(nodes, return_index=True)
-        ids = ids[np.argsort(first)]
+        _, ids = self.tree.numbered(count)
         return self.measured([self.tree.members(int(node)) for node in ids], ids)
 
     def measured(self, members: list[Ids], ids: Ids) -> StoreRegions:

@@ -46,6 +46,19 @@ class Tree:
             nodes[climbing] = above[made]
         return nodes
 
+    def numbered(self, count: int) -> tuple[Ids, Ids]:
+        """Number the regions of a count by their least base regions.
+
+        Returns:
+            (R,): the number of each base region's region, from 1; and (count,): the nodes in their order.
+        """
+        nodes = self.at_count(np.arange(self.base_count, dtype=np.uint32), count)
+        ids, first, region = np.unique(nodes, return_index=True, return_inverse=True)
+        order = np.argsort(first)
+        numbers = np.empty(len(ids), np.uint32)
+        numbers[order] = np.arange(1, len(ids) + 1, dtype=np.uint32)
+        return numbers[region.reshape(-1)], ids[order]
+
     def members(self, node: int) -> Ids:
         """The base regions of a node."""
         first = int(self.first_leaf[node])

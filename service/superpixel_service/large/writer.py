@@ -18,6 +18,9 @@ from superpixel_service.large.zarr_store import zarr_library
 _LIST_CHUNK = 1 << 20
 """Values of a chunk of a one-dimensional array."""
 
+_UNWRITTEN = 255
+"""The image's samples that a run has not written."""
+
 Progress = Callable[[int], None]
 """Called with a number of pixels that are done."""
 
@@ -43,15 +46,12 @@ def shards(width: int, height: int) -> Iterator[Window]:
 
 def create_image(group: Any, path: str, width: int, height: int) -> Readable:
     """A level of the image, three planes; kept if it is there already."""
-    return _create(group, path, (3, height, width), np.dtype(np.uint8), ("c", "y", "x"), OUTSIDE_FILL)
+    return _create(group, path, (3, height, width), np.dtype(np.uint8), ("c", "y", "x"), _UNWRITTEN)
 
 
 def create_labels(group: Any, path: str, width: int, height: int, fill: int) -> Readable:
     """A level of labels of 32 bits; kept if it is there already."""
     return _create(group, path, (height, width), np.dtype(np.uint32), ("y", "x"), fill)
-
-
-OUTSIDE_FILL = 255
 
 
 def _create(
@@ -200,11 +200,7 @@ def write_count(
     group: Any, tree: Tree, count: int, sizes: Sequence[tuple[int, int]], pixel: Pixel, progress: Progress
 ) -> None:
     """Write the label image of a count: 0 outside, and from 1 the superpixels by first appearance."""
-    nodes = tree.at_count(np.arange(tree.base_count, dtype=np.uint32), count)
-    ids, first, label = np.unique(nodes, return_index=True, return_inverse=True)
-    rank = np.empty(len(ids), np.uint32)
-    rank[np.argsort(first)] = np.arange(1, len(ids) + 1, dtype=np.uint32)
-    write_label_image(group, str(count), rank[label.reshape(-1)], sizes, pixel, progress)
+    write_label_image(group, str(count), tree.numbered(count)[0], sizes, pixel, progress)
 
 
 def write_label_image(

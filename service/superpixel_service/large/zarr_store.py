@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from superpixel_kernels.errors import KernelError
-from superpixel_service.large.errors import Kind, LargeFailed, one_line
+from superpixel_service.large.errors import Kind, LargeFailed, extra_missing, one_line
 
 
 def zarr_library() -> Any:
@@ -17,7 +17,7 @@ def zarr_library() -> Any:
     try:
         import zarr
     except ImportError:
-        raise LargeFailed("stores need the extra `large`: pip install 'superpixel-service[large]'") from None
+        raise extra_missing("stores need", "large") from None
     return zarr
 
 

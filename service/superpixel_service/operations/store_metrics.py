@@ -8,7 +8,8 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from superpixel_service.model import CacheUse
-from superpixel_service.stores.reader import STAGES, StoreReader, StoreWork
+from superpixel_service.stores.reader import StoreReader
+from superpixel_service.stores.work import STAGES, StoreWork
 
 _STAGE_SECONDS = (1e-3, 2e-3, 5e-3, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
 _PIXELS = (1e4, 3e4, 1e5, 3e5, 1e6, 2e6, 5e6, 1e7, 2e7)

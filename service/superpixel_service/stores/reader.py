@@ -1,14 +1,10 @@
 """Answers the calls about stores: what a store says, windows, and measurements of regions."""
 
-import io
-import time
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
-from PIL import Image
 
 from superpixel_service.config import Settings
 from superpixel_service.contract import Reason
@@ -16,18 +12,16 @@ from superpixel_service.errors import InvalidRequest, StoreUnreadable
 from superpixel_service.large.errors import LargeFailed
 from superpixel_service.large.layout import StoreInfo
 from superpixel_service.large.source import Window
-from superpixel_service.large.store import Store, StoreRegions
+from superpixel_service.large.store import StoreRegions
 from superpixel_service.large.zarr_store import zarr_library
 from superpixel_service.model import CacheUse
 from superpixel_service.stores.failures import as_service_error
 from superpixel_service.stores.opened import OpenStore, OpenStores
-from superpixel_service.work.answer_cache import AnswerCache
+from superpixel_service.stores.work import StoreWork
+from superpixel_service.work.answer_cache import AnswerCache, Key
 
 MAX_REGIONS = 1024
 """Most ids of a request to measure regions."""
-
-STAGES = ("open", "window", "image", "measure")
-"""What the time of a call goes to."""
 
 _ATTEMPTS = 3
 """How often a store is opened again if it is replaced while it is read."""
@@ -66,35 +60,6 @@ class WindowAnswer:
     def byte_count(self) -> int:
         """Bytes of the answer."""
         return len(self.spx) + len(self.image_png)
-
-
-@dataclass(slots=True)
-class StoreWork:
-    """The record of one call about a store, for log and metrics.
-
-    Attributes:
-        store: its name.
-        seconds: by stage, as far as the call came.
-        pixels: of the window; 0: no window.
-        cache: where a window came from; None: no window.
-        check: called between stages; raises the error of a call that is over.
-    """
-
-    store: str
-    check: Callable[[], None] = lambda: None
-    seconds: dict[str, float] = field(default_factory=dict)
-    pixels: int = 0
-    cache: CacheUse | None = None
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Surrounds a stage."""
-        self.check()
-        started = time.monotonic()
-        try:
-            yield
-        finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - started
 
 
 class StoreReader:
@@ -141,7 +106,11 @@ class StoreReader:
         Raises:
             ServiceError: why there is no answer.
         """
-        return self._reading(work.store, lambda opened: self._window(opened, spec, work, token))
+        answer, key = self._reading(work.store, lambda opened: self._window(opened, spec, work, token))
+        # `_reading` has found the store still there; otherwise parts that are gone would be kept as empty.
+        if work.cache is CacheUse.MISS:
+            self._cache.put(token, key, answer)
+        return answer
 
     def measure(self, ids: Sequence[int], work: StoreWork) -> StoreRegions:
         """Measure regions.
@@ -176,18 +145,21 @@ class StoreReader:
             return result
         raise StoreUnreadable
 
-    def _window(self, opened: OpenStore, spec: WindowSpec, work: StoreWork, token: str) -> WindowAnswer:
+    def _window(
+        self, opened: OpenStore, spec: WindowSpec, work: StoreWork, token: str
+    ) -> tuple[WindowAnswer, Key]:
+        """The window, and the key of its place in the cache."""
         info = opened.store.info
         self._check_window(spec, info)
         count = opened.store.count_for(spec.scale) if spec.count is None else _checked_count(spec.count, info)
         work.pixels = spec.window.width * spec.window.height
         caching = self._settings.store_cache_bytes > 0
         # The info is that of the store as it is now, so a window of a replaced store is never found.
-        key = (spec, count, repr(info.attributes()))
+        key: Key = (spec, count, repr(info.attributes()))
         found = self._cache.get(token, key) if caching else None
         work.cache = CacheUse.HIT if found else CacheUse.MISS if caching else CacheUse.OFF
         if found is not None:
-            return found
+            return found, key
         with work.stage("open"):
             self._open.check_size(opened)
             with opened.loading:
@@ -203,13 +175,10 @@ class StoreReader:
         image = b""
         if spec.include_image:
             with work.stage("image"):
-                image = _png(opened.store, spec)
+                image = opened.store.png(spec.window, spec.scale)
         answer = WindowAnswer(spx, count, image)
         self._check_answer(answer)
-        opened.store.check_present()  # else parts that are gone would be kept as empty
-        if caching:
-            self._cache.put(token, key, answer)
-        return answer
+        return answer, key
 
     def _measure(self, opened: OpenStore, ids: Sequence[int], work: StoreWork) -> StoreRegions:
         info = opened.store.info
@@ -290,9 +259,3 @@ def _too_many_regions(text: str) -> InvalidRequest:
     return InvalidRequest(
         Reason.REGIONS_TOO_MANY, text, field="ids", metadata={"limit_regions": str(MAX_REGIONS)}
     )
-
-
-def _png(store: Store, spec: WindowSpec) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(store.pixels(spec.window, spec.scale)).save(file, "PNG", compress_level=1)
-    return file.getvalue()

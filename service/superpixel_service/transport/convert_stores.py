@@ -1,32 +1,11 @@
 """Converts the messages about stores."""
 
-from collections.abc import Callable
-
 from superpixel_service.config import Settings
-from superpixel_service.errors import ServiceError
 from superpixel_service.large.layout import StoreInfo
 from superpixel_service.large.source import Window
 from superpixel_service.large.store import StoreRegions
 from superpixel_service.pb.superpixel.v1 import stores_pb2
-from superpixel_service.stores.names import check_name
-from superpixel_service.stores.reader import MAX_REGIONS, StoreWork, WindowAnswer, WindowSpec
-
-_SHA256_DIGITS = 64
-
-
-def read_store(name: str, stop_reason: Callable[[], ServiceError | None]) -> StoreWork:
-    """The record of a call about the store `name`.
-
-    Raises:
-        InvalidRequest: it is not the name of a store.
-    """
-
-    def check() -> None:
-        error = stop_reason()
-        if error is not None:
-            raise error
-
-    return StoreWork(check_name(name), check)
+from superpixel_service.stores.reader import MAX_REGIONS, WindowAnswer, WindowSpec
 
 
 def read_window_request(request: stores_pb2.GetWindowRequest) -> WindowSpec:
@@ -45,7 +24,6 @@ def read_window_request(request: stores_pb2.GetWindowRequest) -> WindowSpec:
 
 def write_store(info: StoreInfo, settings: Settings) -> stores_pb2.GetStoreResponse:
     """What a store says about itself, without the address of its source."""
-    sha256 = str(info.source.get("sha256", ""))
     return stores_pb2.GetStoreResponse(
         width=info.width,
         height=info.height,
@@ -55,7 +33,7 @@ def write_store(info: StoreInfo, settings: Settings) -> stores_pb2.GetStoreRespo
         scales=info.scales,
         bands=info.bands,
         ranges=[stores_pb2.ValueRange(low=low, high=high) for low, high in info.ranges],
-        source_sha256=bytes.fromhex(sha256) if len(sha256) == _SHA256_DIGITS else b"",
+        source_sha256=info.source_sha256 or b"",
         crs=info.crs,
         transform=info.transform or (),
         max_window_pixels=settings.max_window_pixels,

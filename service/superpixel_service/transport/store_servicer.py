@@ -11,9 +11,11 @@ from superpixel_service.contract import (
     REQUEST_ID_KEY,
     STORE_SERVICE,
 )
-from superpixel_service.errors import CallCancelled, DeadlinePassed, ServiceError
+from superpixel_service.errors import CallCancelled, DeadlinePassed
 from superpixel_service.pb.superpixel.v1 import stores_pb2, stores_pb2_grpc
-from superpixel_service.stores.reader import StoreReader, StoreWork
+from superpixel_service.stores.names import check_name
+from superpixel_service.stores.reader import StoreReader
+from superpixel_service.stores.work import StoreWork
 from superpixel_service.transport import convert_stores as convert
 from superpixel_service.transport.call import CURRENT, permit_of_call
 from superpixel_service.transport.gate import Limit
@@ -73,10 +75,11 @@ def _begin(name: str, context: grpc.ServicerContext) -> StoreWork:
     call = CURRENT.get()
     context.set_trailing_metadata(((REQUEST_ID_KEY, call.request_id),))
 
-    def stop_reason() -> ServiceError | None:
+    def check() -> None:
         if call.deadline.passed():
-            return DeadlinePassed()
-        return None if context.is_active() else CallCancelled()
+            raise DeadlinePassed
+        if not context.is_active():
+            raise CallCancelled
 
-    call.store = convert.read_store(name, stop_reason)
+    call.store = StoreWork(check_name(name), check)
     return call.store

@@ -11,7 +11,6 @@ GET  /api/export?format=F                     the work as a file: geotiff, gpkg,
 
 import asyncio
 import dataclasses
-import io
 import json
 import struct
 import tempfile
@@ -19,7 +18,6 @@ from collections.abc import Collection
 from http import HTTPStatus
 from pathlib import Path
 
-from PIL import Image
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
@@ -106,13 +104,8 @@ async def _image(request: Request) -> Response:
     work = _work(request)
     window, scale = _read_window(request, work.store.info)
 
-    def read() -> bytes:
-        file = io.BytesIO()
-        Image.fromarray(work.store.pixels(window, scale)).save(file, "PNG", compress_level=1)
-        return file.getvalue()
-
     async with request.app.state.reads:
-        png = await asyncio.to_thread(read)
+        png = await asyncio.to_thread(work.store.png, window, scale)
     return Response(png, media_type="image/png")
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from superpixel_service.large.errors import LargeFailed, one_line
+from superpixel_service.large.errors import LargeFailed, extra_missing, one_line
 from superpixel_service.large.readers.arrays import ArraySource
 from superpixel_service.large.source import Facts, Mask
 
@@ -20,7 +20,7 @@ def open_dicom(address: str) -> ArraySource:
         import pydicom
         from pydicom.pixels.processing import apply_color_lut, convert_color_space
     except ImportError:
-        raise LargeFailed("this needs the extra `dicom`: pip install 'superpixel-service[dicom]'") from None
+        raise extra_missing("this needs", "dicom") from None
     try:
         file = pydicom.dcmread(address)
         if "PixelData" not in file:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from superpixel_service.large.errors import LargeFailed, one_line
+from superpixel_service.large.errors import LargeFailed, extra_missing, one_line
 from superpixel_service.large.source import Facts, Mask, Samples, Window, check_shape
 
 
@@ -27,7 +27,7 @@ class GeoSource:
             import rasterio.errors
             from rasterio.enums import ColorInterp, MaskFlags
         except ImportError:
-            raise LargeFailed("this needs the extra `geo`: pip install 'superpixel-service[geo]'") from None
+            raise extra_missing("this needs", "geo") from None
         self._name = address
         self._lock = threading.Lock()  # a GDAL dataset is for one thread at a time
         try:

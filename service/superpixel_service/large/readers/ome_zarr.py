@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from superpixel_service.large.errors import LargeFailed, one_line
+from superpixel_service.large.errors import LargeFailed, extra_missing, one_line
 from superpixel_service.large.readers.axes import AxesSource, guess_axes
 from superpixel_service.large.source import Facts
 
@@ -20,7 +20,7 @@ def open_zarr(address: str, level: int) -> AxesSource:
     try:
         import zarr
     except ImportError:
-        raise LargeFailed("this needs the extra `large`: pip install 'superpixel-service[large]'") from None
+        raise extra_missing("this needs", "large") from None
     try:
         opened: Any = zarr.open(address, mode="r")
     except Exception as error:  # noqa: BLE001 (each store has its own errors)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from superpixel_service.large.errors import LargeFailed, one_line
+from superpixel_service.large.errors import LargeFailed, extra_missing, one_line
 from superpixel_service.large.source import Facts, Mask, Samples, Window, check_shape
 
 
@@ -25,9 +25,7 @@ class SlideSource:
         try:
             import openslide
         except ImportError:
-            raise LargeFailed(
-                "this needs the extra `slides`: pip install 'superpixel-service[slides]'"
-            ) from None
+            raise extra_missing("this needs", "slides") from None
         self._name = address
         try:
             self._slide = openslide.OpenSlide(address)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from superpixel_service.large.errors import LargeFailed, one_line
+from superpixel_service.large.errors import LargeFailed, extra_missing, one_line
 from superpixel_service.large.readers.axes import AxesSource
 from superpixel_service.large.source import Facts
 
@@ -24,7 +24,7 @@ def open_tiff(address: str, level: int) -> AxesSource:
         import tifffile
         import zarr
     except ImportError:
-        raise LargeFailed("this needs the extra `large`: pip install 'superpixel-service[large]'") from None
+        raise extra_missing("this needs", "large") from None
     try:
         file = tifffile.TiffFile(address)
     except FileNotFoundError:
