@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks.page_tools import running_app, running_chromium
+from benchmarks.page_tools import ROOT, running_app, running_chromium
 from superpixel_service.large.readers.arrays import ArraySource
 from superpixel_service.large.run import Plan, make_store
 
-PHOTOS = Path(__file__).parents[1] / "examples" / "photos"
+PHOTOS = ROOT / "examples" / "photos"
 
 
 def mosaic(height: int, width: int) -> NDArray[np.uint8]:
