@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from superpixel_kernels import codec
 from superpixel_kernels.cpu import _engine
 from superpixel_kernels.errors import InvalidParameter, StoreError
-from superpixel_kernels.hierarchy import as_merges
+from superpixel_kernels.hierarchy import as_merges, checked_count
 from superpixel_kernels.masked import OUTSIDE
 from superpixel_kernels.params import SegmentParams
 from superpixel_kernels.tiled.plan import TilePlan
@@ -170,11 +170,7 @@ class TiledHierarchy:
         return found
 
     def _checked(self, name: str, count: int) -> int:
-        if isinstance(count, bool) or not isinstance(count, int | np.integer):
-            raise InvalidParameter(name, f"must be an integer, got {type(count).__name__}")
-        if not 1 <= count <= self.base_count:
-            raise InvalidParameter(name, f"must be from 1 to {self.base_count} (base regions), got {count}")
-        return int(count)
+        return checked_count(name, count, self.base_count, "base regions")
 
 
 class TiledLabels:
