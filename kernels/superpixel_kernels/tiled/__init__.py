@@ -85,6 +85,6 @@ def segment_tiled(
     threads = threads or Workspace(threads=0).threads
     run = TiledRun(source, params, tile=tile, store=store, guidance=guidance, mask=mask)
     if run.complete:
-        return open_tiled(run.store, threads=threads)
+        return open_tiled(run.store)
     run.compute_missing(threads, cancel, progress)
     return run.finish(threads, cancel, progress)
