@@ -22,7 +22,7 @@ PHOTOS = ROOT / "examples" / "photos"
 
 
 def mosaic(height: int, width: int) -> NDArray[np.uint8]:
-    """(height, width, 3): the photographs, side by side and again."""
+    """(height, width, 3): the photographs side by side, repeated."""
     photos = [np.asarray(Image.open(path).convert("RGB")) for path in sorted(PHOTOS.glob("*.jpg"))]
     rows = min(photo.shape[0] for photo in photos)
     band = np.concatenate([photo[:rows] for photo in photos], axis=1)
