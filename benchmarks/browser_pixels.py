@@ -11,7 +11,6 @@ benchmarks.browser_pixels` writes each photograph in many formats, and reads it 
 import argparse
 import base64
 import io
-import shutil
 import struct
 import sys
 from collections.abc import Callable, Iterator
@@ -20,10 +19,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
 import superpixel_kernels as kernels
-from benchmarks.page_tools import ROOT
+from benchmarks.page_tools import ROOT, running_chromium
 from superpixel_service.images.decode import decode, open_image
 from superpixel_service.model import EncodedImage, SegmentSpec
 
@@ -191,16 +190,13 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=20, help="how many of them")
     arguments = parser.parse_args()
     photographs = sorted(arguments.photos.rglob("*.jpg"))[: arguments.count]
-    chromium = shutil.which("chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+    with running_chromium() as browser:
         page = browser.new_page()
         page.goto("about:blank")
         sys.stdout.write(f"{len(photographs)} photographs, Chromium {browser.version}\n")
         for line in report(page, photographs):
             sys.stdout.write(f"{line}\n")
             sys.stdout.flush()
-        browser.close()
 
 
 if __name__ == "__main__":

@@ -25,13 +25,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 from benchmarks.click_methods import GROWTHS, WORTH, Click, Mask
 from benchmarks.clicks import RIGHT, next_click
 from benchmarks.data import Photograph, add_data_arguments, photographs
 from benchmarks.metrics import Labels, count_labels
-from benchmarks.page_tools import running_app
+from benchmarks.page_tools import running_app, running_chromium
 from benchmarks.report import make_parser, say, say_table, write_json
 from superpixel_service.client.imports import read_annotation
 
@@ -89,8 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     photo, person = choose(given.data, given.photograph)
     truth = photo.truths[person]
     say(f"{photo.name}, person {person + 1}: {count_labels(truth)} segments")
-    with running_app() as address, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=given.chromium, args=["--no-sandbox"])
+    with running_app() as address, running_chromium(given.chromium) as browser:
         page = browser.new_page(viewport={"width": 1280, "height": 800})
         page.set_default_timeout(WAIT_MS)
         expect.set_options(timeout=WAIT_MS)
@@ -98,7 +97,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         page.locator("html[data-ready]").wait_for(state="attached")
         path = photo.folder / "images" / f"{photo.name}.jpg"
         result = label_photograph(page, path, truth, drags=not given.clicks_only)
-        browser.close()
     say_table(
         "gestures", ("kind", "number"), [*result.gestures.items(), ("all", sum(result.gestures.values()))]
     )

@@ -16,9 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
-from playwright.sync_api import sync_playwright
 
-from benchmarks.page_tools import ROOT, mirrored_photograph
+from benchmarks.page_tools import ROOT, mirrored_photograph, running_chromium
 from benchmarks.report import Goal, make_parser, say_goals, say_table, write_json
 from superpixel_kernels import segment
 
@@ -97,13 +96,11 @@ def _site(data: Path) -> Iterator[str]:
 
 
 def _measure(address: str, name: str, chromium: str) -> dict[str, Any]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+    with running_chromium(chromium) as browser:
         page = browser.new_page(viewport={"width": 1920, "height": 1080})
         page.set_default_timeout(300_000)
         page.goto(f"{address}/bench/index.html?name={name}")
         result: dict[str, Any] = page.evaluate("window.result")
-        browser.close()
     return result
 
 

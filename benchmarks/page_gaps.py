@@ -13,9 +13,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
-from benchmarks.page_tools import mirrored_photograph, running_app
+from benchmarks.page_tools import mirrored_photograph, running_app, running_chromium
 from benchmarks.report import Goal, make_parser, say_goals, say_table, write_json
 
 SIZES = {"12 MP": (4000, 3000), "24 MP": (6000, 4000)}
@@ -47,15 +47,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES), help="(default: all)")
     given = parser.parse_args(arguments)
     rows, goals = [], []
-    with tempfile.TemporaryDirectory() as name, running_app() as address, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=given.chromium, args=["--no-sandbox"])
+    with (
+        tempfile.TemporaryDirectory() as name,
+        running_app() as address,
+        running_chromium(given.chromium) as browser,
+    ):
         for size in given.sizes:
             path = Path(name) / f"{SIZES[size][0]}.jpg"
             Image.fromarray(mirrored_photograph(*SIZES[size])).save(path, quality=90)
             for what, (gap, task) in _measure(browser, address, path).items():
                 rows.append((what, size, gap, task))
                 goals.append(Goal.at_most(f"{what}, {size}", task, LIMIT_MS, " ms"))
-        browser.close()
     say_table("Milliseconds", ("", "photograph", "longest frame gap", "longest task (processor)"), rows)
     say_goals(goals)
     if given.json:

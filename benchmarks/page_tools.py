@@ -27,10 +27,12 @@ def running_app(*arguments: str) -> Iterator[str]:
 
 
 @contextmanager
-def running_chromium() -> Iterator[Browser]:
-    """Chromium without a window."""
+def running_chromium(path: str | None = None) -> Iterator[Browser]:
+    """Chromium without a window; without a path, the one that is installed."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        browser = playwright.chromium.launch(
+            executable_path=path or shutil.which("chromium"), args=["--no-sandbox"]
+        )
         try:
             yield browser
         finally:

@@ -14,15 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks.page_tools import running_app, running_chromium
+from benchmarks.page_tools import ROOT, running_app, running_chromium
 from superpixel_service.large.readers.arrays import ArraySource
 from superpixel_service.large.run import Plan, make_store
 
-PHOTOS = Path(__file__).parents[1] / "examples" / "photos"
+PHOTOS = ROOT / "examples" / "photos"
 
 
 def mosaic(height: int, width: int) -> NDArray[np.uint8]:
-    """(height, width, 3): the photographs, side by side and again."""
+    """(height, width, 3): the photographs side by side, repeated."""
     photos = [np.asarray(Image.open(path).convert("RGB")) for path in sorted(PHOTOS.glob("*.jpg"))]
     rows = min(photo.shape[0] for photo in photos)
     band = np.concatenate([photo[:rows] for photo in photos], axis=1)

@@ -20,8 +20,10 @@ from numpy.typing import ArrayLike
 from superpixel_kernels import errors
 from superpixel_kernels.acquisition import RankedRegions, rank_regions
 from superpixel_kernels.backends import (
+    MAX_THREADS,
     Backend,
     available_backends,
+    checked_params,
     choose_backend,
     segment_on_cpu,
     why_no_cuda,
@@ -50,6 +52,7 @@ __all__ = [
     "GUIDANCE_VERSION",
     "MAX_COMPACTNESS",
     "MAX_PIXELS",
+    "MAX_THREADS",
     "MERGE_DTYPE",
     "OUTSIDE",
     "Adjacency",
@@ -79,8 +82,6 @@ __all__ = [
     "tree_of_merges",
     "why_no_cuda",
 ]
-
-MAX_THREADS = 1024
 
 
 def segment(
@@ -126,13 +127,7 @@ def segment(
         DeviceLost: the GPU failed.
         Cancelled: `cancel` was cancelled.
     """
-    params = SegmentParams() if params is None else params
-    if not isinstance(params, SegmentParams):
-        raise InvalidParameter("params", f"must be SegmentParams, got {type(params).__name__}")
-    if isinstance(threads, bool) or not isinstance(threads, int) or not 0 <= threads <= MAX_THREADS:
-        raise InvalidParameter("threads", f"must be an integer from 0 to {MAX_THREADS}, got {threads!r}")
-    if cancel is not None and not isinstance(cancel, CancelToken):
-        raise InvalidParameter("cancel", f"must be a CancelToken, got {type(cancel).__name__}")
+    params = checked_params(params, threads, cancel)
     if mask is not None and (inside := as_mask(mask, *image_size(image))) is not None:
         masked = guidance_with_mask(fitted_to(guidance, *inside.shape), inside)
         whole = segment(

@@ -1,4 +1,4 @@
-"""The choice between the engines."""
+"""The choice between the engines, and checks that do not depend on it."""
 
 import functools
 from collections.abc import Callable
@@ -17,6 +17,24 @@ from superpixel_kernels.pixels import as_pixels
 
 Backend = Literal["auto", "cpu", "cuda"]
 """Name of an engine; "auto" is the fastest that can run here."""
+
+MAX_THREADS = 1024
+
+
+def checked_params(params: object, threads: object, cancel: object) -> SegmentParams:
+    """Check the arguments that all ways to segment share; without `params`, return the default.
+
+    Raises:
+        InvalidParameter: one of them has the wrong type or is out of range.
+    """
+    params = SegmentParams() if params is None else params
+    if not isinstance(params, SegmentParams):
+        raise InvalidParameter("params", f"must be SegmentParams, got {type(params).__name__}")
+    if isinstance(threads, bool) or not isinstance(threads, int) or not 0 <= threads <= MAX_THREADS:
+        raise InvalidParameter("threads", f"must be an integer from 0 to {MAX_THREADS}, got {threads!r}")
+    if cancel is not None and not isinstance(cancel, _engine.CancelToken):
+        raise InvalidParameter("cancel", f"must be a CancelToken, got {type(cancel).__name__}")
+    return params
 
 
 @functools.cache

@@ -267,8 +267,8 @@ def _scaled(values: Any, height: int, width: int, region: Region) -> Any:
     if values is None or (values.shape == (height, width) and region == (0, 0, width, height)):
         return values
     x, y, region_width, region_height = region
-    rows = _nearest(np.arange(y, y + region_height), values.shape[0], height)
-    columns = _nearest(np.arange(x, x + region_width), values.shape[1], width)
+    rows = nearest_positions(y, y + region_height, values.shape[0], height)
+    columns = nearest_positions(x, x + region_width, values.shape[1], width)
     # The order in which the array between the two steps is at most as large as the map or the picture.
     if values.shape[1] <= width:
         scaled = values.take(rows, axis=0).take(columns, axis=1)
@@ -278,8 +278,9 @@ def _scaled(values: Any, height: int, width: int, region: Region) -> Any:
     return scaled
 
 
-def _nearest(positions: NDArray[np.int64], source: int, target: int) -> NDArray[np.int64]:
-    return ((2 * positions + 1) * source) // (2 * target)
+def nearest_positions(begin: int, end: int, source: int, target: int) -> NDArray[np.int64]:
+    """The nearest of `source` positions for those from `begin` to `end` - 1 of `target`, along one side."""
+    return ((2 * np.arange(begin, end, dtype=np.int64) + 1) * source) // (2 * target)
 
 
 def _constant(values: NDArray[Any] | None) -> bool:

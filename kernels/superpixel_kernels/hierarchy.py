@@ -314,11 +314,7 @@ class Hierarchy:
         return self.shape[0] * self.shape[1]
 
     def _checked_count(self, name: str, count: int) -> int:
-        if isinstance(count, bool) or not isinstance(count, int | np.integer):
-            raise InvalidParameter(name, f"must be an integer, got {type(count).__name__}")
-        if not 1 <= count <= self._pixel_count:
-            raise InvalidParameter(name, f"must be from 1 to {self._pixel_count} (pixels), got {count}")
-        return int(count)
+        return checked_count(name, count, self._pixel_count, "pixels")
 
     def _nodes(self, count: int, cancel: _engine.CancelToken | None) -> _Nodes:
         if count > self.base_count:
@@ -362,6 +358,19 @@ def tree_of_merges(a: NDArray[np.integer], b: NDArray[np.integer]) -> codec.Tree
     except ValueError as error:
         raise InvalidParameter("a", f"with b, must join all labels: {error}") from None
     return codec.Tree(into=into, order=order)
+
+
+def checked_count(name: str, count: int, most: int, unit: str) -> int:
+    """A number of superpixels as an int.
+
+    Raises:
+        InvalidParameter: it is not an integer from 1 to `most`, the number of `unit`.
+    """
+    if isinstance(count, bool) or not isinstance(count, int | np.integer):
+        raise InvalidParameter(name, f"must be an integer, got {type(count).__name__}")
+    if not 1 <= count <= most:
+        raise InvalidParameter(name, f"must be from 1 to {most} ({unit}), got {count}")
+    return int(count)
 
 
 def pixel_merges_on_cpu(

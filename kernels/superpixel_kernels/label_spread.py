@@ -33,7 +33,7 @@ def spread(tree: Tree, labels: ArrayLike, features: ArrayLike | None = None) -> 
     """Give every superpixel the label of a labelled one near it in the tree.
 
     From each superpixel, the tree leads up to the first larger superpixel that contains labelled ones. Of
-    several, the one with the nearest features gives its label; without features, the one with the least
+    several, the one with the nearest features gives its label; without features, the one with the smallest
     number.
 
     Args:

@@ -58,6 +58,11 @@ def prior_with_mask(
     return np.where(mask, prior + np.int32(1), np.int32(0))
 
 
+def numbers_inside(inside: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """The number of each base region among those inside, in the same order; `OUTSIDE` for the others."""
+    return np.where(inside, np.cumsum(inside, dtype=np.int32) - np.int32(1), np.int32(OUTSIDE))
+
+
 class MaskedHierarchy(Hierarchy):
     """Nested superpixels of the pixels inside a mask: any count from 1 to their number.
 
@@ -72,11 +77,10 @@ class MaskedHierarchy(Hierarchy):
     """
 
     def __init__(self, whole: Hierarchy, mask: NDArray[np.bool_]) -> None:
-        base = np.where(mask, whole.base_labels, 0)
         inside = np.zeros(whole.base_count, np.bool_)
         inside[whole.base_labels[mask]] = True
-        number = np.cumsum(inside, dtype=np.int32) - np.int32(1)
-        base = np.where(mask, number[base], np.int32(OUTSIDE))
+        # No base region has pixels both inside and outside, because the prior separates them.
+        base = numbers_inside(inside)[whole.base_labels]
         # A mask has an outside, so the prior that stands for it has at least two components.
         early = whole.base_count - (whole.prior_components or 1)
         rows, early = _engine.merges_inside(whole.merges.view(np.int32).reshape(-1, 4), inside, early)

@@ -27,13 +27,10 @@ def measure_adjacency(labels: NDArray[np.integer], image: ArrayLike | None = Non
         raise InvalidImage(f"image: must have the shape of the labels, {labels.shape}, got {values.shape}")
     # Both kinds of sides, as flat places of the pixels before and after the side.
     places = np.arange(labels.size).reshape(labels.shape)
-    sides = [
-        (first[differs], second[differs])
-        for before, after in ((np.s_[:, :-1], np.s_[:, 1:]), (np.s_[:-1], np.s_[1:]))
-        for first, second, differs in [
-            (places[before], places[after], _differ(labels[before], labels[after]))
-        ]
-    ]
+    sides = []
+    for before, after in ((np.s_[:, :-1], np.s_[:, 1:]), (np.s_[:-1], np.s_[1:])):
+        differs = (labels[before] != labels[after]) & (labels[before] >= 0) & (labels[after] >= 0)
+        sides.append((places[before][differs], places[after][differs]))
     firsts, seconds = (np.concatenate(part) for part in zip(*sides, strict=True))
     flat = labels.ravel().astype(np.int64)
     a, b = flat[firsts], flat[seconds]
@@ -47,9 +44,3 @@ def measure_adjacency(labels: NDArray[np.integer], image: ArrayLike | None = Non
         contrast = np.bincount(rows, weights=distance, minlength=len(keys)) / border
     pairs = np.stack([keys // count, keys % count], axis=1).astype(np.int32)
     return Adjacency(count, pairs, border, contrast)
-
-
-def _differ(a: NDArray[np.int32], b: NDArray[np.int32]) -> NDArray[np.bool_]:
-    """Where two regions meet."""
-    differ: NDArray[np.bool_] = (a != b) & (a >= 0) & (b >= 0)
-    return differ

@@ -105,6 +105,9 @@ struct Segmentation {
     std::vector<MergeRecord> merges;
 };
 
+// Stage merge over `result.regions` regions, with a hard prior if `hard`: sets the rest of `result`.
+void merge_stage(Run& run, i64 edge_count, CostParams params, bool weighted, bool hard, Segmentation& result);
+
 // All stages: writes the base labels to `labels` (height, width). `trace` may be null.
 Segmentation segment(Run& run, const Image& image, const Guide& guide, double compactness, i32* labels,
                      Trace* trace);

@@ -226,4 +226,11 @@ std::vector<MergeRecord> merge_within_prior(Run& run, i64 nodes, i64 edge_count,
     return records;
 }
 
+void merge_stage(Run& run, i64 edge_count, CostParams params, bool weighted, bool hard,
+                 Segmentation& result) {
+    result.merges =
+        hard ? merge_within_prior(run, result.regions, edge_count, params, weighted, &result.components)
+             : merge_regions(run, result.regions, edge_count, params, weighted);
+}
+
 }  // namespace superpixel

@@ -8,7 +8,7 @@
 namespace superpixel {
 
 // A choice is the bits of an edge's cost, and below them the region at the other end, so the lesser choice is
-// the cheaper edge. This one is of no edge, and its other end is region 0.
+// the cheaper edge. kNoChoice stands for no edge; its other end is region 0.
 constexpr u64 kNoChoice = u64{0xffffffff} << 32;
 
 inline u64 choice_of(u32 cost, i32 other) { return static_cast<u64>(cost) << 32 | static_cast<u32>(other); }

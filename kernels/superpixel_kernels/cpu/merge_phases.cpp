@@ -371,7 +371,7 @@ void MergePhases::contract(i32 rank) {
     i32 next = 0;
     for (i32 i = 0; i < end - begin; ++i) next += std::exchange(bucket[i], next);
     const i64 total = next;
-    std::exchange(bucket[end - begin], next);
+    bucket[end - begin] = next;
     const i64 own = part.edge_count;
     const i64 all = own + static_cast<i64>(received.size());
     i32* const order = part.stale.need(all + 1);

@@ -34,11 +34,7 @@ Segmentation segment(Run& run, const Image& image, const Guide& guide, double co
     const i64 edges = build_graph(run, image, planes, guide, result.regions);
     if (trace != nullptr) copy_graph(*trace, run.workspace.memory, guide, result.regions, edges);
     const CostParams params = cost_params(compactness, grid_of(image.width, image.height).step);
-    const bool weighted = guide.importance != nullptr;
-    result.merges =
-        guide.hard_prior() == nullptr
-            ? merge_regions(run, result.regions, edges, params, weighted)
-            : merge_within_prior(run, result.regions, edges, params, weighted, &result.components);
+    merge_stage(run, edges, params, guide.importance != nullptr, guide.hard_prior() != nullptr, result);
     return result;
 }
 

@@ -88,9 +88,7 @@ Segmentation RegionGraph::merge(Run& run, CostParams params) {
     if (hard_) memory.prior_labels = std::move(prior_labels_);
     Segmentation result;
     result.regions = static_cast<i32>(regions_);
-    result.merges =
-        hard_ ? merge_within_prior(run, regions_, edge_count_, params, weighted_, &result.components)
-              : merge_regions(run, regions_, edge_count_, params, weighted_);
+    merge_stage(run, edge_count_, params, weighted_, hard_, result);
     return result;
 }
 

@@ -31,10 +31,6 @@ class RegionGraph {
     void seal();
     void add(const TileArrays& tile);
 
-    i64 regions() const { return regions_; }
-    i64 edges() const { return edge_count_; }
-    const RegionSums* sums() { return sums_.data(); }
-
     // Stage merge. Moves the graph to the workspace, so it can be called once.
     Segmentation merge(Run& run, CostParams params);
 

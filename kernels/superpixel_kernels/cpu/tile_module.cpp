@@ -148,7 +148,6 @@ void add_tiles(nb::module_& m) {
                 self.add(arrays);
             },
             "ids"_a, "owned"_a, "sums"_a, "degrees"_a, "edges"_a, "importance"_a.none(), "prior"_a.none())
-        .def_prop_ro("edges", &RegionGraph::edges)
         .def("merge", &merge_graph, "compactness"_a, "step"_a, "workspace"_a, "cancel"_a.none());
     m.attr("TILE_MARGIN") = kTileMargin;
 }

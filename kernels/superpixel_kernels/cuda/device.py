@@ -38,9 +38,9 @@ class Device(Protocol):
         """
 
     def host_array(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
-        """An uninitialised array in host memory: page-locked memory that is used again, while there is some.
+        """An uninitialised array in host memory: page-locked up to a limit, ordinary beyond it.
 
-        The device copies from and to page-locked memory without a detour.
+        The device copies from and to page-locked memory without a detour. Such memory is used again.
         """
 
     def empty(self, count: int, dtype: DTypeLike) -> DeviceArray:

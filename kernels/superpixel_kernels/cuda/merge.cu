@@ -27,7 +27,7 @@ SUPERPIXEL_DEVICE RoundState state_left(const u32* counters) {
 // All rounds until at most `enough` edges are left, by all blocks of a cooperative launch. If `begins`, takes
 // what stage graph leaves: regions with their sums, a list of edges, and an empty table; or what the first
 // run leaves and guidance_rejoin has made of it. Otherwise goes on where an earlier launch has ended. `few`:
-// which of the two barriers to use; the blocks at a barrier are always as many.
+// which of the two barriers to use. All launches that use a barrier have the same number of blocks.
 template <bool kImportance>
 SUPERPIXEL_DEVICE void merge_together(const Merge<kImportance, false>& merge, u32 capacity, u32 enough,
                                       bool begins, bool few) {
@@ -37,7 +37,7 @@ SUPERPIXEL_DEVICE void merge_together(const Merge<kImportance, false>& merge, u3
     const GridScope all{counters + (few ? kArrivedFew : kArrived)};
     if (begins) choose_first(merge, all);
     rounds(merge, all, state, enough);
-    // Also the slowest block has read where the launch before has ended.
+    // After this barrier, no block has to read any more where the earlier launch ended.
     all.sync();
     if (all.rank() == 0) {
         counters[kTailRound] = static_cast<u32>(state.round);

@@ -311,13 +311,13 @@ class Pipeline:
         recorded = self.workspace.recorded
         key = (stage.grid, stage.node_capacity, settings.compactness.hex())
         clock.begin_step()
+        before = clock.names
 
         def stages() -> None:
             uninterrupted = Clock(stage, None, done=before)
             self._stages(stage, uninterrupted, settings, UNGUIDED, None)
             clock.names = uninterrupted.names
 
-        before = clock.names
         launch, names = recorded.get(key) or (None, [])
         if names and launch is None:
             launch = self.device.record(stages)

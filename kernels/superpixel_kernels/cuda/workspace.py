@@ -65,8 +65,8 @@ class Tuning:
         merge_threads: threads per block in stage merge; a multiple of 32, at most `MAX_MERGE_THREADS`.
         merge_blocks: blocks that go on with the merge once at most `few_edges` edges are left. A barrier over
             few blocks should take less time, and several images could be merged at a time.
-        few_edges: see `merge_blocks`. Up to `tail_edges`, all blocks do all rounds before the tail;
-            larger values have not been measured.
+        few_edges: see `merge_blocks`. If it is at most `tail_edges`, all blocks do all rounds before the
+            tail; larger values have not been measured.
         tail_edges: once at most this many edges are left, one block finishes the merge alone; at most
             `MAX_TAIL_EDGES`.
     """

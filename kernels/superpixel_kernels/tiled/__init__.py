@@ -8,8 +8,8 @@ labels = hierarchy.cut(1_000_000)[4096:6144, 0:2048]        # any window of any 
 docs/large-images.md explains sources, stores, limits and memory.
 """
 
+from superpixel_kernels.backends import checked_params
 from superpixel_kernels.cpu._engine import CancelToken, Workspace
-from superpixel_kernels.errors import InvalidParameter
 from superpixel_kernels.params import SegmentParams
 from superpixel_kernels.tiled.hierarchy import TiledHierarchy, TiledLabels, open_tiled
 from superpixel_kernels.tiled.maps import GuidanceSources
@@ -40,8 +40,6 @@ __all__ = [
     "open_tiled",
     "segment_tiled",
 ]
-
-_MAX_THREADS = 1024
 
 
 def segment_tiled(
@@ -83,16 +81,10 @@ def segment_tiled(
         StoreError: the store fails, is damaged, or has a run with other arguments.
         Cancelled: `cancel` was cancelled.
     """
-    params = SegmentParams() if params is None else params
-    if not isinstance(params, SegmentParams):
-        raise InvalidParameter("params", f"must be SegmentParams, got {type(params).__name__}")
-    if isinstance(threads, bool) or not isinstance(threads, int) or not 0 <= threads <= _MAX_THREADS:
-        raise InvalidParameter("threads", f"must be an integer from 0 to {_MAX_THREADS}, got {threads!r}")
-    if cancel is not None and not isinstance(cancel, CancelToken):
-        raise InvalidParameter("cancel", f"must be a CancelToken, got {type(cancel).__name__}")
+    params = checked_params(params, threads, cancel)
     threads = threads or Workspace(threads=0).threads
     run = TiledRun(source, params, tile=tile, store=store, guidance=guidance, mask=mask)
     if run.complete:
-        return open_tiled(run.store, threads=threads)
+        return open_tiled(run.store)
     run.compute_missing(threads, cancel, progress)
     return run.finish(threads, cancel, progress)

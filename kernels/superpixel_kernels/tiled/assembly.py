@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from superpixel_kernels.cpu import _engine
 from superpixel_kernels.errors import InvalidImage, InvalidParameter, StoreError
-from superpixel_kernels.masked import OUTSIDE
+from superpixel_kernels.masked import numbers_inside
 from superpixel_kernels.tiled.maps import TiledGuidance
 from superpixel_kernels.tiled.plan import TilePlan
 from superpixel_kernels.tiled.store import Tile, TileStore, writing
@@ -55,11 +55,7 @@ class Assembly:
         """
         self._graph = self._counted_graph(self._number())
         self._graph.seal()
-        number = None
-        if self._inside is not None:
-            number = np.cumsum(self._inside, dtype=np.int32) - np.int32(1)
-            number[~self._inside] = OUTSIDE
-        self._add_tiles(self._graph, number)
+        self._add_tiles(self._graph, None if self._inside is None else numbers_inside(self._inside))
 
     def merge(self) -> tuple[NDArray[np.int32], int | None]:
         """Merge, once.

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from superpixel_kernels import codec
 from superpixel_kernels.cpu import _engine
 from superpixel_kernels.errors import InvalidParameter, StoreError
-from superpixel_kernels.hierarchy import as_merges
+from superpixel_kernels.hierarchy import as_merges, checked_count
 from superpixel_kernels.masked import OUTSIDE
 from superpixel_kernels.params import SegmentParams
 from superpixel_kernels.tiled.plan import TilePlan
-from superpixel_kernels.tiled.store import Tile, TileStore, Window, as_store
+from superpixel_kernels.tiled.store import FORMAT, Tile, TileStore, Window, as_store
 
 # Tiles whose tables stay in memory, for windows that move. The table of a tile of 2048 takes 0.5 MB.
 _KEPT_TABLES = 64
@@ -37,9 +37,7 @@ class TiledHierarchy:
         store: where the tiles are.
     """
 
-    def __init__(
-        self, store: TileStore, state: dict[str, Any], merges: NDArray[np.void], threads: int
-    ) -> None:
+    def __init__(self, store: TileStore, state: dict[str, Any], merges: NDArray[np.void]) -> None:
         merges.flags.writeable = False
         height, width = state["shape"]
         self.plan = TilePlan(
@@ -51,7 +49,6 @@ class TiledHierarchy:
         self.params = self.plan.params
         self.prior_components: int | None = state["prior_components"]
         self.store = store
-        self._threads = threads
         self._ids: OrderedDict[Tile, NDArray[np.int32]] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -170,11 +167,7 @@ class TiledHierarchy:
         return found
 
     def _checked(self, name: str, count: int) -> int:
-        if isinstance(count, bool) or not isinstance(count, int | np.integer):
-            raise InvalidParameter(name, f"must be an integer, got {type(count).__name__}")
-        if not 1 <= count <= self.base_count:
-            raise InvalidParameter(name, f"must be from 1 to {self.base_count} (base regions), got {count}")
-        return int(count)
+        return checked_count(name, count, self.base_count, "base regions")
 
 
 class TiledLabels:
@@ -242,23 +235,23 @@ class TiledLabels:
         return _engine.lookup(table, np.ascontiguousarray(local), 1)
 
 
-def open_tiled(store: object, *, threads: int = 0) -> TiledHierarchy:
+def open_tiled(store: object, *, threads: int = 0) -> TiledHierarchy:  # noqa: ARG001
     """Open the result of a run that is complete.
 
     Args:
         store: the path or the `TileStore` of the run.
-        threads: for later work; 0 for all cores.
+        threads: no effect; the thread that asks for a window reads it.
 
     Raises:
-        InvalidParameter: the store is neither of both.
+        InvalidParameter: the store is neither a path nor a `TileStore`.
         StoreError: there is no complete run in it, or it is damaged.
     """
     store = as_store(store)
     state = store.read_state()
     if state is None:
         raise StoreError("store: has no run")
-    if state.get("format") != 1:
-        raise StoreError(f"store: has format {state.get('format')!r}, and this version reads format 1")
+    if state.get("format") != FORMAT:
+        raise StoreError(f"store: has format {state.get('format')!r}, and this version reads format {FORMAT}")
     base_count = state.get("base_count")
     if base_count is None:
         raise StoreError(
@@ -268,7 +261,7 @@ def open_tiled(store: object, *, threads: int = 0) -> TiledHierarchy:
     if rows is None or rows.dtype != np.int32 or rows.shape != (base_count - 1, 4):
         raise StoreError("store: the merges are missing or damaged")
     try:
-        return TiledHierarchy(store, state, as_merges(rows), threads)
+        return TiledHierarchy(store, state, as_merges(rows))
     except (KeyError, TypeError, ValueError) as error:
         raise StoreError(f"store: the state is damaged: {error}") from error
 

@@ -14,6 +14,7 @@ from superpixel_kernels.guidance import (
     FittedGuidance,
     Guidance,
     PriorMode,
+    nearest_positions,
 )
 from superpixel_kernels.masked import prior_with_mask
 from superpixel_kernels.tiled.source import PixelSource, Reader
@@ -82,8 +83,8 @@ class MapReader:
         if (height, width) == (self._height, self._width):
             values = self._reader.read(window)
         else:
-            rows = _nearest(y0, y1, height, self._height)
-            columns = _nearest(x0, x1, width, self._width)
+            rows = nearest_positions(y0, y1, height, self._height)
+            columns = nearest_positions(x0, x1, width, self._width)
             part = (int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1)
             values = self._reader.read(part)[(rows - rows[0])[:, None], columns - columns[0]]
         if self._reader.name != "prior":
@@ -198,7 +199,3 @@ class TiledGuidance:
             prior_weight=self._prior_weight,
             importance=maps.get("importance"),
         )
-
-
-def _nearest(begin: int, end: int, source: int, target: int) -> NDArray[np.int64]:
-    return ((2 * np.arange(begin, end, dtype=np.int64) + 1) * source) // (2 * target)

@@ -18,12 +18,9 @@ from superpixel_kernels.tiled.maps import TiledGuidance
 from superpixel_kernels.tiled.plan import DEFAULT_TILE, TilePlan
 from superpixel_kernels.tiled.progress import Progress, TileCounter, report
 from superpixel_kernels.tiled.source import Reader
-from superpixel_kernels.tiled.store import Tile, TileStore, as_store, temporary_store, writing
+from superpixel_kernels.tiled.store import FORMAT, Tile, TileStore, as_store, temporary_store, writing
 from superpixel_kernels.tiled.threads import in_threads
 from superpixel_kernels.tiled.tile import TileResult, compute_tile, pack
-
-FORMAT = 1
-"""Version of what a run keeps in its store."""
 
 
 class TiledRun:
@@ -33,7 +30,7 @@ class TiledRun:
     that has a `TiledRun` of its own; `put` keeps the result; at the end, `finish` merges.
 
     Args:
-        source: as in `segment_tiled`; likewise the others.
+        source: as in `segment_tiled`.
         params: of the segmentation.
         tile: side of a tile, in pixels.
         store: path or `TileStore`; None: a temporary folder.
@@ -215,4 +212,4 @@ class TiledRun:
             self.store.put("merges", None, merges)
             self.store.write_state(self._state(len(merges) + 1, prior_components))
         report(progress, "done", self.plan)
-        return open_tiled(self.store, threads=threads)
+        return open_tiled(self.store)

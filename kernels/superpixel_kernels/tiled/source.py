@@ -64,7 +64,7 @@ class Reader:
         name: what errors call it.
 
     Raises:
-        InvalidImage: neither of both.
+        InvalidImage: neither an array nor a `PixelSource`.
     """
 
     def __init__(self, source: object, name: str) -> None:

@@ -21,6 +21,8 @@ Window = tuple[int, int, int, int]
 Tile = tuple[int, int]
 """A tile: its row and its column among the tiles, both from 0."""
 
+FORMAT = 1
+"""Version of what a run keeps in its store; see `TileStore`."""
 
 _UNFINISHED = ".writing-"
 
@@ -41,7 +43,7 @@ class TileStore(Protocol):
     So the base region of a pixel is `ids[labels[y, x]]`. Tile (i, j) begins at row i * T and column j * T;
     those at the lower and the right edge end where the image ends. The state is an object with these members:
 
-    - `format`: 1, the version of this list.
+    - `format`: 1 (`FORMAT`), the version of this list.
     - `algorithm_version`, `compactness`: of the run.
     - `shape`: [height, width]; `channels`: of the source; `tile`: T, in pixels.
     - `source`: the fingerprint of the source, a string or null.

@@ -115,7 +115,7 @@ def pack(result: TileResult) -> NDArray[np.int32]:
 
 
 def unpack(graph: NDArray[np.int32]) -> dict[str, Any] | None:
-    """The fields of a `TileResult` without its labels; None if the array is none that `pack` made."""
+    """The fields of a `TileResult` without its labels; None if `pack` did not make the array."""
     if graph.dtype != np.int32 or graph.ndim != 1 or len(graph) < 6 or graph[0] != _GRAPH_VERSION:
         return None
     local, owned, edges, has_importance, has_prior = (int(value) for value in graph[1:6])

@@ -66,12 +66,8 @@ void run_step() {
             break;
         case kStepMerge: {
             const CostParams params = cost_params(job->compactness, grid_of(image.width, image.height).step);
-            const bool weighted = job->guide.importance != nullptr;
-            Segmentation& result = job->result;
-            result.merges = job->guide.hard_prior() == nullptr
-                                ? merge_regions(run, result.regions, job->edge_count, params, weighted)
-                                : merge_within_prior(run, result.regions, job->edge_count, params, weighted,
-                                                     &result.components);
+            merge_stage(run, job->edge_count, params, job->guide.importance != nullptr,
+                        job->guide.hard_prior() != nullptr, job->result);
             job->workspace.memory = Scratch();
             break;
         }
