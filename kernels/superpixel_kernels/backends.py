@@ -19,6 +19,7 @@ Backend = Literal["auto", "cpu", "cuda"]
 """Name of an engine; "auto" is the fastest that can run here."""
 
 MAX_THREADS = 1024
+"""Most threads that one call may ask for."""
 
 
 def checked_params(params: object, threads: object, cancel: object) -> SegmentParams:

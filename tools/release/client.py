@@ -50,7 +50,7 @@ from superpixel_kernels import errors
 if find_spec("superpixel_kernels.cpu") is not None:
     from superpixel_kernels import _whole
 
-    globals().update({name: getattr(_whole, name) for name in (*_whole.__all__, "MAX_THREADS")})
+    globals().update({name: getattr(_whole, name) for name in _whole.__all__})
     __all__ = _whole.__all__
 else:
     __all__ = ["errors"]
