@@ -235,12 +235,14 @@ alert-mutants: install system-packages deploy-install ## Check that the alert te
 # The packages of the images, with the hashes of their files. Locked versions stay, unless LOCK_FLAGS=--upgrade.
 LOCK := .venv-deploy/bin/uv pip compile --quiet --generate-hashes --python-version 3.11 --python-platform linux \
         --no-config --custom-compile-command 'make image-lock' $(LOCK_FLAGS)
+# Traces, the HTTP API, stores of large images.
+SERVING := --extra otel --extra web --extra large
 
 .PHONY: image-lock
 image-lock: deploy-install ## Write the locks of the images again, deploy/image/*.txt (LOCK_FLAGS=--upgrade: newest versions)
 	$(LOCK) --group build --output-file deploy/image/build.txt
-	$(LOCK) pyproject.toml --extra otel --output-file deploy/image/cpu.txt
-	$(LOCK) pyproject.toml --extra otel --extra cuda12 --constraint deploy/image/cpu.txt --output-file deploy/image/cuda.txt
+	$(LOCK) pyproject.toml $(SERVING) --output-file deploy/image/cpu.txt
+	$(LOCK) pyproject.toml $(SERVING) --extra cuda12 --constraint deploy/image/cpu.txt --output-file deploy/image/cuda.txt
 	$(LOCK) pyproject.toml --extra otel --extra ray --constraint deploy/image/cpu.txt --output-file deploy/image/bulk.txt
 
 PY_TYPED += deploy/image/pin.py
@@ -252,7 +254,7 @@ image-base: install ## Pin the Dockerfile's base image to the digest of its tag 
 # Not part of `make test`, because it takes minutes and several gigabytes.
 .PHONY: image-check
 image-check: install ## Build the images cpu and cuda twice on a fresh Debian, run them and segment a photograph (minutes, root)
-	@tools/system-packages.sh buildah debootstrap iproute2
+	@tools/system-packages.sh buildah curl debootstrap iproute2
 	$(BIN)/python -m deploy.image.check --out build/image
 
 .PHONY: soak
