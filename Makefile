@@ -128,7 +128,7 @@ materials: $(RELEASE)/.tools ## List what the wheels in dist/ bring with them (C
 	$(RELEASE_PYTHON) -m tools.release.materials --dist $(DIST)
 
 .PHONY: release
-release: wasm wheels materials frontend-install ## Make all that is published, with SHA256SUMS, in dist/
+release: wasm wheels materials frontend/node_modules/.package-lock.json ## Make all that is published, with SHA256SUMS, in dist/
 	$(RELEASE_PYTHON) -m tools.release --dist $(DIST)
 
 # ---- try it ---------------------------------------------------------------------------------------------------------
