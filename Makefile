@@ -424,6 +424,10 @@ bench-frontend: install system-packages frontend-install ## Measure a labeller's
 	$(BIN)/python -m benchmarks.page --json build/bench/page.json
 	$(BIN)/python -m benchmarks.page_gaps --json build/bench/page_gaps.json
 
+.PHONY: bench-wasm
+bench-wasm: wasm install ## Compare the engine in WebAssembly with the C++ engine, one thread each (two minutes)
+	nice $(BIN)/python -m benchmarks.browser_engine --json build/bench/browser_engine.json
+
 LOAD_FLAGS ?= --docs
 
 .PHONY: load
