@@ -15,7 +15,7 @@ from deploy.image.check.report import check, say
 from PIL import Image as Picture
 
 _COMMAND = ("superpixel", "http", "--listen", "0.0.0.0:8081", "--metrics-listen", "0.0.0.0:9465")
-_READY_SECONDS = 60
+_READY_SECONDS = 120
 
 
 def check_http_api(image: Image, log: Path) -> None:
