@@ -220,9 +220,14 @@ test-cuda-sim: install ## Test the CUDA kernels without a GPU: simulated on the 
 test-cupy-sim: install ## Test the CUDA engine with real CuPy without a GPU, on a fake CUDA (part of test-slow)
 	$(BIN)/python -m tests.kernels.cupy_sim
 
+.PHONY: test-wasm
+test-wasm: wasm install system-packages frontend-install ## Test the engine in WebAssembly, in Node, in Chromium and on the page without a server (part of test-slow)
+	$(MAKE) --no-print-directory install # as in test-slow
+	$(BIN)/python -m pytest tests/frontend/test_engine.py tests/page/test_static.py --timeout 1200
+
 .PHONY: test-frontend
 test-frontend: install frontend-install ## Test the front-end package and the exports in both languages (part of test-python)
-	$(BIN)/python -m pytest tests/frontend
+	$(BIN)/python -m pytest tests/frontend -m "not slow"
 
 .PHONY: deploy-check
 deploy-check: install system-packages deploy-install ## Test manifests, rules, alerts and dashboard of deploy/ (part of test-python)

@@ -57,6 +57,7 @@ NOT_RUN = {
     "superpixel serve --stores . &": "serves until it is stopped; tests/service/test_stores.py does the same",
     "superpixel info --store NAME": "a part of a command; tests/service/test_stores.py asks a server",
     "make bench-data-sets": MEASURES,
+    "make bench-wasm": MEASURES,
     "superpixel http": "tests/api starts it",
     "make bench-tiled": MEASURES,
     "make static": "a minute; tests/page/test_static.py serves and uses what it writes",
