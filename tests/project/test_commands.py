@@ -58,6 +58,9 @@ NOT_RUN = {
     "superpixel info --store NAME": "a part of a command; tests/service/test_stores.py asks a server",
     "make bench-data-sets": MEASURES,
     "make bench-wasm": MEASURES,
+    "SUPERPIXEL_TEST_DIST=dist .venv/bin/python -m pytest tests/project/test_release.py": (
+        "`make test-slow` runs it, with wheels of its own"
+    ),
     "superpixel http": "tests/api starts it",
     "make bench-tiled": MEASURES,
     "make static": "a minute; tests/page/test_static.py serves and uses what it writes",
