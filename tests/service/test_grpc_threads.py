@@ -16,6 +16,7 @@ from superpixel_service.transport import call_threads
 from superpixel_service.transport.call_threads import CallThreads, RejectionThread
 from superpixel_service.transport.open_calls import OpenCalls
 from tests.service.harness import (
+    INTERPRETER,
     PATIENCE_SECONDS,
     RunningServer,
     program_with,
@@ -86,7 +87,7 @@ def test_a_server_calls_itself_and_leaves_no_socket_behind(tmp_path: Path) -> No
 def test_a_server_without_a_folder_for_its_socket_serves(tmp_path: Path) -> None:
     long = tmp_path / ("x" * 100)
     long.mkdir()
-    with running_server(environment={"TMPDIR": str(long)}) as server:
+    with running_server(program=INTERPRETER, environment={"TMPDIR": str(long)}) as server:
         assert "long" in server.wait_for_line("no_self_call")["problem"]
         assert server.stub.Segment(request(PNG, 5), timeout=30).label_map.count == 5
 
