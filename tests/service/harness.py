@@ -92,14 +92,18 @@ class RunningServer:
     def open_channel(self, *options: tuple[str, Any]) -> grpc.Channel:
         return grpc.insecure_channel(self.listen, options=[*CHANNEL_OPTIONS, *options])
 
-    def health_status(self, service: str = "", *, address: str | None = None, timeout: float = 5.0) -> str:
+    def health_status(
+        self, service: str = "", *, address: str | None = None, timeout: float = PATIENCE_SECONDS
+    ) -> str:
         with grpc.insecure_channel(address or self.health) as channel:
             stub = health_pb2_grpc.HealthStub(channel)
             answer = stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=timeout)
         return health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
 
     def metrics_text(self) -> str:
-        with urllib.request.urlopen(f"http://{self.metrics_address}/metrics", timeout=10) as page:
+        with urllib.request.urlopen(
+            f"http://{self.metrics_address}/metrics", timeout=PATIENCE_SECONDS
+        ) as page:
             return page.read().decode()
 
     def metric(self, name: str, **labels: str) -> float:

@@ -62,7 +62,7 @@ def test_the_server_outlives_the_readers_of_its_log(reader: type[RunningServer])
         if reader is Gone:
             server.wait_until(lambda: server.metric("superpixel_log_lines_dropped_total") >= CALLS)
         server.signal(signal.SIGTERM)
-        assert server.exit_code(timeout=30) == 0
+        assert server.exit_code() == 0
 
 
 @pytest.mark.parametrize("reader", [Stalled, Gone])
