@@ -117,6 +117,7 @@ def test_both_languages_write_the_same_files_and_tools_read_them(
     tally = json.loads(read.stdout)
     assert tally["coco"] == tally["yolo"] > 300
     assert tally["panoptic"] > 40
+    assert "hotcoco" in tally["panoptic quality"]
     assert tally.get("datumaro", tally["coco"]) == tally["coco"]
     assert ("datumaro" in tally) == rle
     # Each image comes back from the set, with its objects.
