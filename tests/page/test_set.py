@@ -61,6 +61,10 @@ def test_several_files_become_a_filmstrip(annotator: Annotator, pictures: list[P
     expect(annotator("#film-row button")).to_have_count(3)
     expect(annotator("#film-row button[aria-current]")).to_have_attribute("title", "1.png")
     annotator.screenshot("filmstrip")
+    hint, film = annotator("#hint").bounding_box(), annotator("#film").bounding_box()
+    assert hint is not None
+    assert film is not None
+    assert hint["y"] + hint["height"] <= film["y"]
     click_middle(annotator)
     first = annotator.mask()
     assert first.shape == (60, 80)
