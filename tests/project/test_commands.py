@@ -45,9 +45,6 @@ NOT_RUN = {
     "pip install '.[ray]'": "would build once more; the tests' environment has what the extra brings",
     "pip install '.[large,geo]'": "would build once more; the tests' environment has what the extras bring",
     "pip install '.[large,ray]'": "would build once more; the tests' environment has what the extras bring",
-    "superpixel large scene.tif --out scene.zarr --engine ray --ray-address auto": (
-        "needs a Ray cluster; test_ray_tiles.py makes a store on one"
-    ),
     "superpixel large --engine ray": "a part of a command; test_ray_tiles.py runs it",
     "superpixel large SOURCE --out STORE --engine ray": "a part of a command; test_ray_tiles.py runs it",
     "superpixel large": "a part of a command; the page about stores has whole ones",
