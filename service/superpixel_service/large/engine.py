@@ -73,6 +73,7 @@ def segment_image(
     tile: int,
     work: Path,
     threads: int,
+    workers: tiled.TileWorkers | None,
     guidance: GuidanceFiles,
     progress: Callable[[int, int], None],
     stopped: Callable[[], bool],
@@ -87,6 +88,7 @@ def segment_image(
         tile: side of a tile, in pixels.
         work: folder of the engine's state.
         threads: 0 for all cores.
+        workers: computes the tiles instead of the threads.
         guidance: the maps to follow.
         progress: called with the pixels that are done, and all.
         stopped: whether to stop.
@@ -113,6 +115,7 @@ def segment_image(
             tile=tile,
             store=work,
             threads=threads,
+            workers=workers,
             guidance=_maps(guidance, files),
             mask=None if mask is None else _Mask(mask, fingerprint),
             cancel=cancel,
