@@ -7,10 +7,9 @@ import superpixel_kernels as kernels
 from superpixel_service import client
 from superpixel_service.client import wire
 from superpixel_service.errors import InvalidRequest, VersionUnavailable
-from superpixel_service.images.decode import open_image
-from superpixel_service.images.guidance_maps import open_guidance
+from superpixel_service.images.opening import open_task
 from superpixel_service.images.pixels import ignore_library_warnings
-from superpixel_service.model import Answer, Task, accept
+from superpixel_service.model import Answer, Task
 from superpixel_service.resources import usable_cores
 from superpixel_service.transport import convert
 from superpixel_service.work.segmenter import Segmenter, Workspace
@@ -76,9 +75,7 @@ def read_file(data: FileBytes, **wanted: Unpack[client.Wanted]) -> Task:
         superpixel_service.client.InvalidRequest: a client would not send them.
     """
     request = wire.build_request(bytes(data), **wanted)
-    spec = convert.read_segment_request(request)
-    image = open_image(spec, _Limits())
-    return accept(spec, image, open_guidance(spec.guidance, image, _Limits()))
+    return open_task(convert.read_segment_request(request), _Limits())
 
 
 def segment_file(
@@ -98,7 +95,7 @@ def segment_file(
         threads: threads of the backend "cpu"; 0: one per core.
         wanted: the keywords of `Client.segment`: counts, areas, compactness, include_hierarchy (default
             True), include_regions, region_of_interest, apply_exif_orientation (default True),
-            first_frame_only, guidance, required_algorithm_version, sample_range.
+            first_frame_only, guidance, mask, required_algorithm_version, sample_range.
 
     Raises:
         superpixel_service.client.InvalidRequest: the file or a parameter is wrong; `field` names which.

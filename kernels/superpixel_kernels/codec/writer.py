@@ -33,8 +33,8 @@ def encode(
     The same arguments give the same bytes.
 
     Args:
-        labels: (height, width) integers, numbered 0, 1, ... by first appearance row by row; int32 in C order
-            is not copied. At most 2**28 pixels.
+        labels: (height, width) integers, numbered 0, 1, ... by first appearance row by row; `OUTSIDE` for
+            pixels that belong to no superpixel. int32 in C order is not copied. At most 2**28 pixels.
         tree: the merges of `labels`. Without `levels` all of it is written, and a reader can cut any count.
         levels: counts of coarser levels to write instead of the whole `tree`: 1 to 32 of them, strictly
             decreasing, each from 1 to below the map's own count. Takes much less space than the whole tree.
@@ -47,7 +47,8 @@ def encode(
         algorithm_version: 0..65535.
 
     Raises:
-        InvalidLabelMap: the labels are empty, too many, not integers, or not numbered by first appearance.
+        InvalidLabelMap: the labels are empty, too many, not integers, all `OUTSIDE`, or not numbered by first
+            appearance.
         InvalidParameter: another argument is malformed or does not fit the labels.
     """
     if not 0 <= algorithm_version <= 0xFFFF:
@@ -99,8 +100,8 @@ def as_labels(labels: NDArray[np.integer]) -> NDArray[np.int32]:
     if not 1 <= labels.size <= layout.MAX_PIXELS:
         raise InvalidLabelMap(f"labels: {labels.size} pixels, must be from 1 to {layout.MAX_PIXELS}")
     # A value of a wider type could wrap around to a valid one.
-    if not np.can_cast(labels.dtype, np.int32) and not 0 <= labels.min() <= labels.max() < labels.size:
-        raise InvalidLabelMap(f"labels: must be from 0 to below the number of pixels, {labels.size}")
+    if not np.can_cast(labels.dtype, np.int32) and not -1 <= labels.min() <= labels.max() < labels.size:
+        raise InvalidLabelMap(f"labels: must be from -1 to below the number of pixels, {labels.size}")
     return np.ascontiguousarray(labels, np.int32)
 
 

@@ -16,7 +16,7 @@ from superpixel_kernels.guidance import (
 from superpixel_kernels.params import DEFAULT_COMPACTNESS, MAX_COMPACTNESS
 from superpixel_service.contract import Reason
 from superpixel_service.http.problems import Problem
-from superpixel_service.model import MAX_TARGETS
+from superpixel_service.targets import MAX_TARGETS
 
 ENCODINGS = ("spx", "png", "json")
 

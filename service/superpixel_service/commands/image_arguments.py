@@ -15,7 +15,7 @@ from superpixel_service.commands import argument_types as types
 from superpixel_service.commands.guidance_files import GuidanceFiles
 from superpixel_service.commands.label_maps import Parameters
 from superpixel_service.commands.target import Target
-from superpixel_service.model import MAX_TARGETS
+from superpixel_service.targets import MAX_TARGETS
 
 MAPS = ("edges", "prior", "importance")
 """The maps of guidance."""
