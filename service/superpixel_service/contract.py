@@ -117,6 +117,21 @@ class ImageFormat(StrEnum):
     RAW = "raw"
 
 
+IMAGE_SUFFIXES = {
+    ImageFormat.JPEG: (".jpg", ".jpeg", ".jpe", ".jfif", ".pjpeg", ".pjp"),
+    ImageFormat.PNG: (".png",),
+    ImageFormat.WEBP: (".webp",),
+    ImageFormat.TIFF: (".tif", ".tiff"),
+    ImageFormat.GIF: (".gif",),
+    ImageFormat.BMP: (".bmp", ".dib"),
+    ImageFormat.AVIF: (".avif",),
+}
+"""The formats of image files, with the suffixes that browsers and systems use for them."""
+
+IMAGE_FILE = "JPEG, PNG, WebP, TIFF, GIF, BMP or AVIF file"
+"""What an image file is, for texts."""
+
+
 @dataclass(frozen=True, slots=True)
 class StageSeconds:
     """The time that a call spent in each stage, in seconds."""

@@ -3,10 +3,15 @@
 from dataclasses import dataclass
 from typing import TypeAlias, Unpack
 
+import numpy as np
+from numpy.typing import NDArray
+
 import superpixel_kernels as kernels
+from superpixel_kernels.pixels import as_pixels
 from superpixel_service import client
 from superpixel_service.client import wire
 from superpixel_service.errors import InvalidRequest, VersionUnavailable
+from superpixel_service.images.decode import decode
 from superpixel_service.images.opening import open_task
 from superpixel_service.images.pixels import ignore_library_warnings
 from superpixel_service.model import Answer, Task
@@ -76,6 +81,33 @@ def read_file(data: FileBytes, **wanted: Unpack[client.Wanted]) -> Task:
     """
     request = wire.build_request(bytes(data), **wanted)
     return open_task(convert.read_segment_request(request), _Limits())
+
+
+def read_pixels(data: FileBytes, *, upright: bool = True) -> NDArray[np.uint8]:
+    """The pixels of an image file that the server and `segment_file` segment.
+
+    Args:
+        data: the bytes of the file.
+        upright: whether to apply the EXIF orientation.
+
+    Returns:
+        (height, width, 3) sRGB; transparency over white, 16-bit samples scaled from their robust range.
+
+    Raises:
+        InvalidRequest: the file is no image, or damaged.
+    """
+    return pixels_of(read_file(data, apply_exif_orientation=upright))
+
+
+def pixels_of(task: Task) -> NDArray[np.uint8]:
+    """The pixels that are segmented: (height, width, 3) sRGB, upright; transparency over white.
+
+    Raises:
+        InvalidRequest: the image is damaged.
+    """
+    pixels = as_pixels(decode(task.image, task.region)[0])
+    height, width, _ = pixels.shape
+    return np.broadcast_to(pixels, (height, width, 3))
 
 
 def segment_file(

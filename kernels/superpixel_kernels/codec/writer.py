@@ -1,6 +1,7 @@
 """Writes containers."""
 
 import itertools
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -127,13 +128,16 @@ def _checked_tree(tree: Tree, count: int) -> tuple[NDArray[np.uint32], NDArray[n
 
 
 def _checked_levels(levels: Sequence[int], count: int) -> list[int]:
-    counts = list(levels)
+    try:
+        counts = [operator.index(each) for each in levels]  # accepts NumPy's integers, rejects floats
+    except TypeError:
+        raise InvalidParameter("levels", f"must be integers, got {list(levels)}") from None
     if not 1 <= len(counts) <= layout.MAX_LEVELS:
         raise InvalidParameter("levels", f"must be 1 to {layout.MAX_LEVELS} counts, got {len(counts)}")
     bounds = [count, *counts, 0]
     if any(finer <= coarser for finer, coarser in itertools.pairwise(bounds)):
         raise InvalidParameter("levels", f"must fall strictly from below {count} to at least 1, got {counts}")
-    return [int(each) for each in counts]
+    return counts
 
 
 def _checked_heights(heights: NDArray[np.float32], count: int) -> NDArray[np.float32]:

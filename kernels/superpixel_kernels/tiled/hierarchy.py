@@ -235,12 +235,11 @@ class TiledLabels:
         return _engine.lookup(table, np.ascontiguousarray(local), 1)
 
 
-def open_tiled(store: object, *, threads: int = 0) -> TiledHierarchy:  # noqa: ARG001
+def open_tiled(store: object) -> TiledHierarchy:
     """Open the result of a run that is complete.
 
     Args:
         store: the path or the `TileStore` of the run.
-        threads: no effect; the thread that asks for a window reads it.
 
     Raises:
         InvalidParameter: the store is neither a path nor a `TileStore`.
