@@ -22,7 +22,7 @@ from typing import Any
 
 import psutil
 
-_FEW, _MANY = 100, 500
+_FEW, _MANY = 100, 900
 _GOAL = 0.85
 _POLL_SECONDS = 0.1
 
