@@ -293,6 +293,7 @@ class _Run:
         return engine.segment_image(
             group[f"{IMAGE}/0"],
             mask if mask.exists else None,
+            address=self._address,
             fingerprint=f"{state['sha256']} {canonical(state['reading'])}",
             compactness=plan.compactness,
             tile=plan.tile,
