@@ -17,10 +17,13 @@ from tests.frontend import engine_cases
 from tests.frontend.conftest import ENGINE, FRONTEND, engine_missing
 from tests.page.annotator import running_chromium
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(engine_missing() is not None, reason=str(engine_missing())),
-]
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module", autouse=True)
+def engine() -> None:
+    """Fail rather than skip: `make test-slow` and `make test-wasm` build the module first."""
+    assert (missing := engine_missing()) is None, missing
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 from superpixel_service.transport import call_threads
-from superpixel_service.transport.call_threads import CallThreads, RejectionThread
+from superpixel_service.transport.call_threads import CallThreads, RejectionQueue
 from superpixel_service.transport.open_calls import OpenCalls
 from tests.service.harness import (
     INTERPRETER,
@@ -152,7 +152,7 @@ def test_a_server_whose_calls_get_no_thread_ends(tmp_path: Path) -> None:
 
 def test_a_pool_is_stuck_if_a_call_waits_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
     now = time.monotonic()
-    pool, busy = CallThreads(1, OpenCalls(), RejectionThread(OpenCalls())), threading.Event()
+    pool, busy = CallThreads(1, OpenCalls(), RejectionQueue(OpenCalls())), threading.Event()
     running = pool.submit(busy.wait)
     while not running.running():
         time.sleep(0.001)
@@ -170,10 +170,36 @@ def test_a_pool_is_stuck_if_a_call_waits_too_long(monkeypatch: pytest.MonkeyPatc
 def test_a_call_that_cannot_be_submitted_is_rejected() -> None:
     """As gRPC submits it: were an exception to come through, gRPC's only thread would end."""
     open_calls = OpenCalls()
-    pool = CallThreads(1, open_calls, RejectionThread(open_calls))
+    pool = CallThreads(1, open_calls, RejectionQueue(open_calls))
     pool.shutdown()
     handlers: list[object] = []
     pool.submit(lambda *arguments: handlers.append(arguments), 0, 1, 2, "handler", 4).result(PATIENCE_SECONDS)
     ((*others, last),) = handlers
     assert (others[:3], last) == ([0, 1, 2], 4)
     assert "handler" not in others
+
+
+def test_a_later_call_sends_the_rejections_that_have_gathered(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr(call_threads.time, "monotonic", lambda: now)  # the queue's own thread finds none due
+    rejections, sent = RejectionQueue(OpenCalls()), list[tuple[int, int]]()
+    here = threading.get_ident()
+    for number, milliseconds, sent_by_then in (
+        (0, 0, 0),
+        (1, 10, 0),
+        (2, 4, 0),
+        (3, 2, 4),
+        (4, 5, 4),
+        (5, 16, 6),
+    ):
+        now += milliseconds / 1000
+        rejections.submit(lambda number=number: sent.append((number, threading.get_ident())))
+        assert sent == [(number, here) for number in range(sent_by_then)]
+
+
+def test_rejections_are_sent_without_a_later_call() -> None:
+    open_calls = OpenCalls()
+    rejections = RejectionQueue(open_calls)
+    for _ in range(2):
+        assert rejections.submit(threading.get_ident).result(PATIENCE_SECONDS) != threading.get_ident()
+    open_calls.wait_until_quiet(0.0, PATIENCE_SECONDS)
