@@ -16,6 +16,7 @@ from superpixel_service.transport import call_threads
 from superpixel_service.transport.call_threads import CallThreads, RejectionQueue
 from superpixel_service.transport.open_calls import OpenCalls
 from tests.service.harness import (
+    INTERPRETER,
     PATIENCE_SECONDS,
     RunningServer,
     program_with,
@@ -51,7 +52,7 @@ def cause(server: RunningServer, file: Path, fault: str) -> None:
 
 def test_a_server_whose_grpc_thread_died_ends(tmp_path: Path) -> None:
     with faulty_server(tmp_path) as (server, file):
-        assert server.stub.Segment(request(PNG, 5), timeout=30).label_map.count == 5
+        assert server.stub.Segment(request(PNG, 5), timeout=PATIENCE_SECONDS).label_map.count == 5
         cause(server, file, "kill")
         with pytest.raises(grpc.RpcError):  # wakes gRPC's thread, which then dies
             server.stub.Segment(request(PNG, 5), timeout=3)
@@ -61,8 +62,8 @@ def test_a_server_whose_grpc_thread_died_ends(tmp_path: Path) -> None:
 
 def test_a_server_whose_grpc_thread_hangs_ends(tmp_path: Path) -> None:
     """The thread is alive. Only a call finds out that it handles none."""
-    with faulty_server(tmp_path, **{"transport.self_call._TIMEOUT_SECONDS": 0.5}) as (server, file):
-        assert server.stub.Segment(request(PNG, 5), timeout=30).label_map.count == 5
+    with faulty_server(tmp_path, **{"transport.self_call._TIMEOUT_SECONDS": 2.0}) as (server, file):
+        assert server.stub.Segment(request(PNG, 5), timeout=PATIENCE_SECONDS).label_map.count == 5
         cause(server, file, "hang")
         assert server.process.wait(PATIENCE_SECONDS) == EXIT_ENGINE_DEAD
         assert server.wait_for_line("engine_dead")["check"] == "serving"
@@ -86,16 +87,16 @@ def test_a_server_calls_itself_and_leaves_no_socket_behind(tmp_path: Path) -> No
 def test_a_server_without_a_folder_for_its_socket_serves(tmp_path: Path) -> None:
     long = tmp_path / ("x" * 100)
     long.mkdir()
-    with running_server(environment={"TMPDIR": str(long)}) as server:
+    with running_server(program=INTERPRETER, environment={"TMPDIR": str(long)}) as server:
         assert "long" in server.wait_for_line("no_self_call")["problem"]
-        assert server.stub.Segment(request(PNG, 5), timeout=30).label_map.count == 5
+        assert server.stub.Segment(request(PNG, 5), timeout=PATIENCE_SECONDS).label_map.count == 5
 
 
 def test_a_server_that_can_start_no_thread_serves_with_those_that_it_has(tmp_path: Path) -> None:
     with faulty_server(tmp_path) as (server, file):
         cause(server, file, "starve")
         for _ in range(5):
-            assert server.stub.Segment(request(PNG, 5), timeout=30).label_map.count == 5
+            assert server.stub.Segment(request(PNG, 5), timeout=PATIENCE_SECONDS).label_map.count == 5
         assert server.health_status() == "SERVING"
 
 
@@ -122,7 +123,7 @@ def test_calls_that_get_no_thread_are_rejected(tmp_path: Path) -> None:
 
 
 def answers(server: RunningServer) -> bool:
-    call = server.stub.Segment.future(request(PNG, 5), timeout=30)
+    call = server.stub.Segment.future(request(PNG, 5), timeout=PATIENCE_SECONDS)
     error = call.exception()
     assert error is None or refusal_of(error).reason == "NO_THREAD"
     return error is None
