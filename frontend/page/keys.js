@@ -134,6 +134,7 @@ export function listenForKeys(app, sections) {
     const { target } = event;
     const writes = target instanceof HTMLInputElement && target.type === 'text';
     if (writes || document.querySelector('dialog[open]')) return;
+    if (event.key === 'Escape' && document.querySelector(':popover-open')) return; // the browser closes the menu
     const slides = target instanceof HTMLInputElement && target.type === 'range';
     if (slides && event.key.startsWith('Page')) return;
     const control =

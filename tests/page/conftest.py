@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, BrowserContext
 
 from tests.page.annotator import Annotator, running_chromium
 from tests.service.command import started
-from tests.service.harness import RunningServer, program_with, running_server
+from tests.service.harness import PATIENCE_SECONDS, RunningServer, program_with, running_server
 
 MAX_PIXELS = 4_000_000
 
@@ -33,7 +33,7 @@ def running_app(*arguments: str, constants: Mapping[str, object] | None = None) 
             raise AssertionError(f"it ended with status {process.wait()}")
     finally:
         process.terminate()
-        assert process.wait(timeout=30) == 0
+        assert process.wait(PATIENCE_SECONDS) == 0
         assert process.stdout is not None
         process.stdout.close()
 

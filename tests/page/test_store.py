@@ -78,6 +78,7 @@ def test_work_goes_across_seams_and_zooms_and_comes_back(page: Page, work: Path,
     assert color[0] > color[2]
 
 
+@pytest.mark.slow
 def test_undo_redo_and_the_eraser(page: Page, work: Path, made: Path) -> None:
     stroke(page, (400, 300), (500, 300))
     steps(page, 1)
@@ -95,6 +96,7 @@ def test_undo_redo_and_the_eraser(page: Page, work: Path, made: Path) -> None:
     assert not values(work, made).any()
 
 
+@pytest.mark.slow
 def test_panning_loads_what_comes_into_view(page: Page) -> None:
     for _ in range(4):
         page.click("#zoom-in")

@@ -248,7 +248,7 @@ export const smart = {
   summary: 'an object per click',
   hint:
     'Click an object; rest on it to see what a click takes. While pressed, drag right or turn the wheel to take more, ' +
-    'left to take less. Alt or the right button takes away. Enter begins another object.',
+    'left to take less. Alt or the right button takes away. Enter forgets these clicks; N begins a new object.',
   icon: `<path
     d="m13 11-8.5 8.5M14.5 3.5v3M14.5 14.5v3M21 10.5h-3M11 10.5H8.5M19.2 5.8l-2 2M19.2 15.2l-2-2M9.8 5.8l2 2"
   />`,
@@ -319,7 +319,7 @@ export const smart = {
   },
   cancel: () => state.drop(),
   keyDown({ layers }, { key, shiftKey }) {
-    // With the keyboard's cursor, Enter clicks; with Shift it begins another object.
+    // With the keyboard's cursor, Enter clicks; with Shift it forgets the clicks so far.
     if (key !== 'Enter' || (layers.top.cursor?.cross && !shiftKey)) return false;
     state.reset();
     layers.redrawTop();

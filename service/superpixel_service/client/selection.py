@@ -156,10 +156,10 @@ class Selection:
         members = wanted[lut]
         self.regions[members] = value
         if self.pixels is not None:
-            self.pixels[members[self.label_map.labels]] = 0
+            self.pixels[codec.with_outside(members, 0)[self.label_map.labels]] = 0
 
     def paint(self, where: NDArray[np.bool_], value: int | None) -> None:
-        """Paint pixels above the regions.
+        """Paint pixels above the regions. Pixels outside the mask of the map stay as they are.
 
         Args:
             where: (height, width) bool.
@@ -175,13 +175,14 @@ class Selection:
             self._check_value(value)
         if self.pixels is None:
             self.pixels = np.zeros(shape, np.uint16)
-        self.pixels[where] = 0 if value is None else 1 + value
+        self.pixels[where & (self.label_map.labels >= 0)] = 0 if value is None else 1 + value
 
     def move_to(self, label_map: codec.LabelMap) -> None:
         """Switch to another map of the same image. Every pixel keeps its class and object.
 
         A region of the new map gets a value if all of its pixels have it. All other pixels with a value
-        become painted pixels. `parameters` stays; set it to those of the new map.
+        become painted pixels; those outside the mask of the new map lose it. `parameters` stays; set it to
+        those of the new map.
 
         Raises:
             InvalidParameter: the map has another size.
@@ -192,11 +193,12 @@ class Selection:
                 "label_map", f"must be of {self.label_map.labels.shape} pixels, got {labels.shape}"
             )
         values = self.values()
-        regions = np.zeros(label_map.count, np.uint16)
+        values[labels < 0] = 0
+        regions = np.zeros(label_map.count + 1, np.uint16)  # the last one is the outside
         regions[labels] = values
         regions[labels[values != regions[labels]]] = 0  # regions with several values
         self.pixels = np.where(values == regions[labels], np.uint16(0), values + np.uint16(1))
-        self.regions = regions
+        self.regions = regions[:-1]
         self.label_map = label_map
 
     # ---- classes and objects
