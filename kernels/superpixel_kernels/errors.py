@@ -11,6 +11,7 @@ KernelError
 ├── DeviceLost          RuntimeError: the device failed; this process cannot use it any more
 ├── SourceError         OSError: the source of a tiled run failed, or is not what it said
 ├── StoreError          OSError: the store of a tiled run failed, is damaged, or belongs to another run
+├── WorkerLost          RuntimeError: the worker of a tile ended each time, or no worker can be had
 └── Cancelled           the caller cancelled the call; there is no result
 ```
 """
@@ -74,6 +75,10 @@ class SourceError(KernelError, OSError):
 
 class StoreError(KernelError, OSError):
     """The store of a tiled run cannot be read or written, is damaged, or belongs to another run."""
+
+
+class WorkerLost(KernelError, RuntimeError):
+    """The worker that computed a tile ended, each time it was tried, or no worker can be had."""
 
 
 class Cancelled(KernelError):

@@ -10,6 +10,7 @@ docs/large-images.md explains sources, stores, limits and memory.
 
 from superpixel_kernels.backends import checked_params
 from superpixel_kernels.cpu._engine import CancelToken, Workspace
+from superpixel_kernels.errors import InvalidParameter
 from superpixel_kernels.params import SegmentParams
 from superpixel_kernels.tiled.hierarchy import TiledHierarchy, TiledLabels, open_tiled
 from superpixel_kernels.tiled.maps import GuidanceSources
@@ -19,6 +20,7 @@ from superpixel_kernels.tiled.run import TiledRun
 from superpixel_kernels.tiled.source import PixelSource
 from superpixel_kernels.tiled.store import FolderStore, Tile, TileStore, Window
 from superpixel_kernels.tiled.tile import TileResult, compute_tile
+from superpixel_kernels.tiled.workers import LocalWorkers, TileWorkers
 
 __all__ = [
     "DEFAULT_TILE",
@@ -31,6 +33,7 @@ __all__ = [
     "TilePlan",
     "TileResult",
     "TileStore",
+    "TileWorkers",
     "TiledHierarchy",
     "TiledLabels",
     "TiledProgress",
@@ -49,6 +52,7 @@ def segment_tiled(
     tile: int = DEFAULT_TILE,
     store: object = None,
     threads: int = 0,
+    workers: TileWorkers | None = None,
     guidance: object = None,
     mask: object = None,
     cancel: CancelToken | None = None,
@@ -68,6 +72,8 @@ def segment_tiled(
         tile: side of a tile in pixels, 1 to `MAX_TILE`.
         store: a folder, or a `TileStore`; None: a temporary folder, which is removed with the result.
         threads: 0 for all cores. Each computes one tile at a time, with about 33 bytes per pixel of it.
+        workers: computes the tiles instead of the threads, for instance on a cluster; the threads still make
+            the graph and the merge.
         guidance: `Guidance`, or `GuidanceSources` for maps that are not in memory.
         mask: (H, W) bool, an array or a source: as in `segment`.
         cancel: a token that stops or pauses the run; finished tiles stay in the store.
@@ -79,12 +85,15 @@ def segment_tiled(
         InvalidParameter: another argument is out of range.
         SourceError: the source or a map failed, or gave something else than it said.
         StoreError: the store fails, is damaged, or has a run with other arguments.
+        WorkerLost: `workers` cannot compute a tile.
         Cancelled: `cancel` was cancelled.
     """
     params = checked_params(params, threads, cancel)
+    if workers is not None and not isinstance(workers, TileWorkers):
+        raise InvalidParameter("workers", f"must be TileWorkers, got {type(workers).__name__}")
     threads = threads or Workspace(threads=0).threads
     run = TiledRun(source, params, tile=tile, store=store, guidance=guidance, mask=mask)
     if run.complete:
         return open_tiled(run.store)
-    run.compute_missing(threads, cancel, progress)
+    run.compute_missing(workers or LocalWorkers(threads, cancel), cancel, progress)
     return run.finish(threads, cancel, progress)

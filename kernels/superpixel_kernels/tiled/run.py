@@ -20,7 +20,8 @@ from superpixel_kernels.tiled.progress import Progress, TileCounter, report
 from superpixel_kernels.tiled.source import Reader
 from superpixel_kernels.tiled.store import FORMAT, Tile, TileStore, as_store, temporary_store, writing
 from superpixel_kernels.tiled.threads import in_threads
-from superpixel_kernels.tiled.tile import TileResult, compute_tile, pack
+from superpixel_kernels.tiled.tile import TileResult, pack
+from superpixel_kernels.tiled.workers import TileWorkers
 
 
 class TiledRun:
@@ -152,37 +153,25 @@ class TiledRun:
             self.store.put("labels", tile, result.labels)
             self.store.put("graph", tile, pack(result))
 
-    def compute(self, tile: Tile, workspace: _engine.Workspace, cancel: _engine.CancelToken | None) -> None:
-        """Read a tile, compute it and keep the result."""
-        pixels, guidance, check = self.read(tile)
-        result = compute_tile(
-            self.plan, tile, pixels, guidance, check=check, workspace=workspace, cancel=cancel
-        )
-        self.put(tile, result)
-
     def compute_missing(
         self,
-        threads: int,
+        workers: TileWorkers,
         cancel: _engine.CancelToken | None = None,
         progress: Progress | None = None,
     ) -> None:
-        """Compute the tiles that are not done, one per thread at a time."""
+        """Compute the tiles that are not done, `workers.count` at a time."""
         if self._resumes:
             with writing("the state"):
                 self.store.write_state(self._state())
         done = TileCounter(self.plan, progress)
-        spare = [_engine.Workspace(threads=1) for _ in range(threads)]
 
         def work(tile: Tile) -> None:
             if not self.is_done(tile):
-                workspace = spare.pop()
-                try:
-                    self.compute(tile, workspace, cancel)
-                finally:
-                    spare.append(workspace)
+                pixels, guidance, check = self.read(tile)
+                self.put(tile, workers.compute(self.plan, tile, pixels, guidance, check))
             done.add(tile)
 
-        in_threads(threads, self.plan, work, cancel)
+        in_threads(workers.count, self.plan, work, cancel)
 
     def finish(
         self,

@@ -130,7 +130,7 @@ class FolderStore:
         """See `TileStore`."""
         path = self._path(name, tile)
         path.parent.mkdir(exist_ok=True)
-        self._replace(path, lambda file: np.lib.format.write_array(file, array, allow_pickle=False))
+        self._replace(path, lambda file: _write_array(file, np.ascontiguousarray(array)))
 
     def get(self, name: str, tile: Tile | None, window: Window | None = None) -> NDArray[Any] | None:
         """See `TileStore`."""
@@ -160,6 +160,12 @@ class FolderStore:
         except BaseException:
             Path(temporary).unlink()
             raise
+
+
+def _write_array(file: IO[bytes], array: NDArray[Any]) -> None:
+    """Write the .npy format. NumPy's own function does not say that a disk is full."""
+    np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
+    file.write(array.data)
 
 
 @contextmanager

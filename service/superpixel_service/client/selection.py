@@ -20,7 +20,14 @@ from numpy.typing import NDArray
 from superpixel_kernels import codec
 from superpixel_kernels.codec import InvalidParameter
 from superpixel_service.client import selection_json
-from superpixel_service.client.classes import FIRST_OBJECT, MAX_OBJECTS, Class, Instance, check_lists
+from superpixel_service.client.classes import (
+    FIRST_OBJECT,
+    MAX_OBJECTS,
+    Class,
+    Instance,
+    check_lists,
+    renumbering,
+)
 from superpixel_service.client.exports.annotation import Annotation
 from superpixel_service.client.pieces import find_pieces
 from superpixel_service.client.selection_json import Parameters, Stored
@@ -196,21 +203,30 @@ class Selection:
 
     # ---- classes and objects
 
-    def remove_class(self, value: int) -> None:
-        """Remove a class with its objects: its regions and pixels get no class; later values fall.
+    def remove_class(self, value: int, into: int = 0) -> None:
+        """Remove a class; later values fall.
+
+        Args:
+            value: the class.
+            into: the class that its regions, pixels and objects get; 0: none, and its objects are removed.
 
         Raises:
-            InvalidParameter: there is no such class.
+            InvalidParameter: there is no such class, or both are the same.
         """
         self._check_class(value)
+        if into:
+            self._check_class(into)
+        if value == into:
+            raise InvalidParameter("into", f"must be another class than {value}")
         own = {FIRST_OBJECT + i for i, one in enumerate(self.objects) if one.class_value == value}
-        self._renumber({value, *own}, 0)
+        self._renumber({value} if into else {value, *own}, into)
         del self.classes[value - 1]
-        self.objects = [
-            Instance(one.class_value - (one.class_value > value), one.name)
+        kept = [
+            Instance(into, one.name) if one.class_value == value else one
             for one in self.objects
-            if one.class_value != value
+            if into or one.class_value != value
         ]
+        self.objects = [Instance(one.class_value - (one.class_value > value), one.name) for one in kept]
 
     def add_object(self, class_value: int, name: str = "") -> int:
         """Add an object without pixels.
@@ -315,11 +331,7 @@ class Selection:
 
     def _renumber(self, gone: set[int], to: int) -> None:
         """Give regions and pixels of the values that leave another value; later values of their kind fall."""
-        values = np.arange(FIRST_OBJECT + len(self.objects))
-        leaves = np.isin(values, sorted(gone))
-        fall = np.cumsum(leaves).astype(np.int64)
-        fall[FIRST_OBJECT:] -= fall[FIRST_OBJECT - 1]  # classes and objects are numbered apart
-        becomes = np.where(leaves, to, values - fall).astype(np.uint16)
+        becomes = renumbering(len(self.objects), gone, to)
         self.regions = becomes[self.regions]
         if self.pixels is not None:
             painted = self.pixels > 0

@@ -14,6 +14,7 @@ from superpixel_service.commands.image_arguments import (
     add_server,
     add_targets,
 )
+from superpixel_service.commands.ray_arguments import add_ray
 from superpixel_service.datasets.names import SUFFIXES
 
 DESCRIPTION = (
@@ -91,19 +92,7 @@ def _add_data_set(group: "argparse._ArgumentGroup") -> None:
         default="local",
         help="local: this process (default); ray: a Ray cluster; it needs the extra `ray`",
     )
-    group.add_argument(
-        "--ray-address",
-        metavar="ADDRESS",
-        help="with --engine ray: HOST:PORT, ray://HOST:PORT or auto (default: RAY_ADDRESS, or a new cluster "
-        "on this machine)",
-    )
-    group.add_argument(
-        "--actor-cpus",
-        type=types.positive,
-        default=1,
-        metavar="N",
-        help="with --engine ray: cores per actor (default 1)",
-    )
+    add_ray(group)
     group.add_argument(
         "--actor-gpus",
         type=types.gpus,

@@ -4,12 +4,14 @@ import shutil
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Literal
 
 import superpixel_kernels as kernels
+from superpixel_kernels.tiled import TileWorkers
 from superpixel_service.commands.large_failures import failures
-from superpixel_service.commands.output import EXIT_OK, say, write_facts
+from superpixel_service.commands.output import EXIT_OK, EXIT_USAGE, CommandFailed, say, write_facts
 from superpixel_service.commands.progress import duration
 from superpixel_service.commands.stop_signals import StopSignals
 from superpixel_service.large.engine import GuidanceFiles
@@ -48,8 +50,13 @@ def run(
     threads: int,
     work: Path | None,
     dry_run: bool,
+    engine: Literal["local", "ray"],
+    ray_address: str | None,
+    actor_cpus: int,
 ) -> int:
     """Make the store, or finish it; print what it is."""
+    if engine != "ray" and (ray_address is not None or actor_cpus != 1):
+        raise CommandFailed("--ray-address and --actor-cpus need --engine ray", status=EXIT_USAGE)
     stop = StopSignals()
     with failures():
         opened = open_source(source, reader, level)
@@ -73,7 +80,15 @@ def run(
             return EXIT_OK
         progress = _Progress(opened.shape[1], opened.shape[0], tile)
         try:
-            info = make_store(plan, out, work=work, progress=progress.show, stopped=lambda: bool(stop.number))
+            with _workers(engine, ray_address, actor_cpus, plan.threads, stop) as workers:
+                info = make_store(
+                    plan,
+                    out,
+                    work=work,
+                    workers=workers,
+                    progress=progress.show,
+                    stopped=lambda: bool(stop.number),
+                )
         except kernels.errors.Cancelled:
             progress.end()
             say("stopped; run the same command again to continue")
@@ -81,6 +96,20 @@ def run(
         progress.end()
         _write_store(out, info)
     return EXIT_OK
+
+
+def _workers(
+    engine: str, ray_address: str | None, actor_cpus: int, cores: int, stop: StopSignals
+) -> AbstractContextManager[TileWorkers | None]:
+    """What computes the tiles; None: this process."""
+    if engine != "ray":
+        return nullcontext()
+    # Imported on demand: it needs the extra `ray`.
+    from superpixel_service.ray import TileActors, start
+
+    start(ray_address, cores)
+    stop.install()
+    return TileActors(actor_cpus=actor_cpus, stopped=lambda: bool(stop.number))
 
 
 def _write_store(out: str, info: StoreInfo) -> None:

@@ -12,6 +12,7 @@ from superpixel_kernels.guidance import (
 from superpixel_kernels.params import DEFAULT_COMPACTNESS, MAX_COMPACTNESS
 from superpixel_kernels.tiled import DEFAULT_TILE, MAX_TILE
 from superpixel_service.commands import argument_types as types
+from superpixel_service.commands.ray_arguments import add_ray
 
 READERS = ("rasterio", "tifffile", "zarr", "openslide", "pydicom", "numpy")
 FORMATS = ("geotiff", "gpkg", "geojson", "ome-zarr")
@@ -109,6 +110,13 @@ def add_large(large: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="folder for the state of the run (default: in STORE; required if STORE is a URL)",
     )
+    run.add_argument(
+        "--engine",
+        choices=("local", "ray"),
+        default="local",
+        help="what computes the tiles: this process (default), or a Ray cluster; it needs the extra `ray`",
+    )
+    add_ray(run)
     run.add_argument(
         "--dry-run", action="store_true", help="print size, bands, memory and disk space, and make nothing"
     )

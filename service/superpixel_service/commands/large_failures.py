@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import superpixel_kernels as kernels
 from superpixel_service.commands.output import EXIT_FAILED, EXIT_USAGE, CommandFailed
+from superpixel_service.datasets.errors import DataSetFailed
 from superpixel_service.large.errors import LargeFailed
 
 
@@ -13,7 +14,7 @@ def failures() -> Iterator[None]:
     """Turn what can go wrong with a large image into the command's failure."""
     try:
         yield
-    except LargeFailed as error:
+    except (LargeFailed, DataSetFailed) as error:
         raise CommandFailed(str(error), status=EXIT_USAGE if error.usage else EXIT_FAILED) from None
     except kernels.errors.InvalidParameter as error:
         raise CommandFailed(str(error), status=EXIT_USAGE) from None

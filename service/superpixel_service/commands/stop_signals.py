@@ -18,6 +18,10 @@ class StopSignals:
 
     def __init__(self) -> None:
         self.number = 0
+        self.install()
+
+    def install(self) -> None:
+        """Install the handlers, also again after a library has installed its own."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._handle)
 

@@ -230,7 +230,7 @@ def is_permanent(error: Exception, address: str) -> bool:
     return type(error).__name__ in _NO_CREDENTIALS or is_local(address)
 
 
-def reason(error: Exception) -> str:
+def reason(error: BaseException) -> str:
     """The error in one line, as in "no such file or directory"."""
     if isinstance(error, OSError) and isinstance(error.errno, int) and error.errno != errno.EIO:
         text = os.strerror(error.errno)

@@ -17,7 +17,7 @@ import numpy as np
 
 import superpixel_kernels as kernels
 from superpixel_kernels.codec import NO_REGION
-from superpixel_kernels.tiled import TilePlan
+from superpixel_kernels.tiled import TilePlan, TileWorkers
 from superpixel_service.large import engine, writer
 from superpixel_service.large.errors import LargeFailed
 from superpixel_service.large.hashing import hash_source, version_of
@@ -104,6 +104,7 @@ def make_store(
     address: str,
     *,
     work: Path | None = None,
+    workers: TileWorkers | None = None,
     progress: Progress = lambda _step, _done, _total: None,
     stopped: Callable[[], bool] = lambda: False,
 ) -> StoreInfo:
@@ -113,6 +114,7 @@ def make_store(
         plan: what to make it from.
         address: the store: a folder, or with `work` also a URL that fsspec knows.
         work: a local folder for the state of the run; None: in the store.
+        workers: computes the engine's tiles; None: the threads of the plan.
         progress: see `Progress`.
         stopped: whether to stop; the same call continues later.
 
@@ -124,16 +126,23 @@ def make_store(
         if "://" in address:
             raise LargeFailed("a store in a bucket needs --work DIR, a local folder", usage=True)
         work = Path(address, WORK)
-    return _Run(plan, address, work, progress, stopped).run()
+    return _Run(plan, address, work, workers, progress, stopped).run()
 
 
 class _Run:
     def __init__(
-        self, plan: Plan, address: str, work: Path, progress: Progress, stopped: Callable[[], bool]
+        self,
+        plan: Plan,
+        address: str,
+        work: Path,
+        workers: TileWorkers | None,
+        progress: Progress,
+        stopped: Callable[[], bool],
     ) -> None:
         self._plan = plan
         self._address = address
         self._work = work
+        self._workers = workers
         self._report = progress
         self._stopped = stopped
         rows, columns, _ = plan.source.shape
@@ -284,11 +293,13 @@ class _Run:
         return engine.segment_image(
             group[f"{IMAGE}/0"],
             mask if mask.exists else None,
+            address=self._address,
             fingerprint=f"{state['sha256']} {canonical(state['reading'])}",
             compactness=plan.compactness,
             tile=plan.tile,
             work=self._work / "engine",
             threads=plan.threads,
+            workers=self._workers,
             guidance=plan.guidance,
             progress=lambda done, total: self._report("segment", done, total),
             stopped=self._stopped,

@@ -247,6 +247,13 @@ class Store:
         _ = self._measures
 
     @cached_property
+    def areas(self) -> NDArray[np.uint32]:
+        """(base_count,): the pixels of each base region; read on first use, then kept."""
+        with failures_of(self.address):
+            found: NDArray[np.uint32] = self._group[REGION_ARRAYS["area"]][:]
+        return found
+
+    @cached_property
     def _measures(self) -> dict[str, Any]:
         with failures_of(self.address):
             return {name: self._group[path][:] for name, path in REGION_ARRAYS.items()}

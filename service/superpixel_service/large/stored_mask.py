@@ -1,5 +1,6 @@
 """Which pixels of an image are valid, kept by a run."""
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,9 @@ class StoredMask:
     def put(self, shard: Window, valid: Mask) -> None:
         """Keep the mask of a shard."""
         name = f"{shard.y}-{shard.x}"
-        np.save(self._folder / f"{name}.npy", np.packbits(valid, axis=1))
+        file = io.BytesIO()  # NumPy does not say that a disk is full
+        np.save(file, np.packbits(valid, axis=1))
+        (self._folder / f"{name}.npy").write_bytes(file.getvalue())
         self._names.add(name)
 
     @property

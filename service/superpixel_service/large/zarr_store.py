@@ -33,7 +33,9 @@ def open_group(address: str, *, writable: bool) -> Any:
             if writable:
                 return zarr.open_group(address, mode="a", zarr_format=3)
             return zarr.open_group(address, mode="r")
-        except FileNotFoundError:
+        except FileNotFoundError as error:
+            if writable:
+                raise LargeFailed(f"{address}: cannot be made: {one_line(error)}") from None
             raise LargeFailed(f"{address}: there is no store", kind="missing") from None
 
 

@@ -1,84 +1,24 @@
 """Data sets in buckets: a real S3 server on this machine, also one that refuses, is slow or breaks off."""
 
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.service.command import messages, started, superpixel
+from tests.service.buckets import Bucket, s3_server
+from tests.service.command import messages
 from tests.service.data_sets import expected, failures, fill, label_maps, write_tar
 from tests.service.faulty_proxy import FaultyProxy
 from tests.service.images import encoded, scene
 
-CREDENTIALS = {
-    "AWS_ACCESS_KEY_ID": "test",
-    "AWS_SECRET_ACCESS_KEY": "test",
-    "AWS_DEFAULT_REGION": "us-east-1",
-}
 SHARDS = ("--format", "shards", "--images-per-shard", 4)
-
-SERVER = """
-import sys, time
-from moto.server import ThreadedMotoServer
-server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-server.start()
-print(server.get_host_and_port()[1], flush=True)
-sys.stdin.read()
-"""
-
-
-class Bucket:
-    """The buckets of a server on this machine, behind a proxy."""
-
-    def __init__(self, proxy: FaultyProxy) -> None:
-        import fsspec
-
-        self.proxy = proxy
-        self.environment = CREDENTIALS | {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{proxy.port}"}
-        self.files = fsspec.filesystem(
-            "s3",
-            key="test",
-            secret="test",
-            endpoint_url=self.environment["AWS_ENDPOINT_URL"],
-            skip_instance_cache=True,
-        )
-
-    def run(self, *arguments: object) -> subprocess.CompletedProcess[str]:
-        return superpixel("bulk", *arguments, **self.environment)
-
-    def start(self, *arguments: object) -> "subprocess.Popen[str]":
-        return started(
-            *("bulk", *arguments),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=os.environ | self.environment,
-        )
-
-    def fetch(self, path: str, to: Path) -> Path:
-        self.files.invalidate_cache()
-        self.files.get(path, str(to), recursive=True)
-        return to
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[int]:
-    process = subprocess.Popen(
-        [sys.executable, "-c", SERVER],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    assert process.stdout is not None
-    assert process.stdin is not None
-    yield int(process.stdout.readline())
-    process.stdin.close()
-    process.wait(30)
-    process.stdout.close()
+    with s3_server() as port:
+        yield port
 
 
 @pytest.fixture
@@ -110,7 +50,9 @@ def test_a_bucket_is_source_and_target(bucket: Bucket, tmp_path: Path) -> None:
     )
     maps = {name: expected(data) for name, data in images.items()}
 
-    run = bucket.run("s3://data/in", "--out", "s3://data/out", *SHARDS, "--report", "s3://data/report.json")
+    run = bucket.run(
+        "bulk", "s3://data/in", "--out", "s3://data/out", *SHARDS, "--report", "s3://data/report.json"
+    )
     assert run.returncode == 1, run.stderr
     assert messages(run)[-1] == "9 made, 0 already there, 1 failed"
     out = bucket.fetch("data/out", tmp_path / "out")
@@ -121,20 +63,20 @@ def test_a_bucket_is_source_and_target(bucket: Bucket, tmp_path: Path) -> None:
     # A file that is replaced has another entity tag.
     bucket.files.pipe_file("data/in/broken.png", images["x/0.png"])
     bucket.files.pipe_file("data/in/x/1.png", images["x/2.png"])
-    again = bucket.run("s3://data/in", "--out", "s3://data/out", *SHARDS)
+    again = bucket.run("bulk", "s3://data/in", "--out", "s3://data/out", *SHARDS)
     assert (again.returncode, messages(again)) == (0, ["2 made, 8 already there, 0 failed"])
     assert label_maps(bucket.fetch("data/out", tmp_path / "again")) == maps | {
         "broken.png": maps["x/0.png"],
         "x/1.png": maps["x/2.png"],
     }
 
-    tars = bucket.run("s3://data/tars/*.tar", "--out", "s3://data/files")
+    tars = bucket.run("bulk", "s3://data/tars/*.tar", "--out", "s3://data/files")
     assert tars.returncode == 0, tars.stderr
     found = bucket.fetch("data/files", tmp_path / "files")
     assert label_maps(found) == {f"part-0/{name}": spx for name, spx in maps.items()}
     assert (found / "part-0" / "x" / "3.png.spx").read_bytes() == maps["x/3.png"]
 
-    listed = bucket.run("s3://data/list.txt", "--out", tmp_path / "listed", *SHARDS)
+    listed = bucket.run("bulk", "s3://data/list.txt", "--out", tmp_path / "listed", *SHARDS)
     assert listed.returncode == 1
     assert failures(tmp_path / "listed") == {"in/gone.png": "no such file or directory"}
     assert len(label_maps(tmp_path / "listed")) == 9
@@ -143,16 +85,16 @@ def test_a_bucket_is_source_and_target(bucket: Bucket, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_bucket_that_is_not_there_or_does_not_answer_is_one_line(bucket: Bucket, tmp_path: Path) -> None:
     fill(tmp_path / "in", ["a.png"])
-    none = bucket.run("s3://nosuchbucket/in", "--out", tmp_path / "out")
+    none = bucket.run("bulk", "s3://nosuchbucket/in", "--out", tmp_path / "out")
     assert (none.returncode, len(messages(none))) in {(1, 1), (2, 1)}
-    none = bucket.run(tmp_path / "in", "--out", "s3://nosuchbucket/out", *SHARDS)
+    none = bucket.run("bulk", tmp_path / "in", "--out", "s3://nosuchbucket/out", *SHARDS)
     assert (none.returncode, len(messages(none))) == (1, 1)
     assert "s3://nosuchbucket/out" in none.stderr
     bucket.proxy.set("refuse")
-    refused = bucket.run("s3://data/in", "--out", tmp_path / "out", "--retry-for", 1)
+    refused = bucket.run("bulk", "s3://data/in", "--out", tmp_path / "out", "--retry-for", 1)
     assert (refused.returncode, len(messages(refused))) == (1, 1)
     assert messages(refused)[0].startswith("s3://data/in: ")
-    refused = bucket.run(tmp_path / "in", "--out", "s3://data/x", *SHARDS, "--retry-for", 1)
+    refused = bucket.run("bulk", tmp_path / "in", "--out", "s3://data/x", *SHARDS, "--retry-for", 1)
     assert (refused.returncode, len(messages(refused))) == (1, 1)
 
 
@@ -164,7 +106,7 @@ def test_a_server_that_refuses_is_slow_and_breaks_off_in_turns_loses_nothing(
     folder = numbered(tmp_path / "in", 60, 200, 150)
     bucket.files.mkdir("faulty")
     bucket.files.put(str(folder), "faulty/in", recursive=True)
-    run = bucket.start("s3://faulty/in", "--out", "s3://faulty/out", *SHARDS, "--retry-for", 120)
+    run = bucket.start("bulk", "s3://faulty/in", "--out", "s3://faulty/out", *SHARDS, "--retry-for", 120)
     assert run.stdout is not None
     seen = []
     for mode in ("refuse", "slow", "broken", "stall", "refuse", "broken"):
@@ -188,7 +130,7 @@ def test_a_target_that_stays_away_ends_the_run_and_the_next_one_goes_on(
     folder = numbered(tmp_path / "in", 30, 300, 200)
     bucket.files.mkdir("away")
     arguments = (folder, "--out", "s3://away/out", *SHARDS, "--retry-for", 2, "--jobs", 1)
-    run = bucket.start(*arguments)
+    run = bucket.start("bulk", *arguments)
     assert run.stdout is not None
     run.stdout.readline()
     bucket.proxy.set("refuse")
@@ -198,7 +140,7 @@ def test_a_target_that_stays_away_ends_the_run_and_the_next_one_goes_on(
     bucket.proxy.set("pass")
     before = len(label_maps(bucket.fetch("away/out", tmp_path / "before")))
     assert 4 <= before < 30
-    again = bucket.run(*arguments)
+    again = bucket.run("bulk", *arguments)
     assert (again.returncode, messages(again)) == (
         0,
         [f"{30 - before} made, {before} already there, 0 failed"],

@@ -1,0 +1,70 @@
+"""What computes the tiles of a run: threads of this process, or workers elsewhere."""
+
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from superpixel_kernels.cpu import _engine
+from superpixel_kernels.guidance import FittedGuidance
+from superpixel_kernels.tiled.plan import TilePlan
+from superpixel_kernels.tiled.store import Tile
+from superpixel_kernels.tiled.tile import TileResult, compute_tile
+
+
+@runtime_checkable
+class TileWorkers(Protocol):
+    """Computes tiles for `segment_tiled`, for instance on other machines.
+
+    The run reads the pixels and keeps the results itself. At most `count` tiles are read and not yet kept.
+    """
+
+    @property
+    def count(self) -> int:
+        """How many tiles are computed at the same time."""
+
+    def compute(
+        self,
+        plan: TilePlan,
+        tile: Tile,
+        pixels: NDArray[np.uint8],
+        guidance: FittedGuidance | None,
+        check: bytes,
+    ) -> TileResult:
+        """The result of `compute_tile` for these arguments. `count` threads call this at the same time.
+
+        Raises:
+            WorkerLost: the tile cannot be computed.
+            Cancelled: the run is to stop.
+        """
+
+
+class LocalWorkers:
+    """Computes each tile in the thread that asks for it.
+
+    Args:
+        threads: how many there are.
+        cancel: stops or pauses the work.
+    """
+
+    def __init__(self, threads: int, cancel: _engine.CancelToken | None) -> None:
+        self.count = threads
+        self._cancel = cancel
+        self._spare = [_engine.Workspace(threads=1) for _ in range(threads)]
+
+    def compute(
+        self,
+        plan: TilePlan,
+        tile: Tile,
+        pixels: NDArray[np.uint8],
+        guidance: FittedGuidance | None,
+        check: bytes,
+    ) -> TileResult:
+        """See `TileWorkers`."""
+        workspace = self._spare.pop()
+        try:
+            return compute_tile(
+                plan, tile, pixels, guidance, check=check, workspace=workspace, cancel=self._cancel
+            )
+        finally:
+            self._spare.append(workspace)
