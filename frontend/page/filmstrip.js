@@ -1,4 +1,5 @@
 import { addMenuItem, any, count, make } from './dom.js';
+import { addSmoothChoice } from './exporting.js';
 import { say } from './notices.js';
 import { SET_FORMATS } from './image-set.js';
 
@@ -38,6 +39,7 @@ export class Filmstrip {
 
   _exportMenu() {
     const menu = make('div', { id: 'film-menu', className: 'menu', popover: 'auto' });
+    addSmoothChoice(this._app, menu);
     const items = SET_FORMATS.map((facts) =>
       addMenuItem(menu, facts, () => this._app.set.export(facts.format)),
     );

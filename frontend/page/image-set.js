@@ -5,6 +5,7 @@ import { download } from './download.js';
 import { say, showProblem, showProgress } from './notices.js';
 import { thumbnailOf } from './saving.js';
 import { giveIds, learn, reconcile } from './schema.js';
+import { TOLERANCE } from './smooth.js';
 import { keyOf } from './store.js';
 import { portable, ZipWriter } from './zip.js';
 
@@ -169,7 +170,7 @@ export class ImageSet {
 
   /** @param {string[]} keys @param {string} format */
   async _zip(keys, format) {
-    const { saving } = this._app;
+    const { saving, settings } = this._app;
     const zip = new ZipWriter();
     const names = new Set();
     const write = async (/** @type {object} */ message) => {
@@ -178,7 +179,8 @@ export class ImageSet {
       for (const { path, data } of files) await zip.add(path, data);
     };
     const classes = await this._allClasses(keys);
-    await write({ type: 'begin', format, classes });
+    const simplify = settings.smoothPolygons ? TOLERANCE : 0;
+    await write({ type: 'begin', format, classes, simplify });
     for (const [i, key] of keys.entries()) {
       say(`Writing image ${count(i + 1)} of ${count(keys.length)}…`);
       const entry = await saving.entry(key);

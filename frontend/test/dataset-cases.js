@@ -5,8 +5,8 @@ import { dirname, join } from 'node:path';
 import { Dataset, Schema } from 'superpixel-map/dataset';
 
 const [, , cases, folder] = process.argv;
-const { schema, rle, images } = JSON.parse(readFileSync(cases, 'utf8'));
-const dataset = new Dataset({ schema: Schema.fromJSON(schema), rle });
+const { schema, options, images } = JSON.parse(readFileSync(cases, 'utf8'));
+const dataset = new Dataset({ schema: Schema.fromJSON(schema), ...options });
 
 /** @param {import('../src/dataset/dataset.js').DatasetFile[]} files */
 async function write(files) {

@@ -183,7 +183,11 @@ test('names that would collide or leave the folder are refused, and nothing is a
       [2, 'b.jpg'],
     ],
   );
-  assert.throws(() => new Dataset({ formats: /** @type {any} */ (['voc']) }), {
-    message: /^formats: must be of/,
-  });
+  for (const [options, message] of /** @type {[any, RegExp][]} */ ([
+    [{ formats: ['voc'] }, /^formats: must be of/],
+    [{ simplify: -1 }, /^simplify: must be a number of pixels from 0 on, got -1$/],
+    [{ simplify: 1, rle: true }, /^simplify: run lengths are exact; leave it out with rle$/],
+  ])) {
+    assert.throws(() => new Dataset(options), { code: 'INVALID_ARGUMENT', message });
+  }
 });

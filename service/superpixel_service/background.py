@@ -1,4 +1,4 @@
-"""A background thread for small tasks that may run a moment later: log lines, metrics, rejections.
+"""A background thread for small tasks that may run a moment later: log lines and metrics.
 
 Counting a call and writing its log line takes longer than everything else the service adds to a small image.
 Done before the answer is sent, it would be seen as latency.
@@ -6,7 +6,6 @@ Done before the answer is sent, it would be seen as latency.
 
 import queue
 import threading
-import time
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
@@ -25,10 +24,13 @@ class BackgroundQueue(Generic[Item]):
 
     Args:
         handle: called with each item. Exceptions from it are logged.
+        batch_seconds: how long the thread lets items gather after the first one.
     """
 
-    def __init__(self, handle: Callable[[Item], None]) -> None:
+    def __init__(self, handle: Callable[[Item], None], batch_seconds: float = _BATCH_SECONDS) -> None:
         self._handle = handle
+        self._batch_seconds = batch_seconds
+        self._hurry = threading.Event()
         self._items: queue.SimpleQueue[Item | threading.Event] = queue.SimpleQueue()
         threading.Thread(target=self._run, name="background", daemon=True).start()
 
@@ -44,13 +46,15 @@ class BackgroundQueue(Generic[Item]):
         """Wait until all earlier items are handled; at most `seconds`."""
         reached = threading.Event()
         self._items.put(reached)
+        self._hurry.set()
         reached.wait(seconds)
 
     def _run(self) -> None:
         while True:
             item = self._items.get()
             if not isinstance(item, threading.Event):
-                time.sleep(_BATCH_SECONDS)
+                self._hurry.wait(self._batch_seconds)
+            self._hurry.clear()
             self._handle_one(item)
             del item  # an idle thread must not keep an answer in memory
             while not self._items.empty():

@@ -26,9 +26,10 @@ ServiceError           code, stable reason, text
 Texts are written here or where the error is raised. They never come from a library.
 """
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import grpc
 import structlog
@@ -294,29 +295,50 @@ class FinalStatus(grpc.Status):
 
 def to_status(error: ServiceError, request_id: str) -> FinalStatus:
     """The status that ends a call with `error`: code, text, details and trailers."""
-    status = to_message(error)
-    trailers: list[tuple[str, str | bytes]] = [(REQUEST_ID_KEY, request_id)]
-    if error.push_back and error.retry_seconds is not None:
-        trailers.append((PUSHBACK_KEY, str(_milliseconds(error.retry_seconds))))
-    return FinalStatus(
-        error.code, status.message, (*rpc_status.to_status(status).trailing_metadata, *trailers)
+    retry = None if error.retry_seconds is None else _milliseconds(error.retry_seconds)
+    message, details = _status_of(
+        error.code, error.reason, error.text, error.field, tuple(error.metadata.items()), retry
     )
+    trailers: list[tuple[str, str | bytes]] = [(REQUEST_ID_KEY, request_id)]
+    if error.push_back and retry is not None:
+        trailers.append((PUSHBACK_KEY, str(retry)))
+    return FinalStatus(error.code, message, (*details, *trailers))
+
+
+# An overloaded server sends the same few statuses hundreds of times per second.
+@functools.lru_cache(maxsize=64)
+def _status_of(code: grpc.StatusCode, *fields: Any) -> tuple[str, tuple[tuple[str, str | bytes], ...]]:
+    """The text and the trailer with the details. `fields` are those of `_message_of`."""
+    status = _message_of(code, *fields)
+    return status.message, tuple(rpc_status.to_status(status).trailing_metadata)
 
 
 def to_message(error: ServiceError) -> Status:
     """`error` as a status message: code, text and details."""
-    status = Status(
-        code=error.code.value[0], message=f"{error.field}: {error.text}" if error.field else error.text
+    retry = None if error.retry_seconds is None else _milliseconds(error.retry_seconds)
+    return _message_of(
+        error.code, error.reason, error.text, error.field, tuple(error.metadata.items()), retry
     )
+
+
+def _message_of(
+    code: grpc.StatusCode,
+    reason: Reason,
+    text: str,
+    field: str,
+    metadata: tuple[tuple[str, str], ...],
+    retry_milliseconds: int | None,
+) -> Status:
+    status = Status(code=code.value[0], message=f"{field}: {text}" if field else text)
     details: list[Message] = [
-        ErrorInfo(reason=error.reason.value, domain=ERROR_DOMAIN, metadata=error.metadata),
+        ErrorInfo(reason=reason.value, domain=ERROR_DOMAIN, metadata=dict(metadata)),
     ]
-    if error.field:
-        violation = BadRequest.FieldViolation(field=error.field, description=error.text)
+    if field:
+        violation = BadRequest.FieldViolation(field=field, description=text)
         details.append(BadRequest(field_violations=[violation]))
-    if error.retry_seconds is not None:
+    if retry_milliseconds is not None:
         delay = Duration()
-        delay.FromMilliseconds(_milliseconds(error.retry_seconds))
+        delay.FromMilliseconds(retry_milliseconds)
         details.append(RetryInfo(retry_delay=delay))
     for detail in details:
         status.details.add().Pack(detail)

@@ -32,7 +32,7 @@ from superpixel_service.security.tokens import Tokens
 from superpixel_service.stores.reader import StoreReader
 from superpixel_service.transport import convert, interceptors, reflection, store_servicer
 from superpixel_service.transport.call import Call, ImageEvent
-from superpixel_service.transport.call_threads import CallThreads, RejectionThread, grpc_threads
+from superpixel_service.transport.call_threads import CallThreads, RejectionQueue, grpc_threads
 from superpixel_service.transport.gate import Gate, Limit
 from superpixel_service.transport.message_limits import MAX_SMALL_MESSAGE_BYTES
 from superpixel_service.transport.open_calls import OpenCalls
@@ -64,6 +64,9 @@ _HEALTH_REPEAT_SECONDS = 1.0
 
 # Calls beyond the gate's that are being rejected. gRPC itself rejects further ones.
 _REJECTIONS = 256
+
+# A call's metrics and log line wait this long for those of other calls; together they take less time.
+_REPORT_BATCH_SECONDS = 0.05
 
 # Threads beyond one per permit: a stream returns its permit a moment before its thread is free.
 _SPARE_THREADS = 4
@@ -168,7 +171,7 @@ class Server:
         )
         self._traces = Traces.of(settings)
         self._tls = ServerTls.of(settings)
-        self._reports: BackgroundQueue[Callable[[], None]] = BackgroundQueue(lambda report: report())
+        self._reports = BackgroundQueue[Callable[[], None]](lambda report: report(), _REPORT_BATCH_SECONDS)
         self._metrics = Metrics(
             self._queue.lanes,
             self._streams.state,
@@ -191,7 +194,6 @@ class Server:
         )
         self._on_dead = on_dead
         self._idle_memory = IdleMemory(self._workers.free_idle_memory)
-        self._rejections = RejectionThread(self._open_calls)
         self._gate = Gate(self._limits(), self._open_calls, settings.max_unsent_bytes)
         self._health_gate = Gate(health.limits(_HEALTH_PORT_WATCHERS), self._open_calls)
         self._call_threads: list[CallThreads] = []
@@ -232,11 +234,12 @@ class Server:
 
     def _build_health(self) -> grpc.Server:
         gate = self._health_gate
-        threads = CallThreads(gate.calls, self._open_calls, self._rejections)
+        rejections = RejectionQueue(self._open_calls)
+        threads = CallThreads(gate.calls, self._open_calls, rejections)
         self._call_threads.append(threads)
         server = grpc.server(
             threads,
-            interceptors=[interceptors.EntryInterceptor(gate, self._rejections)],
+            interceptors=[interceptors.EntryInterceptor(gate, rejections)],
             options=[
                 *_SHARED_OPTIONS,
                 (_MAX_CONNECTIONS, self._connections.health),
@@ -250,13 +253,14 @@ class Server:
 
     def _build_main(self) -> grpc.Server:
         settings = self._settings
-        threads = CallThreads(self._gate.calls + _SPARE_THREADS, self._open_calls, self._rejections)
+        rejections = RejectionQueue(self._open_calls)
+        threads = CallThreads(self._gate.calls + _SPARE_THREADS, self._open_calls, rejections)
         self._call_threads.append(threads)
         server = grpc.server(
             threads,
             interceptors=interceptors.build(
                 self._gate,
-                self._rejections,
+                rejections,
                 self._open_calls,
                 self._metrics.call_started,
                 self._report_call,

@@ -65,7 +65,9 @@ def test_strangers_are_rejected(guarded: Api, sent: dict[str, str]) -> None:
 
 
 def test_a_strangers_upload_is_not_read(guarded: Api) -> None:
-    with socket.create_connection(urlsplit(guarded.address).netloc.split(":"), timeout=30) as connection:
+    with socket.create_connection(
+        urlsplit(guarded.address).netloc.split(":"), timeout=PATIENCE_SECONDS
+    ) as connection:
         connection.sendall(b"POST /v1/segment HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5000000\r\n\r\n")
         assert connection.recv(100).startswith(b"HTTP/1.1 401 ")
 
@@ -272,7 +274,7 @@ def test_health_follows_the_server() -> None:
 def test_metrics_are_those_of_the_document(api: Api) -> None:
     api.segment("counts=5")
     api.call("GET", "/secret/path/of/a/caller")
-    with urlopen(api.metrics, timeout=30) as page:
+    with urlopen(api.metrics, timeout=PATIENCE_SECONDS) as page:
         text = page.read().decode()
     assert "secret" not in text
     families = {family.name: family for family in text_string_to_metric_families(text)}
@@ -298,7 +300,9 @@ def test_metrics_are_those_of_the_document(api: Api) -> None:
 
 def test_the_call_is_cancelled_if_the_caller_leaves(api: Api, server: RunningServer) -> None:
     body = slow_body()
-    with socket.create_connection(urlsplit(api.address).netloc.split(":"), timeout=30) as connection:
+    with socket.create_connection(
+        urlsplit(api.address).netloc.split(":"), timeout=PATIENCE_SECONDS
+    ) as connection:
         head = [
             "POST /v1/segment?counts=100 HTTP/1.1",
             "Host: localhost",
@@ -319,7 +323,9 @@ def test_too_many_requests_are_sent_away(server: RunningServer) -> None:
     flags = ("--server", server.listen, "--calls", "1")
     with running_api(*flags, constants={"api.turns._WAITING_PER_TURN": 0}) as api:
         body = slow_body()
-        with socket.create_connection(urlsplit(api.address).netloc.split(":"), timeout=30) as connection:
+        with socket.create_connection(
+            urlsplit(api.address).netloc.split(":"), timeout=PATIENCE_SECONDS
+        ) as connection:
             head = f"POST /v1/segment HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
             connection.sendall(head.encode() + body)
             end = time.monotonic() + PATIENCE_SECONDS

@@ -18,6 +18,11 @@ BESIDE = ("tracing", "cluster-ip", "grpcroute", "external-namespace")
 OPTIONAL = ("podmonitor", "prometheus-rules", "queue-autoscaling", "grafana-dashboard")
 FULL = {"cpu-full": ("plaintext", *OPTIONAL), "nvidia-mtls-full": ("mtls", "nvidia", *OPTIONAL)}
 """Overlays only for tests: all components that can be combined."""
+HTTP = {
+    "cpu-http": ("plaintext", "podmonitor", "http-api", "http-api-podmonitor"),
+    "mtls-http": ("mtls", "http-api-mtls"),
+}
+"""Overlays only for tests: those with the HTTP API."""
 
 
 def kustomize(folder: Path) -> str:
@@ -27,10 +32,10 @@ def kustomize(folder: Path) -> str:
 
 
 def with_full_overlays(folder: Path) -> Path:
-    """Copy deploy/ to `folder` and add the overlays FULL."""
+    """Copy deploy/ to `folder` and add the overlays FULL and HTTP."""
     copy = folder / "deploy"
     shutil.copytree(DEPLOY, copy)
-    for name, components in FULL.items():
+    for name, components in (FULL | HTTP).items():
         paths = [*(f"../../components/{component}" for component in components), "../../image"]
         overlay = {
             "apiVersion": "kustomize.config.k8s.io/v1beta1",
@@ -54,6 +59,10 @@ class Rendered:
 
     def one(self, kind: str) -> dict[str, Any]:
         (document,) = self.all(kind)
+        return document
+
+    def named(self, kind: str, name: str) -> dict[str, Any]:
+        (document,) = [each for each in self.all(kind) if each["metadata"]["name"] == name]
         return document
 
     def config_map(self, prefix: str) -> dict[str, str]:
@@ -91,6 +100,14 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Rendered]:
     folder = tmp_path_factory.mktemp("rendered")
     copy = with_full_overlays(folder)
     return {name: render(copy / "overlays" / name, folder) for name in (*OVERLAYS, *FULL)}
+
+
+@pytest.fixture(scope="session")
+def with_http(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Rendered]:
+    """The overlays with the HTTP API, by name."""
+    folder = tmp_path_factory.mktemp("rendered-http")
+    copy = with_full_overlays(folder)
+    return {name: render(copy / "overlays" / name, folder) for name in HTTP}
 
 
 @pytest.fixture(params=[*OVERLAYS, *FULL])

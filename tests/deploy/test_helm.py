@@ -78,8 +78,8 @@ def comparable(documents: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
             template = document["spec"]["template"]
             template["metadata"].pop("annotations", None)  # the settings' checksum
             (container,) = template["spec"]["containers"]
-            (source,) = container["envFrom"]
-            source["configMapRef"]["name"] = "superpixel-settings"
+            for source in container.get("envFrom", ()):
+                source["configMapRef"]["name"] = "superpixel-settings"
             for part in ("volumeMounts", "ports"):
                 container[part].sort(key=lambda each: each["name"])
             template["spec"]["volumes"].sort(key=lambda each: each["name"])

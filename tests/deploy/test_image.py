@@ -20,10 +20,11 @@ from tests.deploy.conftest import DEPLOY, ROOT, TOOLS, Rendered
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 EXTRAS = PROJECT["project"]["optional-dependencies"]
+SERVING = [*PROJECT["project"]["dependencies"], *EXTRAS["otel"], *EXTRAS["web"], *EXTRAS["large"]]
 LOCKS = {
     "build": [*PROJECT["build-system"]["requires"], *PROJECT["dependency-groups"]["build"]],
-    "cpu": [*PROJECT["project"]["dependencies"], *EXTRAS["otel"]],
-    "cuda": [*PROJECT["project"]["dependencies"], *EXTRAS["otel"], *EXTRAS["cuda12"]],
+    "cpu": SERVING,
+    "cuda": [*SERVING, *EXTRAS["cuda12"]],
     "bulk": [*PROJECT["project"]["dependencies"], *EXTRAS["otel"], *EXTRAS["bulk"], EXTRAS["ray"][1]],
 }
 """The requirements of each lock, as in `make image-lock`."""

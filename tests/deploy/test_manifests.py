@@ -73,11 +73,12 @@ def selects(selector: dict[str, Any], labels: dict[str, str]) -> bool:
 @pytest.mark.parametrize(
     "version", [*(pytest.param(one, marks=pytest.mark.slow) for one in KUBERNETES[:-1]), KUBERNETES[-1]]
 )
-def test_every_object_is_valid_without_unknown_fields(everything: dict[str, Rendered], version: str) -> None:
-    objects = sum(len(rendered.documents) for rendered in everything.values())
-    assert invalid_fields(version, *(rendered.file for rendered in everything.values())) == [
-        f"{objects} objects"
-    ]
+def test_every_object_is_valid_without_unknown_fields(
+    everything: dict[str, Rendered], with_http: dict[str, Rendered], version: str
+) -> None:
+    overlays = [*everything.values(), *with_http.values()]
+    objects = sum(len(rendered.documents) for rendered in overlays)
+    assert invalid_fields(version, *(rendered.file for rendered in overlays)) == [f"{objects} objects"]
 
 
 def test_the_schemas_detect_mistakes(everything: dict[str, Rendered], tmp_path: Path) -> None:
@@ -100,8 +101,10 @@ def test_the_schemas_detect_mistakes(everything: dict[str, Rendered], tmp_path: 
 
 
 @pytest.mark.slow
-def test_checkov_has_only_the_explained_findings(everything: dict[str, Rendered]) -> None:
-    files = [str(rendered.file) for rendered in everything.values()]
+def test_checkov_has_only_the_explained_findings(
+    everything: dict[str, Rendered], with_http: dict[str, Rendered]
+) -> None:
+    files = [str(rendered.file) for rendered in (everything | with_http).values()]
     options = ("--framework", "kubernetes", "--output", "json", "--skip-download", "--soft-fail")
     done = subprocess.run(
         [TOOLS / "checkov", "-f", *files, *options], check=True, capture_output=True, text=True
@@ -244,19 +247,6 @@ def test_pods_are_spread_over_nodes_and_zones(rendered: Rendered) -> None:
         "kubernetes.io/hostname",
         "topology.kubernetes.io/zone",
     }
-
-
-def test_the_readme_creates_all_secrets(everything: dict[str, Rendered]) -> None:
-    commands = re.findall(r"create secret generic (\S+)((?: --from-file=\S+)+)", README)
-    made = {name: set(re.findall(r"--from-file=(\S+)", files)) for name, files in commands}
-    wanted = {
-        volume["secret"]["secretName"]: {item["key"] for item in volume["secret"]["items"]}
-        for rendered in everything.values()
-        for volume in rendered.pod["spec"]["volumes"]
-        if "secret" in volume
-    }
-    assert made == wanted
-    assert wanted
 
 
 def test_references_between_objects_exist(rendered: Rendered) -> None:

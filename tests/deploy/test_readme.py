@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from superpixel_service.security.tokens import parse_tokens
-from tests.deploy.conftest import DEPLOY, TOOLS, kustomize, with_full_overlays
+from tests.deploy.conftest import DEPLOY, TOOLS, Rendered, kustomize, with_full_overlays
 from tests.service.certificates import Authority
 
 TEXT = (DEPLOY / "README.md").read_text()
@@ -26,6 +26,7 @@ def adapted(tmp_path: Path) -> list[dict[str, Any]]:
     copy = with_full_overlays(tmp_path)
     file = copy / "overlays" / "nvidia-mtls-full" / "kustomization.yaml"
     overlay = yaml.safe_load(file.read_text())
+    overlay["components"].insert(-1, "../../components/http-api-mtls")
     for block in OVERLAY.findall(TEXT):
         for field, entries in yaml.safe_load(block).items():
             overlay[field] = [*overlay.get(field, ()), *entries]
@@ -33,9 +34,16 @@ def adapted(tmp_path: Path) -> list[dict[str, Any]]:
     return list(yaml.safe_load_all(kustomize(file.parent)))
 
 
+def deployment_of(documents: list[dict[str, Any]], name: str) -> dict[str, Any]:
+    (found,) = [
+        each for each in documents if each["kind"] == "Deployment" and each["metadata"]["name"] == name
+    ]
+    return found
+
+
 def test_the_patches_of_the_readme_apply(adapted: list[dict[str, Any]]) -> None:
     (account,) = [found for found in adapted if found["kind"] == "ServiceAccount"]
-    (deployment,) = [found for found in adapted if found["kind"] == "Deployment"]
+    deployment, api = (deployment_of(adapted, name) for name in ("superpixel", "superpixel-http"))
     pod = deployment["spec"]["template"]["spec"]
     assert account["imagePullSecrets"] == [{"name": "registry"}]
     assert pod["serviceAccountName"] == account["metadata"]["name"]
@@ -43,6 +51,7 @@ def test_the_patches_of_the_readme_apply(adapted: list[dict[str, Any]]) -> None:
     for kind in ("PodMonitor", "PrometheusRule"):
         (found,) = [found for found in adapted if found["kind"] == kind]
         assert found["metadata"]["labels"]["release"] == "kube-prometheus-stack"
+    assert "--allow-host=labels.example" in api["spec"]["template"]["spec"]["containers"][0]["args"]
     # If the label were in the selector, the Deployment would lose its existing pods.
     assert "release" not in str(deployment["spec"]["selector"])
 
@@ -58,6 +67,10 @@ def test_the_readme_creates_the_secrets_that_mtls_mounts(
     pair = (authority := Authority()).issue("superpixel.superpixel")
     for name, data in (("tls.crt", pair.chain), ("tls.key", pair.key), ("ca.crt", authority.pem)):
         (tmp_path / name).write_bytes(data)
+    (tmp_path / "http").mkdir()
+    api = authority.issue("superpixel-http.superpixel")
+    (tmp_path / "http" / "tls.crt").write_bytes(api.chain)
+    (tmp_path / "http" / "tls.key").write_bytes(api.key)
     path = os.pathsep.join((str(TOOLS), str(Path(sys.executable).parent), os.environ["PATH"]))
     made = {}
     for line in block.splitlines():
@@ -74,13 +87,43 @@ def test_the_readme_creates_the_secrets_that_mtls_mounts(
         if kubectl:
             document = yaml.safe_load(done.stdout)
             made[document["kind"], document["metadata"]["name"]] = document
-    (deployment,) = [found for found in adapted if found["kind"] == "Deployment"]
-    mounted = [v["secret"] for v in deployment["spec"]["template"]["spec"]["volumes"] if "secret" in v]
-    assert ("Namespace", deployment["metadata"]["namespace"]) in made
-    assert len(mounted) == 2
+    deployments = [deployment_of(adapted, name) for name in ("superpixel", "superpixel-http")]
+    mounted = [
+        volume["secret"]
+        for deployment in deployments
+        for volume in deployment["spec"]["template"]["spec"]["volumes"]
+        if "secret" in volume
+    ]
+    (namespace,) = {deployment["metadata"]["namespace"] for deployment in deployments}
+    assert ("Namespace", namespace) in made
+    assert {secret["secretName"] for secret in mounted} == {
+        "superpixel-tls",
+        "superpixel-tokens",
+        "superpixel-http-tls",
+    }
     for secret in mounted:
         found = made["Secret", secret["secretName"]]
-        assert found["metadata"]["namespace"] == deployment["metadata"]["namespace"]
+        assert found["metadata"]["namespace"] == namespace
         assert {item["key"] for item in secret["items"]} == set(found["data"])
     (token,) = parse_tokens(base64.b64decode(made["Secret", "superpixel-tokens"]["data"]["tokens"]))
     assert token.name == "annotation-backend"
+
+
+def test_the_readme_creates_all_secrets(
+    everything: dict[str, Rendered], with_http: dict[str, Rendered]
+) -> None:
+    commands = re.findall(r"create secret generic (\S+)((?: --from-file=\S+)+)", TEXT)
+    # kubectl takes the name of the file as the key.
+    made = {
+        name: {Path(file).name for file in re.findall(r"--from-file=(\S+)", files)}
+        for name, files in commands
+    }
+    wanted = {
+        volume["secret"]["secretName"]: {item["key"] for item in volume["secret"]["items"]}
+        for rendered in (everything | with_http).values()
+        for deployment in rendered.all("Deployment")
+        for volume in deployment["spec"]["template"]["spec"]["volumes"]
+        if "secret" in volume
+    }
+    assert made == wanted
+    assert wanted

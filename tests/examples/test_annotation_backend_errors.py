@@ -42,7 +42,7 @@ from tests.examples.annotations import (
     running_backend,
     selection_of,
 )
-from tests.service.harness import RunningServer, running_server
+from tests.service.harness import PATIENCE_SECONDS, RunningServer, running_server
 
 MAX_BYTES = 250_000
 MAX_PIXELS = 150_000
@@ -238,7 +238,7 @@ def test_a_painted_selection_is_drawn(backend: Backend) -> None:
 @contextmanager
 def connected(backend: Backend) -> Iterator[socket.socket]:
     host, port = backend.address.split(":")
-    with socket.create_connection((host, int(port)), timeout=30) as connection:
+    with socket.create_connection((host, int(port)), timeout=PATIENCE_SECONDS) as connection:
         yield connection
 
 

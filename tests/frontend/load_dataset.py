@@ -5,6 +5,7 @@ schema. Prints how many objects were compared, and fails at the first difference
 """
 
 import contextlib
+import importlib
 import io
 import json
 import logging
@@ -58,6 +59,39 @@ def as_panoptic(root: Path, wanted: dict[str, np.ndarray], ids: list[int]) -> in
             segments += 1
         assert np.array_equal(seen, wanted[names[row["image_id"]]])
     return segments
+
+
+def panoptic_quality(root: Path) -> list[str]:
+    """The set compared with itself, and with other classes, by evaluations for this format: their names.
+
+    panopticapi is not on PyPI, so it takes part only if it is installed, or on PYTHONPATH.
+    """
+    truth = root / "panoptic.json"
+    content = json.loads(truth.read_text())
+    segments = [one for row in content["annotations"] for one in row["segments_info"]]
+    counted = {one["category_id"] for one in segments if not one["iscrowd"]}
+    things = {one["id"] for one in content["categories"] if one["isthing"]}
+    ids = [one["id"] for one in content["categories"]]
+    for one in segments:
+        one["category_id"] = ids[(ids.index(one["category_id"]) + 1) % len(ids)]
+    readers = []
+    with tempfile.TemporaryDirectory() as folder:
+        wrong = Path(folder) / "wrong.json"
+        wrong.write_text(json.dumps(content))
+        for name in ("hotcoco.panoptic", "panopticapi.evaluation"):
+            try:
+                reader = importlib.import_module(name)
+            except ModuleNotFoundError:
+                continue
+            for predicted, quality in ((truth, 1), (wrong, 0)):
+                with contextlib.redirect_stdout(io.StringIO()):
+                    found = reader.pq_compute(str(truth), str(predicted), *[str(root / "panoptic")] * 2)
+                assert found["All"]["pq"] == found["All"]["rq"] == quality, (name, found)
+                if quality:
+                    groups = {"All": counted, "Things": counted & things, "Stuff": counted - things}
+                    assert {key: found[key]["n"] for key in groups} == {k: len(v) for k, v in groups.items()}
+            readers.append(name.split(".")[0])
+    return readers
 
 
 def as_yolo(root: Path, wanted: dict[str, np.ndarray], classes: list[str]) -> int:
@@ -118,6 +152,7 @@ def main() -> None:
     tally = {
         "coco": as_coco(root, wanted, ids),
         "panoptic": as_panoptic(root, wanted, ids),
+        "panoptic quality": panoptic_quality(root),
         "yolo": as_yolo(root, wanted, names),
     }
     if "size" in json.loads((root / "instances.json").read_text())["annotations"][0]["segmentation"]:

@@ -57,7 +57,7 @@ def test_in_chromium(fixtures: Path, tmp_path: Path) -> None:
             result = results.get(timeout=200)
         finally:
             browser.terminate()
-            browser.wait(timeout=30)
+            browser.wait(timeout=120)
             server.shutdown()
     assert result.pop("read") > 200
     assert result.pop("rejected") > 2000

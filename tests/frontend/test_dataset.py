@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from superpixel_kernels.codec import InvalidParameter
+from superpixel_service.client import exports
 from superpixel_service.client.classes import Class, Instance
 from superpixel_service.client.exports import Annotation, Dataset, Schema
 from superpixel_service.client.imports import read_annotation
 from tests.frontend.conftest import ROOT, node
+from tests.frontend.export_cases import CLASSES, by_formula
 from tests.frontend.test_exports import TOOLS
 
 CAT, DOG = Class("cat", "#e6194b", 7), Class("dog \u201cRex\u201d: #1", "#3cb44b", 9)
@@ -67,42 +69,55 @@ def plain(name: str, annotation: Annotation, split: str) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("rle", [True, False])
-def test_both_languages_write_the_same_files_and_tools_read_them(
-    fixtures: Path, tmp_path: Path, *, rle: bool
-) -> None:
+def write_by_both(
+    fixtures: Path,
+    tmp_path: Path,
+    given: dict[str, tuple[Annotation, str]],
+    classes: tuple[Class, ...] = (DOG,),
+    **options: Any,
+) -> tuple[Path, Schema]:
+    """Write the data set in both languages, and compare all files. Returns the folder and the schema."""
     mine, theirs = tmp_path / "python", tmp_path / "javascript"
-    schema = Schema([DOG])
-    with Dataset(mine, schema, rle=rle) as dataset:
-        for name, (annotation, split) in images().items():
+    schema = Schema(classes)
+    with Dataset(mine, schema, **options) as dataset:
+        for name, (annotation, split) in given.items():
             dataset.add(name, annotation, image=name.encode(), split=split)
     cases = {
-        "schema": Schema([DOG]).to_json(),
-        "rle": rle,
-        "images": [plain(name, *rest) for name, rest in images().items()],
+        "schema": Schema(classes).to_json(),
+        "options": options,
+        "images": [plain(name, *rest) for name, rest in given.items()],
     }
     (tmp_path / "cases.json").write_text(json.dumps(cases))
     done = node(fixtures, "test/dataset-cases.js", tmp_path / "cases.json", theirs)
     assert done.returncode == 0, done.stderr
     files = {path.relative_to(mine) for path in mine.rglob("*") if path.is_file()}
     assert files == {path.relative_to(theirs) for path in theirs.rglob("*") if path.is_file()}
-    assert len(files) > 100
     for file in sorted(files):
         if file.suffix == ".png":
             same = [np.asarray(Image.open(folder / file)) for folder in (mine, theirs)]
             assert np.array_equal(*same), file
         else:
             assert (mine / file).read_bytes() == (theirs / file).read_bytes(), file
+    return mine, schema
+
+
+@pytest.mark.parametrize("rle", [True, False])
+def test_both_languages_write_the_same_files_and_tools_read_them(
+    fixtures: Path, tmp_path: Path, *, rle: bool
+) -> None:
+    mine, schema = write_by_both(fixtures, tmp_path, images(), rle=rle)
+    assert sum(path.is_file() for path in mine.rglob("*")) > 100
 
     masks = {name: in_schema(annotation, schema) for name, (annotation, _) in images().items()}
     with (mine / "masks.npz").open("wb") as out:
         np.savez(out, **masks)
     script = ROOT / "tests" / "frontend" / "load_dataset.py"
-    read = subprocess.run([TOOLS, "-W", "ignore", script, mine], capture_output=True, text=True, timeout=100)
+    read = subprocess.run([TOOLS, "-W", "ignore", script, mine], capture_output=True, text=True, timeout=200)
     assert read.returncode == 0, read.stdout + read.stderr
     tally = json.loads(read.stdout)
     assert tally["coco"] == tally["yolo"] > 300
     assert tally["panoptic"] > 40
+    assert "hotcoco" in tally["panoptic quality"]
     assert tally.get("datumaro", tally["coco"]) == tally["coco"]
     assert ("datumaro" in tally) == rle
     # Each image comes back from the set, with its objects.
@@ -117,6 +132,39 @@ def test_both_languages_write_the_same_files_and_tools_read_them(
             again = read_annotation(pair)
             assert np.array_equal(again.instances, annotation.instances)
             assert [one.name for one in again.objects] == [one.name for one in annotation.objects]
+
+
+def test_borders_of_a_whole_data_set_stay_joined(fixtures: Path, tmp_path: Path) -> None:
+    """Each image has the polygons of a single export with `simplify`; masks stay exact."""
+    numbers = {"a.jpg": 10, "b/c.jpg": 11}
+    given = {
+        name: (by_formula(width=41, height=33, classes=3, seed=seed, of256=230, cell=5, objects=2), "train")
+        for name, seed in numbers.items()
+    }
+    mine, _ = write_by_both(fixtures, tmp_path, given, classes=CLASSES, simplify=1)
+    coco = json.loads((mine / "instances.json").read_text())
+    for number, (name, (annotation, _)) in enumerate(given.items(), 1):
+        rows = [row for row in coco["annotations"] if row["image_id"] == number]
+        smooth = exports.to_coco(annotation, simplify=1)["annotations"]
+        for key in ("segmentation", "area", "bbox"):
+            assert [row[key] for row in rows] == [row[key] for row in smooth], name
+        exact = exports.to_coco(annotation)["annotations"]
+        assert [row["segmentation"] for row in rows] != [row["segmentation"] for row in exact]
+        labels = (mine / "yolo" / "labels" / "train" / name).with_suffix(".txt").read_text()
+        assert labels == exports.to_yolo(annotation, simplify=1)
+        mask = np.asarray(Image.open((mine / "masks" / name).with_suffix(".png")))
+        assert np.array_equal(mask, annotation.mask)
+
+
+def test_wrong_tolerances_of_data_sets_are_named(tmp_path: Path) -> None:
+    wrong: list[tuple[dict[str, Any], str]] = [
+        ({"simplify": -1}, "simplify: must be a number of pixels from 0 on, got -1"),
+        ({"simplify": 1, "rle": True}, "simplify: run lengths are exact; leave it out with rle"),
+    ]
+    for options, text in wrong:
+        with pytest.raises(InvalidParameter, match=text):
+            Dataset(tmp_path / "set", **options)
+    assert not (tmp_path / "set").exists()
 
 
 def one(*classes: Class) -> Annotation:

@@ -13,11 +13,16 @@ from numpy.typing import NDArray
 from PIL import Image
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect, sync_playwright
 
+from tests.service.harness import PATIENCE_SECONDS
+
 ROOT = Path(__file__).parents[2]
 PHOTOS = ROOT / "examples" / "photos"
 COFFEE = PHOTOS / "coffee.jpg"
 COFFEE_SHAPE = (400, 600)
 SCREENSHOTS = ROOT / "test-output" / "page"
+PATIENCE_MILLISECONDS = 1000 * PATIENCE_SECONDS
+
+expect.set_options(timeout=PATIENCE_MILLISECONDS)
 
 
 @contextmanager
@@ -40,7 +45,7 @@ class Annotator:
     complaints: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.page.set_default_timeout(20_000)
+        self.page.set_default_timeout(PATIENCE_MILLISECONDS)
         self.page.on("console", self._hear)
         self.page.on("pageerror", lambda error: self.complaints.append(f"{error}"))
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from playwright.sync_api import Browser, BrowserContext
 
 from tests.page.annotator import Annotator, running_chromium
 from tests.service.command import started
-from tests.service.harness import RunningServer, program_with, running_server
+from tests.service.harness import PATIENCE_SECONDS, RunningServer, program_with, running_server
 
 MAX_PIXELS = 4_000_000
 
@@ -32,9 +33,17 @@ def running_app(*arguments: str, constants: Mapping[str, object] | None = None) 
             raise AssertionError(f"it ended with status {process.wait()}")
     finally:
         process.terminate()
-        assert process.wait(timeout=30) == 0
+        assert process.wait(PATIENCE_SECONDS) == 0
         assert process.stdout is not None
         process.stdout.close()
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of a large image."""
+    from tests.page.large_page import make_scene
+
+    return make_scene(tmp_path_factory.mktemp("large"))
 
 
 @pytest.fixture(scope="session")

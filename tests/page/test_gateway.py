@@ -40,7 +40,7 @@ def address(server: RunningServer) -> Iterator[str]:
 def call(
     address: str, method: str, path: str, body: bytes | None = None, **headers: str
 ) -> tuple[int, dict[str, str], bytes]:
-    connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=30)
+    connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=PATIENCE_SECONDS)
     connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
     answer = connection.getresponse()
     content = answer.read()
@@ -175,7 +175,7 @@ def test_a_range_request_gets_the_whole_file(address: str) -> None:
 def test_aborted_uploads_leave_room_for_others(address: str) -> None:
     head = b"POST /api/segment HTTP/1.1\r\nHost: localhost\r\nContent-Length: 900000\r\n\r\n"
     netloc = urlsplit(address).netloc.split(":")
-    connections = [socket.create_connection(netloc, timeout=10) for _ in range(20)]
+    connections = [socket.create_connection(netloc, timeout=PATIENCE_SECONDS) for _ in range(20)]
     for connection in connections:
         connection.sendall(head + bytes(1000))
         connection.close()
@@ -215,13 +215,17 @@ def test_the_gateway_itself_rejects_paths_methods_and_numbers(address: str) -> N
 
 
 def test_a_too_large_upload_is_rejected_before_it_is_read(address: str) -> None:
-    with socket.create_connection(urlsplit(address).netloc.split(":"), timeout=10) as connection:
+    with socket.create_connection(
+        urlsplit(address).netloc.split(":"), timeout=PATIENCE_SECONDS
+    ) as connection:
         connection.sendall(
             b"POST /api/segment HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5000000000\r\n\r\n"
         )
         assert connection.recv(100).startswith(b"HTTP/1.1 413 ")
     # If the length is not announced: as soon as too much has arrived.
-    with socket.create_connection(urlsplit(address).netloc.split(":"), timeout=10) as connection:
+    with socket.create_connection(
+        urlsplit(address).netloc.split(":"), timeout=PATIENCE_SECONDS
+    ) as connection:
         connection.sendall(
             b"POST /api/segment HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
         )
@@ -264,7 +268,9 @@ def test_the_call_is_cancelled_if_the_browser_leaves(
     path = tmp_path / "large.webp"
     Image.fromarray(noise).save(path, quality=20)
     body = path.read_bytes()
-    with socket.create_connection(urlsplit(address).netloc.split(":"), timeout=10) as connection:
+    with socket.create_connection(
+        urlsplit(address).netloc.split(":"), timeout=PATIENCE_SECONDS
+    ) as connection:
         head = [
             "POST /api/segment HTTP/1.1",
             "Host: localhost",
@@ -325,7 +331,7 @@ def test_app_says_why_it_cannot_listen(address: str) -> None:
 @contextmanager
 def stalled_upload(page: str) -> Iterator[socket.socket]:
     netloc = urlsplit(page).netloc
-    with socket.create_connection(netloc.split(":"), timeout=30) as connection:
+    with socket.create_connection(netloc.split(":"), timeout=PATIENCE_SECONDS) as connection:
         head = f"POST /api/segment HTTP/1.1\r\nHost: {netloc}\r\nContent-Length: 9999\r\n\r\n"
         connection.sendall(head.encode() + b"part")
         time.sleep(0.5)
@@ -339,7 +345,7 @@ def test_a_second_signal_ends_the_app_at_once_and_without_a_word() -> None:
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(0.5)  # it waits for the upload
         process.send_signal(signal.SIGINT)
-        said = process.communicate(timeout=30)[1]
+        said = process.communicate(timeout=PATIENCE_SECONDS)[1]
     assert (process.returncode, said) == (128 + signal.SIGINT, "")
 
 
@@ -348,7 +354,7 @@ def test_a_request_that_outlasts_the_app_is_told_so() -> None:
     with process, stalled_upload(page) as connection:
         process.send_signal(signal.SIGTERM)
         answer = connection.recv(1000)
-        said = process.communicate(timeout=30)[1]
+        said = process.communicate(timeout=PATIENCE_SECONDS)[1]
     assert answer.startswith(b"HTTP/1.1 503 ")
     assert process.returncode == 0
     assert "Traceback" not in said

@@ -11,6 +11,7 @@ from playwright.sync_api import Browser
 
 from tests.page.annotator import COFFEE, Annotator
 from tests.page.conftest import new_context
+from tests.service.harness import PATIENCE_SECONDS
 
 PREFIX = "/user/someone/proxy/8080"
 
@@ -25,7 +26,7 @@ def below_a_prefix(address: str) -> Iterator[str]:
                 self.send_error(404)
                 return
             body = self.rfile.read(int(self.headers.get("content-length", 0)))
-            connection = http.client.HTTPConnection(gateway, timeout=30)
+            connection = http.client.HTTPConnection(gateway, timeout=PATIENCE_SECONDS)
             connection.request(self.command, self.path.removeprefix(PREFIX), body, dict(self.headers))
             answer = connection.getresponse()
             content = answer.read()

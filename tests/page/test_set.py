@@ -61,6 +61,10 @@ def test_several_files_become_a_filmstrip(annotator: Annotator, pictures: list[P
     expect(annotator("#film-row button")).to_have_count(3)
     expect(annotator("#film-row button[aria-current]")).to_have_attribute("title", "1.png")
     annotator.screenshot("filmstrip")
+    hint, film = annotator("#hint").bounding_box(), annotator("#film").bounding_box()
+    assert hint is not None
+    assert film is not None
+    assert hint["y"] + hint["height"] <= film["y"]
     click_middle(annotator)
     first = annotator.mask()
     assert first.shape == (60, 80)
@@ -125,6 +129,7 @@ def test_the_next_image_is_segmented_in_advance(annotator: Annotator, pictures: 
     annotator.complaints.clear()
 
 
+@pytest.mark.slow
 def test_a_dropped_folder(annotator: Annotator, tmp_path: Path) -> None:
     folder = tmp_path / "photos"
     (folder / "more").mkdir(parents=True)
@@ -271,6 +276,26 @@ def test_all_images_are_exported_as_one_data_set(
     assert archive.read("yolo/labels/train/a-2.txt").decode() == to_yolo(annotations[1])
     assert archive.read("yolo/images/train/a-2.png") == paths[1].read_bytes()
     assert 'names:\n  0: "Class 1"\n  1: "Class 2"\n' in archive.read("yolo/data.yaml").decode()
+
+    # Smooth polygons, if chosen; run lengths and masks stay exact.
+    annotator("#film-export").click()
+    annotator("#film-menu .smooth-polygons").check()
+    annotator.press("Escape")
+    expect(annotator("#film-menu")).to_be_hidden()
+    coco = json.loads(export_all(annotator, "coco").read("instances.json"))
+    smooth = [found for one in annotations for found in to_coco(one, simplify=1)["annotations"]]
+    for key in ("segmentation", "area", "bbox"):
+        assert [found[key] for found in coco["annotations"]] == [found[key] for found in smooth]
+    assert smooth[0]["segmentation"] != wanted[0]["annotations"][0]["segmentation"]
+    labels = export_all(annotator, "yolo").read("yolo/labels/train/a-2.txt").decode()
+    assert labels == to_yolo(annotations[1], simplify=1) != to_yolo(annotations[1])
+    exact = json.loads(export_all(annotator, "coco-rle").read("instances.json"))["annotations"]
+    counts = [found["segmentation"] for one in annotations for found in to_coco(one, rle=True)["annotations"]]
+    assert [found["segmentation"] for found in exact] == counts
+    # It is the same choice as for a single image.
+    annotator("#export-button").click()
+    expect(annotator("#export-menu .smooth-polygons")).to_be_checked()
+    annotator.press("Escape")
 
     archive = export_all(annotator, "png")
     with Image.open(io.BytesIO(archive.read("masks/a-2.png"))) as image:

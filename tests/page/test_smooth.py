@@ -118,6 +118,7 @@ def test_borders_of_classes_have_their_colours(annotator: Annotator) -> None:
     assert not colored().any()
 
 
+@pytest.mark.slow
 def test_smooth_polygons_are_exported_if_chosen(annotator: Annotator) -> None:
     annotator.open(COFFEE)
     at = annotator.actual_size()
@@ -126,7 +127,7 @@ def test_smooth_polygons_are_exported_if_chosen(annotator: Annotator) -> None:
     annotator.drag(at(200, 200), at(260, 200))
     exact = json.loads(annotator.export("geojson")[1])
     annotator("#export-button").click()
-    annotator("#smooth-polygons").check()
+    annotator("#export-menu .smooth-polygons").check()
     with annotator.page.expect_download() as download:
         annotator("#export-menu [data-format=geojson]").click()
     smooth = json.loads(Path(download.value.path()).read_bytes())

@@ -19,12 +19,14 @@ from tests.page.conftest import new_context, running_app
 from tests.service.command import superpixel
 from tests.service.harness import RunningServer
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        not HAS_ENGINE, reason="the package has no engine for browsers: run `make wasm install`"
-    ),
-]
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module", autouse=True)
+def engine() -> None:
+    """Fail rather than skip: `make test-slow` and `make test-wasm` build the module first."""
+    assert HAS_ENGINE, "the package has no engine for browsers: run `make wasm install`"
+
 
 CAT = PHOTOS / "chelsea.jpg"
 PREFIX = "user/someone/proxy/8080"

@@ -60,6 +60,10 @@ NOT_RUN = {
     "superpixel serve --stores . &": "serves until it is stopped; tests/service/test_stores.py does the same",
     "superpixel info --store NAME": "a part of a command; tests/service/test_stores.py asks a server",
     "make bench-data-sets": MEASURES,
+    "make bench-wasm": MEASURES,
+    "SUPERPIXEL_TEST_DIST=dist .venv/bin/python -m pytest tests/project/test_release.py": (
+        "`make test-slow` runs it, with wheels of its own"
+    ),
     "superpixel http": "tests/api starts it",
     "make bench-tiled": MEASURES,
     "make static": "a minute; tests/page/test_static.py serves and uses what it writes",
@@ -114,6 +118,7 @@ NOT_RUN = {
     ),
     "docker run --read-only --tmpfs /tmp -p 50051:50051 -p 50052:50052 -p 9090:9090 superpixel-service:0.1.0 --allow-plaintext": ENGINE,  # noqa: E501
     "docker run --read-only --tmpfs /tmp -p 50051:50051 -p 50052:50052 -p 9090:9090 -v /etc/superpixel:/etc/superpixel:ro \\": ENGINE,  # noqa: E501
+    "docker run --read-only --tmpfs /tmp -p 8081:8081 -p 9465:9465 --no-healthcheck --entrypoint superpixel superpixel-service:0.1.0 \\": ENGINE,  # noqa: E501
     "node bench.js": "measures for minutes",
     "npm install ../superpixel-service/frontend": "tests/frontend/test_package.py runs it",
     "npm ci": "`make frontend-install` runs it; tests/frontend/test_package.py runs the build after it",

@@ -60,10 +60,10 @@ def test_a_failed_step_does_not_stop_the_next(tmp_path, capsys):
 
 
 HANGS = {
-    "sleeps": shell("echo begun; sleep 60"),
+    "sleeps": shell("echo begun; sleep 600"),
     "ignores signals": shell("trap '' TERM ABRT INT; echo begun; while true; do sleep 1; done"),
-    "leaves a child behind": shell("echo begun; sleep 60 & wait"),
-    "leaves a child in another session": shell("echo begun; setsid sleep 8 & sleep 60"),
+    "leaves a child behind": shell("echo begun; sleep 600 & wait"),
+    "leaves a child in another session": shell("echo begun; setsid sleep 120 & sleep 600"),
 }
 
 
@@ -73,7 +73,7 @@ def test_a_hung_step_ends_at_its_limit(hang, tmp_path):
         tmp_path, Step("hangs", 1.5, HANGS[hang]), Step("works", 30, shell("echo here"))
     )
     assert not passed
-    assert took < 8
+    assert took < 100
     assert rows(summary)["hangs"].startswith("TIMED OUT")
     assert rows(summary)["works"].startswith("ok")
     assert "begun" in (tmp_path / "check.log").read_text()
@@ -81,11 +81,11 @@ def test_a_hung_step_ends_at_its_limit(hang, tmp_path):
 
 def test_children_of_a_step_end_with_it(tmp_path):
     _, summary, took = run(
-        tmp_path, Step("forks", 30, shell("sleep 67 & echo $! > " + str(tmp_path / "pid")))
+        tmp_path, Step("forks", 30, shell("sleep 600 & echo $! > " + str(tmp_path / "pid")))
     )
     assert rows(summary)["forks"].startswith("ok")
-    assert took < 8
-    end = time.monotonic() + 10
+    assert took < 100
+    end = time.monotonic() + 100
     while Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}").exists() and time.monotonic() < end:
         time.sleep(0.05)
     assert not Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}").exists()
@@ -100,11 +100,11 @@ def test_a_hung_python_program_says_where_it_hung(tmp_path):
 
 
 def test_steps_without_time_left_do_not_run(tmp_path):
-    sleeps = shell("sleep 30")
+    sleeps = shell("sleep 600")
     steps = (Step("long", 20, sleeps), Step("next", 20, sleeps), Step("tool", 20, sleeps, may_skip=True))
     passed, summary, took = run(tmp_path, *steps, seconds=1.5)
     assert not passed
-    assert took < 8
+    assert took < 100
     assert rows(summary)["long"].startswith("TIMED OUT")
     assert rows(summary)["next"].startswith("not run")
     assert "no time left" in rows(summary)["tool"]
@@ -126,7 +126,7 @@ def test_steps_without_time_left_do_not_run(tmp_path):
     ],
 )
 def test_what_makes_a_run_pass(script, options, result, passes, tmp_path):
-    passed, summary, _ = run(tmp_path, Step("it", 1.5, shell(script), **options))
+    passed, summary, _ = run(tmp_path, Step("it", 1.5 if "sleep" in script else 60, shell(script), **options))
     assert rows(summary)["it"].startswith(result)
     assert passed is passes
     assert summary.endswith(f"all essential steps passed: {'yes' if passes else 'NO'}\n")
@@ -143,7 +143,7 @@ def test_sigterm_still_writes_the_table(tmp_path):
     ) as process:
         assert b"hangs" in process.stdout.readline()
         process.send_signal(signal.SIGTERM)
-        output = process.communicate(timeout=30)[0].decode()
+        output = process.communicate(timeout=120)[0].decode()
     assert process.returncode == 1
     assert rows((tmp_path / "summary.txt").read_text())["next"].startswith("not run")
     assert output.endswith("all essential steps passed: NO\n")

@@ -46,5 +46,18 @@ def test_what_make_test_leaves_out_make_test_slow_runs(sanitized: bool, folder: 
         assert times == (0 if sanitized and marks["unsanitized"] else 1), marks
 
 
+@pytest.mark.parametrize("target", ["test-slow", "test-wasm"])
+def test_the_engine_in_webassembly_is_built_and_installed_before_its_tests(target: str) -> None:
+    # Under another name, because an existing module is one of the sources of the package.
+    command = ["make", "--dry-run", "--always-make", "WASM=missing.wasm", target]
+    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    steps = done.stdout.replace("\\\n", " ").splitlines()
+    built, installs, tests = (
+        [number for number, step in enumerate(steps) if found in step]
+        for found in ("tools/wasm.sh", "SUPERPIXEL_WERROR=ON --group dev", "-m pytest")
+    )
+    assert built[0] < installs[-1] < tests[0]
+
+
 def test_continuous_integration_runs_make_test() -> None:
     assert (ROOT / ".ci" / "run").read_text().splitlines()[-1] == "make test"

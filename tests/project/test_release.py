@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tools.release import client, find_python, materials
+from tools.release import client, find_python, materials, pythons
 
 from superpixel_kernels import codec, segment
 from superpixel_service import __version__
+from tests.kernels import golden
 from tests.project.test_rooms import imported_modules
 from tests.service.harness import RunningServer, running_server
 
@@ -151,6 +152,16 @@ Path("out.spx").write_bytes(segment_file(Path(sys.argv[1]).read_bytes(), counts=
         [installed.with_name("superpixel"), "info", "--json"], capture_output=True, check=True
     )
     assert json.loads(done.stdout)["version"] == __version__
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("python", pythons.PYTHONS, ids=str)
+def test_the_wheels_give_the_golden_labels_elsewhere(
+    dist: Path, tmp_path: Path, python: pythons.Python
+) -> None:
+    row = golden.ROWS[0]
+    np.save(tmp_path / "pixels.npy", row.pixels())
+    assert pythons.segment(python, dist.resolve(), tmp_path, tmp_path / "pixels.npy") == row.base
 
 
 @pytest.fixture(scope="module")

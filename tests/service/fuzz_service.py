@@ -31,7 +31,7 @@ from PIL import Image
 from superpixel_kernels import segment
 from superpixel_service.contract import SERVICE
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
-from tests.service.harness import RunningServer, request, running_server
+from tests.service.harness import PATIENCE_SECONDS, RunningServer, request, running_server
 from tests.service.images import encoded, saved, scene
 from tests.service.test_refusals import LEAKS
 
@@ -346,7 +346,7 @@ def one(server: RunningServer, chance: random.Random) -> str:
     try:
         if kind == 1:
             server.channel.unary_unary(f"/{SERVICE}/{chance.choice(('Segment', 'GetServerInfo'))}")(
-                a_message(chance), timeout=30
+                a_message(chance), timeout=PATIENCE_SECONDS
             )
         elif kind == 2:
             stream = server.channel.stream_stream(f"/{SERVICE}/SegmentStream")
@@ -355,14 +355,14 @@ def one(server: RunningServer, chance: random.Random) -> str:
                 for index in range(chance.randrange(4))
             ]
             frames = [mutated(chance, message.SerializeToString()) for message in messages]
-            for answer in stream(iter(frames), timeout=30):
+            for answer in stream(iter(frames), timeout=PATIENCE_SECONDS):
                 error = pb.SegmentStreamResponse.FromString(answer).error
                 if error.code not in (0, *(grpc.StatusCode[name].value[0] for name in _ALLOWED)):
                     raise AssertionError(error)
                 if LEAKS.search(error.message):
                     raise AssertionError(error)
         else:
-            server.stub.Segment(an_image(chance), timeout=30, metadata=some_metadata(chance))
+            server.stub.Segment(an_image(chance), timeout=PATIENCE_SECONDS, metadata=some_metadata(chance))
     except grpc.RpcError as error:
         name, text = error.code().name, error.details() or ""
         if name not in _ALLOWED or LEAKS.search(text):

@@ -24,6 +24,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2_grpc as pb_grpc
+from tests.service.forked import Forked
 
 MEBIBYTE = 1 << 20
 PATIENCE_SECONDS = 120.0
@@ -46,7 +47,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 @dataclass
 class RunningServer:
-    process: subprocess.Popen[str]
+    process: subprocess.Popen[str] | Forked
     lines: list[dict[str, Any]] = field(default_factory=list)
     raw_lines: list[str] = field(default_factory=list)
     changed: threading.Condition = field(default_factory=threading.Condition)
@@ -91,14 +92,18 @@ class RunningServer:
     def open_channel(self, *options: tuple[str, Any]) -> grpc.Channel:
         return grpc.insecure_channel(self.listen, options=[*CHANNEL_OPTIONS, *options])
 
-    def health_status(self, service: str = "", *, address: str | None = None, timeout: float = 5.0) -> str:
+    def health_status(
+        self, service: str = "", *, address: str | None = None, timeout: float = PATIENCE_SECONDS
+    ) -> str:
         with grpc.insecure_channel(address or self.health) as channel:
             stub = health_pb2_grpc.HealthStub(channel)
             answer = stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=timeout)
         return health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
 
     def metrics_text(self) -> str:
-        with urllib.request.urlopen(f"http://{self.metrics_address}/metrics", timeout=10) as page:
+        with urllib.request.urlopen(
+            f"http://{self.metrics_address}/metrics", timeout=PATIENCE_SECONDS
+        ) as page:
             return page.read().decode()
 
     def metric(self, name: str, **labels: str) -> float:
@@ -171,6 +176,9 @@ def program_with(
     return ("-c", "\n".join([*lines, f"runpy.run_module({module!r}, run_name='__main__', alter_sys=True)"]))
 
 
+INTERPRETER = ("-m", "superpixel_service")
+"""The server in an interpreter of its own, as users start it: for tests of its start, end or environment."""
+
 OWN_HOST = f"127.64.0.{1 + int(os.environ.get('PYTEST_XDIST_WORKER', 'gw0')[2:])}"
 """An address of this process's tests alone: no other server gets the port of one that ended there."""
 
@@ -179,24 +187,28 @@ OWN_HOST = f"127.64.0.{1 + int(os.environ.get('PYTEST_XDIST_WORKER', 'gw0')[2:])
 def running_server(
     *flags: str,
     environment: Mapping[str, str] | None = None,
-    program: Sequence[str] = ("-m", "superpixel_service"),
+    program: str | Sequence[str] = "superpixel_service.__main__",
     reader: type[RunningServer] = RunningServer,
 ) -> Iterator[RunningServer]:
     """Start `superpixel serve` on free ports, without a cache. At the end kill it if it still runs.
 
     Args:
-        program: arguments of the interpreter, before `serve`; see `program_with`.
+        program: a module, which a fork runs (see `forked`); or the first arguments of an interpreter: see
+            `INTERPRETER` and `program_with`.
         reader: reads the server's log.
     """
     ports = [f"--{name}=127.0.0.1:0" for name in ("listen", "health-listen", "metrics-listen")]
     # Most tests need the work done, although they send the same image again and again.
     usual = ["--log-format=json", "--cache-bytes=0"]
-    process = subprocess.Popen(
-        [sys.executable, *program, "serve", *ports, *usual, *flags],
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, **(environment or {})},
-    )
+    arguments = ["serve", *ports, *usual, *flags]
+    variables = {**os.environ, **(environment or {})}
+    process: subprocess.Popen[str] | Forked
+    if isinstance(program, str):
+        process = Forked(program, arguments, variables)
+    else:
+        process = subprocess.Popen(
+            [sys.executable, *program, *arguments], stderr=subprocess.PIPE, text=True, env=variables
+        )
     try:
         server = reader(process)
         with server.channel:

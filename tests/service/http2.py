@@ -179,7 +179,9 @@ class UnreadingCaller(_Caller):
         self._send()
 
     def call(self, method: str, *messages: bytes) -> int:
-        """Send a whole call; returns its stream id."""
+        """Send a whole call, as soon as the server allows one more; returns its stream id."""
+        while self._http.open_outbound_streams >= self._http.remote_settings.max_concurrent_streams:
+            self._listen()
         number = self._http.get_next_available_stream_id()
         self._send_head(number, method)
         rest = b"".join(b"\0" + struct.pack(">I", len(message)) + message for message in messages)

@@ -45,7 +45,7 @@ def mortal_server(
         constants: as for `program_with`.
     """
     orders = folder / "orders"
-    program = program_with(constants or {}, PROGRAM)
+    program = program_with(constants, PROGRAM) if constants else PROGRAM
     with running_server(*flags, program=program, environment={"MORTAL_ORDERS": str(orders)}) as server:
         mortal = Mortal(server, orders)
         if order:

@@ -31,7 +31,10 @@ from tests.service.harness import RunningServer
 from tests.service.images import encoded, made_from, scene
 from tests.service.scripted import Scripted, ScriptedStream, answered, serving
 
-OTHER_SUFFIXES = "other suffixes than .jpg, .jpeg, .jpe, .jfif, .pjpeg, .pjp, .png, .webp"
+OTHER_SUFFIXES = (
+    "other suffixes than .jpg, .jpeg, .jpe, .jfif, .pjpeg, .pjp, .png, .webp, .tif, .tiff, .gif, .bmp, "
+    ".dib, .avif"
+)
 
 
 @pytest.fixture(scope="module")

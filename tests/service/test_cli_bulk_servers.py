@@ -27,7 +27,7 @@ from tests.service.bulk_folders import (
     printed,
 )
 from tests.service.command import called, messages, started, superpixel
-from tests.service.harness import OWN_HOST, RunningServer, running_server
+from tests.service.harness import OWN_HOST, PATIENCE_SECONDS, RunningServer, running_server
 from tests.service.images import encoded, scene
 
 
@@ -119,7 +119,7 @@ def test_when_the_server_dies_the_run_says_so_and_goes_on_anywhere(many: Path, t
         assert run.stdout is not None
         first = run.stdout.readline()
         server.signal(signal.SIGKILL)
-        rest, said = run.communicate(timeout=60)
+        rest, said = run.communicate(timeout=PATIENCE_SECONDS)
     assert run.returncode == 1
     before = label_maps(out)
     assert sorted(printed(first + rest, out)) == sorted(before)
@@ -148,7 +148,7 @@ def test_a_server_that_comes_back_is_waited_for(number: signal.Signals, many: Pa
     time.sleep(8)  # longer than the client's own tries
     assert run.poll() is None
     with running_server(f"--listen={address}"):
-        rest, said = run.communicate(timeout=60)
+        rest, said = run.communicate(timeout=PATIENCE_SECONDS)
     assert (run.returncode, said) == (0, f"superpixel: {MANY} made, 0 already there, 0 failed\n")
     assert len(printed(first + rest, out)) == len(label_maps(out)) == MANY
 
@@ -164,7 +164,7 @@ def test_the_wait_for_a_server_ends(many: Path, tmp_path: Path) -> None:
         run.stdout.readline()
         server.signal(signal.SIGKILL)
         begin = time.monotonic()
-        _, said = run.communicate(timeout=60)
+        _, said = run.communicate(timeout=PATIENCE_SECONDS)
     assert time.monotonic() - begin > 4
     assert run.returncode == 1
     assert said.splitlines()[-1] == f"superpixel: {server.listen}: no server answers there"

@@ -15,6 +15,7 @@ from superpixel_kernels import ALGORITHM_VERSION, codec
 from superpixel_service.client.exports import Annotation, fingerprint
 from tests.service.bulk_folders import fill
 from tests.service.command import messages, ran, started, superpixel
+from tests.service.harness import PATIENCE_SECONDS
 from tests.service.images import scene
 
 CLASSES = [{"name": "cat", "color": "#e6194b"}, {"name": "dog", "color": "#3cb44b"}]
@@ -190,7 +191,7 @@ def test_a_stopped_run_is_continued(tmp_path: Path, number: signal.Signals) -> N
     assert process.stdout is not None
     first = process.stdout.readline().strip()
     process.send_signal(number)
-    process.communicate(timeout=100)
+    process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode in (-number, 128 + number)
     assert Path(first).exists()
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*.spx")}

@@ -233,8 +233,8 @@ def test_attempts_are_limited(caller: Caller) -> None:
 
 def test_a_wait_that_would_pass_the_deadline_is_not_begun(caller: Caller) -> None:
     with serving(Scripted(unary=[refuses(full(60))])) as server, pytest.raises(Overloaded):
-        caller.segment(server.address, image(0), counts=COUNT, timeout=20)
-    assert len(server.calls) == 1  # and we are here, long before those 20 s
+        caller.segment(server.address, image(0), counts=COUNT, timeout=50)
+    assert len(server.calls) == 1  # and we are here, long before those 50 s
 
 
 def test_the_deadline_is_kept_and_sent_to_the_server(caller: Caller) -> None:
@@ -248,10 +248,10 @@ def test_the_deadline_is_kept_and_sent_to_the_server(caller: Caller) -> None:
 
     with serving(Scripted(unary=[refuses(full(0.1)), never_answers])) as server:
         with pytest.raises(DeadlineExceeded):
-            caller.segment(server.address, image(0), counts=COUNT, timeout=2.0)
+            caller.segment(server.address, image(0), counts=COUNT, timeout=5.0)
         assert over.wait(PATIENCE_SECONDS)
     assert len(server.calls) == 2
-    assert 0 < told[0] <= 1.9  # what the first try and the wait had left of it
+    assert 0 < told[0] <= 4.9  # what the first try and the wait had left of it
 
 
 def test_a_missing_server_is_reported_after_the_last_attempt(caller: Caller) -> None:
@@ -281,7 +281,7 @@ def test_a_server_that_is_killed_during_a_call_is_replaced(caller: Caller, tmp_p
 
 def test_health_of_an_address_without_a_server() -> None:
     with Client("127.0.0.1:1") as nowhere, pytest.raises(Unavailable):
-        nowhere.health(timeout=5)
+        nowhere.health(timeout=PATIENCE_SECONDS)
 
 
 # ---- the rules alone --------------------------------------------------------------------------------------

@@ -109,7 +109,7 @@ def test_a_client_and_server_that_do_not_trust_each_other_make_no_call(
         Client(secured.listen, credentials=files.credentials(ca, own), token=TOKEN, retry=ONCE) as client,
         pytest.raises(Unavailable),
     ):
-        client.server_info(timeout=10)
+        client.server_info(timeout=PATIENCE_SECONDS)
 
 
 def test_calls_without_a_valid_token_are_not_retried(secured: RunningServer, files: Files) -> None:

@@ -230,8 +230,8 @@ def test_a_server_that_falls_silent_is_given_up_in_time(caller: Caller) -> None:
         stream.server.cancelled.wait(PATIENCE_SECONDS)
 
     with serving(Scripted(streams=[silent])) as server:
-        with pytest.raises(DeadlineExceeded, match=r"no answer for 0\.2 s, with 1 images"):
-            caller.segment_many(server.address, images(2), timeout=0.2, counts=COUNT)
+        with pytest.raises(DeadlineExceeded, match="no answer for 2 s, with 1 images"):
+            caller.segment_many(server.address, images(2), timeout=2.0, counts=COUNT)
         assert server.cancelled.wait(PATIENCE_SECONDS)
 
 

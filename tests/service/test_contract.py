@@ -6,7 +6,7 @@ from pathlib import Path
 
 import grpc
 import pytest
-from google.rpc.error_details_pb2 import ErrorInfo
+from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
 from superpixel_service.contract import Reason
@@ -79,3 +79,13 @@ def test_errors_on_the_wire(error: ServiceError, code: grpc.StatusCode, pushed_b
     assert (info.domain, info.reason) == ("superpixel.v1", error.reason.value)
     assert trailers["x-request-id"] == "request-1"
     assert ("grpc-retry-pushback-ms" in trailers) is pushed_back
+
+
+def test_each_rejection_states_its_own_time_to_retry() -> None:
+    """The server makes each status once; those of other rejections must not be sent."""
+    for seconds in (0.05, 0.06, 0.05):
+        trailers = dict(to_status(Overloaded(Reason.QUEUE_FULL, "text", seconds), "id").trailing_metadata)
+        retry = RetryInfo()
+        assert Status.FromString(trailers["grpc-status-details-bin"]).details[1].Unpack(retry)
+        assert retry.retry_delay.ToMilliseconds() == round(1000 * seconds)
+        assert trailers["grpc-retry-pushback-ms"] == str(round(1000 * seconds))

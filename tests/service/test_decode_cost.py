@@ -26,7 +26,7 @@ from superpixel_service.images.jpeg_segments import (
     MAX_SEQUENTIAL_SCANS,
 )
 from superpixel_service.model import EncodedImage, ImageFormat, SegmentSpec
-from tests.service.harness import RunningServer, refused, request
+from tests.service.harness import PATIENCE_SECONDS, RunningServer, refused, request
 from tests.service.images import encoded, png_chunk, saved, scene
 
 PHOTO = Path(__file__).parents[2] / "examples" / "photos" / "coffee.jpg"
@@ -305,6 +305,6 @@ BOMBS: dict[str, Callable[[], bytes]] = {
 def test_a_server_rejects_them_at_once_without_retry(server: RunningServer, name: str) -> None:
     data = BOMBS[name]()
     before = server.cpu_seconds(children=True)
-    refusal = refused(lambda: server.stub.Segment(request(data, 5), timeout=20))
+    refusal = refused(lambda: server.stub.Segment(request(data, 5), timeout=PATIENCE_SECONDS))
     assert (refusal.code, refusal.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "IMAGE_UNDECODABLE")
     assert server.cpu_seconds(children=True) - before < 2  # 0.02; seconds to minutes without the bounds

@@ -15,7 +15,14 @@ from grpc_status import rpc_status
 
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2_grpc as pb_grpc
-from tests.service.harness import PATIENCE_SECONDS, RunningServer, refusal_of, request, running_server
+from tests.service.harness import (
+    INTERPRETER,
+    PATIENCE_SECONDS,
+    RunningServer,
+    refusal_of,
+    request,
+    running_server,
+)
 from tests.service.http2 import MessagelessCaller
 from tests.service.images import encoded, scene, slow_image
 from tests.service.mortal import mortal_server
@@ -105,7 +112,10 @@ def answered_by(server: RunningServer) -> set[str]:
 
 @pytest.mark.parametrize("round_", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in range(1, 10))])
 def test_calls_of_a_stopping_server_are_answered_or_retried_elsewhere(round_: int) -> None:
-    with running_server("--workers=1", "--threads-per-image=1") as server, Hammer(server) as hammer:
+    with (
+        running_server("--workers=1", "--threads-per-image=1", program=INTERPRETER) as server,
+        Hammer(server) as hammer,
+    ):
         server.wait_until(lambda: hammer.count("OK") > 100 + 10 * round_)
         server.signal(signal.SIGTERM)
         assert server.exit_code() == 0
@@ -116,7 +126,7 @@ def test_calls_of_a_stopping_server_are_answered_or_retried_elsewhere(round_: in
 
 def test_the_same_with_a_full_queue_and_paused_bulk_work() -> None:
     flags = ("--workers=1", "--threads-per-image=1", "--max-inflight-calls=6", "--bulk-patience-seconds=60")
-    with running_server(*flags, "--refinement-max-pixels=2000000") as server:
+    with running_server(*flags, "--refinement-max-pixels=2000000", program=INTERPRETER) as server:
         slow, count = slow_image()
         bulk = server.stub.Segment.future(request(slow, count, priority=pb.PRIORITY_BULK))
         server.wait_until_working()
@@ -140,7 +150,10 @@ def test_a_stream_of_a_stopping_server_gets_its_answers_while_other_clients_keep
                 taken.set()
         taken.wait(PATIENCE_SECONDS)
 
-    with running_server("--workers=1", "--bulk-patience-seconds=0.05") as server, Hammer(server) as hammer:
+    with (
+        running_server("--workers=1", "--bulk-patience-seconds=0.05", program=INTERPRETER) as server,
+        Hammer(server) as hammer,
+    ):
         answers = server.stub.SegmentStream(images())
         first = next(answers)
         assert taken.wait(PATIENCE_SECONDS)
@@ -181,7 +194,7 @@ def test_a_draining_server_rejects_calls_before_their_message_arrives(tmp_path: 
 
 def test_calls_without_their_message_do_not_delay_the_end() -> None:
     with ExitStack() as stack:
-        server = stack.enter_context(running_server("--grace-seconds=3600"))
+        server = stack.enter_context(running_server("--grace-seconds=3600", program=INTERPRETER))
         callers = [stack.enter_context(MessagelessCaller(server)) for _ in range(40)]
         for caller in callers:
             caller.begin()

@@ -176,7 +176,7 @@ def test_42_megabytes_of_slow_files_do_not_make_an_idle_server_reject_deadlines(
             server.stub.Segment(slow)
             sent += len(slow.encoded_image)
         for _ in range(10):
-            assert server.stub.Segment(photograph, timeout=10).label_map.count == 400
+            assert server.stub.Segment(photograph, timeout=60).label_map.count == 400
 
 
 # Limits

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import grpc
+import pytest
 from structlog.testing import capture_logs
 
 from superpixel_service.config import Settings
@@ -14,7 +15,7 @@ from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2_grpc as pb_grpc
 from superpixel_service.transport import interceptors
 from superpixel_service.transport.call import Call
-from superpixel_service.transport.call_threads import CallThreads, RejectionThread
+from superpixel_service.transport.call_threads import CallThreads, RejectionQueue
 from superpixel_service.transport.gate import Gate, Limit
 from superpixel_service.transport.open_calls import OpenCalls
 from superpixel_service.transport.servicer import SuperpixelServicer
@@ -36,7 +37,7 @@ def faulty_server(
 ) -> Iterator[tuple[pb_grpc.SuperpixelServiceStub, list[Call]]]:
     events: list[Call] = []
     open_calls = OpenCalls()
-    rejections = RejectionThread(open_calls)
+    rejections = RejectionQueue(open_calls)
     server = grpc.server(
         CallThreads(2, open_calls, rejections),
         interceptors=interceptors.build(
@@ -112,3 +113,13 @@ def test_out_of_memory_is_retryable() -> None:
     assert (refusal.code, refusal.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "OUT_OF_MEMORY")
     assert refusal.retry_seconds is not None
     assert "grpc-retry-pushback-ms" in refusal.trailers
+
+
+def test_no_method_is_served_without_a_limit() -> None:
+    """The gate has a limit for `Segment` only, so no other call could get a permit."""
+    with faulty_server(RuntimeError()) as (stub, events):
+        with pytest.raises(grpc.RpcError) as caught:
+            stub.GetServerInfo(pb.GetServerInfoRequest())
+        assert caught.value.code() is grpc.StatusCode.UNKNOWN
+        assert caught.value.details() == "Error in service handler!"  # gRPC's: no handler was called
+        assert events == []

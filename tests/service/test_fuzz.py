@@ -10,7 +10,7 @@ from tests.service.fuzz_service import fuzz
 
 
 @pytest.mark.parametrize(
-    ("runs", "least_found"), [(4_000, 60), pytest.param(40_000, 100, marks=pytest.mark.slow)]
+    ("runs", "least_found"), [(1_500, 40), pytest.param(40_000, 100, marks=pytest.mark.slow)]
 )
 def test_the_fuzzer_that_is_guided_by_coverage(runs: int, least_found: int, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.service.fuzz_coverage", str(tmp_path), f"-runs={runs}", "-seed=1"]
@@ -23,7 +23,7 @@ def test_the_fuzzer_that_is_guided_by_coverage(runs: int, least_found: int, tmp_
 
 
 @pytest.mark.parametrize(
-    ("seed", "attempts"), [(1, 400), *(pytest.param(seed, 1000, marks=pytest.mark.slow) for seed in (2, 3))]
+    ("seed", "attempts"), [(1, 200), *(pytest.param(seed, 1000, marks=pytest.mark.slow) for seed in (2, 3))]
 )
 def test_the_fuzzer_of_a_real_server(seed: int, attempts: int) -> None:
     tally = fuzz(attempts, seed)

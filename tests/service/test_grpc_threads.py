@@ -13,9 +13,10 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 from superpixel_service.transport import call_threads
-from superpixel_service.transport.call_threads import CallThreads, RejectionThread
+from superpixel_service.transport.call_threads import CallThreads, RejectionQueue
 from superpixel_service.transport.open_calls import OpenCalls
 from tests.service.harness import (
+    INTERPRETER,
     PATIENCE_SECONDS,
     RunningServer,
     program_with,
@@ -51,7 +52,7 @@ def cause(server: RunningServer, file: Path, fault: str) -> None:
 
 def test_a_server_whose_grpc_thread_died_ends(tmp_path: Path) -> None:
     with faulty_server(tmp_path) as (server, file):
-        assert server.stub.Segment(request(PNG, 5), timeout=30).label_map.count == 5
+        assert server.stub.Segment(request(PNG, 5), timeout=PATIENCE_SECONDS).label_map.count == 5
         cause(server, file, "kill")
         with pytest.raises(grpc.RpcError):  # wakes gRPC's thread, which then dies
             server.stub.Segment(request(PNG, 5), timeout=3)
@@ -61,8 +62,8 @@ def test_a_server_whose_grpc_thread_died_ends(tmp_path: Path) -> None:
 
 def test_a_server_whose_grpc_thread_hangs_ends(tmp_path: Path) -> None:
     """The thread is alive. Only a call finds out that it handles none."""
-    with faulty_server(tmp_path, **{"transport.self_call._TIMEOUT_SECONDS": 0.5}) as (server, file):
-        assert server.stub.Segment(request(PNG, 5), timeout=30).label_map.count == 5
+    with faulty_server(tmp_path, **{"transport.self_call._TIMEOUT_SECONDS": 2.0}) as (server, file):
+        assert server.stub.Segment(request(PNG, 5), timeout=PATIENCE_SECONDS).label_map.count == 5
         cause(server, file, "hang")
         assert server.process.wait(PATIENCE_SECONDS) == EXIT_ENGINE_DEAD
         assert server.wait_for_line("engine_dead")["check"] == "serving"
@@ -86,16 +87,16 @@ def test_a_server_calls_itself_and_leaves_no_socket_behind(tmp_path: Path) -> No
 def test_a_server_without_a_folder_for_its_socket_serves(tmp_path: Path) -> None:
     long = tmp_path / ("x" * 100)
     long.mkdir()
-    with running_server(environment={"TMPDIR": str(long)}) as server:
+    with running_server(program=INTERPRETER, environment={"TMPDIR": str(long)}) as server:
         assert "long" in server.wait_for_line("no_self_call")["problem"]
-        assert server.stub.Segment(request(PNG, 5), timeout=30).label_map.count == 5
+        assert server.stub.Segment(request(PNG, 5), timeout=PATIENCE_SECONDS).label_map.count == 5
 
 
 def test_a_server_that_can_start_no_thread_serves_with_those_that_it_has(tmp_path: Path) -> None:
     with faulty_server(tmp_path) as (server, file):
         cause(server, file, "starve")
         for _ in range(5):
-            assert server.stub.Segment(request(PNG, 5), timeout=30).label_map.count == 5
+            assert server.stub.Segment(request(PNG, 5), timeout=PATIENCE_SECONDS).label_map.count == 5
         assert server.health_status() == "SERVING"
 
 
@@ -122,7 +123,7 @@ def test_calls_that_get_no_thread_are_rejected(tmp_path: Path) -> None:
 
 
 def answers(server: RunningServer) -> bool:
-    call = server.stub.Segment.future(request(PNG, 5), timeout=30)
+    call = server.stub.Segment.future(request(PNG, 5), timeout=PATIENCE_SECONDS)
     error = call.exception()
     assert error is None or refusal_of(error).reason == "NO_THREAD"
     return error is None
@@ -151,7 +152,7 @@ def test_a_server_whose_calls_get_no_thread_ends(tmp_path: Path) -> None:
 
 def test_a_pool_is_stuck_if_a_call_waits_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
     now = time.monotonic()
-    pool, busy = CallThreads(1, OpenCalls(), RejectionThread(OpenCalls())), threading.Event()
+    pool, busy = CallThreads(1, OpenCalls(), RejectionQueue(OpenCalls())), threading.Event()
     running = pool.submit(busy.wait)
     while not running.running():
         time.sleep(0.001)
@@ -169,10 +170,36 @@ def test_a_pool_is_stuck_if_a_call_waits_too_long(monkeypatch: pytest.MonkeyPatc
 def test_a_call_that_cannot_be_submitted_is_rejected() -> None:
     """As gRPC submits it: were an exception to come through, gRPC's only thread would end."""
     open_calls = OpenCalls()
-    pool = CallThreads(1, open_calls, RejectionThread(open_calls))
+    pool = CallThreads(1, open_calls, RejectionQueue(open_calls))
     pool.shutdown()
     handlers: list[object] = []
     pool.submit(lambda *arguments: handlers.append(arguments), 0, 1, 2, "handler", 4).result(PATIENCE_SECONDS)
     ((*others, last),) = handlers
     assert (others[:3], last) == ([0, 1, 2], 4)
     assert "handler" not in others
+
+
+def test_a_later_call_sends_the_rejections_that_have_gathered(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr(call_threads.time, "monotonic", lambda: now)  # the queue's own thread finds none due
+    rejections, sent = RejectionQueue(OpenCalls()), list[tuple[int, int]]()
+    here = threading.get_ident()
+    for number, milliseconds, sent_by_then in (
+        (0, 0, 0),
+        (1, 10, 0),
+        (2, 4, 0),
+        (3, 2, 4),
+        (4, 5, 4),
+        (5, 16, 6),
+    ):
+        now += milliseconds / 1000
+        rejections.submit(lambda number=number: sent.append((number, threading.get_ident())))
+        assert sent == [(number, here) for number in range(sent_by_then)]
+
+
+def test_rejections_are_sent_without_a_later_call() -> None:
+    open_calls = OpenCalls()
+    rejections = RejectionQueue(open_calls)
+    for _ in range(2):
+        assert rejections.submit(threading.get_ident).result(PATIENCE_SECONDS) != threading.get_ident()
+    open_calls.wait_until_quiet(0.0, PATIENCE_SECONDS)

@@ -11,12 +11,7 @@ import pytest
 from superpixel_service.images.file_headers import read_header
 from superpixel_service.images.header import DamagedHeader
 from superpixel_service.model import ImageFormat
-from tests.service.harness import (
-    MEBIBYTE,
-    RunningServer,
-    refused,
-    request,
-)
+from tests.service.harness import MEBIBYTE, PATIENCE_SECONDS, RunningServer, refused, request
 from tests.service.images import deflated, encoded, png, png_chunk, scene
 from tests.service.test_refusals import check_form
 
@@ -179,7 +174,7 @@ def scan_bomb(scans: int) -> bytes:
 
 def test_a_jpeg_of_thousands_of_scans_is_rejected_by_its_header(confined: RunningServer) -> None:
     bomb = scan_bomb(100_000)  # 1.4 MB, ten minutes
-    refusal = refused(lambda: confined.stub.Segment(request(bomb, 5), timeout=20))
+    refusal = refused(lambda: confined.stub.Segment(request(bomb, 5), timeout=PATIENCE_SECONDS))
     check_form(refusal)
     assert refusal.reason == "IMAGE_UNDECODABLE"
 

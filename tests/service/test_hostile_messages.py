@@ -90,7 +90,7 @@ FLOODS: dict[str, list[tuple[str, str | bytes]]] = {
 def test_floods_of_metadata_are_rejected(confined: RunningServer, name: str) -> None:
     """gRPC itself rejects them, so there are no details."""
     with pytest.raises(grpc.RpcError) as caught:
-        confined.stub.Segment(request(PNG, 5), metadata=FLOODS[name], timeout=20)
+        confined.stub.Segment(request(PNG, 5), metadata=FLOODS[name], timeout=PATIENCE_SECONDS)
     assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert confined.stub.Segment(request(PNG, 5)).label_map.count == 5
 

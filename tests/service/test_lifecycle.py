@@ -17,7 +17,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 from tests.service.command import called
-from tests.service.harness import PATIENCE_SECONDS, refused, request, running_server, wait_until
+from tests.service.harness import INTERPRETER, PATIENCE_SECONDS, refused, request, running_server, wait_until
 from tests.service.images import encoded, scene
 from tests.service.mortal import PROGRAM, mortal_server
 
@@ -37,7 +37,7 @@ def run_command(*arguments: str, **environment: str) -> subprocess.CompletedProc
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_an_idle_server_ends_at_once(number: signal.Signals) -> None:
-    with running_server() as server:
+    with running_server(program=INTERPRETER) as server:
         assert server.stub.Segment(request(PNG, 5)).label_map.count == 5
         server.signal(number)
         assert server.exit_code() == 0
@@ -99,7 +99,10 @@ def test_a_stopping_server_finishes_its_work_and_rejects_more(tmp_path: Path) ->
 
 
 def test_open_watches_of_health_do_not_delay_the_end() -> None:
-    with running_server("--grace-seconds=3600") as server, grpc.insecure_channel(server.listen) as channel:
+    with (
+        running_server("--grace-seconds=3600", program=INTERPRETER) as server,
+        grpc.insecure_channel(server.listen) as channel,
+    ):
         watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
         assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
         server.signal(signal.SIGTERM)
@@ -197,7 +200,7 @@ def test_help_names_the_settings(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_watchers_that_leave_at_once_do_not_block_the_server() -> None:
     """gRPC's own health service deadlocks after a few hundred of them."""
-    with running_server() as server:
+    with running_server(program=INTERPRETER) as server:
         process = psutil.Process(server.process.pid)
         threads = process.num_threads()
 

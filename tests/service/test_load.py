@@ -86,7 +86,7 @@ def test_calls_that_end_in_the_queue_are_never_begun(tmp_path: Path) -> None:
         server = mortal.server
         running = server.stub.Segment.future(request(PNG, 5))
         server.wait_until_working()
-        hurried = server.stub.Segment.future(request(PNG, 5), timeout=1.0)
+        hurried = server.stub.Segment.future(request(PNG, 5), timeout=3.0)
         cancelled = server.stub.Segment.future(request(PNG, 5))
         server.wait_until(lambda: server.metric("grpc_server_started_total", grpc_method="Segment") == 3)
         cancelled.cancel()
@@ -106,7 +106,7 @@ def test_a_deadline_that_passes_during_a_call_stops_the_engine() -> None:
     slow, count = slow_image()
     with running_server(*SLOW) as server:
         with pytest.raises(grpc.RpcError) as caught:
-            server.stub.Segment(request(slow, count), timeout=0.4)
+            server.stub.Segment(request(slow, count), timeout=0.8)
         assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
         server.wait_until(lambda: ended(server, "DEADLINE_EXCEEDED") == 1)
         assert server.stub.Segment(request(PNG, 5)).label_map.count == 5

@@ -11,7 +11,14 @@ import pytest
 
 from superpixel_service.background import BackgroundQueue
 from superpixel_service.operations import logs
-from tests.service.harness import PATIENCE_SECONDS, RunningServer, refused, request, running_server
+from tests.service.harness import (
+    INTERPRETER,
+    PATIENCE_SECONDS,
+    RunningServer,
+    refused,
+    request,
+    running_server,
+)
 from tests.service.images import encoded, scene
 from tests.service.mortal import EXIT_ENGINE_DEAD, PROGRAM, Mortal
 
@@ -48,14 +55,14 @@ class Gone(Stalled):
 
 @pytest.mark.parametrize("reader", [Stalled, Gone])
 def test_the_server_outlives_the_readers_of_its_log(reader: type[RunningServer]) -> None:
-    with running_server(reader=reader) as server:
+    with running_server(program=INTERPRETER, reader=reader) as server:
         for _ in range(CALLS):
             assert server.stub.Segment(SMALL, timeout=PATIENCE_SECONDS).label_map.count == 5
         assert server.metric("grpc_server_handled_total", grpc_code="OK") == CALLS
         if reader is Gone:
             server.wait_until(lambda: server.metric("superpixel_log_lines_dropped_total") >= CALLS)
         server.signal(signal.SIGTERM)
-        assert server.exit_code(timeout=30) == 0
+        assert server.exit_code() == 0
 
 
 @pytest.mark.parametrize("reader", [Stalled, Gone])

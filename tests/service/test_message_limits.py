@@ -13,7 +13,14 @@ from superpixel_service.contract import SERVICE
 from superpixel_service.errors import InvalidRequest
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 from superpixel_service.transport.message_limits import MAX_ELEMENTS, check_structure
-from tests.service.harness import RunningServer, refusal_of, refused, request, running_server
+from tests.service.harness import (
+    PATIENCE_SECONDS,
+    RunningServer,
+    refusal_of,
+    refused,
+    request,
+    running_server,
+)
 from tests.service.images import encoded, scene
 
 MEBIBYTE = 1 << 20
@@ -89,7 +96,7 @@ def test_a_server_names_the_list_that_is_too_long(server: RunningServer) -> None
     before = server.resident_bytes()
     method = server.channel.unary_unary(f"/{SERVICE}/Segment")
     for _ in range(4):
-        refusal = refused(lambda: method(packed(3, b"\x05" * (30 * MEBIBYTE)), timeout=30))
+        refusal = refused(lambda: method(packed(3, b"\x05" * (30 * MEBIBYTE)), timeout=PATIENCE_SECONDS))
         assert (refusal.code, refusal.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "TARGETS_TOO_MANY")
         assert set(refusal.fields) == {"target_counts"}
     # 30 million Python integers would take a gigabyte.
@@ -109,7 +116,7 @@ def test_messages_without_an_image_are_small(server: RunningServer, name: str) -
     }[name]
     call = server.channel.stream_stream(method)
     with pytest.raises(grpc.RpcError) as caught:
-        list(call(iter([data]), timeout=10))
+        list(call(iter([data]), timeout=PATIENCE_SECONDS))
     refusal = refusal_of(caught.value)
     assert (refusal.code, refusal.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "MALFORMED_MESSAGE")
     assert "65536 bytes" in refusal.text
@@ -121,7 +128,7 @@ def test_compressed_messages_are_not_expanded(server: RunningServer, port: str) 
     with grpc.insecure_channel(getattr(server, port), compression=grpc.Compression.Gzip) as channel:
         stub = health_pb2_grpc.HealthStub(channel)
         with pytest.raises(grpc.RpcError) as caught:
-            stub.Check(health_pb2.HealthCheckRequest(service="a" * (60 * MEBIBYTE)), timeout=30)
+            stub.Check(health_pb2.HealthCheckRequest(service="a" * (60 * MEBIBYTE)), timeout=PATIENCE_SECONDS)
     assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
     assert len(gzip.compress(b"a" * (60 * MEBIBYTE), 1)) < MEBIBYTE  # so little was sent
     assert server.resident_bytes() - before < 32 * MEBIBYTE
@@ -129,4 +136,4 @@ def test_compressed_messages_are_not_expanded(server: RunningServer, port: str) 
 
 
 def test_a_client_without_compression_is_served(server: RunningServer) -> None:
-    assert server.stub.Segment(request(PNG, 5), timeout=30).label_map.count == 5
+    assert server.stub.Segment(request(PNG, 5), timeout=PATIENCE_SECONDS).label_map.count == 5

@@ -71,7 +71,7 @@ def test_a_full_pool_does_not_block_health(tmp_path: Path) -> None:
 
 def is_full(server: RunningServer) -> bool:
     try:
-        server.stub.Segment(request(PNG, 5), timeout=0.3)
+        server.stub.Segment(request(PNG, 5), timeout=2.0)
     except grpc.RpcError as error:
         return error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     return False

@@ -336,4 +336,4 @@ def test_retries_by_grpc_itself_respect_the_pushback() -> None:
             lambda: server.metric("superpixel_requests_rejected_total", reason="QUEUE_FULL") >= 1
         )
         admitted.cancel()
-        assert waiting.result(timeout=25).label_map.count == 5
+        assert waiting.result(PATIENCE_SECONDS).label_map.count == 5

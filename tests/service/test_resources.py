@@ -136,7 +136,7 @@ def test_reflection_version_1_answers_as_v1alpha(server: RunningServer) -> None:
                 f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo",
                 request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
                 response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
-            )(iter([question]), timeout=10)
+            )(iter([question]), timeout=PATIENCE_SECONDS)
         )
         for version in ("v1", "v1alpha")
     ]
@@ -152,10 +152,12 @@ def test_every_listed_service_has_a_descriptor(server: RunningServer) -> None:
         response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
     )
     ask = reflection_pb2.ServerReflectionRequest
-    listed = next(method(iter([ask(list_services="")]), timeout=10)).list_services_response.service
+    listed = next(
+        method(iter([ask(list_services="")]), timeout=PATIENCE_SECONDS)
+    ).list_services_response.service
     assert len(listed) == 4
     for service in listed:
-        answer = next(method(iter([ask(file_containing_symbol=service.name)]), timeout=10))
+        answer = next(method(iter([ask(file_containing_symbol=service.name)]), timeout=PATIENCE_SECONDS))
         assert answer.file_descriptor_response.file_descriptor_proto, service.name
 
 

@@ -75,7 +75,7 @@ def test_a_sample_that_ran_out_of_time_is_tried_again(monkeypatch: pytest.Monkey
 
 def test_a_stopped_server_wakes_and_serves() -> None:
     image, count = slow_image()
-    with running_server("--workers=1", "--step-limit-seconds=2", "--refinement-max-pixels=2000000") as server:
+    with running_server("--workers=1", "--step-limit-seconds=6", "--refinement-max-pixels=2000000") as server:
         with ThreadPoolExecutor(1) as caller:
             slow = caller.submit(server.stub.Segment, request(image, count), timeout=4 * PATIENCE_SECONDS)
             server.wait_until(
@@ -84,7 +84,7 @@ def test_a_stopped_server_wakes_and_serves() -> None:
                 )
             )
             server.process.send_signal(signal.SIGSTOP)
-            threading.Event().wait(4)  # longer than the step limit
+            threading.Event().wait(8)  # longer than the step limit
             server.process.send_signal(signal.SIGCONT)
             assert slow.result().label_map.count == count
         time.sleep(2)  # a few looks

@@ -23,7 +23,14 @@ from superpixel_service.pb.superpixel.v1 import superpixel_pb2_grpc as pb_grpc
 from superpixel_service.server import Server
 from superpixel_service.transport import trace_context
 from tests.service.command import messages, superpixel
-from tests.service.harness import PATIENCE_SECONDS, RunningServer, refused, request, running_server
+from tests.service.harness import (
+    INTERPRETER,
+    PATIENCE_SECONDS,
+    RunningServer,
+    refused,
+    request,
+    running_server,
+)
 from tests.service.images import encoded, scene
 
 PNG = encoded(scene())
@@ -205,7 +212,7 @@ def collecting() -> Iterator[tuple[str, Collector]]:
 def test_a_server_sends_its_spans_to_a_collector_and_its_last_ones_as_it_stops() -> None:
     with collecting() as (address, collector):
         environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": address, "OTEL_SERVICE_NAME": "labels"}
-        with running_server("--traces=otlp", environment=environment) as server:
+        with running_server("--traces=otlp", program=INTERPRETER, environment=environment) as server:
             server.stub.Segment(request(PNG, 5), metadata=[("x-request-id", "sent-1")])
             trace_id = server.wait_for_line("call", request_id="sent-1")["trace_id"]
             server.process.terminate()
@@ -226,10 +233,10 @@ def test_a_server_sends_its_spans_to_a_collector_and_its_last_ones_as_it_stops()
 
 def test_a_missing_collector_causes_no_delay() -> None:
     environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
-    with running_server("--traces=otlp", environment=environment) as server:
+    with running_server("--traces=otlp", program=INTERPRETER, environment=environment) as server:
         assert server.stub.Segment(request(PNG, 5)).label_map.count == 5
         server.process.terminate()
-        assert server.exit_code(timeout=20) == 0
+        assert server.exit_code() == 0
         server.join_reader()
         assert all(line.startswith("{") for line in server.raw_lines), server.raw_lines
 

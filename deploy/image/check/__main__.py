@@ -6,7 +6,8 @@ Needs root on Debian. debootstrap makes a fresh Debian that replaces the base im
 target twice, in separate stores, the second time from a copy of the sources with other times and
 permissions; both builds must be equal. Then each image runs with its own entry point, as its own user without
 privileges, in its own namespaces, with a file system that is read-only except for /tmp. Its health check must
-succeed, and a client outside has a photograph segmented, in plaintext and over TLS.
+succeed, and a client outside has a photograph segmented, in plaintext and over TLS. A store is written and
+opened there, and the HTTP API answers curl.
 """
 
 import argparse
@@ -27,6 +28,7 @@ from deploy.image.check.trees import Tree, differences, digest, tree
 _TARGETS = ("cpu", "cuda")
 _PACKAGES = {
     "buildah": "buildah",
+    "curl": "curl",
     "debootstrap": "debootstrap",
     "ip": "iproute2",
     "nsenter": "util-linux",

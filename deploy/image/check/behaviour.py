@@ -1,4 +1,4 @@
-"""Checks of a running image: user and rights, answers, TLS, refusals to start, the stop signal."""
+"""Checks of a running image: user and rights, answers, TLS, stores, refusals to start, the stop signal."""
 
 import os
 from pathlib import Path
@@ -6,9 +6,19 @@ from pathlib import Path
 import trustme
 from deploy.image.check.build import Image
 from deploy.image.check.container import Container, running
+from deploy.image.check.http_api import check_http_api
 from deploy.image.check.report import check, say
 
 _ARCHITECTURES = ("75", "80", "86", "89", "90", "100", "120")
+_STORES = "/tmp"  # noqa: S108
+# The pixels of the sample photograph in the wheel, as an array, which needs no reader of images.
+_PIXELS = """python -c '
+import numpy, superpixel_service
+from pathlib import Path
+from PIL import Image
+photo = Path(superpixel_service.__file__).parent / "web/static/samples/astronaut.jpg"
+numpy.save("{to}/photo.npy", numpy.asarray(Image.open(photo).convert("RGB")))
+'"""
 _NO_GPU = "no usable NVIDIA driver or GPU"
 
 # Runs in the image, as its user. Compiles every kernel, and the headers that CuPy's own kernels include.
@@ -45,19 +55,35 @@ def check_behaviour(image: Image, out: Path) -> None:
     """
     _check_plaintext(image, out / f"{image.name}.log")
     _check_tls(image, out)
+    check_http_api(image, out / f"{image.name}-http.log")
     _check_refusals(image, out / f"{image.name}-refused.log")
 
 
 def _check_plaintext(image: Image, log: Path) -> None:
-    with running(image, log, "--allow-plaintext", "--log-format", "json") as container:
+    arguments = ("--allow-plaintext", "--log-format", "json", "--stores", _STORES)
+    with running(image, log, *arguments) as container:
         seconds = container.wait_until_healthy()
         _check_rights(container)
         container.call("127.0.0.1:50051")
+        _check_stores(container)
         if image.name == "cuda":
             _check_kernels_compile(container)
         check(container.stop() == 0, f"{image.name}: does not stop cleanly: {log.read_text()[-2000:]}")
         stopped = image.config["StopSignal"]
         say(f"{image.name}: healthy after {seconds:.1f} s; segmented; stopped by {stopped}")
+
+
+def _check_stores(container: Container) -> None:
+    """Write a store in the image, and have it opened by the server."""
+    name = container.image.name
+    for program in (
+        _PIXELS.format(to=_STORES),
+        f"superpixel large {_STORES}/photo.npy --out {_STORES}/photo.zarr",
+    ):
+        done = container.inside("sh", "-euc", program)
+        check(done.returncode == 0, f"{name}: no store is written: {done.stderr[-2000:]}")
+    container.call("127.0.0.1:50051", "--store", "photo.zarr")
+    say(f"{name}: a store is written and opened")
 
 
 def _check_rights(container: Container) -> None:
@@ -87,7 +113,7 @@ def _check_tls(image: Image, out: Path) -> None:
     files = ("--tls-cert-file", "/etc/superpixel/tls.crt", "--tls-key-file", "/etc/superpixel/tls.key")
     with running(image, out / f"{image.name}-tls.log", *files, secrets=secrets) as container:
         container.wait_until_healthy()
-        container.call("localhost:50051", str(secrets / "ca.crt"))
+        container.call("localhost:50051", "--ca", str(secrets / "ca.crt"))
         check(container.stop() == 0, f"{image.name}: does not stop cleanly with TLS")
     say(f"{image.name}: the same over TLS")
 

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,12 +38,15 @@ class Container:
         whole = (*enter, "env", "-i", *self.image.config["Env"], *become, *command)
         return subprocess.run(whole, capture_output=True, text=True)  # noqa: S603
 
+    def outside(self, *command: str) -> "subprocess.CompletedProcess[bytes]":
+        """Run a program of this machine, with its files, in the container's network."""
+        enter = ("nsenter", "--target", str(self.process), "--net")
+        return subprocess.run((*enter, *command), cwd=ROOT, capture_output=True)  # noqa: S603
+
     def call(self, *arguments: str) -> None:
-        """Run `client.py` with this machine's files, but in the container's network."""
-        client = (sys.executable, "-m", "deploy.image.check.client")
-        command = ("nsenter", "--target", str(self.process), "--net", *client, *arguments)
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)  # noqa: S603
-        check(done.returncode == 0, f"{self.image.name}: a client failed: {done.stderr[-2000:]}")
+        """Run `client.py` of this machine, in the container's network."""
+        done = self.outside(sys.executable, "-m", "deploy.image.check.client", *arguments)
+        check(done.returncode == 0, f"{self.image.name}: a client failed: {done.stderr.decode()[-2000:]}")
 
     def wait_until_healthy(self) -> float:
         """Wait until the image's own health check succeeds; return the seconds that it took."""
@@ -73,14 +76,21 @@ def _unprivileged(image: Image) -> tuple[str, ...]:
 
 
 @contextmanager
-def running(image: Image, log: Path, *arguments: str, secrets: Path | None = None) -> Iterator[Container]:
-    """Start an image with its own entry point; kill it at the end if it still runs.
+def running(
+    image: Image,
+    log: Path,
+    *arguments: str,
+    secrets: Path | None = None,
+    entry_point: Sequence[str] | None = None,
+) -> Iterator[Container]:
+    """Start an image; kill it at the end if it still runs.
 
     Args:
         image: the image to start.
         log: file for standard output and error.
         arguments: of the entry point.
         secrets: folder to mount at /etc/superpixel; None: none.
+        entry_point: replaces the image's own.
     """
     root = image.root
     steps = ["ip link set lo up", f"mount --bind {root} {root}"]
@@ -94,7 +104,7 @@ def running(image: Image, log: Path, *arguments: str, secrets: Path | None = Non
         'exec "$@"',
     ]
     program = ["chroot", str(root), "env", "-i", *image.config["Env"], *_unprivileged(image)]
-    program += [*image.config["Entrypoint"], *arguments]
+    program += [*(image.config["Entrypoint"] if entry_point is None else entry_point), *arguments]
     spaces = ("unshare", "--mount", "--net", "--pid", "--ipc", "--uts", "--fork", "--kill-child")
     with log.open("w") as file:
         launcher = subprocess.Popen(  # noqa: S603

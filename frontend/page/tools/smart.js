@@ -1,5 +1,7 @@
 import { FIRST_OBJECT } from '../../src/index.js';
 import { rgba } from '../colors.js';
+import { say } from '../notices.js';
+import { toImage, toWindow } from '../place.js';
 import { SmartView } from './smart-view.js';
 
 /** @typedef {import('../app.js').App} App */
@@ -30,11 +32,11 @@ const settings = { smartDrag: 'grow' };
  *
  * @typedef {object} Step
  * @property {unknown} token the selection's undo step
- * @property {SmartState} state the object after it
+ * @property {SmartState | null} state the object after it; null: another window of a large image has come since
  * @property {Mark[]} marks
  *
  * @typedef {object} Mark
- * @property {Point} at
+ * @property {Point} at in pixels of the image
  * @property {boolean} positive
  */
 
@@ -96,7 +98,8 @@ class Smart {
     const { selection } = work;
     const { value } = app.objectPanel;
     if (selection !== this.selection || value !== this.value) {
-      this.reset();
+      if (work.place && value === this.value) this._leaveWindow();
+      else this.reset();
       this.selection = selection;
       this.value = value;
     }
@@ -106,13 +109,22 @@ class Smart {
     let done = this.steps.length;
     while (done && !tokens.has(this.steps[done - 1].token)) done--;
     if (done !== this.done || view !== this.view) {
-      const before = done ? this.steps[done - 1].state : null;
+      const step = this.steps[done - 1];
+      if (step && work.place) step.state ??= stateOf(work, step.marks, value);
+      const before = step?.state;
       if (before && before.object.length === work.map.count) view.smart.restore(before);
       else view.smart.reset();
       this.done = done;
     }
     this.view = view;
     return view;
+  }
+
+  /** Another window of a large image: the object goes on, by what is painted and by its marks. */
+  _leaveWindow() {
+    this.drop();
+    this.steps = this.steps.map((step) => ({ ...step, state: null }));
+    this.view = null;
   }
 
   /**
@@ -188,7 +200,8 @@ class Smart {
     const { selection, value, path } = gesture;
     gesture.redraw(selection.choose(view.smart.level, found, value));
     view.smart.accept();
-    const marks = [...this.marks, { at: path[0], positive: this.positive }];
+    const at = toImage(gesture.work.place, path[0]);
+    const marks = [...this.marks, { at, positive: this.positive }];
     const step = { token: selection._history.done.at(-1), state: view.smart.state, marks };
     this.steps = [...this.steps.slice(0, this.done), step].slice(-MOST_STEPS);
     this.done = this.steps.length;
@@ -208,7 +221,7 @@ export const smart = {
   summary: 'an object per click',
   hint:
     'Click an object; rest on it to see what a click takes. While pressed, drag right or turn the wheel to take more, ' +
-    'left to take less. Alt or the right button takes away. Enter begins another object.',
+    'left to take less. Alt or the right button takes away. Enter forgets these clicks; N begins a new object.',
   icon: `<path
     d="m13 11-8.5 8.5M14.5 3.5v3M14.5 14.5v3M21 10.5h-3M11 10.5H8.5M19.2 5.8l-2 2M19.2 15.2l-2-2M9.8 5.8l2 2"
   />`,
@@ -251,6 +264,7 @@ export const smart = {
   down(gesture) {
     state.drop();
     state.click(gesture.app, gesture.path[0], gesture.value > 0);
+    if (!state.found) say('Smart select is still loading. Try again in a moment.');
   },
   drag(gesture) {
     if (strokes(gesture)) {
@@ -279,7 +293,7 @@ export const smart = {
   },
   cancel: () => state.drop(),
   keyDown({ layers }, { key, shiftKey }) {
-    // With the keyboard's cursor, Enter clicks; with Shift it begins another object.
+    // With the keyboard's cursor, Enter clicks; with Shift it forgets the clicks so far.
     if (key !== 'Enter' || (layers.top.cursor?.cross && !shiftKey)) return false;
     state.reset();
     layers.redrawTop();
@@ -287,7 +301,11 @@ export const smart = {
   },
   draw(layers, gesture) {
     const { work } = layers;
-    if (!work || state.selection !== work.selection) return;
+    if (!work) return;
+    if (state.selection !== work.selection) {
+      if (work.place && state.selection) drawMarks(layers, work, state.marks); // in another window
+      return;
+    }
     if (gesture && state.stale) state.stroke(gesture);
     const { found, view, positive } = state;
     if (found && view) {
@@ -295,18 +313,51 @@ export const smart = {
       const { color } = work.selection.classes[kind - 1] ?? { color: '#ffffff' };
       view.draw(layers, found, positive ? rgba(color) : [0, 0, 0, 255]);
     }
-    drawMarks(layers, state.marks);
+    drawMarks(layers, work, state.marks);
   },
 };
 
 /**
+ * The object of a window of a large image: of an object of the selection its regions; of a class, those that hang together
+ * with a mark that added.
+ *
+ * @param {NonNullable<App['work']>} work
+ * @param {Mark[]} marks
+ * @param {number} value
+ * @returns {SmartState}
+ */
+function stateOf({ selection, map, place }, marks, value) {
+  const { regions } = selection;
+  const { finest } = map;
+  const object = Uint8Array.from(regions, (one) => Number(one === value && value >= FIRST_OBJECT));
+  /** @type {SmartState['marks']} */
+  const clicked = new Map();
+  for (const { at, positive } of marks) {
+    const region = finest.regionAt(...toWindow(place, at));
+    if (region < 0) continue;
+    clicked.set(region, positive);
+    const found = positive && regions[region] === value && !object[region] ? [region] : [];
+    for (const one of found) {
+      object[one] = 1;
+      for (const next of finest.neighbours(one)) {
+        if (object[next] || regions[next] !== value) continue;
+        object[next] = 1;
+        found.push(next);
+      }
+    }
+  }
+  return { object, marks: clicked, clicks: marks.length };
+}
+
+/**
  * @param {Layers} layers
+ * @param {NonNullable<App['work']>} work
  * @param {Mark[]} marks
  */
-function drawMarks({ topContext: context, camera }, marks) {
+function drawMarks({ topContext: context, camera }, { place }, marks) {
   const radius = 5 * camera.ratio;
   for (const { at, positive } of marks) {
-    const [x, y] = camera.toScreen(...at);
+    const [x, y] = camera.toScreen(...toWindow(place, at));
     context.beginPath();
     context.arc(x, y, radius, 0, 2 * Math.PI);
     context.fillStyle = positive ? '#fff' : '#000';

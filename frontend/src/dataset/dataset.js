@@ -2,12 +2,14 @@
 
 import { FIRST_OBJECT } from '../annotation.js';
 import { check } from '../errors.js';
-import { toCOCO } from '../exports/coco.js';
+import { RLE_IS_EXACT, toCOCO } from '../exports/coco.js';
 import { toInstanceLegend, toInstancePNG } from '../exports/instances.js';
 import { panopticCategories, toPanopticJSON, toPanopticPNG } from '../exports/panoptic.js';
 import { toIndexedPNG } from '../exports/png.js';
-import { Schema } from './schema.js';
+import { loadSimplify } from '../exports/shapes.js';
 import { toYOLO } from '../exports/yolo.js';
+import { checkTolerance } from '../topology/tolerance.js';
+import { Schema } from './schema.js';
 
 /** @typedef {import('../annotation.js').Annotation} Annotation */
 /** @typedef {'coco' | 'panoptic' | 'yolo' | 'png'} Format */
@@ -36,20 +38,27 @@ export class Dataset {
    * @param {object} [options]
    * @param {Schema} [options.schema] the classes; classes of annotations are merged into it. Default: an empty one
    * @param {readonly Format[]} [options.formats] what to write. Default: all
-   * @param {boolean} [options.rle] true (default): `coco` as run lengths, which are exact for every reader; false: as polygons
-   * @throws {SuperpixelMapError} `INVALID_ARGUMENT`: a format is unknown
+   * @param {number} [options.simplify] pixels by which the borders of polygons in `coco` and `yolo` may move, the same for both
+   *   neighbours; 0 (default): none moves. The other formats are exact
+   * @param {boolean} [options.rle] true: `coco` as run lengths, which are exact for every reader; false: as polygons. Default:
+   *   true without `simplify`
+   * @throws {SuperpixelMapError} `INVALID_ARGUMENT`: a format is unknown, `simplify` is not a number from 0 on, or it is given
+   *   with `rle`
    */
-  constructor({ schema = new Schema(), formats = FORMATS, rle = true } = {}) {
+  constructor({ schema = new Schema(), formats = FORMATS, simplify = 0, rle = simplify === 0 } = {}) {
     const unknown = formats.find((one) => !FORMATS.includes(one));
     check(
       unknown === undefined,
       'INVALID_ARGUMENT',
       `formats: must be of ${FORMATS.join(', ')}, got ${unknown}`,
     );
+    checkTolerance(simplify);
+    check(!rle || simplify === 0, 'INVALID_ARGUMENT', RLE_IS_EXACT);
     /** @readonly */
     this.schema = schema;
     this._formats = new Set(formats);
     this._rle = rle;
+    this._simplify = simplify;
     /** Images by their names without suffixes. @type {Map<string, string>} */
     this._names = new Map();
     /** @type {Set<string>} */
@@ -73,6 +82,7 @@ export class Dataset {
    *   or another image has the same but for its suffix; or the classes contradict the schema. Then nothing was added
    */
   async add(name, annotation, { image, split = 'train' } = {}) {
+    if (this._simplify) await loadSimplify();
     const stem = stemOf(name);
     check(
       /^[\w-]{1,40}$/.test(split),
@@ -100,7 +110,8 @@ export class Dataset {
     /** @type {(path: string, data: DatasetFile['data']) => void} */
     const write = (path, data) => files.push({ path, data });
     if (this._formats.has('coco')) {
-      collect(this._coco, toCOCO(merged, { fileName: name, imageId, rle: this._rle }));
+      const { _rle: rle, _simplify: simplify } = this;
+      collect(this._coco, toCOCO(merged, { fileName: name, imageId, rle, simplify }));
     }
     if (this._formats.has('panoptic')) {
       for (const one of merged.objects) this._things.add(one.class);
@@ -109,7 +120,7 @@ export class Dataset {
     }
     if (this._formats.has('yolo')) {
       this._splits.add(split);
-      write(`yolo/labels/${split}/${stem}.txt`, toYOLO(merged));
+      write(`yolo/labels/${split}/${stem}.txt`, toYOLO(merged, { simplify: this._simplify }));
       if (image) write(`yolo/images/${split}/${name}`, image);
     }
     if (this._formats.has('png')) {

@@ -8,6 +8,9 @@ import { findShapes } from './shapes.js';
 /** What COCO's readers expect at the top of a file. */
 export const COCO_HEAD = { info: { description: '', version: '1.0' }, licenses: [] };
 
+/** Why `simplify` and `rle` exclude each other. */
+export const RLE_IS_EXACT = 'simplify: run lengths are exact; leave it out with rle';
+
 /**
  * A COCO data set of one image: an annotation per object, also of several pieces. Polygon points are pixel corners, and
  * pycocotools reads exactly the same pixels. COCO has no holes: a bridge of width 0 joins each hole to its outer ring.
@@ -28,7 +31,7 @@ export function toCOCO(
   annotation,
   { fileName = 'image', imageId = 1, rle = false, split = true, simplify = 0 } = {},
 ) {
-  check(!rle || simplify === 0, 'INVALID_ARGUMENT', 'simplify: run lengths are exact; leave it out with rle');
+  check(!rle || simplify === 0, 'INVALID_ARGUMENT', RLE_IS_EXACT);
   const { width, height, classes } = annotation;
   const { found, groups, joined } = findShapes(annotation, split, simplify);
   const ids = categoryIds(classes);

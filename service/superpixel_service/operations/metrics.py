@@ -1,5 +1,6 @@
 """The Prometheus metrics of a server. Every label value comes from a closed set."""
 
+import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 from wsgiref.simple_server import WSGIServer
@@ -141,6 +142,11 @@ class Metrics:
             registry=registry,
         )
         self._stores = StoreMetrics(registry, stores)
+        # `labels` checks its arguments each time; an overloaded server asks for the same few per rejection.
+        self._started_of = functools.cache(self._started.labels)
+        self._handled_of = functools.cache(self._handled.labels)
+        self._handling_of = functools.cache(self._handling.labels)
+        self._rejected_of = functools.cache(self._rejected.labels)
         registry.register(_Collector(lanes, streams, workers, answers))
         registry.register(_FilesCollector(tls, tokens))
         ProcessCollector(registry=registry)
@@ -169,13 +175,13 @@ class Metrics:
 
     def call_started(self, service: str, method: str) -> None:
         """A call began."""
-        self._started.labels(service, method).inc()
+        self._started_of(service, method).inc()
 
     def call_ended(self, call: Call) -> None:
         """A call ended."""
         labels = call.service, call.method, call.code.name
-        self._handled.labels(*labels).inc()
-        self._handling.labels(*labels).observe(call.seconds)
+        self._handled_of(*labels).inc()
+        self._handling_of(*labels).observe(call.seconds)
         if call.store is not None:
             self._stores.call_ended(call.store)
         self.image_ended(call)
@@ -183,7 +189,7 @@ class Metrics:
     def image_ended(self, event: Call | ImageEvent) -> None:
         """An image, of a single call or of a stream, was answered or rejected."""
         if event.error is not None:
-            self._rejected.labels(event.error.reason.value).inc()
+            self._rejected_of(event.error.reason.value).inc()
         if event.task is not None:
             self._pixels.labels(event.task.image.format.value).observe(event.task.pixels)
         if event.answer is not None:

@@ -5,13 +5,13 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NoReturn, ParamSpec, TypeVar
 
 import grpc
 import structlog
 
-from superpixel_service.background import BackgroundQueue
 from superpixel_service.errors import NoThread, to_status
 from superpixel_service.transport.call import CURRENT
 from superpixel_service.transport.open_calls import OpenCalls
@@ -28,6 +28,9 @@ _PATIENCE_SECONDS = 1.0
 
 # gRPC submits a function, the event, the call's state, and as the fourth argument the handler.
 _HANDLER_ARGUMENT = 3
+
+# Callers that retry at once are slowed down by this too.
+_REJECTION_BATCH_SECONDS = 0.015
 
 _GRPC_THREAD = "(_serve)"
 """The end of the names of gRPC's own threads: Python names a thread after its function."""
@@ -52,7 +55,7 @@ class CallThreads(ThreadPoolExecutor):
     If the system starts no thread, the call waits a moment for an existing one, and is then rejected.
     """
 
-    def __init__(self, threads: int, open_calls: OpenCalls, rejections: "RejectionThread") -> None:
+    def __init__(self, threads: int, open_calls: OpenCalls, rejections: "RejectionQueue") -> None:
         super().__init__(threads, thread_name_prefix="call")
         self._open_calls = open_calls
         self._rejections = rejections
@@ -115,22 +118,26 @@ def grpc_threads() -> set[threading.Thread]:
     return {thread for thread in threading.enumerate() if thread.name.endswith(_GRPC_THREAD)}
 
 
-class RejectionThread(ThreadPoolExecutor):
-    """One thread that sends rejections, in batches.
+class RejectionQueue(ThreadPoolExecutor):
+    """Sends the rejections of one gRPC server, in batches.
 
     An overloaded server sends mostly rejections. Sent one by one, each takes twice as long, because
-    the processor's caches are full of image data.
+    the processor's caches are full of image data. gRPC's own thread sends a batch when it brings another
+    call: it then need not wait for the interpreter's lock. If no call comes, a thread of the queue sends it.
     """
 
     def __init__(self, open_calls: OpenCalls) -> None:
-        super().__init__(1)  # its own thread is never started: the queue below has one
+        super().__init__(1)  # its own thread is never started: `_look` has one
         self._open_calls = open_calls
-        self._queue: BackgroundQueue[Callable[[], None]] = BackgroundQueue(lambda reject: reject())
+        self._waiting: deque[Callable[[], None]] = deque()
+        self._oldest = 0.0  # when the first of those that wait came
+        self._some = threading.Event()
+        threading.Thread(target=self._look, name="rejections", daemon=True).start()
 
     def submit(
         self, fn: Callable[Arguments, Result], /, *args: Arguments.args, **kwargs: Arguments.kwargs
     ) -> Future[Result]:
-        """Call `fn` after the earlier ones, a moment later."""
+        """Call `fn` after the earlier ones, a moment later. It must not wait for the caller's messages."""
         handled: Future[Result] = Future()
         self._open_calls.begin(handled)
 
@@ -140,5 +147,24 @@ class RejectionThread(ThreadPoolExecutor):
             except Exception as error:  # noqa: BLE001 (as a thread pool does)
                 handled.set_exception(error)
 
-        self._queue.put(reject)
+        if not self._waiting:
+            self._oldest = time.monotonic()
+        self._waiting.append(reject)
+        self._some.set()
+        self._send_if_due()
         return handled
+
+    def _send_if_due(self) -> None:
+        if time.monotonic() - self._oldest >= _REJECTION_BATCH_SECONDS:
+            with suppress(IndexError):  # none is left; the other thread may send at the same time
+                while True:
+                    self._waiting.popleft()()
+
+    def _look(self) -> None:
+        while True:
+            self._some.wait()
+            time.sleep(_REJECTION_BATCH_SECONDS)
+            self._some.clear()
+            self._send_if_due()
+            if self._waiting:
+                self._some.set()

@@ -217,6 +217,10 @@ class Gate:
         """Most calls that can be open at the same time."""
         return sum(limit.calls for limit in self._limits.values())
 
+    def knows(self, method: str) -> bool:
+        """Whether the method, given by its path, has a limit."""
+        return method in self._limits
+
     def check(self, method: str, token: str = "") -> Permit:
         """Let a call enter.
 

@@ -35,7 +35,7 @@ from superpixel_service.pb.superpixel.v1 import stores_pb2
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 from superpixel_service.security.tokens import Tokens
 from superpixel_service.transport.call import CURRENT, Call, metadata_of, permit_of_call
-from superpixel_service.transport.call_threads import RejectionThread
+from superpixel_service.transport.call_threads import RejectionQueue
 from superpixel_service.transport.gate import Gate
 from superpixel_service.transport.message_limits import check_size, check_structure
 from superpixel_service.transport.open_calls import OpenCalls
@@ -60,7 +60,7 @@ _WITH_IMAGES = {pb.SegmentRequest, pb.SegmentStreamRequest}
 
 def build(
     gate: Gate,
-    rejections: RejectionThread,
+    rejections: RejectionQueue,
     open_calls: OpenCalls,
     on_start: Callable[[str, str], None],
     on_end: Callable[[Call], None],
@@ -70,19 +70,19 @@ def build(
 
     Args:
         gate: decides which calls may enter.
-        rejections: the thread that sends rejections.
+        rejections: sends rejections.
         open_calls: counts the calls of our service.
         on_start: called with service and method of every call that begins.
         on_end: called with every call that has ended.
         tokens: who may call; None: everybody.
     """
     return [
+        # Runs before the message is read. It reports its rejections, which do not pass the inner ones.
+        EntryInterceptor(gate, rejections, tokens, Rejection(open_calls, on_start, on_end)),
         # Sets the deadline and reports the end of the call. It sees the final form of every error.
         CallInterceptor(open_calls, on_start, on_end),
         # Parses the message and turns exceptions of the handler into a status.
         ErrorInterceptor(),
-        # Runs before the message is read. The outer ones do not touch its rejections.
-        EntryInterceptor(gate, rejections, tokens, Rejection(open_calls, on_start, on_end)),
     ]
 
 
@@ -109,7 +109,7 @@ class CallInterceptor(grpc.ServerInterceptor):
             unknown = Call("other", "other", code=grpc.StatusCode.UNIMPLEMENTED)
             self._on_end(unknown.end())
             return None
-        if not _is_ours(handler_call_details) or _is_rejection(handler):
+        if not _is_ours(handler_call_details):
             return handler
         if handler.request_streaming:
             around = functools.partial(self._serve_stream, handler.stream_stream)
@@ -165,7 +165,7 @@ class ErrorInterceptor(grpc.ServerInterceptor):
     ) -> Any:
         """Wrap the methods of our service."""
         handler = continuation(handler_call_details)
-        if handler is None or not _is_ours(handler_call_details) or _is_rejection(handler):
+        if handler is None or not _is_ours(handler_call_details):
             return handler
         method = str(handler_call_details.method)
         return self._wrapped.get(handler, lambda: self._guarded(handler, _REQUESTS[method]))
@@ -193,7 +193,7 @@ class EntryInterceptor(grpc.ServerInterceptor):
     def __init__(
         self,
         gate: Gate,
-        rejections: RejectionThread,
+        rejections: RejectionQueue,
         tokens: Tokens | None = None,
         reject: Reject | None = None,
     ) -> None:
@@ -201,15 +201,14 @@ class EntryInterceptor(grpc.ServerInterceptor):
 
         Args:
             gate: decides which calls may enter.
-            rejections: the thread that sends rejections.
+            rejections: sends rejections.
             tokens: who may call; None: everybody.
             reject: sends the rejections of our service; None: as those of other services.
         """
         self._gate = gate
-        self._rejections = rejections
         self._tokens = tokens
-        self._reject = reject or _reject_other
-        self._rejecting = _HandlerCache()
+        self._reject_other = _rejecting(_reject_other, rejections)
+        self._reject = self._reject_other if reject is None else _rejecting(reject, rejections)
 
     def intercept_service(
         self,
@@ -217,19 +216,18 @@ class EntryInterceptor(grpc.ServerInterceptor):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Any:
         """The method's handler with a permit for the call, or a handler that rejects the call."""
-        handler = continuation(handler_call_details)
-        if handler is None:
-            return None
+        method = str(handler_call_details.method)
+        if not self._gate.knows(method):
+            return _no_handler(continuation(handler_call_details), method)
         call = Call.of(handler_call_details)
         CURRENT.set(call)
         try:
             call.caller = self._caller(call, handler_call_details)
-            call.permit = self._gate.check(str(handler_call_details.method), call.caller)
+            call.permit = self._gate.check(method, call.caller)
         except ServiceError as error:
             call.rejection = error
-            reject = self._reject if call.service in _OURS else _reject_other
-            return self._rejecting.get(handler, lambda: _rejecting(handler, reject, self._rejections))
-        return handler
+            return self._reject if call.service in _OURS else self._reject_other
+        return continuation(handler_call_details)
 
     def _caller(self, call: Call, details: grpc.HandlerCallDetails) -> str:
         if self._tokens is None or call.service == HEALTH_SERVICE:
@@ -244,24 +242,16 @@ def _is_ours(details: grpc.HandlerCallDetails) -> bool:
     return str(details.method) in _REQUESTS
 
 
-def _rejecting(
-    handler: grpc.RpcMethodHandler[Any, Any],
-    reject: Reject,
-    thread: RejectionThread,
-) -> Any:
+def _no_handler(handler: Any, method: str) -> None:
+    if handler is not None:
+        raise LookupError(f"the gate has no limit for {method}")  # a bug: no call may enter without a permit
+
+
+def _rejecting(reject: Reject, rejections: RejectionQueue) -> Any:
     # A stream handler even for unary methods: then gRPC reads a message only on request.
     behaviour: Any = functools.partial(reject)
-    behaviour.experimental_thread_pool = thread  # gRPC runs the handler there
-    behaviour.is_rejection = True
-    return grpc.stream_stream_rpc_method_handler(
-        behaviour,
-        request_deserializer=handler.request_deserializer,
-        response_serializer=handler.response_serializer,
-    )
-
-
-def _is_rejection(handler: Any) -> bool:
-    return hasattr(handler.stream_stream, "is_rejection")
+    behaviour.experimental_thread_pool = rejections  # gRPC submits the handler there
+    return grpc.stream_stream_rpc_method_handler(behaviour)
 
 
 def _rejection() -> ServiceError:

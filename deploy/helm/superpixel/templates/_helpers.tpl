@@ -6,8 +6,22 @@
 app.kubernetes.io/name: {{ include "superpixel.name" . }}
 {{- end -}}
 
+{{- /* Of the HTTP API. */ -}}
+{{- define "superpixel.httpSelector" -}}
+app.kubernetes.io/name: {{ include "superpixel.name" . }}-http
+{{- end -}}
+
 {{- define "superpixel.labels" -}}
 {{ include "superpixel.selector" . }}
+{{ include "superpixel.releaseLabels" . }}
+{{- end -}}
+
+{{- define "superpixel.httpLabels" -}}
+{{ include "superpixel.httpSelector" . }}
+{{ include "superpixel.releaseLabels" . }}
+{{- end -}}
+
+{{- define "superpixel.releaseLabels" -}}
 app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
@@ -19,6 +33,15 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{ .Values.image.repository }}@{{ .Values.image.digest }}
 {{- else -}}
 {{ .Values.image.repository }}:{{ .Values.image.tag | default (printf "%s%s" .Chart.AppVersion (ternary "-cuda" "" .Values.gpu.enabled)) }}
+{{- end -}}
+{{- end -}}
+
+{{- /* The HTTP API needs no GPU, so by default its image is the one without CUDA. */ -}}
+{{- define "superpixel.httpImage" -}}
+{{- if or .Values.image.digest .Values.image.tag -}}
+{{ include "superpixel.image" . }}
+{{- else -}}
+{{ .Values.image.repository }}:{{ .Chart.AppVersion }}
 {{- end -}}
 {{- end -}}
 

@@ -45,8 +45,7 @@ def to_coco(
     Raises:
         InvalidParameter: `simplify` is not a number from 0 on, or is given with `rle`.
     """
-    if rle and simplify != 0:
-        raise InvalidParameter("simplify", "run lengths are exact; leave it out with rle")
+    check_rle(rle=rle, simplify=simplify)
     height, width = annotation.mask.shape
     categories = category_ids(annotation.classes)
     polygons: list[list[float]] = []
@@ -83,6 +82,16 @@ def to_coco(
             for number, group in enumerate(groups, 1)
         ],
     }
+
+
+def check_rle(*, rle: bool, simplify: float) -> None:
+    """Check that polygons are wanted if their borders may move.
+
+    Raises:
+        InvalidParameter: `simplify` is given with `rle`.
+    """
+    if rle and simplify != 0:
+        raise InvalidParameter("simplify", "run lengths are exact; leave it out with rle")
 
 
 def _column_counts(ids: NDArray[np.int32], pieces: int, groups: list[Group]) -> list[str]:

@@ -14,12 +14,13 @@ from typing import Any, Literal, Self, TypeAlias
 from superpixel_kernels.codec import InvalidParameter
 from superpixel_service.client.classes import FIRST_OBJECT, Class
 from superpixel_service.client.exports.annotation import Annotation
-from superpixel_service.client.exports.coco import to_coco
+from superpixel_service.client.exports.coco import check_rle, to_coco
 from superpixel_service.client.exports.instances import to_instance_legend, to_instance_png
 from superpixel_service.client.exports.panoptic import panoptic_category, to_panoptic_json, to_panoptic_png
 from superpixel_service.client.exports.png import to_indexed_png
 from superpixel_service.client.exports.schema import Schema
 from superpixel_service.client.exports.yolo import to_yolo
+from superpixel_service.client.topology import check_tolerance
 
 Format: TypeAlias = Literal["coco", "panoptic", "yolo", "png"]
 
@@ -55,7 +56,8 @@ class Dataset:
         schema: Schema | None = None,
         *,
         formats: Iterable[Format] = FORMATS,
-        rle: bool = True,
+        rle: bool | None = None,
+        simplify: float = 0,
     ) -> None:
         """Create the folder.
 
@@ -63,10 +65,14 @@ class Dataset:
             folder: must be empty or not exist.
             schema: the classes; classes of annotations are merged into it. Default: an empty one.
             formats: what to write.
-            rle: `coco` as run lengths, which are exact for every reader; False: as polygons.
+            rle: True: `coco` as run lengths, which are exact for every reader; False: as polygons. Default:
+                True without `simplify`.
+            simplify: pixels by which the borders of polygons in `coco` and `yolo` may move, the same for both
+                neighbours; 0: none moves. The other formats are exact.
 
         Raises:
-            InvalidParameter: a format is unknown, or the folder is not empty.
+            InvalidParameter: a format is unknown, the folder is not empty, or `simplify` is not a number from
+                0 on or is given with `rle`.
             OSError: the folder cannot be written.
         """
         self.schema = Schema() if schema is None else schema
@@ -74,11 +80,14 @@ class Dataset:
         unknown = [one for one in self._formats if one not in FORMATS]
         if unknown:
             raise InvalidParameter("formats", f"must be of {', '.join(FORMATS)}, got {unknown[0]}")
+        check_tolerance(simplify)
+        self._rle = simplify == 0 if rle is None else rle
+        self._simplify = simplify
+        check_rle(rle=self._rle, simplify=simplify)
         self._folder = Path(folder)
         self._folder.mkdir(parents=True, exist_ok=True)
         if any(self._folder.iterdir()):
             raise InvalidParameter("folder", f"{self._folder}: must be empty")
-        self._rle = rle
         self._names: dict[str, str] = {}
         self._splits: dict[str, None] = {}
         self._instances = _Rows() if "coco" in self._formats else None
@@ -122,7 +131,9 @@ class Dataset:
         self._images += 1
         number = self._images
         if self._instances is not None:
-            self._instances.add(to_coco(merged, file_name=name, image_id=number, rle=self._rle))
+            self._instances.add(
+                to_coco(merged, file_name=name, image_id=number, rle=self._rle, simplify=self._simplify)
+            )
         if self._panoptic is not None:
             self._things |= {one.class_value for one in merged.objects}
             self._panoptic.add(
@@ -131,7 +142,7 @@ class Dataset:
             self._write(f"panoptic/{stem}.png", to_panoptic_png(merged))
         if "yolo" in self._formats:
             self._splits[split] = None
-            self._write(f"yolo/labels/{split}/{stem}.txt", to_yolo(merged).encode())
+            self._write(f"yolo/labels/{split}/{stem}.txt", to_yolo(merged, simplify=self._simplify).encode())
             if image is not None:
                 self._copy(f"yolo/images/{split}/{name}", image)
         if "png" in self._formats:

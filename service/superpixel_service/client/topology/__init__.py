@@ -70,14 +70,23 @@ def share_borders(labels: NDArray[np.integer[Any]], tolerance: float) -> Borders
     Raises:
         InvalidParameter: the tolerance is not a number from 0 on.
     """
-    is_number = isinstance(tolerance, int | float) and not isinstance(tolerance, bool)
-    if not is_number or not math.isfinite(tolerance) or tolerance < 0:
-        raise InvalidParameter("simplify", f"must be a number of pixels from 0 on, got {tolerance!r}")
+    check_tolerance(tolerance)
     ids, pieces = find_pieces(labels.astype(np.int32) + 1)
     pieces = [replace(piece, value=piece.value - 1) for piece in pieces]
     exact = find_arcs(ids)
     lines = simplify_arcs(exact, _tolerances_of(exact, pieces, tolerance))
     return Borders(pieces, replace(exact, lines=lines))
+
+
+def check_tolerance(tolerance: float) -> None:
+    """Check the pixels by which a border may move.
+
+    Raises:
+        InvalidParameter: it is not a number from 0 on.
+    """
+    is_number = isinstance(tolerance, int | float) and not isinstance(tolerance, bool)
+    if not is_number or not math.isfinite(tolerance) or tolerance < 0:
+        raise InvalidParameter("simplify", f"must be a number of pixels from 0 on, got {tolerance!r}")
 
 
 def area_of(ring: Ring) -> int:
