@@ -12,6 +12,7 @@ import pytest
 import rasterio
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from tests.page.annotator import ROOT
 from tests.page.conftest import running_app
 from tests.page.large_page import HEIGHT, WIDTH, open_page, shown, steps, stroke, values, view_box
 
@@ -256,6 +257,14 @@ def test_the_keyboard_and_the_help_sheet(page: Page, work: Path, made: Path) -> 
     for text in ("Lasso", "Polygon", "Kept images", "Next gap"):
         expect(table).not_to_contain_text(text)
     page.keyboard.press("Escape")
+    page.keyboard.press("n")
+    steps(page, 1)
+    page.evaluate((ROOT / "frontend" / "node_modules" / "axe-core" / "axe.min.js").read_text())
+    result = page.evaluate("axe.run()")
+    faults = [fault for fault in result["violations"] if fault["impact"] in {"serious", "critical"}]
+    assert faults == []
+    page.keyboard.press("Control+z")
+    steps(page, 0)
     page.locator("#stage").focus()
     page.keyboard.press("2")
     page.keyboard.press("Enter")
