@@ -24,7 +24,7 @@ from tests.kernels.codec_tools import (
     section,
     tree_of,
 )
-from tests.kernels.malformed import HEADER, LABL, LABL_PAYLOAD
+from tests.kernels.malformed import LABL, LABL_PAYLOAD
 
 
 def without(labels: Labels, label: int) -> Labels:
