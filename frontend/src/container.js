@@ -66,7 +66,7 @@ export async function readContainer(bytes, maxPixels) {
   check(mask <= count, 'MALFORMED', `MASK: must be at most ${count}`);
   const outside = mask >= 0;
   const labels = await read('LABL', 4 + height, 4 + height + 17 * width * height, (bytes) =>
-    parseLabels(bytes, width, height, outside ? count + 1 : count),
+    parseLabels(bytes, width, height, count + +outside),
   );
   check(labels, 'MALFORMED', 'section LABL: missing');
   // The outside becomes the last label, and the labels above it fall by 1.
@@ -91,10 +91,10 @@ export async function readContainer(bytes, maxPixels) {
  * @param {number} maxPixels
  */
 function readHeader(view, maxPixels) {
-  check(view.byteLength >= 20, 'TRUNCATED', `header: must be 20 bytes, got ${view.byteLength}`);
-  check(view.getUint32(0) === 0x5350584c, 'NOT_A_LABEL_MAP', 'header: does not begin with SPXL');
+  check(view.byteLength >= 20, 'TRUNCATED', 'header: must be 20 bytes');
+  check(view.getUint32(0) === 0x5350584c, 'NOT_A_LABEL_MAP', 'header: must begin with SPXL');
   const version = view.getUint8(4);
-  check(version === 1, 'UNSUPPORTED', `header: format version must be 1, got ${version}`);
+  check(version === 1, 'UNSUPPORTED', `header: version must be 1, got ${version}`);
   const flags = view.getUint8(5);
   check(flags <= 1, 'UNSUPPORTED', `header: unknown flags ${flags}`);
   const algorithmVersion = view.getUint16(6, true);
@@ -102,7 +102,7 @@ function readHeader(view, maxPixels) {
   const pixels = width * height;
   const size = `header: ${width} x ${height} pixels`;
   check(pixels <= maxPixels, 'TOO_LARGE', `${size}, must be at most ${maxPixels}: the option maxPixels`);
-  check(count >= 1 && count <= pixels, 'MALFORMED', `${size} and ${count} labels`);
+  check(count >= 1 && count <= pixels, 'MALFORMED', `${size}, ${count} labels`);
   return { width, height, count, connected: flags === 1, algorithmVersion };
 }
 
@@ -132,7 +132,7 @@ function split(bytes, view) {
     const known = REQUIRED.includes(type) || (type >= 'a' && type[0] <= 'z');
     check(known, 'UNSUPPORTED', `${name}: is unknown and not optional`);
     const left = bytes.length - at;
-    check(storedBytes <= left, 'TRUNCATED', `${name}: ${storedBytes} bytes announced, got ${left}`);
+    check(storedBytes <= left, 'TRUNCATED', `${name}: must be at most ${left} bytes`);
     sections.set(type, { stored: bytes.subarray(at, at + storedBytes), rawBytes });
     at += storedBytes;
   }

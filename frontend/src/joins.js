@@ -46,7 +46,7 @@ export class Joins {
     let last = 0;
     while (a !== b) {
       if (rank[a] > rank[b]) [a, b] = [b, a];
-      if (parent[a] === a) return 2 ** 31 - 2;
+      if (parent[a] === a) return rank[a] - 1;
       last = rank[a];
       a = parent[a];
     }

@@ -81,7 +81,7 @@ export class LabelMap {
    * @param {number} limit apply merges of a rank below it
    */
   _level(count, into, rank, limit) {
-    const lut = new Int32Array(this.outside ? this.count + 1 : this.count);
+    const lut = new Int32Array(this.count + +this.outside);
     let next = 1;
     lut[this.count] = count;
     for (let b = 1; b < this.count; b++) lut[b] = rank[b - 1] < limit ? lut[into[b - 1]] : next++;

@@ -87,7 +87,7 @@ class Varints {
       if (value < 2 ** 32) return value;
       break;
     }
-    throw new SuperpixelMapError('MALFORMED', `${this.name}: integer over 2^32 - 1 or 5 bytes`);
+    throw new SuperpixelMapError('MALFORMED', `${this.name}: integer too large`);
   }
 
   /** Check that no bytes are left. */
@@ -128,7 +128,7 @@ export function parseLabels(bytes, width, height, count) {
     let nextCut = 0; // index of the first cut right of `end`
     let changed = false;
     for (;;) {
-      if (token === tokensEnd) fail('the tokens end inside it');
+      if (token === tokensEnd) fail('tokens are missing');
       const value = bytes[token++];
       if (value === 0) break;
       changed = true;
@@ -158,7 +158,7 @@ export function parseLabels(bytes, width, height, count) {
           length = varints.next() + 1;
         }
         while (nextCut < cutCount && cuts[nextCut] <= end) nextCut++;
-        if (nextCut + k >= cutCount) fail('no such cut in the row above');
+        if (nextCut + k >= cutCount) fail('no such cut');
         const cut = cuts[nextCut + k];
         if (fromRight) {
           start = cut - length;
@@ -169,7 +169,7 @@ export function parseLabels(bytes, width, height, count) {
           label = labels[above + cut - 1];
         }
       }
-      if (start + length > width) fail('span ends right of the map');
+      if (start + length > width) fail('span ends outside');
       end = start + length;
       for (let i = row + start, stop = row + end; i < stop; i++) labels[i] = label;
     }
@@ -233,7 +233,7 @@ export function parseLevels(bytes, count) {
   check(number >= 1 && number <= 32, 'MALFORMED', `LVLS: must hold 1 to 32 levels, got ${number}`);
   const fields = 1 + 4 * number;
   const expected = fields + (planeCount(count) + 1) * (count - 1);
-  check(bytes.length === expected, 'MALFORMED', `LVLS: must be ${expected} bytes, got ${bytes.length}`);
+  check(bytes.length === expected, 'MALFORMED', `LVLS: must be ${expected} bytes`);
   const view = new DataView(bytes.buffer, bytes.byteOffset);
   const counts = Array.from({ length: number }, (_, i) => view.getUint32(1 + 4 * i, true));
   const falling = counts.every((value, i) => value >= 1 && value < (i ? counts[i - 1] : count));
@@ -293,8 +293,7 @@ export function parseRegions(bytes, count) {
   const pairs = new DataView(bytes.buffer, bytes.byteOffset).getUint32(fixed, true);
   const varints = new Varints('regn', bytes, fixed + 4);
   /** @type {(valid: boolean) => void} */
-  const must = (valid) =>
-    check(valid, 'MALFORMED', `regn: must hold ${pairs} pairs of neighbours, ascending`);
+  const must = (valid) => check(valid, 'MALFORMED', `regn: must hold ${pairs} ascending pairs`);
   // Each pair takes at least a byte, so this bounds the array below by the bytes read.
   must(count + pairs <= bytes.length - varints.at);
   const neighborOffsets = new Uint32Array(count + 1);
