@@ -23,8 +23,8 @@ def open_dicom(address: str, frame: int) -> ArraySource:
     """
     try:
         import pydicom
-        from pydicom.pixels.utils import pixel_array
         from pydicom.pixels.processing import apply_color_lut, convert_color_space
+        from pydicom.pixels.utils import pixel_array
     except ImportError:
         raise extra_missing("this needs", "dicom") from None
     try:
