@@ -433,6 +433,11 @@ bench-data-sets: install ## Compare a data set on Ray with one process: processo
 bench-tiled: install ## Compare a large image by tiles with memory: cost, equality, kill and resume (MEGAPIXELS=100; ten minutes)
 	nice $(BIN)/python -m benchmarks.tiled --megapixels $(or $(MEGAPIXELS),100) --json build/bench/tiled.json
 
+.PHONY: bench-store
+bench-store: install ## Run `superpixel large` on a mosaic: cost, memory, disk, windows, kill and resume (MEGAPIXELS=100; ten minutes)
+	nice $(BIN)/python -m benchmarks.store --megapixels $(or $(MEGAPIXELS),100) $(if $(SCRATCH),--scratch $(SCRATCH)) \
+	  --json build/bench/store.json
+
 .PHONY: bench-frontend
 bench-frontend: install system-packages frontend-install ## Measure a labeller's waiting times on the annotation page in Chromium
 	$(BIN)/python -m benchmarks.page --json build/bench/page.json

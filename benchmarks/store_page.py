@@ -1,8 +1,9 @@
-"""Time from a pan to superpixels on the screen, on the page of a store, at 1920 x 1080 in Chromium.
+"""Time from a pan to superpixels on the screen, and of a smart click, on the page of a store in Chromium.
 
-    python -m benchmarks.store_page [--width 8000 --height 6000] [--pans 30]
+    python -m benchmarks.store_page [--width 8000 --height 6000] [--pans 30] [--clicks 12]
 
-Makes a store of a mosaic of the photographs in examples/photos in a temporary folder.
+The screen has 1920 x 1080 pixels. Makes a store of a mosaic of the photographs in examples/photos in a
+temporary folder.
 """
 
 import argparse
@@ -13,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from playwright.sync_api import Page
 
 from benchmarks.page_tools import ROOT, running_app, running_chromium
 from superpixel_service.large.readers.arrays import ArraySource
@@ -34,6 +36,34 @@ def mosaic(height: int, width: int) -> NDArray[np.uint8]:
     return found
 
 
+WATCH = """() => {
+  const began = {};
+  window.spent = [];
+  for (const name of ['pointerdown', 'pointerup']) {
+    document.addEventListener(name, () => (began[name] = performance.now()), { capture: true });
+    document.addEventListener(name, () => window.spent.push(performance.now() - began[name]));
+  }
+}"""
+
+
+def clicks(page: Page, count: int) -> list[float]:
+    """Milliseconds of the page's work in a click of smart select that the pointer rested before."""
+    page.keyboard.press("s")
+    page.wait_for_selector("html[data-smart][data-shown][data-picture]", state="attached", timeout=120_000)
+    box = page.evaluate("() => document.getElementById('stage').getBoundingClientRect().toJSON()")
+    times = []
+    for index in range(count):
+        x = box["x"] + box["width"] * (0.2 + 0.6 * (index * 0.618 % 1))
+        y = box["y"] + box["height"] * (0.2 + 0.6 * index / count)
+        page.mouse.move(x, y)
+        page.wait_for_timeout(1500)  # prepares the view
+        page.evaluate("() => (window.spent = [])")
+        page.mouse.click(x, y)
+        times.append(float(page.evaluate("() => window.spent.reduce((sum, one) => sum + one, 0)")))
+    page.keyboard.press("b")
+    return sorted(times)
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(
@@ -42,6 +72,7 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=8000)
     parser.add_argument("--height", type=int, default=6000)
     parser.add_argument("--pans", type=int, default=30)
+    parser.add_argument("--clicks", type=int, default=12)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         address = str(Path(folder, "mosaic.zarr"))
@@ -51,11 +82,12 @@ def main() -> None:
             page = browser.new_page(viewport={"width": 1920, "height": 1080})
             page.goto(page_address)
             page.wait_for_selector("html[data-shown]", state="attached", timeout=120_000)
+            page.evaluate(WATCH)
             for zooms in (0, 2, 2, 2):
                 for _ in range(zooms):
                     page.click("#zoom-in")
                 page.wait_for_selector("html[data-shown]", state="attached", timeout=120_000)
-                page.focus("#view")
+                page.focus("#stage")
                 times = []
                 for index in range(arguments.pans):
                     page.keyboard.press("ArrowRight" if index % 8 < 4 else "ArrowDown")
@@ -67,6 +99,10 @@ def main() -> None:
                 print(  # noqa: T201
                     f"level 1:{scale}, {shown} superpixels: median {statistics.median(times):.0f} ms, "
                     f"slowest of {len(times)} {times[-1]:.0f} ms"
+                )
+                spent = clicks(page, arguments.clicks)
+                print(  # noqa: T201
+                    f"  smart click: median {statistics.median(spent):.1f} ms, slowest {spent[-1]:.1f} ms"
                 )
 
 

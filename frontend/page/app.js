@@ -19,6 +19,7 @@ import { Opening } from './opening.js';
 import { Protecting } from './protecting.js';
 import { Saving } from './saving.js';
 import { connect } from './segmenting.js';
+import { SECTIONS } from './shortcuts.js';
 import { Sliders } from './sliders.js';
 import { Stage } from './stage.js';
 import { Tabs } from './tabs.js';
@@ -75,8 +76,8 @@ export class App {
     this.maskDialog = new MaskDialog(this);
     this.toolbar = new Toolbar(this);
     fillExportMenu(this);
-    fillHelp(any('help-table'));
-    listenForKeys(this);
+    fillHelp(any('help-table'), SECTIONS);
+    listenForKeys(this, SECTIONS);
     this._bindButtons();
     this._followSize();
   }

@@ -1,5 +1,5 @@
 import { Background } from './background.js';
-import { any, byId, button, count, make } from './dom.js';
+import { any, button, byId, count, make, percent } from './dom.js';
 import { say, showProblem } from './notices.js';
 import { inSlices } from './slices.js';
 
@@ -14,14 +14,6 @@ const LIMITS = [4, 16, 64, 256, 1024, 4096];
 
 /** Milliseconds for which a gap is framed. */
 const FRAMED = 2500;
-
-/** @param {number} share 0 to 1 @returns {string} */
-function percent(share) {
-  if (share === 0) return '0 %';
-  if (share < 0.001) return '<0.1 %';
-  if (share > 0.999 && share < 1) return '>99.9 %';
-  return share < 0.1 ? `${(100 * share).toFixed(1)} %` : `${Math.floor(100 * share)} %`;
-}
 
 /** What is labelled and what is not: shares, gaps, holes and specks. */
 export class Checks {

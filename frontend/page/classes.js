@@ -76,6 +76,22 @@ export class ClassPanel {
     if (chosen instanceof HTMLInputElement) chosen.focus();
   }
 
+  /** Give everything of a class to the class in use. @param {number} value */
+  merge(value) {
+    const { settings, work, stage, layers, protecting, readOnly } = this._app;
+    const into = settings.value;
+    if (!work || value === into || stage.busy || readOnly) return;
+    stage.cancel();
+    this._app.objectPanel.choose(0);
+    const [name, kept] = [value, into].map((one) => this.classes[one - 1].name);
+    layers.redrawFill(work.selection.removeClass(value, into));
+    if (into > value) settings.value--;
+    protecting.classRemoved(value);
+    this.show();
+    this._app.workChanged();
+    say(`${name} is a part of ${kept} now; undo brings it back`);
+  }
+
   /**
    * Edit the name of a class, in its row.
    *
@@ -139,6 +155,11 @@ export class ClassPanel {
     const rename = make('button', { className: 'small rename', textContent: '✎' });
     rename.title = 'Rename (double click, or F2)';
     const lock = protecting.lockButton(value);
+    const merge = make('button', {
+      className: 'small join',
+      textContent: '\u2295',
+      title: 'Give all of it to the chosen class (undo brings it back)',
+    });
     const remove = make('button', {
       className: 'small remove',
       textContent: '×',
@@ -151,7 +172,8 @@ export class ClassPanel {
       color.ariaLabel = `Colour of ${called}`;
       rename.ariaLabel = `Rename ${called}`;
       remove.ariaLabel = `Remove ${called}`;
-      lock.ariaLabel = `Lock ${called}`;
+      merge.ariaLabel = `Merge ${called} into the chosen class`;
+      if (lock) lock.ariaLabel = `Lock ${called}`;
     };
     showName();
     radio.addEventListener('change', () => this.choose(value));
@@ -165,8 +187,10 @@ export class ClassPanel {
     });
     bindName(name, radio, () => this.classes[value - 1].name);
     rename.addEventListener('click', () => this.rename(value));
+    merge.addEventListener('click', () => this.merge(value));
     remove.addEventListener('click', () => this.remove(value));
-    const row = make('li', {}, radio, color, name, share, ...key, rename, lock, remove);
+    const locks = lock ? [lock] : [];
+    const row = make('li', {}, radio, color, name, share, ...key, rename, merge, ...locks, remove);
     bindRow(
       row,
       () => this.choose(value),

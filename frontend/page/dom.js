@@ -87,3 +87,11 @@ export function fileSize(bytes) {
   if (bytes < 1e6) return `${whole.format(Math.max(1, bytes / 1e3))} kB`;
   return `${short.format(bytes / 1e6)} MB`;
 }
+
+/** @param {number} share 0 to 1 @returns {string} */
+export function percent(share) {
+  if (share === 0) return '0 %';
+  if (share < 0.001) return '<0.1 %';
+  if (share > 0.999 && share < 1) return '>99.9 %';
+  return share < 0.1 ? `${(100 * share).toFixed(1)} %` : `${Math.floor(100 * share)} %`;
+}

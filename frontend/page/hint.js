@@ -1,5 +1,5 @@
 import { any, button, make } from './dom.js';
-import { tools } from './tools/index.js';
+import { tools as allTools } from './tools/index.js';
 
 /** The tools that do most of a labeller's work, best first, and what to do with each. @type {Record<string, string>} */
 const LEADS = {
@@ -10,8 +10,11 @@ const LEADS = {
 
 /** The hint for new users, over their first image, until they have used a tool. */
 export class Hint {
-  /** @param {import('./app.js').App} app */
-  constructor(app) {
+  /**
+   * @param {import('./app.js').App} app
+   * @param {readonly import('./tools/tool.js').Tool[]} [tools]
+   */
+  constructor(app, tools = allTools) {
     this._app = app;
     const rows = Object.entries(LEADS).flatMap(([id, text]) => {
       const tool = tools.find((one) => one.id === id);

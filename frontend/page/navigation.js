@@ -40,6 +40,15 @@ export class Navigation {
     this._app.viewChanged(true);
   }
 
+  /**
+   * The camera has other coordinates now: the pan goes on.
+   *
+   * @param {(x: number, y: number) => Point} to the new coordinates of a place
+   */
+  rebase(to) {
+    if (this._pan) [this._pan.x, this._pan.y] = to(this._pan.x, this._pan.y);
+  }
+
   /** @param {number} [id] of the pointer that was released; none: any */
   endPan(id) {
     if (id === undefined || this._pan?.id === id) this._pan = null;

@@ -1,9 +1,10 @@
 // What the page says: the status line, the progress bar, the box for errors, and the line about the place under the pointer.
 
-import { FIRST_OBJECT, SuperpixelMapError } from '../src/index.js';
+import { FIRST_OBJECT, PARTLY, SuperpixelMapError } from '../src/index.js';
 import { adviceFor } from './advice.js';
 import { Problem } from './api.js';
 import { any, button, count } from './dom.js';
+import { toImage } from './place.js';
 
 /** @param {string} text */
 export function say(text) {
@@ -86,11 +87,12 @@ export function showHover(work, point, region, aloud) {
     const object = selection.objects[selection.objectAt(...point) - FIRST_OBJECT];
     const members = level.members(region);
     const first = selection.regions[members[0]];
-    const partly = members.some((member) => selection.regions[member] !== first);
+    const partly = first === PARTLY || members.some((member) => selection.regions[member] !== first);
     const chosen = value ? selection.classes[value - 1].name : 'not chosen';
     const named = object?.name ? ` ${object.name}` : '';
-    const [x, y] = point.map(Math.floor);
-    text = `${chosen}${named}${partly ? ' (superpixel partly chosen)' : ''} · ${count(level.area(region))} px · ${x}, ${y}`;
+    const [x, y] = toImage(work.place, point).map(Math.floor);
+    const area = level.area(region) * (work.place?.scale ?? 1) ** 2;
+    text = `${chosen}${named}${partly ? ' (superpixel partly chosen)' : ''} · ${count(area)} px · ${x}, ${y}`;
   }
   any('hover').textContent = aloud ? '' : text;
   if (aloud) say(text);

@@ -250,7 +250,9 @@ export class ObjectPanel {
       this.remove(value),
     );
     split.classList.add('split');
-    const row = make('li', {}, radio, swatch, name, area, join, split, remove);
+    // The pieces of an object of a large image are not known: only a window is here.
+    const splits = this._app.work?.place ? [] : [split];
+    const row = make('li', {}, radio, swatch, name, area, join, ...splits, remove);
     row.dataset.value = String(value);
     bindRow(
       row,

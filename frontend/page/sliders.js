@@ -31,7 +31,7 @@ export class Sliders {
   }
 
   _bind() {
-    const { settings, layers, saving } = this._app;
+    const { settings, saving } = this._app;
     /** @type {(id: string, apply: (value: number) => void) => void} */
     const onInput = (id, apply) =>
       input(id).addEventListener('input', () => {
@@ -40,12 +40,7 @@ export class Sliders {
       });
     onInput('size', (value) => this.setStop(value));
     onInput('compactness', (value) => this._setCompactness(this._compactnessSteps[value]));
-    onInput('radius', (value) => {
-      settings.radius = RADII[value];
-      this.showRadius();
-      if (layers.top.cursor) layers.top.cursor.radius = this._app.radius;
-      layers.redrawTop();
-    });
+    this._bindRadius();
     onInput('fill-opacity', (value) => {
       settings.fillOpacity = value;
       this._hidden.fill = false;
@@ -66,6 +61,17 @@ export class Sliders {
     onInput('line-color', () => {
       settings.lineColor = input('line-color').value;
       this.showOpacity();
+    });
+  }
+
+  _bindRadius() {
+    const { settings, layers, saving } = this._app;
+    input('radius').addEventListener('input', () => {
+      settings.radius = RADII[Number(input('radius').value)];
+      this.showRadius();
+      if (layers.top.cursor) layers.top.cursor.radius = this._app.radius;
+      layers.redrawTop();
+      saving.soon();
     });
   }
 

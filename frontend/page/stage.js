@@ -301,6 +301,13 @@ export class Stage {
     return camera.toImage(camera.width / 2, camera.height / 2);
   }
 
+  /** Put the keyboard's cursor into the middle of the view, if there is one. */
+  centreCursor() {
+    if (!this._cursor) return;
+    this._cursor = this._middle();
+    this._hover(this._cursor, true);
+  }
+
   /**
    * @param {Point} way
    * @param {boolean} fine by one pixel, not by half a superpixel

@@ -1,5 +1,5 @@
 import { any, make, pictureOf } from './dom.js';
-import { tools } from './tools/index.js';
+import { tools as allTools } from './tools/index.js';
 
 /** @typedef {import('./tools/tool.js').Tool} Tool */
 /** @typedef {import('./tools/tool.js').Slider} Slider */
@@ -10,8 +10,11 @@ export const titleOf = ({ label, summary }) => (summary ? `${label}: ${summary}`
 
 /** The buttons of the tools and the active tool's part of the settings panel, made from the list of tools. */
 export class Toolbar {
-  /** @param {import('./app.js').App} app */
-  constructor(app) {
+  /**
+   * @param {import('./app.js').App} app
+   * @param {readonly Tool[]} [tools]
+   */
+  constructor(app, tools = allTools) {
     this._app = app;
     this._buttons = tools.map((tool) => this._button(tool));
     this._options = tools.flatMap((tool) => (tool.options ?? []).map((option) => this._option(tool, option)));

@@ -39,6 +39,8 @@ export class Work {
     /** Whether the user marked the image as done; undefined: as it was. @type {boolean | undefined} */
     this.done = undefined;
     this.selection = selection;
+    /** Where a window of a large image is; null: this is a whole image. @type {import('./place.js').Place | null} */
+    this.place = null;
     /** Origins of this map and of the maps that undo can return to. @type {WeakMap<LabelMap, Origin>} */
     this._origins = new WeakMap([[selection.map, origin]]);
     /** Counts of the size slider, ascending. */

@@ -43,17 +43,23 @@ export class ObjectList extends SelectionState {
   }
 
   /**
-   * Remove a class with its objects: its regions and pixels get no class, and the values of the classes behind it fall by one.
+   * Remove a class. Its regions, pixels and objects get another class, or else go. The values of the classes behind it fall by one.
    *
    * @param {number} value the class, from 1
+   * @param {number} [into] the other class; 0: none, and its objects are removed, too
    * @returns {Box | null}
    */
-  removeClass(value) {
+  removeClass(value, into = 0) {
     this._history.checkClosed('removeClass');
     checkInteger('class', value, 1, this.classes.length);
-    const own = this.objects.flatMap((one, i) => (one.class === value ? [FIRST_OBJECT + i] : []));
+    this._checkClass(into, 0);
+    check(into !== value, 'INVALID_ARGUMENT', 'into: must be another class');
+    const own = this.objects.flatMap((from, at) =>
+      from.class === value ? [{ at, from, to: { ...from, class: into } }] : [],
+    );
+    const gone = into ? [] : own.map(({ at }) => FIRST_OBJECT + at);
     const removed = { at: value, class: this.classes[value - 1] };
-    return this._remove(own, [value, ...own], 0, { removed });
+    return this._remove(gone, [value, ...gone], into, { removed, objects: into ? own : [] });
   }
 
   /**

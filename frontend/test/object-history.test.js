@@ -23,6 +23,7 @@ const action = fc.record({
     'class',
     'name',
     'removeClass',
+    'mergeClass',
     'map',
     'group',
     'cancel',
@@ -49,6 +50,11 @@ function act(selection, { kind, at, radius, value, other }) {
   if (kind === 'brush') selection.brush(level, points, radius, any(value));
   if (kind === 'pixels') selection.paintPixels(points, radius, any(value));
   if (kind === 'removeClass' && classes.length) selection.removeClass(1 + (value % classes.length));
+  if (kind === 'mergeClass' && classes.length > 1) {
+    const gone = value % classes.length;
+    const into = (gone + 1 + (other % (classes.length - 1))) % classes.length;
+    selection.removeClass(1 + gone, 1 + into);
+  }
   if (kind === 'map') selection.moveTo([maps.noise, ...blocks][value % 3]);
   if (kind === 'group' || kind === 'cancel') {
     selection.begin();

@@ -267,6 +267,33 @@ test('removing a class removes its objects', () => {
   assert.deepEqual(valuesOf(selection), after);
 });
 
+test('a class is merged into another one, with its objects', () => {
+  const { selection } = withObjects();
+  const before = valuesOf(selection);
+  assert.throws(() => selection.removeClass(1, 1), { code: 'INVALID_ARGUMENT' });
+  assert.throws(() => selection.removeClass(1, 4), { code: 'INVALID_ARGUMENT' });
+  const names = selection.classes.map(({ name }) => name);
+  selection.removeClass(1, 3);
+  assert.deepEqual(
+    selection.classes.map(({ name }) => name),
+    names.slice(1),
+  );
+  assert.deepEqual(
+    selection.objects.map((one) => one.class),
+    [2, 2, 1],
+  );
+  const after = before.map((value) => ({ 1: 2, 2: 1, 3: 2 })[value] ?? value);
+  assert.deepEqual(valuesOf(selection), after);
+  selection.undo();
+  assert.deepEqual(valuesOf(selection), before);
+  assert.deepEqual(
+    selection.objects.map((one) => one.class),
+    [1, 1, 2],
+  );
+  selection.redo();
+  assert.deepEqual(valuesOf(selection), after);
+});
+
 test('another map and JSON keep the objects', () => {
   const { selection } = withObjects();
   selection.parameters = { compactness: 10, algorithm: 'x', edges: null, exact: true };

@@ -28,7 +28,7 @@ from superpixel_kernels.backends import (
     segment_on_cpu,
     why_no_cuda,
 )
-from superpixel_kernels.codec import Adjacency, Regions, measure_adjacency, pool, snap_mask
+from superpixel_kernels.codec import OUTSIDE, Adjacency, Regions, measure_adjacency, pool, snap_mask
 from superpixel_kernels.cpu._engine import CancelToken, Workspace, available_instruction_sets
 from superpixel_kernels.cuda import CudaWorkspace
 from superpixel_kernels.errors import InvalidParameter
@@ -36,7 +36,7 @@ from superpixel_kernels.guidance import GUIDANCE_VERSION, FittedGuidance, Guidan
 from superpixel_kernels.hierarchy import MERGE_DTYPE, Hierarchy, tree_of_merges
 from superpixel_kernels.label_spread import Spread, spread
 from superpixel_kernels.like_skimage import slic
-from superpixel_kernels.masked import OUTSIDE, MaskedHierarchy, as_mask, guidance_with_mask
+from superpixel_kernels.masked import MaskedHierarchy, as_mask, guidance_with_mask
 from superpixel_kernels.params import (
     ALGORITHM_VERSION,
     DEFAULT_COMPACTNESS,

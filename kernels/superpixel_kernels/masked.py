@@ -6,15 +6,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from superpixel_kernels import codec
-from superpixel_kernels.codec import Regions
+from superpixel_kernels.codec import OUTSIDE
 from superpixel_kernels.cpu import _engine
 from superpixel_kernels.errors import InvalidParameter
 from superpixel_kernels.guidance import MAX_PRIOR_LABEL, FittedGuidance
 from superpixel_kernels.hierarchy import Hierarchy, as_merges
-
-OUTSIDE = -1
-"""The label of pixels outside the mask: they belong to no superpixel."""
 
 
 def as_mask(mask: ArrayLike, height: int, width: int) -> NDArray[np.bool_] | None:
@@ -67,7 +63,7 @@ class MaskedHierarchy(Hierarchy):
     """Nested superpixels of the pixels inside a mask: any count from 1 to their number.
 
     Attributes and methods are those of `Hierarchy`, about the pixels inside: label maps have `OUTSIDE` at all
-    others. Only label-map bytes are not offered.
+    others.
 
     Attributes:
         mask: (height, width) bool, read-only: the pixels inside.
@@ -126,38 +122,12 @@ class MaskedHierarchy(Hierarchy):
         labels[self.mask] = nodes.labels if nodes.is_pixels else nodes.labels[self._base_of_pixels()]
         return labels
 
-    def encode(self, count: int, **arguments: Any) -> bytes:  # noqa: ARG002
-        """Not offered: a label map has no place for pixels that belong to no superpixel.
-
-        Raises:
-            InvalidParameter: always.
-        """
-        raise InvalidParameter("mask", "label maps (SPXL) have no place for pixels outside a mask")
+    def _is_connected(self, count: int) -> bool:
+        return count >= (self.prior_components or 1)
 
     def _base_of_pixels(self) -> NDArray[np.int32]:
         return self.base_labels[self.mask]
 
-    def _measure(self, labels: NDArray[np.int32]) -> codec.Regions:
-        count = int(labels.max()) + 1
-        regions = super()._measure(np.where(self.mask, labels, np.int32(count)))
-        return _without_last(regions)
-
     @property
     def _pixel_count(self) -> int:
         return int(np.count_nonzero(self.mask))
-
-
-def _without_last(regions: Regions) -> Regions:
-    """The measures without the last region, which is the outside."""
-    last = len(regions.area) - 1
-    end = int(regions.neighbor_offsets[last])
-    kept = regions.neighbors[:end] != last
-    before = np.concatenate([[0], np.cumsum(kept)]).astype(regions.neighbor_offsets.dtype)
-    return Regions(
-        regions.area[:last],
-        regions.box[:last],
-        regions.centroid[:last],
-        regions.mean_color[:last],
-        before[regions.neighbor_offsets[: last + 1]],
-        regions.neighbors[:end][kept],
-    )

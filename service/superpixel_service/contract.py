@@ -63,6 +63,13 @@ class Reason(StrEnum):
     GUIDANCE_LABEL_TOO_LARGE = "GUIDANCE_LABEL_TOO_LARGE"
     GUIDANCE_LEVEL_MISSING = "GUIDANCE_LEVEL_MISSING"
     GUIDANCE_WEIGHT_TOO_LARGE = "GUIDANCE_WEIGHT_TOO_LARGE"
+    MASK_MISSING = "MASK_MISSING"
+    MASK_INVALID = "MASK_INVALID"
+    MASK_OTHER_SIZE = "MASK_OTHER_SIZE"
+    MASK_TOO_MANY_BYTES = "MASK_TOO_MANY_BYTES"
+    MASK_UNDECODABLE = "MASK_UNDECODABLE"
+    MASK_EMPTY = "MASK_EMPTY"
+    MASK_WITH_SOFT_PRIOR = "MASK_WITH_SOFT_PRIOR"
     ENUM_VALUE_UNKNOWN = "ENUM_VALUE_UNKNOWN"
     REQUEST_ID_TOO_LONG = "REQUEST_ID_TOO_LONG"
     MEMORY_ABOVE_LIMIT = "MEMORY_ABOVE_LIMIT"
@@ -108,6 +115,21 @@ class ImageFormat(StrEnum):
     TIFF = "tiff"
     AVIF = "avif"
     RAW = "raw"
+
+
+IMAGE_SUFFIXES = {
+    ImageFormat.JPEG: (".jpg", ".jpeg", ".jpe", ".jfif", ".pjpeg", ".pjp"),
+    ImageFormat.PNG: (".png",),
+    ImageFormat.WEBP: (".webp",),
+    ImageFormat.TIFF: (".tif", ".tiff"),
+    ImageFormat.GIF: (".gif",),
+    ImageFormat.BMP: (".bmp", ".dib"),
+    ImageFormat.AVIF: (".avif",),
+}
+"""The formats of image files, with the suffixes that browsers and systems use for them."""
+
+IMAGE_FILE = "JPEG, PNG, WebP, TIFF, GIF, BMP or AVIF file"
+"""What an image file is, for texts."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The guidance of a request: maps as sent, not decoded, and their parameters."""
+"""The guidance and the mask of a request: maps as sent, not decoded, and their parameters."""
 
 import hashlib
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ class PngMap:
 
 @dataclass(frozen=True, slots=True)
 class RawMap:
-    """Plain little-endian values: width * height * bits / 8 bytes, row by row."""
+    """Plain little-endian values: width * height * bits / 8 bytes, row by row; 1 bit: rows of whole bytes."""
 
     width: int
     height: int
@@ -119,6 +119,34 @@ class OpenedGuidance:
     spec: GuidanceSpec
     names: tuple[str, ...]
     pixels: int
+    byte_count: int
+
+
+@dataclass(eq=False, slots=True)
+class MaskSpec:
+    """The mask of one request, as sent. It owns the bytes; `release` frees them."""
+
+    sent: GrayMap | None
+
+    def release(self) -> None:
+        """Free the mask: it is decoded, or not needed any more."""
+        self.sent = None
+
+    def digest(self) -> bytes:
+        """SHA-256 of what was sent. Call it before `release`."""
+        assert self.sent is not None  # noqa: S101 (not released)
+        return hashlib.sha256(f"{_shape(self.sent)}\n".encode() + self.sent.data).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedMask:
+    """A mask whose header was accepted; no pixel has been decoded.
+
+    Attributes:
+        byte_count: bytes as sent, also after `release`.
+    """
+
+    spec: MaskSpec
     byte_count: int
 
 

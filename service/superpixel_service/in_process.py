@@ -3,14 +3,18 @@
 from dataclasses import dataclass
 from typing import TypeAlias, Unpack
 
+import numpy as np
+from numpy.typing import NDArray
+
 import superpixel_kernels as kernels
+from superpixel_kernels.pixels import as_pixels
 from superpixel_service import client
 from superpixel_service.client import wire
 from superpixel_service.errors import InvalidRequest, VersionUnavailable
-from superpixel_service.images.decode import open_image
-from superpixel_service.images.guidance_maps import open_guidance
+from superpixel_service.images.decode import decode
+from superpixel_service.images.opening import open_task
 from superpixel_service.images.pixels import ignore_library_warnings
-from superpixel_service.model import Answer, Task, accept
+from superpixel_service.model import Answer, Task
 from superpixel_service.resources import usable_cores
 from superpixel_service.transport import convert
 from superpixel_service.work.segmenter import Segmenter, Workspace
@@ -76,9 +80,34 @@ def read_file(data: FileBytes, **wanted: Unpack[client.Wanted]) -> Task:
         superpixel_service.client.InvalidRequest: a client would not send them.
     """
     request = wire.build_request(bytes(data), **wanted)
-    spec = convert.read_segment_request(request)
-    image = open_image(spec, _Limits())
-    return accept(spec, image, open_guidance(spec.guidance, image, _Limits()))
+    return open_task(convert.read_segment_request(request), _Limits())
+
+
+def read_pixels(data: FileBytes, *, upright: bool = True) -> NDArray[np.uint8]:
+    """The pixels of an image file that the server and `segment_file` segment.
+
+    Args:
+        data: the bytes of the file.
+        upright: whether to apply the EXIF orientation.
+
+    Returns:
+        (height, width, 3) sRGB; transparency over white, 16-bit samples scaled from their robust range.
+
+    Raises:
+        InvalidRequest: the file is no image, or damaged.
+    """
+    return pixels_of(read_file(data, apply_exif_orientation=upright))
+
+
+def pixels_of(task: Task) -> NDArray[np.uint8]:
+    """The pixels that are segmented: (height, width, 3) sRGB, upright; transparency over white.
+
+    Raises:
+        InvalidRequest: the image is damaged.
+    """
+    pixels = as_pixels(decode(task.image, task.region)[0])
+    height, width, _ = pixels.shape
+    return np.broadcast_to(pixels, (height, width, 3))
 
 
 def segment_file(
@@ -98,7 +127,7 @@ def segment_file(
         threads: threads of the backend "cpu"; 0: one per core.
         wanted: the keywords of `Client.segment`: counts, areas, compactness, include_hierarchy (default
             True), include_regions, region_of_interest, apply_exif_orientation (default True),
-            first_frame_only, guidance, required_algorithm_version, sample_range.
+            first_frame_only, guidance, mask, required_algorithm_version, sample_range.
 
     Raises:
         superpixel_service.client.InvalidRequest: the file or a parameter is wrong; `field` names which.

@@ -22,7 +22,7 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 
 from superpixel_kernels.codec import InvalidParameter, LabelMap, measure_regions
 from superpixel_service.client import Client, tls_credentials
@@ -119,7 +119,7 @@ class ObjectFinder:
         """The superpixels of an image file, made at its first use.
 
         Args:
-            data: a JPEG, PNG or WebP file.
+            data: an image file of a format that the server reads.
             count: superpixels; None: `self.count`. An image with fewer pixels has one per pixel.
             upright: whether to turn it as its EXIF data say, as browsers do.
 
@@ -151,7 +151,7 @@ class ObjectFinder:
         """The object that points and a box show.
 
         Args:
-            data: a JPEG, PNG or WebP file.
+            data: an image file of a format that the server reads.
             points: in the order of the clicks.
             box: the object lies in it. Without points, the object is the one in its middle whose extent
                 agrees best with it.
@@ -170,28 +170,15 @@ class ObjectFinder:
     def _make(self, data: bytes, count: int, upright: bool) -> Picture:
         with contextlib.suppress(OSError, ValueError), Image.open(io.BytesIO(data)) as opened:
             count = min(count, opened.width * opened.height)
+        # Here, so that a back end starts without the decoders. The server's give the pixels that it segments.
+        from superpixel_service.in_process import read_pixels, segment_file
+
         # This checks the file, so it comes before the pixels are decoded here.
         if self.client is not None:
             answer = self.client.segment(data, counts=count, apply_exif_orientation=upright)
         else:
-            # Here, so that a back end that has a server loads neither the decoders nor the engine.
-            from superpixel_service.in_process import segment_file
-
             answer = segment_file(data, counts=count, apply_exif_orientation=upright)
-        return Picture(_read(data, upright), answer.label_map)
-
-
-def _read(data: bytes, upright: bool) -> NDArray[np.uint8]:
-    """The pixels as they are segmented: 8 bits, transparency on white."""
-    with Image.open(io.BytesIO(data)) as opened:
-        image = ImageOps.exif_transpose(opened) if upright else opened
-        if image.mode.startswith("I"):
-            deep = np.asarray(image).astype(np.uint32)
-            image = Image.fromarray(((deep * 255 + 32767) // 65535).astype(np.uint8))
-        if image.has_transparency_data:
-            white = Image.new("RGBA", image.size, "white")
-            image = Image.alpha_composite(white, image.convert("RGBA"))
-        return np.asarray(image.convert("RGB"))
+        return Picture(read_pixels(data, upright=upright), answer.label_map)
 
 
 def find_object(picture: Picture, points: Sequence[Point], box: Box | None = None) -> NDArray[np.bool_]:

@@ -1,7 +1,6 @@
 """What a caller asks for and what the service answers, in its own terms: no protobuf, no files."""
 
 import hashlib
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from enum import Enum, StrEnum
@@ -13,10 +12,8 @@ from numpy.typing import NDArray
 from superpixel_kernels.codec import Provenance, Regions, Tree
 from superpixel_service.contract import ImageFormat, Reason, StageSeconds
 from superpixel_service.errors import InvalidRequest
-from superpixel_service.guidance import GuidanceSpec, OpenedGuidance
-
-MAX_TARGETS = 32
-"""Most target counts and areas of one request, together: a label map can carry this many levels."""
+from superpixel_service.guidance import GuidanceSpec, MaskSpec, OpenedGuidance, OpenedMask
+from superpixel_service.targets import Targets
 
 MAX_PNG_LABELS = 1 << 24
 """Most labels of a PNG: three bytes tell this many apart."""
@@ -145,12 +142,11 @@ class SegmentSpec:
     """One image and what the caller wants of it, as sent.
 
     Attributes:
-        target_counts: numbers of superpixels, in any order.
-        target_areas: average superpixel sizes in pixels, in any order.
         compactness: weight of shape against colour; None: the default.
         region: the part to segment, in pixels of the oriented image; None: the whole image.
         guidance: maps that the superpixels follow; None: none.
         sample_range: the values of 16-bit samples that become 0 and 255; None: they follow from the image.
+        mask: the pixels that belong to superpixels; None: all.
     """
 
     source: EncodedImage | RawImage
@@ -166,6 +162,7 @@ class SegmentSpec:
     first_frame_only: bool = False
     guidance: GuidanceSpec | None = None
     sample_range: tuple[int, int] | None = None
+    mask: MaskSpec | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,19 +199,24 @@ class Task:
     """An accepted request: it has passed every check that needs no decoding.
 
     Attributes:
-        counts: the levels, distinct and decreasing; empty: the whole base.
+        counts: the levels, distinct and decreasing; empty: the whole base. With a mask, these are upper
+            bounds: `targets.levels` gives the levels when the number of pixels inside is known.
+        targets: the numbers of superpixels, as sent.
         guidance: maps that the superpixels follow; None: none.
+        mask: the pixels that belong to superpixels; None: all.
     """
 
     image: OpenedImage
     region: Rectangle | None
     counts: tuple[int, ...]
+    targets: Targets
     compactness: float | None
     encoding: LabelEncoding
     include_hierarchy: bool
     include_regions: bool
     lane: Lane
     guidance: OpenedGuidance | None = None
+    mask: OpenedMask | None = None
 
     @property
     def pixels(self) -> int:
@@ -223,14 +225,17 @@ class Task:
 
     @property
     def byte_count(self) -> int:
-        """Bytes of image and maps as sent, also after `release`."""
-        return self.image.byte_count + (self.guidance.byte_count if self.guidance else 0)
+        """Bytes of image, maps and mask as sent, also after `release`."""
+        maps = self.guidance.byte_count if self.guidance else 0
+        return self.image.byte_count + maps + (self.mask.byte_count if self.mask else 0)
 
     def release(self) -> None:
-        """Free the bytes of image and maps: they are decoded, or not needed any more."""
+        """Free the bytes of image, maps and mask: they are decoded, or not needed any more."""
         self.image.source.release()
         if self.guidance is not None:
             self.guidance.spec.release()
+        if self.mask is not None:
+            self.mask.spec.release()
 
     @property
     def region_pixels(self) -> int:
@@ -293,7 +298,9 @@ class Answer:
         stages: seconds per stage.
         engine_seconds: seconds per stage of the engine; empty if nothing was computed for this caller.
         provenance: what the map was made from.
-        prior_components: with a hard prior map, the count at which the superpixels are its components.
+        prior_components: with a hard prior map or a mask, the count at which the superpixels are its
+            components.
+        mask_pixels: with a mask, the number of pixels inside.
         cache: where the answer came from.
         message: the serialised response without its timings, with the label map in it; empty: not serialised.
     """
@@ -311,6 +318,7 @@ class Answer:
     algorithm_version: int
     provenance: Provenance = field(default_factory=Provenance)
     prior_components: int | None = None
+    mask_pixels: int | None = None
     cache: CacheUse = CacheUse.OFF
     message: bytes = b""
 
@@ -325,13 +333,19 @@ class Answer:
         return replace(self, label_map=label_map, message=message)
 
 
-def accept(spec: SegmentSpec, image: OpenedImage, guidance: OpenedGuidance | None = None) -> Task:
+def accept(
+    spec: SegmentSpec,
+    image: OpenedImage,
+    guidance: OpenedGuidance | None = None,
+    mask: OpenedMask | None = None,
+) -> Task:
     """Check the request against the image's size.
 
     Args:
         spec: the request.
         image: its image.
         guidance: its guidance.
+        mask: its mask.
 
     Raises:
         InvalidRequest: the region does not fit, or a count or area is out of range or too large for the
@@ -340,34 +354,39 @@ def accept(spec: SegmentSpec, image: OpenedImage, guidance: OpenedGuidance | Non
     if spec.region is not None:
         _check_region(spec.region, image)
     where = spec.region or image
-    counts = _levels(spec, where.width * where.height)
+    targets = Targets(spec.target_counts, spec.target_areas)
+    targets.check_number(spec.include_hierarchy)
+    counts = targets.levels(where.width * where.height)
     if counts:
         check_encoding(spec.encoding, counts[0])
     return Task(
         image=image,
         region=spec.region,
         counts=counts,
+        targets=targets,
         compactness=spec.compactness,
         encoding=spec.encoding,
         include_hierarchy=spec.include_hierarchy,
         include_regions=spec.include_regions,
         lane=spec.lane,
         guidance=guidance,
+        mask=mask,
     )
 
 
-def check_encoding(encoding: LabelEncoding, count: int) -> None:
-    """Check that the encoding can hold `count` labels.
+def check_encoding(encoding: LabelEncoding, count: int, *, masked: bool = False) -> None:
+    """Check that the encoding can hold `count` labels, and if `masked` also pixels that have none.
 
     Raises:
         InvalidRequest: it cannot.
     """
-    if encoding is LabelEncoding.PNG and count > MAX_PNG_LABELS:
+    most = MAX_PNG_LABELS - masked
+    if encoding is LabelEncoding.PNG and count > most:
         raise InvalidRequest(
             Reason.COUNT_ABOVE_ENCODING,
-            f"must be another one for {count} superpixels; a PNG holds at most {MAX_PNG_LABELS}",
+            f"must be another one for {count} superpixels; a PNG holds at most {most}",
             field="label_encoding",
-            metadata={"limit_count": str(MAX_PNG_LABELS)},
+            metadata={"limit_count": str(most)},
         )
 
 
@@ -384,41 +403,3 @@ def _check_region(region: Rectangle, image: OpenedImage) -> None:
             f"must be at least 1x1 pixels and lie inside the image, which is {image.width}x{image.height}",
             field="region_of_interest",
         )
-
-
-def _levels(spec: SegmentSpec, pixels: int) -> tuple[int, ...]:
-    """The distinct counts that the request's counts and areas stand for, decreasing."""
-    if len(spec.target_counts) + len(spec.target_areas) > MAX_TARGETS:
-        raise InvalidRequest(
-            Reason.TARGETS_TOO_MANY,
-            f"target_counts and target_areas together must have at most {MAX_TARGETS} entries",
-            field="target_counts" if spec.target_counts else "target_areas",
-        )
-    if not (spec.target_counts or spec.target_areas or spec.include_hierarchy):
-        raise InvalidRequest(
-            Reason.TARGETS_MISSING,
-            "say how many superpixels: target_counts, target_areas, or include_hierarchy for the whole base",
-            field="target_counts",
-        )
-    for index, count in enumerate(spec.target_counts):
-        if not 1 <= count <= pixels:
-            raise InvalidRequest(
-                Reason.COUNT_OUT_OF_RANGE,
-                f"must be from 1 to the number of pixels, {pixels}",
-                field=f"target_counts[{index}]",
-            )
-    for index, area in enumerate(spec.target_areas):
-        if not (math.isfinite(area) and area > 0 and _count(pixels, area) <= pixels):
-            raise InvalidRequest(
-                Reason.AREA_OUT_OF_RANGE,
-                "must be a finite number above 0 that stands for no more superpixels than there are pixels",
-                field=f"target_areas[{index}]",
-            )
-    by_area = {int(_count(pixels, area)) for area in spec.target_areas}
-    return tuple(sorted({*spec.target_counts, *by_area}, reverse=True))
-
-
-def _count(pixels: int, area: float) -> float:
-    """The number of superpixels of `area` pixels each; infinity if a double cannot hold it."""
-    quotient = pixels / area + 0.5
-    return max(1.0, float(math.floor(quotient))) if math.isfinite(quotient) else math.inf

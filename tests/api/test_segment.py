@@ -95,6 +95,52 @@ def test_a_form_has_the_image_its_maps_and_parameters(api: Api, server: RunningS
     assert api.form(image=IMAGE, counts="40").content != expected.spx
 
 
+def test_a_mask_is_a_part_of_the_form(api: Api) -> None:
+    mask = np.zeros((HEIGHT, WIDTH), np.bool_)
+    mask[10:70, 20:80] = True
+    expected = kernels.segment(PIXELS, mask=mask)
+    file = encoded(np.where(mask, np.uint8(1), np.uint8(0)))
+    found = codec.decode(api.form("counts=30,7", image=IMAGE, mask=file).content)
+    for count in (30, 7):
+        np.testing.assert_array_equal(found.labels_at(count), expected.cut(count))
+    answer = api.form("counts=30&encoding=json", image=IMAGE, mask=file).json()
+    runs = np.array(answer["labels"]).reshape(-1, 2)
+    np.testing.assert_array_equal(np.repeat(*runs.T), expected.cut(30).ravel())
+    assert answer["mask_pixels"] == np.count_nonzero(mask)
+    assert [region["area"] for region in answer["regions"]] == expected.regions(30).area.tolist()
+    picture = Image.open(io.BytesIO(api.form("counts=30&encoding=png", image=IMAGE, mask=file).content))
+    np.testing.assert_array_equal(np.asarray(picture), expected.cut(30).astype(np.uint16))
+    plain = api.form("counts=30", image=IMAGE)
+    assert plain.headers["etag"] != api.form("counts=30", image=IMAGE, mask=file).headers["etag"]
+    wrong = api.form("counts=30", image=IMAGE, mask=encoded(PIXELS)).problem(400, "MASK_INVALID")
+    assert wrong["field"] == "mask.png"
+    kept = api.form("counts=30&keep=true", image=IMAGE, mask=file)
+    body = {"map": kept.headers["superpixel-map"], "clicks": [{"x": 30, "y": 30}]}
+    details = api.call(
+        "POST", "/v1/select", json.dumps(body).encode(), {"content-type": "application/json"}
+    ).problem(400, "PARAMETER_INVALID")
+    assert "pixels outside a mask" in details["detail"]
+
+
+def test_a_sample_range_reaches_the_server(api: Api) -> None:
+    deep = (np.arange(WIDTH * HEIGHT).reshape(HEIGHT, WIDTH) % 5000).astype(np.uint16)
+    file = encoded(deep)
+    given = api.segment("counts=20&encoding=json&sample_range=100,4095", file).json()
+    assert given["sample_range"] == [100, 4095]
+    robust = api.segment("counts=20&encoding=json", file).json()
+    assert robust["sample_range"][1] < 5000
+    assert given["labels"] != robust["labels"]
+    for wrong, reason in (
+        ("5", "PARAMETER_INVALID"),
+        ("5,x", "PARAMETER_INVALID"),
+        ("9,9", "SAMPLE_RANGE_INVALID"),
+        ("0,65536", "SAMPLE_RANGE_INVALID"),
+        ("-1,9", "SAMPLE_RANGE_INVALID"),
+    ):
+        details = api.segment(f"counts=20&sample_range={wrong}", file).problem(400, reason)
+        assert details["field"] == "sample_range"
+
+
 def test_all_other_parameters_reach_the_server(api: Api) -> None:
     region = api.segment("counts=6&region=10,20,50,40")
     expected = kernels.segment(np.ascontiguousarray(PIXELS[20:60, 10:60]))

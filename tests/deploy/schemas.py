@@ -14,7 +14,6 @@ from typing import Any
 import jsonschema
 import kubernetes_validate
 import yaml
-from cloudcoil.models.prometheus_operator import v1 as prometheus_operator
 
 OPERATOR = "monitoring.coreos.com/v1"
 RAY = "ray.io/v1"
@@ -44,6 +43,8 @@ def unknown(given: Any, kept: Any, path: str) -> list[str]:
 
 def problems(document: dict[str, Any], version: str) -> list[str]:
     if document["apiVersion"] == OPERATOR:
+        from cloudcoil.models.prometheus_operator import v1 as prometheus_operator  # two seconds
+
         try:
             model = getattr(prometheus_operator, document["kind"]).model_validate(document)
         except ValueError as error:

@@ -36,7 +36,7 @@ def pods(job: Rendered) -> list[dict[str, Any]]:
     return [group["template"]["spec"] for group in groups]
 
 
-@pytest.mark.parametrize("version", KUBERNETES)
+@pytest.mark.parametrize("version", [pytest.param(KUBERNETES[0], marks=pytest.mark.slow), KUBERNETES[-1]])
 def test_every_object_is_valid_without_unknown_fields(jobs: dict[str, Rendered], version: str) -> None:
     assert invalid_fields(version, *(job.file for job in jobs.values())) == ["8 objects"]
 

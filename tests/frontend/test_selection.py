@@ -60,7 +60,7 @@ const does = {
   removeObject: (value) => selection.removeObject(value),
   joinObjects: (values) => selection.joinObjects(values),
   splitObject: (value) => selection.splitObject(value),
-  removeClass: (value) => selection.removeClass(value),
+  removeClass: (value, into) => selection.removeClass(value, into),
 };
 for (const [name, ...values] of changes) {
   does[name](...values);
@@ -124,6 +124,10 @@ def object_change(rng: random.Random, selection: Selection, things: list[int], s
             selection.split_object(value)
             return ["splitObject", value]
         case 4 if step > 30 and len(selection.classes) > 1:
+            if step % 2:
+                into = rng.choice([each for each in range(1, len(selection.classes) + 1) if each != 2])
+                selection.remove_class(2, into)
+                return ["removeClass", 2, into]
             selection.remove_class(2)
             return ["removeClass", 2]
         case _:

@@ -89,6 +89,18 @@ def windows() -> list[bytes]:
     return result
 
 
+def masked() -> list[bytes]:
+    """Sound containers with pixels that belong to no superpixel."""
+    result = []
+    for seed, labels in enumerate([noise(4, 5, 3), noise(3, 70, 4), blobs(14, 18, 9)]):
+        labels = np.where(labels == seed, -1, labels - (labels > seed)).astype(np.int32)
+        count = int(labels.max()) + 1
+        tree = tree_of(random_merges(count, seed), count)
+        image = np.random.default_rng(seed).integers(0, 256, (*labels.shape, 3), np.uint8)
+        result.append(encode(labels, tree=tree, regions=measure_regions(labels, image)))
+    return result
+
+
 def provenance(shape: tuple[int, ...], seed: int) -> Provenance:
     """What a map of this shape could be made from; by the seed with more or fewer fields."""
     height, width = shape
@@ -188,7 +200,7 @@ def fuzz(count: int, seed: int) -> Tally:
     """Check `count` mutations, the same ones for the same seed."""
     rng = random.Random(seed)
     tally = Tally()
-    sound = samples() + windows()
+    sound = samples() + windows() + masked()
     for data in sound:
         check(data, tally)
     if tally.refused:

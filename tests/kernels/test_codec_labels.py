@@ -227,13 +227,13 @@ def test_skips_unknown_optional_sections_without_inflating_them() -> None:
     ("labels", "message"),
     [
         ([[1]], "row 0, column 0 has 1 after 0 labels"),
-        ([[-1]], "row 0, column 0 has -1 after 0 labels"),
-        ([[0, -1]], "row 0, column 1 has -1"),
-        ([[0, -1, 0]], "row 0, column 1 has -1"),
+        ([[-2]], "row 0, column 0 has -2 after 0 labels"),
+        ([[0, -2]], "row 0, column 1 has -2"),
+        ([[0, -2, 0]], "row 0, column 1 has -2"),
         ([[0, -5]], "row 0, column 1 has -5 after 1 labels"),
         ([[0, 2, 1]], "row 0, column 1 has 2 after 1 labels"),
         ([[0, 1], [0, 3], [2, 2]], "row 1, column 1 has 3 after 2 labels"),
-        ([[0, 1], [0, -1]], "row 1, column 1 has -1 after 2 labels"),
+        ([[0, 1], [0, -2]], "row 1, column 1 has -2 after 2 labels"),
     ],
 )
 def test_labels_numbered_otherwise_are_refused(labels: list[list[int]], message: str) -> None:
@@ -252,7 +252,7 @@ def test_labels_numbered_otherwise_are_refused(labels: list[list[int]], message:
         np.zeros((3, 0), np.int32),
         np.array([[0, 2**32]], np.int64),  # would wrap around to 0
         np.array([[0, 2**32 + 1]], np.uint64),
-        np.array([[0, -1]], np.int64),
+        np.array([[0, -2]], np.int64),
         np.broadcast_to(np.int32(0), (2**14 + 1, 2**14)),
     ],
     ids=str,

@@ -123,7 +123,7 @@ def test_regions_far_from_the_origin_do_not_overflow() -> None:
     assert regions.mean_color.tolist() == [[255] * 3] * 2
 
 
-@pytest.mark.parametrize("labels", [[[0, 2]], [[1, 1]], [[0, -1]], [[-1, -1]], [[0, 2**30]]])
+@pytest.mark.parametrize("labels", [[[0, 2]], [[1, 1]], [[0, -2]], [[-1, -1]], [[0, 2**30]]])
 def test_labels_with_gaps_are_not_measured(labels: list[list[int]]) -> None:
     with pytest.raises(InvalidLabelMap, match=r"^labels: "):
         measure_regions(np.array(labels, np.int32), np.zeros((1, 2, 3), np.uint8))

@@ -159,7 +159,9 @@ def test_levels_are_the_cuts_of_the_tree(levels: list[int]) -> None:
 
 
 @pytest.mark.parametrize(
-    "levels", [[], [5], [6, 2], [4, 4], [2, 4], [4, 0], [0], [-1], list(range(40, 7, -1))], ids=str
+    "levels",
+    [[], [5], [6, 2], [4, 4], [2, 4], [4, 0], [0], [-1], [3.5], [3, 2.0], list(range(40, 7, -1))],
+    ids=str,
 )
 def test_malformed_levels_are_not_written(levels: list[int]) -> None:
     with pytest.raises(InvalidParameter, match=r"^levels: "):

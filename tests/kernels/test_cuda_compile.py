@@ -15,6 +15,7 @@ from tests.kernels.cuda_sim import SimDevice, build
 from tests.kernels.cuda_sim.__main__ import cuda_trace
 from tests.kernels.cuda_sim.recording import RecordingDevice
 from tests.kernels.devices import TUNING
+from tests.kernels.marks import marked
 
 pytestmark = [pytest.mark.cuda_sim, pytest.mark.unsanitized]
 
@@ -22,7 +23,7 @@ OWN = Path(__file__).with_name("cuda_sim") / "kernels"
 FILES = [*sorted(build.KERNELS.glob("*.cu")), OWN / "sums.cu", OWN / "primitives.cu"]
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", marked(ARCHITECTURES, pytest.mark.slow, ARCHITECTURES[1:-1]))
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_nvrtc(file, architecture):
     compiled = by_nvrtc(file, architecture)

@@ -45,7 +45,7 @@ def test_order_of_execution_does_not_matter(name, seed):
     ("name", "mode"),
     [
         *itertools.product(images.SMALL, ("race", "asan")),
-        ("dots-480x320", "race"),
+        pytest.param("dots-480x320", "race", marks=pytest.mark.slow),
         pytest.param("dots-480x320", "asan", marks=pytest.mark.slow),
     ],
 )
@@ -69,8 +69,15 @@ class _Enough(Exception):
     """The stages up to the last assignment are done."""
 
 
-@pytest.mark.parametrize("mode", ["plain", "race"])
-@pytest.mark.parametrize("size", [(483, 485), (3, 76801)])
+@pytest.mark.parametrize(
+    ("size", "mode"),
+    [
+        ((483, 485), "plain"),
+        ((483, 485), "race"),
+        ((3, 76801), "plain"),
+        pytest.param((3, 76801), "race", marks=pytest.mark.slow),
+    ],
+)
 def test_aligned_tiles(size, mode):
     """In stage assign, images of the largest step have other tiles. The last cells take the remainder."""
     image = images.photo(*size) if min(size) > 8 else images.noise(*size)

@@ -18,7 +18,7 @@ from superpixel_kernels import (
     segment,
     snap_mask,
 )
-from superpixel_kernels.errors import InvalidLabelMap, InvalidParameter
+from superpixel_kernels.errors import InvalidParameter
 from superpixel_kernels.tiled import GuidanceSources, open_tiled, segment_tiled
 from tests.kernels import images, reference
 from tests.kernels.any_image import COMPACTNESS, assert_nested, checked, small_images
@@ -264,12 +264,6 @@ def test_it_can_be_pickled_and_copied(masked):
         assert copied.prior_components == masked.prior_components
         for count in (7, masked.base_count + 9):
             np.testing.assert_array_equal(copied.cut(count), masked.cut(count))
-
-
-def test_label_map_bytes_are_not_offered(masked):
-    with pytest.raises(InvalidParameter, match=r"^mask: label maps \(SPXL\) have no place"):
-        masked.encode(30)
-    assert issubclass(InvalidLabelMap, ValueError)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,6 +36,14 @@ def running_app(*arguments: str, constants: Mapping[str, object] | None = None) 
         assert process.wait(PATIENCE_SECONDS) == 0
         assert process.stdout is not None
         process.stdout.close()
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of a large image."""
+    from tests.page.large_page import make_scene
+
+    return make_scene(tmp_path_factory.mktemp("large"))
 
 
 @pytest.fixture(scope="session")

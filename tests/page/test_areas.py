@@ -118,6 +118,7 @@ def test_exact_pixels(annotator: Annotator) -> None:
         assert annotator.mask().max() == 0
 
 
+@pytest.mark.slow
 def test_a_polygon_by_fingers_and_by_keys(visit: Callable[..., Annotator]) -> None:
     annotator = visit(viewport={"width": 820, "height": 1100}, has_touch=True)
     annotator.open(COFFEE)

@@ -3,6 +3,7 @@
 import re
 
 import numpy as np
+import pytest
 from playwright.sync_api import expect
 
 from tests.page.annotator import COFFEE, COFFEE_SHAPE, Annotator
@@ -39,6 +40,7 @@ def test_the_whole_row_chooses_and_a_double_click_renames(annotator: Annotator) 
     expect(rows.nth(1).get_by_role("radio")).to_be_checked()
 
 
+@pytest.mark.slow
 def test_space_pans_after_any_click(annotator: Annotator) -> None:
     annotator.open(COFFEE)
     at = annotator.actual_size()

@@ -169,6 +169,7 @@ def test_a_mask_that_the_server_rejects_changes_nothing(annotator: Annotator) ->
     annotator.complaints.clear()
 
 
+@pytest.mark.slow
 def test_the_panel_is_accessible_and_reachable_by_keys(annotator: Annotator) -> None:
     annotator.open(COFFEE)
     masks.drop(annotator, "network.png", FILE)
@@ -193,6 +194,7 @@ def test_the_panel_is_accessible_and_reachable_by_keys(annotator: Annotator) -> 
     expect(annotator("#mask-button")).to_be_focused()
 
 
+@pytest.mark.slow
 def test_the_panel_is_reachable_on_a_phone(visit: Callable[..., Annotator]) -> None:
     annotator = visit(viewport={"width": 390, "height": 844}, has_touch=True)
     annotator.open(COFFEE)

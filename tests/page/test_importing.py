@@ -71,6 +71,7 @@ def test_annotations_of_other_tools_come_in_and_the_photograph_stays(annotator: 
     assert np.array_equal(annotator.mask(), MASK)
 
 
+@pytest.mark.slow
 def test_an_instance_mask_and_its_legend_are_dropped_together(annotator: Annotator) -> None:
     annotator.open(COFFEE)
     values = np.select([DISC, BAR], [256, 257]).astype(np.uint16)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import numpy as np
+import pytest
 from playwright.sync_api import expect
 
 from tests.page.annotator import COFFEE, COFFEE_SHAPE, Annotator, Fingers, read_mask
@@ -53,6 +54,7 @@ def test_by_keyboard_alone(annotator: Annotator) -> None:
     expect(annotator("#help")).to_be_hidden()
 
 
+@pytest.mark.slow
 def test_a_lasso_by_keyboard_has_the_corners_that_enter_sets(annotator: Annotator) -> None:
     annotator.open(COFFEE)
     annotator("#stage").focus()

@@ -137,6 +137,7 @@ def test_coco_files(annotator: Annotator) -> None:
     assert np.array_equal(annotator.mask(), wanted)
 
 
+@pytest.mark.slow
 def test_with_the_keyboard_alone(annotator: Annotator, tmp_path: Path) -> None:
     path = tmp_path / "bar.png"
     path.write_bytes(masks.png(BAR))

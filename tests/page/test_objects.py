@@ -169,6 +169,7 @@ def test_objects_survive_a_reload_and_another_compactness(annotator: Annotator) 
     assert [(a, b, 1, d) for a, b, _, d in facts(annotator)] == kept
 
 
+@pytest.mark.slow
 def test_neighbouring_objects_have_shades_of_their_own(annotator: Annotator) -> None:
     annotator.open(COFFEE)
     at = annotator.actual_size()

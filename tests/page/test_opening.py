@@ -145,6 +145,7 @@ def test_a_reload_right_after_a_stroke_keeps_it(annotator: Annotator) -> None:
     assert np.array_equal(annotator.mask(), stroke(annotator))
 
 
+@pytest.mark.slow
 def test_a_reload_while_changes_are_written_keeps_them(annotator: Annotator) -> None:
     annotator.open(COFFEE)
     annotator.wait_until_saved()

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
@@ -110,6 +111,7 @@ def test_classes_are_added_named_coloured_and_removed(annotator: Annotator) -> N
     assert np.array_equal(annotator.mask(), before)
 
 
+@pytest.mark.slow
 def test_many_classes_have_different_colours_and_leave_the_slider_in_place(annotator: Annotator) -> None:
     annotator.open(COFFEE)
     slider = annotator("#size").bounding_box()

@@ -129,6 +129,7 @@ def test_the_next_image_is_segmented_in_advance(annotator: Annotator, pictures: 
     annotator.complaints.clear()
 
 
+@pytest.mark.slow
 def test_a_dropped_folder(annotator: Annotator, tmp_path: Path) -> None:
     folder = tmp_path / "photos"
     (folder / "more").mkdir(parents=True)

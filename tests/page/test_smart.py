@@ -96,6 +96,7 @@ def test_marks_count_until_enter(annotator: Annotator) -> None:
     assert annotator.mask()[CUP[1], CUP[0]] == 2
 
 
+@pytest.mark.slow
 def test_a_new_object_has_no_marks_of_the_one_before(annotator: Annotator) -> None:
     place = begin(annotator)
     other = place(420, 330)

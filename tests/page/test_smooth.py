@@ -118,6 +118,7 @@ def test_borders_of_classes_have_their_colours(annotator: Annotator) -> None:
     assert not colored().any()
 
 
+@pytest.mark.slow
 def test_smooth_polygons_are_exported_if_chosen(annotator: Annotator) -> None:
     annotator.open(COFFEE)
     at = annotator.actual_size()

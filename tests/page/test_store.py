@@ -14,26 +14,11 @@ from playwright.sync_api import Browser, Page
 
 from superpixel_kernels.codec import NO_REGION
 from superpixel_service.cli import main
-from superpixel_service.large.readers.arrays import ArraySource
-from superpixel_service.large.run import Plan, make_store
-from superpixel_service.large.selection import read_selection
-from superpixel_service.large.source import Facts, Window
 from superpixel_service.large.store import Store
 from superpixel_service.web.store_work import PARTLY, StoreWork
-from tests.page.conftest import new_context, running_app
-from tests.service.large_files import TRANSFORM, smooth
-
-WIDTH, HEIGHT = 2000, 1500
-PATIENCE = 120_000
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("large")
-    crs = rasterio.CRS.from_epsg(32633).to_wkt()
-    source = ArraySource(smooth(HEIGHT, WIDTH), facts=Facts("array", crs=crs, transform=TRANSFORM))
-    make_store(Plan(source, "array://", counts=[], tile=256), str(folder / "scene.zarr"))
-    return folder / "scene.zarr"
+from tests.page.conftest import running_app
+from tests.page.large_page import HEIGHT, WIDTH, open_page, shown, steps, stroke, values, view_box
+from tests.service.large_files import TRANSFORM
 
 
 @pytest.fixture
@@ -49,57 +34,21 @@ def address(made: Path, work: Path) -> Iterator[str]:
 
 @pytest.fixture
 def page(browser: Browser, address: str) -> Iterator[Page]:
-    context = new_context(browser)
-    page = context.new_page()
-    page.set_default_timeout(PATIENCE)
-    problems: list[str] = []
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    page.goto(address)
-    shown(page)
-    yield page
-    context.close()
-    assert not problems
-
-
-def shown(page: Page) -> None:
-    page.wait_for_selector("html[data-shown]", state="attached")
-
-
-def steps(page: Page, count: int) -> None:
-    page.wait_for_selector(f'html[data-steps="{count}"]', state="attached")
-
-
-def view_box(page: Page) -> dict[str, float]:
-    box = page.locator("#view").bounding_box()
-    assert box is not None
-    return dict(box)
-
-
-def stroke(page: Page, *points: tuple[float, float]) -> None:
-    box = view_box(page)
-    page.mouse.move(box["x"] + points[0][0], box["y"] + points[0][1])
-    page.mouse.down()
-    for x, y in points[1:]:
-        page.mouse.move(box["x"] + x, box["y"] + y, steps=8)
-    page.mouse.up()
-
-
-def values(work: Path, made: Path) -> np.ndarray:
-    store = Store(str(made))
-    return read_selection(work.read_bytes(), store).values(store, Window(0, 0, WIDTH, HEIGHT))
+    with open_page(browser, address) as page:
+        yield page
 
 
 def test_work_goes_across_seams_and_zooms_and_comes_back(page: Page, work: Path, made: Path) -> None:
     box = view_box(page)
     page.keyboard.press("Tab")
-    stroke(page, (box["width"] * 0.3, 300), (box["width"] * 0.7, 300))
+    stroke(page, (box["width"] * 0.25, 300), (box["width"] * 0.75, 300))
     steps(page, 1)
     coarse = values(work, made)
     # One stroke over several tiles of 256 pixels, without a gap at their seams.
     zoom = min(box["width"] / WIDTH, box["height"] / HEIGHT)
     left = (box["width"] - WIDTH * zoom) / 2
     y = round((300 - (box["height"] - HEIGHT * zoom) / 2) / zoom)
-    x0, x1 = (round((box["width"] * part - left) / zoom) for part in (0.32, 0.68))
+    x0, x1 = (round((box["width"] * part - left) / zoom) for part in (0.27, 0.73))
     assert x1 - x0 > 3 * 256
     assert (coarse[y - 2 : y + 2, x0:x1] == 1).all()
     assert 0 < np.count_nonzero(coarse) < coarse.size / 4
@@ -107,7 +56,7 @@ def test_work_goes_across_seams_and_zooms_and_comes_back(page: Page, work: Path,
     for _ in range(3):
         page.click("#zoom-in")
     shown(page)
-    page.select_option("#class", "2")
+    page.keyboard.press("2")
     stroke(page, (200, 200), (400, 500))
     steps(page, 2)
     fine = values(work, made)
@@ -115,6 +64,8 @@ def test_work_goes_across_seams_and_zooms_and_comes_back(page: Page, work: Path,
     assert np.count_nonzero(fine != coarse) < 400 * 400
 
     page.reload()
+    shown(page)
+    page.click("#zoom-fit")  # a reload shows the same place
     shown(page)
     steps_before = page.evaluate("document.documentElement.dataset.steps")
     assert int(steps_before) >= 2
@@ -127,6 +78,7 @@ def test_work_goes_across_seams_and_zooms_and_comes_back(page: Page, work: Path,
     assert color[0] > color[2]
 
 
+@pytest.mark.slow
 def test_undo_redo_and_the_eraser(page: Page, work: Path, made: Path) -> None:
     stroke(page, (400, 300), (500, 300))
     steps(page, 1)
@@ -138,12 +90,13 @@ def test_undo_redo_and_the_eraser(page: Page, work: Path, made: Path) -> None:
     steps(page, 1)
     assert np.array_equal(values(work, made), painted)
     shown(page)
-    page.check("input[value=erase]")
+    page.check("input[value=eraser]")
     stroke(page, (380, 300), (520, 300))
     steps(page, 2)
     assert not values(work, made).any()
 
 
+@pytest.mark.slow
 def test_panning_loads_what_comes_into_view(page: Page) -> None:
     for _ in range(4):
         page.click("#zoom-in")
@@ -229,5 +182,16 @@ def test_requests_that_are_wrong(address: str, work: Path) -> None:
         status, detail = refused(f"{address}api/paint", body)
         assert status == 400
         assert text in detail
+    for body, text in (
+        (b"[]", "must be JSON, an object"),
+        (b'{"do": "x"}', "do: must be one of addClass"),
+        (b'{"do": "removeClass", "value": 9}', "value: must be a class from 1 to 4"),
+        (b'{"do": "removeObject", "value": 256, "lists": "0"}', "lists: must be a whole number"),
+    ):
+        status, detail = refused(f"{address}api/change", body)
+        assert status == 400
+        assert text in detail
+    body = b'{"do": "removeClass", "value": 1, "lists": 7}'
+    assert refused(f"{address}api/change", body)[0] == 409
     assert refused(f"{address}api/export?format=exe")[0] == 400
     assert not work.exists()

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
@@ -117,6 +118,7 @@ def test_tools_for_superpixels_replace_painted_pixels(annotator: Annotator) -> N
         assert np.array_equal(annotator.mask(), painted), key
 
 
+@pytest.mark.slow
 def test_restore_removes_painted_pixels(annotator: Annotator) -> None:
     annotator.open(COFFEE)
     at = annotator.actual_size()

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import pytest
 from playwright.sync_api import Route, expect
 
 from tests.page.annotator import COFFEE, Annotator
@@ -143,6 +144,7 @@ def test_what_is_being_drawn_is_shown_until_it_ends(annotator: Annotator) -> Non
         expect(annotator("#undo")).to_be_disabled()
 
 
+@pytest.mark.slow
 def test_a_new_tool_is_one_file_and_one_entry_of_the_list(annotator: Annotator) -> None:
     page = annotator.page
 

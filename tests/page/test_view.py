@@ -71,7 +71,8 @@ def test_a_fine_screen_and_a_small_one(
     assert [wide / css for wide, css in sizes] == pytest.approx([ratio, ratio, 1, ratio], rel=0.01)
 
 
-def test_accessibility(annotator: Annotator) -> None:
+@pytest.mark.parametrize("tools", ["l", pytest.param("bfpo", marks=pytest.mark.slow)])
+def test_accessibility(tools: str, annotator: Annotator) -> None:
     assert AXE.exists(), f"{AXE} is missing: run `make frontend-install`"
     annotator.page.evaluate(AXE.read_text())
 
@@ -98,7 +99,7 @@ def test_accessibility(annotator: Annotator) -> None:
     check("empty")
     annotator("#samples button").last.click()
     annotator.wait_for_status("chelsea.jpg: ")
-    for tool in "bfplo":
+    for tool in tools:
         annotator.press(tool)
         check(f"tool {tool}")
     at = annotator.actual_size()

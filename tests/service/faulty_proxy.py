@@ -50,11 +50,12 @@ class FaultyProxy:
                 continue
             theirs = socket.create_connection(("127.0.0.1", self._target))
             self._sockets += [ours, theirs]
-            threading.Thread(target=self._forward, args=(ours, theirs, False), daemon=True).start()
-            threading.Thread(target=self._forward, args=(theirs, ours, True), daemon=True).start()
+            for one in ((ours, theirs, False), (theirs, ours, True)):
+                threading.Thread(target=self._forward, args=one, daemon=True).start()
 
     def _forward(self, source: socket.socket, sink: socket.socket, answer: bool) -> None:
         sent = 0
+        is_cut = True
         with contextlib.suppress(OSError):
             while data := source.recv(_CHUNK):
                 while self.mode == "stall":
@@ -66,8 +67,12 @@ class FaultyProxy:
                     break
                 sink.sendall(data)
                 sent += len(data)
-        _reset(source)
-        _reset(sink)
+            else:
+                is_cut = False
+                sink.shutdown(socket.SHUT_WR)  # what is on its way still arrives
+        if is_cut or not answer:
+            _reset(source)
+            _reset(sink)
 
     def __enter__(self) -> Self:
         return self

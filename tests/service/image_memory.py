@@ -1,7 +1,7 @@
 """Segments images in this process, and prints the peak memory of each and what the server would charge.
 
 Reads one JSON object per line: pattern, height, width, counts, compactness, encoding, tree, regions, threads,
-and perhaps file and guidance.
+and perhaps file, guidance and mask.
 Writes one JSON object per line: peak, charge, base_count, answer.
 """
 
@@ -9,6 +9,7 @@ import ctypes
 import gc
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 import superpixel_kernels as kernels
-from superpixel_service.config import Settings
 from superpixel_service.contract import Reason
 from superpixel_service.errors import InvalidRequest
-from superpixel_service.guidance import GuidanceSpec, PriorMode, RawMap
-from superpixel_service.images.decode import open_image
-from superpixel_service.images.guidance_maps import open_guidance
-from superpixel_service.model import EncodedImage, LabelEncoding, RawImage, SegmentSpec, Task, accept
+from superpixel_service.guidance import GuidanceSpec, MaskSpec, PriorMode, RawMap
+from superpixel_service.images.opening import open_task
+from superpixel_service.model import EncodedImage, LabelEncoding, RawImage, SegmentSpec, Task
 from superpixel_service.transport.convert import serialize_body
 from superpixel_service.work import cost
 from superpixel_service.work.memory import keep_freed_memory
@@ -82,7 +81,10 @@ def peak_of(segmenter: Segmenter, task: Task) -> dict[str, Any]:
     size = None
     try:
         answer = segmenter.run(
-            task, on_regions=check, finish=lambda answer: answer.as_message(serialize_body(answer))
+            task,
+            on_regions=check,
+            on_refinement=check,
+            finish=lambda answer: answer.as_message(serialize_body(answer)),
         )
         size = len(answer.message)
     except InvalidRequest as error:
@@ -90,7 +92,9 @@ def peak_of(segmenter: Segmenter, task: Task) -> dict[str, Any]:
             raise
     return {
         "peak": resident("VmHWM") - before,
-        "charge": cost.bytes_to_begin(task) if size is None else cost.bytes_with_regions(task, found[0]),
+        "charge": cost.bytes_to_begin(task)
+        if size is None
+        else max(cost.bytes_with_regions(task, regions) for regions in found),
         "base_count": found[0],
         "answer": size,
     }
@@ -113,9 +117,24 @@ def task_of(wanted: dict[str, Any]) -> Task:
         include_hierarchy=wanted["tree"],
         include_regions=wanted["regions"],
     )
-    opened = open_image(spec, Settings())
-    guide = guidance(wanted.get("guidance"), height, width)
-    return accept(spec, opened, open_guidance(guide, opened, Limits()))
+    spec = replace(
+        spec,
+        guidance=guidance(wanted.get("guidance"), height, width),
+        mask=mask(wanted.get("mask"), height, width),
+    )
+    return open_task(spec, Limits())
+
+
+def mask(kind: str | None, height: int, width: int) -> MaskSpec | None:
+    """The mask of one request: all pixels but the last, or every other row."""
+    if kind is None:
+        return None
+    inside = np.ones((height, width), np.uint8)
+    if kind == "rows":
+        inside[1::2] = 0
+    else:
+        inside[-1, -1] = 0
+    return MaskSpec(RawMap(width, height, 8, inside.tobytes()))
 
 
 class Limits:

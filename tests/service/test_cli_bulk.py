@@ -31,7 +31,10 @@ from tests.service.harness import RunningServer
 from tests.service.images import encoded, made_from, scene
 from tests.service.scripted import Scripted, ScriptedStream, answered, serving
 
-OTHER_SUFFIXES = "other suffixes than .jpg, .jpeg, .jpe, .jfif, .pjpeg, .pjp, .png, .webp"
+OTHER_SUFFIXES = (
+    "other suffixes than .jpg, .jpeg, .jpe, .jfif, .pjpeg, .pjp, .png, .webp, .tif, .tiff, .gif, .bmp, "
+    ".dib, .avif"
+)
 
 
 @pytest.fixture(scope="module")
@@ -180,7 +183,12 @@ def test_a_killed_run_goes_on_where_it_was(many: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "on_server"), [(signal.SIGINT, False), (signal.SIGTERM, False), (signal.SIGTERM, True)]
+    ("number", "on_server"),
+    [
+        (signal.SIGINT, False),
+        pytest.param(signal.SIGTERM, False, marks=pytest.mark.slow),
+        (signal.SIGTERM, True),
+    ],
 )
 def test_a_signal_ends_the_run_between_images(
     number: signal.Signals, on_server: bool, many: Path, tmp_path: Path, server: RunningServer

@@ -17,6 +17,7 @@ from superpixel_service.commands.label_maps import ImageRejected, ImageResult, P
 from superpixel_service.commands.output import CommandFailed
 from superpixel_service.commands.target import Target
 from superpixel_service.contract import StageSeconds
+from tests.service import data_sets
 from tests.service.bulk_folders import (
     MANY,
     assert_goes_on,
@@ -25,9 +26,9 @@ from tests.service.bulk_folders import (
     label_maps,
     printed,
 )
-from tests.service.command import messages, started, superpixel
+from tests.service.command import called, messages, started, superpixel
 from tests.service.harness import OWN_HOST, PATIENCE_SECONDS, RunningServer, running_server
-from tests.service.images import scene
+from tests.service.images import encoded, scene
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +56,56 @@ def test_a_server_makes_the_same_label_maps(tmp_path: Path, server: RunningServe
     assert f"{folder / 'gone.png'}: no such file or directory" in messages(runs["there"])
     for path in (tmp_path / "here").glob("*.spx"):
         assert path.read_bytes() == (tmp_path / "there" / path.name).read_bytes()
+
+
+def test_a_server_makes_the_same_data_set(
+    tmp_path: Path, server: RunningServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = data_sets.fill(tmp_path / "in", [f"{index}.png" for index in range(9)])
+    (tmp_path / "in" / "bad.png").write_text("no picture")
+    (tmp_path / "in" / "small.png").write_bytes(encoded(scene(7, 5)))
+    fill(tmp_path / "edges", {f"{index}.png": scene(60, 40)[:, :, 0] for index in range(9)})
+    fill(tmp_path / "edges", {"small.png": scene(7, 5)[:, :, 0], "bad.png": scene(7, 5)[:, :, 0]})
+    flags = ("--format", "shards", "--images-per-shard", 4, "--counts", 100, "--clamp")
+    arguments = ("bulk", tmp_path / "in", *flags, "--edges", tmp_path / "edges")
+    here = called(capsys, *arguments, "--out", tmp_path / "here")
+    there = called(capsys, *arguments, "--out", tmp_path / "there", "--server", server.listen, "--jobs", 3)
+    assert (there.returncode, messages(there)) == (1, messages(here))
+    assert messages(there)[-1] == "10 made, 0 already there, 1 failed"
+    assert len(files) == 9
+    assert data_sets.label_maps(tmp_path / "there") == data_sets.label_maps(tmp_path / "here")
+    names = ("key", "sha256", "bytes", "width", "height", "counts", "base_count", "notices", "error")
+    assert [[row[name] for name in names] for row in data_sets.rows(tmp_path / "there")] == [
+        [row[name] for name in names] for row in data_sets.rows(tmp_path / "here")
+    ]
+    # This process continues what the server began.
+    (tmp_path / "in" / "bad.png").write_bytes(files["1.png"])
+    fill(tmp_path / "edges", {"bad.png": scene(60, 40)[:, :, 0]})
+    again = called(capsys, *arguments, "--out", tmp_path / "there")
+    assert messages(again) == ["1 made, 10 already there, 0 failed"]
+
+
+@pytest.mark.slow
+def test_a_data_set_whose_server_dies_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data_sets.fill(tmp_path / "in", [f"{index:03}.png" for index in range(60)])
+    flags = ("--format", "shards", "--images-per-shard", 2, "--counts", 9, "--retry-for", 0)
+    arguments = ("bulk", tmp_path / "in", "--out", tmp_path / "out", *flags)
+    with running_server() as mortal:
+        run = started(*arguments, "--server", mortal.listen, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        assert run.stdout is not None
+        for _ in range(3):
+            assert run.stdout.readline()
+        mortal.signal(signal.SIGKILL)
+        _, said = run.communicate(timeout=120)
+        assert run.returncode == 1
+        assert said.splitlines()[-1] == f"superpixel: {mortal.listen}: no server answers there"
+    done = len(data_sets.label_maps(tmp_path / "out"))
+    assert 6 <= done < 60
+    again = called(capsys, *arguments)
+    assert messages(again) == [f"{60 - done} made, {done} already there, 0 failed"]
+    for name, spx in data_sets.label_maps(tmp_path / "out").items():
+        data = (tmp_path / "in" / name).read_bytes()
+        assert spx == data_sets.expected(data, counts=9, include_hierarchy=False)
 
 
 def test_when_the_server_dies_the_run_says_so_and_goes_on_anywhere(many: Path, tmp_path: Path) -> None:

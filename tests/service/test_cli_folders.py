@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import time
 from pathlib import Path
@@ -11,6 +12,8 @@ import pytest
 from superpixel_kernels import codec, segment
 from superpixel_service.commands import local
 from superpixel_service.commands.image_files import find_images
+from superpixel_service.contract import IMAGE_FILE, IMAGE_SUFFIXES, ImageFormat
+from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 from tests.service.command import called, messages
 from tests.service.images import encoded, scene
 
@@ -43,15 +46,24 @@ def made(run: subprocess.CompletedProcess[str], out: Path) -> list[str]:
 # ---- what is found ----------------------------------------------------------------------------------------
 
 
-def test_every_suffix_that_browsers_use_is_taken(tmp_path: Path) -> None:
+def test_every_suffix_of_a_format_that_the_server_reads_is_taken(tmp_path: Path) -> None:
     taken = ["a.jpg", "b.JPEG", "c.jpe", "d.jfif", "e.pjpeg", "f.pjp", "g.png", "h.webp"]
-    for name in [*taken, "i.gif", "j.tif", "k", "l.GIF", ".hidden.png"]:
+    taken += ["i.gif", "j.tif", "k.TIFF", "l.bmp", "m.dib", "n.avif"]
+    for name in [*taken, "o.heic", "p.svg", "q", "r.HEIC", ".hidden.png"]:
         (tmp_path / name).write_bytes(b"")
     found = find_images(tmp_path)
     assert [path.name for path in found.images] == taken
     (line,) = found.left_out
     assert line.startswith("4 files have other suffixes than ")
-    assert line.endswith("(2 .gif, 1 .tif, 1 without one)")
+    assert line.endswith("(2 .heic, 1 without one, 1 .svg)")
+
+
+def test_a_format_of_the_contract_has_suffixes_a_name_and_a_reader() -> None:
+    pictures = {"TIFF", "GIF", "BMP", "AVIF", "JPEG", "PNG", "WEBP"}
+    assert {each.name for each in IMAGE_SUFFIXES} == pictures == {each.name for each in ImageFormat} - {"RAW"}
+    numbered = {value.name.removeprefix("IMAGE_FORMAT_") for value in pb.ImageFormat.DESCRIPTOR.values}
+    assert numbered == {*pictures, "UNSPECIFIED"}
+    assert {name.upper() for name in re.findall(r"[A-Za-z]{3,}", IMAGE_FILE)} - {"FILE"} == pictures
 
 
 def test_linked_folders_are_searched_once(tmp_path: Path) -> None:

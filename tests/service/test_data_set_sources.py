@@ -253,7 +253,13 @@ def test_columns_and_files_that_cannot_be_read_end_the_run_with_one_line(
         ("a.tar.gz", (), 2, "compressed; only uncompressed tar files can be read"),
         ("in", ("--column", "x", *SHARDS), 2, "only Parquet files and tar shards have columns"),
         ("in", ("--edges", tmp_path / "gone", *SHARDS), 2, "no such file or folder"),
-        ("in", (*SHARDS, "--server", "127.0.0.1:1"), 2, "--server needs a local folder"),
+        ("in", (*SHARDS, "--server", "127.0.0.1:1"), 1, "127.0.0.1:1: no server answers there"),
+        (
+            "in",
+            (*SHARDS, "--engine", "ray", "--server", "127.0.0.1:1"),
+            2,
+            "--server cannot be combined with --engine ray",
+        ),
         ("in", (*SHARDS, "--checksum"), 2, "--checksum needs a local folder"),
     ):
         result = run(capsys, tmp_path / source, "--out", tmp_path / "out", *flags)

@@ -23,7 +23,7 @@ def test_the_fuzzer_that_is_guided_by_coverage(runs: int, least_found: int, tmp_
 
 
 @pytest.mark.parametrize(
-    ("seed", "attempts"), [(1, 400), *(pytest.param(seed, 1000, marks=pytest.mark.slow) for seed in (2, 3))]
+    ("seed", "attempts"), [(1, 200), *(pytest.param(seed, 1000, marks=pytest.mark.slow) for seed in (2, 3))]
 )
 def test_the_fuzzer_of_a_real_server(seed: int, attempts: int) -> None:
     tally = fuzz(attempts, seed)

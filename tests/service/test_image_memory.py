@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings, target
 from hypothesis import strategies as st
 
 ROOT = Path(__file__).parents[2]
+GUIDANCE = (None, None, "edges", "soft", "hard")
 PATTERNS = ("one bit", "color", "alpha", "checkerboard", "stripes", "uneven checkerboard", "flat")
 
 
@@ -53,6 +54,9 @@ def images(draw: st.DrawFn, least: int, most: int) -> dict[str, Any]:
     width = max(1, area // height)
     pixels = height * width
     finest = draw(st.sampled_from((0, 5, pixels // 8, pixels // 3, pixels // 2, pixels)))
+    mask = draw(st.sampled_from((None, None, "rows", "one"))) if height > 1 else None
+    if mask:
+        finest = min(finest, pixels - 1 if mask == "one" else width * ((height + 1) // 2))
     finest = min(finest, 1_000_000 if pixels <= 1_000_000 else pixels // 64)  # refinement has its own limit
     levels = draw(st.sampled_from((1, 2, 32)))
     counts = (
@@ -67,7 +71,8 @@ def images(draw: st.DrawFn, least: int, most: int) -> dict[str, Any]:
         "encoding": draw(st.sampled_from(("spx", "png", "raw_gzip"))),
         "tree": draw(st.booleans()) or not counts,
         "regions": draw(st.booleans()),
-        "guidance": draw(st.sampled_from((None, None, "edges", "soft", "hard"))),
+        "guidance": draw(st.sampled_from((None, None, "edges", "hard") if mask else GUIDANCE)),
+        "mask": mask,
         "threads": draw(st.sampled_from((1, 2, 4))),
         "file": draw(st.sampled_from((None, "PNG", "WEBP"))) if max(height, width) < 16_000 else None,
     }

@@ -10,7 +10,7 @@ import pytest
 
 from superpixel_service.budgets import largest_photo_bytes
 from superpixel_service.config import Settings
-from superpixel_service.errors import CallCancelled
+from superpixel_service.errors import CallCancelled, OutOfMemory
 from superpixel_service.model import Lane
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 from superpixel_service.work.admission import AdmissionQueue
@@ -114,6 +114,18 @@ def test_a_worker_takes_an_image_once_there_is_memory_for_it() -> None:
     assert not taken  # 2 + 1, and the third may rise by 1: more than 3
     memory.finish(pieces[0])
     wait_until(lambda: taken == pieces[2:])
+
+
+def test_a_second_charge_does_not_wait() -> None:
+    memory = queue(max_inflight_memory_bytes=3 * LARGE, max_image_memory_bytes=3 * LARGE)
+    pieces = [Piece(1, Lane.INTERACTIVE, memory_to_begin=LARGE, memory_at_most=LARGE) for _ in range(2)]
+    for piece in pieces:
+        memory.put(piece)
+        assert memory.take(Lane.INTERACTIVE) is piece
+    memory.charge_memory(pieces[0], 2 * LARGE, None)
+    with pytest.raises(OutOfMemory):
+        memory.charge_memory(pieces[1], 2 * LARGE, None)
+    assert memory.memory_bytes == 3 * LARGE
 
 
 def test_paused_bulk_work_goes_on_if_interactive_work_waits_for_its_memory() -> None:

@@ -13,7 +13,7 @@ from superpixel_service.model import ImageFormat, LabelEncoding, Lane
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2_grpc as pb_grpc
 from superpixel_service.security.tokens import line_of, new_token
-from superpixel_service.stores.work import STAGES
+from superpixel_service.stores.call import STAGES
 from superpixel_service.work.decode_processes import REPLACED
 from superpixel_service.work.segmenter import ENGINE_STAGES
 from tests.service.certificates import Authority, write_private

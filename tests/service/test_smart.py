@@ -179,6 +179,8 @@ def test_wrong_arguments_name_the_parameter(source: codec.LabelMap) -> None:
     for region in (50, -1):
         with pytest.raises(InvalidParameter, match="regions"):
             smart.touch([region])
+    with pytest.raises(TypeError):
+        smart.touch([3.7])  # type: ignore[list-item]
 
 
 def test_damaged_weights_are_refused() -> None:

@@ -125,6 +125,13 @@ def test_regions_are_measured_over_the_whole_image(client: Client, folder: Path)
     root = 2 * store.info.base_count - 2
     assert client.store_regions("scene.zarr", [root]).area.tolist() == [WIDTH * HEIGHT]
     assert len(client.store_regions("scene.zarr", []).area) == 0
+    for wrong in (2.7, 2.0, np.float64(1)):  # not truncated
+        with pytest.raises(TypeError):
+            client.store_regions("scene.zarr", [wrong])  # type: ignore[list-item]
+        with pytest.raises(TypeError):
+            client.store_window("scene.zarr", (0, 0, wrong, 5))  # type: ignore[arg-type]
+        with pytest.raises(TypeError):
+            store.regions([wrong])  # type: ignore[list-item]
 
 
 def test_asyncio(server: RunningServer, client: Client) -> None:
@@ -262,14 +269,14 @@ def test_a_store_that_vanishes_and_one_that_is_replaced(server: RunningServer, f
 def test_a_store_that_vanishes_while_it_is_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from superpixel_service.config import Settings
     from superpixel_service.errors import StoreNotFound
+    from superpixel_service.stores.call import StoreCall
     from superpixel_service.stores.reader import StoreReader, WindowSpec
-    from superpixel_service.stores.work import StoreWork
 
     make(folder / "fading", smooth(200, 200))
     reader = StoreReader(Settings(stores=str(folder)))
     spec = WindowSpec("fading", Window(0, 0, 64, 64), 1, 50, False, False, False)
     other = WindowSpec("fading", Window(100, 100, 50, 50), 1, 50, False, False, False)
-    reader.window(other, StoreWork("fading"), "")  # so that its arrays are open
+    reader.window(other, StoreCall("fading"), "")  # so that its arrays are open
     kept = reader.cache_byte_count
     read = Store.base
 
@@ -279,7 +286,7 @@ def test_a_store_that_vanishes_while_it_is_read(folder: Path, monkeypatch: pytes
 
     monkeypatch.setattr(Store, "base", gone)
     with pytest.raises(StoreNotFound):
-        reader.window(spec, StoreWork("fading"), "")
+        reader.window(spec, StoreCall("fading"), "")
     assert reader.cache_byte_count == kept
 
 
@@ -345,8 +352,8 @@ def test_a_bucket_that_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
     from superpixel_service.errors import StoreUnreadable
     from superpixel_service.large import store as store_module
     from superpixel_service.large.zarr_store import failures_of
+    from superpixel_service.stores.call import StoreCall
     from superpixel_service.stores.reader import StoreReader
-    from superpixel_service.stores.work import StoreWork
 
     def refuse(address: str, *, writable: bool) -> Any:  # noqa: ARG001
         with failures_of(address):
@@ -354,5 +361,5 @@ def test_a_bucket_that_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(store_module, "open_group", refuse)
     with pytest.raises(StoreUnreadable) as caught:
-        StoreReader(Settings(stores="s3://secret")).info(StoreWork("scene.zarr"))
+        StoreReader(Settings(stores="s3://secret")).info(StoreCall("scene.zarr"))
     assert "secret" not in caught.value.text

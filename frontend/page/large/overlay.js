@@ -1,80 +1,69 @@
-// Superpixels as a picture: fills of classes, and lines between regions.
+// Superpixels as a picture: fills of classes and objects, and lines between regions.
 
+import { PARTLY } from '../../src/index.js';
+import { drawClasses } from '../../src/overlay.js';
 import { rgba } from '../colors.js';
 
-const NO_REGION = 0xffffffff;
 const LINE = 0x90ffffff;
-const PARTLY = 0x60ffffff;
+const SEVERAL = 0x60ffffff;
+const FILL = 0x80;
+
+/** Labels in a row of the picture that has a pixel for each label. */
+const ROW = 256;
 
 /** The superpixels on the screen. */
 export class Overlay {
-  /**
-   * @param {import('./api.js').Superpixels} superpixels
-   * @param {{ color: string }[]} classes
-   */
-  constructor(superpixels, classes) {
-    this.superpixels = superpixels;
-    this._fills = new Uint32Array(256);
-    for (const [index, { color }] of classes.entries()) {
-      const [r, g, b] = rgba(color);
-      this._fills[index + 1] = (0x80 << 24) | (b << 16) | (g << 8) | r;
-    }
-    this._fills[255] = PARTLY;
-    const { width, height } = superpixels.place;
+  /** @param {import('./work.js').WindowWork} work */
+  constructor(work) {
+    this.work = work;
+    const { width, height } = work.place;
     this.canvas = new OffscreenCanvas(width, height);
-    this.draw();
+    this._picture = new ImageData(width, height);
+    const rows = Math.ceil(work.map.count / ROW);
+    this._perLabel = {
+      width: ROW,
+      height: rows,
+      labels: Int32Array.from({ length: ROW * rows }, (_, i) => i),
+    };
   }
 
-  draw() {
-    const { place, labels, values } = this.superpixels;
-    const { width, height } = place;
-    const picture = new ImageData(width, height);
-    const pixels = new Uint32Array(picture.data.buffer);
-    for (let y = 0, at = 0; y < height; y++) {
-      for (let x = 0; x < width; x++, at++) {
+  /**
+   * @param {{ fill: boolean, lines: boolean }} shown
+   * @param {import('../../src/boxes.js').Box} [box] of the window, in which values have changed; default: all of it
+   */
+  draw(shown, box) {
+    const { labels, width, height } = this.work.map;
+    const { x0, y0, x1, y1 } = box ?? { x0: 0, y0: 0, x1: width, y1: height };
+    const fills = shown.fill ? this._fills() : null;
+    const line = shown.lines ? LINE : 0;
+    const pixels = new Uint32Array(this._picture.data.buffer);
+    for (let y = y0; y < y1; y++) {
+      for (let x = x0, at = y * width + x0; x < x1; x++, at++) {
         const label = labels[at];
         const border =
-          (x + 1 < width && labels[at + 1] !== label) || (y + 1 < height && labels[at + width] !== label);
-        pixels[at] = border ? LINE : this._fills[values[label]];
+          line &&
+          ((x + 1 < width && labels[at + 1] !== label) || (y + 1 < height && labels[at + width] !== label));
+        pixels[at] = border ? line : fills ? fills[label] : 0;
       }
     }
-    /** @type {OffscreenCanvasRenderingContext2D} */ (this.canvas.getContext('2d')).putImageData(
-      picture,
-      0,
-      0,
-    );
+    this.canvas.getContext('2d')?.putImageData(this._picture, 0, 0, x0, y0, x1 - x0, y1 - y0);
   }
 
-  /**
-   * Give the superpixels under a disc a value; `draw` shows it.
-   *
-   * @param {number} x centre, in pixels of the image
-   * @param {number} y
-   * @param {number} radius in pixels of the image
-   * @param {number} value
-   * @param {Set<number>} ids gets their global ids
-   */
-  brush(x, y, radius, value, ids) {
-    const { place, labels, values, ids: global } = this.superpixels;
-    const cx = x / place.scale - place.x;
-    const cy = y / place.scale - place.y;
-    const r = Math.max(0.5, radius / place.scale);
-    for (let row = Math.max(0, Math.ceil(cy - r - 0.5)); row < Math.min(place.height, cy + r); row++) {
-      for (
-        let column = Math.max(0, Math.ceil(cx - r - 0.5));
-        column < Math.min(place.width, cx + r);
-        column++
-      ) {
-        if (
-          (column + 0.5 - cx) ** 2 + (row + 0.5 - cy) ** 2 > r * r &&
-          !(Math.floor(cx) === column && Math.floor(cy) === row)
-        )
-          continue;
-        const label = labels[row * place.width + column];
-        if (global[label] === NO_REGION) continue;
-        ids.add(global[label]);
-        values[label] = value;
-      }
-    }
+  /** @returns {Uint32Array} the pixel of each label */
+  _fills() {
+    const { map, selection } = this.work;
+    const { width, height } = this._perLabel;
+    const fills = new Uint32Array(width * height);
+    const colors = selection.classes.map(({ color }) => [...rgba(color).slice(0, 3), FILL]);
+    const perLabel = /** @type {any} */ ({
+      objects: selection.objects,
+      regions: selection.regions,
+      pixels: null,
+      map: { ...this._perLabel, count: map.count },
+    });
+    const view = { x: 0, y: 0, scale: 1, width, height };
+    drawClasses(perLabel, new Uint8Array(fills.buffer), view, colors, true);
+    selection.regions.forEach((value, label) => value === PARTLY && (fills[label] = SEVERAL));
+    return fills;
   }
 }

@@ -29,6 +29,37 @@ export class Tiles {
     this._level(context, camera, scale, true);
   }
 
+  /** @param {import('../place.js').Place} place @returns {boolean} whether the image there is loaded */
+  has(place) {
+    return this._under(place).every(({ tile }) => tile);
+  }
+
+  /** @param {import('../place.js').Place} place */
+  _under({ x, y, width, height, scale }) {
+    const found = [];
+    for (let row = Math.floor(y / SIDE); row * SIDE < y + height; row++) {
+      for (let column = Math.floor(x / SIDE); column * SIDE < x + width; column++) {
+        const tile = this._tiles.get(`${scale}/${row}/${column}`) ?? null;
+        found.push({ tile, left: column * SIDE - x, top: row * SIDE - y });
+      }
+    }
+    return found;
+  }
+
+  /**
+   * @param {import('../place.js').Place} place
+   * @returns {OffscreenCanvas | null} the image there, a pixel of the level each; null: a part of it is not loaded
+   */
+  picture(place) {
+    const found = new OffscreenCanvas(place.width, place.height);
+    const context = found.getContext('2d');
+    for (const { tile, left, top } of this._under(place)) {
+      if (!tile) return null;
+      context?.drawImage(tile, left, top);
+    }
+    return found;
+  }
+
   /** @param {CanvasRenderingContext2D} context @param {import('./camera.js').Camera} camera @param {number} scale @param {boolean} load */
   _level(context, camera, scale, load) {
     const window = camera.window(scale);

@@ -53,11 +53,12 @@ export class SmartView {
   /**
    * @param {App} app
    * @param {SmartView | null} before returned if it still fits
-   * @returns {SmartView | null} null: the code is not loaded yet, or no part of the image is in view
+   * @returns {SmartView | null} null: the code or the image is not loaded yet, or no part of the image is in view
    */
   static of(app, before) {
     const { work, camera } = app;
-    if (!loaded || !work) return null;
+    // Of a large image, the merges and the picture of a window arrive after its superpixels.
+    if (!loaded || !work?.map.tree || !work.bitmap) return null;
     const { x, y, width, height, scale } = camera;
     const box = {
       x0: Math.max(0, Math.floor(x)),

@@ -1,5 +1,7 @@
 import { FIRST_OBJECT } from '../../src/index.js';
 import { rgba } from '../colors.js';
+import { say } from '../notices.js';
+import { toImage, toWindow } from '../place.js';
 import { SmartView } from './smart-view.js';
 
 /** @typedef {import('../app.js').App} App */
@@ -30,11 +32,11 @@ const settings = { smartDrag: 'grow' };
  *
  * @typedef {object} Step
  * @property {unknown} token the selection's undo step
- * @property {SmartState} state the object after it
+ * @property {SmartState | null} state the object after it; null: another window of a large image has come since
  * @property {Mark[]} marks
  *
  * @typedef {object} Mark
- * @property {Point} at
+ * @property {Point} at in pixels of the image
  * @property {boolean} positive
  */
 
@@ -61,6 +63,8 @@ class Smart {
     this.stale = false;
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     this.rest = undefined;
+    /** What the pointer showed where it rests: a click there takes the same. @type {{ key: unknown[], found: Int32Array } | null} */
+    this.rested = null;
   }
 
   /** @returns {Mark[]} */
@@ -79,7 +83,7 @@ class Smart {
   /** Forget what was found. */
   drop() {
     clearTimeout(this.rest);
-    this.found = null;
+    this.found = this.rested = null;
     this.grow = this.wheeled = 0;
     this.stale = false;
   }
@@ -96,7 +100,8 @@ class Smart {
     const { selection } = work;
     const { value } = app.objectPanel;
     if (selection !== this.selection || value !== this.value) {
-      this.reset();
+      if (work.place && value === this.value) this._leaveWindow();
+      else this.reset();
       this.selection = selection;
       this.value = value;
     }
@@ -106,13 +111,22 @@ class Smart {
     let done = this.steps.length;
     while (done && !tokens.has(this.steps[done - 1].token)) done--;
     if (done !== this.done || view !== this.view) {
-      const before = done ? this.steps[done - 1].state : null;
+      const step = this.steps[done - 1];
+      if (step && work.place) step.state ??= stateOf(work, step.marks, value);
+      const before = step?.state;
       if (before && before.object.length === work.map.count) view.smart.restore(before);
       else view.smart.reset();
       this.done = done;
     }
     this.view = view;
     return view;
+  }
+
+  /** Another window of a large image: the object goes on, by what is painted and by its marks. */
+  _leaveWindow() {
+    this.drop();
+    this.steps = this.steps.map((step) => ({ ...step, state: null }));
+    this.view = null;
   }
 
   /**
@@ -130,6 +144,31 @@ class Smart {
     this._takeUp(view, point, positive);
     this._giveUp(view);
     this.found = view.smart.click(...point, { positive });
+  }
+
+  /** @param {App} app @param {Point} point @returns {unknown[]} on what a click there depends */
+  _keyOf({ work, camera, objectPanel }, point) {
+    const { x, y, scale, width, height } = camera;
+    const step = work?.selection._history.done.at(-1);
+    return [...point, x, y, scale, width, height, work?.selection, work?.map, objectPanel.value, step];
+  }
+
+  /** The pointer rests. @param {App} app @param {Point} point */
+  restAt(app, point) {
+    this.click(app, point, true);
+    this.rested = this.found && { key: this._keyOf(app, point), found: this.found };
+  }
+
+  /** Press. @param {App} app @param {Point} point @param {boolean} positive */
+  press(app, point, positive) {
+    const { rested } = this;
+    this.drop();
+    if (rested && positive && this._keyOf(app, point).every((one, i) => one === rested.key[i])) {
+      this.positive = true;
+      this.found = rested.found;
+    } else {
+      this.click(app, point, positive);
+    }
   }
 
   /**
@@ -188,7 +227,8 @@ class Smart {
     const { selection, value, path } = gesture;
     gesture.redraw(selection.choose(view.smart.level, found, value));
     view.smart.accept();
-    const marks = [...this.marks, { at: path[0], positive: this.positive }];
+    const at = toImage(gesture.work.place, path[0]);
+    const marks = [...this.marks, { at, positive: this.positive }];
     const step = { token: selection._history.done.at(-1), state: view.smart.state, marks };
     this.steps = [...this.steps.slice(0, this.done), step].slice(-MOST_STEPS);
     this.done = this.steps.length;
@@ -233,7 +273,7 @@ export const smart = {
     clearTimeout(state.rest);
     if (app.stage.busy) return;
     if (state.found) app.layers.redrawTop();
-    state.found = null;
+    state.found = state.rested = null;
     if (!point) return;
     /** @type {(work: () => void, wait: number) => void} */
     const later = (work, wait) => {
@@ -243,14 +283,14 @@ export const smart = {
     later(() => {
       state.follow(app);
       later(() => {
-        state.click(app, point, true);
+        state.restAt(app, point);
         app.layers.redrawTop();
       }, 0);
     }, REST);
   },
   down(gesture) {
-    state.drop();
-    state.click(gesture.app, gesture.path[0], gesture.value > 0);
+    state.press(gesture.app, gesture.path[0], gesture.value > 0);
+    if (!state.found) say('Smart select is still loading. Try again in a moment.');
   },
   drag(gesture) {
     if (strokes(gesture)) {
@@ -287,7 +327,11 @@ export const smart = {
   },
   draw(layers, gesture) {
     const { work } = layers;
-    if (!work || state.selection !== work.selection) return;
+    if (!work) return;
+    if (state.selection !== work.selection) {
+      if (work.place && state.selection) drawMarks(layers, work, state.marks); // in another window
+      return;
+    }
     if (gesture && state.stale) state.stroke(gesture);
     const { found, view, positive } = state;
     if (found && view) {
@@ -295,18 +339,51 @@ export const smart = {
       const { color } = work.selection.classes[kind - 1] ?? { color: '#ffffff' };
       view.draw(layers, found, positive ? rgba(color) : [0, 0, 0, 255]);
     }
-    drawMarks(layers, state.marks);
+    drawMarks(layers, work, state.marks);
   },
 };
 
 /**
+ * The object of a window of a large image: of an object of the selection its regions; of a class, those that hang together
+ * with a mark that added.
+ *
+ * @param {NonNullable<App['work']>} work
+ * @param {Mark[]} marks
+ * @param {number} value
+ * @returns {SmartState}
+ */
+function stateOf({ selection, map, place }, marks, value) {
+  const { regions } = selection;
+  const { finest } = map;
+  const object = Uint8Array.from(regions, (one) => Number(one === value && value >= FIRST_OBJECT));
+  /** @type {SmartState['marks']} */
+  const clicked = new Map();
+  for (const { at, positive } of marks) {
+    const region = finest.regionAt(...toWindow(place, at));
+    if (region < 0) continue;
+    clicked.set(region, positive);
+    const found = positive && regions[region] === value && !object[region] ? [region] : [];
+    for (const one of found) {
+      object[one] = 1;
+      for (const next of finest.neighbours(one)) {
+        if (object[next] || regions[next] !== value) continue;
+        object[next] = 1;
+        found.push(next);
+      }
+    }
+  }
+  return { object, marks: clicked, clicks: marks.length };
+}
+
+/**
  * @param {Layers} layers
+ * @param {NonNullable<App['work']>} work
  * @param {Mark[]} marks
  */
-function drawMarks({ topContext: context, camera }, marks) {
+function drawMarks({ topContext: context, camera }, { place }, marks) {
   const radius = 5 * camera.ratio;
   for (const { at, positive } of marks) {
-    const [x, y] = camera.toScreen(...at);
+    const [x, y] = camera.toScreen(...toWindow(place, at));
     context.beginPath();
     context.arc(x, y, radius, 0, 2 * Math.PI);
     context.fillStyle = positive ? '#fff' : '#000';

@@ -13,7 +13,7 @@ docs/label-map.md specifies the format. `reference.py` is a second, short decode
 from superpixel_kernels.codec.adjacency import measure_adjacency
 from superpixel_kernels.codec.global_ids import NO_REGION, GlobalIds
 from superpixel_kernels.codec.label_colors import labels_to_rgb, rgb_to_labels
-from superpixel_kernels.codec.label_map import LabelMap, Levels, Tree
+from superpixel_kernels.codec.label_map import OUTSIDE, LabelMap, Levels, Tree, with_outside
 from superpixel_kernels.codec.layout import MAX_PIXELS
 from superpixel_kernels.codec.masks import InvalidMask, paint_masks
 from superpixel_kernels.codec.measured import Adjacency, Regions
@@ -28,6 +28,7 @@ from superpixel_kernels.errors import InvalidLabelMap, InvalidParameter
 __all__ = [
     "MAX_PIXELS",
     "NO_REGION",
+    "OUTSIDE",
     "Adjacency",
     "GlobalIds",
     "GuidanceRecord",
@@ -50,4 +51,5 @@ __all__ = [
     "rgb_to_labels",
     "snap_mask",
     "varints",
+    "with_outside",
 ]

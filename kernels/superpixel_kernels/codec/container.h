@@ -10,6 +10,7 @@
 #include "bytes.h"
 #include "gzip.h"
 #include "label_tokens.h"
+#include "outside.h"
 #include "regions.h"
 
 namespace superpixel::codec {
@@ -40,36 +41,27 @@ struct MeasuredRegions {
     const std::int32_t* neighbors;  // (pairs,)
 };
 
-/// One container. The constructor writes header and LABL; call the other functions in the order of their
-/// declaration, each at most once.
+/// One container. The constructor writes header, LABL and, if there are pixels outside, MASK; call the other
+/// functions in the order of their declaration, each at most once.
 class ContainerWriter {
   public:
-    /// labels: (height, width), both at least 1. Throws FormatError unless they are numbered by first
-    /// appearance.
+    /// labels: (height, width), both at least 1; kOutside for pixels that belong to no superpixel. Throws
+    /// FormatError unless the others are numbered by first appearance, and there is one.
     ContainerWriter(const std::int32_t* labels, std::size_t height, std::size_t width, bool connected,
                     std::uint16_t algorithm_version) {
-        TokenWriter tokens;
-        count_ = encode_labels(labels, height, width, tokens);
-        bytes("SPXL", 4);
-        const std::uint8_t kind[] = {kFormatVersion, connected ? kFlagConnected : std::uint8_t{0}};
-        bytes(kind, sizeof kind);
-        number(algorithm_version);
-        number(static_cast<std::uint32_t>(width));
-        number(static_cast<std::uint32_t>(height));
-        number(count_);
-        std::vector<std::uint8_t> payload(tokens.size());
-        tokens.write(payload.data());
-        // Huffman codes only: half the time of a search for repeats, and 10 % smaller, as tokens hardly
-        // repeat.
-        section(
-            "LABL",
-            [&](Section& labl) {
-                labl.part(payload.data(), tokens.token_end());
-                labl.part(payload.data() + tokens.token_end(), payload.size() - tokens.token_end());
-            },
-            Z_HUFFMAN_ONLY);
+        const std::size_t size = height * width;
+        if (std::find(labels, labels + size, kOutside) == labels + size) {
+            head(labels, height, width, connected, algorithm_version, false);
+            return;
+        }
+        const NumberedOutside numbered(labels, size);
+        head(numbered.labels.data(), height, width, connected, algorithm_version, true);
+        std::vector<std::uint8_t> payload;
+        append(payload, numbered.outside);
+        section("MASK", [&](Section& mask) { mask.part(payload); });
     }
 
+    /// Number of superpixels.
     std::uint32_t count() const { return count_; }
 
     /// The whole tree; into, order: (count - 1,).
@@ -161,6 +153,31 @@ class ContainerWriter {
 
   private:
     std::size_t merges() const { return count_ - std::size_t{1}; }
+
+    /// Header and LABL; `outside`: one of the labels is no superpixel.
+    void head(const std::int32_t* labels, std::size_t height, std::size_t width, bool connected,
+              std::uint16_t algorithm_version, bool outside) {
+        TokenWriter tokens;
+        count_ = encode_labels(labels, height, width, tokens) - (outside ? 1 : 0);
+        bytes("SPXL", 4);
+        const std::uint8_t kind[] = {kFormatVersion, connected ? kFlagConnected : std::uint8_t{0}};
+        bytes(kind, sizeof kind);
+        number(algorithm_version);
+        number(static_cast<std::uint32_t>(width));
+        number(static_cast<std::uint32_t>(height));
+        number(count_);
+        std::vector<std::uint8_t> payload(tokens.size());
+        tokens.write(payload.data());
+        // Huffman codes only: half the time of a search for repeats, and 10 % smaller, as tokens hardly
+        // repeat.
+        section(
+            "LABL",
+            [&](Section& labl) {
+                labl.part(payload.data(), tokens.token_end());
+                labl.part(payload.data() + tokens.token_end(), payload.size() - tokens.token_end());
+            },
+            Z_HUFFMAN_ONLY);
+    }
 
     /// The payload of a section, in parts. Each part gets Huffman codes of its own, because a new block where
     /// the statistics change saves 1 to 15 %.

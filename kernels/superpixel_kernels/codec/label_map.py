@@ -1,6 +1,7 @@
 """A decoded label map and its parts."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,9 @@ from superpixel_kernels.codec.global_ids import GlobalIds
 from superpixel_kernels.codec.measured import Regions
 from superpixel_kernels.codec.provenance import Provenance
 from superpixel_kernels.errors import InvalidParameter
+
+OUTSIDE = -1
+"""The label of pixels outside a mask: they belong to no superpixel."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,8 +51,9 @@ class LabelMap:
     """A decoded label map.
 
     Attributes:
-        labels: (height, width) int32, 0..count-1, numbered by first appearance row by row.
-        count: number of labels.
+        labels: (height, width) int32, 0..count-1, numbered by first appearance row by row; `OUTSIDE` at
+            pixels that belong to no superpixel.
+        count: number of superpixels.
         connected: whether every label is one 4-connected region, as the writer states; not verified.
         algorithm_version: the version of the algorithm that made the map, 0..65535.
         tree: all coarser levels, or None.
@@ -81,6 +86,12 @@ class LabelMap:
         """Number of rows."""
         return int(self.labels.shape[0])
 
+    @property
+    def mask(self) -> NDArray[np.bool_] | None:
+        """(height, width) bool: the pixels that belong to a superpixel; None: all of them do."""
+        inside: NDArray[np.bool_] = self.labels >= 0
+        return None if inside.all() else inside
+
     def cut(self, count: int) -> NDArray[np.int32]:
         """For each label, the region that contains it in the level with `count` regions.
 
@@ -105,8 +116,16 @@ class LabelMap:
         return cut(self.levels.into, self.levels.level, stored.index(count) + 1)
 
     def labels_at(self, count: int) -> NDArray[np.int32]:
-        """The label map of the level with `count` regions: (height, width) int32. Arguments as for `cut`."""
-        return self.cut(count)[self.labels]
+        """The label map of the level with `count` regions: (height, width) int32. Arguments as for `cut`.
+
+        Pixels that belong to no superpixel have `OUTSIDE`.
+        """
+        return with_outside(self.cut(count), OUTSIDE)[self.labels]
+
+
+def with_outside(of_labels: NDArray[Any], value: int) -> NDArray[Any]:
+    """A table of labels with one more entry, at the end, which is what the index `OUTSIDE` finds."""
+    return np.append(of_labels, of_labels.dtype.type(value))
 
 
 def cut(into: NDArray[np.integer], rank: NDArray[np.integer], limit: int) -> NDArray[np.int32]:

@@ -16,6 +16,7 @@ SECTION = struct.Struct("<4sII")
 """Type, stored bytes, raw bytes; the payload follows."""
 
 LABELS = b"LABL"
+MASK = b"MASK"
 TREE = b"TREE"
 LEVELS = b"LVLS"
 HEIGHTS = b"hght"

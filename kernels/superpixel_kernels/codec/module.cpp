@@ -12,6 +12,7 @@
 #include "label_reader.h"
 #include "label_tokens.h"
 #include "masks.h"
+#include "outside.h"
 #include "regions.h"
 #include "tree.h"
 
@@ -102,6 +103,11 @@ void decode_labels(const nb::bytes& payload, std::uint32_t count, const Matrix<s
     const nb::gil_scoped_release unlocked;
     codec::decode_labels(data(payload), payload.size(), count, labels.data(), labels.shape(0),
                          labels.shape(1));
+}
+
+void restore_outside(const Matrix<std::int32_t>& labels, std::int32_t outside) {
+    const nb::gil_scoped_release unlocked;
+    codec::restore_outside(labels.data(), labels.size(), outside);
 }
 
 std::uint32_t cut_tree(const Vector<const std::int32_t>& into, const Vector<const std::int32_t>& rank,
@@ -196,6 +202,7 @@ NB_MODULE(_codec, m) {
     m.def("container_writer", &container_writer, "labels"_a.noconvert(), "connected"_a,
           "algorithm_version"_a);
     m.def("decode_labels", &decode_labels, "payload"_a, "count"_a, "labels"_a.noconvert());
+    m.def("restore_outside", &restore_outside, "labels"_a.noconvert(), "outside"_a);
     m.def("cut_tree", &cut_tree, "into"_a.noconvert(), "rank"_a.noconvert(), "limit"_a, "lut"_a.noconvert());
     m.def("encode_varints", &encode_varints, "values"_a.noconvert());
     m.def("decode_varints", &decode_varints, "section"_a, "data"_a, "values"_a.noconvert());

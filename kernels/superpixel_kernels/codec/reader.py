@@ -18,6 +18,7 @@ from superpixel_kernels.errors import InvalidLabelMap, InvalidParameter
 
 _KNOWN = (
     layout.LABELS,
+    layout.MASK,
     layout.TREE,
     layout.LEVELS,
     layout.HEIGHTS,
@@ -42,7 +43,7 @@ def decode(
             maps that `encode` writes up to 16,384 pixels wide and 2**27 pixels large fit; for others give the
             size that you expect.
         skip: types of sections, such as b"regn", that are left compressed and are missing in the result;
-            not LABL.
+            not LABL and MASK.
 
     Raises:
         InvalidLabelMap: the bytes are not a well-formed label map, or it is too large; the message says what
@@ -56,9 +57,14 @@ def decode(
     sections = {kind: section for kind, section in _split(view).items() if kind not in skip}
     count = header.count
 
+    outside = None
+    if layout.MASK in sections:
+        outside = _parse_mask(_inflate(layout.MASK, sections[layout.MASK], 4, 4), count)
     labels_payload = _inflate(layout.LABELS, sections[layout.LABELS], *_labels_bounds(header))
     labels = np.empty((header.height, header.width), np.int32)
-    _codec.decode_labels(labels_payload, count, labels)
+    _codec.decode_labels(labels_payload, count if outside is None else count + 1, labels)
+    if outside is not None:
+        _codec.restore_outside(labels, outside)
 
     tree = levels = heights = regions = provenance = global_ids = None
     if layout.TREE in sections:
@@ -199,6 +205,14 @@ def _inflate(kind: bytes, section: _Section, least: int, most: int) -> bytes:
     if inflate.unused_data:
         raise InvalidLabelMap(f"{name}: {len(inflate.unused_data)} bytes after the payload's gzip member")
     return raw
+
+
+def _parse_mask(raw: bytes, count: int) -> int:
+    """The label of LABL that stands for pixels of no superpixel."""
+    (outside,) = struct.unpack("<I", raw)
+    if outside > count:
+        raise InvalidLabelMap(f"MASK: label {outside}, must be at most the count, {count}")
+    return int(outside)
 
 
 def _parse_into(name: str, raw: bytes, count: int) -> NDArray[np.int32]:

@@ -33,7 +33,7 @@ def decode(data: bytes) -> dict[str, Any]:
     while (kind := file.take(4)) != b"END\0":
         stored_bytes, raw_bytes = file.uint(4), file.uint(4)
         check(kind not in sections and (sections or kind == b"LABL"))
-        check(kind in (b"LABL", b"TREE", b"LVLS") or b"a" <= kind[:1] <= b"z")
+        check(kind in (b"LABL", b"MASK", b"TREE", b"LVLS") or b"a" <= kind[:1] <= b"z")
         sections[kind] = (file.take(stored_bytes), raw_bytes)
     check(file.uint(4) == file.uint(4) == 0)
     file.end()
@@ -41,9 +41,14 @@ def decode(data: bytes) -> dict[str, Any]:
     check(b"LABL" in sections and not {b"TREE", b"LVLS"} <= sections.keys())
     check(b"hght" not in sections or b"TREE" in sections)
     planes = bytes_for(count - 1)
+    with_outside = count + (b"MASK" in sections)
     parsers: dict[bytes, tuple[Parser, int]] = {
         # type: its parser, and the most raw bytes that this header allows
-        b"LABL": (labels, 4 + 17 * width * height + height),
+        b"MASK": (mask, 4),
+        b"LABL": (
+            lambda payload, _, *size: labels(payload, with_outside, *size),
+            4 + 17 * width * height + height,
+        ),
         b"TREE": (tree, 2 * planes * (count - 1)),
         b"LVLS": (levels, 1 + 4 * 32 + (planes + 1) * (count - 1)),
         b"hght": (heights, 3 * (count - 1)),
@@ -58,7 +63,19 @@ def decode(data: bytes) -> dict[str, Any]:
             payload = Reader(inflate(stored, raw_bytes))
             result |= parse(payload, count, width, height)
             payload.end()
+    if (outside := result.pop("outside", None)) is not None:
+        result["labels"] = [
+            [-1 if label == outside else label - (label > outside) for label in row]
+            for row in result["labels"]
+        ]
     return result
+
+
+def mask(payload: "Reader", count: int, *_size: int) -> dict[str, Any]:
+    """MASK: which label stands for pixels of no superpixel."""
+    outside = payload.uint(4)
+    check(outside <= count)
+    return {"outside": outside}
 
 
 def labels(payload: "Reader", count: int, width: int, height: int) -> dict[str, Any]:

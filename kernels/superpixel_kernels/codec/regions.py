@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from superpixel_kernels.codec import _codec
+from superpixel_kernels.codec.label_map import OUTSIDE
 from superpixel_kernels.codec.measured import Regions
 from superpixel_kernels.codec.writer import as_labels
 from superpixel_kernels.errors import InvalidImage, InvalidLabelMap
@@ -13,7 +14,7 @@ def measure_regions(labels: NDArray[np.integer], image: NDArray[np.uint8]) -> Re
     """Measure area, bounding box, centroid, mean colour and neighbours of every region.
 
     Args:
-        labels: (height, width) integers; each of 0..count-1 must occur, in any order.
+        labels: (height, width) integers; each of 0..count-1 must occur, in any order. -1 is no region.
         image: (height, width, 3) uint8, the sRGB bytes R, G, B to average.
 
     Raises:
@@ -21,6 +22,9 @@ def measure_regions(labels: NDArray[np.integer], image: NDArray[np.uint8]) -> Re
         InvalidImage: the image has another shape or dtype.
     """
     labels = as_labels(labels)
+    if labels.min() == OUTSIDE and labels.max() > OUTSIDE:
+        as_region = np.where(labels == OUTSIDE, labels.max() + np.int32(1), labels)
+        return _without_last(measure_regions(as_region, image))
     if image.shape != (*labels.shape, 3) or image.dtype != np.uint8:
         raise InvalidImage(
             f"image: must be {(*labels.shape, 3)} uint8 for these labels, got {image.shape} {image.dtype}"
@@ -36,6 +40,22 @@ def measure_regions(labels: NDArray[np.integer], image: NDArray[np.uint8]) -> Re
         labels, np.ascontiguousarray(image), count, area, box, centroid, mean_color
     )
     return Regions(area, box, centroid, mean_color, offsets, neighbors)
+
+
+def _without_last(regions: Regions) -> Regions:
+    """The measures without the last region, which is the outside."""
+    last = len(regions.area) - 1
+    end = int(regions.neighbor_offsets[last])
+    kept = regions.neighbors[:end] != last
+    before = np.concatenate([[0], np.cumsum(kept)]).astype(regions.neighbor_offsets.dtype)
+    return Regions(
+        regions.area[:last],
+        regions.box[:last],
+        regions.centroid[:last],
+        regions.mean_color[:last],
+        before[regions.neighbor_offsets[: last + 1]],
+        regions.neighbors[:end][kept],
+    )
 
 
 def as_named_regions(labels: NDArray[np.integer]) -> NDArray[np.int32]:

@@ -1,6 +1,7 @@
 """Writes containers."""
 
 import itertools
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -33,8 +34,8 @@ def encode(
     The same arguments give the same bytes.
 
     Args:
-        labels: (height, width) integers, numbered 0, 1, ... by first appearance row by row; int32 in C order
-            is not copied. At most 2**28 pixels.
+        labels: (height, width) integers, numbered 0, 1, ... by first appearance row by row; `OUTSIDE` for
+            pixels that belong to no superpixel. int32 in C order is not copied. At most 2**28 pixels.
         tree: the merges of `labels`. Without `levels` all of it is written, and a reader can cut any count.
         levels: counts of coarser levels to write instead of the whole `tree`: 1 to 32 of them, strictly
             decreasing, each from 1 to below the map's own count. Takes much less space than the whole tree.
@@ -47,7 +48,8 @@ def encode(
         algorithm_version: 0..65535.
 
     Raises:
-        InvalidLabelMap: the labels are empty, too many, not integers, or not numbered by first appearance.
+        InvalidLabelMap: the labels are empty, too many, not integers, all `OUTSIDE`, or not numbered by first
+            appearance.
         InvalidParameter: another argument is malformed or does not fit the labels.
     """
     if not 0 <= algorithm_version <= 0xFFFF:
@@ -99,8 +101,8 @@ def as_labels(labels: NDArray[np.integer]) -> NDArray[np.int32]:
     if not 1 <= labels.size <= layout.MAX_PIXELS:
         raise InvalidLabelMap(f"labels: {labels.size} pixels, must be from 1 to {layout.MAX_PIXELS}")
     # A value of a wider type could wrap around to a valid one.
-    if not np.can_cast(labels.dtype, np.int32) and not 0 <= labels.min() <= labels.max() < labels.size:
-        raise InvalidLabelMap(f"labels: must be from 0 to below the number of pixels, {labels.size}")
+    if not np.can_cast(labels.dtype, np.int32) and not -1 <= labels.min() <= labels.max() < labels.size:
+        raise InvalidLabelMap(f"labels: must be from -1 to below the number of pixels, {labels.size}")
     return np.ascontiguousarray(labels, np.int32)
 
 
@@ -126,13 +128,16 @@ def _checked_tree(tree: Tree, count: int) -> tuple[NDArray[np.uint32], NDArray[n
 
 
 def _checked_levels(levels: Sequence[int], count: int) -> list[int]:
-    counts = list(levels)
+    try:
+        counts = [operator.index(each) for each in levels]  # accepts NumPy's integers, rejects floats
+    except TypeError:
+        raise InvalidParameter("levels", f"must be integers, got {list(levels)}") from None
     if not 1 <= len(counts) <= layout.MAX_LEVELS:
         raise InvalidParameter("levels", f"must be 1 to {layout.MAX_LEVELS} counts, got {len(counts)}")
     bounds = [count, *counts, 0]
     if any(finer <= coarser for finer, coarser in itertools.pairwise(bounds)):
         raise InvalidParameter("levels", f"must fall strictly from below {count} to at least 1, got {counts}")
-    return [int(each) for each in counts]
+    return counts
 
 
 def _checked_heights(heights: NDArray[np.float32], count: int) -> NDArray[np.float32]:

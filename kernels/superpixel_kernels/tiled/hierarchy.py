@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from superpixel_kernels import codec
+from superpixel_kernels.codec import OUTSIDE
 from superpixel_kernels.cpu import _engine
 from superpixel_kernels.errors import InvalidParameter, StoreError
 from superpixel_kernels.hierarchy import as_merges, checked_count
-from superpixel_kernels.masked import OUTSIDE
 from superpixel_kernels.params import SegmentParams
 from superpixel_kernels.tiled.plan import TilePlan
 from superpixel_kernels.tiled.store import FORMAT, Tile, TileStore, Window, as_store
@@ -235,12 +235,11 @@ class TiledLabels:
         return _engine.lookup(table, np.ascontiguousarray(local), 1)
 
 
-def open_tiled(store: object, *, threads: int = 0) -> TiledHierarchy:  # noqa: ARG001
+def open_tiled(store: object) -> TiledHierarchy:
     """Open the result of a run that is complete.
 
     Args:
         store: the path or the `TileStore` of the run.
-        threads: no effect; the thread that asks for a window reads it.
 
     Raises:
         InvalidParameter: the store is neither a path nor a `TileStore`.

@@ -66,10 +66,11 @@ def encode(result: Segmentation, encoding: str, map_id: str | None) -> bytes:
     if encoding == "json":
         _check_json(result)
         return json.dumps(to_json(result, map_id), separators=(",", ":"), allow_nan=False).encode()
-    if result.count > MAX_RGB_LABEL + 1:
+    most = MAX_RGB_LABEL + 1 - int(result.labels.min() < 0)  # pixels outside a mask take a value
+    if result.count > most:
         raise invalid(
             "counts",
-            f"a PNG can have at most {MAX_RGB_LABEL + 1} superpixels, got {result.count}",
+            f"a PNG can have at most {most} superpixels, got {result.count}",
             Reason.COUNT_ABOVE_ENCODING.value,
         )
     return to_png(result.labels, result.count)
@@ -107,6 +108,10 @@ def to_json(result: Segmentation, map_id: str | None) -> dict[str, Any]:
         answer["map"] = map_id
     if result.prior_components is not None:
         answer["prior_components"] = result.prior_components
+    if result.mask_pixels is not None:
+        answer["mask_pixels"] = result.mask_pixels
+    if result.sample_range is not None:
+        answer["sample_range"] = list(result.sample_range)
     if result.tree is not None:
         answer["tree"] = {"into": result.tree.into.tolist(), "order": result.tree.order.tolist()}
     if result.heights is not None:

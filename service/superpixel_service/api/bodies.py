@@ -14,12 +14,14 @@ from superpixel_service.http.problems import Problem
 
 IMAGE = "image"
 MAPS = ("edges", "prior", "importance")
+MASK = "mask"
+FILES = (IMAGE, *MAPS, MASK)
 FORM = "multipart/form-data"
 _BYTES = "application/octet-stream"
 
 _MAX_FIELD_BYTES = 1 << 14
 _PARAMETERS = tuple(parameter.name for parameter in SEGMENT)
-_MOST_PARTS = 2 * (1 + len(MAPS) + len(_PARAMETERS))
+_MOST_PARTS = 2 * (len(FILES) + len(_PARAMETERS))
 """More than all names, so that a repeated one is reported as such."""
 
 
@@ -29,7 +31,7 @@ class Body:
 
     Attributes:
         image: the bytes of the image file.
-        maps: the bytes of each map of guidance, by its name.
+        maps: the bytes of each map of guidance, and of the mask, by their names.
         fields: name and text of each parameter in the form.
     """
 
@@ -83,8 +85,8 @@ def read_form(content_type: str, content: bytes) -> Body:
     for part in parts:
         if part.name in _PARAMETERS:
             fields.append((part.name, _text_of(part)))
-        elif part.name not in (IMAGE, *MAPS):
-            raise unknown(part.name, (IMAGE, *MAPS, *_PARAMETERS))
+        elif part.name not in FILES:
+            raise unknown(part.name, (*FILES, *_PARAMETERS))
         elif part.name in files:
             raise repeated(part.name)
         elif not part.is_file:

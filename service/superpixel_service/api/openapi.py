@@ -5,7 +5,7 @@ from typing import Any
 
 from superpixel_service import __version__
 from superpixel_service.api.answers import MEDIA_TYPES
-from superpixel_service.api.bodies import FORM, IMAGE, MAPS
+from superpixel_service.api.bodies import FORM, IMAGE, MAPS, MASK
 from superpixel_service.api.parameters import REASONS, SEGMENT, Parameter
 from superpixel_service.api.selecting import SelectModel
 from superpixel_service.contract import ImageFormat, Reason
@@ -24,6 +24,7 @@ _MAP_TEXTS = {
     "edges": "PNG of 8-bit gray: how strong a border is at each pixel, which superpixels follow.",
     "prior": "Labels or masks of another model: PNG, SPXL label map, or JSON of COCO run-length masks.",
     "importance": "PNG of 8-bit gray: superpixels are (32 + value) / 32 times as dense there.",
+    MASK: "Gray PNG of the size of the upright image: pixels that are 0 belong to no superpixel.",
 }
 
 _STATUS_TEXTS = {
@@ -92,7 +93,7 @@ def _segment() -> dict[str, Any]:
         "type": "object",
         "properties": {
             IMAGE: {**_BINARY, "description": "The image file, of a format that /v1/info lists."},
-            **{name: {**_BINARY, "description": _MAP_TEXTS[name]} for name in MAPS},
+            **{name: {**_BINARY, "description": _MAP_TEXTS[name]} for name in (*MAPS, MASK)},
             **{each.name: {**each.schema, "description": each.text} for each in SEGMENT},
         },
         "required": [IMAGE],
@@ -121,8 +122,8 @@ def _segment() -> dict[str, Any]:
         "operationId": "segment",
         "summary": "Divide an image into superpixels",
         "description": "Parameters may be in the address or in the form, each of them once. Maps of guidance "
-        "need a form. The same request always gives the same bytes: a request with `If-None-Match` and "
-        "the `ETag` of an earlier answer gets 304 without any work.",
+        "and a mask need a form. The same request always gives the same bytes: a request with "
+        "`If-None-Match` and the `ETag` of an earlier answer gets 304 without any work.",
         "parameters": [*map(_in_query, SEGMENT), _IF_NONE_MATCH],
         "requestBody": {"required": True, "content": content},
         "responses": {
@@ -280,8 +281,10 @@ def _segmentation() -> dict[str, Any]:
             "algorithm_version": _INTEGER,
             "notices": {"type": "array", "items": _object({"code": _TEXT, "message": _TEXT})},
             "labels": {
-                **_INTEGERS,
-                "description": "The finest map, row by row, in runs: label, length, label, length, ...",
+                "type": "array",
+                "items": {"type": "integer", "minimum": -1},
+                "description": "The finest map, row by row, in runs: label, length, label, length, ...; the "
+                "label of pixels outside the mask is -1.",
             },
             "levels": {"type": "array", "items": level},
         },
@@ -291,6 +294,8 @@ def _segmentation() -> dict[str, Any]:
             "heights": {"type": "array", "items": {"type": "number"}},
             "map": {"type": "string", "description": "With `keep`: the id for /v1/select."},
             "prior_components": _INTEGER,
+            "mask_pixels": {**_INTEGER, "description": "With a mask: pixels inside."},
+            "sample_range": {**_INTEGERS, "description": "Of 16-bit images: what became 0 and 255."},
         },
     )
 

@@ -16,7 +16,7 @@ from superpixel_kernels.guidance import (
 from superpixel_kernels.params import DEFAULT_COMPACTNESS, MAX_COMPACTNESS
 from superpixel_service.contract import Reason
 from superpixel_service.http.problems import Problem
-from superpixel_service.model import MAX_TARGETS
+from superpixel_service.targets import MAX_TARGETS
 
 ENCODINGS = ("spx", "png", "json")
 
@@ -67,6 +67,7 @@ class Parameter:
 
 _COUNT = {"type": "integer", "minimum": 1, "maximum": _MOST}
 _COORDINATE = {"type": "integer", "minimum": 0, "maximum": _MOST}
+_SAMPLE = {"type": "integer", "minimum": 0, "maximum": 65535}
 
 SEGMENT = (
     Parameter(
@@ -113,6 +114,12 @@ SEGMENT = (
         "region",
         {"type": "array", "items": _COORDINATE, "minItems": 4, "maxItems": 4},
         "x, y, width and height, separated by commas: segment only this part of the upright image.",
+    ),
+    Parameter(
+        "sample_range",
+        {"type": "array", "items": _SAMPLE, "minItems": 2, "maxItems": 2},
+        "The values of 16-bit samples that become 0 and 255, separated by a comma. Default: without the "
+        "darkest and brightest thousandth of them.",
     ),
     Parameter(
         "orientation",

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from superpixel_service.api import answers
-from superpixel_service.api.bodies import MAPS, Body, check_kind, read_form
+from superpixel_service.api.bodies import MAPS, MASK, Body, check_kind, read_form
 from superpixel_service.api.callers import Caller
 from superpixel_service.api.kept import KeptMaps
 from superpixel_service.api.parameters import KEEPING_OFF, invalid, read_parameters, repeated
@@ -114,6 +114,8 @@ def _wanted(parameters: Mapping[str, Any], body: Body) -> dict[str, Any]:
         "apply_exif_orientation": parameters.get("orientation", True),
         "first_frame_only": parameters.get("first_frame", False),
         "guidance": _guidance(parameters, body),
+        "mask": body.maps.get(MASK),
+        "sample_range": parameters.get("sample_range"),
     }
     for name in ("compactness", "priority", "required_algorithm_version"):
         if name in parameters:
@@ -122,9 +124,9 @@ def _wanted(parameters: Mapping[str, Any], body: Body) -> dict[str, Any]:
 
 
 def _guidance(parameters: Mapping[str, Any], body: Body) -> Guidance | None:
-    if not body.maps:
-        return None
     given: dict[str, Any] = {name: body.maps[name] for name in MAPS if name in body.maps}
+    if not given:
+        return None
     given |= {name: parameters[name] for name in _NEEDS if name in parameters}
     return Guidance(**given)
 

@@ -35,7 +35,8 @@ from superpixel_service.client.errors import (
     Unavailable,
     VersionUnavailable,
 )
-from superpixel_service.client.guidance import Guidance, MapSource, PriorSource
+from superpixel_service.client.guidance import Guidance, PriorSource
+from superpixel_service.client.map_sources import MapSource
 from superpixel_service.client.retry import RetryPolicy
 from superpixel_service.client.security import tls_credentials
 from superpixel_service.client.segmentation import Notice, Segmentation, ServerInfo

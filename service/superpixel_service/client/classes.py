@@ -1,7 +1,7 @@
 """Classes and objects that regions and pixels can have."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -83,3 +83,20 @@ def class_table(objects: Sequence[Instance]) -> NDArray[np.uint8]:
     table[1 : MAX_CLASSES + 1] = np.arange(1, MAX_CLASSES + 1)
     table[FIRST_OBJECT:] = [one.class_value for one in objects]
     return table
+
+
+def renumbering(objects: int, gone: Collection[int], to: int) -> NDArray[np.uint16]:
+    """The new value of each value of a selection when some leave: these become `to`, and later ones fall.
+
+    Args:
+        objects: number of objects before.
+        gone: classes and objects that leave their lists.
+        to: a value as numbered before: 0, or one that stays.
+    """
+    values = np.arange(FIRST_OBJECT + objects)
+    leaves = np.isin(values, sorted(gone))
+    fall = np.cumsum(leaves).astype(np.int64)
+    fall[FIRST_OBJECT:] -= fall[FIRST_OBJECT - 1]  # classes and objects are numbered apart
+    becomes = values - fall
+    becomes[leaves] = becomes[to]
+    return becomes.astype(np.uint16)

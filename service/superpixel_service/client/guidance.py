@@ -1,12 +1,10 @@
 """Guidance: maps of a network, or of any other source, that superpixels follow beside the colours."""
 
-import io
 import json
 import operator
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from pathlib import Path
+from functools import partial
 from typing import Any, Literal, TypeAlias
 
 import grpc
@@ -17,11 +15,17 @@ from PIL import Image
 from superpixel_kernels import codec
 from superpixel_kernels.codec.label_colors import MAX_RGB_LABEL
 from superpixel_service.client.errors import InvalidRequest
+from superpixel_service.client.map_sources import (
+    MAX_RAW_BYTES,
+    MapSource,
+    array_of,
+    bytes_of,
+    gray_picture,
+    loaded,
+    png_of,
+)
 from superpixel_service.contract import Reason
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
-
-MapSource: TypeAlias = str | os.PathLike[str] | bytes | bytearray | memoryview | Image.Image | NDArray[Any]
-"""A path or the bytes of a PNG file, a Pillow image, or a (height, width) array."""
 
 Mask: TypeAlias = NDArray[Any] | Mapping[str, Any]
 """A (height, width) array, true inside; COCO's run-length encoding, a mapping with `size` (height, width) and
@@ -32,9 +36,6 @@ PriorSource: TypeAlias = MapSource | Sequence[Mask]
 which later ones cover earlier ones."""
 
 _PNG, _SPXL = b"\x89PNG", b"SPXL"
-_MAX_RAW_BYTES = 4 << 20
-"""Most bytes of a map sent uncompressed; label maps compress well."""
-
 _UINT32_MAX = 2**32 - 1
 _MAX_LABEL = 2**31 - 1
 _MODES = {"soft": pb.PRIOR_MODE_SOFT, "hard": pb.PRIOR_MODE_HARD}
@@ -123,15 +124,13 @@ def _number(field: str, value: int | None) -> int | None:
 def _gray(name: str, source: MapSource | None) -> pb.GrayMap | None:
     if source is None:
         return None
-    data = _bytes_of(name, source)
+    refuse = partial(_invalid, name)
+    data = bytes_of(source, refuse)
     if data is not None:
         return pb.GrayMap(png=data)
     if isinstance(source, Image.Image):
-        picture = _loaded(name, source)
-        if picture.mode not in {"1", "L"}:
-            raise _invalid(name, f"a Pillow image must have mode L or 1, this one has {picture.mode}")
-        source = np.asarray(picture)
-    values = _array(name, source)
+        source = gray_picture(source, refuse)
+    values = array_of(source, refuse)
     if values.dtype == np.bool_:
         values = np.where(values, np.uint8(255), np.uint8(0))
     if values.dtype != np.uint8:
@@ -142,14 +141,15 @@ def _gray(name: str, source: MapSource | None) -> pb.GrayMap | None:
 def _prior(source: PriorSource | None, count: int) -> pb.PriorMap | None:
     if source is None:
         return None
-    data = _bytes_of("prior", source)
+    refuse = partial(_invalid, "prior")
+    data = bytes_of(source, refuse)
     if data is not None:
         return _prior_file(data, count)
     if isinstance(source, Image.Image):
-        return pb.PriorMap(**_sent(_labels_of_picture(_loaded("prior", source))))
+        return pb.PriorMap(**_sent(_labels_of_picture(loaded(source, refuse))))
     if isinstance(source, Sequence) or (isinstance(source, np.ndarray) and source.ndim == 3):
         return _masks(source)
-    return pb.PriorMap(**_sent(_labels(_array("prior", source))))
+    return pb.PriorMap(**_sent(_labels(array_of(source, refuse))))
 
 
 def _prior_file(data: bytes, count: int) -> pb.PriorMap:
@@ -158,41 +158,6 @@ def _prior_file(data: bytes, count: int) -> pb.PriorMap:
     if data[:64].lstrip()[:1] in {b"{", b"["}:
         return _masks(_masks_of_json(data))
     return pb.PriorMap(png=data)  # the server says what is wrong with anything else
-
-
-def _bytes_of(name: str, source: object) -> bytes | None:
-    """The bytes of a file; None if `source` is no file."""
-    if isinstance(source, bytes | bytearray | memoryview):
-        return bytes(source)
-    if not isinstance(source, str | os.PathLike):
-        return None
-    try:
-        return Path(source).read_bytes()
-    except OSError as error:
-        raise _invalid(name, f"cannot read {os.fspath(source)}: {error.strerror or error}") from error
-    except ValueError as error:  # the name has a zero byte
-        raise _invalid(name, f"cannot read {os.fspath(source)!r}: {error}") from error
-
-
-def _loaded(name: str, picture: Image.Image) -> Image.Image:
-    try:
-        picture.load()  # Pillow may not have read the file yet
-    except MemoryError:
-        raise
-    except Exception as error:
-        raise _invalid(name, "the Pillow image cannot be decoded: damaged, truncated or closed") from error
-    return picture
-
-
-def _array(name: str, source: object) -> NDArray[Any]:
-    values = np.asarray(source)
-    if values.ndim == 3 and values.shape[2] == 1:
-        values = values[:, :, 0]
-    if values.ndim != 2 or not values.size or values.dtype.kind not in "bui":
-        raise _invalid(
-            name, f"an array must be (height, width) and not empty, got {values.shape} of {values.dtype}"
-        )
-    return values
 
 
 def _labels_of_picture(picture: Image.Image) -> NDArray[Any]:
@@ -220,18 +185,10 @@ def _sent(values: NDArray[Any]) -> dict[str, Any]:
     """The field of a `GrayMap` or `PriorMap` for values of 8, 16 or 32 bits."""
     height, width = values.shape
     bits = 8 * values.dtype.itemsize
-    if values.nbytes > _MAX_RAW_BYTES and (bits < 32 or int(values.max()) <= MAX_RGB_LABEL):
-        return {"png": _png(values)}
+    if values.nbytes > MAX_RAW_BYTES and (bits < 32 or int(values.max()) <= MAX_RGB_LABEL):
+        return {"png": png_of(values)}
     data = np.ascontiguousarray(values, values.dtype.newbyteorder("<")).tobytes()
     return {"raw": pb.RawMap(width=width, height=height, bits=bits, data=data)}
-
-
-def _png(values: NDArray[Any]) -> bytes:
-    if values.dtype.itemsize == 4:
-        values = codec.labels_to_rgb(values)
-    file = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(values)).save(file, "PNG", compress_level=1)
-    return file.getvalue()
 
 
 def _masks_of_json(data: bytes) -> Sequence[Mask]:

@@ -13,10 +13,10 @@ _MODES: dict[int, Literal["soft", "hard"]] = {pb.PRIOR_MODE_SOFT: "soft", pb.PRI
 
 
 def check_answer(request: pb.SegmentRequest, response: pb.SegmentResponse, request_id: str) -> None:
-    """Check that the server knew guidance and versions. Older ones ignore these fields of a request.
+    """Check that the server knew guidance, masks and versions. Older ones ignore these fields of a request.
 
     Raises:
-        NotServed: it did not know guidance.
+        NotServed: it did not know guidance, or masks.
         VersionUnavailable: it has another algorithm version than the request requires.
     """
     if request.HasField("guidance") and not response.HasField("provenance"):
@@ -24,6 +24,13 @@ def check_answer(request: pb.SegmentRequest, response: pb.SegmentResponse, reque
             grpc.StatusCode.UNIMPLEMENTED,
             "this server does not know guidance; it segmented the image by its colours alone",
             field="guidance",
+            request_id=request_id,
+        )
+    if request.HasField("mask") and not response.HasField("mask_pixels"):
+        raise NotServed(
+            grpc.StatusCode.UNIMPLEMENTED,
+            "this server does not know masks; it segmented all pixels of the image",
+            field="mask",
             request_id=request_id,
         )
     required = request.required_algorithm_version

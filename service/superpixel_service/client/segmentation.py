@@ -48,7 +48,9 @@ class Segmentation:
         provenance: what the map was made from: compactness, region, SHA-256 of the image, guidance. `spx`
             contains it too. None: an older server.
         prior_components: with a prior map in mode "hard", the number of its 4-connected components in the
-            region: at this count the superpixels are these components. Otherwise None.
+            region: at this count the superpixels are these components. With a mask, the number of those
+            inside. Otherwise None.
+        mask_pixels: with a mask, the number of pixels inside. Otherwise None.
         sample_range: the values of 16-bit samples that became 0 and 255; None: the image has none.
     """
 
@@ -66,6 +68,7 @@ class Segmentation:
     provenance: codec.Provenance | None = None
     prior_components: int | None = None
     sample_range: tuple[int, int] | None = None
+    mask_pixels: int | None = None
 
     def __repr__(self) -> str:
         levels = ", ".join(map(str, self.counts))
@@ -80,7 +83,10 @@ class Segmentation:
 
     @property
     def labels(self) -> NDArray[np.int32]:
-        """The finest map: (height, width) int32, 0..count-1, numbered by first appearance, row by row."""
+        """The finest map: (height, width) int32, 0..count-1, numbered by first appearance, row by row.
+
+        Pixels outside the mask have `superpixel_kernels.OUTSIDE`, -1.
+        """
         return self.label_map.labels
 
     def labels_at(self, count: int) -> NDArray[np.int32]:

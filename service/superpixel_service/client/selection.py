@@ -20,7 +20,14 @@ from numpy.typing import NDArray
 from superpixel_kernels import codec
 from superpixel_kernels.codec import InvalidParameter
 from superpixel_service.client import selection_json
-from superpixel_service.client.classes import FIRST_OBJECT, MAX_OBJECTS, Class, Instance, check_lists
+from superpixel_service.client.classes import (
+    FIRST_OBJECT,
+    MAX_OBJECTS,
+    Class,
+    Instance,
+    check_lists,
+    renumbering,
+)
 from superpixel_service.client.exports.annotation import Annotation
 from superpixel_service.client.pieces import find_pieces
 from superpixel_service.client.selection_json import Parameters, Stored
@@ -149,10 +156,10 @@ class Selection:
         members = wanted[lut]
         self.regions[members] = value
         if self.pixels is not None:
-            self.pixels[members[self.label_map.labels]] = 0
+            self.pixels[codec.with_outside(members, 0)[self.label_map.labels]] = 0
 
     def paint(self, where: NDArray[np.bool_], value: int | None) -> None:
-        """Paint pixels above the regions.
+        """Paint pixels above the regions. Pixels outside the mask of the map stay as they are.
 
         Args:
             where: (height, width) bool.
@@ -168,13 +175,14 @@ class Selection:
             self._check_value(value)
         if self.pixels is None:
             self.pixels = np.zeros(shape, np.uint16)
-        self.pixels[where] = 0 if value is None else 1 + value
+        self.pixels[where & (self.label_map.labels >= 0)] = 0 if value is None else 1 + value
 
     def move_to(self, label_map: codec.LabelMap) -> None:
         """Switch to another map of the same image. Every pixel keeps its class and object.
 
         A region of the new map gets a value if all of its pixels have it. All other pixels with a value
-        become painted pixels. `parameters` stays; set it to those of the new map.
+        become painted pixels; those outside the mask of the new map lose it. `parameters` stays; set it to
+        those of the new map.
 
         Raises:
             InvalidParameter: the map has another size.
@@ -185,30 +193,40 @@ class Selection:
                 "label_map", f"must be of {self.label_map.labels.shape} pixels, got {labels.shape}"
             )
         values = self.values()
-        regions = np.zeros(label_map.count, np.uint16)
+        values[labels < 0] = 0
+        regions = np.zeros(label_map.count + 1, np.uint16)  # the last one is the outside
         regions[labels] = values
         regions[labels[values != regions[labels]]] = 0  # regions with several values
         self.pixels = np.where(values == regions[labels], np.uint16(0), values + np.uint16(1))
-        self.regions = regions
+        self.regions = regions[:-1]
         self.label_map = label_map
 
     # ---- classes and objects
 
-    def remove_class(self, value: int) -> None:
-        """Remove a class with its objects: its regions and pixels get no class; later values fall.
+    def remove_class(self, value: int, into: int = 0) -> None:
+        """Remove a class; later values fall.
+
+        Args:
+            value: the class.
+            into: the class that its regions, pixels and objects get; 0: none, and its objects are removed.
 
         Raises:
-            InvalidParameter: there is no such class.
+            InvalidParameter: there is no such class, or both are the same.
         """
         self._check_class(value)
+        if into:
+            self._check_class(into)
+        if value == into:
+            raise InvalidParameter("into", f"must be another class than {value}")
         own = {FIRST_OBJECT + i for i, one in enumerate(self.objects) if one.class_value == value}
-        self._renumber({value, *own}, 0)
+        self._renumber({value} if into else {value, *own}, into)
         del self.classes[value - 1]
-        self.objects = [
-            Instance(one.class_value - (one.class_value > value), one.name)
+        kept = [
+            Instance(into, one.name) if one.class_value == value else one
             for one in self.objects
-            if one.class_value != value
+            if into or one.class_value != value
         ]
+        self.objects = [Instance(one.class_value - (one.class_value > value), one.name) for one in kept]
 
     def add_object(self, class_value: int, name: str = "") -> int:
         """Add an object without pixels.
@@ -313,11 +331,7 @@ class Selection:
 
     def _renumber(self, gone: set[int], to: int) -> None:
         """Give regions and pixels of the values that leave another value; later values of their kind fall."""
-        values = np.arange(FIRST_OBJECT + len(self.objects))
-        leaves = np.isin(values, sorted(gone))
-        fall = np.cumsum(leaves).astype(np.int64)
-        fall[FIRST_OBJECT:] -= fall[FIRST_OBJECT - 1]  # classes and objects are numbered apart
-        becomes = np.where(leaves, to, values - fall).astype(np.uint16)
+        becomes = renumbering(len(self.objects), gone, to)
         self.regions = becomes[self.regions]
         if self.pixels is not None:
             painted = self.pixels > 0

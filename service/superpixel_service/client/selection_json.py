@@ -47,11 +47,12 @@ class Stored:
     parameters: Parameters | None
 
     def values(self, label_map: codec.LabelMap) -> NDArray[np.uint16]:
-        """(height, width) uint16: the value of each pixel."""
-        values = self.regions[label_map.labels]
+        """(height, width) uint16: the value of each pixel; 0 outside the mask of the map."""
+        labels = label_map.labels
+        values: NDArray[np.uint16] = codec.with_outside(self.regions, 0)[labels]
         if self.pixels is not None:
             painted = self.pixels.reshape(values.shape)
-            np.copyto(values, painted - np.uint16(1), where=painted > 0)
+            np.copyto(values, painted - np.uint16(1), where=(painted > 0) & (labels >= 0))
         return values
 
 

@@ -1,6 +1,7 @@
 """Stores of a server: requests for them, and what they answer."""
 
 import io
+import operator
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -188,9 +189,10 @@ def read_measures(
 
 
 def _uint32(value: int, reason: Reason, field: str) -> int:
-    if not 0 <= int(value) <= _UINT32_MAX:
-        raise _invalid(reason, field, f"must be from 0 to {_UINT32_MAX}, got {value}")
-    return int(value)
+    number = operator.index(value)  # accepts NumPy's integers, rejects floats
+    if not 0 <= number <= _UINT32_MAX:
+        raise _invalid(reason, field, f"must be from 0 to {_UINT32_MAX}, got {number}")
+    return number
 
 
 def _invalid(reason: Reason, field: str, text: str) -> InvalidRequest:

@@ -100,15 +100,20 @@ class StreamBook(Generic[Key]):
         except InvalidRequest as error:
             return error
         size = wire.image_bytes(request)
-        guided = request.HasField("guidance")
+        guided, masked = request.HasField("guidance"), request.HasField("mask")
         if size > self.max_image_bytes:
             # It could exceed gRPC's limit on messages, which would end the call for all images.
+            field, reason = "image", Reason.IMAGE_TOO_MANY_BYTES
+            if guided:
+                field, reason = "guidance", Reason.GUIDANCE_TOO_MANY_BYTES
+            elif masked:
+                field, reason = "mask", Reason.MASK_TOO_MANY_BYTES
             return InvalidRequest(
                 grpc.StatusCode.INVALID_ARGUMENT,
-                f"the image{' with its maps' if guided else ''} has {size} bytes, but the server accepts at "
-                f"most {self.max_image_bytes}",
-                reason=(Reason.GUIDANCE_TOO_MANY_BYTES if guided else Reason.IMAGE_TOO_MANY_BYTES).value,
-                field="guidance" if guided else "image",
+                f"the image{' with its maps' if guided or masked else ''} has {size} bytes, but the server "
+                f"accepts at most {self.max_image_bytes}",
+                reason=reason.value,
+                field=field,
                 metadata={"limit_bytes": str(self.max_image_bytes)},
             )
         request_id = f"{self.request_id}/{next(self._numbers)}"
@@ -222,9 +227,11 @@ class StreamBook(Generic[Key]):
 
 
 def _for_image(wanted: Wanted, key: object) -> Wanted:
-    """The parameters of one image: the caller may have a function for its guidance."""
-    guidance = wanted.get("guidance")
-    return {**wanted, "guidance": guidance(key)} if callable(guidance) else wanted
+    """The parameters of one image: the caller may have functions for its guidance and its mask."""
+    guidance, mask = wanted.get("guidance"), wanted.get("mask")
+    if callable(guidance):
+        wanted = {**wanted, "guidance": guidance(key)}
+    return {**wanted, "mask": mask(key)} if callable(mask) else wanted
 
 
 def _given_up(error: SegmentError, sent: int, request_id: str) -> SegmentError:

@@ -95,7 +95,7 @@ class Client(BaseClient):
             request_id: the call's id in the server's log; None: a new one.
             wanted: the keywords of `Wanted`: counts, areas, compactness, include_hierarchy (default True),
                 include_regions, region_of_interest, apply_exif_orientation (default True),
-                first_frame_only, priority, guidance, required_algorithm_version, sample_range.
+                first_frame_only, priority, guidance, mask, required_algorithm_version, sample_range.
 
         Raises:
             SegmentError: the call failed. The subclass says how: `InvalidRequest`, `Overloaded`,

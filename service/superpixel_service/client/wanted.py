@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 from typing import Literal, TypedDict
 
 from superpixel_service.client.guidance import Guidance, GuidanceOf
+from superpixel_service.client.map_sources import MapSource
+from superpixel_service.client.mask import MaskOf
 
 
 class Wanted(TypedDict, total=False):
@@ -27,6 +29,10 @@ class Wanted(TypedDict, total=False):
             to interactive work.
         guidance: maps that the superpixels follow beside the colours. `segment_many` also takes a function
             that returns the guidance of each image, by the image's key.
+        mask: the pixels that belong to superpixels: a bool array, (height, width), true inside; or a path or
+            the bytes of a PNG file, a Pillow image of mode 1 or L, or a uint8 array, not 0 inside. Of the
+            size of the upright image, also with a region of interest. `segment_many` also takes a function
+            that returns the mask of each image, by the image's key. Default: all pixels.
         required_algorithm_version: the algorithm version that the answer must have. Default: any.
         sample_range: two values of 16-bit samples, the one that becomes 0 and the one that becomes 255.
             Default: the robust range of the image, without the darkest and brightest thousandth.
@@ -42,5 +48,6 @@ class Wanted(TypedDict, total=False):
     first_frame_only: bool
     priority: Literal["interactive", "bulk"]
     guidance: Guidance | GuidanceOf | None
+    mask: MapSource | MaskOf | None
     required_algorithm_version: int | None
     sample_range: Sequence[int] | None

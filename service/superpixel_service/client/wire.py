@@ -20,6 +20,8 @@ from superpixel_service import __version__
 from superpixel_service.addresses import stays_here
 from superpixel_service.client.errors import InvalidImage, InvalidRequest
 from superpixel_service.client.guidance import Guidance, GuidanceOf, build_guidance, map_bytes
+from superpixel_service.client.map_sources import MapSource
+from superpixel_service.client.mask import MaskOf, build_mask, mask_bytes
 from superpixel_service.client.provenance import read_provenance
 from superpixel_service.client.segmentation import Notice, Segmentation, ServerInfo
 from superpixel_service.client.wanted import Wanted
@@ -162,6 +164,7 @@ def build_request(
     first_frame_only: bool = False,
     priority: Literal["interactive", "bulk"] | None = None,
     guidance: Guidance | GuidanceOf | None = None,
+    mask: MapSource | MaskOf | None = None,
     required_algorithm_version: int | None = None,
     sample_range: Sequence[int] | None = None,
 ) -> pb.SegmentRequest:
@@ -169,8 +172,8 @@ def build_request(
 
     Raises:
         InvalidImage: the file cannot be read, or the object is not an image.
-        InvalidRequest: a number does not fit its field, a map of the guidance is no map, or the priority is
-            unknown.
+        InvalidRequest: a number does not fit its field, a map of the guidance is no map, the mask is no mask,
+            or the priority is unknown.
     """
     return pb.SegmentRequest(
         **_source(image),
@@ -185,14 +188,16 @@ def build_request(
         first_frame_only=first_frame_only,
         priority=_priority(priority),
         guidance=build_guidance(guidance),
+        mask=build_mask(mask),
         required_algorithm_version=required_algorithm_version,
         sample_range=_sample_range(sample_range),
     )
 
 
 def image_bytes(request: pb.SegmentRequest) -> int:
-    """Size of the request's image and maps as sent, in bytes."""
-    return (len(request.encoded_image) or len(request.raw_image.data)) + map_bytes(request.guidance)
+    """Size of the request's image, maps and mask as sent, in bytes."""
+    image = len(request.encoded_image) or len(request.raw_image.data)
+    return image + map_bytes(request.guidance) + mask_bytes(request.mask)
 
 
 def _source(image: ImageSource) -> dict[str, Any]:
@@ -365,6 +370,7 @@ def read_response(response: pb.SegmentResponse, request_id: str) -> Segmentation
         request_id=request_id,
         provenance=read_provenance(response),
         prior_components=response.prior_components if response.HasField("prior_components") else None,
+        mask_pixels=response.mask_pixels if response.HasField("mask_pixels") else None,
         sample_range=(response.sample_range.low, response.sample_range.high)
         if response.HasField("sample_range")
         else None,

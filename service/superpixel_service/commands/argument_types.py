@@ -5,7 +5,7 @@ import argparse
 from superpixel_kernels.guidance import MAX_EDGE_WEIGHT, MAX_PRIOR_WEIGHT
 from superpixel_kernels.params import MAX_COMPACTNESS
 from superpixel_service.addresses import check_target, split_address
-from superpixel_service.model import MAX_TARGETS
+from superpixel_service.targets import MAX_TARGETS
 
 
 class Targets(argparse.Action):

@@ -45,12 +45,13 @@ def run(
     """Segment the images of SOURCE whose label maps are missing or out of date."""
     if not data_set.needed(source, out):
         status = _run_folder(Path(source), Path(out), parameters, server, jobs, checksum, retry_for, report)
-    elif server is not None or checksum:
-        flag = "--checksum" if server is None else "--server"
+    elif checksum:
         raise CommandFailed(
-            f"{flag} needs a local folder as FOLDER and as --out, and no flags of data sets",
+            "--checksum needs a local folder as FOLDER and as --out, and no flags of data sets",
             status=EXIT_USAGE,
         )
+    elif server is not None and data_set.engine != "local":
+        raise CommandFailed(f"--server cannot be combined with --engine {data_set.engine}", status=EXIT_USAGE)
     else:
         # Imported on demand: it needs the extra `bulk`.
         try:
@@ -60,7 +61,7 @@ def run(
                 f"data sets need {error.name}, of the extra `bulk`: pip install 'superpixel-service[bulk]'"
             ) from None
 
-        status = run_data_set(source, out, parameters, jobs, retry_for, report, data_set)
+        status = run_data_set(source, out, parameters, server, jobs, retry_for, report, data_set)
     return EXIT_OK if failed_ok and status == EXIT_FAILED else status
 
 

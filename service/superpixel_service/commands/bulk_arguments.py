@@ -15,10 +15,11 @@ from superpixel_service.commands.image_arguments import (
     add_targets,
 )
 from superpixel_service.commands.ray_arguments import add_ray
+from superpixel_service.datasets.names import SUFFIXES
 
 DESCRIPTION = (
-    "Write DIR/a/b.jpg.spx for every FOLDER/a/b.jpg (and .jpeg, .jpe, .jfif, .pjpeg, .pjp, "
-    ".png, .webp) and print its name. A run may be stopped (Ctrl-C, SIGTERM) or killed: the same command "
+    f"Write DIR/a/b.jpg.spx for every FOLDER/a/b.jpg (and {', '.join(SUFFIXES[1:])}) and print "
+    "its name. A run may be stopped (Ctrl-C, SIGTERM) or killed: the same command "
     "continues it, and tries failed images again. The end of the output names what was left out, and "
     "images that cannot be segmented; with such images the exit status is 1. For data sets, FOLDER can also "
     "be s3://BUCKET/NAME (or gs://, az:// and others), a pattern ('photos/**/*.jpg'), a list of addresses "

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from superpixel_service.commands.map_folder import record_of
 from superpixel_service.commands.output import EXIT_FAILED, EXIT_USAGE, CommandFailed, say
 from superpixel_service.commands.progress import Progress, say_result
 from superpixel_service.commands.stop_signals import StopSignals
+from superpixel_service.commands.target import Target as Server
 from superpixel_service.datasets import sources
 from superpixel_service.datasets.errors import DataSetFailed
 from superpixel_service.datasets.items import MAX_UNIT_IMAGES, Found, Item, Place, estimated_pixels, units
@@ -24,8 +25,11 @@ from superpixel_service.datasets.record import PARAMETERS
 from superpixel_service.datasets.selection import Selection
 from superpixel_service.datasets.storage import Storage
 from superpixel_service.datasets.target import Tally, Target
-from superpixel_service.datasets.worker import Outcome, Spec, Worker
+from superpixel_service.datasets.worker import FileEngine, Outcome, Spec, Worker
 from superpixel_service.resources import usable_cores
+
+CALLS_IN_FLIGHT = 8
+"""Images sent to a server and not answered, by default."""
 
 _Results = Iterator[tuple[Tally, list[str]]]
 
@@ -34,6 +38,7 @@ def run_data_set(
     source: str,
     out: str,
     parameters: Parameters,
+    server: Server | None,
     jobs: int,
     retry_for: float,
     report: str | None,
@@ -41,7 +46,7 @@ def run_data_set(
 ) -> int:
     """Segment the images of SOURCE that the manifest of OUT does not name yet."""
     try:
-        return _Run(source, out, parameters, jobs, retry_for, options).run(report)
+        return _Run(source, out, parameters, server, jobs, retry_for, options).run(report)
     except DataSetFailed as error:
         raise CommandFailed(str(error), status=EXIT_USAGE if error.usage else EXIT_FAILED) from None
 
@@ -52,6 +57,7 @@ class _Run:
         source: str,
         out: str,
         parameters: Parameters,
+        server: Server | None,
         jobs: int,
         retry_for: float,
         options: DataSetOptions,
@@ -61,7 +67,17 @@ class _Run:
         self._jobs = jobs or usable_cores()
         self._storage = Storage(retry_for)
         self._spec = _spec(parameters)
-        record = record_of(parameters, kernels.ALGORITHM_VERSION, kernels.GUIDANCE_VERSION)
+        self._engine_of: Callable[[], FileEngine] | None = None
+        versions: tuple[int, int | None] = kernels.ALGORITHM_VERSION, kernels.GUIDANCE_VERSION
+        if server is not None:
+            # Imported on demand: it loads gRPC.
+            from superpixel_service.commands.remote_files import server_engine
+
+            self._jobs = jobs or CALLS_IN_FLIGHT
+            with_guidance = bool(options.maps or options.map_columns)
+            engine, versions = server_engine(server, self._spec, retry_for, with_guidance=with_guidance)
+            self._engine_of = lambda: engine
+        record = record_of(parameters, *versions)
         self._record = record
         self._target = Target(out, self._storage, shards=options.shards, record=record)
         self._begin = time.monotonic()
@@ -126,7 +142,13 @@ class _Run:
                 )
                 context: Any = nullcontext()
             else:
-                worker = Worker(self._spec, self._storage, self._jobs, threads=_threads(self._jobs))
+                worker = Worker(
+                    self._spec,
+                    self._storage,
+                    self._jobs,
+                    threads=_threads(self._jobs),
+                    engine_of=self._engine_of,
+                )
                 # Threads of one process go from unit to unit without a pause, so units need not be small.
                 planned = units(todo, workers=1, max_images=most)
                 results = run_units(

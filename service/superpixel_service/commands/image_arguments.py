@@ -15,7 +15,7 @@ from superpixel_service.commands import argument_types as types
 from superpixel_service.commands.guidance_files import GuidanceFiles
 from superpixel_service.commands.label_maps import Parameters
 from superpixel_service.commands.target import Target
-from superpixel_service.model import MAX_TARGETS
+from superpixel_service.targets import MAX_TARGETS
 
 MAPS = ("edges", "prior", "importance")
 """The maps of guidance."""
@@ -131,6 +131,16 @@ def add_guidance(command: argparse.ArgumentParser, metavar: str, where: str) -> 
     )
 
 
+def add_mask(command: argparse.ArgumentParser) -> None:
+    """Add the mask of a single image."""
+    command.add_argument(
+        "--mask",
+        type=Path,
+        metavar="FILE",
+        help="gray PNG of the size of the upright image: pixels that are 0 belong to no superpixel",
+    )
+
+
 def add_server(command: argparse.ArgumentParser, text: str) -> None:
     """Add the server to call, and how to connect to it."""
     command.add_argument(
@@ -189,10 +199,11 @@ def parameters(top: argparse.ArgumentParser, given: dict[str, Any], command: str
         if named[name] is not None:
             named[name] = tuple(named[name])
     guidance = _guidance(top, given)
+    mask = given.pop("mask", None)
     hierarchy = command == "segment" or given.pop("hierarchy") or not targets
     if command == "segment" and not targets:
         named |= {"counts": _DEFAULT_COUNTS, "clamp": True}
-    return Parameters(**named, hierarchy=hierarchy, guidance=guidance)
+    return Parameters(**named, hierarchy=hierarchy, guidance=guidance, mask=mask)
 
 
 def _guidance(top: argparse.ArgumentParser, given: dict[str, Any]) -> GuidanceFiles | None:

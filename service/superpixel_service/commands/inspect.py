@@ -46,11 +46,13 @@ class Section(NamedTuple):
 
 
 def _describe(data: bytes, label_map: codec.LabelMap) -> dict[str, object]:
-    areas = np.bincount(label_map.labels.ravel(), minlength=label_map.count)
+    inside = label_map.labels[label_map.labels >= 0]
+    areas = np.bincount(inside, minlength=label_map.count)
     return {
         "width": label_map.width,
         "height": label_map.height,
         "count": label_map.count,
+        "pixels_outside": label_map.labels.size - inside.size,
         "connected": label_map.connected,
         "algorithm_version": label_map.algorithm_version,
         "format_version": data[4],

@@ -26,6 +26,7 @@ class Parameters:
         clamp: reduce counts above the number of pixels to it, instead of rejecting the image.
         guidance: maps that the superpixels follow; None: none.
         sample_range: the values of 16-bit samples that become 0 and 255; None: they follow from the image.
+        mask: a file of the pixels that belong to superpixels; None: all.
     """
 
     counts: tuple[int, ...]
@@ -38,6 +39,7 @@ class Parameters:
     clamp: bool = False
     guidance: GuidanceFiles | None = None
     sample_range: tuple[int, int] | None = None
+    mask: Path | None = None
 
     def wanted(
         self, image: Path | None = None, priority: Literal["interactive", "bulk"] | None = None
@@ -61,6 +63,8 @@ class Parameters:
             wanted["region_of_interest"] = self.region
         if self.sample_range is not None:
             wanted["sample_range"] = self.sample_range
+        if self.mask is not None:
+            wanted["mask"] = self.mask
         if priority is not None:
             wanted["priority"] = priority
         if self.guidance is not None:
@@ -132,6 +136,7 @@ _FLAGS = {
     "compactness": "--compactness: ",
     "region_of_interest": "--region: ",
     "sample_range": "--sample-range: ",
+    "mask": "--mask: ",
     "guidance.edges": "--edges: ",
     "guidance.edge_weight": "--edge-weight: ",
     "guidance.prior": "--prior: ",
@@ -144,7 +149,8 @@ _FLAGS = {
 def rejection(image: Path, field: str, text: str) -> ImageRejected:
     """The rejection of an image because of the request's field `field`, named as the command's flag."""
     name = field.split("[")[0]
-    flag = _FLAGS.get(name) or _FLAGS.get(".".join(name.split(".")[:2]), "")
+    parts = name.split(".")
+    flag = _FLAGS.get(name) or _FLAGS.get(".".join(parts[:2])) or _FLAGS.get(parts[0], "")
     # The server names the fields of its contract; a command's user has flags.
     text = text.replace("set first_frame_only to use", "--first-frame segments")
     return ImageRejected(f"{image}: {flag}{text}")

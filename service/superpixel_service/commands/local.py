@@ -12,16 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 import superpixel_kernels as kernels
-from superpixel_kernels.pixels import as_pixels
 from superpixel_service import client
 from superpixel_service.client.wire import read_image_file
 from superpixel_service.commands.label_maps import ImageRejected, ImageResult, Parameters, rejection
 from superpixel_service.commands.output import reason
 from superpixel_service.contract import Reason
 from superpixel_service.errors import InvalidRequest
-from superpixel_service.images.decode import decode
+from superpixel_service.images.mask_files import decode_mask
 from superpixel_service.images.pixels import ignore_library_warnings
-from superpixel_service.in_process import FileSegmenter, read_file
+from superpixel_service.in_process import FileSegmenter, pixels_of, read_file
 from superpixel_service.model import Task
 from superpixel_service.resources import usable_cores
 
@@ -103,35 +102,30 @@ def read_photo(image: Path, parameters: Parameters) -> NDArray[np.uint8]:
         raise rejection(image, error.field, error.text) from None
 
 
-def pixels_of(task: Task) -> NDArray[np.uint8]:
-    """The pixels that are segmented: (height, width, 3) sRGB, upright; transparency over white.
-
-    Raises:
-        InvalidRequest: the image is damaged.
-    """
-    pixels = as_pixels(decode(task.image, task.region)[0])
-    height, width, _ = pixels.shape
-    return np.broadcast_to(pixels, (height, width, 3))
-
-
 def clamp_counts(image: Path, parameters: Parameters) -> Parameters:
     """The parameters with no count above the number of pixels that are segmented.
 
     Raises:
-        ImageRejected: the image cannot be read.
+        ImageRejected: the image or the mask cannot be read.
     """
     task = _accept(image, parameters.without_targets())
-    part = task.region or task.image
-    return parameters.clamped(part.width * part.height)
+    if task.mask is None:
+        return parameters.clamped(task.region_pixels)
+    try:
+        return parameters.clamped(int(np.count_nonzero(decode_mask(task.mask, task.region, None))))
+    except InvalidRequest as error:
+        raise rejection(image, error.field, error.text) from None
 
 
 def _accept(image: Path, parameters: Parameters) -> Task:
     """Read the file and make all checks that a server makes."""
+    if parameters.mask and parameters.clamp and parameters.counts:  # the pixels inside are not known before
+        parameters = replace(clamp_counts(image, parameters), clamp=False)
     try:
         return read_file(read_image_file(image), **parameters.wanted(image))
     except OSError as error:
         raise ImageRejected(reason(error, image)) from None
-    except client.InvalidRequest as error:  # of a map of guidance
+    except client.InvalidRequest as error:  # of a map of guidance, or of the mask
         raise rejection(image, error.field, error.message.removeprefix(f"{error.field}: ")) from None
     except InvalidRequest as error:
         if parameters.clamp and parameters.counts and error.reason is Reason.COUNT_OUT_OF_RANGE:

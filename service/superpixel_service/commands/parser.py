@@ -13,8 +13,15 @@ from superpixel_service.commands import (
     migrate_arguments,
     train_smart_arguments,
 )
-from superpixel_service.commands.image_arguments import add_guidance, add_reading, add_server, add_targets
+from superpixel_service.commands.image_arguments import (
+    add_guidance,
+    add_mask,
+    add_reading,
+    add_server,
+    add_targets,
+)
 from superpixel_service.config import ENVIRONMENT_PREFIX, Settings, flag
+from superpixel_service.contract import IMAGE_FILE
 
 _SHELLS = ("bash", "zsh")
 _SCOPES = ("segment", "stream", "info", "stores")
@@ -155,9 +162,7 @@ def _add_segment(commands: "_Commands[argparse.ArgumentParser]") -> None:
         description="Write per count the photograph with the superpixels drawn on it, and a mask whose "
         "values are the labels; also one .spx label map with every count up to the largest. Print a table.",
     )
-    segment.add_argument(
-        "photo", type=Path, metavar="PHOTO", help="JPEG, PNG, WebP, TIFF, GIF, BMP or AVIF file"
-    )
+    segment.add_argument("photo", type=Path, metavar="PHOTO", help=IMAGE_FILE)
     add_targets(
         segment, "numbers of superpixels (default 100 400 1600, or for a tiny photo its number of pixels)"
     )
@@ -166,6 +171,7 @@ def _add_segment(commands: "_Commands[argparse.ArgumentParser]") -> None:
     )
     add_reading(segment)
     add_guidance(segment, "FILE", "")
+    add_mask(segment)
     add_server(segment, "a server to have it done by (default: this process does it)")
 
 

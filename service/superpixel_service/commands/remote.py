@@ -34,7 +34,7 @@ from superpixel_service.contract import Reason
 _IN_FLIGHT = 8
 """Images sent and not answered: enough to keep the server's workers busy despite the network's delay."""
 
-_TIMEOUT_SECONDS = 120.0
+TIMEOUT_SECONDS = 120.0
 """Deadline per image. It is long because the user can press Ctrl-C."""
 
 _TEXTS: tuple[tuple[type[SegmentError], str], ...] = (
@@ -69,7 +69,7 @@ class RemoteSegmenter:
         self._address = server.address
         self._jobs = jobs or _IN_FLIGHT
         self._retry_for = retry_for
-        self._client = connect(server, timeout=_TIMEOUT_SECONDS)
+        self._client = connect(server, timeout=TIMEOUT_SECONDS)
         self._version = 0
 
     def algorithm_version(self) -> int:

@@ -12,6 +12,7 @@ from superpixel_service.commands.label_maps import ImageRejected, ImageResult, P
 from superpixel_service.commands.local import read_photo
 from superpixel_service.commands.output import (
     EXIT_OK,
+    EXIT_USAGE,
     CommandFailed,
     make_folder,
     save,
@@ -32,6 +33,9 @@ def run(*, photo: Path, out: Path, parameters: Parameters, server: Target | None
     """Write the label map, and per count an overlay and a mask; print a table of them."""
     if parameters.guidance is not None:
         parameters.guidance.check()
+    if parameters.mask is not None and not parameters.mask.is_file():
+        problem = "is a folder, not a file" if parameters.mask.exists() else "no such file"
+        raise CommandFailed(f"--mask: {parameters.mask}: {problem}", status=EXIT_USAGE)
     try:
         pixels = read_photo(photo, parameters)
         result = choose_segmenter(parameters, server, jobs=1).segment(photo)
@@ -58,7 +62,7 @@ def _write_all(stem: Path, photo: NDArray[np.uint8], result: ImageResult) -> Non
         save(overlay, _encoded(draw(photo, labels, scale), "PNG"))
         mask, data = _mask(stem, labels, count)
         save(mask, data)
-        areas = np.bincount(labels.ravel())
+        areas = np.bincount(labels[labels >= 0])
         rows.append((count, int(areas.min()), round(areas.mean()), int(areas.max()), overlay, mask))
     write_table(rows)
     write("")
@@ -73,8 +77,11 @@ def _write_all(stem: Path, photo: NDArray[np.uint8], result: ImageResult) -> Non
 
 
 def _mask(stem: Path, labels: NDArray[np.int32], count: int) -> tuple[Path, bytes]:
-    """An image whose values are the labels: a 16-bit PNG, which every tool reads, or else a 32-bit TIFF."""
-    if count <= 1 << 16:
+    """An image whose values are the labels: a 16-bit PNG, which every tool reads, or else a 32-bit TIFF.
+
+    Pixels outside have 65,535 in a PNG, and -1 in a TIFF.
+    """
+    if count + int(labels.min() < 0) <= 1 << 16:
         return stem.with_name(f"{stem.name}-{count}-mask.png"), _encoded(labels.astype(np.uint16), "PNG")
     return stem.with_name(f"{stem.name}-{count}-mask.tif"), _encoded(labels, "TIFF")
 

@@ -16,9 +16,8 @@ from superpixel_service.client.smart.arithmetic import Ints
 from superpixel_service.client.smart.robot import Target
 from superpixel_service.client.smart.scene import Scene, groups_of, look, sample_sizes
 from superpixel_service.commands.image_files import find_images
-from superpixel_service.commands.local import pixels_of
 from superpixel_service.commands.output import EXIT_USAGE, CommandFailed, read_file
-from superpixel_service.in_process import FileSegmenter
+from superpixel_service.in_process import FileSegmenter, pixels_of
 from superpixel_service.in_process import read_file as accept
 
 Objects: TypeAlias = Literal["values", "pieces"]

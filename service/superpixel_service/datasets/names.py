@@ -1,7 +1,9 @@
 """Names of image files and label maps."""
 
-SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".pjpeg", ".pjp", ".png", ".webp")
-"""Names of files that are taken; the suffixes that browsers use for the three formats."""
+from superpixel_service.contract import IMAGE_SUFFIXES
+
+SUFFIXES = tuple(suffix for suffixes in IMAGE_SUFFIXES.values() for suffix in suffixes)
+"""Names of files that are taken."""
 
 MAP_SUFFIX = ".spx"
 

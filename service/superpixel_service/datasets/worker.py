@@ -4,11 +4,11 @@ import hashlib
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import superpixel_kernels as kernels
 from superpixel_service import client
@@ -69,8 +69,19 @@ class Outcome:
     notices: tuple[str, ...] = ()
 
 
+class FileEngine(Protocol):
+    """Segments files, one at a time."""
+
+    def segment(self, item: Item, data: bytes, maps: Mapping[str, bytes] | None = None) -> Outcome:
+        """Segment an image file. An image that cannot be segmented is an outcome, too.
+
+        Raises:
+            DataSetFailed: no image can be segmented.
+        """
+
+
 class Engine:
-    """Segments files, one at a time.
+    """Segments files, one at a time, in this process.
 
     Args:
         spec: what to make of them.
@@ -83,7 +94,7 @@ class Engine:
         self._segmenter = FileSegmenter(backend, threads)
 
     def segment(self, item: Item, data: bytes, maps: Mapping[str, bytes] | None = None) -> Outcome:
-        """Segment an image file. An image that cannot be segmented is an outcome, too."""
+        """See `FileEngine`."""
         begin = time.perf_counter()
         sha256 = hashlib.sha256(data).hexdigest()
         try:
@@ -93,9 +104,9 @@ class Engine:
             task = accept(data, clamp=self._spec.clamp, wanted=wanted)
             answer = self._segmenter.run(task)
         except InvalidRequest as error:
-            return Outcome(item, _text(error.field, error.text), sha256=sha256, size=len(data))
+            return Outcome(item, text_of(error.field, error.text), sha256=sha256, size=len(data))
         except client.InvalidRequest as error:  # of a map of guidance
-            text = _text(error.field, error.message.removeprefix(f"{error.field}: "))
+            text = text_of(error.field, error.message.removeprefix(f"{error.field}: "))
             return Outcome(item, text, sha256=sha256, size=len(data))
         except MemoryError:
             return Outcome(item, "there is not enough memory for this image", sha256=sha256, size=len(data))
@@ -125,12 +136,20 @@ def accept(data: bytes, *, clamp: bool, wanted: dict[str, Any]) -> Task:
     except InvalidRequest as error:
         if not (clamp and error.reason is Reason.COUNT_OUT_OF_RANGE):
             raise
+    return read_file(data, **wanted | {"counts": clamped_counts(data, wanted)})
+
+
+def clamped_counts(data: bytes, wanted: dict[str, Any]) -> list[int]:
+    """The counts, but none above the number of pixels.
+
+    Raises:
+        InvalidRequest, superpixel_service.client.InvalidRequest: the file cannot be segmented.
+    """
     whole = read_file(
         data, **wanted | {"counts": (), "areas": (), "include_hierarchy": True, "guidance": None}
     )
     part = whole.region or whole.image
-    counts = sorted({min(count, part.width * part.height) for count in wanted["counts"]})
-    return read_file(data, **wanted | {"counts": counts})
+    return sorted({min(count, part.width * part.height) for count in wanted["counts"]})
 
 
 class Worker:
@@ -141,12 +160,19 @@ class Worker:
         storage: reads them.
         jobs: engines, each on a thread.
         backend, threads: of each engine.
+        engine_of: creates other engines than those of this process.
     """
 
     def __init__(
-        self, spec: Spec, storage: Storage, jobs: int = 1, backend: kernels.Backend = "cpu", threads: int = 1
+        self,
+        spec: Spec,
+        storage: Storage,
+        jobs: int = 1,
+        backend: kernels.Backend = "cpu",
+        threads: int = 1,
+        engine_of: Callable[[], FileEngine] | None = None,
     ) -> None:
-        self._engine_of = partial(Engine, spec, backend, threads)
+        self._engine_of = engine_of or partial(Engine, spec, backend, threads)
         self._storage = storage
         self._jobs = jobs
         self._of_thread = threading.local()
@@ -198,7 +224,7 @@ class Worker:
             return Outcome(item, str(error))
         if not hasattr(self._of_thread, "engine"):
             self._of_thread.engine = self._engine_of()
-        engine: Engine = self._of_thread.engine
+        engine: FileEngine = self._of_thread.engine
         return engine.segment(item, data, maps)
 
     def close(self) -> None:
@@ -207,5 +233,6 @@ class Worker:
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _text(field: str, text: str) -> str:
+def text_of(field: str, text: str) -> str:
+    """The error of an image."""
     return text if field in ("", "encoded_image", "image") else f"{field}: {text}"

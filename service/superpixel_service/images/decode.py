@@ -9,7 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
-from superpixel_service.contract import ImageFormat, Reason
+from superpixel_service.contract import IMAGE_FILE, ImageFormat, Reason
 from superpixel_service.errors import InvalidRequest
 from superpixel_service.images.file_headers import read_header, sniff
 from superpixel_service.images.header import DamagedHeader
@@ -73,7 +73,7 @@ def _open_encoded(encoded: EncodedImage, spec: SegmentSpec, limits: ImageLimits)
     if image_format is None:
         raise InvalidRequest(
             Reason.IMAGE_FORMAT_NOT_ALLOWED,
-            "must be a JPEG, PNG, WebP, TIFF, GIF, BMP or AVIF file",
+            f"must be a {IMAGE_FILE}",
             field="encoded_image",
         )
     try:

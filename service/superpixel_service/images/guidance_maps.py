@@ -4,19 +4,16 @@
 worker.
 """
 
-import io
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL.PngImagePlugin import PngImageFile
 
 from superpixel_kernels import FittedGuidance, Guidance, codec
 from superpixel_kernels.codec import layout
 from superpixel_kernels.errors import InvalidLabelMap, InvalidParameter
-from superpixel_service.contract import ImageFormat, Reason
+from superpixel_service.contract import Reason
 from superpixel_service.errors import InvalidRequest
 from superpixel_service.guidance import (
     MAX_MASKS,
@@ -32,41 +29,20 @@ from superpixel_service.guidance import (
     byte_count,
 )
 from superpixel_service.images.decode import ImageLimits
-from superpixel_service.images.file_headers import read_header, sniff
-from superpixel_service.images.header import DamagedHeader, check_same_size
-from superpixel_service.images.png_chunks import first_picture
+from superpixel_service.images.map_files import SentMap, check_size, decode_png, size_of_png, size_of_raw
 from superpixel_service.model import OpenedImage, Rectangle
 
 _MAX_LABELS = 1 << 31
 
-_GRAY, _RGB, _PALETTE = 0, 2, 3
-_COLOR_TYPE_AT = 25
-"""Place of the colour type in a PNG file."""
 
-_KINDS_OF_STRENGTHS = {(_GRAY, depth) for depth in (1, 2, 4, 8)}
-_KINDS_OF_LABELS = (
-    {(_GRAY, depth) for depth in (1, 2, 4, 8, 16)}
-    | {(_PALETTE, depth) for depth in (1, 2, 4, 8)}
-    | {(_RGB, 8)}
-)
-
-
-@dataclass(frozen=True, slots=True)
-class _Map:
-    """A map's name, for errors."""
-
-    name: MapName
-
-    @property
-    def holds_labels(self) -> bool:
-        return self.name is MapName.PRIOR
-
-    def rejected(self, reason: Reason, text: str, field: str = "", **metadata: str) -> InvalidRequest:
-        path = f"guidance.{self.name}{'.' if field else ''}{field}"
-        return InvalidRequest(reason, text, field=path, metadata={"map": self.name.value, **metadata})
-
-    def undecodable(self, field: str, what: str) -> InvalidRequest:
-        return self.rejected(Reason.GUIDANCE_MAP_UNDECODABLE, f"must be {what}", field)
+def _map(name: MapName) -> SentMap:
+    return SentMap(
+        f"guidance.{name}",
+        name is MapName.PRIOR,
+        {"map": name.value},
+        Reason.GUIDANCE_MAP_INVALID,
+        Reason.GUIDANCE_MAP_UNDECODABLE,
+    )
 
 
 def open_guidance(
@@ -84,7 +60,7 @@ def open_guidance(
     total = sum(sizes.values())
     if image.byte_count + total > limits.max_image_bytes:
         largest = max(sizes, key=lambda name: sizes[name])
-        raise _Map(largest).rejected(
+        raise _map(largest).rejected(
             Reason.GUIDANCE_TOO_MANY_BYTES,
             f"image and maps together must have at most {limits.max_image_bytes} bytes, have "
             f"{image.byte_count + total}",
@@ -92,9 +68,9 @@ def open_guidance(
         )
     pixels = 0
     for name, sent in maps.items():
-        width, height = _size(_Map(name), sent)
+        width, height = _size(_map(name), sent)
         if width * height > limits.max_image_pixels:
-            raise _Map(name).rejected(
+            raise _map(name).rejected(
                 Reason.GUIDANCE_TOO_MANY_PIXELS,
                 f"must have at most {limits.max_image_pixels} pixels, has {width}x{height}",
                 limit_pixels=str(limits.max_image_pixels),
@@ -103,63 +79,20 @@ def open_guidance(
     return OpenedGuidance(guidance, tuple(name.value for name in maps), pixels, total)
 
 
-def _size(a_map: _Map, sent: GrayMap | PriorMap) -> tuple[int, int]:
+def _size(a_map: SentMap, sent: GrayMap | PriorMap) -> tuple[int, int]:
     """Width and height by the header. Checks everything that needs no decoding."""
     match sent:
         case PngMap():
-            return _size_of_png(a_map, sent)
+            return size_of_png(a_map, sent)
         case RawMap():
-            return _size_of_raw(a_map, sent)
+            return size_of_raw(a_map, sent, (8, 16, 32) if a_map.holds_labels else (8,))
         case LabelMapLevel():
             return _size_of_label_map(a_map, sent)
         case RleMasks():
             return _size_of_masks(a_map, sent)
 
 
-def _size_of_png(a_map: _Map, sent: PngMap) -> tuple[int, int]:
-    if sniff(sent.data) is not ImageFormat.PNG:
-        raise a_map.rejected(Reason.GUIDANCE_MAP_INVALID, "must be a PNG file", "png")
-    try:
-        header = read_header(sent.data, ImageFormat.PNG)
-    except DamagedHeader as error:
-        raise a_map.undecodable("png", "a complete, undamaged PNG file") from error
-    if header.frames > 1:
-        raise a_map.rejected(
-            Reason.GUIDANCE_MAP_INVALID, f"must be a single picture, has {header.frames} frames", "png"
-        )
-    kind = sent.data[_COLOR_TYPE_AT], header.bit_depth
-    if kind not in (_KINDS_OF_LABELS if a_map.holds_labels else _KINDS_OF_STRENGTHS):
-        wanted = (
-            "gray, palette or 8-bit RGB, without alpha" if a_map.holds_labels else "gray of at most 8 bits"
-        )
-        raise a_map.rejected(
-            Reason.GUIDANCE_MAP_INVALID,
-            f"must be a PNG of {wanted}; this one has colour type {kind[0]} and {kind[1]} bits",
-            "png",
-        )
-    return header.width, header.height
-
-
-def _size_of_raw(a_map: _Map, sent: RawMap) -> tuple[int, int]:
-    _check_size(a_map, "raw", sent.width, sent.height)
-    allowed = (8, 16, 32) if a_map.holds_labels else (8,)
-    if sent.bits not in allowed:
-        raise a_map.rejected(
-            Reason.GUIDANCE_MAP_INVALID,
-            f"must be {' or '.join(map(str, allowed))}, is {sent.bits}",
-            "raw.bits",
-        )
-    length = sent.width * sent.height * sent.bits // 8
-    if len(sent.data) != length:
-        raise a_map.rejected(
-            Reason.GUIDANCE_MAP_INVALID,
-            f"must have width * height * bits / 8 = {length} bytes, has {len(sent.data)}",
-            "raw.data",
-        )
-    return sent.width, sent.height
-
-
-def _size_of_label_map(a_map: _Map, sent: LabelMapLevel) -> tuple[int, int]:
+def _size_of_label_map(a_map: SentMap, sent: LabelMapLevel) -> tuple[int, int]:
     if not sent.data.startswith(layout.MAGIC):
         raise a_map.rejected(Reason.GUIDANCE_MAP_INVALID, "must be an SPXL label map", "label_map.spx")
     try:
@@ -173,8 +106,8 @@ def _size_of_label_map(a_map: _Map, sent: LabelMapLevel) -> tuple[int, int]:
     return width, height
 
 
-def _size_of_masks(a_map: _Map, sent: RleMasks) -> tuple[int, int]:
-    _check_size(a_map, "masks", sent.width, sent.height)
+def _size_of_masks(a_map: SentMap, sent: RleMasks) -> tuple[int, int]:
+    check_size(a_map, "masks", sent.width, sent.height)
     if len(sent.masks) > MAX_MASKS:
         raise a_map.rejected(
             Reason.GUIDANCE_TOO_MANY_MASKS,
@@ -185,17 +118,11 @@ def _size_of_masks(a_map: _Map, sent: RleMasks) -> tuple[int, int]:
     return sent.width, sent.height
 
 
-def _check_size(a_map: _Map, source: str, width: int, height: int) -> None:
-    for name, value in (("width", width), ("height", height)):
-        if value < 1:
-            raise a_map.rejected(Reason.GUIDANCE_MAP_INVALID, "must be at least 1", f"{source}.{name}")
-
-
-def _damaged_label_map(a_map: _Map) -> InvalidRequest:
+def _damaged_label_map(a_map: SentMap) -> InvalidRequest:
     return a_map.undecodable("label_map.spx", "a complete, undamaged SPXL label map")
 
 
-def _no_level(a_map: _Map, text: str) -> InvalidRequest:
+def _no_level(a_map: SentMap, text: str) -> InvalidRequest:
     return a_map.rejected(Reason.GUIDANCE_LEVEL_MISSING, text, "label_map.count")
 
 
@@ -224,7 +151,7 @@ def decode_guidance(
     maps: dict[str, NDArray[np.integer]] = {}
     for name, sent in spec.maps():
         begin_step()
-        maps[name.value] = _decode(_Map(name), sent)
+        maps[name.value] = _decode(_map(name), sent)
     begin_step()
     guidance = Guidance(
         **maps,
@@ -238,10 +165,10 @@ def decode_guidance(
     return None if fitted.is_neutral else fitted
 
 
-def _decode(a_map: _Map, sent: GrayMap | PriorMap) -> NDArray[np.integer]:
+def _decode(a_map: SentMap, sent: GrayMap | PriorMap) -> NDArray[np.integer]:
     match sent:
         case PngMap():
-            values = _decode_png(a_map, sent)
+            values = decode_png(a_map, sent)
         case RawMap():
             values = np.frombuffer(sent.data, f"<u{sent.bits // 8}").reshape(sent.height, sent.width)
             if sent.bits == 32 and int(values.max()) >= _MAX_LABELS:
@@ -257,42 +184,24 @@ def _decode(a_map: _Map, sent: GrayMap | PriorMap) -> NDArray[np.integer]:
     return values
 
 
-def _decode_png(a_map: _Map, sent: PngMap) -> NDArray[np.integer]:
-    try:
-        selected = first_picture(sent.data)
-        picture = PngImageFile(io.BytesIO(selected.file))
-        check_same_size(picture.size, selected.size)
-        picture.load()
-        values = np.asarray(picture)
-    except MemoryError:
-        raise
-    except Exception as error:
-        raise a_map.undecodable("png", "a complete, undamaged PNG file") from error
-    color_type, bit_depth = sent.data[_COLOR_TYPE_AT], sent.data[_COLOR_TYPE_AT - 1]
-    if color_type == _RGB:
-        return codec.rgb_to_labels(values)
-    if picture.mode == "1":
-        return values.astype(np.uint8) * np.uint8(1 if a_map.holds_labels else 255)
-    if a_map.holds_labels and color_type == _GRAY and bit_depth < 8:
-        return values // np.uint8(255 // ((1 << bit_depth) - 1))  # Pillow has scaled the samples to 8 bits
-    return values
-
-
-def _decode_label_map(a_map: _Map, sent: LabelMapLevel) -> NDArray[np.int32]:
+def _decode_label_map(a_map: SentMap, sent: LabelMapLevel) -> NDArray[np.int32]:
     *_, width, height, count = layout.HEADER.unpack_from(sent.data)
     wanted = sent.count or count
     # Sections that are not needed could take many times the memory of the labels.
     skip = {layout.HEIGHTS, layout.REGIONS} | ({layout.TREE, layout.LEVELS} if wanted == count else set())
     try:
         label_map = codec.decode(sent.data, max_pixels=min(width * height, 2**31 - 1), skip=skip)
-        return label_map.labels_at(wanted)
+        labels = label_map.labels_at(wanted)
     except InvalidLabelMap as error:
         raise _damaged_label_map(a_map) from error
     except InvalidParameter as error:
         raise _no_level(a_map, "must be the count of a level of this map") from error
+    if label_map.mask is not None:
+        labels[labels == codec.OUTSIDE] = wanted
+    return labels
 
 
-def _paint(a_map: _Map, sent: RleMasks) -> NDArray[np.int32]:
+def _paint(a_map: SentMap, sent: RleMasks) -> NDArray[np.int32]:
     runs = [(mask.data, mask.compressed) for mask in sent.masks]
     try:
         return codec.paint_masks(runs, sent.height, sent.width)

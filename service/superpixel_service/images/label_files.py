@@ -16,10 +16,10 @@ def to_png(labels: NDArray[np.int32], count: int) -> bytes:
     """Write a PNG: 16-bit gray up to 65,536 labels; above that 8-bit RGB, with label = R + 256 G + 65,536 B.
 
     Args:
-        labels: (height, width), 0..count-1.
-        count: number of labels, at most 2**24.
+        labels: (height, width), 0..count-1; -1, of pixels that have no label, becomes white.
+        count: number of labels, at most 2**24; with pixels that have none, one fewer.
     """
-    if count <= 1 << 16:
+    if count + int(labels.min() < 0) <= 1 << 16:
         picture = Image.fromarray(labels.astype(np.uint16))
     else:
         picture = Image.fromarray(codec.labels_to_rgb(labels))
@@ -30,6 +30,9 @@ def to_png(labels: NDArray[np.int32], count: int) -> bytes:
 
 
 def to_raw_gzip(labels: NDArray[np.int32]) -> bytes:
-    """Write rows of little-endian uint32, as one gzip member without a file name or time."""
+    """Write rows of little-endian uint32, as one gzip member without a file name or time.
+
+    -1, of pixels that have no label, becomes 2**32 - 1.
+    """
     deflate = zlib.compressobj(level=1, wbits=_GZIP_WINDOW_BITS)
     return deflate.compress(labels.astype("<i4").tobytes()) + deflate.flush()

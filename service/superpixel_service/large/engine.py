@@ -17,6 +17,7 @@ from superpixel_service.large.hashing import version_of
 from superpixel_service.large.opening import open_source
 from superpixel_service.large.source import PixelSource, Window, slices
 from superpixel_service.large.stored_mask import StoredMask
+from superpixel_service.large.zarr_store import failures_of
 
 _TILES_SHARE = 1, 2
 """The engine's tiles take about this part of its time, as a numerator and a denominator."""
@@ -68,6 +69,7 @@ def segment_image(
     image: Any,
     mask: StoredMask | None,
     *,
+    address: str,
     fingerprint: str,
     compactness: float,
     tile: int,
@@ -83,6 +85,7 @@ def segment_image(
     Args:
         image: planes, (3, height, width) uint8.
         mask: which pixels are valid; None: all.
+        address: of the store that has the image, for error messages.
         fingerprint: of the image and the mask.
         compactness: of the superpixels.
         tile: side of a tile, in pixels.
@@ -98,7 +101,7 @@ def segment_image(
         superpixel_kernels.errors.KernelError: the engine cannot read or write its files; or, as `Cancelled`,
             `stopped` was true.
     """
-    source = _Planes(image, fingerprint)
+    source = _Planes(image, address, fingerprint)
     cancel = kernels.CancelToken()
     tiles, whole = _TILES_SHARE
 
@@ -164,8 +167,9 @@ class _Planes:
 
     thread_safe = True
 
-    def __init__(self, planes: Any, fingerprint: str) -> None:
+    def __init__(self, planes: Any, address: str, fingerprint: str) -> None:
         self._planes = planes
+        self._address = address
         self.fingerprint = fingerprint
         self.shape: tuple[int, int, int] = (planes.shape[1], planes.shape[2], 3)
         self.dtype = np.dtype(np.uint8)
@@ -173,7 +177,9 @@ class _Planes:
     def read(self, window: tiled.Window) -> NDArray[np.uint8]:
         """The pixels of rows y0 to y1 - 1 and columns x0 to x1 - 1."""
         y0, y1, x0, x1 = window
-        return np.ascontiguousarray(np.asarray(self._planes[:, y0:y1, x0:x1]).transpose(1, 2, 0))
+        with failures_of(self._address):
+            planes = np.asarray(self._planes[:, y0:y1, x0:x1])
+        return np.ascontiguousarray(planes.transpose(1, 2, 0))
 
 
 class _Map:

@@ -87,15 +87,22 @@ def write_selection(
             "format": FORMAT,
             "version": VERSION,
             "store": store_facts(info),
-            "classes": [
-                {"name": each.name, "color": each.color, **({} if each.id is None else {"id": each.id})}
-                for each in classes
-            ],
-            "objects": [{"class": each.class_value, "name": each.name} for each in objects],
+            "classes": [class_facts(each) for each in classes],
+            "objects": [object_facts(each) for each in objects],
             "regions": [list(pair) for pair in regions.items()],
             "pixels": [list(run) for run in pixels],
         }
     )
+
+
+def class_facts(each: Class) -> dict[str, Any]:
+    """A class as JSON has it."""
+    return {"name": each.name, "color": each.color, **({} if each.id is None else {"id": each.id})}
+
+
+def object_facts(each: Instance) -> dict[str, Any]:
+    """An object as JSON has it."""
+    return {"class": each.class_value, "name": each.name}
 
 
 def store_facts(info: StoreInfo) -> dict[str, Any]:

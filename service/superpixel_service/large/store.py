@@ -1,6 +1,7 @@
 """Reads a store: windows of its image as label maps, and its regions by global id."""
 
 import io
+import operator
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -246,6 +247,13 @@ class Store:
         _ = self._measures
 
     @cached_property
+    def areas(self) -> NDArray[np.uint32]:
+        """(base_count,): the pixels of each base region; read on first use, then kept."""
+        with failures_of(self.address):
+            found: NDArray[np.uint32] = self._group[REGION_ARRAYS["area"]][:]
+        return found
+
+    @cached_property
     def _measures(self) -> dict[str, Any]:
         with failures_of(self.address):
             return {name: self._group[path][:] for name, path in REGION_ARRAYS.items()}
@@ -272,11 +280,12 @@ class Store:
         return made
 
     def _checked(self, id_: int) -> int:
-        if not 0 <= id_ < 2 * self.info.base_count - 1:
+        number = operator.index(id_)  # accepts NumPy's integers, rejects floats
+        if not 0 <= number < 2 * self.info.base_count - 1:
             raise LargeFailed(
                 f"region {id_}: the store has the regions 0 to {2 * self.info.base_count - 2}", usage=True
             )
-        return int(id_)
+        return number
 
     def _read(self, name: str, scale: int, window: Window) -> Any:
         if scale not in self.info.scales:

@@ -169,6 +169,8 @@ def _outcome(event: Call | ImageEvent) -> dict[str, object]:
                 "guidance": event.task.guidance.names,
                 "guidance_bytes": event.task.guidance.byte_count,
             }
+        if event.task.mask is not None:
+            fields |= {"mask_bytes": event.task.mask.byte_count}
     if event.answer is not None:
         fields |= {
             "base_count": event.answer.base_count,

@@ -8,8 +8,8 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from superpixel_service.model import CacheUse
+from superpixel_service.stores.call import STAGES, StoreCall
 from superpixel_service.stores.reader import StoreReader
-from superpixel_service.stores.work import STAGES, StoreWork
 
 _STAGE_SECONDS = (1e-3, 2e-3, 5e-3, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
 _PIXELS = (1e4, 3e4, 1e5, 3e5, 1e6, 2e6, 5e6, 1e7, 2e7)
@@ -49,14 +49,14 @@ class StoreMetrics:
             self._cache.labels(result.value)
         registry.register(_Collector(reader))
 
-    def call_ended(self, work: StoreWork) -> None:
+    def call_ended(self, call: StoreCall) -> None:
         """A call about a store ended."""
-        for stage, seconds in work.seconds.items():
+        for stage, seconds in call.seconds.items():
             self._stage.labels(stage).observe(seconds)
-        if work.pixels:
-            self._pixels.observe(work.pixels)
-        if work.cache in {CacheUse.HIT, CacheUse.MISS}:
-            self._cache.labels(work.cache.value).inc()
+        if call.pixels:
+            self._pixels.observe(call.pixels)
+        if call.cache in {CacheUse.HIT, CacheUse.MISS}:
+            self._cache.labels(call.cache.value).inc()
 
 
 class _Collector(Collector):

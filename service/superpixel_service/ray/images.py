@@ -33,7 +33,7 @@ def segment_dataset(
 
     Args:
         ds: the dataset.
-        column: its column with the bytes of JPEG, PNG or WebP files, as from `ray.data.read_binary_files`; or
+        column: its column with the bytes of image files, as from `ray.data.read_binary_files`; or
             with their addresses.
         batch_size: images in an actor at the same time.
         actors: number of actors, or least and most; None: as many as the cluster has room for.

@@ -15,9 +15,9 @@ from superpixel_service.large.source import Window
 from superpixel_service.large.store import StoreRegions
 from superpixel_service.large.zarr_store import zarr_library
 from superpixel_service.model import CacheUse
+from superpixel_service.stores.call import StoreCall
 from superpixel_service.stores.failures import as_service_error
 from superpixel_service.stores.opened import OpenStore, OpenStores
-from superpixel_service.stores.work import StoreWork
 from superpixel_service.work.answer_cache import AnswerCache, Key
 
 MAX_REGIONS = 1024
@@ -91,28 +91,28 @@ class StoreReader:
         """Bytes of the kept windows."""
         return self._cache.byte_count
 
-    def info(self, work: StoreWork) -> StoreInfo:
+    def info(self, call: StoreCall) -> StoreInfo:
         """What the store says about itself.
 
         Raises:
             ServiceError: why there is no answer.
         """
-        with work.stage("open"):
-            return self._reading(work.store, lambda opened: opened.store.info)
+        with call.stage("open"):
+            return self._reading(call.store, lambda opened: opened.store.info)
 
-    def window(self, spec: WindowSpec, work: StoreWork, token: str) -> WindowAnswer:
+    def window(self, spec: WindowSpec, call: StoreCall, token: str) -> WindowAnswer:
         """A window, from the cache of the token or from the store.
 
         Raises:
             ServiceError: why there is no answer.
         """
-        answer, key = self._reading(work.store, lambda opened: self._window(opened, spec, work, token))
+        answer, key = self._reading(call.store, lambda opened: self._window(opened, spec, call, token))
         # `_reading` has found the store still there; otherwise parts that are gone would be kept as empty.
-        if work.cache is CacheUse.MISS:
+        if call.cache is CacheUse.MISS:
             self._cache.put(token, key, answer)
         return answer
 
-    def measure(self, ids: Sequence[int], work: StoreWork) -> StoreRegions:
+    def measure(self, ids: Sequence[int], call: StoreCall) -> StoreRegions:
         """Measure regions.
 
         Raises:
@@ -120,7 +120,7 @@ class StoreReader:
         """
         if len(ids) > MAX_REGIONS:
             raise _too_many_regions(f"must be at most {MAX_REGIONS}, got {len(ids)}")
-        return self._reading(work.store, lambda opened: self._measure(opened, ids, work))
+        return self._reading(call.store, lambda opened: self._measure(opened, ids, call))
 
     def _reading(self, name: str, read: Callable[[OpenStore], _Result]) -> _Result:
         """Read from the store of this name; again, if it was replaced meanwhile."""
@@ -146,25 +146,25 @@ class StoreReader:
         raise StoreUnreadable
 
     def _window(
-        self, opened: OpenStore, spec: WindowSpec, work: StoreWork, token: str
+        self, opened: OpenStore, spec: WindowSpec, call: StoreCall, token: str
     ) -> tuple[WindowAnswer, Key]:
         """The window, and the key of its place in the cache."""
         info = opened.store.info
         self._check_window(spec, info)
         count = opened.store.count_for(spec.scale) if spec.count is None else _checked_count(spec.count, info)
-        work.pixels = spec.window.width * spec.window.height
+        call.pixels = spec.window.width * spec.window.height
         caching = self._settings.store_cache_bytes > 0
         # The info is that of the store as it is now, so a window of a replaced store is never found.
         key: Key = (spec, count, repr(info.attributes()))
         found = self._cache.get(token, key) if caching else None
-        work.cache = CacheUse.HIT if found else CacheUse.MISS if caching else CacheUse.OFF
+        call.cache = CacheUse.HIT if found else CacheUse.MISS if caching else CacheUse.OFF
         if found is not None:
             return found, key
-        with work.stage("open"):
+        with call.stage("open"):
             self._open.check_size(opened)
             with opened.loading:
                 _ = opened.store.tree
-        with work.stage("window"):
+        with call.stage("window"):
             spx = opened.store.window(
                 *spec.window,
                 scale=spec.scale,
@@ -174,13 +174,13 @@ class StoreReader:
             )
         image = b""
         if spec.include_image:
-            with work.stage("image"):
+            with call.stage("image"):
                 image = opened.store.png(spec.window, spec.scale)
         answer = WindowAnswer(spx, count, image)
         self._check_answer(answer)
         return answer, key
 
-    def _measure(self, opened: OpenStore, ids: Sequence[int], work: StoreWork) -> StoreRegions:
+    def _measure(self, opened: OpenStore, ids: Sequence[int], call: StoreCall) -> StoreRegions:
         info = opened.store.info
         nodes = 2 * info.base_count - 1
         for index, id_ in enumerate(ids):
@@ -191,14 +191,14 @@ class StoreReader:
                     field=f"ids[{index}]",
                     metadata={"region_count": str(nodes)},
                 )
-        with work.stage("open"):
+        with call.stage("open"):
             self._open.check_size(opened)
             with opened.loading:
                 leaf_count = opened.store.tree.leaf_count
                 opened.store.load_measures()
         if int(leaf_count[np.array(ids, np.int64)].sum(dtype=np.int64)) > info.base_count:
             raise _too_many_regions("must be regions that do not overlap")
-        with work.stage("measure"):
+        with call.stage("measure"):
             return opened.store.regions(ids)
 
     def _check_window(self, spec: WindowSpec, info: StoreInfo) -> None:

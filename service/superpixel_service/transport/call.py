@@ -13,7 +13,7 @@ import grpc
 from superpixel_service.contract import REQUEST_ID_KEY
 from superpixel_service.errors import ServiceError
 from superpixel_service.model import Answer, Task
-from superpixel_service.stores.work import StoreWork
+from superpixel_service.stores.call import StoreCall
 from superpixel_service.transport.gate import Permit
 from superpixel_service.transport.trace_context import Trace, read_trace
 from superpixel_service.work.caller import Caller
@@ -53,7 +53,7 @@ class Call:
     started: float = field(default_factory=time.monotonic)
     task: Task | None = None
     answer: Answer | None = None
-    store: StoreWork | None = None
+    store: StoreCall | None = None
     answered: float = 0.0
     error: ServiceError | None = None
     images: int | None = None

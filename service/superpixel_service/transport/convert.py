@@ -15,7 +15,6 @@ from superpixel_service.config import Settings
 from superpixel_service.contract import Reason, StageSeconds
 from superpixel_service.errors import InvalidRequest, to_message
 from superpixel_service.model import (
-    MAX_TARGETS,
     Answer,
     EncodedImage,
     LabelEncoding,
@@ -26,11 +25,13 @@ from superpixel_service.model import (
     SegmentSpec,
 )
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
+from superpixel_service.targets import MAX_TARGETS
 from superpixel_service.transport import wire_format
 from superpixel_service.transport.call import ImageEvent
 from superpixel_service.transport.convert_guidance import (
     check_versions,
     read_guidance,
+    read_mask,
     write_guidance_support,
     write_provenance,
 )
@@ -101,6 +102,7 @@ def read_segment_request(request: pb.SegmentRequest, default_lane: Lane = Lane.I
         first_frame_only=request.first_frame_only,
         guidance=read_guidance(request),
         sample_range=_sample_range(request),
+        mask=read_mask(request),
     )
 
 
@@ -210,6 +212,7 @@ def serialize_body(answer: Answer) -> bytes:
         algorithm_version=answer.algorithm_version,
         provenance=write_provenance(answer.provenance, answer.width, answer.height),
         prior_components=answer.prior_components,
+        mask_pixels=answer.mask_pixels,
     )
     own = pb.LabelMap(encoding=_ENCODING_NUMBERS[label_map.encoding], count=answer.counts[0])
     parts = [

@@ -1,4 +1,4 @@
-"""Converts guidance, versions and provenance between protobuf messages and the service's own types."""
+"""Converts guidance, masks, versions and provenance between protobuf messages and the service's own types."""
 
 from collections.abc import Mapping
 
@@ -13,6 +13,7 @@ from superpixel_service.guidance import (
     GuidanceSpec,
     LabelMapLevel,
     MapName,
+    MaskSpec,
     PngMap,
     PriorMap,
     PriorMode,
@@ -93,14 +94,26 @@ def read_guidance(request: pb.SegmentRequest) -> GuidanceSpec | None:
     return spec if any(spec.maps()) else None
 
 
+def read_mask(request: pb.SegmentRequest) -> MaskSpec | None:
+    """The mask of a request; None if it has none."""
+    return MaskSpec(_png_or_raw(request.mask)) if request.HasField("mask") else None
+
+
 def _gray(name: MapName, message: pb.GrayMap) -> GrayMap:
+    sent = _png_or_raw(message)
+    if sent is None:
+        raise _missing(name, "png or raw")
+    return sent
+
+
+def _png_or_raw(message: pb.GrayMap | pb.Mask) -> GrayMap | None:
     match message.WhichOneof("source"):
         case "png":
             return PngMap(message.png)
         case "raw":
             return _raw(message.raw)
         case _:
-            raise _missing(name, "png or raw")
+            return None
 
 
 def _prior(message: pb.PriorMap) -> PriorMap:

@@ -8,9 +8,8 @@ import grpc
 
 from superpixel_service.config import Settings
 from superpixel_service.contract import CACHE_KEY, REQUEST_ID_KEY, TIMINGS_KEY
-from superpixel_service.images.decode import open_image
-from superpixel_service.images.guidance_maps import open_guidance
-from superpixel_service.model import Lane, Task, accept
+from superpixel_service.images.opening import open_task
+from superpixel_service.model import Lane, Task
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2_grpc as pb_grpc
 from superpixel_service.transport import convert
@@ -74,9 +73,7 @@ class SuperpixelServicer(pb_grpc.SuperpixelServiceServicer):
             yield from map(functools.partial(self._answer_image, call), stream.answers())
 
     def _accept(self, request: pb.SegmentRequest, default_lane: Lane) -> Task:
-        spec = convert.read_segment_request(request, default_lane)
-        image = open_image(spec, self._settings)
-        return accept(spec, image, open_guidance(spec.guidance, image, self._settings))
+        return open_task(convert.read_segment_request(request, default_lane), self._settings)
 
     def _read_image(self, message: pb.SegmentStreamRequest) -> Image:
         return message.request_id, functools.partial(self._accept_image, message)

@@ -13,9 +13,9 @@ from superpixel_service.contract import (
 )
 from superpixel_service.errors import CallCancelled, DeadlinePassed
 from superpixel_service.pb.superpixel.v1 import stores_pb2, stores_pb2_grpc
+from superpixel_service.stores.call import StoreCall
 from superpixel_service.stores.names import check_name
 from superpixel_service.stores.reader import StoreReader
-from superpixel_service.stores.work import StoreWork
 from superpixel_service.transport import convert_stores as convert
 from superpixel_service.transport.call import CURRENT, permit_of_call
 from superpixel_service.transport.gate import Limit
@@ -71,7 +71,7 @@ class StoreServicer(stores_pb2_grpc.StoreServiceServicer):
         return convert.write_measures(self._reader.measure(request.ids, _begin(request.store, context)))
 
 
-def _begin(name: str, context: grpc.ServicerContext) -> StoreWork:
+def _begin(name: str, context: grpc.ServicerContext) -> StoreCall:
     call = CURRENT.get()
     context.set_trailing_metadata(((REQUEST_ID_KEY, call.request_id),))
 
@@ -81,5 +81,5 @@ def _begin(name: str, context: grpc.ServicerContext) -> StoreWork:
         if not context.is_active():
             raise CallCancelled
 
-    call.store = StoreWork(check_name(name), check)
+    call.store = StoreCall(check_name(name), check)
     return call.store

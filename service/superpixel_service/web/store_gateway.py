@@ -1,10 +1,12 @@
 """The gateway of `superpixel app --store`: the page of one store, and its work.
 
-GET  /api/store                               size, levels, classes, as JSON
+GET  /api/store                               size and levels, as JSON, and what /api/lists gives
+GET  /api/lists                               classes, objects, areas, numbers of steps, as JSON
 GET  /api/image?x=X&y=Y&width=W&height=H&scale=S    a part of the image, as PNG
-GET  /api/window?x=X&y=Y&width=W&height=H&scale=S&area=A
+GET  /api/window?x=X&y=Y&width=W&height=H&scale=S&area=A[&hierarchy=1]
                                               superpixels of A pixels of the level on average; see `_window`
-POST /api/paint   {"ids": [...], "value": V}  gives regions a class; 0: none
+POST /api/paint   {"ids": [...], "value": V}  gives regions a class or an object; 0: none
+POST /api/change  {"do": ...}                 changes the classes or the objects; see `store_changes`
 POST /api/undo, /api/redo                     a step back, a step forward
 GET  /api/export?format=F                     the work as a file: geotiff, gpkg, geojson or json
 """
@@ -14,9 +16,10 @@ import dataclasses
 import json
 import struct
 import tempfile
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -32,13 +35,14 @@ from superpixel_service.large.layers import SelectionLayer
 from superpixel_service.large.layout import StoreInfo
 from superpixel_service.large.outline_export import write_outlines
 from superpixel_service.large.raster_export import write_geotiff
+from superpixel_service.large.selection import class_facts, object_facts
 from superpixel_service.large.source import Window
 from superpixel_service.web.files import PARTS, STATIC
 from superpixel_service.web.page_guard import page_guard
-from superpixel_service.web.store_work import StoreWork
+from superpixel_service.web.store_work import OtherLists, StoreWork
 
-MAX_PAINT_BYTES = 1 << 20
-"""Largest body of a request to paint."""
+MAX_STEP_BYTES = 1 << 20
+"""Largest body of a request that changes the work."""
 
 MAX_WINDOW_PIXELS = 1 << 23
 """Largest window that the page may ask for; a screen of 4K has about as many."""
@@ -60,7 +64,9 @@ def build(work: StoreWork, names: Collection[str] = ()) -> Starlette:
             Route("/api/store", _store),
             Route("/api/image", _image),
             Route("/api/window", _window),
+            Route("/api/lists", _lists),
             Route("/api/paint", _paint, methods=["POST"]),
+            Route("/api/change", _change, methods=["POST"]),
             Route("/api/undo", _step, methods=["POST"]),
             Route("/api/redo", _step, methods=["POST"]),
             Route("/api/export", _export),
@@ -84,20 +90,33 @@ async def _icon(_request: Request) -> Response:
 
 
 async def _store(request: Request) -> Response:
-    work = _work(request)
-    info = work.store.info
-    steps = work.step_counts
+    info = _work(request).store.info
     facts = {
         "width": info.width,
         "height": info.height,
         "scales": info.scales,
         "baseCount": info.base_count,
-        "classes": [dataclasses.asdict(each) for each in work.classes],
         "georeferenced": bool(info.crs),
-        "undo": steps[0],
-        "redo": steps[1],
+        **_list_facts(_work(request)),
     }
     return JSONResponse(facts, headers={"cache-control": "no-store"})
+
+
+async def _lists(request: Request) -> Response:
+    return JSONResponse(_list_facts(_work(request)), headers={"cache-control": "no-store"})
+
+
+def _list_facts(work: StoreWork) -> dict[str, Any]:
+    undo, redo = work.step_counts
+    lists, classes, objects, areas = work.lists()
+    return {
+        "undo": undo,
+        "redo": redo,
+        "lists": lists,
+        "classes": [class_facts(each) for each in classes],
+        "objects": [object_facts(each) for each in objects],
+        "areas": areas,
+    }
 
 
 async def _image(request: Request) -> Response:
@@ -110,19 +129,25 @@ async def _image(request: Request) -> Response:
 
 
 async def _window(request: Request) -> Response:
-    """Four bytes: the size of the label map; the label map; the value and the global id of each label."""
+    """Four bytes: the size of the label map; the label map; value (16 bits) and global id of each label."""
     work = _work(request)
     window, scale = _read_window(request, work.store.info)
     area = _read_whole(request, "area")
+    hierarchy = request.query_params.get("hierarchy") == "1"
 
     def read() -> bytes:
         count = work.store.count_for(scale, max(1, area))
-        spx = work.store.window(*window, scale=scale, count=count, include_hierarchy=False)
+        spx = work.store.window(*window, scale=scale, count=count, include_hierarchy=hierarchy)
         found = codec.decode(spx).global_ids
         assert found is not None  # noqa: S101 (windows have them)
         values = work.values_of(found.ids)
         return b"".join(
-            [struct.pack("<I", len(spx)), spx, values.tobytes(), found.ids.astype("<u4").tobytes()]
+            [
+                struct.pack("<I", len(spx)),
+                spx,
+                values.astype("<u2").tobytes(),
+                found.ids.astype("<u4").tobytes(),
+            ]
         )
 
     async with request.app.state.reads:
@@ -132,37 +157,46 @@ async def _window(request: Request) -> Response:
 
 
 async def _paint(request: Request) -> Response:
+    step = await _read_step(request)
+    ids, value = step.get("ids"), step.get("value")
+    if not (type(value) is int and isinstance(ids, list) and all(type(id_) is int for id_ in ids)):
+        raise Problem(HTTPStatus.BAD_REQUEST, "must be JSON with ids and value, whole numbers")
+    changed = await asyncio.to_thread(_work(request).paint, ids, value, _known_lists(step))
+    return JSONResponse(dataclasses.asdict(changed), headers={"cache-control": "no-store"})
+
+
+async def _change(request: Request) -> Response:
+    step = await _read_step(request)
+    await asyncio.to_thread(_work(request).change, step, _known_lists(step))
+    return await _lists(request)
+
+
+async def _read_step(request: Request) -> Mapping[str, Any]:
     body = b""
     async for chunk in request.stream():
         body += chunk
-        if len(body) > MAX_PAINT_BYTES:
-            raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"must have at most {MAX_PAINT_BYTES} bytes")
-    ids, value = _read_step(body)
-    await asyncio.to_thread(_work(request).paint, ids, value)
-    return _steps(request)
-
-
-def _read_step(body: bytes) -> tuple[list[int], int]:
+        if len(body) > MAX_STEP_BYTES:
+            raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"must have at most {MAX_STEP_BYTES} bytes")
     try:
         step = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         step = None
-    if isinstance(step, dict):
-        ids, value = step.get("ids"), step.get("value")
-        if type(value) is int and isinstance(ids, list) and all(type(id_) is int for id_ in ids):
-            return ids, value
-    raise Problem(HTTPStatus.BAD_REQUEST, "must be JSON with ids and value, whole numbers")
+    if not isinstance(step, dict):
+        raise Problem(HTTPStatus.BAD_REQUEST, "must be JSON, an object")
+    return step
+
+
+def _known_lists(step: Mapping[str, Any]) -> int | None:
+    lists = step.get("lists")
+    if lists is not None and type(lists) is not int:
+        raise Problem(HTTPStatus.BAD_REQUEST, "lists: must be a whole number", field="lists")
+    return lists
 
 
 async def _step(request: Request) -> Response:
     work = _work(request)
     await asyncio.to_thread(work.undo if request.url.path == "/api/undo" else work.redo)
-    return _steps(request)
-
-
-def _steps(request: Request) -> Response:
-    undo, redo = _work(request).step_counts
-    return JSONResponse({"undo": undo, "redo": redo}, headers={"cache-control": "no-store"})
+    return await _lists(request)
 
 
 async def _export(request: Request) -> Response:
@@ -221,4 +255,6 @@ def _work(request: Request) -> StoreWork:
 async def _answer_failure(request: Request, error: Exception) -> Response:
     assert isinstance(error, LargeFailed)  # noqa: S101
     status = HTTPStatus.BAD_REQUEST if error.usage else HTTPStatus.INTERNAL_SERVER_ERROR
+    if isinstance(error, OtherLists):
+        status = HTTPStatus.CONFLICT
     return Problem(status, str(error)).response(request.state.request_id)

@@ -30,6 +30,7 @@ from superpixel_service.contract import Reason
 from superpixel_service.errors import (
     DeadlineUnreachable,
     Draining,
+    OutOfMemory,
     Overloaded,
     ServiceError,
     TokenLimitReached,
@@ -297,16 +298,21 @@ class AdmissionQueue(Generic[Work]):
         stood_still = time.monotonic() - self._held_since
         return not running and stood_still >= self._settings.bulk_patience_seconds
 
-    def charge_memory(self, work: Work, byte_count: int, check: Callable[[], None]) -> None:
+    def charge_memory(self, work: Work, byte_count: int, check: Callable[[], None] | None) -> None:
         """Charge `byte_count` bytes of memory to running work; wait until there is room.
 
         Args:
             work: taken before.
             byte_count: at most `max_image_memory_bytes`.
-            check: called again and again while it waits; raises to end the wait.
+            check: called again and again while it waits; raises to end the wait. None: do not wait.
+
+        Raises:
+            OutOfMemory: there is no room, and `check` is None.
         """
         if self._memory.raise_at_once(work, byte_count):
             return
+        if check is None:
+            raise OutOfMemory
         if work.lane is Lane.INTERACTIVE:
             with self._lock:
                 self._let_bulk_finish()

@@ -43,6 +43,7 @@ def key_of(task: Task) -> Key:
         task.include_regions,
         ALGORITHM_VERSION,
         None if task.guidance is None else (GUIDANCE_VERSION, task.guidance.spec.digest()),
+        None if task.mask is None else (task.mask.spec.digest(), task.targets),
     )
 
 

@@ -20,6 +20,7 @@ _ROW_BYTES = 64  # per row, and per pixel of a row that a thread works on
 _MOST_ROWS = 64  # that threads work on at the same time
 _GUIDED_PIXEL_BYTES = 24  # more, with maps of guidance; of the image or of the largest map
 _GUIDED_REGION_BYTES = 256  # more, with maps of guidance
+_MASKED_PIXEL_BYTES = 24  # more, with a mask, besides what guidance takes
 _REFINE_PIXEL_BYTES = 400
 _ENCODE_PIXEL_BYTES = 32
 _ENCODE_BASE_BYTES = 64  # per base region
@@ -127,9 +128,10 @@ def check_answer_bytes(size: int, limit: int) -> None:
 
 
 def _guidance_bytes(task: Task, regions: int) -> int:
-    if task.guidance is None:
+    if task.guidance is None and task.mask is None:
         return 0
-    return _GUIDED_PIXEL_BYTES * task.pixels + _GUIDED_REGION_BYTES * regions
+    masked = _MASKED_PIXEL_BYTES if task.mask else 0
+    return (_GUIDED_PIXEL_BYTES + masked) * task.pixels + _GUIDED_REGION_BYTES * regions
 
 
 def _finest(task: Task, regions: int) -> int:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 import superpixel_kernels as kernels
 from superpixel_kernels import codec
@@ -13,6 +14,7 @@ from superpixel_service.errors import InvalidRequest
 from superpixel_service.images.decode import decode
 from superpixel_service.images.guidance_maps import decode_guidance
 from superpixel_service.images.label_files import to_png, to_raw_gzip
+from superpixel_service.images.mask_files import decode_mask
 from superpixel_service.images.pixels import Pixels
 from superpixel_service.model import (
     Answer,
@@ -56,6 +58,7 @@ class Segmenter:
         cancel: kernels.CancelToken | None = None,
         on_stage: Callable[[str], None] = lambda _stage: None,
         on_regions: Callable[[int], None] = lambda _regions: None,
+        on_refinement: Callable[[int], None] = lambda _regions: None,
         finish: Callable[[Answer], Answer] = lambda answer: answer,
         clock: Callable[[], float] = time.monotonic,
     ) -> Answer:
@@ -67,7 +70,10 @@ class Segmenter:
             threads: returns the number of threads for a number of pixels; 0: all threads of the workspace.
             cancel: stops or pauses the engine between its steps.
             on_stage: called with the name of each stage before it begins. It may raise to stop the work.
-            on_regions: called with the number of base regions when it is known. It may raise or wait.
+            on_regions: called with the number of base regions when it is known, with a mask of those outside
+                too. It may raise or wait.
+            on_refinement: with a mask, called before refinement with the number of base regions inside. It
+                may raise.
             finish: gives the answer its final form, as a part of stage encode; its timings are not set yet.
             clock: measures the stages, in seconds.
 
@@ -82,6 +88,7 @@ class Segmenter:
             image_sha256 = task.image.source.sha256()  # `decode` may free the bytes
             pixels, notices = decode(task.image, task.region)
             guidance = _decode_guidance(task, cancel)
+            mask = _decode_mask(task, guidance, cancel)
         finally:
             task.release()
         on_stage("segment")
@@ -90,6 +97,7 @@ class Segmenter:
             pixels,
             kernels.SegmentParams() if task.compactness is None else kernels.SegmentParams(task.compactness),
             guidance=guidance,
+            mask=mask,
             threads=threads(pixels.shape[0] * pixels.shape[1]),
             cancel=cancel,
             workspace=self.workspace,
@@ -98,9 +106,13 @@ class Segmenter:
         del pixels  # the hierarchy has its own copy
         on_stage("encode")
         segmented = clock()
-        counts = task.counts or (hierarchy.base_count,)
+        mask_pixels = None if mask is None else int(np.count_nonzero(mask))
+        counts = task.counts if mask_pixels is None else task.targets.levels(mask_pixels, masked=True)
+        counts = counts or (hierarchy.base_count,)
         self._check_refinement(counts[0], hierarchy)
-        check_encoding(task.encoding, counts[0])
+        if mask_pixels is not None and counts[0] > hierarchy.base_count:
+            on_refinement(hierarchy.base_count)
+        check_encoding(task.encoding, counts[0], masked=mask is not None)
         provenance = _provenance(task, hierarchy.params.compactness, image_sha256, guidance)
         label_map = _write(hierarchy, task, counts, provenance, cancel)
         height, width = hierarchy.shape
@@ -118,6 +130,7 @@ class Segmenter:
             algorithm_version=kernels.ALGORITHM_VERSION,
             provenance=provenance,
             prior_components=hierarchy.prior_components,
+            mask_pixels=mask_pixels,
         )
         del label_map, hierarchy  # the message takes their place
         answer = finish(answer)
@@ -146,6 +159,16 @@ def _decode_guidance(task: Task, cancel: kernels.CancelToken | None) -> kernels.
     if cancel is None:
         return decode_guidance(task.guidance, task.image, task.region)
     return decode_guidance(task.guidance, task.image, task.region, cancel.begin_step)
+
+
+def _decode_mask(
+    task: Task, guidance: kernels.FittedGuidance | None, cancel: kernels.CancelToken | None
+) -> NDArray[np.bool_] | None:
+    if task.mask is None:
+        return None
+    if cancel is not None:
+        cancel.begin_step()
+    return decode_mask(task.mask, task.region, guidance)
 
 
 def _provenance(

@@ -379,6 +379,7 @@ class Workers:
                 cancel=job.token,
                 on_stage=on_stage,
                 on_regions=on_regions,
+                on_refinement=lambda regions: self._charge_memory(job, regions, waits=False),
                 finish=self._as_message,
                 clock=job.working_time,
             )
@@ -388,10 +389,14 @@ class Workers:
             cache=CacheUse.OFF if job.key is None else CacheUse.MISS,
         )
 
-    def _charge_memory(self, job: Job, regions: int) -> None:
+    def _charge_memory(self, job: Job, regions: int, *, waits: bool = True) -> None:
         """Check and charge the memory that the image takes with its regions; wait until there is room."""
         cost.check_answer_asked(job.task, regions, self._settings.max_answer_bytes)
         needed = cost.check_memory(job.task, regions, self._settings.max_image_memory_bytes)
+
+        if not waits:  # two images that wait for the second time could wait for each other
+            self._queue.charge_memory(job, needed, None)
+            return
 
         def check() -> None:
             reason = job.stop_reason()

@@ -105,7 +105,7 @@ class Annotation:
                 if value_of[region] not in (0, value):
                     raise InvalidParameter("chosen", f"{one.name}: region {region} has another class, too")
                 value_of[region] = value
-        return cls(value_of[labels], tuple(chosen))
+        return cls(codec.with_outside(value_of, 0)[labels], tuple(chosen))
 
     @classmethod
     def of_selection(cls, label_map: codec.LabelMap, data: Mapping[str, Any]) -> Self:

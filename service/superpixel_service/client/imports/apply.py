@@ -44,6 +44,7 @@ def import_annotation(
         values = np.where(
             annotation.instances > 0, FIRST_OBJECT - 1 + annotation.instances.astype(np.int64), values
         )
+    values[label_map.labels < 0] = 0
     winners = None
     if count is not None:
         winners = _winners(label_map.labels_at(count), values, count, threshold)
@@ -73,7 +74,7 @@ def _winners(
     labels: NDArray[np.int32], values: NDArray[np.int64], count: int, threshold: float
 ) -> NDArray[np.int64]:
     """(count,) the value that most pixels of each region have, of equal ones the smallest; 0 for none."""
-    areas = np.bincount(labels.ravel(), minlength=count)
+    areas = np.bincount(labels[labels >= 0], minlength=count)
     inside = values > 0
     pairs = np.stack([labels[inside], values[inside]])
     (regions, found), pixels = np.unique(pairs, axis=1, return_counts=True)

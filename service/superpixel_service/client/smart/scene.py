@@ -97,6 +97,8 @@ def look(source: LabelMap, count: int, image: NDArray[np.uint8] | None, box: Box
     """Measure a level of a label map. Arguments and errors as for `SmartSelect`."""
     if source.tree is None or source.heights is None:
         raise InvalidParameter("source", "must contain its hierarchy (include_hierarchy)")
+    if source.mask is not None:
+        raise InvalidParameter("source", "has pixels outside a mask, which smart select does not support")
     lut = source.cut(count).astype(np.int64)
     labels, curve = _sample(source, lut, count, image, box)
     found, flat = np.unique(labels, return_inverse=True)

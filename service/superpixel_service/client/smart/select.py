@@ -1,5 +1,6 @@
 """The clicks of one person on one object after another."""
 
+import operator
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -100,7 +101,7 @@ class SmartSelect:
         """
         shift = _shift(grow)
         scene, work = self._scene, self._work
-        named = [int(region) for region in regions]
+        named = [operator.index(region) for region in regions]  # accepts NumPy's integers, rejects floats
         if any(not 0 <= region < self.count for region in named):
             raise InvalidParameter("regions", f"must be from 0 to {self.count - 1}")
         sources = [int(leaf) for leaf in dict.fromkeys(scene.leaf_of[named].tolist()) if leaf >= 0]

@@ -9,10 +9,13 @@ map only adds borders to a coarser one. The service guarantees:
 1. Partition: every pixel has exactly one label; each label is one 4-connected region; labels are 0..n-1 in order of
    first appearance, row by row.
 2. Exact counts: a level has exactly the requested count, or the call fails. It never silently has another count.
-3. Conformity: of two levels of the same pixels with the same compactness, region of interest, algorithm_version and
-   guidance (its maps after scaling, weights, mode and version), the finer only adds borders. This holds within one
+3. Conformity: of two levels of the same pixels with the same compactness, region of interest, mask, algorithm_version
+   and guidance (its maps after scaling, weights, mode and version), the finer only adds borders. This holds within one
    request and across requests.
 4. Determinism: the same pixels and parameters give the same map on every backend, on every run, under any load.
+
+With a mask, the first two hold for the pixels inside. The pixels outside have no label, and a superpixel may have parts
+that are apart if the count is below SegmentResponse.prior_components.
 
 # Errors
 
@@ -32,7 +35,7 @@ INVALID_ARGUMENT (do not retry):
   RAW_IMAGE_INVALID          size, channels and length of raw_image do not fit together
   TARGETS_MISSING            neither target_counts nor target_areas nor include_hierarchy
   TARGETS_TOO_MANY           more counts and areas together than ServerLimits.max_targets
-  COUNT_OUT_OF_RANGE         a target count is 0 or above the number of pixels
+  COUNT_OUT_OF_RANGE         a target count is 0 or above the number of pixels (inside the mask, if there is one)
   AREA_OUT_OF_RANGE          a target area is not a positive finite number
   COUNT_ABOVE_BASE           a count above the base count, of an image too large for refinement; metadata: base_count
   COUNT_ABOVE_ENCODING       more superpixels than label_encoding can represent; metadata: limit_count
@@ -48,9 +51,17 @@ INVALID_ARGUMENT (do not retry):
                              together; metadata: map
   GUIDANCE_MAP_UNDECODABLE   a map that is truncated or damaged, or masks whose runs do not add up to their size;
                              metadata: map
-  GUIDANCE_LABEL_TOO_LARGE   a label of the prior map is 2^31 or more; metadata: map
+  GUIDANCE_LABEL_TOO_LARGE   a label of the prior map is 2^31 or more, or with a mask 2^31 - 1; metadata: map
   GUIDANCE_LEVEL_MISSING     the label map given as prior map has no level of this count; metadata: map
   GUIDANCE_WEIGHT_TOO_LARGE  a weight above GuidanceSupport.max_edge_weight or max_prior_weight
+  MASK_MISSING               a mask without its data
+  MASK_INVALID               a mask of a kind that the field does not take, or whose size, bits and length do not fit
+                             together
+  MASK_OTHER_SIZE            a mask of another size than the (oriented) image; metadata: image_width, image_height
+  MASK_TOO_MANY_BYTES        image, maps and mask together above ServerLimits.max_image_bytes; metadata: limit_bytes
+  MASK_UNDECODABLE           a mask that is truncated or damaged
+  MASK_EMPTY                 no pixel of the image (of its region of interest) is inside the mask
+  MASK_WITH_SOFT_PRIOR       a mask together with a prior map that has an effect in PRIOR_MODE_SOFT
   ENUM_VALUE_UNKNOWN         a number that its enumeration does not define
   REQUEST_ID_TOO_LONG        SegmentStreamRequest.request_id has more than 256 characters
   MEMORY_ABOVE_LIMIT         the image has so many base regions, or the request asks for so much, that one image may
@@ -122,9 +133,11 @@ class _LabelEncodingEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._
     tree.
     """
     LABEL_ENCODING_PNG: _LabelEncoding.ValueType  # 2
-    """A PNG: 16-bit gray up to 65,536 labels, above that RGB8 with label = R + 256 G + 65,536 B."""
+    """A PNG: 16-bit gray up to 65,536 labels, above that RGB8 with label = R + 256 G + 65,536 B. With pixels outside a mask,
+    which are white (all bits are 1), 16-bit gray up to 65,535 labels.
+    """
     LABEL_ENCODING_RAW_GZIP: _LabelEncoding.ValueType  # 3
-    """Rows of little-endian uint32, in one gzip member."""
+    """Rows of little-endian uint32, in one gzip member. Pixels outside a mask are 2^32 - 1."""
 
 class LabelEncoding(_LabelEncoding, metaclass=_LabelEncodingEnumTypeWrapper):
     """Format of a label map."""
@@ -136,9 +149,11 @@ LABEL_ENCODING_SPX: LabelEncoding.ValueType  # 1
 tree.
 """
 LABEL_ENCODING_PNG: LabelEncoding.ValueType  # 2
-"""A PNG: 16-bit gray up to 65,536 labels, above that RGB8 with label = R + 256 G + 65,536 B."""
+"""A PNG: 16-bit gray up to 65,536 labels, above that RGB8 with label = R + 256 G + 65,536 B. With pixels outside a mask,
+which are white (all bits are 1), 16-bit gray up to 65,535 labels.
+"""
 LABEL_ENCODING_RAW_GZIP: LabelEncoding.ValueType  # 3
-"""Rows of little-endian uint32, in one gzip member."""
+"""Rows of little-endian uint32, in one gzip member. Pixels outside a mask are 2^32 - 1."""
 Global___LabelEncoding: typing_extensions.TypeAlias = LabelEncoding
 
 class _Priority:
@@ -306,6 +321,7 @@ class SegmentRequest(google.protobuf.message.Message):
     GUIDANCE_FIELD_NUMBER: builtins.int
     REQUIRED_ALGORITHM_VERSION_FIELD_NUMBER: builtins.int
     SAMPLE_RANGE_FIELD_NUMBER: builtins.int
+    MASK_FIELD_NUMBER: builtins.int
     encoded_image: builtins.bytes
     """A file of one of the formats of ImageFormat. The server checks its size in bytes, and in pixels by its header, against ServerLimits
     before it decodes any pixel.
@@ -373,6 +389,13 @@ class SegmentRequest(google.protobuf.message.Message):
         region_of_interest, if there is one).
         """
 
+    @property
+    def mask(self) -> Global___Mask:
+        """The pixels that count. Pixels outside belong to no superpixel, and no superpixel reaches over them, unless the count is
+        below SegmentResponse.prior_components. The counts and areas of the request are those of the pixels inside. Not with a
+        prior map that has an effect in PRIOR_MODE_SOFT. Unset: all pixels.
+        """
+
     def __init__(
         self,
         *,
@@ -391,9 +414,10 @@ class SegmentRequest(google.protobuf.message.Message):
         guidance: Global___Guidance | None = ...,
         required_algorithm_version: builtins.int | None = ...,
         sample_range: Global___SampleRange | None = ...,
+        mask: Global___Mask | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_apply_exif_orientation", b"_apply_exif_orientation", "_compactness", b"_compactness", "_required_algorithm_version", b"_required_algorithm_version", "apply_exif_orientation", b"apply_exif_orientation", "compactness", b"compactness", "encoded_image", b"encoded_image", "guidance", b"guidance", "raw_image", b"raw_image", "region_of_interest", b"region_of_interest", "required_algorithm_version", b"required_algorithm_version", "sample_range", b"sample_range", "source", b"source"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_apply_exif_orientation", b"_apply_exif_orientation", "_compactness", b"_compactness", "_required_algorithm_version", b"_required_algorithm_version", "apply_exif_orientation", b"apply_exif_orientation", "compactness", b"compactness", "encoded_image", b"encoded_image", "first_frame_only", b"first_frame_only", "guidance", b"guidance", "include_hierarchy", b"include_hierarchy", "include_regions", b"include_regions", "label_encoding", b"label_encoding", "priority", b"priority", "raw_image", b"raw_image", "region_of_interest", b"region_of_interest", "required_algorithm_version", b"required_algorithm_version", "sample_range", b"sample_range", "source", b"source", "target_areas", b"target_areas", "target_counts", b"target_counts"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_apply_exif_orientation", b"_apply_exif_orientation", "_compactness", b"_compactness", "_required_algorithm_version", b"_required_algorithm_version", "apply_exif_orientation", b"apply_exif_orientation", "compactness", b"compactness", "encoded_image", b"encoded_image", "guidance", b"guidance", "mask", b"mask", "raw_image", b"raw_image", "region_of_interest", b"region_of_interest", "required_algorithm_version", b"required_algorithm_version", "sample_range", b"sample_range", "source", b"source"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_apply_exif_orientation", b"_apply_exif_orientation", "_compactness", b"_compactness", "_required_algorithm_version", b"_required_algorithm_version", "apply_exif_orientation", b"apply_exif_orientation", "compactness", b"compactness", "encoded_image", b"encoded_image", "first_frame_only", b"first_frame_only", "guidance", b"guidance", "include_hierarchy", b"include_hierarchy", "include_regions", b"include_regions", "label_encoding", b"label_encoding", "mask", b"mask", "priority", b"priority", "raw_image", b"raw_image", "region_of_interest", b"region_of_interest", "required_algorithm_version", b"required_algorithm_version", "sample_range", b"sample_range", "source", b"source", "target_areas", b"target_areas", "target_counts", b"target_counts"]) -> None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_apply_exif_orientation", b"_apply_exif_orientation"]) -> typing.Literal["apply_exif_orientation"] | None: ...
     @typing.overload
@@ -404,6 +428,37 @@ class SegmentRequest(google.protobuf.message.Message):
     def WhichOneof(self, oneof_group: typing.Literal["source", b"source"]) -> typing.Literal["encoded_image", "raw_image"] | None: ...
 
 Global___SegmentRequest: typing_extensions.TypeAlias = SegmentRequest
+
+@typing.final
+class Mask(google.protobuf.message.Message):
+    """Which pixels of an image belong to superpixels: exactly one source.
+
+    A mask has the size of the whole picture, also if region_of_interest is set, and lies as the picture lies after its
+    orientation is applied (or not, as apply_exif_orientation says). It is not scaled. A mask whose pixels are all inside has
+    no effect.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PNG_FIELD_NUMBER: builtins.int
+    RAW_FIELD_NUMBER: builtins.int
+    png: builtins.bytes
+    """A PNG file of one picture: gray, at most 8 bits per sample, without alpha."""
+    @property
+    def raw(self) -> Global___RawMap:
+        """Plain values of 1 or 8 bits."""
+
+    def __init__(
+        self,
+        *,
+        png: builtins.bytes = ...,
+        raw: Global___RawMap | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["png", b"png", "raw", b"raw", "source", b"source"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["png", b"png", "raw", b"raw", "source", b"source"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["source", b"source"]) -> typing.Literal["png", "raw"] | None: ...
+
+Global___Mask: typing_extensions.TypeAlias = Mask
 
 @typing.final
 class SampleRange(google.protobuf.message.Message):
@@ -549,7 +604,7 @@ class PriorMap(google.protobuf.message.Message):
 
     @property
     def label_map(self) -> Global___LabelMapLevel:
-        """A level of a label map in this project's container."""
+        """A level of a label map in this project's container. Pixels outside its mask have a label of their own."""
 
     @property
     def masks(self) -> Global___RleMasks:
@@ -584,9 +639,11 @@ class RawMap(google.protobuf.message.Message):
     height: builtins.int
     """Rows, at least 1."""
     bits: builtins.int
-    """Bits per value: 8, 16 or 32; 8 in a GrayMap."""
+    """Bits per value: 8, 16 or 32; 8 in a GrayMap; 1 or 8 in a Mask."""
     data: builtins.bytes
-    """Exactly width * height * bits / 8 bytes, row after row, little-endian, no padding."""
+    """Exactly width * height * bits / 8 bytes, row after row, little-endian, no padding. With 1 bit, each row is padded to
+    whole bytes, and its first pixel is the highest bit of its first byte.
+    """
     def __init__(
         self,
         *,
@@ -757,6 +814,7 @@ class SegmentResponse(google.protobuf.message.Message):
     PROVENANCE_FIELD_NUMBER: builtins.int
     PRIOR_COMPONENTS_FIELD_NUMBER: builtins.int
     SAMPLE_RANGE_FIELD_NUMBER: builtins.int
+    MASK_PIXELS_FIELD_NUMBER: builtins.int
     width: builtins.int
     """Columns of the label map, in pixels."""
     height: builtins.int
@@ -769,8 +827,11 @@ class SegmentResponse(google.protobuf.message.Message):
     """Changes whenever any output may change for the same pixels and parameters, without guidance."""
     prior_components: builtins.int
     """With PRIOR_MODE_HARD, the number of 4-connected components of the prior map in the region: at this count the
-    superpixels are these components. Unset: no such guidance, or none with an effect.
+    superpixels are these components. With a mask, the number of those of the mask, or of the prior map inside it. Unset:
+    neither, or none with an effect.
     """
+    mask_pixels: builtins.int
+    """Number of pixels inside the mask. Unset: the request has no mask."""
     @property
     def label_map(self) -> Global___LabelMap:
         """The finest requested map."""
@@ -822,9 +883,13 @@ class SegmentResponse(google.protobuf.message.Message):
         provenance: Global___Provenance | None = ...,
         prior_components: builtins.int | None = ...,
         sample_range: Global___SampleRange | None = ...,
+        mask_pixels: builtins.int | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_prior_components", b"_prior_components", "hierarchy", b"hierarchy", "label_map", b"label_map", "prior_components", b"prior_components", "provenance", b"provenance", "regions", b"regions", "sample_range", b"sample_range", "timings", b"timings"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_prior_components", b"_prior_components", "algorithm_version", b"algorithm_version", "backend", b"backend", "base_count", b"base_count", "height", b"height", "hierarchy", b"hierarchy", "label_map", b"label_map", "levels", b"levels", "notices", b"notices", "prior_components", b"prior_components", "provenance", b"provenance", "regions", b"regions", "sample_range", b"sample_range", "timings", b"timings", "width", b"width"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_mask_pixels", b"_mask_pixels", "_prior_components", b"_prior_components", "hierarchy", b"hierarchy", "label_map", b"label_map", "mask_pixels", b"mask_pixels", "prior_components", b"prior_components", "provenance", b"provenance", "regions", b"regions", "sample_range", b"sample_range", "timings", b"timings"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_mask_pixels", b"_mask_pixels", "_prior_components", b"_prior_components", "algorithm_version", b"algorithm_version", "backend", b"backend", "base_count", b"base_count", "height", b"height", "hierarchy", b"hierarchy", "label_map", b"label_map", "levels", b"levels", "mask_pixels", b"mask_pixels", "notices", b"notices", "prior_components", b"prior_components", "provenance", b"provenance", "regions", b"regions", "sample_range", b"sample_range", "timings", b"timings", "width", b"width"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_mask_pixels", b"_mask_pixels"]) -> typing.Literal["mask_pixels"] | None: ...
+    @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_prior_components", b"_prior_components"]) -> typing.Literal["prior_components"] | None: ...
 
 Global___SegmentResponse: typing_extensions.TypeAlias = SegmentResponse
@@ -832,7 +897,7 @@ Global___SegmentResponse: typing_extensions.TypeAlias = SegmentResponse
 @typing.final
 class Provenance(google.protobuf.message.Message):
     """What a label map was made from. Maps of the same image with equal compactness, region, guidance and algorithm_version
-    are nested.
+    are nested if they have the same pixels outside a mask, if any.
     """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
@@ -919,7 +984,7 @@ Global___GuidanceRecord: typing_extensions.TypeAlias = GuidanceRecord
 
 @typing.final
 class LabelMap(google.protobuf.message.Message):
-    """A label for every pixel."""
+    """A label for every pixel that belongs to a superpixel."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 

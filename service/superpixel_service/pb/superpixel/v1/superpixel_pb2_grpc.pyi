@@ -9,10 +9,13 @@ map only adds borders to a coarser one. The service guarantees:
 1. Partition: every pixel has exactly one label; each label is one 4-connected region; labels are 0..n-1 in order of
    first appearance, row by row.
 2. Exact counts: a level has exactly the requested count, or the call fails. It never silently has another count.
-3. Conformity: of two levels of the same pixels with the same compactness, region of interest, algorithm_version and
-   guidance (its maps after scaling, weights, mode and version), the finer only adds borders. This holds within one
+3. Conformity: of two levels of the same pixels with the same compactness, region of interest, mask, algorithm_version
+   and guidance (its maps after scaling, weights, mode and version), the finer only adds borders. This holds within one
    request and across requests.
 4. Determinism: the same pixels and parameters give the same map on every backend, on every run, under any load.
+
+With a mask, the first two hold for the pixels inside. The pixels outside have no label, and a superpixel may have parts
+that are apart if the count is below SegmentResponse.prior_components.
 
 # Errors
 
@@ -32,7 +35,7 @@ INVALID_ARGUMENT (do not retry):
   RAW_IMAGE_INVALID          size, channels and length of raw_image do not fit together
   TARGETS_MISSING            neither target_counts nor target_areas nor include_hierarchy
   TARGETS_TOO_MANY           more counts and areas together than ServerLimits.max_targets
-  COUNT_OUT_OF_RANGE         a target count is 0 or above the number of pixels
+  COUNT_OUT_OF_RANGE         a target count is 0 or above the number of pixels (inside the mask, if there is one)
   AREA_OUT_OF_RANGE          a target area is not a positive finite number
   COUNT_ABOVE_BASE           a count above the base count, of an image too large for refinement; metadata: base_count
   COUNT_ABOVE_ENCODING       more superpixels than label_encoding can represent; metadata: limit_count
@@ -48,9 +51,17 @@ INVALID_ARGUMENT (do not retry):
                              together; metadata: map
   GUIDANCE_MAP_UNDECODABLE   a map that is truncated or damaged, or masks whose runs do not add up to their size;
                              metadata: map
-  GUIDANCE_LABEL_TOO_LARGE   a label of the prior map is 2^31 or more; metadata: map
+  GUIDANCE_LABEL_TOO_LARGE   a label of the prior map is 2^31 or more, or with a mask 2^31 - 1; metadata: map
   GUIDANCE_LEVEL_MISSING     the label map given as prior map has no level of this count; metadata: map
   GUIDANCE_WEIGHT_TOO_LARGE  a weight above GuidanceSupport.max_edge_weight or max_prior_weight
+  MASK_MISSING               a mask without its data
+  MASK_INVALID               a mask of a kind that the field does not take, or whose size, bits and length do not fit
+                             together
+  MASK_OTHER_SIZE            a mask of another size than the (oriented) image; metadata: image_width, image_height
+  MASK_TOO_MANY_BYTES        image, maps and mask together above ServerLimits.max_image_bytes; metadata: limit_bytes
+  MASK_UNDECODABLE           a mask that is truncated or damaged
+  MASK_EMPTY                 no pixel of the image (of its region of interest) is inside the mask
+  MASK_WITH_SOFT_PRIOR       a mask together with a prior map that has an effect in PRIOR_MODE_SOFT
   ENUM_VALUE_UNKNOWN         a number that its enumeration does not define
   REQUEST_ID_TOO_LONG        SegmentStreamRequest.request_id has more than 256 characters
   MEMORY_ABOVE_LIMIT         the image has so many base regions, or the request asks for so much, that one image may

@@ -12,7 +12,7 @@ STAGES = ("open", "window", "image", "measure")
 
 
 @dataclass(slots=True)
-class StoreWork:
+class StoreCall:
     """The record of one call about a store, for log and metrics.
 
     Attributes:

@@ -1,0 +1,103 @@
+"""Segments the images of a data set on a server."""
+
+import hashlib
+import random
+import time
+from collections.abc import Callable, Mapping
+
+from superpixel_service import client
+from superpixel_service.client.retry import is_transient
+from superpixel_service.contract import Reason
+from superpixel_service.datasets.errors import DataSetFailed
+from superpixel_service.datasets.items import Item
+from superpixel_service.datasets.worker import Outcome, Spec, clamped_counts, text_of
+from superpixel_service.errors import InvalidRequest
+
+_FIRST_PAUSE_SECONDS = 0.2
+_LONGEST_PAUSE_SECONDS = 5.0
+
+
+class ServerEngine:
+    """A `FileEngine` that sends files to a server, as bulk work.
+
+    Args:
+        server: the client, which threads share.
+        spec: what to make of the files.
+        algorithm_version: of the run; a server of another one ends it.
+        retry_for: how long to wait for a server that does not answer, in seconds.
+        failed: makes the error that ends the run if the server does not answer.
+    """
+
+    def __init__(
+        self,
+        server: client.Client,
+        spec: Spec,
+        algorithm_version: int,
+        retry_for: float,
+        failed: Callable[[client.SegmentError], Exception],
+    ) -> None:
+        self._server = server
+        self._spec = spec
+        self._version = algorithm_version
+        self._retry_for = retry_for
+        self._failed = failed
+
+    def segment(self, item: Item, data: bytes, maps: Mapping[str, bytes] | None = None) -> Outcome:
+        """See `FileEngine`."""
+        begin = time.perf_counter()
+        sha256 = hashlib.sha256(data).hexdigest()
+        try:
+            wanted = {**self._spec.wanted, "priority": "bulk"}
+            if maps:
+                wanted["guidance"] = client.Guidance(**{**self._spec.guidance, **maps})
+            answer = self._segment(data, wanted)
+        except client.InvalidRequest as error:
+            text = text_of(error.field, error.message.removeprefix(f"{error.field}: "))
+            return Outcome(item, text, sha256=sha256, size=len(data))
+        except client.MessageTooLarge:
+            text = "the file is larger than the server accepts"
+            return Outcome(item, text, sha256=sha256, size=len(data))
+        except InvalidRequest as error:
+            return Outcome(item, text_of(error.field, error.text), sha256=sha256, size=len(data))
+        if answer.algorithm_version != self._version:
+            raise DataSetFailed(
+                f"the server now has version {answer.algorithm_version} of the algorithm, and had "
+                f"{self._version} when this run began; choose another --out"
+            )
+        return Outcome(
+            item,
+            spx=answer.spx,
+            sha256=sha256,
+            size=len(data),
+            width=answer.width,
+            height=answer.height,
+            counts=tuple(answer.counts),
+            base_count=answer.base_count,
+            seconds=time.perf_counter() - begin,
+            notices=tuple(notice.message for notice in answer.notices),
+        )
+
+    def _segment(self, data: bytes, wanted: dict[str, object]) -> client.Segmentation:
+        try:
+            return self._answer(data, wanted)
+        except client.InvalidRequest as error:
+            if not (self._spec.clamp and error.reason == Reason.COUNT_OUT_OF_RANGE):
+                raise
+        local = {name: value for name, value in wanted.items() if name != "priority"}
+        return self._answer(data, {**wanted, "counts": clamped_counts(data, local)})
+
+    def _answer(self, data: bytes, wanted: dict[str, object]) -> client.Segmentation:
+        """The server's answer; waits for a server that is away."""
+        give_up_at = time.monotonic() + self._retry_for
+        pause = _FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                return self._server.segment(data, **wanted)  # type: ignore[arg-type]
+            except (client.InvalidRequest, client.MessageTooLarge):
+                raise
+            except client.SegmentError as error:
+                can_pass = isinstance(error, client.DeadlineExceeded) or is_transient(error)
+                if not can_pass or time.monotonic() + pause > give_up_at:
+                    raise self._failed(error) from None
+            time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311
+            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
