@@ -248,10 +248,10 @@ def test_the_deadline_is_kept_and_sent_to_the_server(caller: Caller) -> None:
 
     with serving(Scripted(unary=[refuses(full(0.1)), never_answers])) as server:
         with pytest.raises(DeadlineExceeded):
-            caller.segment(server.address, image(0), counts=COUNT, timeout=5.0)
+            caller.segment(server.address, image(0), counts=COUNT, timeout=3.0)
         assert over.wait(PATIENCE_SECONDS)
     assert len(server.calls) == 2
-    assert 0 < told[0] <= 4.9  # what the first try and the wait had left of it
+    assert 0 < told[0] <= 2.9  # what the first try and the wait had left of it
 
 
 def test_a_missing_server_is_reported_after_the_last_attempt(caller: Caller) -> None:
