@@ -1,5 +1,6 @@
 import { PARTLY, Selection } from '../../src/index.js';
 import { boxOf } from '../../src/history.js';
+import { mergeClass } from '../merging.js';
 
 /** @typedef {import('../../src/history.js').Step} Step */
 
@@ -86,8 +87,13 @@ export class WindowSelection extends Selection {
   }
 
   /** @type {Selection['removeClass']} */
-  removeClass(value, into = 0) {
-    return this._asking({ do: 'removeClass', value, into }, () => super.removeClass(value, into));
+  removeClass(value) {
+    return this._asking({ do: 'removeClass', value }, () => super.removeClass(value));
+  }
+
+  /** @param {number} value @param {number} into */
+  mergeClass(value, into) {
+    return this._asking({ do: 'removeClass', value, into }, () => mergeClass(this, value, into));
   }
 
   /** @type {Selection['addObject']} */
