@@ -151,8 +151,10 @@ def neighbors_of(label_map: codec.LabelMap) -> dict[str, list[list[int]]]:
         labels = label_map.labels_at(count)
         found: list[set[int]] = [set() for _ in range(count)]
         for first, second in ((labels[:, :-1], labels[:, 1:]), (labels[:-1], labels[1:])):
-            for a, b in np.unique(np.stack([first, second], -1).reshape(-1, 2), axis=0).tolist():
-                if a != b and min(a, b) >= 0:
+            inside = (first >= 0) & (second >= 0)
+            pairs = first[inside].astype(np.int64) * count + second[inside]
+            for a, b in zip(*(half.tolist() for half in np.divmod(np.unique(pairs), count)), strict=True):
+                if a != b:
                     found[a].add(b)
                     found[b].add(a)
         result[str(count)] = [sorted(touching) for touching in found]
