@@ -203,16 +203,19 @@ def test_png_files_have_a_value_left_for_the_outside(count: int, outside: int, m
         check_encoding(LabelEncoding.PNG, MAX_PNG_LABELS, masked=True)
 
 
-def test_the_cache_knows_masks_apart(server: RunningServer) -> None:
+def test_the_cache_knows_masks_and_areas_apart() -> None:
     one, two = np.zeros_like(MASK), np.zeros_like(MASK)
     one[:30] = two[:, :30] = True
-    for mask, areas in ((one, [90.0]), (two, [90.0]), (one, [91.0]), (one, [90.0])):
-        wanted = pb.Mask(raw=bits(data=np.packbits(mask, axis=1).tobytes()))
-        answer = server.stub.Segment(request(raw(PIXELS), mask=wanted, target_areas=areas))
-        count = int(np.count_nonzero(mask) / areas[0] + 0.5)
-        np.testing.assert_array_equal(
-            codec.decode(answer.label_map.data).labels, hierarchy_of(mask).cut(count)
-        )
+    found = []
+    with running_server("--cache-bytes=5000000") as caching:
+        for mask, area in ((one, 90.0), (two, 90.0), (one, 90.1), (one, 90.0)):
+            wanted = request(raw(PIXELS), mask=build_mask(mask), target_areas=[area])
+            answer, call = caching.stub.Segment.with_call(wanted)
+            found.append(dict(call.trailing_metadata())["x-superpixel-cache"])
+            count = int(np.count_nonzero(mask) / area + 0.5)
+            labels = codec.decode(answer.label_map.data).labels
+            np.testing.assert_array_equal(labels, hierarchy_of(mask).cut(count))
+    assert found == ["miss", "miss", "miss", "hit"]
 
 
 def test_refinement_of_few_regions_inside_is_announced() -> None:
