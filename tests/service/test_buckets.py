@@ -1,4 +1,4 @@
-"""Data sets and stores in buckets: a real S3 server on this machine, which may refuse, be slow or break off."""
+"""Data sets and stores in buckets: a real S3 server on this machine, also one that fails in several ways."""
 
 import time
 from collections.abc import Iterator
