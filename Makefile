@@ -217,8 +217,9 @@ test-integrations: integrations-install ## Test integrations/ with the real labe
 	QT_QPA_PLATFORM=offscreen $(INTEGRATIONS)/bin/python -m pytest tests/integrations -W default --timeout 1200
 
 .PHONY: test-ray
-test-ray: install ## Test data sets and tiles on a Ray cluster of three nodes, and buckets that fail (fifteen minutes; part of test-slow)
-	$(BIN)/python -m pytest tests/service/test_ray.py tests/service/test_ray_tiles.py tests/service/test_buckets.py --timeout 1200
+test-ray: install ## Test data sets and tiles on a Ray cluster of three nodes, and buckets that fail (half an hour; part of test-slow)
+	$(BIN)/python -m pytest tests/service/test_ray.py tests/service/test_ray_tiles.py tests/service/test_ray_backpressure.py \
+	  tests/service/test_buckets.py tests/service/test_store_buckets.py --timeout 1200
 
 .PHONY: test-cuda-sim
 test-cuda-sim: install ## Test the CUDA kernels without a GPU: simulated on the CPU, and compiled

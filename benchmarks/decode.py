@@ -1,7 +1,8 @@
 """The cost of decoding in processes, compared with decoding in threads.
 
 Both ways use the server's code for an image: decode, segment, encode, without gRPC. Each file is processed by
-both in turn. For the latency one image is processed at a time; for the throughput one per core.
+both in turn. For the latency one image is processed at a time; for the throughput one per core. The processor
+time is that of this process and its decode processes; other programs change it less than the other figures.
 """
 
 import io
@@ -11,7 +12,9 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
+import psutil
 from PIL import Image
 
 from benchmarks.data import Pixels, add_data_arguments, mosaic
@@ -45,6 +48,8 @@ class Row:
         added_ms: per pair of turns, the second minus the first.
         threads_rate, processes_rate: images per second, one per core at a time.
         share: per pair of turns, the second over the first.
+        threads_cpu_ms, processes_cpu_ms: processor time per image, one at a time.
+        cpu_share: per pair of turns, the first over the second: the share of throughput by processor time.
     """
 
     file: str
@@ -54,6 +59,9 @@ class Row:
     threads_rate: float
     processes_rate: float
     share: float
+    threads_cpu_ms: float
+    processes_cpu_ms: float
+    cpu_share: float
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -73,7 +81,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
         ]
     say_table(
         f"File to label map, decoded in threads and in processes, medians of {options.rounds} rounds",
-        ("file", "threads ms", "processes ms", "added ms", "threads 1/s", "processes 1/s", "share"),
+        (
+            "file",
+            "threads ms",
+            "processes ms",
+            "added ms",
+            "threads 1/s",
+            "processes 1/s",
+            "share",
+            "threads CPU ms",
+            "processes CPU ms",
+            "CPU share",
+        ),
         [tuple(asdict(row).values()) for row in rows],
     )
     goals = [
@@ -138,14 +157,19 @@ def measure(
 
     times: dict[str, list[float]] = {"threads": [], "processes": []}
     rates: dict[str, list[float]] = {"threads": [], "processes": []}
+    worked: dict[str, list[float]] = {"threads": [], "processes": []}
     ways = {"threads": threads, "processes": processes}
     for number in range(rounds + 1):
         for way in sorted(ways, reverse=number % 2 == 0):
-            taken = [_seconds(ways[way][0], task()) for _ in range(5)]
+            tasks = [task() for _ in range(5)]
+            before = _cpu_seconds()
+            taken = [_seconds(ways[way][0], each) for each in tasks]
+            cpu = _cpu_seconds() - before
             rate = _rate(ways[way], task, seconds)
             if number > 0:  # the first round warms up
                 times[way].append(1000 * statistics.median(taken))
                 rates[way].append(rate)
+                worked[way].append(1000 * cpu / len(tasks))
     pairs = list(zip(times["threads"], times["processes"], strict=True))
     return Row(
         f"{name} {picture.width}x{picture.height}",
@@ -155,7 +179,17 @@ def measure(
         statistics.median(rates["threads"]),
         statistics.median(rates["processes"]),
         statistics.median(b / a for a, b in zip(rates["threads"], rates["processes"], strict=True)),
+        statistics.median(worked["threads"]),
+        statistics.median(worked["processes"]),
+        statistics.median(a / b for a, b in zip(worked["threads"], worked["processes"], strict=True)),
     )
+
+
+def _cpu_seconds() -> float:
+    """Processor time of this process and its children so far. psutil's is in steps of 10 ms."""
+    children = psutil.Process().children(recursive=True)
+    files = [Path(f"/proc/{child.pid}/schedstat") for child in children]
+    return time.process_time() + sum(int(file.read_text().split()[0]) for file in files) / 1e9
 
 
 def _seconds(process: Process, task: Task) -> float:

@@ -33,8 +33,8 @@ self.onmessage = async ({ data: { spx, image, reduce } }) => {
     const colorSums = bitmap && fits ? sumColors(bitmap, map) : null;
     const reduced = bitmap && reduce ? await reductions(bitmap) : [];
     bitmap?.close();
-    const { width, height, count, labels, connected, algorithmVersion, tree, levels, heights, regions, provenance } = map; // prettier-ignore
-    const content = { width, height, count, labels, connected, algorithmVersion, tree, levels, heights, regions, provenance }; // prettier-ignore
+    const { width, height, count, labels, outside, connected, algorithmVersion, tree, levels, heights, regions, provenance } = map; // prettier-ignore
+    const content = { width, height, count, labels, outside, connected, algorithmVersion, tree, levels, heights, regions, provenance }; // prettier-ignore
     const { parent, rank } = map.joins;
     const joins = { parent, rank };
     /** @type {Prepared} */

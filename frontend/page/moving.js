@@ -33,7 +33,7 @@ export async function moved({ regions: old, pixels: paint, map: { labels: from }
     for (let i = start; i < end; i++) {
       const value = valueAt(i);
       const region = to[i];
-      if (value === regions[region]) continue;
+      if (value === regions[region] || region === count) continue;
       pixels ??= new Uint16Array(to.length);
       pixels[i] = 1 + value;
       spots[region] = 1;

@@ -213,8 +213,8 @@ export function outline(map, view) {
   const strengths = map.count < 2 ** 16 ? new Uint16Array(size) : new Uint32Array(size);
   // Keeps the last pair of each label: neighbouring pixels often need the same.
   const cached = () => {
-    const other = new Int32Array(map.count).fill(-1);
-    const strength = new Int32Array(map.count);
+    const other = new Int32Array(map.count + 1).fill(-1);
+    const strength = new Int32Array(map.count + 1);
     /** @type {(label: number, next: number) => number} */
     return (label, next) => {
       if (other[label] !== next) {

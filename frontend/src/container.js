@@ -3,9 +3,17 @@
 import { check, checkInteger } from './errors.js';
 import { inflateMember } from './inflate.js';
 import { MAX_PROVENANCE_BYTES, parseProvenance } from './provenance.js';
-import { parseHeights, parseLabels, parseLevels, parseRegions, parseTree, planeCount } from './sections.js';
+import {
+  fromPlanes,
+  parseHeights,
+  parseLabels,
+  parseLevels,
+  parseRegions,
+  parseTree,
+  planeCount,
+} from './sections.js';
 
-const KNOWN = ['LABL', 'TREE', 'LVLS', 'hght', 'regn', 'prov'];
+const REQUIRED = ['LABL', 'MASK', 'TREE', 'LVLS'];
 
 /**
  * The contents of a container. Plain data, so that a worker can post it.
@@ -13,10 +21,12 @@ const KNOWN = ['LABL', 'TREE', 'LVLS', 'hght', 'regn', 'prov'];
  * @typedef {object} MapData
  * @property {number} width pixels
  * @property {number} height pixels
- * @property {number} count number of labels
+ * @property {number} count number of regions
  * @property {boolean} connected the writer says that every label is one 4-connected region
  * @property {number} algorithmVersion
- * @property {Int32Array} labels height * width, row by row: 0..count-1, numbered by first appearance
+ * @property {Int32Array} labels height * width, row by row: 0..count-1, numbered by first appearance; `count` at pixels
+ *   outside a mask, which belong to no region
+ * @property {boolean} [outside] there are such pixels
  * @property {import('./sections.js').Tree | null} tree all merges
  * @property {import('./sections.js').Levels | null} levels stored coarser levels
  * @property {Float32Array | null} heights count - 1: merge heights, in merge order
@@ -42,20 +52,27 @@ export async function readContainer(bytes, maxPixels) {
     const section = sections.get(name);
     if (!section) return null;
     const { stored, rawBytes } = section;
-    const allowed = least === most ? `${least}` : `${least} to ${most}`;
     check(
       rawBytes >= least && rawBytes <= most,
       'MALFORMED',
-      `${name}: ${rawBytes} raw bytes announced, must be ${allowed}`,
+      `${name}: raw bytes must be ${least} to ${most}, got ${rawBytes}`,
     );
     return parse(await inflateMember(name, stored, rawBytes), count);
   };
 
   // One section at a time, so that an error in one stops all further work.
+  // The label that stands for the outside, among count + 1 labels.
+  const mask = (await read('MASK', 4, 4, (bytes) => fromPlanes(bytes, 0, 1, 4)[0])) ?? -1;
+  check(mask <= count, 'MALFORMED', `MASK: must be at most ${count}`);
+  const outside = mask >= 0;
   const labels = await read('LABL', 4 + height, 4 + height + 17 * width * height, (bytes) =>
-    parseLabels(bytes, width, height, count),
+    parseLabels(bytes, width, height, count + +outside),
   );
   check(labels, 'MALFORMED', 'section LABL: missing');
+  // The outside becomes the last label, and the labels above it fall by 1.
+  for (let i = 0; outside && i < labels.length; i++) {
+    if (labels[i] >= mask) labels[i] = labels[i] === mask ? count : labels[i] - 1;
+  }
   const treeBytes = 2 * planes * (count - 1);
   const tree = await read('TREE', treeBytes, treeBytes, parseTree);
   const levelBytes = (planes + 1) * (count - 1);
@@ -66,7 +83,7 @@ export async function readContainer(bytes, maxPixels) {
   const provenance = await read('prov', 0, MAX_PROVENANCE_BYTES, (bytes) =>
     parseProvenance(bytes, width, height),
   );
-  return { ...header, labels, tree, levels, heights, regions, provenance };
+  return { ...header, labels, outside, tree, levels, heights, regions, provenance };
 }
 
 /**
@@ -74,10 +91,10 @@ export async function readContainer(bytes, maxPixels) {
  * @param {number} maxPixels
  */
 function readHeader(view, maxPixels) {
-  check(view.byteLength >= 20, 'TRUNCATED', `header: must be 20 bytes, got ${view.byteLength}`);
-  check(view.getUint32(0) === 0x5350584c, 'NOT_A_LABEL_MAP', 'header: does not begin with SPXL');
+  check(view.byteLength >= 20, 'TRUNCATED', 'header: must be 20 bytes');
+  check(view.getUint32(0) === 0x5350584c, 'NOT_A_LABEL_MAP', 'header: must begin with SPXL');
   const version = view.getUint8(4);
-  check(version === 1, 'UNSUPPORTED', `header: format version must be 1, got ${version}`);
+  check(version === 1, 'UNSUPPORTED', `header: version must be 1, got ${version}`);
   const flags = view.getUint8(5);
   check(flags <= 1, 'UNSUPPORTED', `header: unknown flags ${flags}`);
   const algorithmVersion = view.getUint16(6, true);
@@ -85,7 +102,7 @@ function readHeader(view, maxPixels) {
   const pixels = width * height;
   const size = `header: ${width} x ${height} pixels`;
   check(pixels <= maxPixels, 'TOO_LARGE', `${size}, must be at most ${maxPixels}: the option maxPixels`);
-  check(count >= 1 && count <= pixels, 'MALFORMED', `${size} and ${count} labels`);
+  check(count >= 1 && count <= pixels, 'MALFORMED', `${size}, ${count} labels`);
   return { width, height, count, connected: flags === 1, algorithmVersion };
 }
 
@@ -100,7 +117,7 @@ function split(bytes, view) {
   const sections = new Map();
   let at = 20;
   for (;;) {
-    check(bytes.length - at >= 12, 'TRUNCATED', `byte ${at}: must begin a section, but the bytes end`);
+    check(bytes.length - at >= 12, 'TRUNCATED', `byte ${at}: must begin a section`);
     const type = String.fromCharCode(...bytes.subarray(at, at + 4));
     const storedBytes = view.getUint32(at + 4, true);
     const rawBytes = view.getUint32(at + 8, true);
@@ -112,18 +129,14 @@ function split(bytes, view) {
     }
     check(sections.size > 0 || type === 'LABL', 'MALFORMED', `${name}: must come after LABL`);
     check(!sections.has(type), 'MALFORMED', `${name}: is repeated`);
-    const known = KNOWN.includes(type) || (type >= 'a' && type[0] <= 'z');
+    const known = REQUIRED.includes(type) || (type >= 'a' && type[0] <= 'z');
     check(known, 'UNSUPPORTED', `${name}: is unknown and not optional`);
     const left = bytes.length - at;
-    check(storedBytes <= left, 'TRUNCATED', `${name}: ${storedBytes} bytes announced, got ${left}`);
+    check(storedBytes <= left, 'TRUNCATED', `${name}: must be at most ${left} bytes`);
     sections.set(type, { stored: bytes.subarray(at, at + storedBytes), rawBytes });
     at += storedBytes;
   }
-  check(
-    at === bytes.length,
-    'MALFORMED',
-    `byte ${at}: ${bytes.length - at} bytes left over after the last section`,
-  );
+  check(at === bytes.length, 'MALFORMED', `byte ${at}: must be the end`);
   check(
     !(sections.has('TREE') && sections.has('LVLS')),
     'MALFORMED',

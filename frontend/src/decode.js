@@ -38,7 +38,7 @@ const idle = [];
  */
 async function readInWorker(bytes, maxPixels, signal) {
   signal?.throwIfAborted();
-  check(typeof Worker === 'function', 'WORKER_FAILED', 'worker: Web Workers are not available here');
+  check(typeof Worker === 'function', 'WORKER_FAILED', 'worker: is not available');
   const worker = idle.pop() ?? new Worker(new URL('./worker.js', import.meta.url), { type: 'module' });
   let answered = false;
   try {

@@ -7,9 +7,10 @@ export class Joins {
     const { tree, levels, count } = map;
     const into = tree ? tree.into : levels?.into;
     const rank = tree ? tree.order : levels?.level;
-    this.parent = Int32Array.from({ length: count }, (_, i) => i);
+    // The last one is the outside, which no merge joins.
+    this.parent = Int32Array.from({ length: count + 1 }, (_, i) => i);
     /** The rank of the merge that gave each region its `parent`. It never falls on the way up. */
-    this.rank = new Int32Array(count).fill(2 ** 31 - 1);
+    this.rank = new Int32Array(count + 1).fill(2 ** 31 - 1);
     if (!into || !rank) return;
     // Union by size: no way up is longer than log2(count), even for malicious maps.
     const size = new Uint32Array(count).fill(1);
@@ -37,14 +38,15 @@ export class Joins {
   /**
    * @param {number} a a finest region
    * @param {number} b another one
-   * @returns {number} the rank of the merge that joins them; 0 if no merge does
+   * @returns {number} the rank of the merge that joins them; 2^31 - 2 if no merge does: then 1 more is above all ranks, also in
+   *   16 bits
    */
   between(a, b) {
     const { parent, rank } = this;
     let last = 0;
     while (a !== b) {
       if (rank[a] > rank[b]) [a, b] = [b, a];
-      if (parent[a] === a) return 0;
+      if (parent[a] === a) return rank[a] - 1;
       last = rank[a];
       a = parent[a];
     }

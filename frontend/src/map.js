@@ -7,6 +7,17 @@ import { Joins } from './joins.js';
 
 /** A label map: the region of each pixel, and the merges from these regions down to one. */
 export class LabelMap {
+  /** @type {Level | undefined} */
+  _finest;
+  /** @type {string | undefined} */
+  _fingerprint;
+  /** @type {Joins | undefined} */
+  _joins;
+  /** @type {{ key: string, strengths: Uint16Array | Uint32Array | null } | undefined} */
+  _outlined;
+  /** Sums of R, G, B over each finest region. @type {Float64Array | undefined} */
+  _colorSums;
+
   /** @param {import('./container.js').MapData} data */
   constructor(data) {
     /** @readonly */
@@ -15,8 +26,13 @@ export class LabelMap {
     this.height = data.height;
     /** Number of finest regions. @readonly */
     this.count = data.count;
-    /** height * width: the finest region of each pixel, 0..count-1, numbered by first appearance. @readonly */
+    /**
+     * height * width: the finest region of each pixel, 0..count-1, numbered by first appearance; `count` at pixels outside a
+     * mask, which belong to no region. @readonly
+     */
     this.labels = data.labels;
+    /** Whether there are pixels outside a mask. @readonly */
+    this.outside = data.outside ?? false;
     /** The writer says that every region is 4-connected. @readonly */
     this.connected = data.connected;
     /** Version of the algorithm that made the map. @readonly */
@@ -31,16 +47,6 @@ export class LabelMap {
     this.regions = data.regions;
     /** What the map was made from, as the writer says, or null. @readonly */
     this.provenance = data.provenance;
-    /** @type {Level | undefined} */
-    this._finest = undefined;
-    /** @type {string | undefined} */
-    this._fingerprint = undefined;
-    /** @type {Joins | undefined} */
-    this._joins = undefined;
-    /** @type {{ key: string, strengths: Uint16Array | Uint32Array | null } | undefined} */
-    this._outlined = undefined;
-    /** @type {Float64Array | null} sums of R, G, B over each finest region */
-    this._colorSums = null;
   }
 
   /**
@@ -75,9 +81,10 @@ export class LabelMap {
    * @param {number} limit apply merges of a rank below it
    */
   _level(count, into, rank, limit) {
-    const lut = new Int32Array(this.count);
+    const lut = new Int32Array(this.count + +this.outside);
     let next = 1;
-    for (let b = 1; b < lut.length; b++) lut[b] = rank[b - 1] < limit ? lut[into[b - 1]] : next++;
+    lut[this.count] = count;
+    for (let b = 1; b < this.count; b++) lut[b] = rank[b - 1] < limit ? lut[into[b - 1]] : next++;
     return new Level(this, count, lut, limit);
   }
 
@@ -108,10 +115,11 @@ export class LabelMap {
   /** Eight hexadecimal digits, the same for all maps with the same labels. @returns {string} */
   get fingerprint() {
     if (this._fingerprint === undefined) {
-      const { labels } = this;
+      const { labels, count } = this;
       let sum = 0;
       for (let i = 0; i < labels.length; i++) {
-        sum = (sum + Math.imul(labels[i] + 1, Math.imul(i, 0x9e3779b1) | 1)) | 0;
+        // Pixels outside count as label -1.
+        sum = (sum + Math.imul((labels[i] + 1) % (count + 1), Math.imul(i, 0x9e3779b1) | 1)) | 0;
       }
       this._fingerprint = (sum >>> 0).toString(16).padStart(8, '0');
     }
@@ -149,11 +157,7 @@ export class LabelMap {
    */
   get colorSums() {
     if (this._colorSums) return this._colorSums;
-    check(
-      this.regions,
-      'NO_COLORS',
-      'the map contains no colours: request regions, or call map.measureColors(rgba)',
-    );
+    check(this.regions, 'NO_COLORS', 'the map contains no colours: request regions, or call measureColors');
     const { meanColor } = this.regions;
     const { areas } = this.finest;
     this._colorSums = Float64Array.from(meanColor, (value, i) => value * areas[Math.floor(i / 3)]);
@@ -178,7 +182,10 @@ export class Level {
     this.map = map;
     /** @readonly */
     this.count = count;
-    /** map.count: the region of this level that contains each finest region. @readonly */
+    /**
+     * map.count: the region of this level that contains each finest region. A map with pixels outside has one entry more:
+     * `count`, at `map.count`. @readonly
+     */
     this.lut = lut;
     /** This level applies the merges of a rank below it. @readonly */
     this.limit = limit;
@@ -199,12 +206,13 @@ export class Level {
   /**
    * @param {number} x pixels from the left edge, may be fractional
    * @param {number} y pixels from the top edge, may be fractional
-   * @returns {number} the region there; -1 outside the map
+   * @returns {number} the region there; -1 outside the map or the mask
    */
   regionAt(x, y) {
     const { width, height, labels } = this.map;
     if (!(x >= 0 && y >= 0 && x < width && y < height)) return -1;
-    return this.lut[labels[Math.floor(y) * width + Math.floor(x)]];
+    const region = this.lut[labels[Math.floor(y) * width + Math.floor(x)]];
+    return region < this.count ? region : -1;
   }
 
   /**

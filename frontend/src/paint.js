@@ -88,15 +88,16 @@ function paintIn(pixels, { labels, width, finest }, members) {
 /**
  * @param {Selection} selection
  * @param {Runs} runs pixels
- * @returns {Runs} those whose class is not protected
+ * @returns {Runs} those inside the mask of the map whose class is not protected
  */
-export function unprotected({ protects, pixels, regions, map: { labels } }, runs) {
-  if (!protects) return runs;
+export function unprotected({ protects, pixels, regions, map: { labels, count, outside } }, runs) {
+  if (!protects && !outside) return runs;
   /** @type {Runs} */
   const free = [];
   for (let i = 0; i < runs.length; i += 2) {
     for (let at = runs[i], end = at + runs[i + 1]; at < end; at++) {
-      if (!protects(pixels?.[at] ? pixels[at] - 1 : regions[labels[at]])) append(free, at);
+      if (labels[at] < count && !protects?.(pixels?.[at] ? pixels[at] - 1 : regions[labels[at]]))
+        append(free, at);
     }
   }
   return free;

@@ -42,7 +42,7 @@ export function pairsOf(map) {
   /** @type {(a: number, b: number) => void} */
   const add = (a, b) => {
     const [low, high] = a < b ? [a, b] : [b, a];
-    if (larger[low] === high) return;
+    if (larger[low] === high || high === map.count) return; // the outside is no region
     larger[low] = high;
     pairs.push(low, high);
   };

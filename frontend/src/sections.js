@@ -48,7 +48,7 @@ export function planeCount(count) {
  * @param {number} planes bytes per value
  * @returns {Uint32Array}
  */
-function fromPlanes(bytes, start, size, planes) {
+export function fromPlanes(bytes, start, size, planes) {
   const values = new Uint32Array(size);
   for (let plane = 0; plane < planes; plane++) {
     const at = start + plane * size;
@@ -87,7 +87,7 @@ class Varints {
       if (value < 2 ** 32) return value;
       break;
     }
-    throw new SuperpixelMapError('MALFORMED', `${this.name}: integer over 2^32 - 1 or 5 bytes`);
+    throw new SuperpixelMapError('MALFORMED', `${this.name}: integer too large`);
   }
 
   /** Check that no bytes are left. */
@@ -106,7 +106,7 @@ class Varints {
  */
 export function parseLabels(bytes, width, height, count) {
   const tokens = new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true);
-  check(tokens <= bytes.length - 4, 'MALFORMED', 'LABL: ends inside its tokens');
+  check(tokens <= bytes.length - 4, 'MALFORMED', 'LABL: tokens are missing');
   const tokensEnd = 4 + tokens;
   const varints = new Varints('LABL', bytes, tokensEnd);
   const labels = new Int32Array(width * height);
@@ -128,7 +128,7 @@ export function parseLabels(bytes, width, height, count) {
     let nextCut = 0; // index of the first cut right of `end`
     let changed = false;
     for (;;) {
-      if (token === tokensEnd) fail('the tokens end inside it');
+      if (token === tokensEnd) fail('tokens are missing');
       const value = bytes[token++];
       if (value === 0) break;
       changed = true;
@@ -158,7 +158,7 @@ export function parseLabels(bytes, width, height, count) {
           length = varints.next() + 1;
         }
         while (nextCut < cutCount && cuts[nextCut] <= end) nextCut++;
-        if (nextCut + k >= cutCount) fail('no such cut in the row above');
+        if (nextCut + k >= cutCount) fail('no such cut');
         const cut = cuts[nextCut + k];
         if (fromRight) {
           start = cut - length;
@@ -169,7 +169,7 @@ export function parseLabels(bytes, width, height, count) {
           label = labels[above + cut - 1];
         }
       }
-      if (start + length > width) fail('span ends right of the map');
+      if (start + length > width) fail('span ends outside');
       end = start + length;
       for (let i = row + start, stop = row + end; i < stop; i++) labels[i] = label;
     }
@@ -185,7 +185,7 @@ export function parseLabels(bytes, width, height, count) {
       }
     }
   }
-  check(token === tokensEnd, 'MALFORMED', `LABL: ${tokensEnd - token} bytes of tokens left over`);
+  check(token === tokensEnd, 'MALFORMED', 'LABL: tokens left over');
   varints.end();
   check(seen === count, 'MALFORMED', `LABL: holds ${seen} labels, must be ${count}`);
   return labels;
@@ -233,22 +233,24 @@ export function parseLevels(bytes, count) {
   check(number >= 1 && number <= 32, 'MALFORMED', `LVLS: must hold 1 to 32 levels, got ${number}`);
   const fields = 1 + 4 * number;
   const expected = fields + (planeCount(count) + 1) * (count - 1);
-  check(bytes.length === expected, 'MALFORMED', `LVLS: must be ${expected} bytes, got ${bytes.length}`);
+  check(bytes.length === expected, 'MALFORMED', `LVLS: must be ${expected} bytes`);
   const view = new DataView(bytes.buffer, bytes.byteOffset);
   const counts = Array.from({ length: number }, (_, i) => view.getUint32(1 + 4 * i, true));
   const falling = counts.every((value, i) => value >= 1 && value < (i ? counts[i - 1] : count));
-  check(falling, 'MALFORMED', `LVLS: counts must fall from below ${count}, got ${counts}`);
+  check(falling, 'MALFORMED', `LVLS: counts must fall from below ${count}`);
   const into = parseInto('LVLS', bytes, fields, count);
   const level = Int32Array.from(bytes.subarray(expected - (count - 1)));
+  /** @type {(valid: boolean) => void} */
+  const must = (valid) => check(valid, 'MALFORMED', `LVLS: the levels must have ${counts} regions`);
   const merged = new Uint32Array(number + 1);
   for (const value of level) {
-    check(value <= number, 'MALFORMED', `LVLS: level must be at most ${number}, got ${value}`);
+    must(value <= number);
     merged[value]++;
   }
   let left = count;
   counts.forEach((value, i) => {
     left -= merged[i];
-    check(left === value, 'MALFORMED', `LVLS: level ${i} has ${left} regions, must be ${value}`);
+    must(left === value);
   });
   return { counts, into, level };
 }
@@ -290,30 +292,26 @@ export function parseRegions(bytes, count) {
   const fixed = 31 * count;
   const pairs = new DataView(bytes.buffer, bytes.byteOffset).getUint32(fixed, true);
   const varints = new Varints('regn', bytes, fixed + 4);
+  /** @type {(valid: boolean) => void} */
+  const must = (valid) => check(valid, 'MALFORMED', `regn: must hold ${pairs} ascending pairs`);
   // Each pair takes at least a byte, so this bounds the array below by the bytes read.
-  const most = bytes.length - varints.at;
-  check(
-    count + pairs <= most,
-    'MALFORMED',
-    `regn: ${pairs} pairs of neighbours announced, but ${most} bytes left`,
-  );
+  must(count + pairs <= bytes.length - varints.at);
   const neighborOffsets = new Uint32Array(count + 1);
   const neighbors = new Int32Array(pairs);
   let at = 0;
   for (let a = 0; a < count; a++) {
     const larger = varints.next();
-    check(larger <= pairs - at, 'MALFORMED', `regn: label ${a}: more pairs than announced`);
+    must(larger <= pairs - at);
     let previous = a;
     for (let i = 0; i < larger; i++) {
       const b = a + varints.next();
-      check(b > previous, 'MALFORMED', `regn: label ${a}: neighbours must ascend from above it`);
-      check(b < count, 'MALFORMED', `regn: label ${a}: neighbour must be below ${count}, got ${b}`);
+      must(b > previous && b < count);
       neighbors[at++] = b;
       previous = b;
     }
     neighborOffsets[a + 1] = at;
   }
-  check(at === pairs, 'MALFORMED', 'regn: fewer pairs than announced');
+  must(at === pairs);
   varints.end();
   return {
     area: interleaved(0, 1, 4),

@@ -285,7 +285,11 @@ export class Selection extends ObjectList {
   _on({ labels, count }) {
     const values = this._values();
     const regions = common(labels, values, count, 0);
-    return { regions, pixels: values.map((value, i) => (value === regions[labels[i]] ? 0 : 1 + value)) };
+    // The outside is no region, and loses its values.
+    return {
+      regions,
+      pixels: values.map((value, i) => (value === (regions[labels[i]] ?? value) ? 0 : 1 + value)),
+    };
   }
 
   // ---- plain data

@@ -56,13 +56,13 @@ export class SelectionState {
   /**
    * @param {number} x map pixels, may be fractional
    * @param {number} y map pixels, may be fractional
-   * @returns {number} the value of the pixel there: a class or an object; 0: no class, or outside the map
+   * @returns {number} the value of the pixel there: a class or an object; 0: no class, or outside the map or its mask
    */
   valueAt(x, y) {
     const { width, height, labels } = this.map;
     if (!(x >= 0 && y >= 0 && x < width && y < height)) return 0;
     const pixel = Math.floor(y) * width + Math.floor(x);
-    return this.pixels?.[pixel] ? this.pixels[pixel] - 1 : this.regions[labels[pixel]];
+    return this.pixels?.[pixel] ? this.pixels[pixel] - 1 : (this.regions[labels[pixel]] ?? 0);
   }
 
   /**
@@ -95,9 +95,11 @@ export class SelectionState {
   /** @returns {Uint16Array} the value of each pixel */
   _values() {
     const { regions, pixels } = this;
-    const { labels } = this.map;
+    const { labels, count } = this.map;
     const values = new Uint16Array(labels.length);
-    for (let i = 0; i < values.length; i++) values[i] = pixels?.[i] ? pixels[i] - 1 : regions[labels[i]];
+    for (let i = 0; i < values.length; i++) {
+      values[i] = pixels?.[i] && labels[i] < count ? pixels[i] - 1 : regions[labels[i]];
+    }
     return values;
   }
 

@@ -9,7 +9,9 @@ const CODES = ['NOT_A_LABEL_MAP', 'UNSUPPORTED', 'TOO_LARGE', 'TRUNCATED', 'DAMA
 /** @param {import('superpixel-map').LabelMap} map; returns the same as as_reference in tests/kernels/codec_tools.py */
 function asReference(map) {
   const rows = Array.from({ length: map.height }, (_, y) =>
-    Array.from(map.labels.subarray(y * map.width, (y + 1) * map.width)),
+    Array.from(map.labels.subarray(y * map.width, (y + 1) * map.width), (label) =>
+      label < map.count ? label : -1,
+    ),
   );
   /** @type {Record<string, unknown>} */
   const result = {
@@ -90,11 +92,12 @@ for (const name of MAPS) {
     const map = await decode(read(`maps/${name}.spx`));
     const facts = readJSON(`maps/${name}.json`);
     assert.deepEqual([map.width, map.height, map.count], [facts.width, facts.height, facts.count]);
-    assert.deepEqual(new Uint8Array(map.labels.buffer), read(`maps/${name}.labels`));
+    const inside = map.labels.map((label) => (label < map.count ? label : -1));
+    assert.deepEqual(new Uint8Array(inside.buffer), read(`maps/${name}.labels`));
     for (const [count, lut] of Object.entries(facts.cuts)) {
       const level = map.cut(Number(count));
       assert.equal(level.count, Number(count));
-      assert.deepEqual([...level.lut], lut, `count ${count}`);
+      assert.deepEqual([...level.lut.subarray(0, map.count)], lut, `count ${count}`);
     }
     if (facts.heights) assert.deepEqual([...(map.heights ?? [])], facts.heights);
   });

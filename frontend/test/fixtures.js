@@ -13,7 +13,7 @@ export const read = (name) => new Uint8Array(readFileSync(join(/** @type {string
 /** @param {string} name */
 export const readJSON = (name) => JSON.parse(new TextDecoder().decode(read(name)));
 
-export const MAPS = ['photo', 'levels', 'pixels', 'noise', 'single', 'line'];
+export const MAPS = ['photo', 'levels', 'pixels', 'noise', 'single', 'line', 'masked', 'masked-levels'];
 
 /** @param {string} name */
 export const loadMap = (name) => decode(read(`maps/${name}.spx`));

@@ -39,6 +39,7 @@ function byLoops({ map, lut, count }, mask, threshold) {
   const pixels = Array.from({ length: count }, () => [0, 0, 0, 0]);
   const areas = Array(count).fill(0);
   map.labels.forEach((label, i) => {
+    if (lut[label] === count) return; // outside
     pixels[lut[label]][Number(mask[i])]++;
     areas[lut[label]]++;
   });

@@ -27,7 +27,7 @@ from superpixel_kernels.errors import InvalidLabelMap
 from tests.frontend import selection_cases, smart_cases
 from tests.kernels import malformed
 from tests.kernels.codec_tools import END, as_reference, section
-from tests.kernels.fuzz_codec import MAX_PIXELS, mutate, samples
+from tests.kernels.fuzz_codec import MAX_PIXELS, masked, mutate, samples
 
 ROOT = Path(__file__).parents[2]
 PHOTOS = ROOT / "examples" / "photos"
@@ -45,7 +45,7 @@ def containers() -> Iterator[tuple[str, bytes]]:
     tree = section(b"TREE", malformed.INTO + bytes([0, 1, 2, 3, 4]))
     for name, (payload, _) in malformed.HEIGHTS.items():
         yield f"hght: {name}", malformed.SIX + tree + section(b"hght", payload) + END
-    for number, data in enumerate(samples()):
+    for number, data in enumerate(samples() + masked()):
         yield f"sound {number}", data
     for number, (data, _) in enumerate(odd_members()):
         yield f"gzip member {number}", data
@@ -100,7 +100,7 @@ def verdict(data: bytes) -> dict[str, Any] | None:
 def write_containers(folder: Path) -> None:
     """Write containers.json."""
     rng = random.Random(20)
-    valid = samples()
+    valid = samples() + masked()
     cases = list(containers())
     cases += [(f"mutation {i}", mutate(rng, rng.choice(valid), valid)) for i in range(MUTATIONS)]
     rows = [
@@ -117,9 +117,10 @@ def write_map(
     count: int | None,
     levels: tuple[int, ...] = (),
     compactness: float = 10.0,
+    mask: np.ndarray | None = None,
 ) -> None:
     """Write a map of the engine, with its labels, cuts and regions."""
-    hierarchy = segment(image, SegmentParams(compactness=compactness))
+    hierarchy = segment(image, SegmentParams(compactness=compactness), mask=mask)
     count = hierarchy.base_count if count is None else count
     spx = hierarchy.encode(count, include_hierarchy=not levels, include_regions=True, levels=levels)
     (folder / f"{name}.spx").write_bytes(spx)
@@ -150,7 +151,9 @@ def neighbors_of(label_map: codec.LabelMap) -> dict[str, list[list[int]]]:
         labels = label_map.labels_at(count)
         found: list[set[int]] = [set() for _ in range(count)]
         for first, second in ((labels[:, :-1], labels[:, 1:]), (labels[:-1], labels[1:])):
-            for a, b in np.unique(np.stack([first, second], -1).reshape(-1, 2), axis=0).tolist():
+            inside = (first >= 0) & (second >= 0)
+            pairs = first[inside].astype(np.int64) * count + second[inside]
+            for a, b in zip(*(half.tolist() for half in np.divmod(np.unique(pairs), count)), strict=True):
                 if a != b:
                     found[a].add(b)
                     found[b].add(a)
@@ -167,6 +170,7 @@ def write_masks(folder: Path) -> None:
         "levels": (200, 50, 7),
         "noise": (5, 40),
         "line": (300, 9),
+        "masked": (150, 6),
     }.items():
         label_map = codec.decode((folder / "maps" / f"{name}.spx").read_bytes())
         for count in counts:
@@ -214,6 +218,11 @@ def write(folder: Path) -> None:
     ]:
         write_map(folder / "maps", name, np.ascontiguousarray(image), count, levels)
     write_map(folder / "maps", "other", photo, None, compactness=40.0)
+    part = np.ascontiguousarray(photo[100:220, 150:300])
+    inside = np.zeros(part.shape[:2], np.bool_)
+    inside[10:80, 20:60] = inside[40:115, 70:140] = True
+    write_map(folder / "maps", "masked", part, None, mask=inside)
+    write_map(folder / "maps", "masked-levels", part, 90, (40, 7), mask=inside)
     write_masks(folder)
     (folder / "smart.json").write_text(json.dumps(smart_cases.write(folder)))
 

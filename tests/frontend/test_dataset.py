@@ -101,7 +101,7 @@ def write_by_both(
     return mine, schema
 
 
-@pytest.mark.parametrize("rle", [True, False])
+@pytest.mark.parametrize("rle", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_both_languages_write_the_same_files_and_tools_read_them(
     fixtures: Path, tmp_path: Path, *, rle: bool
 ) -> None:

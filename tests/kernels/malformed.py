@@ -124,6 +124,15 @@ CONTAINERS = {
     "TREE: a byte too many": (HEADER + LABL + section(b"TREE", bytes(3)) + END, "allows 2$"),
     "TREE: a byte too few": (HEADER + LABL + section(b"TREE", bytes(1)) + END, "allows 2$"),
     "TREE: empty": (HEADER + LABL + section(b"TREE", b"") + END, "allows 2$"),
+    "MASK: a label above the count": (
+        header(4, 2, 1) + LABL + section(b"MASK", b"\2\0\0\0") + END,
+        "MASK: label 2, must be at most the count, 1",
+    ),
+    "MASK: no label for the outside": (HEADER + LABL + section(b"MASK", bytes(4)) + END, "holds 2 labels"),
+    "MASK missing": (header(4, 2, 1) + LABL + END, "more labels than the header's"),
+    "MASK twice": (header(4, 2, 1) + LABL + section(b"MASK", bytes(4)) * 2 + END, "MASK'?: comes twice"),
+    "MASK: a byte too many": (header(4, 2, 1) + LABL + section(b"MASK", bytes(5)) + END, "allows 4$"),
+    "MASK: a byte too few": (header(4, 2, 1) + LABL + section(b"MASK", bytes(3)) + END, "allows 4$"),
     "LVLS: more raw bytes than possible": (
         HEADER + LABL + section(b"LVLS", bytes(1 + 4 * 32 + 2 + 1)) + END,
         "LVLS: 132 raw bytes announced, this map's header allows 7 to 131",

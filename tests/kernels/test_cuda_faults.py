@@ -17,6 +17,8 @@ from superpixel_kernels.errors import BackendUnavailable, DeviceLost, OutOfMemor
 from tests.kernels import images
 from tests.kernels.fake_cupy import CompileException, CUDADriverError, CUDARuntimeError, FakeCupy, OnDevice
 
+pytestmark = pytest.mark.unsanitized  # Python alone, on a fake CuPy
+
 
 @pytest.fixture
 def fake(monkeypatch):

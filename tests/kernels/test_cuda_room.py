@@ -13,6 +13,8 @@ from tests.kernels import images
 from tests.kernels.fake_cupy import FakeCupy
 from tests.kernels.test_cuda_faults import install
 
+pytestmark = pytest.mark.unsanitized  # Python alone, on a fake CuPy
+
 SIZE = (400, 300)
 NEED = cuda.bytes_needed(*SIZE)
 

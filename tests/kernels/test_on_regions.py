@@ -38,6 +38,7 @@ def test_an_exception_ends_the_call_before_memory_for_the_regions_is_taken():
     assert results(hierarchy) == results(segment(NOISE))
 
 
+@pytest.mark.unsanitized  # builds the simulated device
 def test_the_cuda_engine_reports_it_too():
     found = []
     workspace = devices.open_workspace()

@@ -89,6 +89,14 @@ def test_undo_covers_edits_of_classes(annotator: Annotator) -> None:
     annotator.reload()
     annotator.press(*4 * ["Control+z"])
     assert annotator.class_names() == ["Class 1", "Class 2", "Class 3"]
+    # Merged into the chosen class.
+    annotator.press(*4 * ["Control+y"], "2")
+    annotator("#classes li").nth(3).hover()
+    annotator("#classes").get_by_role("button", name="Merge Spoon into the chosen class").click()
+    assert annotator.class_names() == ["Class 1", "Class 2", "Class 3"]
+    assert set(np.unique(annotator.mask())) == {0, 2}
+    annotator.press("Control+z")
+    assert set(np.unique(annotator.mask())) == {0, 4}
 
 
 def test_locks_and_what_to_paint_over(annotator: Annotator) -> None:

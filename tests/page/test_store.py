@@ -182,5 +182,16 @@ def test_requests_that_are_wrong(address: str, work: Path) -> None:
         status, detail = refused(f"{address}api/paint", body)
         assert status == 400
         assert text in detail
+    for body, text in (
+        (b"[]", "must be JSON, an object"),
+        (b'{"do": "x"}', "do: must be one of addClass"),
+        (b'{"do": "removeClass", "value": 9}', "value: must be a class from 1 to 4"),
+        (b'{"do": "removeObject", "value": 256, "lists": "0"}', "lists: must be a whole number"),
+    ):
+        status, detail = refused(f"{address}api/change", body)
+        assert status == 400
+        assert text in detail
+    body = b'{"do": "removeClass", "value": 1, "lists": 7}'
+    assert refused(f"{address}api/change", body)[0] == 409
     assert refused(f"{address}api/export?format=exe")[0] == 400
     assert not work.exists()

@@ -66,6 +66,7 @@ NOT_RUN = {
     ),
     "superpixel http": "tests/api starts it",
     "make bench-tiled": MEASURES,
+    "make bench-store": MEASURES,
     "make static": "a minute; tests/page/test_static.py serves and uses what it writes",
     "make wasm": "a minute, and installs emscripten; `make test-slow` runs it",
     "superpixel app --static DIR": "DIR stands for a folder; tests/page/test_static.py runs it",

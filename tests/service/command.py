@@ -6,26 +6,39 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stderr, redirect_stdout
 from typing import Any
 
 import pytest
 
 from superpixel_service import cli
+from tests.service.forked import Forked
+from tests.service.harness import PATIENCE_SECONDS
 
 COMMAND = (sys.executable, "-m", "superpixel_service")
 
 
 def superpixel(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run it until it ends."""
+    """Run it until it ends, as a fork (see `forked`)."""
+    variables = {**os.environ, **environment}
+    run = Forked("superpixel_service.__main__", [*map(str, arguments)], variables, reads_stdout=True)
+    assert run.stdout is not None
+    assert run.stderr is not None
+    try:
+        with run.stdout, run.stderr, ThreadPoolExecutor(2) as readers:
+            texts = [readers.submit(output.read) for output in (run.stdout, run.stderr)]
+            status = run.wait(PATIENCE_SECONDS)
+            printed, said = (text.result(PATIENCE_SECONDS) for text in texts)
+    finally:
+        run.kill()
+    return subprocess.CompletedProcess([*map(str, arguments)], status, printed, said)
+
+
+def superpixel_program(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run it until it ends, in an interpreter of its own as users do."""
     return subprocess.run(
-        [*COMMAND, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        errors="surrogateescape",
-        timeout=120,
-        check=False,
-        env={**os.environ, **environment},
+        [*COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=300, check=False
     )
 
 
@@ -34,8 +47,8 @@ def ran(*arguments: object, **environment: str) -> subprocess.CompletedProcess[s
     texts = [io.TextIOWrapper(io.BytesIO(), "utf-8", "surrogateescape", write_through=True) for _ in range(2)]
     with redirect_stdout(texts[0]), redirect_stderr(texts[1]):
         status = _status_here(arguments, environment)
-    outputs = (text.buffer.getvalue().decode("utf-8", "surrogateescape") for text in texts)  # type: ignore[attr-defined]
-    return subprocess.CompletedProcess(arguments, status, *outputs)
+    outputs = (text.buffer.getvalue().decode("utf-8", "surrogateescape") for text in texts)
+    return subprocess.CompletedProcess([*map(str, arguments)], status, *outputs)
 
 
 def called(
@@ -44,7 +57,7 @@ def called(
     """Run it in this process, which is quicker. It must not change the process, but for signal handlers."""
     status = _status_here(arguments, environment)
     printed = capsys.readouterr()
-    return subprocess.CompletedProcess(arguments, status, printed.out, printed.err)
+    return subprocess.CompletedProcess([*map(str, arguments)], status, printed.out, printed.err)
 
 
 def _status_here(arguments: Sequence[object], environment: Mapping[str, str]) -> Any:

@@ -17,29 +17,54 @@ _FORKS.set_forkserver_preload(["superpixel_service.__main__", "superpixel_servic
 
 
 def _run(
-    stderr: Connection, module: str, arguments: Sequence[str], environment: Mapping[str, str], folder: Path
+    outputs: Mapping[int, Connection],
+    module: str,
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
+    folder: Path,
 ) -> None:
-    """Do what `python -m module ARGUMENTS` does."""
-    os.dup2(stderr.fileno(), 2)
-    stderr.close()
+    """Do what `python -m module ARGUMENTS` does, with these outputs by descriptor."""
+    for descriptor, output in outputs.items():
+        os.dup2(output.fileno(), descriptor)
+        output.close()
+    # New objects, because those of the first process may have been made for another kind of file.
+    sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
+    sys.stderr = os.fdopen(2, "w", 1, encoding="utf-8", errors="backslashreplace", closefd=False)
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(folder)
     sys.argv = [module, *arguments]
+    sys.modules.pop(module, None)  # runpy warns of a module that is imported already
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 
 class Forked:
-    """A running program, with the attributes of `subprocess.Popen` that tests use."""
+    """A running program, with the attributes of `subprocess.Popen` that tests use.
 
-    def __init__(self, module: str, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
-        reader, writer = _FORKS.Pipe(duplex=False)
-        given = (writer, module, list(arguments), dict(environment), Path.cwd())
+    Its standard output is that of the tests, unless `reads_stdout`.
+    """
+
+    def __init__(
+        self,
+        module: str,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        *,
+        reads_stdout: bool = False,
+    ) -> None:
+        pipes = {number: _FORKS.Pipe(duplex=False) for number in ((1, 2) if reads_stdout else (2,))}
+        writers = {number: writer for number, (_, writer) in pipes.items()}
+        given = (writers, module, list(arguments), dict(environment), Path.cwd())
         self._process = _FORKS.Process(target=_run, args=given)
         self._process.start()
-        writer.close()
-        with reader:
-            self.stderr: TextIO | None = os.fdopen(os.dup(reader.fileno()), encoding="utf-8")
+        files: dict[int, TextIO] = {}
+        for number, (reader, writer) in pipes.items():
+            writer.close()
+            with reader:
+                copy = os.dup(reader.fileno())
+            files[number] = os.fdopen(copy, encoding="utf-8", errors="surrogateescape")
+        self.stdout: TextIO | None = files.get(1)
+        self.stderr: TextIO | None = files[2]
         assert self._process.pid is not None
         self.pid: int = self._process.pid
 

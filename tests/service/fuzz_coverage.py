@@ -33,7 +33,7 @@ from tests.service.images import raw, scene
 from tests.service.test_refusals import LEAKS
 
 SETTINGS = Settings(max_image_pixels=1 << 16, max_image_bytes=1 << 16)
-LIMITS = ("-max_len=8192", "-timeout=10", "-rss_limit_mb=1024")
+LIMITS = ("-max_len=8192", "-timeout=100", "-rss_limit_mb=1024")
 
 AS_IMAGE, AS_MESSAGE, AS_SELECTION, AS_LABEL_MAP = b"\0", b"\1", b"\2", b"\3"
 """First byte of an input: what the others are."""

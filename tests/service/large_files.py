@@ -71,8 +71,11 @@ def write_ome_zarr(path: Path, image: NDArray[Any], version: str) -> Path:
     return path
 
 
-def write_dicom(path: Path, image: NDArray[Any], **more: Any) -> Path:
-    """(H, W) uint16 or int16, or (H, W, 3) uint8, as a DICOM file."""
+def write_dicom(path: Path, image: NDArray[Any], frames: int = 0, **more: Any) -> Path:
+    """(H, W) uint16 or int16, or (H, W, 3) uint8, as a DICOM file; with `frames`, as many of them."""
+    data = image.tobytes()
+    if frames:
+        image, more = image[0], {**more, "NumberOfFrames": frames}
     meta = FileMetaDataset()
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
@@ -90,6 +93,6 @@ def write_dicom(path: Path, image: NDArray[Any], **more: Any) -> Path:
     file.PixelRepresentation = int(image.dtype.kind == "i")
     for name, value in more.items():
         setattr(file, name, value)
-    file.PixelData = image.tobytes()
+    file.PixelData = data
     pydicom.dcmwrite(path, file, enforce_file_format=True)
     return path

@@ -91,7 +91,11 @@ def test_no_call_is_lost_when_a_server_ends_and_it_serves_again_after_its_return
         assert callers.errors == []
 
 
-@pytest.mark.parametrize("policy", [RetryPolicy(max_attempts=1), RetryPolicy()], ids=["once", "again"])
+@pytest.mark.parametrize(
+    "policy",
+    [RetryPolicy(max_attempts=1), pytest.param(RetryPolicy(), marks=pytest.mark.slow)],
+    ids=["once", "again"],
+)
 def test_a_killed_server_loses_the_calls_that_it_was_serving_and_no_others(
     three: list[RunningServer], policy: RetryPolicy
 ) -> None:

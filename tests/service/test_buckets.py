@@ -1,16 +1,19 @@
-"""Data sets in buckets: a real S3 server on this machine, also one that refuses, is slow or breaks off."""
+"""Data sets and stores in buckets: a real S3 server on this machine, which may refuse, be slow or break off."""
 
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from superpixel_service.large.store import Store
 from tests.service.buckets import Bucket, s3_server
-from tests.service.command import messages
+from tests.service.command import called, messages
 from tests.service.data_sets import expected, failures, fill, label_maps, write_tar
 from tests.service.faulty_proxy import FaultyProxy
 from tests.service.images import encoded, scene
+from tests.service.large_files import smooth
 
 SHARDS = ("--format", "shards", "--images-per-shard", 4)
 
@@ -80,6 +83,27 @@ def test_a_bucket_is_source_and_target(bucket: Bucket, tmp_path: Path) -> None:
     assert listed.returncode == 1
     assert failures(tmp_path / "listed") == {"in/gone.png": "no such file or directory"}
     assert len(label_maps(tmp_path / "listed")) == 9
+
+
+def test_a_store_in_a_bucket(
+    bucket: Bucket, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The short form of test_store_buckets.py."""
+    for name, value in bucket.environment.items():
+        monkeypatch.setenv(name, value)
+    bucket.files.mkdir("scenes")
+    np.save(tmp_path / "scene.npy", smooth(150, 200))
+    arguments = ("large", tmp_path / "scene.npy", "--work", tmp_path / "work", "--counts", 30)
+    for out in ("s3://scenes/scene.zarr", tmp_path / "local.zarr"):
+        made = called(capsys, *arguments, "--out", out)
+        assert made.returncode == 0, made.stderr
+    found = Store("s3://scenes/scene.zarr")
+    local = Store(str(tmp_path / "local.zarr"))
+    assert found.info == local.info
+    assert found.window(40, 30, 100, 90, count=60) == local.window(40, 30, 100, 90, count=60)
+    files = bucket.fetch("scenes/scene.zarr", tmp_path / "fetched")
+    for path in files.rglob("zarr.json"):
+        assert path.read_bytes() == (tmp_path / "local.zarr" / path.relative_to(files)).read_bytes()
 
 
 @pytest.mark.slow

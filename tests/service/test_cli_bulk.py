@@ -183,7 +183,12 @@ def test_a_killed_run_goes_on_where_it_was(many: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "on_server"), [(signal.SIGINT, False), (signal.SIGTERM, False), (signal.SIGTERM, True)]
+    ("number", "on_server"),
+    [
+        (signal.SIGINT, False),
+        pytest.param(signal.SIGTERM, False, marks=pytest.mark.slow),
+        (signal.SIGTERM, True),
+    ],
 )
 def test_a_signal_ends_the_run_between_images(
     number: signal.Signals, on_server: bool, many: Path, tmp_path: Path, server: RunningServer

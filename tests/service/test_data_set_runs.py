@@ -68,7 +68,7 @@ def test_a_finished_run_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFix
     assert len([*out.rglob("*.parquet"), *out.rglob("*.tar")]) == 4
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("how", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_a_run_that_is_ended_goes_on(how: signal.Signals, tmp_path: Path) -> None:
     folder, out = tmp_path / "in", tmp_path / "out"
     folder.mkdir()

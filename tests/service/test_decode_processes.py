@@ -222,7 +222,7 @@ def test_a_process_that_never_answers_does_not_end_the_server(tmp_path: Path) ->
 # ---- the server ends
 
 
-@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("end", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_no_process_outlives_the_server(tmp_path: Path, end: signal.Signals) -> None:
     with faulty_server(tmp_path, *TWO_WORKERS, "--grace-seconds=0") as faults:
         calls = [faults.server.stub.Segment.future(faulty(fault)) for fault in (SPIN, SLEEP)]

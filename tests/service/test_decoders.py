@@ -2,9 +2,11 @@
 
 import functools
 import re
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,11 +15,13 @@ from PIL import Image
 
 from superpixel_service.config import Settings
 from superpixel_service.errors import CallCancelled, InvalidRequest, ServiceError
+from superpixel_service.images import decode_process
 from superpixel_service.images.decode import decode, open_image
 from superpixel_service.images.decode_process import KEPT_BYTES, Answer, Order, Outcome
 from superpixel_service.images.pixels import Pixels
 from superpixel_service.images.samples16 import Scaling
 from superpixel_service.model import EncodedImage, ImageFormat, OpenedImage, Rectangle, SegmentSpec
+from superpixel_service.work import decode_processes
 from superpixel_service.work.decode_processes import DecodeProcessLost, ForkServer
 from superpixel_service.work.decoders import Decoder
 from tests.service.images import encoded, png, saved, scene
@@ -241,3 +245,31 @@ def test_messages() -> None:
         Answer(Outcome.DECODED, Scaling(0, 9, True), (3, 1 << 31, 4)),
     ):
         assert Answer.unpack(answer.pack()) == answer
+
+
+def test_an_idle_process_frees_memory_and_then_waits_for_its_next_order(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    trims: list[int] = []
+
+    def trim(padding: int) -> None:
+        trims.append(padding)
+        ours.send(b"order")
+
+    monkeypatch.setattr(decode_process.ctypes, "CDLL", lambda _name: SimpleNamespace(malloc_trim=trim))
+    with ours, theirs:
+        decode_process._wait_at_most(theirs, 1)
+        for _ in range(2):
+            assert decode_process._next(theirs) == (b"order", [])
+        ours.send(b"soon")
+        assert decode_process._next(theirs) == (b"soon", [])
+    assert trims == [0, 0]
+
+
+def test_decode_processes_keep_the_allocator_settings_of_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.arena_max=2")
+    found = decode_processes._environment()["GLIBC_TUNABLES"]
+    assert found == "glibc.malloc.arena_max=2:glibc.malloc.hugetlb=1"
+    monkeypatch.delenv("GLIBC_TUNABLES")
+    assert decode_processes._environment()["GLIBC_TUNABLES"] == "glibc.malloc.hugetlb=1"

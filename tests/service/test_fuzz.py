@@ -10,7 +10,7 @@ from tests.service.fuzz_service import fuzz
 
 
 @pytest.mark.parametrize(
-    ("runs", "least_found"), [(1_500, 40), pytest.param(40_000, 100, marks=pytest.mark.slow)]
+    ("runs", "least_found"), [(4_000, 60), pytest.param(40_000, 100, marks=pytest.mark.slow)]
 )
 def test_the_fuzzer_that_is_guided_by_coverage(runs: int, least_found: int, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.service.fuzz_coverage", str(tmp_path), f"-runs={runs}", "-seed=1"]

@@ -33,8 +33,8 @@ PART = np.s_[21:61, 13:83]
 _opened: list[PixelSource] = []
 
 
-def open_source(address: str, reader: str = "", level: int = 0) -> PixelSource:
-    _opened.append(opening.open_source(address, reader, level))
+def open_source(address: str, reader: str = "", level: int = 0, frame: int = 0) -> PixelSource:
+    _opened.append(opening.open_source(address, reader, level, frame))
     return _opened[-1]
 
 
@@ -183,6 +183,36 @@ def test_dicom_inverted_with_padding(tmp_path: Path) -> None:
     )
 
 
+def test_a_frame_of_a_stack(tmp_path: Path) -> None:
+    stack = np.random.default_rng(0).integers(0, 65536, (2, 3, 20, 30)).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "a.ome.tif", stack, metadata={"axes": "TZYX"})
+    tifffile.imwrite(tmp_path / "pages.tif", stack.reshape(6, 20, 30))
+    array = zarr.create_array(
+        tmp_path / "a.zarr", data=stack, chunks=(1, 1, 8, 8), dimension_names=["t", "z", "y", "x"]
+    )
+    assert array.shape == stack.shape
+    frames = smooth(12, 16)
+    write_dicom(tmp_path / "color.dcm", np.stack([frames, 255 - frames]), frames=2)
+    write_dicom(tmp_path / "gray.dcm", stack.reshape(6, 20, 30), frames=6)
+    everything = Window(0, 0, 30, 20)
+    for number, image in enumerate(stack.reshape(6, 20, 30), 1):
+        for name, reader in (("a.ome.tif", ""), ("pages.tif", "tifffile"), ("a.zarr", ""), ("gray.dcm", "")):
+            source = open_source(str(tmp_path / name), reader, frame=number)
+            assert np.array_equal(source.read(everything, [0])[:, :, 0], image), name
+            source.close()
+    for number, image in ((1, frames), (2, 255 - frames)):
+        source = open_source(str(tmp_path / "color.dcm"), frame=number)
+        assert np.array_equal(source.read(Window(0, 0, 16, 12), [0, 1, 2]), image)
+    for name in ("a.ome.tif", "a.zarr", "gray.dcm"):
+        with pytest.raises(LargeFailed, match="has 6 frames, so there is no frame 7"):
+            open_source(str(tmp_path / name), frame=7)
+        with pytest.raises(LargeFailed, match="has 6 frames; choose one by --frame, 1 to 6"):
+            open_source(str(tmp_path / name))
+    np.save(tmp_path / "a.npy", frames)
+    with pytest.raises(LargeFailed, match="its reader knows no frames"):
+        open_source(str(tmp_path / "a.npy"), frame=1)
+
+
 def test_files_that_cannot_be_opened(tmp_path: Path) -> None:
     (tmp_path / "text.tif").write_text("not an image")
     (tmp_path / "text.npy").write_text("not an array")
@@ -206,8 +236,8 @@ def test_files_that_cannot_be_opened(tmp_path: Path) -> None:
         "group.zarr": "is a Zarr group without an OME-NGFF image",
         "deep.zarr": "are not those of an image",
         "line.npy": "must have two or three dimensions, has 1",
-        "frames.dcm": "has 4 frames",
-        "stack.ome.tif": "has 4 images along its axis Z",
+        "frames.dcm": "has 4 frames; choose one by --frame, 1 to 4",
+        "stack.ome.tif": "has 4 frames; choose one by --frame, 1 to 4",
     }
     for name, text in expected.items():
         with pytest.raises(LargeFailed, match=text) as error:

@@ -35,7 +35,9 @@ def run_command(*arguments: str, **environment: str) -> subprocess.CompletedProc
     )
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, signal.SIGINT, pytest.param(signal.SIGHUP, marks=pytest.mark.slow)]
+)
 def test_an_idle_server_ends_at_once(number: signal.Signals) -> None:
     with running_server(program=INTERPRETER) as server:
         assert server.stub.Segment(request(PNG, 5)).label_map.count == 5

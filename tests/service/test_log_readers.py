@@ -65,7 +65,7 @@ def test_the_server_outlives_the_readers_of_its_log(reader: type[RunningServer])
         assert server.exit_code() == 0
 
 
-@pytest.mark.parametrize("reader", [Stalled, Gone])
+@pytest.mark.parametrize("reader", [Stalled, pytest.param(Gone, marks=pytest.mark.slow)])
 def test_a_dead_engine_ends_the_server_with_or_without_readers_of_its_log(
     reader: type[RunningServer], tmp_path: Path
 ) -> None:

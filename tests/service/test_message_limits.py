@@ -122,7 +122,7 @@ def test_messages_without_an_image_are_small(server: RunningServer, name: str) -
     assert "65536 bytes" in refusal.text
 
 
-@pytest.mark.parametrize("port", ["listen", "health"])
+@pytest.mark.parametrize("port", ["listen", pytest.param("health", marks=pytest.mark.slow)])
 def test_compressed_messages_are_not_expanded(server: RunningServer, port: str) -> None:
     before = server.resident_bytes()
     with grpc.insecure_channel(getattr(server, port), compression=grpc.Compression.Gzip) as channel:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow.dataset
 import pytest
 
-from tests.service.command import messages, started, superpixel
+from tests.service.command import messages, started, superpixel_program
 from tests.service.data_sets import expected, failures, fill, label_maps, rows
 from tests.service.images import encoded, scene
 from tests.service.ray_cluster import RayCluster, ray_cluster
@@ -36,7 +36,7 @@ def test_a_cluster_on_this_machine_makes_the_same_label_maps(tmp_path: Path) -> 
     (tmp_path / "in" / "broken.png").write_bytes(b"no image")
     flags = ("--format", "shards", "--images-per-shard", 2, "--counts", 20)
     arguments = ("bulk", tmp_path / "in", "--out", tmp_path / "out", *flags)
-    run = superpixel(*arguments, "--engine", "ray", "--jobs", 2)
+    run = superpixel_program(*arguments, "--engine", "ray", "--jobs", 2)
     assert run.returncode == 1, run.stderr
     assert messages(run)[-1] == "6 made, 0 already there, 1 failed"
     assert label_maps(tmp_path / "out") == {
@@ -45,7 +45,7 @@ def test_a_cluster_on_this_machine_makes_the_same_label_maps(tmp_path: Path) -> 
     assert list(failures(tmp_path / "out")) == ["broken.png"]
     assert len(run.stdout.splitlines()) == len(list((tmp_path / "out" / "shards").iterdir()))
     # Another engine continues the target.
-    again = superpixel(*arguments)
+    again = superpixel_program(*arguments)
     assert messages(again)[-1] == "0 made, 6 already there, 1 failed"
 
 
@@ -66,9 +66,9 @@ def photographs(folder: Path, number: int = 300) -> None:
 @pytest.mark.slow
 def test_three_hundred_photographs_equal_those_of_one_process(cluster: RayCluster, tmp_path: Path) -> None:
     photographs(tmp_path / "in")
-    local = superpixel("bulk", tmp_path / "in", "--out", tmp_path / "local", "--format", "shards")
+    local = superpixel_program("bulk", tmp_path / "in", "--out", tmp_path / "local", "--format", "shards")
     assert local.returncode == 0, local.stderr
-    run = superpixel(*on(cluster, tmp_path / "in", tmp_path / "ray"))
+    run = superpixel_program(*on(cluster, tmp_path / "in", tmp_path / "ray"))
     assert run.returncode == 0, run.stderr
     assert messages(run)[-1] == "300 made, 0 already there, 0 failed"
     assert len(label_maps(tmp_path / "ray")) == 300
@@ -82,7 +82,7 @@ def test_three_hundred_photographs_equal_those_of_one_process(cluster: RayCluste
 @pytest.mark.slow
 def test_a_node_that_dies_loses_and_doubles_nothing(cluster: RayCluster, tmp_path: Path) -> None:
     photographs(tmp_path / "in")
-    local = superpixel("bulk", tmp_path / "in", "--out", tmp_path / "local", "--format", "shards")
+    local = superpixel_program("bulk", tmp_path / "in", "--out", tmp_path / "local", "--format", "shards")
     assert local.returncode == 0, local.stderr
     run = started(
         *on(cluster, tmp_path / "in", tmp_path / "ray", "--images-per-shard", 5),
@@ -115,7 +115,7 @@ def test_a_run_killed_whole_goes_on(cluster: RayCluster, tmp_path: Path) -> None
             assert run.stdout.readline()
         run.send_signal(signal.SIGKILL)
         run.wait(60)
-    again = superpixel(*arguments)
+    again = superpixel_program(*arguments)
     assert again.returncode == 0, again.stderr
     maps = label_maps(tmp_path / "out")
     assert len(maps) == 120
@@ -139,14 +139,14 @@ def test_a_signal_ends_the_run_and_what_is_committed_stays(cluster: RayCluster, 
     assert " left; run the same command again to continue" in said
     time.sleep(2)  # its actors end
     assert 5 <= len(label_maps(tmp_path / "out")) < 120
-    again = superpixel(*arguments)
+    again = superpixel_program(*arguments)
     assert again.returncode == 0, again.stderr
     assert len(label_maps(tmp_path / "out")) == 120
 
 
 def test_a_cluster_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     fill(tmp_path / "in", ["a.png"])
-    run = superpixel(
+    run = superpixel_program(
         "bulk", tmp_path / "in", "--out", tmp_path / "out", *SHARDS, "--ray-address", "127.0.0.1:1"
     )
     assert run.returncode == 1

@@ -22,7 +22,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
 ]
 
-ACTORS, UNIT = 2, 10
+ACTORS, UNIT = 2, 4
 QUIET_SECONDS = 15.0
 
 

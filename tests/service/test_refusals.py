@@ -236,7 +236,7 @@ def test_unknown_methods(server: RunningServer, method: str) -> None:
     assert after == before + 1
 
 
-@pytest.mark.parametrize("limit", ["calls", "pixels", "bytes"])
+@pytest.mark.parametrize("limit", ["calls", pytest.param("pixels", marks=pytest.mark.slow), "bytes"])
 def test_a_full_server_rejects_at_once(limit: str) -> None:
     slow, count = slow_image()
     limits = {
@@ -277,7 +277,7 @@ def without_message(server: RunningServer) -> Refusal:
         release.set()
 
 
-@pytest.mark.parametrize("cache_bytes", [0, 1_000_000])
+@pytest.mark.parametrize("cache_bytes", [pytest.param(0, marks=pytest.mark.slow), 1_000_000])
 def test_a_full_server_rejects_before_it_reads(cache_bytes: int, tmp_path: Path) -> None:
     """With a cache, after many consecutive misses."""
     flags = ("--workers=1", "--max-inflight-calls=1", f"--cache-bytes={cache_bytes}")

@@ -187,7 +187,7 @@ FEW_FILES = (
 )
 
 
-@pytest.mark.parametrize("crowded", ["listen", "health"])
+@pytest.mark.parametrize("crowded", ["listen", pytest.param("health", marks=pytest.mark.slow)])
 def test_callers_of_one_port_take_no_files_from_the_others(crowded: str) -> None:
     """More of them than the process may open files."""
     with ExitStack() as stack:

@@ -83,7 +83,7 @@ def test_watchers_of_health_take_no_room_from_callers() -> None:
             each.cancel()
 
 
-@pytest.mark.parametrize("method", ["Check", "Watch"])
+@pytest.mark.parametrize("method", ["Check", pytest.param("Watch", marks=pytest.mark.slow)])
 def test_large_messages_to_health_take_bounded_memory(method: str) -> None:
     """20 callers send 8 MiB each of a message that does not end. 8 of them may be in memory at a time."""
     with ExitStack() as stack:

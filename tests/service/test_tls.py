@@ -151,7 +151,7 @@ def is_current(server: RunningServer) -> bool:
     return server.metric("superpixel_file_current", file="certificate") == 1
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+@pytest.mark.parametrize("encoding", [pytest.param("utf-8", marks=pytest.mark.slow), "latin-1"])
 def test_text_around_certificates_may_be_in_any_encoding(secret: SecretFolder, encoding: str) -> None:
     note = "# Müller AG\n".encode(encoding)
     renewed = OTHER.issue(*HERE)

@@ -53,7 +53,9 @@ def test_a_sound_server_reports_each_check_as_well(server: RunningServer) -> Non
     assert server.metric("superpixel_ready") == 1
 
 
-@pytest.mark.parametrize("fault", ["end_a_worker", "lose_the_device", "hang"])
+@pytest.mark.parametrize(
+    "fault", ["end_a_worker", pytest.param("lose_the_device", marks=pytest.mark.slow), "hang"]
+)
 def test_a_dead_engine_ends_the_server_for_a_restart(fault: str, tmp_path: Path) -> None:
     """Health reports it first; waiting calls are sent elsewhere; the exit status asks for a restart."""
     with mortal_server(tmp_path, "--workers=1", "--step-limit-seconds=2") as mortal:

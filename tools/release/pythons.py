@@ -150,5 +150,6 @@ def _download(python: Python, folder: Path) -> None:
             "--download-only",
             "--no-install-recommends",
             f"python{python.version}",
+            "libstdc++6",  # for NumPy's wheels
         ]
     )

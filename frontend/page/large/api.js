@@ -18,7 +18,7 @@ import { Problem } from '../api.js';
  * @property {number} undo steps that can be undone
  * @property {number} redo
  *
- * @typedef {{ width: number, height: number, scales: number[] } & Lists} Facts
+ * @typedef {{ name: string, width: number, height: number, scales: number[] } & Lists} Facts
  *
  * @typedef {Pick<Lists, 'areas' | 'lists' | 'undo' | 'redo'>} Painted `areas` of the values that it changed
  */

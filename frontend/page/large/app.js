@@ -1,6 +1,6 @@
 import { FIRST_OBJECT } from '../../src/index.js';
 import { ClassPanel } from '../classes.js';
-import { any, button, byId, percent } from '../dom.js';
+import { any, button, byId, count, percent } from '../dom.js';
 import { Hint } from '../hint.js';
 import { fillHelp, listenForKeys } from '../keys.js';
 import { hideProblem, showProblem } from '../notices.js';
@@ -33,7 +33,7 @@ export class LargeApp {
     /** What tools and panels use of the page is here, too. @type {import('../app.js').App} */
     const app = /** @type {any} */ (this);
     this._facts = facts;
-    this.settings = readSettings();
+    this.settings = readSettings(facts);
     /** Where the view is on the image. */
     this._view = new Camera(facts.width, facts.height);
     this.camera = new WindowCamera(this._view);
@@ -70,6 +70,8 @@ export class LargeApp {
     fillExportMenu(async () => void (await this.server.sending));
     fillHelp(any('help-table'), SECTIONS);
     listenForKeys(app, SECTIONS);
+    any('file').textContent = `${facts.name}   ${count(facts.width)} × ${count(facts.height)}`;
+    document.title = `${facts.name} – Superpixels`;
     this._bind();
     this._show();
     overview.load().catch(showProblem);

@@ -2,7 +2,8 @@
 
 import { tools } from './shortcuts.js';
 
-const KEY = `superpixel-large:${location.pathname}`;
+/** One page serves one store, but later another one may have its address. */
+let key = '';
 
 /**
  * @typedef {object} Settings
@@ -14,15 +15,16 @@ const KEY = `superpixel-large:${location.pathname}`;
  * @property {{ left: number, top: number, zoom: number } | null} view
  */
 
-/** @returns {Settings} */
-export function readSettings() {
+/** @param {import('./api.js').Facts} facts @returns {Settings} */
+export function readSettings({ name, width, height }) {
+  key = `superpixel-large:${name}:${width}x${height}`;
   /** @type {Settings} */
   const settings = { tool: 'brush', value: 1, radius: 6, hinted: false, classes: [], view: null };
   try {
-    const { tools: own = {}, ...found } = JSON.parse(localStorage.getItem(KEY) ?? '{}');
+    const { tools: own = {}, ...found } = JSON.parse(localStorage.getItem(key) ?? '{}');
     Object.assign(settings, found);
     for (const tool of tools) Object.assign(tool.settings ?? {}, own[tool.id]);
-    settings.view = JSON.parse(sessionStorage.getItem(KEY) ?? 'null');
+    settings.view = JSON.parse(sessionStorage.getItem(key) ?? 'null');
   } catch {
     // nothing is kept, or not by this browser
   }
@@ -33,8 +35,8 @@ export function readSettings() {
 export function keepSettings({ tool, value, radius, hinted, view }) {
   const own = Object.fromEntries(tools.map((one) => [one.id, one.settings]));
   try {
-    localStorage.setItem(KEY, JSON.stringify({ tool, value, radius, hinted, tools: own }));
-    sessionStorage.setItem(KEY, JSON.stringify(view));
+    localStorage.setItem(key, JSON.stringify({ tool, value, radius, hinted, tools: own }));
+    sessionStorage.setItem(key, JSON.stringify(view));
   } catch {
     // a browser that stores nothing
   }

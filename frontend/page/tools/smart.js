@@ -63,6 +63,8 @@ class Smart {
     this.stale = false;
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     this.rest = undefined;
+    /** What the pointer showed where it rests: a click there takes the same. @type {{ key: unknown[], found: Int32Array } | null} */
+    this.rested = null;
   }
 
   /** @returns {Mark[]} */
@@ -81,7 +83,7 @@ class Smart {
   /** Forget what was found. */
   drop() {
     clearTimeout(this.rest);
-    this.found = null;
+    this.found = this.rested = null;
     this.grow = this.wheeled = 0;
     this.stale = false;
   }
@@ -142,6 +144,31 @@ class Smart {
     this._takeUp(view, point, positive);
     this._giveUp(view);
     this.found = view.smart.click(...point, { positive });
+  }
+
+  /** @param {App} app @param {Point} point @returns {unknown[]} on what a click there depends */
+  _keyOf({ work, camera, objectPanel }, point) {
+    const { x, y, scale, width, height } = camera;
+    const step = work?.selection._history.done.at(-1);
+    return [...point, x, y, scale, width, height, work?.selection, work?.map, objectPanel.value, step];
+  }
+
+  /** The pointer rests. @param {App} app @param {Point} point */
+  restAt(app, point) {
+    this.click(app, point, true);
+    this.rested = this.found && { key: this._keyOf(app, point), found: this.found };
+  }
+
+  /** Press. @param {App} app @param {Point} point @param {boolean} positive */
+  press(app, point, positive) {
+    const { rested } = this;
+    this.drop();
+    if (rested && positive && this._keyOf(app, point).every((one, i) => one === rested.key[i])) {
+      this.positive = true;
+      this.found = rested.found;
+    } else {
+      this.click(app, point, positive);
+    }
   }
 
   /**
@@ -246,7 +273,7 @@ export const smart = {
     clearTimeout(state.rest);
     if (app.stage.busy) return;
     if (state.found) app.layers.redrawTop();
-    state.found = null;
+    state.found = state.rested = null;
     if (!point) return;
     /** @type {(work: () => void, wait: number) => void} */
     const later = (work, wait) => {
@@ -256,14 +283,13 @@ export const smart = {
     later(() => {
       state.follow(app);
       later(() => {
-        state.click(app, point, true);
+        state.restAt(app, point);
         app.layers.redrawTop();
       }, 0);
     }, REST);
   },
   down(gesture) {
-    state.drop();
-    state.click(gesture.app, gesture.path[0], gesture.value > 0);
+    state.press(gesture.app, gesture.path[0], gesture.value > 0);
     if (!state.found) say('Smart select is still loading. Try again in a moment.');
   },
   drag(gesture) {

@@ -27,7 +27,7 @@ import { append } from '../runs.js';
  * @throws {SuperpixelMapError} `OTHER_MAP`: it has another size; `INVALID_ARGUMENT`: there would be too many classes or objects
  */
 export function importAnnotation(selection, annotation, { level, threshold = 0.5 } = {}) {
-  const { width, height } = selection.map;
+  const { width, height, labels, count } = selection.map;
   check(
     annotation.width === width && annotation.height === height,
     'OTHER_MAP',
@@ -46,7 +46,7 @@ export function importAnnotation(selection, annotation, { level, threshold = 0.5
   let runs = [];
   for (let i = 0; i < mask.length; i++) {
     const value = instances?.[i] ? FIRST_OBJECT + instances[i] - 1 : values[mask[i]];
-    if (value) append((runs[value] ??= []), i);
+    if (value && labels[i] < count) append((runs[value] ??= []), i);
   }
   if (level) runs = snapped(level, runs, threshold);
   const used = Object.keys(runs).map(Number);

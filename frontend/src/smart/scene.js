@@ -30,6 +30,7 @@ export class Scene {
    * @param {Box} [box]
    */
   constructor(level, colors, box) {
+    check(!level.map.outside, 'INVALID_ARGUMENT', 'level: has pixels outside a mask');
     const { labels, columns, curve } = sample(level, colors, box);
     /** Number of pixels that were looked at. */
     this.samples = labels.length;

@@ -38,6 +38,7 @@ def run(
     mask: str,
     reader: str,
     level: int,
+    frame: int,
     label_counts: Sequence[int],
     compactness: float,
     edges: str,
@@ -59,11 +60,12 @@ def run(
         raise CommandFailed("--ray-address and --actor-cpus need --engine ray", status=EXIT_USAGE)
     stop = StopSignals()
     with failures():
-        opened = open_source(source, reader, level)
+        opened = open_source(source, reader, level, frame)
         plan = Plan(
             source=opened,
             address=source,
             level=level,
+            frame=frame,
             bands=bands,
             rules=[parse_rule(text) for text in range],
             nodata=nodata,

@@ -75,6 +75,13 @@ def add_large(large: argparse.ArgumentParser) -> None:
         metavar="N",
         help="level of an image pyramid (default 0, the finest)",
     )
+    reading.add_argument(
+        "--frame",
+        type=types.positive,
+        default=0,
+        metavar="N",
+        help="frame of a DICOM file, or image of a TIFF, OME-TIFF or Zarr stack, from 1",
+    )
     result = large.add_argument_group("superpixels")
     result.add_argument(
         "--counts",

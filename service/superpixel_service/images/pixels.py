@@ -123,7 +123,7 @@ def decode_file(
     jpeg_pixels = _decode_common_jpeg(data, image, out if region is None else None)
     if jpeg_pixels is not None:
         return crop(jpeg_pixels, region), None
-    return _decode_with_pillow(bytes(data), image, region)
+    return _decode_with_pillow(data, image, region)
 
 
 def crop(pixels: Pixels, region: Box | None) -> Pixels:
@@ -152,11 +152,14 @@ def _decode_common_jpeg(data: bytes | memoryview, image: Accepted, out: memoryvi
     return pixels
 
 
-def _decode_with_pillow(data: bytes, image: Accepted, region: Box | None) -> tuple[Pixels, Scaling | None]:
+def _decode_with_pillow(
+    data: bytes | memoryview, image: Accepted, region: Box | None
+) -> tuple[Pixels, Scaling | None]:
     upright = image.width, image.height
     size = upright if image.orientation < FIRST_SIDEWAYS else upright[::-1]
     if image.format is ImageFormat.PNG:
         return _decode_png(data, image, size, region)
+    data = bytes(data)
     if image.format is ImageFormat.TIFF and image.bit_depth == 16:
         return _upright16(read_tiff_samples(data, size), image, region)
     picture = _READERS[image.format](io.BytesIO(data))
@@ -166,7 +169,7 @@ def _decode_with_pillow(data: bytes, image: Accepted, region: Box | None) -> tup
 
 
 def _decode_png(
-    data: bytes, image: Accepted, size: tuple[int, int], region: Box | None
+    data: bytes | memoryview, image: Accepted, size: tuple[int, int], region: Box | None
 ) -> tuple[Pixels, Scaling | None]:
     selected = first_picture(data)
     check_same_size(selected.size, size)

@@ -8,6 +8,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from superpixel_service.contract import ImageFormat
 from superpixel_service.images.exif import exif_orientation
@@ -30,16 +31,19 @@ file."""
 _ANCILLARY_BIT = 0x20
 
 
+Data: TypeAlias = bytes | memoryview
+
+
 @dataclass(frozen=True, slots=True)
 class _Chunk:
     kind: bytes
     start: int
     length: int
 
-    def content(self, data: bytes) -> bytes:
-        return data[self.start : self.start + self.length]
+    def content(self, data: Data) -> bytes:
+        return bytes(data[self.start : self.start + self.length])
 
-    def is_sound(self, data: bytes) -> bool:
+    def is_sound(self, data: Data) -> bool:
         """Whether the chunk is complete and its checksum is right."""
         end = self.start + self.length
         if end + 4 > len(data):
@@ -91,7 +95,7 @@ def read_png(data: bytes) -> Header:
     return Header(ImageFormat.PNG, width, height, bit_depth, frames or 1, orientation or 1)
 
 
-def first_picture(data: bytes) -> PngPicture:
+def first_picture(data: Data) -> PngPicture:
     """Select the chunks of the picture that Chromium shows first, from a file that `read_png` accepted.
 
     It is the default image, or the first frame of an animation that leaves the default image out.
@@ -109,7 +113,8 @@ def first_picture(data: bytes) -> PngPicture:
     frame = _first_frame(data, chunks, pixels, after)
     if frame is None:
         width, height, x, y = full_width, full_height, 0, 0
-        parts = [chunk.content(data) for chunk in chunks[pixels:after]]
+        view = memoryview(data)  # pixel data is large: `_assemble` makes the only copy
+        parts = [view[chunk.start : chunk.start + chunk.length] for chunk in chunks[pixels:after]]
     else:
         control, parts = frame
         width, height, x, y = struct.unpack_from(">4I", control, 4)
@@ -119,7 +124,7 @@ def first_picture(data: bytes) -> PngPicture:
     return PngPicture(file, (x, y, x + width, y + height), (full_width, full_height))
 
 
-def _chunks(data: bytes) -> Iterator[_Chunk]:
+def _chunks(data: Data) -> Iterator[_Chunk]:
     """The chunks up to IEND. A chunk that the end of the file cuts off is the last.
 
     Raises:
@@ -137,7 +142,7 @@ def _chunks(data: bytes) -> Iterator[_Chunk]:
     raise DamagedHeader
 
 
-def _frames(data: bytes, chunk: _Chunk) -> int:
+def _frames(data: Data, chunk: _Chunk) -> int:
     """The number of frames that an animation control chunk names; 0 if it is damaged."""
     if chunk.length != _ANIMATION_BYTES or not chunk.is_sound(data):
         return 0
@@ -145,7 +150,7 @@ def _frames(data: bytes, chunk: _Chunk) -> int:
     return int(frames)
 
 
-def _check_critical(data: bytes, chunks: list[_Chunk]) -> None:
+def _check_critical(data: Data, chunks: list[_Chunk]) -> None:
     for chunk in chunks:
         if chunk.kind[0] & _ANCILLARY_BIT:
             continue
@@ -155,7 +160,7 @@ def _check_critical(data: bytes, chunks: list[_Chunk]) -> None:
             raise ValueError("a critical chunk has a wrong checksum or is cut off")
 
 
-def _colors(data: bytes, color_type: int, chunks: list[_Chunk]) -> Iterator[tuple[bytes, bytes]]:
+def _colors(data: Data, color_type: int, chunks: list[_Chunk]) -> Iterator[tuple[bytes, bytes]]:
     """The palette, and the transparency if it is sound. Other chunks do not change pixels here."""
     entries = 0
     if color_type == _PALETTE_TYPE:
@@ -175,8 +180,8 @@ def _colors(data: bytes, color_type: int, chunks: list[_Chunk]) -> Iterator[tupl
 
 
 def _first_frame(
-    data: bytes, chunks: list[_Chunk], pixels: int, after: int
-) -> tuple[bytes, list[bytes]] | None:
+    data: Data, chunks: list[_Chunk], pixels: int, after: int
+) -> tuple[bytes, list[memoryview]] | None:
     """Frame control and pixel data of the first frame, if an animation leaves the default image out."""
     before = chunks[:pixels]
     animated = any(chunk.kind == b"acTL" and _frames(data, chunk) for chunk in before)
@@ -193,13 +198,13 @@ def _first_frame(
         if chunk.kind == b"fdAT":
             if chunk.length < 4 or not chunk.is_sound(data):
                 raise ValueError("the first frame is damaged")
-            parts.append(data[chunk.start + 4 : chunk.start + chunk.length])
+            parts.append(memoryview(data)[chunk.start + 4 : chunk.start + chunk.length])
     if control.length != _FRAME_BYTES or not control.is_sound(data):
         raise ValueError("the first frame's control chunk is damaged")
     return control.content(data), parts
 
 
-def _assemble(header: bytes, colors: list[tuple[bytes, bytes]], parts: list[bytes]) -> bytes:
+def _assemble(header: bytes, colors: list[tuple[bytes, bytes]], parts: list[memoryview]) -> bytes:
     """A PNG file with one chunk of pixel data."""
     width, height, bit_depth, color_type = struct.unpack_from(">IIBB", header)
     row = (width * bit_depth * _SAMPLES.get(color_type, 1) + 7) // 8 + 1
@@ -207,7 +212,7 @@ def _assemble(header: bytes, colors: list[tuple[bytes, bytes]], parts: list[byte
     raw = row * height
     if size > raw + raw // 64 + _SPARE_ROW_BYTES * height + _SPARE_DATA_BYTES:
         raise ValueError("far more compressed data than pixels")
-    file = [PNG_SIGNATURE, *_written(b"IHDR", header)]
+    file: list[Data] = [PNG_SIGNATURE, *_written(b"IHDR", header)]
     for kind, content in colors:
         file += _written(kind, content)
     # The checksum of the pixel data was checked; Pillow does not read it again.

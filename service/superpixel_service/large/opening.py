@@ -13,13 +13,13 @@ from superpixel_service.large.readers.slides import SlideSource
 from superpixel_service.large.readers.tiff import open_tiff
 from superpixel_service.large.source import PixelSource
 
-READERS: dict[str, Callable[[str, int], PixelSource]] = {
-    "rasterio": lambda address, level: GeoSource(_only_level_0(address, level)),
+READERS: dict[str, Callable[[str, int, int], PixelSource]] = {
+    "rasterio": lambda address, level, frame: GeoSource(_single(address, level, frame)),
     "tifffile": open_tiff,
     "zarr": open_zarr,
-    "openslide": SlideSource,
-    "pydicom": lambda address, level: open_dicom(_only_level_0(address, level)),
-    "numpy": lambda address, level: open_npy(Path(_only_level_0(address, level))),
+    "openslide": lambda address, level, frame: SlideSource(_single(address, 0, frame), level),
+    "pydicom": lambda address, level, frame: open_dicom(_single(address, level, 0), frame),
+    "numpy": lambda address, level, frame: open_npy(Path(_single(address, level, frame))),
 }
 
 _SLIDES = {".svs", ".ndpi", ".mrxs", ".scn", ".vms", ".vmu", ".bif", ".svslide"}
@@ -28,13 +28,14 @@ _MICROSCOPY = (".ome.tif", ".ome.tiff", ".ome.btf", ".lsm", ".stk", ".qptiff")
 _ZARR_FILES = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
 
 
-def open_source(address: str, reader: str = "", level: int = 0) -> PixelSource:
+def open_source(address: str, reader: str = "", level: int = 0, frame: int = 0) -> PixelSource:
     """Open an image file, a folder of Zarr, or a URL that the reader's library understands.
 
     Args:
         address: path or URL.
         reader: one of `READERS`; empty: chosen by the name and the first bytes.
         level: of an image pyramid; 0 is the finest.
+        frame: of a stack or a multi-frame file, from 1; 0: there must be only one.
 
     Raises:
         LargeFailed: the image cannot be opened.
@@ -43,7 +44,7 @@ def open_source(address: str, reader: str = "", level: int = 0) -> PixelSource:
         reader = choose_reader(address)
     elif reader not in READERS:
         raise LargeFailed(f"reader: must be one of {', '.join(READERS)}, got {reader!r}", usage=True)
-    return READERS[reader](address, level)
+    return READERS[reader](address, level, frame)
 
 
 def choose_reader(address: str) -> str:
@@ -82,7 +83,13 @@ def _is_dicom(path: Path) -> bool:
         raise LargeFailed(f"{path}: {(error.strerror or 'cannot be read').lower()}") from None
 
 
-def _only_level_0(address: str, level: int) -> str:
+def _single(address: str, level: int, frame: int) -> str:
+    """Reject a level or a frame, which the reader does not know."""
     if level:
         raise LargeFailed(f"{address}: its reader knows no levels; --level must be 0", usage=True)
+    if frame:
+        raise LargeFailed(
+            f"{address}: its reader knows no frames; those of TIFF files can be read by --reader tifffile",
+            usage=True,
+        )
     return address

@@ -58,7 +58,7 @@ class Plan:
     """What to make a store from.
 
     Attributes:
-        source: the opened source; `address` and `level` say how it was opened.
+        source: the opened source; `address`, `level` and `frame` say how it was opened.
         bands: from 1, one or three; empty: the default of `make_reading`.
         rules: the rules of the ranges; empty: the default.
         nodata: instead of the file's; None: the file's.
@@ -72,6 +72,7 @@ class Plan:
     source: PixelSource
     address: str
     level: int = 0
+    frame: int = 0
     bands: Sequence[int] = ()
     rules: Sequence[RangeRule] = ()
     nodata: float | None = None
@@ -88,7 +89,10 @@ class Plan:
         return {
             "version": STORE_VERSION,
             "algorithm_version": kernels.ALGORITHM_VERSION,
-            "source": [self.address, version_of(self.address), self.level],
+            "source": [
+                *(self.address, version_of(self.address), self.level),
+                *([self.frame] if self.frame else []),
+            ],
             "mask": [self.mask_address, version_of(self.mask_address)] if self.mask_address else None,
             "bands": list(self.bands),
             "rules": [repr(rule) for rule in self.rules],
@@ -341,6 +345,7 @@ class _Run:
                 "address": plan.address,
                 "reader": facts.reader,
                 "level": plan.level,
+                **({"frame": plan.frame} if plan.frame else {}),
                 "sha256": state["sha256"],
                 "nodata": [json_number(value) for value in reading.nodata],
                 "inverted": reading.inverted,

@@ -90,8 +90,10 @@ async def _icon(_request: Request) -> Response:
 
 
 async def _store(request: Request) -> Response:
-    info = _work(request).store.info
+    store = _work(request).store
+    info = store.info
     facts = {
+        "name": store.address.rstrip("/").rsplit("/", 1)[-1],
         "width": info.width,
         "height": info.height,
         "scales": info.scales,

@@ -75,6 +75,17 @@ class SharedMemory:
         os.close(self.descriptor)
 
 
+def _environment() -> dict[str, str]:
+    """The environment of the fork server."""
+    # Huge pages, which the server's own heap gets from NumPy: 1920x1080 decodes up to 17 % faster.
+    tunables = [os.environ.get("GLIBC_TUNABLES", ""), "glibc.malloc.hugetlb=1"]
+    return {
+        **os.environ,
+        "GLIBC_TUNABLES": ":".join(filter(None, tunables)),
+        "OPENBLAS_NUM_THREADS": "1",  # a fork copies one thread only
+    }
+
+
 class ForkServer:
     """Starts and ends decode processes. All methods may be called from any thread.
 
@@ -160,7 +171,7 @@ class ForkServer:
                 stdout=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,
-                env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},  # a fork copies one thread only
+                env=_environment(),
             )
         self._control = control
         return control

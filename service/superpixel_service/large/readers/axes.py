@@ -1,5 +1,6 @@
 """Arrays with named axes, as in OME-TIFF and OME-Zarr: which are rows, columns and bands."""
 
+import math
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -18,13 +19,14 @@ class AxesSource:
 
     Args:
         array: has shape, dtype and slicing.
-        axes: a letter per dimension: y, x, and c or s for bands. Other axes must have the length 1.
+        axes: a letter per dimension: y, x, and c or s for bands.
         name: for error messages.
         facts: what else is known.
         close: closes the file.
+        frame: which image along the other axes, from 1; 0: there must be only one.
 
     Raises:
-        LargeFailed: the array is no image.
+        LargeFailed: the array is no image, or has several and no such frame.
     """
 
     def __init__(
@@ -34,6 +36,7 @@ class AxesSource:
         name: str,
         facts: Facts,
         close: Callable[[], None] = lambda: None,
+        frame: int = 0,
     ) -> None:
         axes = axes.lower()
         if len(axes) != len(array.shape) or axes.count("y") != 1 or axes.count("x") != 1:
@@ -41,12 +44,11 @@ class AxesSource:
                 f"{name}: its dimensions {axes.upper() or array.shape} are not those of an image"
             )
         bands = [at for at, letter in enumerate(axes) if letter in _BANDS]
-        for at, letter in enumerate(axes):
-            if letter not in "yxcs" and array.shape[at] != 1:
-                raise LargeFailed(
-                    f"{name}: has {array.shape[at]} images along its axis {letter.upper()}; only single "
-                    "images can be segmented"
-                )
+        others = [at for at, letter in enumerate(axes) if letter not in "yxcs"]
+        lengths = [int(array.shape[at]) for at in others]
+        number = check_frame(name, frame, math.prod(lengths))
+        place = np.unravel_index(number, lengths) if lengths else ()
+        self._place = {at: int(index) for at, index in zip(others, place, strict=True)}
         if len([at for at in bands if array.shape[at] != 1]) > 1:
             raise LargeFailed(f"{name}: has two axes of bands, {axes.upper()}")
         self._array, self._axes, self._name = array, axes, name
@@ -76,7 +78,7 @@ class AxesSource:
             elif at == self._band:
                 index.append(slice(first, last))
             else:
-                index.append(0)
+                index.append(self._place.get(at, 0))
                 continue
             kept += "b" if at == self._band else letter
         try:
@@ -98,6 +100,25 @@ class AxesSource:
     def close(self) -> None:
         """Close the file."""
         self._close()
+
+
+def check_frame(name: str, frame: int, frames: int) -> int:
+    """The index of a frame, from 0.
+
+    Args:
+        name: for error messages.
+        frame: from 1; 0: not given.
+        frames: how many there are.
+
+    Raises:
+        LargeFailed: there is no such frame, or there are several and none was given.
+    """
+    if frame > frames:
+        there_are = "one frame" if frames == 1 else f"{frames} frames"
+        raise LargeFailed(f"{name}: has {there_are}, so there is no frame {frame}", usage=True)
+    if frame == 0 and frames > 1:
+        raise LargeFailed(f"{name}: has {frames} frames; choose one by --frame, 1 to {frames}", usage=True)
+    return max(0, frame - 1)
 
 
 def guess_axes(shape: tuple[int, ...]) -> str:

@@ -1,4 +1,4 @@
-"""DICOM by pydicom: single images, with the window that the file names."""
+"""DICOM by pydicom: an image or a frame, with the window that the file names."""
 
 import math
 from typing import Any
@@ -7,18 +7,24 @@ import numpy as np
 
 from superpixel_service.large.errors import LargeFailed, extra_missing, one_line
 from superpixel_service.large.readers.arrays import ArraySource
+from superpixel_service.large.readers.axes import check_frame
 from superpixel_service.large.source import Facts, Mask
 
 
-def open_dicom(address: str) -> ArraySource:
+def open_dicom(address: str, frame: int) -> ArraySource:
     """Read the image of a DICOM file; its samples as stored.
 
+    Args:
+        address: path.
+        frame: from 1; 0: there must be only one.
+
     Raises:
-        LargeFailed: the file cannot be read, or has no image, or several.
+        LargeFailed: the file cannot be read, or has no image or no such frame.
     """
     try:
         import pydicom
         from pydicom.pixels.processing import apply_color_lut, convert_color_space
+        from pydicom.pixels.utils import pixel_array
     except ImportError:
         raise extra_missing("this needs", "dicom") from None
     try:
@@ -26,11 +32,8 @@ def open_dicom(address: str) -> ArraySource:
         if "PixelData" not in file:
             raise LargeFailed(f"{address}: has no image")  # noqa: TRY301
         frames = int(file.get("NumberOfFrames", 1) or 1)
-        if frames != 1:
-            raise LargeFailed(  # noqa: TRY301
-                f"{address}: has {frames} frames; only single images can be segmented"
-            )
-        pixels = file.pixel_array
+        index = check_frame(address, frame, frames)
+        pixels = file.pixel_array if frames == 1 else pixel_array(file, index=index, raw=True)
         kind = str(file.PhotometricInterpretation)
         if kind.startswith("YBR"):
             pixels = convert_color_space(pixels, kind, "RGB")

@@ -7,12 +7,13 @@ from superpixel_service.large.readers.axes import AxesSource, guess_axes
 from superpixel_service.large.source import Facts
 
 
-def open_zarr(address: str, level: int) -> AxesSource:
+def open_zarr(address: str, level: int, frame: int) -> AxesSource:
     """Open an array or a multiscale image.
 
     Args:
         address: path or URL.
         level: of the multiscale image; 0 is the finest.
+        frame: along the axes that are no rows, columns or bands, from 1; 0: there must be only one.
 
     Raises:
         LargeFailed: it cannot be opened, or is neither.
@@ -30,7 +31,7 @@ def open_zarr(address: str, level: int) -> AxesSource:
         if level:
             raise LargeFailed(f"{address}: has no level {level}; it is a single array")
         axes = "".join(str(name)[:1] for name in names) if names and all(names) else guess_axes(opened.shape)
-        return AxesSource(opened, axes, address, _facts(opened, axes))
+        return AxesSource(opened, axes, address, _facts(opened, axes), frame=frame)
     attributes = dict(opened.attrs)
     scales = attributes.get("ome", attributes).get("multiscales")
     if not isinstance(scales, list) or not scales:
@@ -48,7 +49,7 @@ def open_zarr(address: str, level: int) -> AxesSource:
         )
     except (KeyError, TypeError, AttributeError, IndexError):
         raise LargeFailed(f"{address}: its OME-NGFF description is damaged") from None
-    return AxesSource(array, axes, address, _facts(array, axes))
+    return AxesSource(array, axes, address, _facts(array, axes), frame=frame)
 
 
 def _facts(array: Any, axes: str) -> Facts:

@@ -10,12 +10,13 @@ _UNITS = {1: None, 2: 25400.0, 3: 10000.0}
 """Micrometres of the unit of resolution: none, inch, centimetre."""
 
 
-def open_tiff(address: str, level: int) -> AxesSource:
+def open_tiff(address: str, level: int, frame: int) -> AxesSource:
     """Open the first image of a TIFF file.
 
     Args:
         address: path.
         level: of the image's pyramid; 0 is the finest.
+        frame: of a stack, from 1; 0: there must be only one.
 
     Raises:
         LargeFailed: the file cannot be opened.
@@ -32,7 +33,7 @@ def open_tiff(address: str, level: int) -> AxesSource:
     except Exception as error:  # noqa: BLE001 (tifffile has many errors)
         raise LargeFailed(f"{address}: {one_line(error)}") from None
     try:
-        return _open_series(zarr, file, address, level)
+        return _open_series(zarr, file, address, level, frame)
     except LargeFailed:
         file.close()
         raise
@@ -41,7 +42,7 @@ def open_tiff(address: str, level: int) -> AxesSource:
         raise LargeFailed(f"{address}: {one_line(error)}") from None
 
 
-def _open_series(zarr: Any, file: Any, address: str, level: int) -> AxesSource:
+def _open_series(zarr: Any, file: Any, address: str, level: int, frame: int) -> AxesSource:
     levels = file.series[0].levels
     if not 0 <= level < len(levels):
         raise LargeFailed(f"{address}: has no level {level}; it has {len(levels)}")
@@ -55,7 +56,7 @@ def _open_series(zarr: Any, file: Any, address: str, level: int) -> AxesSource:
         block=(int(page.tilewidth), int(page.tilelength)) if page.is_tiled else (0, 0),
         pixel_size=_pixel_size(page),
     )
-    return AxesSource(_open_array(zarr, levels[level]), levels[level].axes, address, facts, file.close)
+    return AxesSource(_open_array(zarr, levels[level]), levels[level].axes, address, facts, file.close, frame)
 
 
 def _open_array(zarr: Any, series: Any) -> Any:

@@ -1,0 +1,132 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Selection } from 'superpixel-map';
+import { importAnnotation } from 'superpixel-map/imports';
+import { SmartSelect } from 'superpixel-map/smart';
+import { loadMap } from './fixtures.js';
+
+const CLASSES = [
+  { name: 'cat', color: '#e6194b' },
+  { name: 'dog', color: '#3cb44b' },
+];
+
+/** The boxes that tests/frontend/fixtures.py puts inside. @param {number} x @param {number} y */
+const isInside = (x, y) =>
+  (x >= 20 && x < 60 && y >= 10 && y < 80) || (x >= 70 && x < 140 && y >= 40 && y < 115);
+
+/** @param {import('superpixel-map').LabelMap} map @param {(inside: boolean, i: number) => void} each */
+function forPixels(map, each) {
+  for (let i = 0; i < map.labels.length; i++) each(isInside(i % map.width, Math.floor(i / map.width)), i);
+}
+
+test('there is no region outside the mask', async () => {
+  for (const map of [await loadMap('masked'), await loadMap('masked-levels')]) {
+    assert.equal(map.outside, true);
+    for (const level of [map.finest, map.cut(7)]) {
+      forPixels(map, (inside, i) => {
+        const region = level.regionAt(i % map.width, Math.floor(i / map.width));
+        assert.equal(region >= 0 && region < level.count, inside);
+      });
+      assert.equal(
+        level.areas.reduce((sum, area) => sum + area),
+        40 * 70 + 70 * 75,
+      );
+      assert.deepEqual(
+        level.touched(
+          [
+            [5, 5],
+            [12, 5],
+          ],
+          3,
+        ),
+        [],
+      );
+      const all = Array.from({ length: level.count }, (_, i) => [...level.members(i)]).flat();
+      assert.deepEqual(
+        all.sort((a, b) => a - b),
+        Array.from({ length: map.count }, (_, i) => i),
+      );
+    }
+  }
+  assert.equal((await loadMap('noise')).outside, false);
+});
+
+test('the border of the mask is a line at every level, in all ways to draw it', async () => {
+  for (const name of ['masked', 'masked-levels']) {
+    const map = await loadMap(name);
+    const { width, height } = map;
+    for (const count of name === 'masked' ? [1, 2, 40, map.count] : [7, 40, 90]) {
+      const view = { x: 0, y: 0, scale: 1, width, height };
+      const level = map.cut(count);
+      const first = level.boundaries().raster(view);
+      const second = level.boundaries().raster(view); // from the outlines of all levels
+      assert.deepEqual(first, second);
+      assert.equal(first[50 * width + 19], 1, 'left of the first box');
+      assert.equal(first[50 * width + 10], 0);
+    }
+  }
+});
+
+test('a selection has no class outside', async () => {
+  const map = await loadMap('masked');
+  const selection = new Selection(map, CLASSES);
+  selection.choose(
+    map.cut(7),
+    Array.from({ length: 7 }, (_, i) => i),
+    1,
+  );
+  selection.paintRuns([0, map.labels.length], 2);
+  const { mask } = selection.annotation();
+  forPixels(map, (inside, i) => assert.equal(mask[i], inside ? 2 : 0));
+  assert.equal(selection.valueAt(5, 5), 0);
+  assert.equal(selection.click(map.cut(7), 5, 5, 1), null);
+  assert.deepEqual([...selection.statesOf(map.cut(7))], Array(7).fill(1));
+  const rgba = new Uint8ClampedArray(4 * map.labels.length);
+  const view = { x: 0, y: 0, scale: 1, width: map.width, height: map.height };
+  selection.paint(rgba, view, [
+    [255, 0, 0, 255],
+    [0, 255, 0, 255],
+  ]);
+  forPixels(map, (inside, i) => assert.equal(rgba[4 * i + 3], inside ? 255 : 0));
+});
+
+test('paint outside that is stored counts as no class', async () => {
+  const map = await loadMap('masked');
+  const data = new Selection(map, CLASSES).toJSON();
+  const restored = Selection.restore(map, { ...data, pixels: [2, map.labels.length] });
+  const { mask } = restored.annotation();
+  forPixels(map, (inside, i) => assert.equal(mask[i], inside ? 1 : 0));
+});
+
+test('work moves to a map with a mask, and annotations are imported inside', async () => {
+  const [masked, whole] = await Promise.all([loadMap('masked'), loadMap('levels')]);
+  const selection = new Selection(whole, CLASSES);
+  selection.choose(
+    whole.finest,
+    Array.from({ length: 100 }, (_, i) => 2 * i),
+    1,
+  );
+  const before = selection.annotation().mask;
+  selection.moveTo(masked);
+  const after = selection.annotation().mask;
+  forPixels(masked, (inside, i) => assert.equal(after[i], inside ? before[i] : 0));
+  for (const level of [undefined, masked.cut(20)]) {
+    const other = new Selection(masked, CLASSES);
+    const mask = new Uint8Array(masked.labels.length).fill(2);
+    importAnnotation(
+      other,
+      { width: masked.width, height: masked.height, mask, classes: CLASSES },
+      { level },
+    );
+    const found = other.annotation().mask;
+    forPixels(masked, (inside, i) => assert.equal(found[i], inside ? 2 : 0));
+  }
+});
+
+test('smart select says that it knows no masks', async () => {
+  const map = await loadMap('masked');
+  assert.throws(() => new SmartSelect(map, map.cut(50)), {
+    code: 'INVALID_ARGUMENT',
+    message: /has pixels outside a mask/,
+  });
+});
