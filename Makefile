@@ -415,7 +415,7 @@ bench-snap: $(BENCH)/.package ## Measure how much snapping to superpixels repair
 	$(BENCH)/bin/python -m benchmarks.snap --json build/bench/snap.json
 
 .PHONY: bench-clicks
-bench-clicks: $(BENCH)/.package ## Count the clicks to select an object, with smart select and other tools (half an hour)
+bench-clicks: $(BENCH)/.package ## Count the clicks to select an object, with smart select and other tools (an hour of one core)
 	$(BENCH)/bin/python -m benchmarks.clicks --json build/bench/clicks.json
 
 .PHONY: bench-labelling

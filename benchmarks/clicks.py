@@ -57,9 +57,6 @@ SMALLEST, LARGEST = 0.005, 0.4
 MOST_CLICKS = 20
 RIGHT = 0.97
 
-SLOW = {"GrabCut": 4, "random walker": 12}
-"""Methods that take long: only every Nth object."""
-
 GOALS = {"smart click": (9.0, 12.7), "smart click, drag": (7.5, 11.4)}
 
 
@@ -71,12 +68,12 @@ def methods(weights: Scorer | None) -> dict[str, Method]:
         "flat 800, click": flat(800),
         "flat 800, stroke": flat(800, strokes=True),
         "flood, tolerance 8": flood(8),
-        "GrabCut": GrabCut,
-        "random walker": RandomWalker,
         "tree, drag": TreeDrag,
         "smart click": smart(weights),
         "smart click, drag": smart(weights, drag=True),
         "smart stroke": smart(weights, strokes=True),
+        "random walker": RandomWalker,
+        "GrabCut": GrabCut,
     }
 
 
@@ -91,7 +88,7 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """The intersection over union after each click, and the median seconds of one."""
+    """The intersection over union after each click, and the median processor seconds of one."""
 
     overlaps: list[float]
     seconds: float
@@ -112,8 +109,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     chosen = choose_segments(options.data, options.segments)
     rows, figures, goals = [], {}, []
     for name in options.methods or methods(None):
-        mine = chosen[:: SLOW.get(name, 1)]
-        groups = [list(each) for _, each in itertools.groupby(mine, key=lambda one: one.photo.name)]
+        groups = [list(each) for _, each in itertools.groupby(chosen, key=lambda one: one.photo.name)]
         play = partial(play_photograph, name=name, weights=weights)
         curves = [curve for group in for_each(play, groups, options.jobs, name) for curve in group]
         result = summarise(curves)
@@ -171,9 +167,9 @@ def play(method: Method, picture: Picture, truth: Mask) -> Curve:
         if click is None:
             break
         clicked[click.y, click.x] = True
-        begun = time.perf_counter()
+        begun = time.process_time()
         selected = session.click(click)
-        seconds.append(time.perf_counter() - begun)
+        seconds.append(time.process_time() - begun)
         overlaps.append(float(np.count_nonzero(selected & truth) / np.count_nonzero(selected | truth)))
         if overlaps[-1] >= RIGHT:
             break
