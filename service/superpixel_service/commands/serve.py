@@ -20,6 +20,7 @@ from superpixel_service.operations.traces import CannotTrace
 from superpixel_service.resources import raise_file_limit
 from superpixel_service.security.reloading import UnusableFile
 from superpixel_service.server import CannotListen, Server
+from superpixel_service.work.memory import keep_freed_memory
 
 _ENGINE_DEAD = 0
 """Stands for "the engine is dead" among the numbers of signals."""
@@ -35,6 +36,7 @@ def run(*, config: Path | None, **flags: str) -> NoReturn:
         flags: the settings named on the command line.
     """
     settings = read_settings(flags, config).settings
+    keep_freed_memory()  # before the first thread, which may get memory of its own from the allocator
     logs.configure(settings.log_level, settings.log_format)
     raise_file_limit()
     stop = _StopSignals()

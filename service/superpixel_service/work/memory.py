@@ -9,10 +9,10 @@ and returns it when it is idle, together with the engine's scratch memory.
 import ctypes
 from collections.abc import Callable
 
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of mallopt(3)
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # of mallopt(3)
 
 _KEPT_BYTES = 64 << 20
-"""Freed memory that each of the allocator's arenas keeps."""
+"""Freed memory that the allocator keeps while the server works."""
 
 _MAPPED_BYTES = 32 << 20
 """Larger blocks are always returned when freed. glibc accepts no larger threshold."""
@@ -24,6 +24,8 @@ def keep_freed_memory() -> None:
     """Keep freed memory for the next image. Does nothing if the C library is not glibc."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
+        # malloc_trim returns the end of the first arena alone; every other one may keep `_KEPT_BYTES` for good.
+        mallopt(_M_ARENA_MAX, 1)
         mallopt(_M_MMAP_THRESHOLD, _MAPPED_BYTES)
         mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
 
