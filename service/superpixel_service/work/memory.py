@@ -24,7 +24,7 @@ def keep_freed_memory() -> None:
     """Keep freed memory for the next image. Does nothing if the C library is not glibc."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
-        # malloc_trim returns the end of the first arena alone; every other one may keep `_KEPT_BYTES` for good.
+        # malloc_trim returns the end of the first arena alone; others keep up to `_KEPT_BYTES` for good.
         mallopt(_M_ARENA_MAX, 1)
         mallopt(_M_MMAP_THRESHOLD, _MAPPED_BYTES)
         mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
