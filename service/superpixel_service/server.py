@@ -42,7 +42,7 @@ from superpixel_service.transport.streams import Streams
 from superpixel_service.work.admission import AdmissionQueue
 from superpixel_service.work.answers import Answers
 from superpixel_service.work.job import Job
-from superpixel_service.work.memory import IdleMemory, keep_freed_memory
+from superpixel_service.work.memory import IdleMemory
 from superpixel_service.work.throughput import Throughput
 from superpixel_service.work.warmup import sample_task
 from superpixel_service.work.workers import Workers, for_the_engine
@@ -148,7 +148,6 @@ class Server:
     def __init__(self, settings: Settings, on_dead: Callable[[], None] = lambda: None) -> None:
         """`on_dead` is called once if the engine fails permanently. Then call `abort` and exit."""
         ignore_library_warnings()
-        keep_freed_memory()
         settings = for_the_engine(settings)
         self._settings = settings
         throughput = Throughput()

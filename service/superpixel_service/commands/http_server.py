@@ -15,6 +15,7 @@ from superpixel_service.commands.config import read_settings
 from superpixel_service.commands.output import CommandFailed
 from superpixel_service.commands.target import Target
 from superpixel_service.server import CannotListen, Server
+from superpixel_service.work.memory import keep_freed_memory
 
 _FREE_PORT = "127.0.0.1:0"
 _PRIVATE_SETTINGS = {
@@ -74,6 +75,7 @@ def backend(server: Target | None, **settings: str) -> Iterator[Target]:
     if server is not None:
         yield server
         return
+    keep_freed_memory()
     own = Server(read_settings({**_PRIVATE_SETTINGS, **settings}, None).settings)
     try:
         addresses = own.start()

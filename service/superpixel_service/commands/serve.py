@@ -36,7 +36,7 @@ def run(*, config: Path | None, **flags: str) -> NoReturn:
         flags: the settings named on the command line.
     """
     settings = read_settings(flags, config).settings
-    keep_freed_memory()  # before the first thread, which may get memory of its own from the allocator
+    keep_freed_memory()  # before the log's thread, which could get a heap of its own
     logs.configure(settings.log_level, settings.log_format)
     raise_file_limit()
     stop = _StopSignals()

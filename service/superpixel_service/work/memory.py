@@ -12,7 +12,7 @@ from collections.abc import Callable
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # of mallopt(3)
 
 _KEPT_BYTES = 64 << 20
-"""Freed memory that the allocator keeps while the server works."""
+"""Freed memory that the allocator keeps at the end of each heap (it calls them arenas)."""
 
 _MAPPED_BYTES = 32 << 20
 """Larger blocks are always returned when freed. glibc accepts no larger threshold."""
@@ -21,10 +21,13 @@ _IDLE_LOOKS = 10
 
 
 def keep_freed_memory() -> None:
-    """Keep freed memory for the next image. Does nothing if the C library is not glibc."""
+    """Keep freed memory for the next image. Does nothing if the C library is not glibc.
+
+    Call this before the process starts a thread: until then, each thread may get a heap of its own.
+    """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
-        # malloc_trim returns the end of the first arena alone; others keep up to `_KEPT_BYTES` for good.
+        # One heap for all threads: malloc_trim cannot return the end of another.
         mallopt(_M_ARENA_MAX, 1)
         mallopt(_M_MMAP_THRESHOLD, _MAPPED_BYTES)
         mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
