@@ -3,6 +3,7 @@
 import hashlib
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from superpixel_service import client
 from superpixel_service.client.retry import is_transient
@@ -42,30 +43,23 @@ class ServerEngine:
     def segment(self, item: Item, data: bytes, maps: Mapping[str, bytes] | None = None) -> Outcome:
         """See `FileEngine`."""
         begin = time.perf_counter()
-        sha256 = hashlib.sha256(data).hexdigest()
+        outcome = partial(Outcome, item, sha256=hashlib.sha256(data).hexdigest(), size=len(data))
         try:
             wanted = {**self._spec.wanted, "priority": "bulk"}
             if maps:
                 wanted["guidance"] = client.Guidance(**{**self._spec.guidance, **maps})
             answer = self._segment(data, wanted)
-        except client.InvalidRequest as error:
-            text = text_of(error.field, error.message.removeprefix(f"{error.field}: "))
-            return Outcome(item, text, sha256=sha256, size=len(data))
+        except (InvalidRequest, client.InvalidRequest) as error:
+            return outcome(error=text_of(error))
         except client.MessageTooLarge:
-            text = "the file is larger than the server accepts"
-            return Outcome(item, text, sha256=sha256, size=len(data))
-        except InvalidRequest as error:
-            return Outcome(item, text_of(error.field, error.text), sha256=sha256, size=len(data))
+            return outcome(error="the file is larger than the server accepts")
         if answer.algorithm_version != self._version:
             raise DataSetFailed(
                 f"the server now has version {answer.algorithm_version} of the algorithm, and had "
                 f"{self._version} when this run began; choose another --out"
             )
-        return Outcome(
-            item,
+        return outcome(
             spx=answer.spx,
-            sha256=sha256,
-            size=len(data),
             width=answer.width,
             height=answer.height,
             counts=tuple(answer.counts),
