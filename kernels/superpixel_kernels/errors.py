@@ -11,7 +11,7 @@ KernelError
 ├── DeviceLost          RuntimeError: the device failed; this process cannot use it any more
 ├── SourceError         OSError: the source of a tiled run failed, or is not what it said
 ├── StoreError          OSError: the store of a tiled run failed, is damaged, or belongs to another run
-├── WorkerLost          RuntimeError: the worker of a tile ended each time, or no worker can be had
+├── WorkerLost          RuntimeError: the worker of a tile ended at each attempt, or there is no worker
 └── Cancelled           the caller cancelled the call; there is no result
 ```
 """
@@ -78,7 +78,7 @@ class StoreError(KernelError, OSError):
 
 
 class WorkerLost(KernelError, RuntimeError):
-    """The worker that computed a tile ended, each time it was tried, or no worker can be had."""
+    """The worker of a tile ended at each attempt to compute it, or there is no worker."""
 
 
 class Cancelled(KernelError):

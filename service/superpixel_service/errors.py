@@ -295,30 +295,30 @@ class FinalStatus(grpc.Status):
 
 def to_status(error: ServiceError, request_id: str) -> FinalStatus:
     """The status that ends a call with `error`: code, text, details and trailers."""
-    retry = None if error.retry_seconds is None else _milliseconds(error.retry_seconds)
-    message, details = _status_of(
-        error.code, error.reason, error.text, error.field, tuple(error.metadata.items()), retry
-    )
+    message, details = _status_of(error.code, *_fields_of(error))
     trailers: list[tuple[str, str | bytes]] = [(REQUEST_ID_KEY, request_id)]
-    if error.push_back and retry is not None:
-        trailers.append((PUSHBACK_KEY, str(retry)))
+    if error.push_back and error.retry_seconds is not None:
+        trailers.append((PUSHBACK_KEY, str(_milliseconds(error.retry_seconds))))
     return FinalStatus(error.code, message, (*details, *trailers))
 
 
 # An overloaded server sends the same few statuses hundreds of times per second.
 @functools.lru_cache(maxsize=64)
 def _status_of(code: grpc.StatusCode, *fields: Any) -> tuple[str, tuple[tuple[str, str | bytes], ...]]:
-    """The text and the trailer with the details. `fields` are those of `_message_of`."""
+    """The text and the trailer with the details. `fields` are those of `_fields_of`."""
     status = _message_of(code, *fields)
     return status.message, tuple(rpc_status.to_status(status).trailing_metadata)
 
 
 def to_message(error: ServiceError) -> Status:
     """`error` as a status message: code, text and details."""
+    return _message_of(error.code, *_fields_of(error))
+
+
+def _fields_of(error: ServiceError) -> tuple[Reason, str, str, tuple[tuple[str, str], ...], int | None]:
+    """The fields of `error` that its message has besides the code. They are hashable."""
     retry = None if error.retry_seconds is None else _milliseconds(error.retry_seconds)
-    return _message_of(
-        error.code, error.reason, error.text, error.field, tuple(error.metadata.items()), retry
-    )
+    return error.reason, error.text, error.field, tuple(error.metadata.items()), retry
 
 
 def _message_of(

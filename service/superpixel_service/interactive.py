@@ -170,7 +170,7 @@ class ObjectFinder:
     def _make(self, data: bytes, count: int, upright: bool) -> Picture:
         with contextlib.suppress(OSError, ValueError), Image.open(io.BytesIO(data)) as opened:
             count = min(count, opened.width * opened.height)
-        # Here, so that a back end starts without the decoders. The server's give the pixels that it segments.
+        # Imported on demand: it loads the server's decoders. They give the pixels that the server segments.
         from superpixel_service.in_process import read_pixels, segment_file
 
         # This checks the file, so it comes before the pixels are decoded here.

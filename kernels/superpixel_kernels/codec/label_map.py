@@ -124,7 +124,7 @@ class LabelMap:
 
 
 def with_outside(of_labels: NDArray[Any], value: int) -> NDArray[Any]:
-    """A table of labels with one more entry, at the end, which is what the index `OUTSIDE` finds."""
+    """Append `value` to a table by label. Index `OUTSIDE`, -1, then finds it."""
     return np.append(of_labels, of_labels.dtype.type(value))
 
 

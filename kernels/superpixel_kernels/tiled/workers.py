@@ -35,7 +35,7 @@ class TileWorkers(Protocol):
 
         Raises:
             WorkerLost: the tile cannot be computed.
-            Cancelled: the run is to stop.
+            Cancelled: the run was cancelled.
         """
 
 

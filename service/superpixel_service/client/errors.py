@@ -99,7 +99,7 @@ class MessageTooLarge(SegmentError):
 
 
 class NotServed(SegmentError):
-    """This server does not offer the method, or it does not know guidance."""
+    """This server does not offer the method, or it does not know guidance or masks."""
 
 
 class VersionUnavailable(SegmentError):

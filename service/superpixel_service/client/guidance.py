@@ -20,7 +20,7 @@ from superpixel_service.client.map_sources import (
     MapSource,
     array_of,
     bytes_of,
-    gray_picture,
+    gray_of,
     loaded,
     png_of,
 )
@@ -124,13 +124,9 @@ def _number(field: str, value: int | None) -> int | None:
 def _gray(name: str, source: MapSource | None) -> pb.GrayMap | None:
     if source is None:
         return None
-    refuse = partial(_invalid, name)
-    data = bytes_of(source, refuse)
-    if data is not None:
-        return pb.GrayMap(png=data)
-    if isinstance(source, Image.Image):
-        source = gray_picture(source, refuse)
-    values = array_of(source, refuse)
+    values = gray_of(source, partial(_invalid, name))
+    if isinstance(values, bytes):
+        return pb.GrayMap(png=values)
     if values.dtype == np.bool_:
         values = np.where(values, np.uint8(255), np.uint8(0))
     if values.dtype != np.uint8:

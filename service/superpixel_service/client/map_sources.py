@@ -56,6 +56,22 @@ def loaded(picture: Image.Image, refuse: Refuse) -> Image.Image:
     return picture
 
 
+def gray_of(source: object, refuse: Refuse) -> bytes | NDArray[Any]:
+    """The bytes of a file; else the (height, width) values of a Pillow image of mode L or 1, or of an array.
+
+    Raises:
+        InvalidRequest: the file cannot be read, or the object is no such map.
+    """
+    data = bytes_of(source, refuse)
+    if data is not None:
+        return data
+    if isinstance(source, Image.Image):
+        source = loaded(source, refuse)
+        if source.mode not in {"1", "L"}:
+            raise refuse(f"a Pillow image must have mode L or 1, this one has {source.mode}")
+    return array_of(source, refuse)
+
+
 def array_of(source: object, refuse: Refuse) -> NDArray[Any]:
     """(height, width) booleans or integers.
 
@@ -68,18 +84,6 @@ def array_of(source: object, refuse: Refuse) -> NDArray[Any]:
     if values.ndim != 2 or not values.size or values.dtype.kind not in "bui":
         raise refuse(f"an array must be (height, width) and not empty, got {values.shape} of {values.dtype}")
     return values
-
-
-def gray_picture(picture: Image.Image, refuse: Refuse) -> NDArray[Any]:
-    """The pixels of a Pillow image of mode L or 1.
-
-    Raises:
-        InvalidRequest: it has another mode, or cannot be decoded.
-    """
-    picture = loaded(picture, refuse)
-    if picture.mode not in {"1", "L"}:
-        raise refuse(f"a Pillow image must have mode L or 1, this one has {picture.mode}")
-    return np.asarray(picture)
 
 
 def png_of(values: NDArray[Any]) -> bytes:

@@ -5,17 +5,9 @@ from typing import Any, TypeAlias
 
 import grpc
 import numpy as np
-from PIL import Image
 
 from superpixel_service.client.errors import InvalidRequest
-from superpixel_service.client.map_sources import (
-    MAX_RAW_BYTES,
-    MapSource,
-    array_of,
-    bytes_of,
-    gray_picture,
-    png_of,
-)
+from superpixel_service.client.map_sources import MAX_RAW_BYTES, MapSource, gray_of, png_of
 from superpixel_service.contract import Reason
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 
@@ -31,12 +23,9 @@ def build_mask(source: object) -> pb.Mask | None:
     """
     if source is None:
         return None
-    data = bytes_of(source, _invalid)
-    if data is not None:
-        return pb.Mask(png=data)
-    if isinstance(source, Image.Image):
-        source = gray_picture(source, _invalid)
-    values = array_of(source, _invalid)
+    values = gray_of(source, _invalid)
+    if isinstance(values, bytes):
+        return pb.Mask(png=values)
     if values.dtype not in (np.bool_, np.uint8):
         raise _invalid(f"an array must be bool or uint8, got {values.dtype}")
     inside = values != 0

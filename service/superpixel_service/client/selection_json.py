@@ -111,14 +111,21 @@ def write(label_map: codec.LabelMap, stored: Stored) -> dict[str, Any]:
     }
     if stored.parameters is not None:
         data["parameters"] = dict(stored.parameters)
-    data["classes"] = [
-        {"name": one.name, "color": one.color} | ({} if one.id is None else {"id": one.id})
-        for one in stored.classes
-    ]
-    data["objects"] = [{"class": one.class_value, "name": one.name} for one in stored.objects]
+    data["classes"] = [class_facts(one) for one in stored.classes]
+    data["objects"] = [object_facts(one) for one in stored.objects]
     data["regions"] = to_runs(stored.regions)
     data["pixels"] = [] if stored.pixels is None else to_runs(stored.pixels)
     return data
+
+
+def class_facts(one: Class) -> dict[str, Any]:
+    """A class as JSON has it."""
+    return {"name": one.name, "color": one.color} | ({} if one.id is None else {"id": one.id})
+
+
+def object_facts(one: Instance) -> dict[str, Any]:
+    """An object as JSON has it."""
+    return {"class": one.class_value, "name": one.name}
 
 
 def to_text(data: Mapping[str, Any]) -> str:

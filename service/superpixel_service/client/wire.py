@@ -20,7 +20,7 @@ from superpixel_service import __version__
 from superpixel_service.addresses import stays_here
 from superpixel_service.client.errors import InvalidImage, InvalidRequest
 from superpixel_service.client.guidance import Guidance, GuidanceOf, build_guidance, map_bytes
-from superpixel_service.client.map_sources import MapSource
+from superpixel_service.client.map_sources import MapSource, loaded
 from superpixel_service.client.mask import MaskOf, build_mask, mask_bytes
 from superpixel_service.client.provenance import read_provenance
 from superpixel_service.client.segmentation import Notice, Segmentation, ServerInfo
@@ -246,12 +246,7 @@ def read_image_file(path: Path) -> bytes:
 
 def _from_pillow(picture: Image.Image) -> tuple[NDArray[Any], bool]:
     """The pixels, as uint8 or as 16-bit gray; and whether they are 16-bit gray."""
-    try:
-        picture.load()  # Pillow may not have read the file yet
-    except MemoryError:
-        raise
-    except Exception as error:
-        raise InvalidImage("the Pillow image cannot be decoded: damaged, truncated or closed") from error
+    picture = loaded(picture, InvalidImage)
     if picture.mode.startswith("I;16"):
         return np.asarray(picture), True
     if picture.mode in {"I", "F"}:

@@ -28,9 +28,6 @@ from superpixel_service.datasets.target import Tally, Target
 from superpixel_service.datasets.worker import FileEngine, Outcome, Spec, Worker
 from superpixel_service.resources import usable_cores
 
-CALLS_IN_FLIGHT = 8
-"""Images sent to a server and not answered, by default."""
-
 _Results = Iterator[tuple[Tally, list[str]]]
 
 
@@ -71,9 +68,10 @@ class _Run:
         versions: tuple[int, int | None] = kernels.ALGORITHM_VERSION, kernels.GUIDANCE_VERSION
         if server is not None:
             # Imported on demand: it loads gRPC.
+            from superpixel_service.commands.remote import IN_FLIGHT
             from superpixel_service.commands.remote_files import server_engine
 
-            self._jobs = jobs or CALLS_IN_FLIGHT
+            self._jobs = jobs or IN_FLIGHT
             with_guidance = bool(options.maps or options.map_columns)
             engine, versions = server_engine(server, self._spec, retry_for, with_guidance=with_guidance)
             self._engine_of = lambda: engine

@@ -119,7 +119,8 @@ def clamp_counts(image: Path, parameters: Parameters) -> Parameters:
 
 def _accept(image: Path, parameters: Parameters) -> Task:
     """Read the file and make all checks that a server makes."""
-    if parameters.mask and parameters.clamp and parameters.counts:  # the pixels inside are not known before
+    # The number of pixels inside a mask is known only after the mask is decoded.
+    if parameters.mask and parameters.clamp and parameters.counts:
         parameters = replace(clamp_counts(image, parameters), clamp=False)
     try:
         return read_file(read_image_file(image), **parameters.wanted(image))

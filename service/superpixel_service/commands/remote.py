@@ -31,7 +31,7 @@ from superpixel_service.commands.output import EXIT_USAGE, CommandFailed, reason
 from superpixel_service.commands.target import Target
 from superpixel_service.contract import Reason
 
-_IN_FLIGHT = 8
+IN_FLIGHT = 8
 """Images sent and not answered: enough to keep the server's workers busy despite the network's delay."""
 
 TIMEOUT_SECONDS = 120.0
@@ -67,7 +67,7 @@ class RemoteSegmenter:
     def __init__(self, parameters: Parameters, server: Target, jobs: int, retry_for: float) -> None:
         self._parameters = parameters
         self._address = server.address
-        self._jobs = jobs or _IN_FLIGHT
+        self._jobs = jobs or IN_FLIGHT
         self._retry_for = retry_for
         self._client = connect(server, timeout=TIMEOUT_SECONDS)
         self._version = 0

@@ -1,20 +1,18 @@
 """Segments the images of a data set on a server."""
 
 import hashlib
-import random
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from superpixel_service import client
 from superpixel_service.client.retry import is_transient
 from superpixel_service.contract import Reason
 from superpixel_service.datasets.errors import DataSetFailed
 from superpixel_service.datasets.items import Item
+from superpixel_service.datasets.retries import retried
 from superpixel_service.datasets.worker import Outcome, Spec, clamped_counts, text_of
 from superpixel_service.errors import InvalidRequest
-
-_FIRST_PAUSE_SECONDS = 0.2
-_LONGEST_PAUSE_SECONDS = 5.0
 
 
 class ServerEngine:
@@ -23,7 +21,7 @@ class ServerEngine:
     Args:
         server: the client, which threads share.
         spec: what to make of the files.
-        algorithm_version: of the run; a server of another one ends it.
+        algorithm_version: of the run; a server with another version ends the run.
         retry_for: how long to wait for a server that does not answer, in seconds.
         failed: makes the error that ends the run if the server does not answer.
     """
@@ -45,30 +43,23 @@ class ServerEngine:
     def segment(self, item: Item, data: bytes, maps: Mapping[str, bytes] | None = None) -> Outcome:
         """See `FileEngine`."""
         begin = time.perf_counter()
-        sha256 = hashlib.sha256(data).hexdigest()
+        outcome = partial(Outcome, item, sha256=hashlib.sha256(data).hexdigest(), size=len(data))
         try:
             wanted = {**self._spec.wanted, "priority": "bulk"}
             if maps:
                 wanted["guidance"] = client.Guidance(**{**self._spec.guidance, **maps})
             answer = self._segment(data, wanted)
-        except client.InvalidRequest as error:
-            text = text_of(error.field, error.message.removeprefix(f"{error.field}: "))
-            return Outcome(item, text, sha256=sha256, size=len(data))
+        except (InvalidRequest, client.InvalidRequest) as error:
+            return outcome(error=text_of(error))
         except client.MessageTooLarge:
-            text = "the file is larger than the server accepts"
-            return Outcome(item, text, sha256=sha256, size=len(data))
-        except InvalidRequest as error:
-            return Outcome(item, text_of(error.field, error.text), sha256=sha256, size=len(data))
+            return outcome(error="the file is larger than the server accepts")
         if answer.algorithm_version != self._version:
             raise DataSetFailed(
                 f"the server now has version {answer.algorithm_version} of the algorithm, and had "
                 f"{self._version} when this run began; choose another --out"
             )
-        return Outcome(
-            item,
+        return outcome(
             spx=answer.spx,
-            sha256=sha256,
-            size=len(data),
             width=answer.width,
             height=answer.height,
             counts=tuple(answer.counts),
@@ -87,17 +78,20 @@ class ServerEngine:
         return self._answer(data, {**wanted, "counts": clamped_counts(data, local)})
 
     def _answer(self, data: bytes, wanted: dict[str, object]) -> client.Segmentation:
-        """The server's answer; waits for a server that is away."""
-        give_up_at = time.monotonic() + self._retry_for
-        pause = _FIRST_PAUSE_SECONDS
-        while True:
-            try:
-                return self._server.segment(data, **wanted)  # type: ignore[arg-type]
-            except (client.InvalidRequest, client.MessageTooLarge):
-                raise
-            except client.SegmentError as error:
-                can_pass = isinstance(error, client.DeadlineExceeded) or is_transient(error)
-                if not can_pass or time.monotonic() + pause > give_up_at:
-                    raise self._failed(error) from None
-            time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311
-            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+        """The server's answer. Waits for a server that does not answer."""
+
+        def ask() -> client.Segmentation:
+            return self._server.segment(data, **wanted)  # type: ignore[arg-type]
+
+        try:
+            return retried(ask, _is_permanent, self._retry_for)
+        except (client.InvalidRequest, client.MessageTooLarge):
+            raise
+        except client.SegmentError as error:
+            raise self._failed(error) from None
+
+
+def _is_permanent(error: Exception) -> bool:
+    if isinstance(error, client.DeadlineExceeded):
+        return False
+    return not (isinstance(error, client.SegmentError) and is_transient(error))

@@ -4,7 +4,6 @@ import contextlib
 import errno
 import hashlib
 import os
-import random
 import threading
 import time
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from superpixel_service.datasets.errors import DataSetFailed, Unreadable
+from superpixel_service.datasets.retries import retried
 
 _T = TypeVar("_T")
 
@@ -20,8 +20,6 @@ _PERMANENT_ERRNO = frozenset(
     {errno.ENAMETOOLONG, errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.ELOOP, errno.EINVAL}
 )
 _NO_CREDENTIALS = frozenset({"NoCredentialsError", "PartialCredentialsError", "ProfileNotFound"})
-_FIRST_PAUSE_SECONDS = 0.2
-_LONGEST_PAUSE_SECONDS = 5.0
 _MAX_TEXT = 200
 
 
@@ -156,17 +154,7 @@ class Storage:
             raise DataSetFailed(f"{address}: {reason(error)}") from None
 
     def _retried(self, function: Callable[[], _T], address: str) -> _T:
-        give_up_at = time.monotonic() + self._retry_for
-        pause = _FIRST_PAUSE_SECONDS
-        while True:
-            try:
-                return function()
-            except Exception as error:
-                if is_permanent(error, address) or time.monotonic() + pause > give_up_at:
-                    raise
-            # Many workers wait for the same server: they must not come back at the same moment.
-            time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311
-            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+        return retried(function, lambda error: is_permanent(error, address), self._retry_for)
 
 
 def locate(address: str) -> tuple[Any, str]:

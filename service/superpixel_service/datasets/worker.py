@@ -96,26 +96,20 @@ class Engine:
     def segment(self, item: Item, data: bytes, maps: Mapping[str, bytes] | None = None) -> Outcome:
         """See `FileEngine`."""
         begin = time.perf_counter()
-        sha256 = hashlib.sha256(data).hexdigest()
+        outcome = partial(Outcome, item, sha256=hashlib.sha256(data).hexdigest(), size=len(data))
         try:
             wanted = dict(self._spec.wanted)
             if maps:
                 wanted["guidance"] = client.Guidance(**{**self._spec.guidance, **maps})
             task = accept(data, clamp=self._spec.clamp, wanted=wanted)
             answer = self._segmenter.run(task)
-        except InvalidRequest as error:
-            return Outcome(item, text_of(error.field, error.text), sha256=sha256, size=len(data))
-        except client.InvalidRequest as error:  # of a map of guidance
-            text = text_of(error.field, error.message.removeprefix(f"{error.field}: "))
-            return Outcome(item, text, sha256=sha256, size=len(data))
+        except (InvalidRequest, client.InvalidRequest) as error:
+            return outcome(error=text_of(error))
         except MemoryError:
-            return Outcome(item, "there is not enough memory for this image", sha256=sha256, size=len(data))
+            return outcome(error="there is not enough memory for this image")
         part = task.region or task.image
-        return Outcome(
-            item,
+        return outcome(
             spx=answer.label_map.data,
-            sha256=sha256,
-            size=len(data),
             width=part.width,
             height=part.height,
             counts=tuple(answer.counts),
@@ -148,8 +142,7 @@ def clamped_counts(data: bytes, wanted: dict[str, Any]) -> list[int]:
     whole = read_file(
         data, **wanted | {"counts": (), "areas": (), "include_hierarchy": True, "guidance": None}
     )
-    part = whole.region or whole.image
-    return sorted({min(count, part.width * part.height) for count in wanted["counts"]})
+    return sorted({min(count, whole.region_pixels) for count in wanted["counts"]})
 
 
 class Worker:
@@ -233,6 +226,8 @@ class Worker:
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def text_of(field: str, text: str) -> str:
-    """The error of an image."""
-    return text if field in ("", "encoded_image", "image") else f"{field}: {text}"
+def text_of(error: InvalidRequest | client.InvalidRequest) -> str:
+    """The error of an image: of the image itself, or of a parameter or a map, which the text then names."""
+    # The text of an error of the client begins with the field.
+    text = error.text if isinstance(error, InvalidRequest) else error.message.removeprefix(f"{error.field}: ")
+    return text if error.field in ("", "encoded_image", "image") else f"{error.field}: {text}"

@@ -248,7 +248,7 @@ def _next(orders: socket.socket) -> tuple[bytes, list[int]]:
 def _wait_at_most(orders: socket.socket, seconds: int) -> None:
     """Let a receive raise `BlockingIOError` after this time; 0: never.
 
-    A timeout of Python's costs three more system calls per order.
+    Python's own timeout takes three more system calls per order.
     """
     orders.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", seconds, 0))
 

@@ -191,14 +191,12 @@ def _decode_label_map(a_map: SentMap, sent: LabelMapLevel) -> NDArray[np.int32]:
     skip = {layout.HEIGHTS, layout.REGIONS} | ({layout.TREE, layout.LEVELS} if wanted == count else set())
     try:
         label_map = codec.decode(sent.data, max_pixels=min(width * height, 2**31 - 1), skip=skip)
-        labels = label_map.labels_at(wanted)
+        regions = label_map.cut(wanted)
     except InvalidLabelMap as error:
         raise _damaged_label_map(a_map) from error
     except InvalidParameter as error:
         raise _no_level(a_map, "must be the count of a level of this map") from error
-    if label_map.mask is not None:
-        labels[labels == codec.OUTSIDE] = wanted
-    return labels
+    return codec.with_outside(regions, wanted)[label_map.labels]
 
 
 def _paint(a_map: SentMap, sent: RleMasks) -> NDArray[np.int32]:

@@ -86,13 +86,11 @@ class Plan:
 
     def record(self) -> dict[str, Any]:
         """What a run that continues must have equal."""
+        frame = [self.frame] if self.frame else []  # runs without a frame have the record of earlier versions
         return {
             "version": STORE_VERSION,
             "algorithm_version": kernels.ALGORITHM_VERSION,
-            "source": [
-                *(self.address, version_of(self.address), self.level),
-                *([self.frame] if self.frame else []),
-            ],
+            "source": [self.address, version_of(self.address), self.level, *frame],
             "mask": [self.mask_address, version_of(self.mask_address)] if self.mask_address else None,
             "bands": list(self.bands),
             "rules": [repr(rule) for rule in self.rules],

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from superpixel_kernels.codec import NO_REGION
 from superpixel_service.client.classes import FIRST_OBJECT, Class, Instance, check_lists
+from superpixel_service.client.selection_json import class_facts, object_facts
 from superpixel_service.large.errors import LargeFailed, one_line
 from superpixel_service.large.layout import StoreInfo
 from superpixel_service.large.source import Window
@@ -93,16 +94,6 @@ def write_selection(
             "pixels": [list(run) for run in pixels],
         }
     )
-
-
-def class_facts(each: Class) -> dict[str, Any]:
-    """A class as JSON has it."""
-    return {"name": each.name, "color": each.color, **({} if each.id is None else {"id": each.id})}
-
-
-def object_facts(each: Instance) -> dict[str, Any]:
-    """An object as JSON has it."""
-    return {"class": each.class_value, "name": each.name}
 
 
 def store_facts(info: StoreInfo) -> dict[str, Any]:

@@ -19,7 +19,7 @@ _LIST_CHUNK = 1 << 20
 """Values of a chunk of a one-dimensional array."""
 
 _UNWRITTEN = 255
-"""The image's samples that a run has not written."""
+"""The value of the image's samples that a run has not written."""
 
 Progress = Callable[[int], None]
 """Called with a number of pixels that are done."""

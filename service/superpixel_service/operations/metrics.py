@@ -142,7 +142,7 @@ class Metrics:
             registry=registry,
         )
         self._stores = StoreMetrics(registry, stores)
-        # `labels` checks its arguments each time; an overloaded server asks for the same few per rejection.
+        # `labels` checks its arguments each time, and an overloaded server needs the same few per rejection.
         self._started_of = functools.cache(self._started.labels)
         self._handled_of = functools.cache(self._handled.labels)
         self._handling_of = functools.cache(self._handling.labels)

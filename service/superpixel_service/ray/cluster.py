@@ -89,10 +89,10 @@ def cluster_cpus() -> int:
 
 
 def check_version(algorithm_version: int) -> None:
-    """Called on a node with the driver's version.
+    """Check that this node has the driver's version of the algorithm.
 
     Raises:
-        DataSetFailed: the node's package has another version of the algorithm.
+        DataSetFailed: it has another one.
     """
     if algorithm_version != kernels.ALGORITHM_VERSION:
         raise DataSetFailed(

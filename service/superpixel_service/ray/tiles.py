@@ -23,7 +23,7 @@ TILES_PER_ACTOR = 2
 """One is computed, and one is on its way, so that an actor does not wait for pixels."""
 
 ATTEMPTS = 4
-"""A tile whose actor ended this often ends the run."""
+"""If the actor of a tile ended this often, the run ends."""
 
 _POLL_SECONDS = 1.0
 
@@ -37,10 +37,10 @@ class TileActors:
 
     Args:
         actor_cpus: cores of each actor, which has as many threads.
-        stopped: whether to stop; asked about once per second.
+        stopped: returns whether to stop; called about once per second.
 
     Attributes:
-        count: how many tiles are in work at the same time.
+        count: how many tiles are in work at the same time: `TILES_PER_ACTOR` per actor.
 
     Raises:
         WorkerLost: the cluster has too few cores for an actor.

@@ -29,7 +29,7 @@ _PATIENCE_SECONDS = 1.0
 # gRPC submits a function, the event, the call's state, and as the fourth argument the handler.
 _HANDLER_ARGUMENT = 3
 
-# Callers that retry at once are slowed down by this too.
+# Rejections gather this long. The delay also slows down callers that retry at once.
 _REJECTION_BATCH_SECONDS = 0.015
 
 _GRPC_THREAD = "(_serve)"
@@ -123,21 +123,21 @@ class RejectionQueue(ThreadPoolExecutor):
 
     An overloaded server sends mostly rejections. Sent one by one, each takes twice as long, because
     the processor's caches are full of image data. gRPC's own thread sends a batch when it brings another
-    call: it then need not wait for the interpreter's lock. If no call comes, a thread of the queue sends it.
+    call: it has the interpreter's lock at that time. If no call comes, a thread of the queue sends the batch.
     """
 
     def __init__(self, open_calls: OpenCalls) -> None:
-        super().__init__(1)  # its own thread is never started: `_look` has one
+        super().__init__(1)  # the pool's own thread is never started
         self._open_calls = open_calls
         self._waiting: deque[Callable[[], None]] = deque()
-        self._oldest = 0.0  # when the first of those that wait came
-        self._some = threading.Event()
-        threading.Thread(target=self._look, name="rejections", daemon=True).start()
+        self._oldest = 0.0  # when the first of `_waiting` was submitted
+        self._not_empty = threading.Event()
+        threading.Thread(target=self._run, name="rejections", daemon=True).start()
 
     def submit(
         self, fn: Callable[Arguments, Result], /, *args: Arguments.args, **kwargs: Arguments.kwargs
     ) -> Future[Result]:
-        """Call `fn` after the earlier ones, a moment later. It must not wait for the caller's messages."""
+        """Call `fn` after the earlier ones, a moment later. `fn` must not wait for the caller's messages."""
         handled: Future[Result] = Future()
         self._open_calls.begin(handled)
 
@@ -150,7 +150,7 @@ class RejectionQueue(ThreadPoolExecutor):
         if not self._waiting:
             self._oldest = time.monotonic()
         self._waiting.append(reject)
-        self._some.set()
+        self._not_empty.set()
         self._send_if_due()
         return handled
 
@@ -160,11 +160,11 @@ class RejectionQueue(ThreadPoolExecutor):
                 while True:
                     self._waiting.popleft()()
 
-    def _look(self) -> None:
+    def _run(self) -> None:
         while True:
-            self._some.wait()
+            self._not_empty.wait()
             time.sleep(_REJECTION_BATCH_SECONDS)
-            self._some.clear()
+            self._not_empty.clear()
             self._send_if_due()
             if self._waiting:
-                self._some.set()
+                self._not_empty.set()

@@ -218,7 +218,9 @@ class EntryInterceptor(grpc.ServerInterceptor):
         """The method's handler with a permit for the call, or a handler that rejects the call."""
         method = str(handler_call_details.method)
         if not self._gate.knows(method):
-            return _no_handler(continuation(handler_call_details), method)
+            if continuation(handler_call_details) is not None:  # a bug: no call may enter without a permit
+                raise LookupError(f"the gate has no limit for {method}")
+            return None
         call = Call.of(handler_call_details)
         CURRENT.set(call)
         try:
@@ -240,11 +242,6 @@ class EntryInterceptor(grpc.ServerInterceptor):
 
 def _is_ours(details: grpc.HandlerCallDetails) -> bool:
     return str(details.method) in _REQUESTS
-
-
-def _no_handler(handler: Any, method: str) -> None:
-    if handler is not None:
-        raise LookupError(f"the gate has no limit for {method}")  # a bug: no call may enter without a permit
 
 
 def _rejecting(reject: Reject, rejections: RejectionQueue) -> Any:

@@ -28,6 +28,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from superpixel_kernels import codec
+from superpixel_service.client.selection_json import class_facts, object_facts
 from superpixel_service.http import problems
 from superpixel_service.http.problems import Problem
 from superpixel_service.large.errors import LargeFailed
@@ -35,7 +36,6 @@ from superpixel_service.large.layers import SelectionLayer
 from superpixel_service.large.layout import StoreInfo
 from superpixel_service.large.outline_export import write_outlines
 from superpixel_service.large.raster_export import write_geotiff
-from superpixel_service.large.selection import class_facts, object_facts
 from superpixel_service.large.source import Window
 from superpixel_service.web.files import PARTS, STATIC
 from superpixel_service.web.page_guard import page_guard

@@ -70,8 +70,8 @@ class Segmenter:
             threads: returns the number of threads for a number of pixels; 0: all threads of the workspace.
             cancel: stops or pauses the engine between its steps.
             on_stage: called with the name of each stage before it begins. It may raise to stop the work.
-            on_regions: called with the number of base regions when it is known, with a mask of those outside
-                too. It may raise or wait.
+            on_regions: called with the number of base regions when it is known. With a mask, this number
+                includes the regions outside. It may raise or wait.
             on_refinement: with a mask, called before refinement with the number of base regions inside. It
                 may raise.
             finish: gives the answer its final form, as a part of stage encode; its timings are not set yet.

@@ -14,8 +14,8 @@ map only adds borders to a coarser one. The service guarantees:
    request and across requests.
 4. Determinism: the same pixels and parameters give the same map on every backend, on every run, under any load.
 
-With a mask, the first two hold for the pixels inside. The pixels outside have no label, and a superpixel may have parts
-that are apart if the count is below SegmentResponse.prior_components.
+With a mask, guarantees 1 and 2 hold for the pixels inside. Pixels outside have no label. If the count is below
+SegmentResponse.prior_components, a superpixel may have several 4-connected parts.
 
 # Errors
 
@@ -391,9 +391,9 @@ class SegmentRequest(google.protobuf.message.Message):
 
     @property
     def mask(self) -> Global___Mask:
-        """The pixels that count. Pixels outside belong to no superpixel, and no superpixel reaches over them, unless the count is
-        below SegmentResponse.prior_components. The counts and areas of the request are those of the pixels inside. Not with a
-        prior map that has an effect in PRIOR_MODE_SOFT. Unset: all pixels.
+        """The pixels to segment. Pixels outside belong to no superpixel. Each superpixel is one 4-connected region of pixels
+        inside, unless the count is below SegmentResponse.prior_components. The counts and areas of the request are those of
+        the pixels inside. A mask cannot be combined with a prior map that has an effect in PRIOR_MODE_SOFT. Unset: all pixels.
         """
 
     def __init__(
@@ -433,9 +433,9 @@ Global___SegmentRequest: typing_extensions.TypeAlias = SegmentRequest
 class Mask(google.protobuf.message.Message):
     """Which pixels of an image belong to superpixels: exactly one source.
 
-    A mask has the size of the whole picture, also if region_of_interest is set, and lies as the picture lies after its
-    orientation is applied (or not, as apply_exif_orientation says). It is not scaled. A mask whose pixels are all inside has
-    no effect.
+    A mask has the size of the whole picture, also if region_of_interest is set. It is oriented as the upright picture, or as
+    the stored picture if apply_exif_orientation is false. It is not scaled. A mask whose pixels are all inside has no
+    effect.
     """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
@@ -494,8 +494,8 @@ Global___SampleRange: typing_extensions.TypeAlias = SampleRange
 class Guidance(google.protobuf.message.Message):
     """Maps beside the image that the superpixels follow. Each is optional, in any combination.
 
-    A map shows the whole picture, also if region_of_interest is set, and lies as the picture lies after its orientation
-    is applied (or not, as apply_exif_orientation says). It may have another size: it is scaled by nearest neighbour,
+    A map shows the whole picture, also if region_of_interest is set. It is oriented as the upright picture, or as the
+    stored picture if apply_exif_orientation is false. It may have another size: it is scaled by nearest neighbour,
     source column ((2x + 1) * ws) / (2w), rounded down; rows alike. Maps that differ only in what has no effect are the same
     guidance: a constant edge or prior map, an importance map of 0, a weight of 0, the weight of a map that is not there.
     """
@@ -827,8 +827,8 @@ class SegmentResponse(google.protobuf.message.Message):
     """Changes whenever any output may change for the same pixels and parameters, without guidance."""
     prior_components: builtins.int
     """With PRIOR_MODE_HARD, the number of 4-connected components of the prior map in the region: at this count the
-    superpixels are these components. With a mask, the number of those of the mask, or of the prior map inside it. Unset:
-    neither, or none with an effect.
+    superpixels are these components. With a mask, the number of 4-connected components of the mask, or of the prior map
+    inside it. Unset: neither a mask nor such a prior map, or none with an effect.
     """
     mask_pixels: builtins.int
     """Number of pixels inside the mask. Unset: the request has no mask."""
@@ -896,8 +896,8 @@ Global___SegmentResponse: typing_extensions.TypeAlias = SegmentResponse
 
 @typing.final
 class Provenance(google.protobuf.message.Message):
-    """What a label map was made from. Maps of the same image with equal compactness, region, guidance and algorithm_version
-    are nested if they have the same pixels outside a mask, if any.
+    """What a label map was made from. Maps of the same image with the same mask (or none), and with equal compactness, region,
+    guidance and algorithm_version, are nested.
     """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor

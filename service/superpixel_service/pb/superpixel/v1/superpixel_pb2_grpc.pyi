@@ -14,8 +14,8 @@ map only adds borders to a coarser one. The service guarantees:
    request and across requests.
 4. Determinism: the same pixels and parameters give the same map on every backend, on every run, under any load.
 
-With a mask, the first two hold for the pixels inside. The pixels outside have no label, and a superpixel may have parts
-that are apart if the count is below SegmentResponse.prior_components.
+With a mask, guarantees 1 and 2 hold for the pixels inside. Pixels outside have no label. If the count is below
+SegmentResponse.prior_components, a superpixel may have several 4-connected parts.
 
 # Errors
 
