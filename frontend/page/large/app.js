@@ -1,6 +1,7 @@
 import { FIRST_OBJECT } from '../../src/index.js';
 import { ClassPanel } from '../classes.js';
-import { any, button, byId, count, percent } from '../dom.js';
+import { bindButtons, changeTool } from '../commands.js';
+import { any, button, count, percent } from '../dom.js';
 import { Hint } from '../hint.js';
 import { fillHelp, listenForKeys } from '../keys.js';
 import { hideProblem, showProblem } from '../notices.js';
@@ -223,20 +224,8 @@ export class LargeApp {
 
   /** @param {string} id of a tool; the tool stays while a gesture is in progress */
   setTool(id) {
-    const before = this.tool;
-    if (!this.stage.busy) this.settings.tool = id;
-    if (this.tool !== before) {
-      before.deactivate?.(/** @type {any} */ (this));
-      this.tool.activate?.(/** @type {any} */ (this));
-      this.layers.redrawTop();
-      if (this.tool.id === 'smart' && this.work && !this.work.map.tree) void this._load();
-    }
-    this.toolbar.show();
-    keepSettings(this.settings);
-  }
-
-  showHelp() {
-    byId('help', HTMLDialogElement).showModal();
+    const changed = changeTool(/** @type {any} */ (this), id);
+    if (changed && this.tool.id === 'smart' && this.work && !this.work.map.tree) void this._load();
   }
 
   // ---- what is shown
@@ -272,17 +261,7 @@ export class LargeApp {
   // ---- wiring
 
   _bind() {
-    /** @type {Record<string, () => unknown>} */
-    const actions = {
-      undo: () => this.undo(),
-      redo: () => this.redo(),
-      'zoom-in': () => this.zoomIn(),
-      'zoom-out': () => this.zoomOut(),
-      'zoom-fit': () => this.fit(),
-      'help-button': () => this.showHelp(),
-      'problem-close': hideProblem,
-    };
-    for (const [id, action] of Object.entries(actions)) button(id).addEventListener('click', action);
+    bindButtons(/** @type {any} */ (this));
     this.tool.activate?.(/** @type {any} */ (this));
     new ResizeObserver(() => this._resized()).observe(this.stage.element);
   }
