@@ -31,7 +31,7 @@ const root = document.documentElement;
 export class LargeApp {
   /** @param {import('./api.js').Facts} facts */
   constructor(facts) {
-    /** What tools and panels use of the page is here, too. @type {import('../app.js').App} */
+    /** Has all that tools and panels use of an `App`. @type {import('../app.js').App} */
     const app = /** @type {any} */ (this);
     this._facts = facts;
     this.settings = readSettings(facts);
@@ -50,7 +50,7 @@ export class LargeApp {
       onProblem: showProblem,
     });
     this._loading = new AbortController();
-    /** A window waits for the end of a gesture. */
+    /** Whether to load the superpixels again when the gesture ends. */
     this._waits = false;
     this.saving = { soon: () => keepSettings(this.settings) };
     // Nothing is protected: whole regions of other windows are painted, too.
@@ -139,7 +139,7 @@ export class LargeApp {
       const hierarchy = this.tool.id === 'smart';
       const found = await loadSuperpixels(this._view.window(scale), area, hierarchy, signal);
       if (signal.aborted) return;
-      // A gesture goes on in its window, and what was sent since is not in these values.
+      // A gesture ends in the window in which it began. Changes sent since are missing in these values: load them again.
       if (this.stage.busy) this._waits = true;
       else if (requests !== this.server.requests) await this._load();
       else this._install(found, started);
@@ -210,7 +210,7 @@ export class LargeApp {
   }
 
   /**
-   * @param {boolean} classes whether they are others than before
+   * @param {boolean} classes whether they have changed
    * @param {import('./api.js').Instance[]} objects before
    */
   _listsCame(classes, objects) {

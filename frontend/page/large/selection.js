@@ -15,7 +15,7 @@ const NO_REGION = 0xffffffff;
  */
 
 /**
- * What the open work has, whatever is in view. The selections of its windows share it.
+ * The parts of the work that do not depend on what is in view. The selections of all windows share them.
  *
  * @typedef {object} Shared
  * @property {import('../../src/annotation.js').Class[]} classes
