@@ -68,14 +68,14 @@ export class App {
     this.stage = new Stage(this);
     this.opening = new Opening(this);
     this.protecting = new Protecting(this);
-    this.hint = new Hint(this);
+    this.hint = new Hint(this, tools);
     this.checks = new Checks(this);
     this.objectPanel = new ObjectPanel(this);
     this.classPanel = new ClassPanel(this);
     this.sliders = new Sliders(this);
     this.guiding = new Guiding(this);
     this.maskDialog = new MaskDialog(this);
-    this.toolbar = new Toolbar(this);
+    this.toolbar = new Toolbar(this, tools);
     fillExportMenu(this);
     fillHelp(any('help-table'), SECTIONS);
     listenForKeys(this, SECTIONS);
