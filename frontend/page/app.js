@@ -1,7 +1,8 @@
 import { Camera } from './camera.js';
 import { Checks } from './checks.js';
 import { ClassPanel, firstClasses } from './classes.js';
-import { any, button, byId, count } from './dom.js';
+import { bindButtons, changeTool } from './commands.js';
+import { any, button, count } from './dom.js';
 import { fillExportMenu } from './exporting.js';
 import { Ahead } from './ahead.js';
 import { Filmstrip } from './filmstrip.js';
@@ -67,14 +68,14 @@ export class App {
     this.stage = new Stage(this);
     this.opening = new Opening(this);
     this.protecting = new Protecting(this);
-    this.hint = new Hint(this);
+    this.hint = new Hint(this, tools);
     this.checks = new Checks(this);
     this.objectPanel = new ObjectPanel(this);
     this.classPanel = new ClassPanel(this);
     this.sliders = new Sliders(this);
     this.guiding = new Guiding(this);
     this.maskDialog = new MaskDialog(this);
-    this.toolbar = new Toolbar(this);
+    this.toolbar = new Toolbar(this, tools);
     fillExportMenu(this);
     fillHelp(any('help-table'), SECTIONS);
     listenForKeys(this, SECTIONS);
@@ -254,16 +255,7 @@ export class App {
 
   /** @param {string} id of a tool; the tool stays while a gesture is in progress */
   setTool(id) {
-    const before = this.tool;
-    if (!this.stage.busy) this.settings.tool = id;
-    if (this.tool !== before) {
-      if (this.stage.setsCorners) this.stage.cancel();
-      before.deactivate?.(this);
-      this.tool.activate?.(this);
-      this.layers.redrawTop();
-    }
-    this.toolbar.show();
-    this.saving.soon();
+    changeTool(this, id);
   }
 
   zoomIn() {
@@ -286,10 +278,6 @@ export class App {
     this.viewChanged();
   }
 
-  showHelp() {
-    byId('help', HTMLDialogElement).showModal();
-  }
-
   _showHistory() {
     button('undo').disabled = !this.work?.selection.canUndo;
     button('redo').disabled = !this.work?.selection.canRedo;
@@ -305,19 +293,10 @@ export class App {
   // ---- wiring
 
   _bindButtons() {
-    /** @type {Record<string, () => unknown>} */
-    const actions = {
-      undo: () => this.undo(),
-      redo: () => this.redo(),
-      'zoom-in': () => this.zoomIn(),
-      'zoom-out': () => this.zoomOut(),
-      'zoom-fit': () => this.fit(),
+    bindButtons(this, {
       'zoom-actual': () => this._zoom(1 / this.camera.scale),
-      'help-button': () => this.showHelp(),
-      'problem-close': hideProblem,
       'problem-retry': retry,
-    };
-    for (const [id, action] of Object.entries(actions)) button(id).addEventListener('click', action);
+    });
     for (const id of ['samples-menu', 'export-menu']) {
       const first = any(id).querySelector('button:not(#export-gap)');
       if (first instanceof HTMLElement) first.autofocus = true; // gets the focus when the menu opens

@@ -1,7 +1,6 @@
 import { COLORS, colorOf as unusedColor } from '../src/imports/colors.js';
 import { MAX_CLASSES } from '../src/index.js';
 import { any, button, make } from './dom.js';
-import { mergeClass } from './merging.js';
 import { say } from './notices.js';
 import { bindName, bindRow, editName } from './rows.js';
 
@@ -85,10 +84,7 @@ export class ClassPanel {
     stage.cancel();
     this._app.objectPanel.choose(0);
     const [name, kept] = [value, into].map((one) => this.classes[one - 1].name);
-    const { selection } = work;
-    // The selection of a large image says what the program has to do.
-    const own = /** @type {any} */ (selection).mergeClass;
-    layers.redrawFill(own ? own.call(selection, value, into) : mergeClass(selection, value, into));
+    layers.redrawFill(work.selection.removeClass(value, into));
     if (into > value) settings.value--;
     protecting.classRemoved(value);
     this.show();

@@ -1,5 +1,4 @@
 import { any, button, make } from './dom.js';
-import { tools as allTools } from './tools/index.js';
 
 /** The tools that do most of a labeller's work, best first, and what to do with each. @type {Record<string, string>} */
 const LEADS = {
@@ -12,9 +11,9 @@ const LEADS = {
 export class Hint {
   /**
    * @param {import('./app.js').App} app
-   * @param {readonly import('./tools/tool.js').Tool[]} [tools]
+   * @param {readonly import('./tools/tool.js').Tool[]} tools of the page
    */
-  constructor(app, tools = allTools) {
+  constructor(app, tools) {
     this._app = app;
     const rows = Object.entries(LEADS).flatMap(([id, text]) => {
       const tool = tools.find((one) => one.id === id);

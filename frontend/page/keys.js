@@ -1,5 +1,6 @@
 // Keyboard shortcuts and the help sheet, from one list of rows.
 
+import { showHelp } from './commands.js';
 import { make } from './dom.js';
 import { titleOf } from './toolbar.js';
 
@@ -14,13 +15,19 @@ import { titleOf } from './toolbar.js';
  * @typedef {{ title: string, rows: Row[] }} Section
  */
 
-/** @param {readonly import('./tools/tool.js').Tool[]} tools @returns {Row[]} */
-export const toolRows = (tools) =>
-  tools.map((tool) => ({
-    shown: tool.key.toUpperCase(),
-    text: titleOf(tool),
-    keys: { [tool.key]: (app) => app.setTool(tool.id) },
-  }));
+/** @param {readonly import('./tools/tool.js').Tool[]} tools @returns {Section} */
+export const toolSection = (tools) => ({
+  title: 'Tools',
+  rows: [
+    ...tools.map((tool) => ({
+      shown: tool.key.toUpperCase(),
+      text: titleOf(tool),
+      keys: { [tool.key]: (/** @type {any} */ app) => app.setTool(tool.id) },
+    })),
+    { shown: 'Space', text: 'hold and drag: pan with any tool' },
+    { shown: 'Alt', text: 'hold: erase with any tool (or the right button)' },
+  ],
+});
 
 /** @type {Row['keys']} */
 const classKeys = {};
@@ -68,7 +75,10 @@ export const ZOOM_ROWS = [
 ];
 
 /** @type {Row} */
-export const HELP_ROW = { shown: '?', text: 'This sheet', keys: { '?': (app) => app.showHelp() } };
+export const HELP_ROW = { shown: '?', text: 'This sheet', keys: { '?': showHelp } };
+
+/** @type {Row} */
+export const USE_ROW = { shown: 'Enter', text: 'use the tool there' };
 
 /** @type {Row} */
 export const CANCEL_ROW = {

@@ -1,7 +1,7 @@
 import { rgba } from './colors.js';
 import { casing, contours } from './marks.js';
 import { SmoothLines } from './smooth.js';
-import { context, TopLayer } from './top.js';
+import { context, enclosing, TopLayer } from './top.js';
 
 /** @typedef {import('../src/selection.js').Box} Box */
 
@@ -76,15 +76,7 @@ export class Layers extends TopLayer {
   redrawFill(box) {
     if (!box) return;
     this.smooth.classesChanged();
-    const old = this._fill;
-    this._fill = old
-      ? {
-          x0: Math.min(old.x0, box.x0),
-          y0: Math.min(old.y0, box.y0),
-          x1: Math.max(old.x1, box.x1),
-          y1: Math.max(old.y1, box.y1),
-        }
-      : box;
+    this._fill = enclosing(this._fill, box);
     this._request();
   }
 

@@ -3,7 +3,7 @@
 /** @typedef {import('../src/shapes.js').Point} Point */
 
 /**
- * Pixels of a level of the image: `scale` pixels of the image along each side are one.
+ * A window of a level of the image. Each of its pixels is `scale` x `scale` pixels of the image.
  *
  * @typedef {{ x: number, y: number, width: number, height: number, scale: number }} Place
  */

@@ -9,7 +9,8 @@ import {
   RADIUS_ROW,
   SHOW_ROWS,
   TOUCH_SECTION,
-  toolRows,
+  toolSection,
+  USE_ROW,
   ZOOM_ROWS,
 } from './keys.js';
 import { tools } from './tools/index.js';
@@ -23,14 +24,7 @@ const labelsOf = (way) =>
 
 /** The help sheet. @type {import('./keys.js').Section[]} */
 export const SECTIONS = [
-  {
-    title: 'Tools',
-    rows: [
-      ...toolRows(tools),
-      { shown: 'Space', text: 'hold and drag: pan with any tool' },
-      { shown: 'Alt', text: 'hold: erase with any tool (or the right button)' },
-    ],
-  },
+  toolSection(tools),
   {
     title: 'Settings',
     rows: [
@@ -95,7 +89,7 @@ export const SECTIONS = [
         shown: '← → ↑ ↓',
         text: 'on the image: move the cursor by half a superpixel; with Shift by a pixel',
       },
-      { shown: 'Enter', text: 'use the tool there' },
+      USE_ROW,
       { shown: 'Enter', text: `${labelsOf('drag')}: begin; press it again to end` },
       { shown: 'Enter', text: `${labelsOf('corners')}: set a corner; Shift Enter closes it` },
       {

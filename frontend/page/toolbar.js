@@ -1,5 +1,4 @@
 import { any, make, pictureOf } from './dom.js';
-import { tools as allTools } from './tools/index.js';
 
 /** @typedef {import('./tools/tool.js').Tool} Tool */
 /** @typedef {import('./tools/tool.js').Slider} Slider */
@@ -12,9 +11,9 @@ export const titleOf = ({ label, summary }) => (summary ? `${label}: ${summary}`
 export class Toolbar {
   /**
    * @param {import('./app.js').App} app
-   * @param {readonly Tool[]} [tools]
+   * @param {readonly Tool[]} tools of the page
    */
-  constructor(app, tools = allTools) {
+  constructor(app, tools) {
     this._app = app;
     this._buttons = tools.map((tool) => this._button(tool));
     this._options = tools.flatMap((tool) => (tool.options ?? []).map((option) => this._option(tool, option)));

@@ -2,6 +2,8 @@ import { sample } from '../src/view.js';
 import { byId } from './dom.js';
 import { glow } from './marks.js';
 
+/** @typedef {import('../src/boxes.js').Box} Box */
+
 /**
  * The pointer's marks.
  *
@@ -17,6 +19,17 @@ export function context(name) {
   if (!found) throw new Error('this browser has no canvas');
   return found;
 }
+
+/** @param {Box | null} a @param {Box} b @returns {Box} the smallest box that contains both */
+export const enclosing = (a, b) =>
+  a
+    ? {
+        x0: Math.min(a.x0, b.x0),
+        y0: Math.min(a.y0, b.y0),
+        x1: Math.max(a.x1, b.x1),
+        y1: Math.max(a.y1, b.y1),
+      }
+    : b;
 
 /** The topmost canvas: what lies under the pointer, the cursor, and what the active tool shows. */
 export class TopLayer {

@@ -61,7 +61,8 @@ export async function readContainer(bytes, maxPixels) {
   };
 
   // One section at a time, so that an error in one stops all further work.
-  // The label that stands for the outside, among count + 1 labels.
+
+  // MASK has the label that stands for the outside, among count + 1 labels.
   const mask = (await read('MASK', 4, 4, (bytes) => fromPlanes(bytes, 0, 1, 4)[0])) ?? -1;
   check(mask <= count, 'MALFORMED', `MASK: must be at most ${count}`);
   const outside = mask >= 0;

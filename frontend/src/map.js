@@ -83,7 +83,7 @@ export class LabelMap {
   _level(count, into, rank, limit) {
     const lut = new Int32Array(this.count + +this.outside);
     let next = 1;
-    lut[this.count] = count;
+    lut[this.count] = count; // for the outside; without it, this is behind the end of `lut` and changes nothing
     for (let b = 1; b < this.count; b++) lut[b] = rank[b - 1] < limit ? lut[into[b - 1]] : next++;
     return new Level(this, count, lut, limit);
   }

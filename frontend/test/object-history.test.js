@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { Selection, SuperpixelMapError } from 'superpixel-map';
-import { mergeClass } from '../page/merging.js';
 import { blocks, fresh, maps, path } from './selections.js';
 
 /** @typedef {import('./selections.js').Point} Point */
@@ -54,7 +53,7 @@ function act(selection, { kind, at, radius, value, other }) {
   if (kind === 'mergeClass' && classes.length > 1) {
     const gone = value % classes.length;
     const into = (gone + 1 + (other % (classes.length - 1))) % classes.length;
-    mergeClass(selection, 1 + gone, 1 + into);
+    selection.removeClass(1 + gone, 1 + into);
   }
   if (kind === 'map') selection.moveTo([maps.noise, ...blocks][value % 3]);
   if (kind === 'group' || kind === 'cancel') {

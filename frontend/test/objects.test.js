@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FIRST_OBJECT, MAX_OBJECTS, PARTLY, Selection } from 'superpixel-map';
-import { mergeClass } from '../page/merging.js';
 import { blocks, fresh, maps, maskOf, placeIn } from './selections.js';
 
 /** @typedef {import('./selections.js').Point} Point */
@@ -271,8 +270,10 @@ test('removing a class removes its objects', () => {
 test('a class is merged into another one, with its objects', () => {
   const { selection } = withObjects();
   const before = valuesOf(selection);
+  assert.throws(() => selection.removeClass(1, 1), { code: 'INVALID_ARGUMENT' });
+  assert.throws(() => selection.removeClass(1, 4), { code: 'INVALID_ARGUMENT' });
   const names = selection.classes.map(({ name }) => name);
-  mergeClass(selection, 1, 3);
+  selection.removeClass(1, 3);
   assert.deepEqual(
     selection.classes.map(({ name }) => name),
     names.slice(1),

@@ -40,7 +40,6 @@ APPLY = """
 import { readFileSync } from 'node:fs';
 import { Selection } from 'superpixel-map';
 import { loadMap } from './test/fixtures.js';
-import { mergeClass } from './page/merging.js';
 const { start, changes } = JSON.parse(readFileSync(process.argv[1], 'utf8'));
 const maps = { photo: await loadMap('photo'), other: await loadMap('other') };
 const selection = Selection.restore(maps.photo, start);
@@ -61,7 +60,7 @@ const does = {
   removeObject: (value) => selection.removeObject(value),
   joinObjects: (values) => selection.joinObjects(values),
   splitObject: (value) => selection.splitObject(value),
-  removeClass: (value, into) => (into ? mergeClass(selection, value, into) : selection.removeClass(value)),
+  removeClass: (value, into) => selection.removeClass(value, into),
 };
 for (const [name, ...values] of changes) {
   does[name](...values);

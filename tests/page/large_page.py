@@ -13,11 +13,11 @@ from superpixel_service.large.run import Plan, make_store
 from superpixel_service.large.selection import read_selection
 from superpixel_service.large.source import Facts, Window
 from superpixel_service.large.store import Store
+from tests.page.annotator import PATIENCE_MILLISECONDS
 from tests.page.conftest import new_context
 from tests.service.large_files import TRANSFORM, smooth
 
 WIDTH, HEIGHT = 2000, 1500
-PATIENCE = 120_000
 
 
 def make_scene(folder: Path) -> Path:
@@ -31,7 +31,7 @@ def make_scene(folder: Path) -> Path:
 def open_page(browser: Browser, address: str) -> Iterator[Page]:
     context = new_context(browser)
     page = context.new_page()
-    page.set_default_timeout(PATIENCE)
+    page.set_default_timeout(PATIENCE_MILLISECONDS)
     problems: list[str] = []
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.goto(address)

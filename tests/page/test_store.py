@@ -18,6 +18,7 @@ from superpixel_service.large.store import Store
 from superpixel_service.web.store_work import PARTLY, StoreWork
 from tests.page.conftest import running_app
 from tests.page.large_page import HEIGHT, WIDTH, open_page, shown, steps, stroke, values, view_box
+from tests.service.harness import PATIENCE_SECONDS
 from tests.service.large_files import TRANSFORM
 
 
@@ -118,13 +119,13 @@ def test_panning_loads_what_comes_into_view(page: Page) -> None:
 def test_exports_are_georeferenced(page: Page, address: str, made: Path, work: Path) -> None:
     stroke(page, (400, 300), (500, 300))
     steps(page, 1)
-    with urllib.request.urlopen(f"{address}api/export?format=geotiff", timeout=120) as answer:
+    with urllib.request.urlopen(f"{address}api/export?format=geotiff", timeout=PATIENCE_SECONDS) as answer:
         data = answer.read()
     with rasterio.open(io.BytesIO(data)) as file:
         assert file.crs.to_epsg() == 32633
         assert tuple(file.transform)[:6] == TRANSFORM
         assert np.array_equal(file.read(1), values(work, made))
-    with urllib.request.urlopen(f"{address}api/export?format=geojson", timeout=120) as answer:
+    with urllib.request.urlopen(f"{address}api/export?format=geojson", timeout=PATIENCE_SECONDS) as answer:
         assert json.load(answer)["features"]
 
 
@@ -154,7 +155,7 @@ def test_arguments_that_are_wrong(made: Path, tmp_path: Path) -> None:
 
 def refused(url: str, data: bytes | None = None) -> tuple[int, str]:
     try:
-        urllib.request.urlopen(urllib.request.Request(url, data=data), timeout=120)
+        urllib.request.urlopen(urllib.request.Request(url, data=data), timeout=PATIENCE_SECONDS)
     except urllib.error.HTTPError as error:
         return error.code, json.load(error)["detail"]
     raise AssertionError("the request was not refused")

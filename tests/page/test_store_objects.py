@@ -15,6 +15,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from tests.page.annotator import ROOT
 from tests.page.conftest import running_app
 from tests.page.large_page import HEIGHT, WIDTH, open_page, shown, steps, stroke, values, view_box
+from tests.service.harness import PATIENCE_SECONDS
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,7 @@ def page(browser: Browser, address: str) -> Iterator[Page]:
 
 def post(address: str, path: str, body: object) -> Any:
     request = urllib.request.Request(f"{address}api/{path}", data=json.dumps(body).encode())
-    with urllib.request.urlopen(request, timeout=120) as answer:
+    with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as answer:
         return json.load(answer)
 
 
@@ -90,7 +91,7 @@ def test_objects_have_names_and_areas_and_are_exported(
     assert names(page) == ["class 1 1", "House n"]
     assert kept(work)["objects"] == [{"class": 1, "name": ""}, {"class": 3, "name": "House n"}]
 
-    with urllib.request.urlopen(f"{address}api/export?format=geotiff", timeout=120) as answer:
+    with urllib.request.urlopen(f"{address}api/export?format=geotiff", timeout=PATIENCE_SECONDS) as answer:
         raster = answer.read()
     with rasterio.open(io.BytesIO(raster)) as file:
         assert np.array_equal(file.read(2), np.where(taken >= 256, taken - 255, 0))

@@ -1,6 +1,7 @@
 import { FIRST_OBJECT } from '../../src/index.js';
 import { ClassPanel } from '../classes.js';
-import { any, button, byId, count, percent } from '../dom.js';
+import { bindButtons, changeTool } from '../commands.js';
+import { any, button, count, percent } from '../dom.js';
 import { Hint } from '../hint.js';
 import { fillHelp, listenForKeys } from '../keys.js';
 import { hideProblem, showProblem } from '../notices.js';
@@ -30,7 +31,7 @@ const root = document.documentElement;
 export class LargeApp {
   /** @param {import('./api.js').Facts} facts */
   constructor(facts) {
-    /** What tools and panels use of the page is here, too. @type {import('../app.js').App} */
+    /** Has all that tools and panels use of an `App`. @type {import('../app.js').App} */
     const app = /** @type {any} */ (this);
     this._facts = facts;
     this.settings = readSettings(facts);
@@ -49,7 +50,7 @@ export class LargeApp {
       onProblem: showProblem,
     });
     this._loading = new AbortController();
-    /** A window waits for the end of a gesture. */
+    /** Whether to load the superpixels again when the gesture ends. */
     this._waits = false;
     this.saving = { soon: () => keepSettings(this.settings) };
     // Nothing is protected: whole regions of other windows are painted, too.
@@ -138,7 +139,7 @@ export class LargeApp {
       const hierarchy = this.tool.id === 'smart';
       const found = await loadSuperpixels(this._view.window(scale), area, hierarchy, signal);
       if (signal.aborted) return;
-      // A gesture goes on in its window, and what was sent since is not in these values.
+      // A gesture ends in the window in which it began. Changes sent since are missing in these values: load them again.
       if (this.stage.busy) this._waits = true;
       else if (requests !== this.server.requests) await this._load();
       else this._install(found, started);
@@ -209,7 +210,7 @@ export class LargeApp {
   }
 
   /**
-   * @param {boolean} classes whether they are others than before
+   * @param {boolean} classes whether they have changed
    * @param {import('./api.js').Instance[]} objects before
    */
   _listsCame(classes, objects) {
@@ -223,20 +224,8 @@ export class LargeApp {
 
   /** @param {string} id of a tool; the tool stays while a gesture is in progress */
   setTool(id) {
-    const before = this.tool;
-    if (!this.stage.busy) this.settings.tool = id;
-    if (this.tool !== before) {
-      before.deactivate?.(/** @type {any} */ (this));
-      this.tool.activate?.(/** @type {any} */ (this));
-      this.layers.redrawTop();
-      if (this.tool.id === 'smart' && this.work && !this.work.map.tree) void this._load();
-    }
-    this.toolbar.show();
-    keepSettings(this.settings);
-  }
-
-  showHelp() {
-    byId('help', HTMLDialogElement).showModal();
+    const changed = changeTool(/** @type {any} */ (this), id);
+    if (changed && this.tool.id === 'smart' && this.work && !this.work.map.tree) void this._load();
   }
 
   // ---- what is shown
@@ -272,17 +261,7 @@ export class LargeApp {
   // ---- wiring
 
   _bind() {
-    /** @type {Record<string, () => unknown>} */
-    const actions = {
-      undo: () => this.undo(),
-      redo: () => this.redo(),
-      'zoom-in': () => this.zoomIn(),
-      'zoom-out': () => this.zoomOut(),
-      'zoom-fit': () => this.fit(),
-      'help-button': () => this.showHelp(),
-      'problem-close': hideProblem,
-    };
-    for (const [id, action] of Object.entries(actions)) button(id).addEventListener('click', action);
+    bindButtons(/** @type {any} */ (this));
     this.tool.activate?.(/** @type {any} */ (this));
     new ResizeObserver(() => this._resized()).observe(this.stage.element);
   }

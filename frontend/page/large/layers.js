@@ -1,5 +1,5 @@
 import { byId } from '../dom.js';
-import { TopLayer } from '../top.js';
+import { enclosing, TopLayer } from '../top.js';
 import { Overlay } from './overlay.js';
 
 /** @typedef {import('../../src/boxes.js').Box} Box */
@@ -56,13 +56,7 @@ export class LargeLayers extends TopLayer {
   /** @param {Box | null} box of the window, in which the selection has changed */
   redrawFill(box) {
     if (!box) return;
-    const old = this._fill ?? box;
-    this._fill = {
-      x0: Math.min(old.x0, box.x0),
-      y0: Math.min(old.y0, box.y0),
-      x1: Math.max(old.x1, box.x1),
-      y1: Math.max(old.y1, box.y1),
-    };
+    this._fill = enclosing(this._fill, box);
     this.redrawView();
   }
 

@@ -1,6 +1,5 @@
-import { PARTLY, Selection } from '../../src/index.js';
+import { FIRST_OBJECT, PARTLY, Selection } from '../../src/index.js';
 import { boxOf } from '../../src/history.js';
-import { mergeClass } from '../merging.js';
 
 /** @typedef {import('../../src/history.js').Step} Step */
 
@@ -16,7 +15,7 @@ const NO_REGION = 0xffffffff;
  */
 
 /**
- * What the open work has, whatever is in view. The selections of its windows share it.
+ * The parts of the work that do not depend on what is in view. The selections of all windows share them.
  *
  * @typedef {object} Shared
  * @property {import('../../src/annotation.js').Class[]} classes
@@ -56,7 +55,7 @@ export class WindowSelection extends Selection {
 
   /** @returns {any} pixels of each object in the whole image; not 32 bits, for those of very large images */
   objectAreas() {
-    return this._shared.areas.subarray(256);
+    return this._shared.areas.subarray(FIRST_OBJECT);
   }
 
   /** @param {SentStep} step @returns {Change | Paint} */
@@ -87,13 +86,8 @@ export class WindowSelection extends Selection {
   }
 
   /** @type {Selection['removeClass']} */
-  removeClass(value) {
-    return this._asking({ do: 'removeClass', value }, () => super.removeClass(value));
-  }
-
-  /** @param {number} value @param {number} into */
-  mergeClass(value, into) {
-    return this._asking({ do: 'removeClass', value, into }, () => mergeClass(this, value, into));
+  removeClass(value, into = 0) {
+    return this._asking({ do: 'removeClass', value, into }, () => super.removeClass(value, into));
   }
 
   /** @type {Selection['addObject']} */
@@ -105,7 +99,7 @@ export class WindowSelection extends Selection {
 
   /** @type {Selection['changeObject']} */
   changeObject(value, change) {
-    const object = { ...this.objects[value - 256], ...change };
+    const object = { ...this.objects[value - FIRST_OBJECT], ...change };
     return this._asking({ do: 'changeObject', value, object }, () => super.changeObject(value, change));
   }
 

@@ -16,8 +16,8 @@ export class ServerWork {
   /**
    * @param {Lists} lists
    * @param {object} events
-   * @param {(classes: boolean, objects: api.Instance[]) => void} events.onLists the lists came; whether classes are others,
-   *   and the objects before
+   * @param {(classes: boolean, objects: api.Instance[]) => void} events.onLists the lists came; whether the classes have
+   *   changed, and the objects before
    * @param {() => void} events.onValues regions have other values
    * @param {() => void} events.onAreas
    * @param {(error: unknown) => void} events.onProblem a step was not kept
@@ -142,7 +142,7 @@ export class ServerWork {
     objects.forEach((one, i) => (shared.objects[i] = one));
     shared.areas = new Float64Array(FIRST_OBJECT + objects.length);
     for (const [value, pixels] of areas) shared.areas[value] = pixels;
-    // Steps of another page, or of before: nothing is known of them but their number.
+    // Of steps of another page, or from before a reload, only the number is known.
     const blank = (/** @type {number} */ length) =>
       Array.from({ length }, () => ({ regions: [], pixels: [] }));
     if (history.done.length !== undo) history.done = blank(undo);

@@ -9,7 +9,8 @@ import {
   RADIUS_ROW,
   SHOW_ROWS,
   TOUCH_SECTION,
-  toolRows,
+  toolSection,
+  USE_ROW,
   ZOOM_ROWS,
 } from '../keys.js';
 import { brush } from '../tools/brush.js';
@@ -22,14 +23,7 @@ export const tools = [smart, brush, eraser, pan];
 
 /** @type {import('../keys.js').Section[]} */
 export const SECTIONS = [
-  {
-    title: 'Tools',
-    rows: [
-      ...toolRows(tools),
-      { shown: 'Space', text: 'hold and drag: pan with any tool' },
-      { shown: 'Alt', text: 'hold: erase with any tool (or the right button)' },
-    ],
-  },
+  toolSection(tools),
   { title: 'Settings', rows: [RADIUS_ROW, ...LIST_ROWS, ...SHOW_ROWS] },
   {
     title: 'History and files',
@@ -43,7 +37,7 @@ export const SECTIONS = [
     title: 'Without a mouse',
     rows: [
       { shown: '← → ↑ ↓', text: 'on the image: move it; the cursor stays in the middle' },
-      { shown: 'Enter', text: 'use the tool there' },
+      USE_ROW,
       CANCEL_ROW,
     ],
   },

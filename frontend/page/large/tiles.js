@@ -3,6 +3,19 @@ import { loadImage } from './api.js';
 const SIDE = 512;
 const KEPT = 160;
 
+/** @type {(column: number, row: number, scale: number) => string} */
+const nameOf = (column, row, scale) => `${scale}/${row}/${column}`;
+
+/** @param {import('../place.js').Place} place @returns {[column: number, row: number][]} the tiles of its level that it touches */
+function tilesUnder({ x, y, width, height }) {
+  /** @type {[number, number][]} */
+  const found = [];
+  for (let row = Math.floor(y / SIDE); row * SIDE < y + height; row++) {
+    for (let column = Math.floor(x / SIDE); column * SIDE < x + width; column++) found.push([column, row]);
+  }
+  return found;
+}
+
 /** The pictures of the image that are in memory, by tiles of its levels. */
 export class Tiles {
   /**
@@ -31,19 +44,7 @@ export class Tiles {
 
   /** @param {import('../place.js').Place} place @returns {boolean} whether the image there is loaded */
   has(place) {
-    return this._under(place).every(({ tile }) => tile);
-  }
-
-  /** @param {import('../place.js').Place} place */
-  _under({ x, y, width, height, scale }) {
-    const found = [];
-    for (let row = Math.floor(y / SIDE); row * SIDE < y + height; row++) {
-      for (let column = Math.floor(x / SIDE); column * SIDE < x + width; column++) {
-        const tile = this._tiles.get(`${scale}/${row}/${column}`) ?? null;
-        found.push({ tile, left: column * SIDE - x, top: row * SIDE - y });
-      }
-    }
-    return found;
+    return tilesUnder(place).every(([x, y]) => this._tiles.get(nameOf(x, y, place.scale)));
   }
 
   /**
@@ -53,31 +54,29 @@ export class Tiles {
   picture(place) {
     const found = new OffscreenCanvas(place.width, place.height);
     const context = found.getContext('2d');
-    for (const { tile, left, top } of this._under(place)) {
+    for (const [x, y] of tilesUnder(place)) {
+      const tile = this._tiles.get(nameOf(x, y, place.scale));
       if (!tile) return null;
-      context?.drawImage(tile, left, top);
+      context?.drawImage(tile, x * SIDE - place.x, y * SIDE - place.y);
     }
     return found;
   }
 
   /** @param {CanvasRenderingContext2D} context @param {import('./camera.js').Camera} camera @param {number} scale @param {boolean} load */
   _level(context, camera, scale, load) {
-    const window = camera.window(scale);
     const size = camera.zoom * scale;
-    for (let y = Math.floor(window.y / SIDE); y * SIDE < window.y + window.height; y++) {
-      for (let x = Math.floor(window.x / SIDE); x * SIDE < window.x + window.width; x++) {
-        const tile = this._tile(x, y, scale, load);
-        if (!tile) continue;
-        const left = (x * SIDE * scale - camera.left) * camera.zoom;
-        const top = (y * SIDE * scale - camera.top) * camera.zoom;
-        context.drawImage(tile, left, top, tile.width * size, tile.height * size);
-      }
+    for (const [x, y] of tilesUnder(camera.window(scale))) {
+      const tile = this._tile(x, y, scale, load);
+      if (!tile) continue;
+      const left = (x * SIDE * scale - camera.left) * camera.zoom;
+      const top = (y * SIDE * scale - camera.top) * camera.zoom;
+      context.drawImage(tile, left, top, tile.width * size, tile.height * size);
     }
   }
 
   /** @param {number} x @param {number} y @param {number} scale @param {boolean} load */
   _tile(x, y, scale, load) {
-    const name = `${scale}/${y}/${x}`;
+    const name = nameOf(x, y, scale);
     const found = this._tiles.get(name);
     if (found) {
       this._tiles.delete(name);

@@ -122,7 +122,7 @@ class Smart {
     return view;
   }
 
-  /** Another window of a large image: the object goes on, by what is painted and by its marks. */
+  /** Another window of a large image came. The object is found again there, by its regions and marks: see `stateOf`. */
   _leaveWindow() {
     this.drop();
     this.steps = this.steps.map((step) => ({ ...step, state: null }));
@@ -344,8 +344,8 @@ export const smart = {
 };
 
 /**
- * The object of a window of a large image: of an object of the selection its regions; of a class, those that hang together
- * with a mark that added.
+ * What the object has in another window of a large image. For an object of the selection: its regions. For a class: its
+ * regions that are connected to a positive mark.
  *
  * @param {NonNullable<App['work']>} work
  * @param {Mark[]} marks

@@ -41,13 +41,23 @@ class StoreSelection:
         base = store.base(window)
         inside = base != NO_REGION
         values = np.where(inside, self.base_values[np.where(inside, base, 0)], 0).astype(np.uint16)
-        rows = self.runs[:, 0]
-        first, last = np.searchsorted(rows, [window.y, window.y + window.height])
-        for y, x, length, value in self.runs[first:last].tolist():
-            left, right = max(x - window.x, 0), min(x + length - window.x, window.width)
-            if left < right:
-                values[y - window.y, left:right] = value
+        paint_runs(values, self.runs, window)
         return values
+
+
+def paint_runs(values: NDArray[Any], runs: NDArray[np.int64], window: Window) -> None:
+    """Write painted pixels into the values of a window.
+
+    Args:
+        values: (height, width).
+        runs: as in `StoreSelection`.
+        window: where the values are.
+    """
+    first, last = np.searchsorted(runs[:, 0], [window.y, window.y + window.height])
+    for y, x, length, value in runs[first:last].tolist():
+        left, right = max(x - window.x, 0), min(x + length - window.x, window.width)
+        if left < right:
+            values[y - window.y, left:right] = value
 
 
 def read_selection(text: str | bytes, store: Store) -> StoreSelection:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from superpixel_kernels.codec import NO_REGION
 from superpixel_service.client.classes import FIRST_OBJECT, Class, Instance
-from superpixel_service.large.source import Window
+from superpixel_service.large.selection import paint_runs
 from superpixel_service.large.store import Store
 from superpixel_service.large.writer import shards
 
@@ -148,7 +148,7 @@ def _way_back(
 ) -> tuple[NDArray[np.uint16], NDArray[np.int64], NDArray[np.uint16]]:
     """The inverse of a renumbering; and the base regions, with their values, for which it is wrong."""
     back = np.zeros(int(becomes.max()) + 1, np.uint16)
-    # Backwards: of values that become the same, the least counts. It is that of most base regions, 0.
+    # Backwards: the smallest of the values that become the same stays. Most base regions have 0.
     back[becomes[::-1]] = np.arange(len(becomes) - 1, -1, -1, dtype=np.uint16)
     wrong = back[becomes] != np.arange(len(becomes))
     lost = np.flatnonzero(wrong[values])
@@ -160,24 +160,14 @@ def _uncovered(store: Store, runs: NDArray[np.int64]) -> tuple[NDArray[np.int64]
     sizes = store.areas.astype(np.int64)
     painted: list[tuple[int, int]] = []
     for window in shards(store.info.width, store.info.height) if len(runs) else ():
-        shape = (window.height, window.width)
-        paint = _paint(runs, window, shape)
-        values, counts = np.unique(paint[paint >= 0], return_counts=True)
-        if not values.size:
+        paint = np.full((window.height, window.width), -1, np.int32)  # -1: not painted
+        paint_runs(paint, runs, window)
+        covered = paint >= 0
+        if not covered.any():
             continue
+        values, counts = np.unique(paint[covered], return_counts=True)
         painted += zip(values.tolist(), counts.tolist(), strict=True)
-        regions, counts = np.unique(store.base(window)[paint >= 0], return_counts=True)
+        regions, counts = np.unique(store.base(window)[covered], return_counts=True)
         inside = regions != NO_REGION
         sizes[regions[inside]] -= counts[inside]
     return sizes, np.array(painted, np.int64).reshape(-1, 2)
-
-
-def _paint(runs: NDArray[np.int64], window: Window, shape: tuple[int, int]) -> NDArray[np.int32]:
-    """(height, width): the painted value of each pixel of a window; -1: none."""
-    paint = np.full(shape, -1, np.int32)
-    first, last = np.searchsorted(runs[:, 0], [window.y, window.y + window.height])
-    for y, x, length, value in runs[first:last].tolist():
-        left, right = max(x - window.x, 0), min(x + length - window.x, window.width)
-        if left < right:
-            paint[y - window.y, left:right] = value
-    return paint
