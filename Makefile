@@ -460,4 +460,4 @@ simulate: install ## Simulate an autoscaler with 1 to 200 such pods; updates doc
 
 .PHONY: clean
 clean: ## Remove everything that make built or installed
-	rm -rf $(VENV) $(BENCH) .venv-frontend .venv-deploy .venv-audit .venv-release $(INTEGRATIONS) frontend/node_modules frontend/dist $(WASM) build dist demo-output test-output
+	rm -rf $(VENV) $(BENCH) .venv-frontend .venv-deploy .venv-audit .venv-release .venv-readers $(INTEGRATIONS) frontend/node_modules frontend/dist $(WASM) build dist demo-output test-output

@@ -128,7 +128,7 @@ def measure(image: Pixels, rounds: int) -> list[Row]:
 
 
 def time_cpp(image: Pixels, workspace: Workspace) -> dict[str, float]:
-    """Seconds of the C++ engine: of each stage, of the whole call, and of all that a label map has."""
+    """Seconds of the C++ engine, by the rows of the table."""
     start = time.process_time()
     hierarchy = segment(image, workspace=workspace)
     done = time.process_time()
@@ -148,7 +148,7 @@ def make_map(hierarchy: Hierarchy) -> None:
 
 
 def times_of(seconds: dict[str, dict[str, float]]) -> dict[str, float]:
-    """The same of the module: the elapsed time of each stage, and processor time of the sums."""
+    """Seconds of the module, by the rows of the table, from those of its own stages."""
     times = {name: sum(seconds[stage]["wall"] for stage in stages) for name, (stages, _) in STAGES.items()}
     work = sum(seconds[stage]["cpu"] for stages, _ in STAGES.values() for stage in stages)
     whole = sum(stage["cpu"] for stage in seconds.values())

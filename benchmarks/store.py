@@ -10,7 +10,6 @@ import argparse
 import hashlib
 import json
 import os
-import shutil
 import signal
 import statistics
 import subprocess
@@ -44,7 +43,9 @@ def main() -> None:
     parser.add_argument("--megapixels", type=float, default=100, help="of the image (default: %(default)s)")
     parser.add_argument("--tile", type=int, default=2048)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
+    parser.add_argument(
+        "--parts", nargs="+", choices=PARTS, default=PARTS, help="resume includes cost (default: both)"
+    )
     parser.add_argument(
         "--scratch", type=Path, help="folder for the stores: 10 bytes per pixel and part (default: temporary)"
     )
@@ -178,7 +179,6 @@ def _digest(store: Path) -> str:
         if path.is_file():
             digest.update(str(path.relative_to(store)).encode() + b"\0")
             digest.update(hashlib.sha256(path.read_bytes()).digest())
-    shutil.rmtree(store)
     return digest.hexdigest()
 
 

@@ -1,9 +1,9 @@
-"""Time from a pan to superpixels on the screen, and of a smart click, on the page of a store in Chromium.
+"""How long a pan and a smart click take on the page of a store in Chromium.
 
     python -m benchmarks.store_page [--width 8000 --height 6000] [--pans 30] [--clicks 12]
 
-The screen has 1920 x 1080 pixels. Makes a store of a mosaic of the photographs in examples/photos in a
-temporary folder.
+A pan ends when its superpixels are on the screen, which has 1920 x 1080 pixels. The store is a mosaic of
+the photographs in examples/photos, in a temporary folder.
 """
 
 import argparse
@@ -47,7 +47,7 @@ WATCH = """() => {
 
 
 def clicks(page: Page, count: int) -> list[float]:
-    """Milliseconds of the page's work in a click of smart select that the pointer rested before."""
+    """Milliseconds that the page works per click of smart select, after the pointer has rested there."""
     page.keyboard.press("s")
     page.wait_for_selector("html[data-smart][data-shown][data-picture]", state="attached", timeout=120_000)
     box = page.evaluate("() => document.getElementById('stage').getBoundingClientRect().toJSON()")

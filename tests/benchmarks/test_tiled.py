@@ -6,23 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from benchmarks import tiled
-from tests.kernels import images
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    (tmp_path / "images").mkdir()
-    for name, size in (("a", (300, 200)), ("b", (200, 300))):
-        Image.fromarray(images.photo(*size)).save(tmp_path / "images" / f"{name}.jpg", quality=95)
-    return tmp_path
-
-
-def test_windows_of_a_mosaic_are_those_of_the_whole(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_windows_of_a_mosaic_are_those_of_the_whole(
+    photographs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(tiled, "_PATTERN", (47, 71))
-    source = tiled.MosaicSource(folder, 200, 190)
+    source = tiled.MosaicSource(photographs, 200, 190)
     whole = source.read((0, 200, 0, 190))
     assert np.array_equal(whole[:47, :71], whole[94:141, 71:142])
     for window in ((0, 1, 0, 1), (40, 150, 60, 190), (47, 94, 71, 142), (199, 200, 3, 90)):
@@ -32,13 +24,13 @@ def test_windows_of_a_mosaic_are_those_of_the_whole(folder: Path, monkeypatch: p
 
 @pytest.mark.slow
 def test_equality_and_resume(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    photographs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = ["--data", str(folder), "--megapixels", "3", "--tile", "256", "--threads", "2"]
-    arguments += ["--parts", "equality", "resume", "--json", str(folder / "figures.json")]
+    arguments = ["--data", str(photographs), "--megapixels", "3", "--tile", "256", "--threads", "2"]
+    arguments += ["--parts", "equality", "resume", "--json", str(photographs / "figures.json")]
     monkeypatch.setattr(sys, "argv", ["tiled", *arguments])
     tiled.main()
-    figures = json.loads((folder / "figures.json").read_text())
+    figures = json.loads((photographs / "figures.json").read_text())
     assert json.loads(capsys.readouterr().out) == figures
     assert figures["equality"].items() >= {"base": True, "merges": True, "cuts": True}.items()
     resumed = figures["resume"]

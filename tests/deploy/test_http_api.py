@@ -64,7 +64,7 @@ def test_the_pod_has_the_rights_of_a_server(rendered: Rendered) -> None:
 
 
 def test_the_command_accepts_the_arguments(rendered: Rendered, arguments: argparse.Namespace) -> None:
-    """Of the command line, and the rules for plaintext and tokens."""
+    """The command line parses them, and they keep the rules for plaintext and tokens."""
     _check_plaintext(
         arguments.listen,
         arguments.tls_cert_file,

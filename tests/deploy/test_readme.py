@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from superpixel_service.security.tokens import parse_tokens
-from tests.deploy.conftest import DEPLOY, TOOLS, Rendered, kustomize, with_full_overlays
+from tests.deploy.conftest import DEPLOY, TOOLS, Rendered, render, with_full_overlays
 from tests.service.certificates import Authority
 
 TEXT = (DEPLOY / "README.md").read_text()
@@ -21,7 +21,7 @@ OVERLAY = re.compile(r"^ *```yaml\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture
-def adapted(tmp_path: Path) -> list[dict[str, Any]]:
+def adapted(tmp_path: Path) -> Rendered:
     """The objects of an overlay that has all patches from deploy/README.md."""
     copy = with_full_overlays(tmp_path)
     file = copy / "overlays" / "nvidia-mtls-full" / "kustomization.yaml"
@@ -31,34 +31,29 @@ def adapted(tmp_path: Path) -> list[dict[str, Any]]:
         for field, entries in yaml.safe_load(block).items():
             overlay[field] = [*overlay.get(field, ()), *entries]
     file.write_text(yaml.safe_dump(overlay))
-    return list(yaml.safe_load_all(kustomize(file.parent)))
+    return render(file.parent, tmp_path)
 
 
-def deployment_of(documents: list[dict[str, Any]], name: str) -> dict[str, Any]:
-    (found,) = [
-        each for each in documents if each["kind"] == "Deployment" and each["metadata"]["name"] == name
-    ]
-    return found
+def deployments_of(rendered: Rendered) -> list[dict[str, Any]]:
+    """The Deployments of the servers and of the HTTP API."""
+    return [rendered.named("Deployment", name) for name in ("superpixel", "superpixel-http")]
 
 
-def test_the_patches_of_the_readme_apply(adapted: list[dict[str, Any]]) -> None:
-    (account,) = [found for found in adapted if found["kind"] == "ServiceAccount"]
-    deployment, api = (deployment_of(adapted, name) for name in ("superpixel", "superpixel-http"))
+def test_the_patches_of_the_readme_apply(adapted: Rendered) -> None:
+    account = adapted.one("ServiceAccount")
+    deployment, api = deployments_of(adapted)
     pod = deployment["spec"]["template"]["spec"]
     assert account["imagePullSecrets"] == [{"name": "registry"}]
     assert pod["serviceAccountName"] == account["metadata"]["name"]
     assert pod["runtimeClassName"] == "nvidia"
     for kind in ("PodMonitor", "PrometheusRule"):
-        (found,) = [found for found in adapted if found["kind"] == kind]
-        assert found["metadata"]["labels"]["release"] == "kube-prometheus-stack"
+        assert adapted.one(kind)["metadata"]["labels"]["release"] == "kube-prometheus-stack"
     assert "--allow-host=labels.example" in api["spec"]["template"]["spec"]["containers"][0]["args"]
     # If the label were in the selector, the Deployment would lose its existing pods.
     assert "release" not in str(deployment["spec"]["selector"])
 
 
-def test_the_readme_creates_the_secrets_that_mtls_mounts(
-    adapted: list[dict[str, Any]], tmp_path: Path
-) -> None:
+def test_the_readme_creates_the_secrets_that_mtls_mounts(adapted: Rendered, tmp_path: Path) -> None:
     (block,) = [
         block
         for block in re.findall(r"^```sh\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
@@ -87,7 +82,7 @@ def test_the_readme_creates_the_secrets_that_mtls_mounts(
         if kubectl:
             document = yaml.safe_load(done.stdout)
             made[document["kind"], document["metadata"]["name"]] = document
-    deployments = [deployment_of(adapted, name) for name in ("superpixel", "superpixel-http")]
+    deployments = deployments_of(adapted)
     mounted = [
         volume["secret"]
         for deployment in deployments

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from tests.service.command import started, superpixel
 from tests.service.faulty_proxy import FaultyProxy
@@ -16,7 +17,7 @@ CREDENTIALS = {
     "AWS_DEFAULT_REGION": "us-east-1",
 }
 SERVER = """
-import sys, time
+import sys
 from moto.server import ThreadedMotoServer
 server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
 server.start()
@@ -25,21 +26,26 @@ sys.stdin.read()
 """
 
 
+def files_of(port: int) -> Any:
+    """The buckets of the S3 server at a port, for fsspec."""
+    import fsspec
+
+    return fsspec.filesystem(
+        "s3",
+        key=CREDENTIALS["AWS_ACCESS_KEY_ID"],
+        secret=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
+        endpoint_url=f"http://127.0.0.1:{port}",
+        skip_instance_cache=True,
+    )
+
+
 class Bucket:
     """The buckets of a server on this machine, behind a proxy."""
 
     def __init__(self, proxy: FaultyProxy) -> None:
-        import fsspec
-
         self.proxy = proxy
         self.environment = CREDENTIALS | {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{proxy.port}"}
-        self.files = fsspec.filesystem(
-            "s3",
-            key="test",
-            secret="test",
-            endpoint_url=self.environment["AWS_ENDPOINT_URL"],
-            skip_instance_cache=True,
-        )
+        self.files = files_of(proxy.port)
 
     def run(self, *arguments: object) -> subprocess.CompletedProcess[str]:
         return superpixel(*arguments, **self.environment)

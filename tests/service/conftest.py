@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.service.buckets import Bucket, s3_server
+from tests.service.faulty_proxy import FaultyProxy
 from tests.service.fuzz_service import MEMORY_LIMIT_BYTES
 from tests.service.harness import RunningServer, request, running_server
 from tests.service.images import encoded, scene
@@ -30,6 +32,20 @@ def confined() -> Iterator[RunningServer]:
         resource.prlimit(running.process.pid, resource.RLIMIT_AS, (MEMORY_LIMIT_BYTES, MEMORY_LIMIT_BYTES))
         running.stub.Segment(request(encoded(scene(2000, 2000), "JPEG"), 5))  # peak of a sound image
         yield running
+
+
+@pytest.fixture(scope="module")
+def s3_port() -> Iterator[int]:
+    """A real S3 server on this machine."""
+    with s3_server() as port:
+        yield port
+
+
+@pytest.fixture
+def bucket(s3_port: int) -> Iterator[Bucket]:
+    """Its buckets, behind a proxy of this test alone."""
+    with FaultyProxy(s3_port) as proxy:
+        yield Bucket(proxy)
 
 
 @pytest.fixture(params=["sync", "async"])

@@ -23,6 +23,11 @@ def smooth(height: int, width: int, bands: int = 3, seed: int = 0) -> NDArray[np
     return (fine + rng.integers(0, 20, fine.shape)).astype(np.uint8)
 
 
+def contents(store: Path) -> dict[str, bytes]:
+    """All files of a store."""
+    return {str(path.relative_to(store)): path.read_bytes() for path in store.rglob("*") if path.is_file()}
+
+
 def write_geotiff(path: Path, image: NDArray[Any], **options: Any) -> Path:
     """(H, W, bands) as a GeoTIFF in UTM with pixels of half a metre."""
     height, width, bands = image.shape

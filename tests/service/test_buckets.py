@@ -1,33 +1,19 @@
 """Data sets and stores in buckets: a real S3 server on this machine, also one that fails in several ways."""
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from superpixel_service.large.store import Store
-from tests.service.buckets import Bucket, s3_server
+from tests.service.buckets import Bucket
 from tests.service.command import called, messages
 from tests.service.data_sets import expected, failures, fill, label_maps, write_tar
-from tests.service.faulty_proxy import FaultyProxy
 from tests.service.images import encoded, scene
 from tests.service.large_files import smooth
 
 SHARDS = ("--format", "shards", "--images-per-shard", 4)
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[int]:
-    with s3_server() as port:
-        yield port
-
-
-@pytest.fixture
-def bucket(server: int) -> Iterator[Bucket]:
-    with FaultyProxy(server) as proxy:
-        yield Bucket(proxy)
 
 
 def numbered(folder: Path, number: int, width: int, height: int) -> Path:

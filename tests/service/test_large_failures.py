@@ -14,15 +14,9 @@ from superpixel_service.large.errors import LargeFailed
 from superpixel_service.large.opening import open_source
 from superpixel_service.large.run import WORK, Plan, make_store
 from tests.service.command import messages, superpixel
-from tests.service.large_files import smooth, write_geotiff
+from tests.service.large_files import contents, smooth, write_geotiff
 
 HEIGHT, WIDTH = 600, 1100
-
-
-def contents(store: Path) -> dict[str, bytes]:
-    """The files of a store, without the state of its run."""
-    files = (path for path in store.rglob("*") if path.is_file() and WORK not in path.parts)
-    return {str(path.relative_to(store)): path.read_bytes() for path in files}
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.service.buckets import Bucket, s3_server
+from tests.service.buckets import Bucket, files_of, s3_server
 from tests.service.data_sets import label_maps
 from tests.service.faulty_proxy import FaultyProxy
 from tests.service.images import encoded, scene
@@ -117,14 +117,5 @@ def test_a_target_that_takes_no_data_stops_the_reading(number: int, tmp_path: Pa
 
 def bucket_tars(port: int) -> list[str]:
     """The tar files in the bucket, seen past the proxy."""
-    import fsspec
-
-    files = fsspec.filesystem(
-        "s3",
-        key="test",
-        secret="test",
-        endpoint_url=f"http://127.0.0.1:{port}",
-        skip_instance_cache=True,
-    )
-    found: list[str] = files.ls("slow/out/shards")
+    found: list[str] = files_of(port).ls("slow/out/shards")
     return found

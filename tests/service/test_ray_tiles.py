@@ -1,6 +1,5 @@
 """Tiles of one large image on a Ray cluster: the same bits, whatever is lost on the way."""
 
-import os
 import re
 import signal
 import subprocess
@@ -16,9 +15,10 @@ import zarr
 
 from superpixel_kernels import segment
 from superpixel_kernels.guidance import Guidance
+from superpixel_service.large.run import WORK
 from superpixel_service.large.store import Store
 from tests.service.command import messages, started, superpixel
-from tests.service.large_files import smooth
+from tests.service.large_files import contents, smooth
 from tests.service.ray_cluster import RayCluster, ray_cluster
 
 pytestmark = [pytest.mark.timeout(900), pytest.mark.slow]
@@ -47,14 +47,15 @@ def on(cluster: RayCluster, source: Path, store: Path, *flags: object) -> tuple[
     return (*arguments, "--engine", "ray", "--ray-address", cluster.address, *flags)
 
 
-def contents(store: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(store)): path.read_bytes() for path in store.rglob("*") if path.is_file()}
+def tiles_in(store: Path) -> int:
+    """The number of tiles that a run has finished."""
+    return len(list((store / WORK / "engine" / "graph").glob("0*.npy")))
 
 
 def wait_for_tiles(process: "subprocess.Popen[Any]", store: Path, wanted: int) -> int:
-    """Wait until so many tiles are in the store."""
+    """Wait until at least this many tiles are in the store; return their number."""
     end = time.monotonic() + 300
-    while (done := len(list((store / ".work" / "engine" / "graph").glob("0*.npy")))) < wanted:
+    while (done := tiles_in(store)) < wanted:
         assert process.poll() is None
         assert time.monotonic() < end
         time.sleep(0.02)
@@ -90,7 +91,7 @@ def test_a_node_that_dies_changes_nothing(
     run = started(*on(cluster, source, store), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert wait_for_tiles(run, store, 5) < TILES
     cluster.kill_node()
-    assert len(list((store / ".work" / "engine" / "graph").glob("0*.npy"))) < TILES
+    assert tiles_in(store) < TILES
     _, said = run.communicate(timeout=600)
     cluster.add_node()
     assert run.returncode == 0, said
@@ -109,8 +110,7 @@ def test_a_run_that_ends_early_goes_on(
     if number == signal.SIGTERM:
         assert run.returncode == 128 + number, said
         assert "stopped; run the same command again to continue" in said
-    done = len(list((store / ".work" / "engine" / "graph").glob("0*.npy")))
-    assert 5 <= done < TILES
+    assert 5 <= tiles_in(store) < TILES
     # Another engine continues it.
     again = superpixel("large", source, "--out", store, "--tile", TILE, "--counts", 60)
     assert again.returncode == 0, again.stderr
@@ -189,9 +189,7 @@ def test_programs_use_the_actors_and_a_deadly_tile_ends_the_run(
     cluster: RayCluster, source: Path, tmp_path: Path
 ) -> None:
     arguments = [sys.executable, "-c", PROGRAM, cluster.address, source, tmp_path / "base.npy"]
-    run = subprocess.run(
-        arguments, capture_output=True, text=True, timeout=300, check=False, env=dict(os.environ)
-    )
+    run = subprocess.run(arguments, capture_output=True, text=True, timeout=300, check=False)
     assert run.returncode == 0, run.stderr
     said = [line for line in run.stdout.splitlines() if line.startswith(("count", "lost", "few"))]
     assert len(said) == 3, run.stdout

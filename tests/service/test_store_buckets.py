@@ -1,9 +1,7 @@
 """Stores of large images in a bucket that refuses, is slow and breaks off: one line each, nothing is lost."""
 
-import os
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,29 +9,16 @@ import pytest
 
 from superpixel_service.client import Client, RetryPolicy, StoreUnusable, Unavailable
 from superpixel_service.large.store import Store
-from tests.service.buckets import Bucket, s3_server
-from tests.service.command import COMMAND, messages, superpixel
-from tests.service.faulty_proxy import FaultyProxy
+from tests.service.buckets import Bucket
+from tests.service.command import messages, superpixel
 from tests.service.harness import running_server
-from tests.service.large_files import smooth
+from tests.service.large_files import contents, smooth
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(1800),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
 ]
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[int]:
-    with s3_server() as port:
-        yield port
-
-
-@pytest.fixture
-def bucket(server: int) -> Iterator[Bucket]:
-    with FaultyProxy(server) as proxy:
-        yield Bucket(proxy)
 
 
 @pytest.fixture(scope="module")
@@ -52,19 +37,9 @@ def local(source: Path) -> Path:
     return store
 
 
-def contents(store: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(store)): path.read_bytes() for path in store.rglob("*") if path.is_file()}
-
-
 def started(bucket: Bucket, source: Path, name: str, work: Path) -> "subprocess.Popen[str]":
     arguments = ("large", source, "--out", f"s3://{name}/scene.zarr", "--work", work)
-    return subprocess.Popen(
-        [*COMMAND, *map(str, (*arguments, "--tile", 1024, "--counts", 500))],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | bucket.environment,
-    )
+    return bucket.start(*arguments, "--tile", 1024, "--counts", 500)
 
 
 def wait_for(process: "subprocess.Popen[str]", path: Path) -> None:

@@ -74,7 +74,7 @@ def _check_plaintext(image: Image, log: Path) -> None:
 
 
 def _check_stores(container: Container) -> None:
-    """Write a store in the image, and have it opened by the server."""
+    """Write a store in the image; the server must open it."""
     name = container.image.name
     for program in (
         _PIXELS.format(to=_STORES),

@@ -1,4 +1,4 @@
-"""Checks of `superpixel http` in an image, by curl: which has a server of its own."""
+"""Checks of `superpixel http` in an image, with curl. The command starts a server of its own."""
 
 import io
 import json
@@ -25,7 +25,7 @@ def check_http_api(image: Image, log: Path) -> None:
         CheckFailed: it does not answer as documented.
     """
     with running(image, log, "--allow-plaintext", "--log-format", "json", entry_point=_COMMAND) as container:
-        wait_until_ready(container)
+        _wait_until_ready(container)
         _check_answers(container)
         check(
             container.stop() == 0, f"{image.name}: the API does not stop cleanly: {log.read_text()[-2000:]}"
@@ -34,17 +34,17 @@ def check_http_api(image: Image, log: Path) -> None:
     say(f"{image.name}: the HTTP API answers curl")
 
 
-def wait_until_ready(container: Container) -> None:
-    """Wait for the probe of readiness."""
+def _wait_until_ready(container: Container) -> None:
+    """Wait until the readiness probe succeeds."""
     begin = time.monotonic()
-    while curl(container, "/health/ready").returncode != 0:
+    while _curl(container, "/health/ready").returncode != 0:
         ended = container.launcher.poll() is not None
         late = time.monotonic() - begin > _READY_SECONDS
         check(not ended and not late, f"the API is not ready: {container.log.read_text()[-2000:]}")
         time.sleep(0.3)
 
 
-def curl(
+def _curl(
     container: Container, path: str, *arguments: str, port: int = 8081
 ) -> "subprocess.CompletedProcess[bytes]":
     """Run curl outside, in the container's network."""
@@ -53,7 +53,7 @@ def curl(
 
 
 def _answer(container: Container, path: str, arguments: Sequence[str] = (), port: int = 8081) -> bytes:
-    done = curl(container, path, *arguments, port=port)
+    done = _curl(container, path, *arguments, port=port)
     check(done.returncode == 0, f"{container.image.name}: {path}: {done.stdout!r} {done.stderr!r}")
     return done.stdout
 
