@@ -36,6 +36,21 @@ _WINDOW = (1920, 1080)
 _WINDOWS = 20
 
 
+_PROGRAM = [sys.executable, "-m", "superpixel_service"]
+
+# Writes its peak memory, in bytes, into the file descriptor that is its first argument.
+_MEASURED = """
+import os, sys
+from benchmarks.peak_memory import peak_bytes
+from superpixel_service.cli import main
+writer = int(sys.argv.pop(1))
+try:
+    sys.exit(main())
+finally:
+    os.write(writer, str(peak_bytes()).encode())
+"""
+
+
 def main() -> None:
     """Measure, and print one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -57,7 +72,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=given.scratch) as scratch:
         folder = Path(scratch)
         source = write_source(folder, given.data, width, height)
-        command = [sys.executable, "-m", "superpixel_service", "large", str(source)]
+        command = ["large", str(source)]
         command += ["--tile", str(given.tile), "--threads", str(given.threads), "--counts", *_COUNTS]
         figures |= _cost(
             [*command, "--out", str(folder / "whole.zarr")], folder / "whole.zarr", width * height
@@ -108,7 +123,7 @@ def write_source(folder: Path, data: Path, width: int, height: int) -> Path:
 
 
 def _cost(command: list[str], store: Path, pixels: int) -> dict[str, Any]:
-    start = _run([sys.executable, "-m", "superpixel_service", "large", "--help"])  # what every run takes
+    start = _run(["large", "--help"])  # what every run takes
     run = _run(command)
     peak = (run["peak_bytes"] - start["peak_bytes"]) / pixels
     opened = Store(str(store))
@@ -126,14 +141,19 @@ def _cost(command: list[str], store: Path, pixels: int) -> dict[str, Any]:
 
 def _run(command: list[str]) -> dict[str, float]:
     begin = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)  # noqa: S603
+    reader, writer = os.pipe()
+    program = [sys.executable, "-c", _MEASURED, str(writer), *command]
+    process = subprocess.Popen(program, stdout=subprocess.DEVNULL, pass_fds=[writer])  # noqa: S603
+    os.close(writer)
+    with os.fdopen(reader) as peak:
+        peak_bytes = int(peak.read() or 0)
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise SystemExit(f"{' '.join(command)}: exit status {process.returncode}")
     return {
         "cpu_seconds": used.ru_utime + used.ru_stime,
-        "peak_bytes": used.ru_maxrss * 1024,
+        "peak_bytes": peak_bytes,
         "wall_seconds": time.perf_counter() - begin,
     }
 
@@ -164,7 +184,7 @@ def _resume(command: list[str], store: Path) -> dict[str, Any]:
     }
     killed = []
     for step, is_reached in reached.items():
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)  # noqa: S603
+        process = subprocess.Popen([*_PROGRAM, *command], stdout=subprocess.DEVNULL)  # noqa: S603
         while process.poll() is None and not is_reached():
             time.sleep(0.02)
         process.send_signal(signal.SIGKILL)

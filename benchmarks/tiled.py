@@ -10,7 +10,6 @@ import argparse
 import hashlib
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -23,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.data import add_data_arguments, mosaic
+from benchmarks.peak_memory import peak_bytes, restart_peak
 from superpixel_kernels import segment
 from superpixel_kernels.tiled import TiledHierarchy, TiledProgress, Window, segment_tiled
 
@@ -169,21 +169,19 @@ class _Meter:
 
     def __init__(self, pixels: int) -> None:
         self._pixels = pixels
-        self._resident = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
         self._peaks: dict[str, float] = {}
         self._wall = time.perf_counter()
         self._cpu: dict[str, float] = {}
         self._cpu_before = time.process_time()
-        Path("/proc/self/clear_refs").write_text("5")  # the peak begins again from here
+        self._resident = restart_peak()
 
     def end_stage(self, stage: str) -> None:
         """Note the figures since the last stage."""
         now = time.process_time()
         self._cpu[stage] = (now - self._cpu_before) * 1e9 / self._pixels
         self._cpu_before = now
-        peak = int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) * 1024
-        self._peaks[stage] = (peak - self._resident) / self._pixels
-        Path("/proc/self/clear_refs").write_text("5")
+        self._peaks[stage] = (peak_bytes() - self._resident) / self._pixels
+        restart_peak()
 
     def figures(self, last_stage: str) -> dict[str, Any]:
         """End the last stage, and return all figures."""

@@ -15,12 +15,13 @@ FRONTEND = Path(__file__).parents[2] / "frontend"
 SIZES = ((1, 2**28), (2**28, 1), (2**14, 2**14))
 
 _PYTHON = """
-import json, resource, sys
+import json, sys
+from benchmarks.peak_memory import peak_bytes, restart_peak
 from superpixel_kernels import codec
 from superpixel_service.client.exports import Annotation
 from superpixel_kernels.errors import InvalidParameter
 import numpy as np
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = restart_peak()
 data = sys.stdin.buffer.read()
 try:
     if sys.argv[1] == "map":
@@ -32,14 +33,16 @@ try:
     said = "read"
 except (codec.InvalidLabelMap, InvalidParameter):
     said = "refused"
-print(json.dumps([said, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before]))
+print(json.dumps([said, peak_bytes() - before]))
 """
 
 _NODE = """
 import { decode, Selection, SuperpixelMapError } from 'superpixel-map';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 const data = readFileSync(0);
-const before = process.resourceUsage().maxRSS;
+const peak = () => 1024 * /VmHWM:\\s*(\\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))[1];
+writeFileSync('/proc/self/clear_refs', '5');
+const before = peak();
 let said = 'read';
 try {
   if (process.argv[1] === 'map') await decode(new Uint8Array(data));
@@ -51,7 +54,7 @@ try {
   if (!(error instanceof SuperpixelMapError)) throw error;
   said = 'refused';
 }
-console.log(JSON.stringify([said, process.resourceUsage().maxRSS - before]));
+console.log(JSON.stringify([said, peak() - before]));
 """
 
 
@@ -74,8 +77,8 @@ def _read(kind: str, data: bytes) -> dict[str, tuple[str, int]]:
         if done.returncode:
             found[name] = (f"ended with status {done.returncode}", 0)
         else:
-            said, kibibytes = json.loads(done.stdout)
-            found[name] = (said, kibibytes * 1024)
+            said, taken = json.loads(done.stdout)
+            found[name] = (said, taken)
     return found
 
 

@@ -72,9 +72,9 @@ class _Caller:
     def _send(self) -> None:
         self._socket.sendall(self._http.data_to_send())
 
-    def _send_head(self, number: int, method: str) -> None:
+    def _send_head(self, number: int, method: str, **more: str) -> None:
         head = {":method": "POST", ":scheme": "http", ":path": method, ":authority": "a", "te": "trailers"}
-        self._http.send_headers(number, [*head.items(), ("content-type", "application/grpc")])
+        self._http.send_headers(number, [*head.items(), ("content-type", "application/grpc"), *more.items()])
         self._send()
 
 
@@ -178,12 +178,15 @@ class UnreadingCaller(_Caller):
                 self.ended.add(event.stream_id)
         self._send()
 
-    def call(self, method: str, *messages: bytes) -> int:
-        """Send a whole call, as soon as the server allows one more; returns its stream id."""
+    def call(self, method: str, *messages: bytes, timeout: str = "") -> int:
+        """Send a whole call, as soon as the server allows one more; returns its stream id.
+
+        `timeout` is the deadline as gRPC writes it, such as "3S". This caller does not give up at it.
+        """
         while self._http.open_outbound_streams >= self._http.remote_settings.max_concurrent_streams:
             self._listen()
         number = self._http.get_next_available_stream_id()
-        self._send_head(number, method)
+        self._send_head(number, method, **({"grpc-timeout": timeout} if timeout else {}))
         rest = b"".join(b"\0" + struct.pack(">I", len(message)) + message for message in messages)
         while rest and number not in self.ended:
             room = min(self._http.local_flow_control_window(number), self._http.max_outbound_frame_size)

@@ -10,10 +10,10 @@ import gc
 import json
 import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+from benchmarks.peak_memory import peak_bytes, restart_peak
 from numpy.typing import NDArray
 
 import superpixel_kernels as kernels
@@ -58,11 +58,6 @@ def pixels(pattern: str, height: int, width: int) -> NDArray[np.uint8]:
     raise ValueError(pattern)
 
 
-def resident(name: str) -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith(name)).split()[1]) << 10
-
-
 def peak_of(segmenter: Segmenter, task: Task) -> dict[str, Any]:
     """Peak memory of one image over the memory before it, from its bytes to its serialised answer.
 
@@ -71,8 +66,7 @@ def peak_of(segmenter: Segmenter, task: Task) -> dict[str, Any]:
     found: list[int] = []
     gc.collect()
     LIBC.malloc_trim(0)
-    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
-    before = resident("VmRSS")
+    before = restart_peak()
 
     def check(regions: int) -> None:
         found.append(regions)
@@ -91,7 +85,7 @@ def peak_of(segmenter: Segmenter, task: Task) -> dict[str, Any]:
         if error.reason is not Reason.ANSWER_ABOVE_LIMIT:
             raise
     return {
-        "peak": resident("VmHWM") - before,
+        "peak": peak_bytes() - before,
         "charge": cost.bytes_to_begin(task)
         if size is None
         else max(cost.bytes_with_regions(task, regions) for regions in found),

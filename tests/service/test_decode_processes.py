@@ -12,6 +12,7 @@ from pathlib import Path
 import grpc
 import psutil
 import pytest
+from benchmarks.peak_memory import peak_bytes
 
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 from superpixel_service.work.decode_processes import REPLACED
@@ -102,13 +103,6 @@ def processes_of(server: RunningServer) -> list[psutil.Process]:
     return psutil.Process(server.process.pid).children(recursive=True)
 
 
-def _peak_bytes(process: psutil.Process) -> int:
-    """Peak memory of a process."""
-    found = re.search(r"VmHWM:\s*(\d+) kB", Path(f"/proc/{process.pid}/status").read_text())
-    assert found is not None
-    return int(found[1]) * 1024
-
-
 def check_rejected(faults: Faulty, message: pb.SegmentRequest, text: str) -> None:
     refusal = refused(lambda: faults.server.stub.Segment(message, timeout=PATIENCE_SECONDS))
     assert (refusal.code, refusal.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "IMAGE_UNDECODABLE")
@@ -144,7 +138,7 @@ def test_a_webp_full_of_code_tables_is_rejected_without_its_memory(faults: Fault
         Path(f"/proc/{process.pid}/clear_refs").write_text("5")  # begin to measure the peak
     check_rejected(faults, request(code_table_bomb(1024, 1024), 5), "WEBP file takes far more")
     assert [faults.replaced(cause) for cause in REPLACED] == [0, 0, 0]
-    assert max(map(_peak_bytes, processes_of(faults.server))) < 200 * MEBIBYTE
+    assert max(peak_bytes(each.pid) for each in processes_of(faults.server)) < 200 * MEBIBYTE
     faults.check_serves()
     small = faults.server.stub.Segment(request(code_table_bomb(64, 64), 5))  # a sound file, within the bounds
     assert small.label_map.count == 5

@@ -1,21 +1,27 @@
 """Many callers at once, calls that are cancelled, and calls with a deadline."""
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import grpc
 import numpy as np
-import pytest
 
 import superpixel_kernels as kernels
 from superpixel_kernels import codec
+from superpixel_service.contract import SERVICE
+from superpixel_service.errors import CallCancelled, DeadlinePassed
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2_grpc as pb_grpc
+from superpixel_service.work.deadline import Deadline
 from tests.service.harness import RunningServer, request, running_server
+from tests.service.http2 import UnreadingCaller
 from tests.service.images import encoded, raw, scene, slow_image
 from tests.service.mortal import mortal_server
 
 PNG = encoded(scene())
+SEGMENT = f"/{SERVICE}/Segment"
 SLOW = ("--workers=1", "--refinement-max-pixels=2000000")
 
 
@@ -86,11 +92,13 @@ def test_calls_that_end_in_the_queue_are_never_begun(tmp_path: Path) -> None:
         server = mortal.server
         running = server.stub.Segment.future(request(PNG, 5))
         server.wait_until_working()
-        hurried = server.stub.Segment.future(request(PNG, 5), timeout=3.0)
         cancelled = server.stub.Segment.future(request(PNG, 5))
-        server.wait_until(lambda: server.metric("grpc_server_started_total", grpc_method="Segment") == 3)
-        cancelled.cancel()
-        assert hurried.exception().code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        # gRPC's own clients give up at their deadline, which may be before the server's.
+        with UnreadingCaller(server) as hurried:
+            late = hurried.call(SEGMENT, request(PNG, 5).SerializeToString(), timeout="3S")
+            server.wait_until(lambda: server.metric("grpc_server_started_total", grpc_method="Segment") == 3)
+            cancelled.cancel()
+            hurried.wait_for_the_end_of({late})
         # Both leave the queue while the worker is still busy, and their bytes are freed.
         server.wait_until_working(waiting=0)
         assert server.metric("superpixel_inflight_bytes") == len(PNG)
@@ -105,13 +113,25 @@ def test_calls_that_end_in_the_queue_are_never_begun(tmp_path: Path) -> None:
 def test_a_deadline_that_passes_during_a_call_stops_the_engine() -> None:
     slow, count = slow_image()
     with running_server(*SLOW) as server:
-        with pytest.raises(grpc.RpcError) as caught:
-            server.stub.Segment(request(slow, count), timeout=0.8)
-        assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        with UnreadingCaller(server) as caller:
+            caller.wait_for_the_end_of(
+                {caller.call(SEGMENT, request(slow, count).SerializeToString(), timeout="800m")}
+            )
         server.wait_until(lambda: ended(server, "DEADLINE_EXCEEDED") == 1)
         assert server.stub.Segment(request(PNG, 5)).label_map.count == 5
         assert decoded_images(server) == 1  # the first one was never answered
         assert server.metric("superpixel_requests_rejected_total", reason="DEADLINE_PASSED") == 1
+
+
+def test_a_call_that_its_client_gives_up_at_its_deadline_does_not_count_as_cancelled() -> None:
+    # gRPC's clients send 9.99 s as 10 s and 99.1 s as 100 s, and messages take time to arrive.
+    for seconds, early in [(0.5, 0.09), (10.0, 0.15), (100.0, 1.05)]:
+        whole, now = Deadline.after(seconds), time.monotonic()
+        nearly_over, half_over = replace(whole, at=now + early), replace(whole, at=now + seconds / 2)
+        assert isinstance(nearly_over.why_ended(), DeadlinePassed)
+        assert isinstance(half_over.why_ended(), CallCancelled)
+        assert not nearly_over.passed()
+    assert isinstance(Deadline.never().why_ended(), CallCancelled)
 
 
 def test_very_late_deadlines_count_as_none(server: RunningServer) -> None:

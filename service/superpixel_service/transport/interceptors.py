@@ -24,8 +24,6 @@ from superpixel_service.contract import (
     Reason,
 )
 from superpixel_service.errors import (
-    CallCancelled,
-    DeadlinePassed,
     InvalidRequest,
     ServiceError,
     as_service_error,
@@ -137,7 +135,7 @@ class CallInterceptor(grpc.ServerInterceptor):
         try:
             yield from behaviour(requests, context)
         except GeneratorExit:  # gRPC could not send an answer, and asks for no more
-            call.fail(DeadlinePassed() if call.deadline.passed() else CallCancelled())
+            call.fail(call.deadline.why_ended())
             raise
         finally:
             if call.permit is not None:

@@ -11,7 +11,7 @@ from superpixel_service.contract import (
     REQUEST_ID_KEY,
     STORE_SERVICE,
 )
-from superpixel_service.errors import CallCancelled, DeadlinePassed
+from superpixel_service.errors import DeadlinePassed
 from superpixel_service.pb.superpixel.v1 import stores_pb2, stores_pb2_grpc
 from superpixel_service.stores.call import StoreCall
 from superpixel_service.stores.names import check_name
@@ -79,7 +79,7 @@ def _begin(name: str, context: grpc.ServicerContext) -> StoreCall:
         if call.deadline.passed():
             raise DeadlinePassed
         if not context.is_active():
-            raise CallCancelled
+            raise call.deadline.why_ended()
 
     call.store = StoreCall(check_name(name), check)
     return call.store

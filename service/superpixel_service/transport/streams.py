@@ -149,7 +149,7 @@ class Stream:
         with self._changed:
             self._changed.wait_for(lambda: self._abandoned or self._finished or self._complete())
             if self._abandoned:
-                raise DeadlinePassed() if self._call.deadline.passed() else CallCancelled()
+                raise self._call.deadline.why_ended()
             if self._finished:
                 event, self._sending = self._finished.popleft()
                 return event

@@ -70,7 +70,7 @@ class _Seat:
             job, self._job = self._job, None
         if job is not None:
             self._answers.give_up(job)
-            settle(self.future, None, DeadlinePassed() if self._deadline.passed() else CallCancelled())
+            settle(self.future, None, self._deadline.why_ended())
 
     def _arrive(self, done: Future[Answer]) -> None:
         with self._once:

@@ -4,9 +4,15 @@ import time
 from dataclasses import dataclass
 from typing import Self
 
-# A cancelled call and a passed deadline look alike to gRPC's callback, and gRPC's clock may be slightly ahead
-# of ours. Within this many seconds of the deadline we count it as passed.
+from superpixel_service.errors import CallCancelled, DeadlinePassed
+
+# So close to its deadline, nothing can be done in time. gRPC's clock may also be slightly ahead of ours.
 _SLACK_SECONDS = 0.01
+
+# How much before our deadline a caller's client may give up: the message took time to arrive, and gRPC's
+# clients round the time that they send up by at most 1 %.
+_TRAVEL_SECONDS = 0.1
+_ROUNDING = 0.01
 
 # Without a deadline gRPC reports one that is centuries away. Locks cannot wait that long.
 _NEVER_SECONDS = 1e7
@@ -14,16 +20,22 @@ _NEVER_SECONDS = 1e7
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """A point on the monotonic clock, in seconds; infinity if the caller set none."""
+    """A point on the monotonic clock.
+
+    Attributes:
+        at: in seconds; infinity if the caller set none.
+        early_seconds: how long before it a call that ends is taken for one that its deadline ended.
+    """
 
     at: float
+    early_seconds: float = _SLACK_SECONDS
 
     @classmethod
     def after(cls, seconds: float | None) -> Self:
         """The point `seconds` from now; None: never."""
         if seconds is None or seconds > _NEVER_SECONDS:
             return cls.never()
-        return cls(time.monotonic() + seconds)
+        return cls(time.monotonic() + seconds, _TRAVEL_SECONDS + _ROUNDING * seconds)
 
     @classmethod
     def never(cls) -> Self:
@@ -37,3 +49,7 @@ class Deadline:
     def passed(self) -> bool:
         """Whether the deadline has passed, or is so close that nothing can be done in time."""
         return time.monotonic() >= self.at - _SLACK_SECONDS
+
+    def why_ended(self) -> DeadlinePassed | CallCancelled:
+        """Why the caller ended the call just now; gRPC does not say it."""
+        return DeadlinePassed() if time.monotonic() >= self.at - self.early_seconds else CallCancelled()

@@ -6,7 +6,7 @@ from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, field
 
 from superpixel_kernels import CancelToken
-from superpixel_service.errors import CallCancelled, DeadlinePassed, ServiceError
+from superpixel_service.errors import DeadlinePassed, ServiceError
 from superpixel_service.model import Answer, Lane, Task
 from superpixel_service.work.caller import NOBODY, Caller
 from superpixel_service.work.cost import bytes_at_most, bytes_to_begin
@@ -87,7 +87,7 @@ class Job:
         """Why the job should stop: all callers are gone. None: it should go on."""
         if self.deadline.passed():
             return DeadlinePassed()
-        return CallCancelled() if self.token.cancelled else None
+        return self.deadline.why_ended() if self.token.cancelled else None
 
     def working_time(self) -> float:
         """The monotonic clock, in seconds, minus the time that the job was paused or waited for memory."""
