@@ -232,8 +232,8 @@ nb::tuple tables() {
                           array_of<int32_t>(tables.f.data(), {tables.f.size()}));
 }
 
-nb::tuple grid(int32_t width, int32_t height) {
-    const Grid made = grid_of(width, height);
+nb::tuple grid(int32_t width, int32_t height, int32_t step) {
+    const Grid made = Image{nullptr, height, width, 1, step}.grid();
     return nb::make_tuple(made.step, made.nx, made.ny);
 }
 
@@ -325,7 +325,7 @@ NB_MODULE(_engine, m) {
     m.def("lookup", &lookup, "table"_a, "index"_a, "threads"_a);
     m.def("tree", &tree, "a"_a, "b"_a);
     m.def("tables", &tables);
-    m.def("grid", &grid, "width"_a, "height"_a);
+    m.def("grid", &grid, "width"_a, "height"_a, "step"_a = 0);
     m.def("slic_m2", &slic_m2, "compactness"_a);
     m.def("merge_params", &merge_params, "compactness"_a, "step"_a);
     m.def("table_slots", &table_slots, "edges"_a);

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from superpixel_kernels.cpu._engine import CancelToken
+from superpixel_kernels.cuda import tile
 from superpixel_kernels.cuda.color import DeviceImage
 from superpixel_kernels.cuda.cupy_device import CupyDevice
 from superpixel_kernels.cuda.device import Device, DeviceArray
@@ -204,6 +205,39 @@ class CudaWorkspace:
             records = device.duplicate(made.records[: 4 * merges], (merges, 4))
             device.finish()
         return DeviceSegmentation(labels, records, made.regions, made.seconds, made.prior_components)
+
+    def compute_tile(
+        self,
+        pixels: NDArray[np.uint8],
+        params: SegmentParams,
+        *,
+        step: int,
+        window: tile.Window,
+        origin: tuple[int, int],
+        image_width: int,
+        cancel: CancelToken | None = None,
+        guidance: FittedGuidance | None = None,
+    ) -> tile.TileArrays:
+        """Compute one tile of a large image; `tiled.compute_tile` calls it.
+
+        Args:
+            pixels: the tile and its margin, as `segment` takes an image in host memory.
+            params: compactness.
+            step: side of a grid cell of the image, in pixels.
+            window: the tile's pixels in `pixels`: y0, y1, x0, x1.
+            origin: y and x of the first one of `pixels` in the image.
+            image_width: width of the image, in pixels.
+            cancel: stops or pauses the call between stages.
+            guidance: maps of the size of `pixels`.
+
+        Raises:
+            InvalidImage, AboveDeviceLimit, OutOfMemory, DeviceLost, Cancelled: as for `segment`.
+        """
+        settings = Settings(params.compactness)
+        with self._called(cancel) as (call, device):
+            crop = as_pixels(pixels, allocate=device.host_array)
+            parts = self._pipeline.compute_tile(crop, step, window, settings, cancel, guidance, call)
+        return tile.arrays_of(parts, crop.shape[1], window, origin, image_width)
 
     @contextmanager
     def _called(self, cancel: CancelToken | None) -> Iterator[tuple[Call, Device]]:

@@ -22,15 +22,21 @@ def arrays(stage: Stage, *groups: tuple[str, ...]) -> list[DeviceArray]:
     return [stage.workspace[name] for group in groups for name in group]
 
 
-def build(stage: Stage, guide: Guide | None = None) -> None:
-    """Compute the sums over the base regions in "labels", and the list of edges between them."""
+def build(stage: Stage, guide: Guide | None = None, *, by_label: bool = True) -> None:
+    """Compute the sums over the base regions in "labels", and the list of edges between them.
+
+    Args:
+        stage: the image.
+        guide: its guidance.
+        by_label: with a hard prior, list edges between two of its labels apart, for the merge.
+    """
     _clear(stage, EDGES_PER_REGION)
     _launch_tiles(stage, "graph_nodes", NODES)
     if guide is None:
         _launch_tiles(stage, "graph_sides", TABLE)
     else:
         guidance.add_sides(stage, guide)
-    if guide is not None and guide.kind.prior == "hard":
+    if by_label and guide is not None and guide.kind.prior == "hard":
         guidance.list_by_label(stage)
     else:
         list_edges(stage)

@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 
 from superpixel_kernels.cpu import _engine
 from superpixel_kernels.cpu._engine import CancelToken
-from superpixel_kernels.cuda import color, components, cut, graph, merge, slic, smooth
+from superpixel_kernels.cuda import color, components, cut, graph, merge, slic, smooth, tile
 from superpixel_kernels.cuda import guidance as guides
 from superpixel_kernels.cuda.clock import Clock, Observer
 from superpixel_kernels.cuda.color import DeviceImage
 from superpixel_kernels.cuda.device import Device, DeviceArray
+from superpixel_kernels.cuda.results import OnDevice, Segmentation
 from superpixel_kernels.cuda.room import Call
 from superpixel_kernels.cuda.stage import Stage
 from superpixel_kernels.cuda.workspace import (
@@ -53,42 +54,6 @@ class Settings:
         return _engine.merge_params(self.compactness, step)
 
 
-@dataclass(frozen=True, slots=True)
-class Segmentation:
-    """Results in host memory.
-
-    Attributes:
-        labels: (height, width) int32: the base regions.
-        records: (regions - 1, 4) int32: the merges (height's bits, round, a, b), in order.
-        seconds: seconds of each stage, as the device measured them.
-        prior_components: with a hard prior map, the number of its components; else None.
-    """
-
-    labels: NDArray[np.int32]
-    records: NDArray[np.int32]
-    seconds: dict[str, float]
-    prior_components: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class OnDevice:
-    """Results in device memory.
-
-    Attributes:
-        labels: (pixels,) int32: the base regions.
-        records: `regions - 1` merges of four int32 each, in order.
-        regions: number of base regions.
-        seconds: seconds of each stage, as the device measured them.
-        prior_components: with a hard prior map, the number of its components; else None.
-    """
-
-    labels: DeviceArray
-    records: DeviceArray
-    regions: int
-    seconds: dict[str, float]
-    prior_components: int | None
-
-
 class Pipeline:
     """Segments one image after another. For one thread at a time.
 
@@ -124,7 +89,7 @@ class Pipeline:
         guidance: FittedGuidance | None = None,
         on_regions: Callable[[int], None] | None = None,
         call: Call | None = None,
-    ) -> "OnDevice":
+    ) -> OnDevice:
         """Run all stages, and leave the results on the device until the next call.
 
         Args:
@@ -144,12 +109,12 @@ class Pipeline:
         """
         height, width = size
         grid = grid_of(width, height)
-        # If an earlier image made room for more regions, use it: noise then needs no second pass.
-        nodes = max(grid.regions_guess, min(self.workspace.room("into"), grid.pixels // 3))
         kind = guides.kind_of(guidance)
         as_graph = self._graphs and guidance is None and observe is None
-        passes = 1
-        while True:
+        seconds: dict[str, float] = {}
+
+        def attempt(nodes: int, passes: int) -> tuple[Stage, NDArray[np.uint32]]:
+            nonlocal seconds
             stage = self._stage(grid, image, nodes, EDGES_PER_REGION, kind, call)
             clock = Clock(stage, cancel, observe)
             guide = None
@@ -161,22 +126,70 @@ class Pipeline:
             else:
                 self._stages(stage, clock, settings, kind, guide)
             counters = self._counters()
-            regions = int(counters[Counter.REGIONS])
+            seconds = clock.seconds(counters[STAMPS:])
             if on_regions is not None:
                 with nullcontext() if call is None else call.outside():
-                    on_regions(regions)
-            if regions > stage.node_capacity:
-                nodes = regions  # more than guessed: the kernels of graph and merge did nothing
-            elif counters[Counter.PAIRS_LEFT_OUT]:
-                passes *= 4
-            else:
-                break
+                    on_regions(int(counters[Counter.REGIONS]))
+            return stage, counters
+
+        stage, counters = self._with_room(grid, attempt)
+        regions = int(counters[Counter.REGIONS])
         return OnDevice(
             self.workspace["labels"][: grid.pixels],
             merge.sorted_records(stage, regions - 1, kind),
             regions,
-            clock.seconds(counters[STAMPS:]),
+            seconds,
             regions - int(counters[Counter.FIRST_RECORDS]) if kind.prior == "hard" else None,
+        )
+
+    def compute_tile(
+        self,
+        crop: NDArray[np.uint8],
+        step: int,
+        window: tile.Window,
+        settings: Settings,
+        cancel: CancelToken | None = None,
+        guidance: FittedGuidance | None = None,
+        call: Call | None = None,
+    ) -> tile.TileParts:
+        """All stages up to graph, on one tile of an image and its margin.
+
+        Args:
+            crop: (height, width, 1 or 3) uint8, C order: the tile and its margin. It begins on a border of
+                grid cells.
+            step: side of a grid cell of the image, in pixels.
+            window: the tile's pixels in the crop: y0, y1, x0, x1.
+            settings: the parameters.
+            cancel: stops or pauses the call between stages.
+            guidance: maps of the crop's size; None: no guidance.
+            call: as for `run`.
+
+        Raises:
+            OutOfMemory, DeviceLost, Cancelled: as for `run`.
+        """
+        height, width, channels = crop.shape
+        grid = grid_of(width, height, step)
+        kind = guides.kind_of(guidance)
+
+        def attempt(nodes: int, passes: int) -> tuple[Stage, NDArray[np.uint32]]:
+            layout = tile.layout(grid, channels, nodes, self.tuning, kind)
+            self.workspace.make_room(layout, at_once if call is None else call.allocate)
+            stage = Stage(self.device, self.workspace, grid, self.tuning, nodes)
+            clock = Clock(stage, cancel)
+            guide = None
+            if guidance is not None:
+                guide = guides.upload(self.device, self.workspace, guidance, passes)
+            self._converted(stage, clock, crop)
+            self._labelled(stage, clock, settings, kind)
+            clock.begin_step()
+            graph.build(stage, guide, by_label=False)
+            clock.done("graph")
+            tile.find_regions(stage, window)
+            return stage, self._counters()
+
+        stage, counters = self._with_room(grid, attempt)
+        return tile.download(
+            stage, window, kind, int(counters[Counter.REGIONS]), int(counters[Counter.EDGES])
         )
 
     def segment(
@@ -269,6 +282,23 @@ class Pipeline:
         self.device.download(labels, result.reshape(-1))
         return result
 
+    def _with_room(
+        self, grid: Grid, attempt: Callable[[int, int], tuple[Stage, NDArray[np.uint32]]]
+    ) -> tuple[Stage, NDArray[np.uint32]]:
+        """Call `attempt` with the nodes to make room for and the passes over a prior, until both suffice."""
+        # If an earlier image made room for more regions, use it: noise then needs no second pass.
+        nodes = max(grid.regions_guess, min(self.workspace.room("into"), grid.pixels // 3))
+        passes = 1
+        while True:
+            stage, counters = attempt(nodes, passes)
+            regions = int(counters[Counter.REGIONS])
+            if regions > stage.node_capacity:
+                nodes = regions  # more than guessed: the kernels of graph and merge did nothing
+            elif counters[Counter.PAIRS_LEFT_OUT]:
+                passes *= 4
+            else:
+                return stage, counters
+
     def _stage(
         self,
         grid: Grid,
@@ -334,6 +364,17 @@ class Pipeline:
         self, stage: Stage, clock: Clock, settings: Settings, kind: GuidanceKind, guide: guides.Guide | None
     ) -> None:
         """All stages after color."""
+        self._labelled(stage, clock, settings, kind)
+        clock.begin_step()
+        graph.build(stage, guide)
+        clock.done("graph")
+        clock.begin_step()
+        k4, cell_area = settings.merge_params(stage.grid.step)
+        merge.merge(stage, edges_per_node=EDGES_PER_REGION, k4=k4, cell_area=cell_area, kind=kind)
+        clock.done("merge")
+
+    def _labelled(self, stage: Stage, clock: Clock, settings: Settings, kind: GuidanceKind) -> None:
+        """The stages from smooth to components."""
         self._smoothed(stage, clock)
         clock.begin_step()
         slic.sum_cells(stage)
@@ -348,13 +389,6 @@ class Pipeline:
         clock.begin_step()
         components.label(stage, hard_prior=kind.prior == "hard")
         clock.done("components")
-        clock.begin_step()
-        graph.build(stage, guide)
-        clock.done("graph")
-        clock.begin_step()
-        k4, cell_area = settings.merge_params(stage.grid.step)
-        merge.merge(stage, edges_per_node=EDGES_PER_REGION, k4=k4, cell_area=cell_area, kind=kind)
-        clock.done("merge")
 
     def _counters(self) -> NDArray[np.uint32]:
         array = self.workspace["counters"]

@@ -128,7 +128,7 @@ class Grid:
     Attributes:
         width: of the image, in pixels.
         height: of the image, in pixels.
-        step: width and height of a grid cell, in pixels.
+        step: width and height of a grid cell, in pixels; the crop of an image is given the step of the image.
         columns: cells per row.
         rows: cells per column.
         pixels: of the image.
@@ -138,7 +138,7 @@ class Grid:
 
     width: int
     height: int
-    step: int = field(init=False)
+    step: int = 0
     columns: int = field(init=False)
     rows: int = field(init=False)
     pixels: int = field(init=False)
@@ -146,7 +146,7 @@ class Grid:
     regions_guess: int = field(init=False)
 
     def __post_init__(self) -> None:
-        step, columns, rows = _engine.grid(self.width, self.height)
+        step, columns, rows = _engine.grid(self.width, self.height, self.step)
         pixels, cells = self.width * self.height, columns * rows
         # If the image is thinner than a cell, cells have few pixels and so few regions.
         spare = (REGIONS_PER_CELL_GUESS - 1) * min(cells, pixels // step**2)
@@ -157,7 +157,7 @@ class Grid:
 
 
 grid_of = lru_cache(maxsize=256)(Grid)
-"""The grid of an image of this width and height; kept for later images of that size."""
+"""The grid of an image of this width and height, or of a crop; kept for later images of that size."""
 
 
 def image_layout(grid: Grid, image_bytes: int, tuning: Tuning) -> Layout:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from superpixel_kernels.cpu import _engine
+from superpixel_kernels.cuda import CudaWorkspace
 from superpixel_kernels.errors import InvalidImage, InvalidParameter
 from superpixel_kernels.guidance import FittedGuidance
 from superpixel_kernels.pixels import as_pixels
@@ -54,7 +55,7 @@ def compute_tile(
     guidance: FittedGuidance | None = None,
     *,
     check: bytes = bytes(_CHECK_BYTES),
-    workspace: _engine.Workspace | None = None,
+    workspace: _engine.Workspace | CudaWorkspace | None = None,
     cancel: _engine.CancelToken | None = None,
 ) -> TileResult:
     """Compute one tile. It depends on the arguments only, so any process on any machine may do it.
@@ -65,32 +66,46 @@ def compute_tile(
         pixels: (h, w), or (h, w, 1, 3 or 4) uint8: the pixels of `plan.crop(tile)`.
         guidance: maps of the same window.
         check: is put into the result.
-        workspace: memory and threads to reuse.
+        workspace: memory to reuse, of the CPU with its threads, or of a GPU; None: one thread of the CPU.
         cancel: stops or pauses the work.
 
     Raises:
         InvalidImage: the pixels have another size, or are not uint8.
         InvalidParameter: the maps have another size.
+        OutOfMemory, DeviceLost: with a GPU, as in `superpixel_kernels.segment`.
         Cancelled: `cancel` was cancelled.
     """
     top, bottom, left, right = plan.crop(tile)
     y0, y1, x0, x1 = plan.window(tile)
-    workspace = _engine.Workspace(threads=1) if workspace is None else workspace
     if pixels.shape[:2] != (bottom - top, right - left):
         raise InvalidImage(f"pixels: must be those of {bottom - top} x {right - left}, got {pixels.shape}")
     if guidance is not None and guidance.shape != (bottom - top, right - left):
         raise InvalidParameter("guidance", f"must be {bottom - top} x {right - left}, got {guidance.shape}")
-    made = _engine.tile(
-        as_pixels(pixels, workspace),
-        plan.params.compactness,
-        plan.step,
-        (y0 - top, y1 - top, x0 - left, x1 - left),
-        (top, left),
-        plan.width,
-        workspace,
-        cancel,
-        guidance,
-    )
+    window = (y0 - top, y1 - top, x0 - left, x1 - left)
+    if isinstance(workspace, CudaWorkspace):
+        made = workspace.compute_tile(
+            pixels,
+            plan.params,
+            step=plan.step,
+            window=window,
+            origin=(top, left),
+            image_width=plan.width,
+            cancel=cancel,
+            guidance=guidance,
+        )
+    else:
+        workspace = _engine.Workspace(threads=1) if workspace is None else workspace
+        made = _engine.tile(
+            as_pixels(pixels, workspace),
+            plan.params.compactness,
+            plan.step,
+            window,
+            (top, left),
+            plan.width,
+            workspace,
+            cancel,
+            guidance,
+        )
     labels, first, owned, sums, degrees, edges, importance, prior = made
     return TileResult(labels, first, owned, sums, degrees, edges, importance, prior, check)
 
