@@ -340,7 +340,7 @@ test-sanitize: sanitized ## Run the kernel tests with native modules built under
 
 # GPU_PYTHON must have the package and CuPy. After the whole suite, a part runs under NVIDIA's compute-sanitizer, if installed.
 GPU_PYTHON ?= $(BIN)/python
-GPU_TESTS := $(addprefix tests/kernels/test_cuda_,stages.py calls.py memory.py graphs.py)
+GPU_TESTS := $(addprefix tests/kernels/test_cuda_,stages.py calls.py memory.py graphs.py tiled.py)
 
 .PHONY: test-gpu
 test-gpu: ## Run the CUDA engine's tests on this machine's GPU (needs the extra cuda12 or cuda13)

@@ -53,7 +53,7 @@ def available_backends() -> tuple[str, ...]:
     return ("cpu",) if why_no_cuda() else ("cuda", "cpu")
 
 
-def choose_backend(wanted: Backend, device: int = 0) -> str:
+def choose_backend(wanted: Backend, device: int = 0) -> Literal["cpu", "cuda"]:
     """The backend to use for `wanted`.
 
     Args:

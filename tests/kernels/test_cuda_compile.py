@@ -72,6 +72,7 @@ def test_launchers_pass_what_the_kernels_take():
         maps = {name: getattr(golden_guidance, name)(40, 30) for name in ("edges", "prior", "importance")}
         guidance = Guidance(**maps, prior_mode=prior_mode).fitted(30, 40)
         pipeline.segment(image, (30, 40), Settings(10.0), guidance=guidance)
+        pipeline.compute_tile(image, 4, (0, 20, 0, 20), Settings(10.0), guidance=guidance)
     large = np.zeros((480, 480, 1), np.uint8)  # of the step that has tiles of its own
     pipeline.segment(large, large.shape[:2], Settings(10.0))
     check_launches(device.launches, FILES)

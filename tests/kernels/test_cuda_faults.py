@@ -14,8 +14,10 @@ from superpixel_kernels.cuda.host_memory import HostMemory, is_page_locked
 from superpixel_kernels.cuda.stage import Stage
 from superpixel_kernels.cuda.workspace import Workspace, grid_of, image_layout
 from superpixel_kernels.errors import BackendUnavailable, DeviceLost, OutOfMemory
+from superpixel_kernels.tiled import segment_tiled
 from tests.kernels import images
 from tests.kernels.fake_cupy import CompileException, CUDADriverError, CUDARuntimeError, FakeCupy, OnDevice
+from tests.kernels.tiled_tools import CountingSource, MemoryStore, assert_equal_to_segment
 
 pytestmark = pytest.mark.unsanitized  # Python alone, on a fake CuPy
 
@@ -110,6 +112,35 @@ def test_every_call_after_a_loss_raises_device_lost(fake):
         for _ in range(2):  # the workspace's claim was released
             with pytest.raises(DeviceLost, match="the GPU failed: cudaErrorIllegalAddress"):
                 call()
+
+
+def test_a_tiled_run_ends_when_the_gpu_is_lost_and_goes_on_without_it(fake):
+    image, store = images.photo(90, 40), MemoryStore()
+
+    class Losing(CountingSource):
+        def read(self, window):
+            fake.lose()
+            return super().read(window)
+
+    arguments = {"tile": 32, "store": store, "threads": 1}
+    with pytest.raises(DeviceLost, match="the GPU failed: cudaErrorIllegalAddress"):
+        segment_tiled(Losing(image, fingerprint="one"), backend="cuda", **arguments)
+    assert store.arrays == {}
+    # This process has lost the GPU, and says so; the tiles need none.
+    source = CountingSource(image, fingerprint="one")
+    with pytest.raises(DeviceLost):
+        segment_tiled(source, backend="cuda", **arguments)
+    assert source.windows == []
+    assert_equal_to_segment(segment_tiled(source, **arguments), image)
+
+
+def test_a_tiled_run_without_a_usable_gpu_says_why_before_it_begins(fake):
+    fake.faults["getDeviceCount"] = CUDARuntimeError(35, "cudaErrorInsufficientDriver: old")
+    image, store = images.photo(90, 40), MemoryStore()
+    with pytest.raises(BackendUnavailable, match=r"^backend 'cuda': no usable NVIDIA driver or GPU"):
+        segment_tiled(image, tile=32, store=store, backend="cuda")
+    assert store.state is None
+    assert_equal_to_segment(segment_tiled(image, tile=32, store=store, backend="auto"), image)
 
 
 def test_a_workspace_is_released_even_if_its_memory_cannot_be_given_back(fake):

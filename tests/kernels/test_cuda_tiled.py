@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from superpixel_kernels import CancelToken, Guidance, SegmentParams, segment
+from superpixel_kernels.cuda import bytes_needed
 from superpixel_kernels.cuda import tile as cuda_tile
 from superpixel_kernels.cuda.guidance import kind_of
 from superpixel_kernels.cuda.pipeline import Settings
@@ -51,15 +52,12 @@ def cuda_workers(threads=1, cancel=None, base=Device, opened=None):
     return CudaWorkers(threads, cancel, open_workspace=open_workspace_on)
 
 
-# Many tests share these: what an earlier tile left in a workspace does not matter.
-
-
-@pytest.fixture(scope="module")
+@pytest.fixture
 def workers():
     return cuda_workers()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def workspace():
     return open_workspace(seed=5)
 
@@ -174,6 +172,9 @@ def test_a_tile_takes_the_memory_of_its_crop_in_an_image_of_any_size(kind):
         grid = grid_of(pixels.shape[1], pixels.shape[0], plan.step)
         arrays = cuda_tile.layout(grid, 3, grid.regions_guess, TUNING, kind_of(guidance))
         assert workspace.bytes == layout_bytes(arrays)
+        # An image of this size has the memory of the merge too.
+        whole = bytes_needed(grid.width, grid.height, tuning=TUNING, guidance=kind_of(guidance))
+        assert workspace.bytes < whole
 
 
 def test_a_tile_above_the_cap_is_rejected():
@@ -220,6 +221,9 @@ def cases(draw, sides):
     return image, any_guidance(random, height, width) if draw(st.booleans()) else {}
 
 
+all_on_one_device = settings(checked, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
 def assert_tiles_change_nothing(workers, case, tile, compactness):
     image, arguments = case
     params = SegmentParams(compactness=compactness)
@@ -230,14 +234,14 @@ def assert_tiles_change_nothing(workers, case, tile, compactness):
     assert_equal_to_segment(tiled, image, params, guidance)
 
 
-@settings(checked, max_examples=40)
+@settings(all_on_one_device, max_examples=40)
 @given(cases(st.integers(1, 100)), st.integers(32, 96), COMPACTNESS)
 def test_any_image_in_any_tiles_gives_the_bits_of_segment(workers, case, tile, compactness):
     assert_tiles_change_nothing(workers, case, tile, compactness)
 
 
 @pytest.mark.slow
-@settings(checked, max_examples=120)
+@settings(all_on_one_device, max_examples=120)
 @given(cases(st.integers(1, 200)), st.integers(32, 96), COMPACTNESS)
 def test_any_larger_image_in_any_tiles_gives_the_bits_of_segment(workers, case, tile, compactness):
     assert_tiles_change_nothing(workers, case, tile, compactness)

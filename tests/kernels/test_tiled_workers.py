@@ -68,3 +68,15 @@ def test_a_lost_tile_ends_the_run_and_the_next_one_computes_the_rest():
 def test_workers_are_checked():
     with pytest.raises(InvalidParameter, match=r"^workers: must be TileWorkers, got int$"):
         segment_tiled(IMAGE, workers=3, store=MemoryStore())
+
+
+def test_the_backend_is_checked():
+    store = MemoryStore()
+    with pytest.raises(InvalidParameter, match=r"^backend: must be 'auto', 'cpu' or 'cuda', got 'gpu'$"):
+        segment_tiled(IMAGE, backend="gpu", store=store)
+    for backend in ("cuda", "auto", "gpu"):
+        with pytest.raises(
+            InvalidParameter, match=rf"^backend: must be 'cpu' with workers, got '{backend}'$"
+        ):
+            segment_tiled(IMAGE, workers=Elsewhere(1), backend=backend, store=store)
+    assert store.state is None

@@ -21,9 +21,14 @@ SECONDS = 465.0
 FILES = ("check.log", "summary.txt", "gpu.json", "sweep.json", "ncu-1080p.ncu-rep", "ncu-4k.ncu-rep")
 """What a run may leave in its folder. At most 8 files are brought back from a lent machine."""
 
-TESTS = tuple(f"tests/kernels/test_cuda_{part}.py" for part in ("stages", "calls", "memory", "graphs"))
+TESTS = tuple(
+    f"tests/kernels/test_cuda_{part}.py" for part in ("stages", "calls", "memory", "graphs", "tiled")
+)
 
-REHEARSED_TESTS = "test_cut or test_timings or test_one_workspace or (test_every_stage and 60x40)"
+REHEARSED_TESTS = (
+    "test_cut or test_timings or test_one_workspace or test_tiles_and_images_in_turn "
+    "or (test_every_stage and 60x40)"
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

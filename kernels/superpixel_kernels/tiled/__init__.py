@@ -64,9 +64,9 @@ def segment_tiled(
     """Segment a large image into nested superpixels, tile by tile.
 
     Base regions, merges and cuts are those of `segment`, bit for bit, for every size of tiles, backend and
-    number of threads. A run that was stopped or killed goes on if it is called again with the same arguments: tiles in
-    the store are not computed again. If the source has no fingerprint, they are read again, and those whose
-    pixels have changed are computed again.
+    number of threads. A run that was stopped or killed goes on if it is called again with the same arguments:
+    tiles in the store are not computed again. If the source has no fingerprint, they are read again, and
+    those whose pixels have changed are computed again.
 
     Args:
         source: an array, or a `PixelSource`: (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) uint8, as in

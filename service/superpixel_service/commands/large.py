@@ -52,12 +52,16 @@ def run(
     work: Path | None,
     dry_run: bool,
     engine: Literal["local", "ray"],
+    backend: kernels.Backend,
+    device: int,
     ray_address: str | None,
     actor_cpus: int,
 ) -> int:
     """Make the store, or finish it; print what it is."""
     if engine != "ray" and (ray_address is not None or actor_cpus != 1):
         raise CommandFailed("--ray-address and --actor-cpus need --engine ray", status=EXIT_USAGE)
+    if engine == "ray" and backend != "cpu":
+        raise CommandFailed("--backend needs --engine local", status=EXIT_USAGE)
     stop = StopSignals()
     with failures():
         opened = open_source(source, reader, level, frame)
@@ -75,6 +79,8 @@ def run(
             counts=label_counts,
             tile=tile,
             threads=threads or usable_cores(),
+            backend=kernels.choose_backend(backend, device),
+            device=device,
             guidance=GuidanceFiles(edges, edge_weight, prior, prior_mode, prior_weight, importance),
         )
         if dry_run:

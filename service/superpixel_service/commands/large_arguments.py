@@ -123,6 +123,16 @@ def add_large(large: argparse.ArgumentParser) -> None:
         default="local",
         help="what computes the tiles: this process (default), or a Ray cluster; it needs the extra `ray`",
     )
+    run.add_argument(
+        "--backend",
+        choices=("auto", "cpu", "cuda"),
+        default="cpu",
+        help="with --engine local, what computes the tiles: cpu, cuda, or auto: cuda if there is a GPU "
+        "(default cpu)",
+    )
+    run.add_argument(
+        "--device", type=types.coordinate, default=0, metavar="N", help="index of the GPU (default 0)"
+    )
     add_ray(run)
     run.add_argument(
         "--dry-run", action="store_true", help="print size, bands, memory and disk space, and make nothing"

@@ -75,6 +75,8 @@ def segment_image(
     tile: int,
     work: Path,
     threads: int,
+    backend: kernels.Backend,
+    device: int,
     workers: tiled.TileWorkers | None,
     guidance: GuidanceFiles,
     progress: Callable[[int, int], None],
@@ -91,6 +93,8 @@ def segment_image(
         tile: side of a tile, in pixels.
         work: folder of the engine's state.
         threads: 0 for all cores.
+        backend: "cpu" or "cuda": what computes the tiles.
+        device: index of the GPU.
         workers: computes the tiles instead of the threads.
         guidance: the maps to follow.
         progress: called with the pixels that are done, and all.
@@ -118,6 +122,8 @@ def segment_image(
             tile=tile,
             store=work,
             threads=threads,
+            backend=backend,
+            device=device,
             workers=workers,
             guidance=_maps(guidance, files),
             mask=None if mask is None else _Mask(mask, fingerprint),

@@ -66,6 +66,7 @@ class Plan:
         compactness: of the superpixels.
         counts: the counts that get label images.
         tile: side of the engine's tiles, in pixels.
+        backend: what computes the tiles, "cpu" or "cuda"; `device` is the index of the GPU.
         guidance: what the engine follows besides the colours.
     """
 
@@ -82,6 +83,8 @@ class Plan:
     counts: Sequence[int] = ()
     tile: int = 2048
     threads: int = 0
+    backend: kernels.Backend = "cpu"
+    device: int = 0
     guidance: engine.GuidanceFiles = field(default_factory=engine.GuidanceFiles)
 
     def record(self) -> dict[str, Any]:
@@ -301,6 +304,8 @@ class _Run:
             tile=plan.tile,
             work=self._work / "engine",
             threads=plan.threads,
+            backend=plan.backend,
+            device=plan.device,
             workers=self._workers,
             guidance=plan.guidance,
             progress=lambda done, total: self._report("segment", done, total),

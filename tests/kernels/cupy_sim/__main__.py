@@ -10,7 +10,10 @@ from tests.kernels.cupy_sim.build import FOLDER, ensure
 
 TESTS = (
     "tests/kernels/cupy_sim",
-    *(f"tests/kernels/test_cuda_{name}.py" for name in ("calls", "graphs", "memory", "stages", "guidance")),
+    *(
+        f"tests/kernels/test_cuda_{name}.py"
+        for name in ("calls", "graphs", "memory", "stages", "guidance", "tiled")
+    ),
 )
 
 
