@@ -101,6 +101,9 @@ def run(
             progress.end()
             say("stopped; run the same command again to continue")
             return 128 + stop.number
+        except kernels.errors.DeviceLost as error:
+            progress.end()
+            raise CommandFailed(f"{error}; the same command continues, also with --backend cpu") from None
         progress.end()
         _write_store(out, info)
     return EXIT_OK
