@@ -47,6 +47,11 @@ NOT_RUN = {
     "pip install '.[large,ray]'": "would build once more; the tests' environment has what the extras bring",
     "superpixel large --engine ray": "a part of a command; test_ray_tiles.py runs it",
     "superpixel large SOURCE --out STORE --engine ray": "a part of a command; test_ray_tiles.py runs it",
+    "pip install '.[large,cuda12]'": "would put CuPy into the tests' environment",
+    "superpixel large --backend cuda --device N": "a part of a command; test_large_backend.py runs it",
+    "superpixel large SOURCE --out STORE --backend cuda --device 0": (
+        "the names stand for files, and it needs a GPU; test_large_backend.py runs it on a simulated one"
+    ),
     "superpixel large": "a part of a command; the page about stores has whole ones",
     "superpixel large export": "a part of a command; the page about stores has a whole one",
     "superpixel large SCENE --out STORE": "the names stand for files; test_large_export.py makes a store",
