@@ -184,7 +184,7 @@ def test_only_a_rehearsal_uses_the_simulated_device(tmp_path):
     for step in check.steps(tmp_path, tmp_path, rehearse=False):
         assert "--simulate" not in step.command
     for step in check.steps(tmp_path, tmp_path, rehearse=True):
-        uses_a_device = step.name in ("engine", "smoke", "bench", "sweep")
+        uses_a_device = step.name in ("engine", "smoke", "tiled", "bench", "sweep")
         assert ("--simulate" in step.command) is uses_a_device
     assert check.environment(tmp_path, rehearse=True)["SUPERPIXEL_TEST_GPU"] == "0"
     assert check.environment(tmp_path, rehearse=False)["SUPERPIXEL_TEST_GPU"] == "1"
@@ -202,11 +202,12 @@ def run_script(tmp_path, *flags):
 
 def test_a_rehearsal_passes_here(tmp_path):
     (tmp_path / "sweep.json").write_text("of an earlier run")
-    done = run_script(tmp_path, "--rehearse", "--only", "engine", "smoke", "memcheck")
+    done = run_script(tmp_path, "--rehearse", "--only", "engine", "smoke", "tiled", "memcheck")
     assert done.returncode == 0, done.stdout + done.stderr
     assert all(line.startswith(MARK) for line in done.stdout.splitlines())
     results = rows((tmp_path / "summary.txt").read_text().replace(MARK, ""))
-    assert [results[name].split()[0] for name in ("engine", "smoke", "memcheck")] == ["ok", "ok", "skipped"]
+    statuses = {name: results[name].split()[0] for name in ("engine", "smoke", "tiled", "memcheck")}
+    assert statuses == {"engine": "ok", "smoke": "ok", "tiled": "ok", "memcheck": "skipped"}
     assert {path.name for path in tmp_path.iterdir()} == {"check.log", "summary.txt"}
 
 

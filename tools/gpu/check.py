@@ -93,7 +93,7 @@ def steps(out: Path, work: Path, *, rehearse: bool) -> list[Step]:
         return [sys.executable, "-m", *arguments]
 
     simulate = ["--simulate"] if rehearse else []
-    smoke, bench, sweep, tests = ([] for _ in range(4))
+    smoke, bench, sweep, tests, tiled = ([] for _ in range(5))
     if rehearse:
         smoke = ["--sizes", "60x40", "128x96", "--runs", "2"]
         bench = ["--sizes", "60x40", "48x32", "--small", "48x32", "--rounds", "2", "--copy", "1000"]
@@ -104,6 +104,7 @@ def steps(out: Path, work: Path, *, rehearse: bool) -> list[Step]:
         sweep += ["--merge-blocks", "2", "--few-edges", "100"]
         sweep += ["--pixel-threads", "64", "--tiles", "16"]
         tests = ["-k", REHEARSED_TESTS]
+        tiled = ["--size", "150x90", "--tile", "64", "--runs", "1"]
     pytest = ["pytest", "-p", "pytest_timeout", "-p", "no:cacheprovider", "-v", "--tb=short"]
     # A warning of another version of NumPy or CuPy is shown, and is no failure here.
     pytest += ["-o", "filterwarnings=default"]
@@ -112,6 +113,7 @@ def steps(out: Path, work: Path, *, rehearse: bool) -> list[Step]:
         Step("engine", 170, python("tools.gpu.engine", "check", str(work / "site"), *simulate)),
         Step("smoke", 60, python("tools.gpu.smoke", *simulate, *smoke)),
         Step("tests", 120, python(*pytest, *TESTS, *tests)),
+        Step("tiled", 60, python("tools.gpu.tiled", *simulate, *tiled)),
         Step("bench", 130, python("benchmarks.gpu", *simulate, *bench, "--json", str(out / "gpu.json"))),
         Step(
             "sweep",
