@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from superpixel_kernels.cpu import _engine
 from superpixel_kernels.cuda.stage import Stage
 from superpixel_kernels.cuda.workspace import (
     EDGES_PER_REGION,
@@ -168,7 +169,7 @@ def arrays_of(
         prior = (~parts.prior[is_owned].astype(np.uint32)).view(np.int32)
     first = (origin[0] + y[is_local].astype(np.int64)) * stride + origin[1] + x[is_local]
     return (
-        local[parts.labels],
+        _engine.lookup(local, parts.labels, 1),
         first,
         local[is_owned],
         np.stack([pixels, *nodes[:, :3].T], axis=1, dtype=np.int32, casting="unsafe"),
