@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { Selection } from 'superpixel-map';
 import { importAnnotation } from 'superpixel-map/imports';
 import { SmartSelect } from 'superpixel-map/smart';
-import { loadMap } from './fixtures.js';
+import { loadMap, read } from './fixtures.js';
 
 const CLASSES = [
   { name: 'cat', color: '#e6194b' },
@@ -123,10 +123,58 @@ test('work moves to a map with a mask, and annotations are imported inside', asy
   }
 });
 
-test('smart select says that it knows no masks', async () => {
+test('smart select stays inside', async () => {
   const map = await loadMap('masked');
-  assert.throws(() => new SmartSelect(map, map.cut(50)), {
-    code: 'INVALID_ARGUMENT',
-    message: /has pixels outside a mask/,
-  });
+  const level = map.cut(50);
+  const colors = { data: read('maps/masked.rgba'), width: map.width, height: map.height };
+  const selection = new Selection(map, CLASSES);
+  for (const weights of [undefined, null]) {
+    const smart = new SmartSelect(map, level, { colors, weights });
+    for (const wish of [{ grow: 5 }, { positive: false }]) {
+      assert.equal(smart.click(5, 5, wish).length, 0);
+      assert.equal(smart.regrow(5).length, 0);
+      assert.equal(smart.accept(), false);
+    }
+    assert.equal(smart.stroke([[5, 5]], 4).length, 0);
+    assert.equal(selection.smart(smart, 65, 100, 1), null);
+    assert.equal(smart.state.clicks, 0);
+    // From outside into one of the boxes: nothing of the other one.
+    const found = smart.stroke(
+      [
+        [80, 20],
+        [120, 60],
+      ],
+      2,
+      { grow: 5 },
+    );
+    assert(found.includes(level.regionAt(120, 60)));
+    assert(found.every((region) => level.boxes[4 * region] >= 70));
+    assert.equal(smart.accept(), true);
+    assert.deepEqual(smart.chosen, found);
+    assert(smart.click(30, 30, { grow: 5 }).every((region) => level.boxes[4 * region + 2] <= 60));
+    // A view without a superpixel.
+    const box = { x0: 0, y0: 0, x1: 15, y1: 9 };
+    const empty = new SmartSelect(map, level, { box, weights });
+    assert.equal(empty.click(5, 5).length, 0);
+    assert.equal(empty.touch([0, 7, 49]).length, 0);
+    empty.restore(smart.state);
+    assert.equal(empty.chosen.length, 0);
+  }
+});
+
+test('the region for outside must be one of the map', async () => {
+  const [masked, photo] = await Promise.all([loadMap('masked'), loadMap('photo')]);
+  for (const [map, outsideRegion] of /** @type {const} */ ([
+    [photo, -1],
+    [photo, photo.count],
+    [photo, 1.5],
+    [masked, 0],
+  ])) {
+    assert.throws(() => new SmartSelect(map, map.cut(20), { outsideRegion }), {
+      code: 'INVALID_ARGUMENT',
+      message: /^outsideRegion: /,
+    });
+  }
+  const smart = new SmartSelect(photo, photo.cut(1), { outsideRegion: photo.finest.regionAt(9, 9) });
+  assert.equal(smart.click(9.5, 9.5).length, 0);
 });
