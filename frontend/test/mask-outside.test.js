@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Selection } from 'superpixel-map';
+import { LabelMap, Selection } from 'superpixel-map';
 import { importAnnotation } from 'superpixel-map/imports';
 import { SmartSelect } from 'superpixel-map/smart';
 import { loadMap, read } from './fixtures.js';
@@ -160,6 +160,30 @@ test('smart select stays inside', async () => {
     empty.restore(smart.state);
     assert.equal(empty.chosen.length, 0);
   }
+});
+
+test('smart select measures an image in a frame outside as the image alone', async () => {
+  const map = await loadMap('noise');
+  const { width, height, count, connected, algorithmVersion, tree, heights } = map;
+  const [left, right, above, below] = [4, 3, 9, 2];
+  const [wide, high] = [left + width + right, above + height + below];
+  const labels = new Int32Array(wide * high).fill(count);
+  const data = new Uint8Array(4 * labels.length).map((_, i) => i * 37);
+  const rgba = read('maps/noise.rgba');
+  for (let y = 0; y < height; y++) {
+    const at = (above + y) * wide + left;
+    labels.set(map.labels.subarray(y * width, (y + 1) * width), at);
+    data.set(rgba.subarray(4 * y * width, 4 * (y + 1) * width), 4 * at);
+  }
+  const content = { count, labels, connected, algorithmVersion, tree, heights };
+  const none = { levels: null, regions: null, provenance: null };
+  const framed = new LabelMap({ ...content, ...none, width: wide, height: high, outside: true });
+  const [alone, inside] = [
+    new SmartSelect(map, map.cut(60), { colors: { data: rgba, width, height } }),
+    new SmartSelect(framed, framed.cut(60), { colors: { data, width: wide, height: high } }),
+  ];
+  assert.deepEqual({ ...inside._scene }, { ...alone._scene });
+  assert.deepEqual(inside.click(left + 20, above + 20), alone.click(20, 20));
 });
 
 test('the region for outside must be one of the map', async () => {

@@ -1,12 +1,14 @@
 """Smart select on maps with a mask. tests/frontend compares it with JavaScript, also with masks."""
 
+from dataclasses import fields
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from superpixel_kernels import codec, segment, tree_of_merges
 from superpixel_service.client.smart import SmartSelect
-from superpixel_service.client.smart.scene import look
+from superpixel_service.client.smart.scene import Scene, look
 from superpixel_service.interactive import Picture, Point, find_object
 from tests.frontend.smart_cases import as_window
 from tests.service.images import scene
@@ -44,6 +46,14 @@ def points(width: int, height: int, count: int = 20) -> NDArray[np.int_]:
     return np.stack([rng.integers(0, width, count), rng.integers(0, height, count)], axis=1)
 
 
+def measured(seen: Scene) -> dict[str, object]:
+    """All that is measured, to the bit."""
+    return {
+        field.name: value.tolist() if isinstance(value := getattr(seen, field.name), np.ndarray) else value
+        for field in fields(seen)
+    }
+
+
 @pytest.mark.parametrize("colored", [True, False])
 def test_a_mask_is_as_a_smaller_image(colored: bool) -> None:
     hierarchy = segment(IMAGE)
@@ -68,13 +78,16 @@ def test_a_mask_is_as_a_smaller_image(colored: bool) -> None:
         part = np.ascontiguousarray(noise[y0:y1, x0:x1]) if colored else None
         smart = SmartSelect(padded, COUNT, part, box=(x0, y0, x1, y1))
         assert session(smart, clicks, left, above) == expected
+        assert measured(look(padded, COUNT, part, (x0, y0, x1, y1))) == measured(
+            look(whole, COUNT, IMAGE if colored else None, None)
+        )
 
 
 def test_the_colours_of_pixels_outside_have_no_effect(masked: codec.LabelMap) -> None:
     found = []
     for fill in (0, 255):
         image = np.where(MASK[..., np.newaxis], IMAGE, np.uint8(fill))
-        found.append(session(SmartSelect(masked, COUNT, image), points(WIDTH, HEIGHT)))
+        found.append(measured(look(masked, COUNT, image, None)))
     assert found[0] == found[1]
 
 
