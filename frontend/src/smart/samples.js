@@ -24,8 +24,9 @@ const MAX_SAMPLES = 1 << 19;
  * @property {Int32Array} labels the region of the level; -1 outside the mask
  * @property {number} columns
  * @property {Int16Array} curve 3 per sample: its colour
- * @property {Uint8Array} right whether the view has a sample to the right, and no pixel from here to there is outside
- * @property {Uint8Array} below the same downward
+ * @property {Uint8Array} left whether the view has a sample to the left, and no pixel from there to here is outside; 0 for a row
+ *   below the last one
+ * @property {Uint8Array} above the same upward
  */
 
 /**
@@ -59,25 +60,25 @@ export function sample(level, colors, box, outsideRegion) {
   const [columns, rows] = [Math.ceil(size.width / stride), Math.ceil(size.height / stride)];
   const [mapX, mapY] = [nearest(wide, columns), nearest(high, rows)];
   const labels = new Int32Array(columns * rows);
-  const right = new Uint8Array(labels.length);
-  const below = new Uint8Array(labels.length);
+  const left = new Uint8Array(labels.length + columns);
+  const above = new Uint8Array(labels.length + columns);
   const none = outsideOf(map, outsideRegion);
   /** @type {(from: number, to: number, step: number) => boolean} */
   const isInside = (from, to, step) => {
-    while (none >= 0 && from <= to && map.labels[from] !== none) from += step;
-    return none < 0 || from > to;
+    while (from <= to && map.labels[from] !== none) from += step;
+    return from > to;
   };
   for (let row = 0, i = 0; row < rows; row++) {
     const start = (y0 + mapY[row]) * map.width + x0;
-    const down = row + 1 < rows ? (mapY[row + 1] - mapY[row]) * map.width : 0;
+    const up = row ? (mapY[row] - mapY[row - 1]) * map.width : 0;
     for (let column = 0; column < columns; column++, i++) {
       const at = start + mapX[column];
       labels[i] = map.labels[at] === none ? -1 : lut[map.labels[at]];
-      right[i] = Number(column + 1 < columns && isInside(at, start + mapX[column + 1], 1));
-      below[i] = Number(down > 0 && isInside(at, at + down, map.width));
+      left[i] = +(column > 0 && (none < 0 || isInside(start + mapX[column - 1], at, 1)));
+      above[i] = +(up > 0 && (none < 0 || isInside(at - up, at, map.width)));
     }
   }
-  const sampled = { labels, columns, right, below };
+  const sampled = { labels, columns, left, above };
   if (!colors) return { ...sampled, curve: meanCurves(level, labels) };
   const [pictureX, pictureY] = [nearest(size.width, columns), nearest(size.height, rows)];
   let { data } = colors;

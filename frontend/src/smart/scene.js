@@ -23,15 +23,15 @@ export class Scene {
   constructor(level, colors, box, outsideRegion) {
     const sampled = sample(level, colors, box, outsideRegion);
     const { labels } = sampled;
-    /** Number of pixels inside the mask that were looked at. */
-    this.samples = 0;
     /** The leaf of each region of the level; -1: out of view. */
     this.leafOf = new Int32Array(level.count).fill(-1);
+    let outside = 0;
     for (const label of labels) {
-      if (label < 0) continue;
-      this.samples++;
-      this.leafOf[label] = 0;
+      if (label < 0) outside++;
+      else this.leafOf[label] = 0;
     }
+    /** Number of pixels inside the mask that were looked at. */
+    this.samples = labels.length - outside;
     let leaves = 0;
     for (let i = 0; i < level.count; i++) if (this.leafOf[i] === 0) this.leafOf[i] = leaves++;
     this.leaves = leaves;
@@ -152,24 +152,24 @@ export class Scene {
   }
 
   /** @param {Sampled} sampled with the leaf of each sample */
-  _measure({ labels, columns, curve, right, below }) {
+  _measure({ labels, columns, curve, left, above }) {
     const { leaves, nodes, samples, areas, x, y, framed, colors, texture } = this;
     /** Sums of f(X), f(Y), f(Z) and f(Y) squared. */
     const facts = [0, 1, 2, 3].map(() => new Float64Array(nodes));
-    const { left, top } = cornerOf(labels, columns);
+    const first = cornerOf(labels, columns);
     const rows = labels.length / columns;
     for (let row = 0, i = 0; row < rows; row++) {
       for (let column = 0; column < columns; column++, i++) {
         const leaf = labels[i];
         if (leaf < 0) continue;
         areas[leaf]++;
-        x[leaf] += column - left;
-        y[leaf] += row - top;
+        x[leaf] += column - first.column;
+        y[leaf] += row - first.row;
         facts[0][leaf] += curve[3 * i];
         facts[1][leaf] += curve[3 * i + 1];
         facts[2][leaf] += curve[3 * i + 2];
         facts[3][leaf] += curve[3 * i + 1] * curve[3 * i + 1];
-        if (!right[i] || !right[i - 1] || !below[i] || !below[i - columns]) framed[leaf] = 1;
+        if (!left[i] || !left[i + 1] || !above[i] || !above[i + columns]) framed[leaf] = 1;
       }
     }
     for (let i = 0; i < leaves; i++) {
@@ -199,7 +199,7 @@ export class Scene {
    * @param {Sampled} sampled with the leaf of each sample
    * @param {boolean} colored whether the samples have colours of their own
    */
-  _borders({ labels, columns, curve, right, below }, colored) {
+  _borders({ labels, columns, curve, left, above }, colored) {
     const { leaves, offsets, colors } = this;
     const newest = new Int32Array(leaves).fill(-1); // of the borders of each leaf with larger ones, a linked list
     /** @type {number[][]} */
@@ -231,16 +231,17 @@ export class Scene {
     };
     for (let i = 0; i < labels.length; i++) {
       const leaf = labels[i];
-      const [next, lower] = [i + 1, i + columns];
-      if (right[i] && labels[next] !== leaf) {
-        add(leaf, labels[next], right[i - 1] ? i - 1 : i, right[next] ? next + 1 : next);
+      const next = i + 1;
+      const lower = i + columns;
+      if (left[next] && labels[next] !== leaf) {
+        add(leaf, labels[next], left[i] ? i - 1 : i, left[next + 1] ? next + 1 : next);
       }
-      if (below[i] && labels[lower] !== leaf) {
+      if (above[lower] && labels[lower] !== leaf) {
         add(
           leaf,
           labels[lower],
-          below[i - columns] ? i - columns : i,
-          below[lower] ? lower + columns : lower,
+          above[i] ? i - columns : i,
+          above[lower + columns] ? lower + columns : lower,
         );
       }
     }
@@ -286,15 +287,13 @@ export class Scene {
 /**
  * @param {Int32Array} labels -1 outside
  * @param {number} columns
- * @returns {{ left: number, top: number }} the first column and row that are not wholly outside
+ * @returns {{ column: number, row: number }} the first ones that are not wholly outside
  */
 function cornerOf(labels, columns) {
-  let [left, top] = [columns, 0];
   const first = labels.findIndex((label) => label >= 0);
-  if (first < 0) return { left: 0, top };
-  top = Math.floor(first / columns);
-  for (let i = first; left > 0 && i < labels.length; i++) {
-    if (labels[i] >= 0) left = Math.min(left, i % columns);
+  let column = first < 0 ? 0 : first % columns;
+  for (let i = first; column > 0 && i < labels.length; i++) {
+    if (labels[i] >= 0) column = Math.min(column, i % columns);
   }
-  return { left, top };
+  return { column, row: Math.max(0, Math.floor(first / columns)) };
 }
