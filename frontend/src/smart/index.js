@@ -62,7 +62,7 @@ export class SmartSelect {
     /** @readonly */
     this.level = level;
     this._outside = outsideOf(map, outsideRegion);
-    this._scene = new Scene(level, colors, box, outsideRegion);
+    this._scene = new Scene(level, colors, box, this._outside);
     this._scorer = weights ? new Scorer(weights) : null;
     this._work = new Work(this._scene.leaves);
     /** @type {SmartState} also of regions out of view */

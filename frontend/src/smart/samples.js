@@ -23,6 +23,9 @@ const MAX_SAMPLES = 1 << 19;
  * @typedef {object} Sampled
  * @property {Int32Array} labels the region of the level; -1 outside the mask
  * @property {number} columns
+ * @property {number} inside how many samples are not outside
+ * @property {number} firstColumn that is not wholly outside
+ * @property {number} firstRow that is not wholly outside
  * @property {Int16Array} curve 3 per sample: its colour
  * @property {Uint8Array} left whether the view has a sample to the left, and no pixel from there to here is outside; 0 for a row
  *   below the last one
@@ -31,12 +34,12 @@ const MAX_SAMPLES = 1 << 19;
 
 /**
  * @param {Level} level
+ * @param {number} none from `outsideOf`
  * @param {Picture} [colors]
  * @param {Box} [box]
- * @param {number} [outsideRegion]
  * @returns {Sampled}
  */
-export function sample(level, colors, box, outsideRegion) {
+export function sample(level, none, colors, box) {
   const { map, lut } = level;
   const { x0, y0, x1, y1 } = box ?? { x0: 0, y0: 0, x1: map.width, y1: map.height };
   const inside = (/** @type {number} */ a, /** @type {number} */ b, /** @type {number} */ most) =>
@@ -59,26 +62,29 @@ export function sample(level, colors, box, outsideRegion) {
   while (Math.ceil(size.width / stride) * Math.ceil(size.height / stride) > MAX_SAMPLES) stride++;
   const [columns, rows] = [Math.ceil(size.width / stride), Math.ceil(size.height / stride)];
   const [mapX, mapY] = [nearest(wide, columns), nearest(high, rows)];
-  const labels = new Int32Array(columns * rows);
+  const labels = new Int32Array(columns * rows).fill(-1);
   const left = new Uint8Array(labels.length + columns);
   const above = new Uint8Array(labels.length + columns);
-  const none = outsideOf(map, outsideRegion);
-  /** @type {(from: number, to: number, step: number) => boolean} */
-  const isInside = (from, to, step) => {
-    while (from <= to && map.labels[from] !== none) from += step;
-    return from > to;
+  const sampled = { labels, columns, left, above, inside: 0, firstColumn: columns, firstRow: rows };
+  /** @type {(from: number, to: number, step: number) => number} */
+  const isOpen = (from, to, step) => {
+    while (from < to && map.labels[from] !== none) from += step;
+    return +(from === to);
   };
   for (let row = 0, i = 0; row < rows; row++) {
     const start = (y0 + mapY[row]) * map.width + x0;
-    const up = row ? (mapY[row] - mapY[row - 1]) * map.width : 0;
     for (let column = 0; column < columns; column++, i++) {
       const at = start + mapX[column];
-      labels[i] = map.labels[at] === none ? -1 : lut[map.labels[at]];
-      left[i] = +(column > 0 && (none < 0 || isInside(start + mapX[column - 1], at, 1)));
-      above[i] = +(up > 0 && (none < 0 || isInside(at - up, at, map.width)));
+      const label = map.labels[at];
+      if (label === none) continue;
+      labels[i] = lut[label];
+      sampled.inside++;
+      sampled.firstColumn = Math.min(sampled.firstColumn, column);
+      sampled.firstRow = Math.min(sampled.firstRow, row);
+      if (column) left[i] = isOpen(start + mapX[column - 1], at, 1);
+      if (row) above[i] = isOpen(at - (mapY[row] - mapY[row - 1]) * map.width, at, map.width);
     }
   }
-  const sampled = { labels, columns, left, above };
   if (!colors) return { ...sampled, curve: meanCurves(level, labels) };
   const [pictureX, pictureY] = [nearest(size.width, columns), nearest(size.height, rows)];
   let { data } = colors;

@@ -1,6 +1,6 @@
 import { check } from '../errors.js';
 import { CURVE, ln, squares } from './arithmetic.js';
-import { sample } from './samples.js';
+import { outsideOf, sample } from './samples.js';
 import { shortest } from './shortest.js';
 
 /** @typedef {import('../map.js').Level} Level */
@@ -18,20 +18,16 @@ export class Scene {
    * @param {Level} level
    * @param {Picture} [colors]
    * @param {Box} [box]
-   * @param {number} [outsideRegion] the finest region that stands for pixels of no superpixel
+   * @param {number} [outside] from `outsideOf`
    */
-  constructor(level, colors, box, outsideRegion) {
-    const sampled = sample(level, colors, box, outsideRegion);
+  constructor(level, colors, box, outside = outsideOf(level.map)) {
+    const sampled = sample(level, outside, colors, box);
     const { labels } = sampled;
     /** The leaf of each region of the level; -1: out of view. */
     this.leafOf = new Int32Array(level.count).fill(-1);
-    let outside = 0;
-    for (const label of labels) {
-      if (label < 0) outside++;
-      else this.leafOf[label] = 0;
-    }
+    for (const label of labels) if (label >= 0) this.leafOf[label] = 0;
     /** Number of pixels inside the mask that were looked at. */
-    this.samples = labels.length - outside;
+    this.samples = sampled.inside;
     let leaves = 0;
     for (let i = 0; i < level.count; i++) if (this.leafOf[i] === 0) this.leafOf[i] = leaves++;
     this.leaves = leaves;
@@ -152,19 +148,18 @@ export class Scene {
   }
 
   /** @param {Sampled} sampled with the leaf of each sample */
-  _measure({ labels, columns, curve, left, above }) {
+  _measure({ labels, columns, curve, left, above, firstColumn, firstRow }) {
     const { leaves, nodes, samples, areas, x, y, framed, colors, texture } = this;
     /** Sums of f(X), f(Y), f(Z) and f(Y) squared. */
     const facts = [0, 1, 2, 3].map(() => new Float64Array(nodes));
-    const first = cornerOf(labels, columns);
     const rows = labels.length / columns;
     for (let row = 0, i = 0; row < rows; row++) {
       for (let column = 0; column < columns; column++, i++) {
         const leaf = labels[i];
         if (leaf < 0) continue;
         areas[leaf]++;
-        x[leaf] += column - first.column;
-        y[leaf] += row - first.row;
+        x[leaf] += column - firstColumn;
+        y[leaf] += row - firstRow;
         facts[0][leaf] += curve[3 * i];
         facts[1][leaf] += curve[3 * i + 1];
         facts[2][leaf] += curve[3 * i + 2];
@@ -282,18 +277,4 @@ export class Scene {
       return (light * 64 + red) * 64 + blue;
     });
   }
-}
-
-/**
- * @param {Int32Array} labels -1 outside
- * @param {number} columns
- * @returns {{ column: number, row: number }} the first ones that are not wholly outside
- */
-function cornerOf(labels, columns) {
-  const first = labels.findIndex((label) => label >= 0);
-  let column = first < 0 ? 0 : first % columns;
-  for (let i = first; column > 0 && i < labels.length; i++) {
-    if (labels[i] >= 0) column = Math.min(column, i % columns);
-  }
-  return { column, row: Math.max(0, Math.floor(first / columns)) };
 }
