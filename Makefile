@@ -195,10 +195,11 @@ pictures: install ## Draw the pictures of the documents again
 
 # ---- checks ---------------------------------------------------------------------------------------------------------
 
+# Many tests wait, so the sanitized tests run beside the others.
 .PHONY: test
 test: install system-packages frontend-install deploy-install ## Run all checks but those of test-slow
 	$(MAKE) --no-print-directory --jobs 2 --output-sync lint sanitized
-	$(MAKE) --no-print-directory test-python test-sanitize
+	$(MAKE) --no-print-directory --jobs 2 test-python test-sanitize
 
 # The longer versions of checks in `make test`: more images, seeds and compilers, longer runs.
 .PHONY: test-slow
