@@ -359,7 +359,8 @@ export class Stage {
   _hover(point, byKeys) {
     const { app } = this;
     const { layers, work, tool } = app;
-    const region = point && work ? work.level.regionAt(...point) : -1;
+    const found = point && work ? work.level.regionAt(...point) : -1;
+    const region = found === work?.outsideRegion ? -1 : found;
     const lights = region >= 0 && !tool.movesImage && tool.pointsAt !== 'pixel';
     layers.top.region = lights && work ? { level: work.level, region } : null;
     const radius = tool.usesRadius ? app.radius : 0;

@@ -41,6 +41,8 @@ export class Work {
     this.selection = selection;
     /** Where a window of a large image is; null: this is a whole image. @type {import('./place.js').Place | null} */
     this.place = null;
+    /** Of a window with pixels outside, the finest region that stands for them. @type {number | undefined} */
+    this.outsideRegion = undefined;
     /** Origins of this map and of the maps that undo can return to. @type {WeakMap<LabelMap, Origin>} */
     this._origins = new WeakMap([[selection.map, origin]]);
     /** Counts of the size slider, ascending. */

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Selection } from 'superpixel-map';
+import { LabelMap, Selection } from 'superpixel-map';
 import { importAnnotation } from 'superpixel-map/imports';
 import { SmartSelect } from 'superpixel-map/smart';
-import { loadMap } from './fixtures.js';
+import { loadMap, read } from './fixtures.js';
 
 const CLASSES = [
   { name: 'cat', color: '#e6194b' },
@@ -123,10 +123,82 @@ test('work moves to a map with a mask, and annotations are imported inside', asy
   }
 });
 
-test('smart select says that it knows no masks', async () => {
+test('smart select stays inside', async () => {
   const map = await loadMap('masked');
-  assert.throws(() => new SmartSelect(map, map.cut(50)), {
-    code: 'INVALID_ARGUMENT',
-    message: /has pixels outside a mask/,
-  });
+  const level = map.cut(50);
+  const colors = { data: read('maps/masked.rgba'), width: map.width, height: map.height };
+  const selection = new Selection(map, CLASSES);
+  for (const weights of [undefined, null]) {
+    const smart = new SmartSelect(map, level, { colors, weights });
+    for (const wish of [{ grow: 5 }, { positive: false }]) {
+      assert.equal(smart.click(5, 5, wish).length, 0);
+      assert.equal(smart.regrow(5).length, 0);
+      assert.equal(smart.accept(), false);
+    }
+    assert.equal(smart.stroke([[5, 5]], 4).length, 0);
+    assert.equal(selection.smart(smart, 65, 100, 1), null);
+    assert.equal(smart.state.clicks, 0);
+    // From outside into one of the boxes: nothing of the other one.
+    const found = smart.stroke(
+      [
+        [80, 20],
+        [120, 60],
+      ],
+      2,
+      { grow: 5 },
+    );
+    assert(found.includes(level.regionAt(120, 60)));
+    assert(found.every((region) => level.boxes[4 * region] >= 70));
+    assert.equal(smart.accept(), true);
+    assert.deepEqual(smart.chosen, found);
+    assert(smart.click(30, 30, { grow: 5 }).every((region) => level.boxes[4 * region + 2] <= 60));
+    // A view without a superpixel.
+    const box = { x0: 0, y0: 0, x1: 15, y1: 9 };
+    const empty = new SmartSelect(map, level, { box, weights });
+    assert.equal(empty.click(5, 5).length, 0);
+    assert.equal(empty.touch([0, 7, 49]).length, 0);
+    empty.restore(smart.state);
+    assert.equal(empty.chosen.length, 0);
+  }
+});
+
+test('smart select measures an image in a frame outside as the image alone', async () => {
+  const map = await loadMap('noise');
+  const { width, height, count, connected, algorithmVersion, tree, heights } = map;
+  const [left, right, above, below] = [4, 3, 9, 2];
+  const [wide, high] = [left + width + right, above + height + below];
+  const labels = new Int32Array(wide * high).fill(count);
+  const data = new Uint8Array(4 * labels.length).map((_, i) => i * 37);
+  const rgba = read('maps/noise.rgba');
+  for (let y = 0; y < height; y++) {
+    const at = (above + y) * wide + left;
+    labels.set(map.labels.subarray(y * width, (y + 1) * width), at);
+    data.set(rgba.subarray(4 * y * width, 4 * (y + 1) * width), 4 * at);
+  }
+  const content = { count, labels, connected, algorithmVersion, tree, heights };
+  const none = { levels: null, regions: null, provenance: null };
+  const framed = new LabelMap({ ...content, ...none, width: wide, height: high, outside: true });
+  const [alone, inside] = [
+    new SmartSelect(map, map.cut(60), { colors: { data: rgba, width, height } }),
+    new SmartSelect(framed, framed.cut(60), { colors: { data, width: wide, height: high } }),
+  ];
+  assert.deepEqual({ ...inside._scene }, { ...alone._scene });
+  assert.deepEqual(inside.click(left + 20, above + 20), alone.click(20, 20));
+});
+
+test('the region for outside must be one of the map', async () => {
+  const [masked, photo] = await Promise.all([loadMap('masked'), loadMap('photo')]);
+  for (const [map, outsideRegion] of /** @type {const} */ ([
+    [photo, -1],
+    [photo, photo.count],
+    [photo, 1.5],
+    [masked, 0],
+  ])) {
+    assert.throws(() => new SmartSelect(map, map.cut(20), { outsideRegion }), {
+      code: 'INVALID_ARGUMENT',
+      message: /^outsideRegion: /,
+    });
+  }
+  const smart = new SmartSelect(photo, photo.cut(1), { outsideRegion: photo.finest.regionAt(9, 9) });
+  assert.equal(smart.click(9.5, 9.5).length, 0);
 });

@@ -11,7 +11,7 @@ import { loadMap, read, readJSON } from './fixtures.js';
 const cases = readJSON('smart.json');
 
 /** @param {any} one */
-async function open({ map: file, count, box, picture, size, scored }) {
+async function open({ map: file, count, box, picture, size, scored, outside }) {
   const map = await decode(read(file));
   const colors = picture ? { data: read(picture), width: size[0], height: size[1] } : undefined;
   const [x0, y0, x1, y1] = box ?? [];
@@ -19,6 +19,7 @@ async function open({ map: file, count, box, picture, size, scored }) {
     colors,
     box: box ? { x0, y0, x1, y1 } : undefined,
     weights: scored ? undefined : null,
+    outsideRegion: outside ?? undefined,
   };
   return new SmartSelect(map, map.cut(count), options);
 }

@@ -197,10 +197,8 @@ def find_object(picture: Picture, points: Sequence[Point], box: Box | None = Non
     else:
         assert box is not None  # noqa: S101
         chosen = _best_in(smart, picture, box)
-    found = np.zeros(picture.count, np.bool_)
-    found[chosen] = True
     inside = np.zeros(labels.shape, np.bool_)
-    inside[y0:y1, x0:x1] = found[labels[y0:y1, x0:x1]]
+    inside[y0:y1, x0:x1] = np.isin(labels[y0:y1, x0:x1], chosen)
     return inside
 
 

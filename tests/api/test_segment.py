@@ -114,12 +114,6 @@ def test_a_mask_is_a_part_of_the_form(api: Api) -> None:
     assert plain.headers["etag"] != api.form("counts=30", image=IMAGE, mask=file).headers["etag"]
     wrong = api.form("counts=30", image=IMAGE, mask=encoded(PIXELS)).problem(400, "MASK_INVALID")
     assert wrong["field"] == "mask.png"
-    kept = api.form("counts=30&keep=true", image=IMAGE, mask=file)
-    body = {"map": kept.headers["superpixel-map"], "clicks": [{"x": 30, "y": 30}]}
-    details = api.call(
-        "POST", "/v1/select", json.dumps(body).encode(), {"content-type": "application/json"}
-    ).problem(400, "PARAMETER_INVALID")
-    assert "pixels outside a mask" in details["detail"]
 
 
 def test_a_sample_range_reaches_the_server(api: Api) -> None:

@@ -13,7 +13,7 @@ from superpixel_service.api import kept
 from superpixel_service.api.kept import KeptMaps
 from superpixel_service.client import Client
 from superpixel_service.client.smart import SmartSelect
-from tests.api.conftest import IMAGE, Api, running_api
+from tests.api.conftest import HEIGHT, IMAGE, WIDTH, Api, running_api
 from tests.service.harness import RunningServer
 from tests.service.images import encoded, scene
 
@@ -73,6 +73,34 @@ def test_a_box_and_the_default_count(api: Api, map_id: str) -> None:
     assert answer["count"] == 200
     boxed = api.select({"map": map_id, "clicks": [{"x": 60, "y": 40}], "box": [30, 20, 90, 70]}).json()
     assert boxed["area"] > 0
+
+
+def test_a_map_with_a_mask_selects_inside(api: Api) -> None:
+    mask = np.zeros((HEIGHT, WIDTH), np.bool_)
+    mask[10:70, 20:80] = True
+    mask[:, 50] = False  # two parts
+    form = api.form("counts=60&keep=true", image=IMAGE, mask=encoded(mask.astype(np.uint8)))
+    label_map = codec.decode(form.content)
+    body: dict[str, Any] = {"map": form.headers["superpixel-map"]}
+    clicks: list[dict[str, Any]] = [{"x": 30.5, "y": 40, "grow": 5}, {"x": 50, "y": 40}, {"x": 5, "y": 5}]
+    smart = SmartSelect(label_map, 60)
+    for click in clicks:
+        smart.click(**click)
+        smart.accept()
+    expected = np.isin(label_map.labels, smart.chosen)
+    answer = api.select(body | {"clicks": clicks}).json()
+    found = mask_of(answer["mask"])
+    assert np.array_equal(found, expected)
+    assert found[40, 30]
+    assert not (found & ~mask).any()
+    assert not found[:, 50:].any()
+    assert answer["area"] == found.sum()
+    png = api.select(body | {"clicks": clicks, "encoding": "png"})
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(png.content))), np.where(expected, 255, 0))
+    outside = api.select(body | {"clicks": clicks[1:]}).json()
+    assert (outside["regions"], outside["area"], outside["box"]) == ([], 0, None)
+    view = api.select(body | {"clicks": clicks, "box": [0, 0, 10, 10]}).json()  # wholly outside
+    assert view["regions"] == []
 
 
 def test_a_kept_map_has_hierarchy_and_regions(api: Api, map_id: str) -> None:

@@ -18,11 +18,20 @@ from tests.page.conftest import new_context
 from tests.service.large_files import TRANSFORM, smooth
 
 WIDTH, HEIGHT = 2000, 1500
+NODATA = slice(1700, 1712)
+"""Columns that are not valid: they cut the image in two."""
+LAKE = (slice(500, 900), slice(1500, 1900))
+"""An object on both sides of them."""
 
 
 def make_scene(folder: Path) -> Path:
     crs = rasterio.CRS.from_epsg(32633).to_wkt()
-    source = ArraySource(smooth(HEIGHT, WIDTH), facts=Facts("array", crs=crs, transform=TRANSFORM))
+    valid = np.ones((HEIGHT, WIDTH), np.bool_)
+    valid[:, NODATA] = False
+    facts = Facts("array", crs=crs, transform=TRANSFORM)
+    image = smooth(HEIGHT, WIDTH)
+    image[LAKE] = image[LAKE] // 8 + np.array([20, 80, 190], np.uint8)
+    source = ArraySource(image, facts=facts, mask=valid)
     make_store(Plan(source, "array://", counts=[], tile=256), str(folder / "scene.zarr"))
     return folder / "scene.zarr"
 
@@ -53,6 +62,13 @@ def view_box(page: Page) -> dict[str, float]:
     box = page.locator("#view").bounding_box()
     assert box is not None
     return dict(box)
+
+
+def on_screen(page: Page, x: float, y: float) -> tuple[float, float]:
+    """Where a point of the image is in the view, if the whole image is in view."""
+    box = view_box(page)
+    zoom = min(box["width"] / WIDTH, box["height"] / HEIGHT)
+    return (box["width"] - WIDTH * zoom) / 2 + x * zoom, (box["height"] - HEIGHT * zoom) / 2 + y * zoom
 
 
 def stroke(page: Page, *points: tuple[float, float]) -> None:

@@ -4,9 +4,11 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from PIL import Image
 from playwright.sync_api import expect
 
-from tests.page.annotator import COFFEE, Annotator
+from superpixel_kernels import segment
+from tests.page.annotator import COFFEE, COFFEE_SHAPE, Annotator
 
 CUP = (300, 200)
 
@@ -94,6 +96,35 @@ def test_marks_count_until_enter(annotator: Annotator) -> None:
     annotator.press("2")
     annotator.page.mouse.click(*place(*CUP))
     assert annotator.mask()[CUP[1], CUP[0]] == 2
+
+
+def test_it_stays_inside_a_mask(annotator: Annotator) -> None:
+    mask = np.ones(COFFEE_SHAPE, bool)
+    mask[:, 276:282] = False  # through the cup and its saucer: two parts
+    mask[:50, 450:] = False
+    masked = segment(np.asarray(Image.open(COFFEE).convert("RGB")), mask=mask)
+    spx = masked.encode(min(4000, masked.base_count), include_hierarchy=True, include_regions=True)
+    facts = {"superpixel-facts": '{"notices": []}'}
+    annotator.page.route("**/api/segment?*", lambda route: route.fulfill(body=spx, headers=facts))
+    place = begin(annotator)
+    outside, saucer = place(279, 200), place(430, 200)
+    # Outside there is no preview, no message, no step and no mark.
+    annotator.page.mouse.move(*outside)
+    annotator.page.wait_for_timeout(200)
+    annotator.wait_until_drawn("top", outside, drawn=False)
+    annotator.page.mouse.click(*outside)
+    annotator.page.mouse.click(*outside, button="right")
+    expect(annotator("#undo")).to_be_disabled()
+    expect(annotator("#problem")).to_be_hidden()
+    annotator.page.mouse.move(*saucer)
+    annotator.wait_until_drawn("top", place(430, 206))
+    annotator.wait_until_drawn("top", outside, drawn=False)
+    annotator.drag(saucer, place(680, 200))
+    taken = annotator.mask() == 1
+    assert taken[200, 430]
+    assert taken.sum() > 10_000
+    assert not (taken & ~mask).any()
+    assert not taken[:, :282].any()
 
 
 @pytest.mark.slow

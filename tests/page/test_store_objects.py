@@ -14,7 +14,19 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.page.annotator import ROOT
 from tests.page.conftest import running_app
-from tests.page.large_page import HEIGHT, WIDTH, open_page, shown, steps, stroke, values, view_box
+from tests.page.large_page import (
+    HEIGHT,
+    LAKE,
+    NODATA,
+    WIDTH,
+    on_screen,
+    open_page,
+    shown,
+    steps,
+    stroke,
+    values,
+    view_box,
+)
 from tests.service.harness import PATIENCE_SECONDS
 
 
@@ -248,6 +260,36 @@ def test_smart_select_takes_an_object_and_goes_on_in_the_next_window(
     less = values(work, made) == 256
     assert not (less & ~both).any()
     assert (grown & ~less).any()
+
+
+def test_smart_select_stays_inside_the_mask(page: Page, work: Path, made: Path) -> None:
+    page.keyboard.press("s")
+    ready_for_smart(page)
+    top = "document.getElementById('layer-top').getContext('2d')"
+    drawn = f"([x, y]) => {top}.getImageData(x, y, 1, 1).data[3] > 0"
+    outside = on_screen(page, NODATA.start + 6, 700)
+    inside = on_screen(page, 1600, 700)
+    box = view_box(page)
+    # No preview, no message, no step, no mark.
+    page.mouse.move(box["x"] + outside[0], box["y"] + outside[1])
+    page.wait_for_timeout(200)
+    assert not page.evaluate(drawn, [round(place) for place in outside])
+    for button in ("left", "right"):
+        smart_click(page, *outside, button=button)
+    page.mouse.move(box["x"] + inside[0], box["y"] + inside[1])
+    page.wait_for_function(drawn, arg=[round(inside[0]), round(inside[1]) + 3])
+    assert not page.evaluate(drawn, [round(place) for place in outside])
+    assert page.locator("html").get_attribute("data-steps") == "0"
+    expect(page.locator("#problem")).to_be_hidden()
+    # Grown as far as it can, an object ends at the mask.
+    stroke(page, inside, (inside[0] + 250, inside[1]))
+    steps(page, 1)
+    found = values(work, made) == 1
+    lake = np.zeros_like(found)
+    lake[LAKE] = True
+    lake[:, NODATA.start :] = False
+    assert found[lake].mean() > 0.9
+    assert not found[:, NODATA.start :].any()
 
 
 def test_the_keyboard_and_the_help_sheet(page: Page, work: Path, made: Path) -> None:

@@ -14,6 +14,7 @@ from ome_zarr.reader import Reader
 
 from superpixel_kernels import Guidance, SegmentParams, codec, segment
 from superpixel_kernels.errors import Cancelled
+from superpixel_service.client.smart import SmartSelect
 from superpixel_service.large.errors import LargeFailed
 from superpixel_service.large.layout import ATTRIBUTES
 from superpixel_service.large.opening import open_source
@@ -216,6 +217,11 @@ def test_pixels_outside_belong_to_no_superpixel(tmp_path: Path) -> None:
     ids = label_map.global_ids.ids[label_map.labels]
     assert np.array_equal(ids == codec.NO_REGION, ~mask[30:230, 30:330])
     assert label_map.tree is not None
+    smart = SmartSelect(label_map, label_map.count)
+    assert not len(smart.click(250 - 30, 50, grow=5))  # outside
+    chosen = np.isin(label_map.labels, smart.click(100, 100, grow=5))
+    assert chosen[100, 100]
+    assert not (chosen & ~mask[30:230, 30:330]).any()
     only = codec.decode(store.window(300, 10, 50, 50))
     assert (only.count, only.global_ids.ids.tolist()) == (1, [codec.NO_REGION])  # type: ignore[union-attr]
     labels = zarr.open_group(tmp_path / "a.zarr", mode="r")["labels/20/0"][:]

@@ -8,12 +8,10 @@ import pytest
 from PIL import Image
 
 from superpixel_kernels import codec, segment
-from superpixel_kernels.errors import InvalidParameter
 from superpixel_service.client.classes import Class
 from superpixel_service.client.exports import Annotation, to_coco
 from superpixel_service.client.imports import import_annotation
 from superpixel_service.client.selection import Selection
-from superpixel_service.client.smart import SmartSelect
 from tests.service.command import called, messages
 from tests.service.guidance_maps import PIXELS
 from tests.service.harness import RunningServer
@@ -163,11 +161,6 @@ def test_objects_split_and_annotations_are_imported_inside() -> None:
         assert set(selection.values()[~MASK].tolist()) == {0}
         expected = rough if count is None else codec.snap_mask(LABEL_MAP, rough, count)
         np.testing.assert_array_equal(selection.values(), np.where(MASK, expected, 0))
-
-
-def test_smart_select_says_that_it_knows_no_masks() -> None:
-    with pytest.raises(InvalidParameter, match=r"^source: has pixels outside a mask"):
-        SmartSelect(LABEL_MAP, 80, PIXELS)
 
 
 def test_a_tiny_map_of_one_region() -> None:

@@ -37,13 +37,15 @@ export class WindowSelection extends Selection {
     this._history = shared.history;
     this._shared = shared;
     this._ids = ids;
-    this._outside = ids.indexOf(NO_REGION);
+    const outside = ids.indexOf(NO_REGION);
+    /** The finest region that stands for pixels of no superpixel; undefined: there is none. */
+    this.outsideRegion = outside < 0 ? undefined : outside;
   }
 
   /** @type {Selection['choose']} */
   choose(level, regions, value, shape) {
     const box = super.choose(level, regions, value, shape);
-    if (this._outside >= 0) this.regions[this._outside] = 0;
+    if (this.outsideRegion !== undefined) this.regions[this.outsideRegion] = 0;
     return box;
   }
 
@@ -66,7 +68,7 @@ export class WindowSelection extends Selection {
     const ids = [];
     for (let i = 0; i < regions.length; i += 4) {
       for (let label = regions[i]; label < regions[i] + regions[i + 1]; label++) {
-        if (label !== this._outside) ids.push(this._ids[label]);
+        if (label !== this.outsideRegion) ids.push(this._ids[label]);
       }
     }
     return { ids, value: regions[3] };

@@ -12,6 +12,8 @@ export class WindowWork {
     this.map = window.map;
     this.level = window.map.finest;
     this.selection = new WindowSelection(window, shared);
+    /** The finest region that stands for pixels of no superpixel. @type {number | undefined} */
+    this.outsideRegion = this.selection.outsideRegion;
     this._tiles = tiles;
     /** @type {OffscreenCanvas | null} */
     this._picture = null;

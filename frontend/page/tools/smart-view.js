@@ -25,7 +25,7 @@ export class SmartView {
    * @param {typeof import('../../src/smart/index.js')} module
    * @param {Box} box
    */
-  constructor({ camera }, { map, bitmap }, module, box) {
+  constructor({ camera }, { map, bitmap, outsideRegion }, module, box) {
     this.map = map;
     this.box = box;
     const [wide, high] = [box.x1 - box.x0, box.y1 - box.y0];
@@ -35,7 +35,7 @@ export class SmartView {
     const level = map.cut(Math.max(1, Math.min(map.count, Math.round(inView / share))));
     const shrink = Math.min(1, Math.sqrt(MOST_PIXELS / area));
     const colors = pictureOf(bitmap, box, Math.ceil(wide * shrink), Math.ceil(high * shrink));
-    this.smart = new module.SmartSelect(map, level, { colors, box });
+    this.smart = new module.SmartSelect(map, level, { colors, box, outsideRegion });
     const seen = camera.seen(box);
     this._seen = seen;
     /** The level's region of each screen pixel in the box; null: nothing was drawn yet. @type {Int32Array | null} */

@@ -226,7 +226,7 @@ class Smart {
     if (!found || !view) return;
     const { selection, value, path } = gesture;
     gesture.redraw(selection.choose(view.smart.level, found, value));
-    view.smart.accept();
+    if (!view.smart.accept()) return; // outside the image or its mask
     const at = toImage(gesture.work.place, path[0]);
     const marks = [...this.marks, { at, positive: this.positive }];
     const step = { token: selection._history.done.at(-1), state: view.smart.state, marks };

@@ -1,6 +1,7 @@
 import { check } from '../errors.js';
 import { choose, chooseNode } from './choice.js';
 import { features, reach, Work } from './features.js';
+import { outsideOf } from './samples.js';
 import { Scene } from './scene.js';
 import { SCALE, Scorer } from './scorer.js';
 import defaultWeights from './weights.json' with { type: 'json' };
@@ -9,7 +10,7 @@ import defaultWeights from './weights.json' with { type: 'json' };
 /** @typedef {import('../map.js').Level} Level */
 /** @typedef {import('../shapes.js').Point} Point */
 /** @typedef {import('../boxes.js').Box} Box */
-/** @typedef {import('./scene.js').Picture} Picture */
+/** @typedef {import('./samples.js').Picture} Picture */
 /** @typedef {import('./scorer.js').Weights} Weights */
 
 /** The score of a clicked region. */
@@ -49,16 +50,19 @@ export class SmartSelect {
    *   the map's regions
    * @param {Box} [options.box] the part of the map that is in view, in whole pixels; other regions do not exist. Default:
    *   everything
+   * @param {number} [options.outsideRegion] a finest region that stands for pixels of no superpixel, as in a window of a store. Pixels
+   *   outside a mask need no option
    * @param {Weights | null} [options.weights] of the scorer, from a file that `superpixel train-smart` wrote. Default: those of
    *   this package. Null: a click takes one region, and `grow` takes larger ones
    * @throws {SuperpixelMapError} `OTHER_MAP`: the level belongs to another map; `NO_COLORS`: no colours are given, and the
    *   map contains none; `INVALID_ARGUMENT`: the map has no hierarchy, or an option is wrong
    */
-  constructor(map, level, { colors, box, weights = defaultWeights } = {}) {
+  constructor(map, level, { colors, box, outsideRegion, weights = defaultWeights } = {}) {
     check(level.map === map, 'OTHER_MAP', 'level: belongs to another map');
     /** @readonly */
     this.level = level;
-    this._scene = new Scene(level, colors, box);
+    this._outside = outsideOf(map, outsideRegion);
+    this._scene = new Scene(level, colors, box, this._outside);
     this._scorer = weights ? new Scorer(weights) : null;
     this._work = new Work(this._scene.leaves);
     /** @type {SmartState} also of regions out of view */
@@ -73,12 +77,12 @@ export class SmartSelect {
    * @param {number} x map pixels, may be fractional
    * @param {number} y map pixels, may be fractional
    * @param {Wish} [wish]
-   * @returns {Int32Array} regions of the level, ascending; none outside the map
+   * @returns {Int32Array} regions of the level, ascending; none outside the map or the mask
    */
   click(x, y, wish) {
     const { map, lut } = this.level;
     const label = map.finest.regionAt(x, y);
-    const found = this.touch(label < 0 ? [] : [lut[label]], wish);
+    const found = this.touch(label < 0 || label === this._outside ? [] : [lut[label]], wish);
     if (this._pending) this._pending.label = label;
     return found;
   }
@@ -150,10 +154,14 @@ export class SmartSelect {
     return this._named(pending.flips);
   }
 
-  /** Take the last click into the object, its mark included. */
+  /**
+   * Take the last click into the object, its mark included.
+   *
+   * @returns {boolean} false: there is none, or it was outside
+   */
   accept() {
     const { _pending: pending, _state: state, _work: work } = this;
-    if (!pending) return;
+    if (!pending) return false;
     const { sources, positive } = pending.reached;
     for (const region of this._named(pending.flips)) {
       for (const label of this.level.members(region)) state.object[label] = Number(positive);
@@ -172,6 +180,7 @@ export class SmartSelect {
     }
     work.clicks++;
     this._pending = null;
+    return true;
   }
 
   /** Begin another object: nothing is chosen, and there are no marks. */

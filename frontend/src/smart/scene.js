@@ -1,22 +1,12 @@
-import { check, isIntegerIn } from '../errors.js';
-import { nearest } from '../nearest.js';
-import { CURVE, curves, ln, squares } from './arithmetic.js';
+import { check } from '../errors.js';
+import { CURVE, ln, squares } from './arithmetic.js';
+import { outsideOf, sample } from './samples.js';
 import { shortest } from './shortest.js';
 
 /** @typedef {import('../map.js').Level} Level */
 /** @typedef {import('../boxes.js').Box} Box */
-
-/** Most pixels that are looked at; of a larger view every second, third, ... column and row. */
-const MAX_SAMPLES = 1 << 19;
-
-/**
- * A picture of the box, as large as the box or smaller.
- *
- * @typedef {object} Picture
- * @property {ArrayLike<number>} data 4 bytes per pixel, as in ImageData; A is ignored
- * @property {number} width
- * @property {number} height
- */
+/** @typedef {import('./samples.js').Picture} Picture */
+/** @typedef {import('./samples.js').Sampled} Sampled */
 
 /**
  * What is measured once: the regions in view, their colours, their borders and their tree. The regions of the level with a
@@ -28,25 +18,27 @@ export class Scene {
    * @param {Level} level
    * @param {Picture} [colors]
    * @param {Box} [box]
+   * @param {number} [outside] from `outsideOf`
    */
-  constructor(level, colors, box) {
-    check(!level.map.outside, 'INVALID_ARGUMENT', 'level: has pixels outside a mask');
-    const { labels, columns, curve } = sample(level, colors, box);
-    /** Number of pixels that were looked at. */
-    this.samples = labels.length;
+  constructor(level, colors, box, outside = outsideOf(level.map)) {
+    const sampled = sample(level, outside, colors, box);
+    const { labels } = sampled;
     /** The leaf of each region of the level; -1: out of view. */
     this.leafOf = new Int32Array(level.count).fill(-1);
-    for (const label of labels) this.leafOf[label] = 0;
+    for (const label of labels) if (label >= 0) this.leafOf[label] = 0;
+    /** Number of pixels inside the mask that were looked at. */
+    this.samples = sampled.inside;
     let leaves = 0;
     for (let i = 0; i < level.count; i++) if (this.leafOf[i] === 0) this.leafOf[i] = leaves++;
     this.leaves = leaves;
     /** The region of each leaf. */
     this.regions = new Int32Array(leaves);
     this.leafOf.forEach((leaf, region) => leaf >= 0 && (this.regions[leaf] = region));
-    const nodes = (this.nodes = 2 * leaves - 1);
+    const merges = Math.max(leaves - 1, 0);
+    const nodes = (this.nodes = leaves + merges);
     this.parents = Int32Array.from({ length: nodes }, (_, i) => i);
     /** 2 per merge. */
-    this.children = new Int32Array(2 * leaves - 2);
+    this.children = new Int32Array(2 * merges);
     /** The leaves of a node are `order[first .. first + size]`. */
     this.first = new Int32Array(nodes);
     this.size = new Int32Array(nodes).fill(1);
@@ -58,10 +50,10 @@ export class Scene {
 
     /** Samples. */
     this.areas = new Float64Array(nodes);
-    /** Centroids of the leaves, in samples. */
+    /** Centroids of the leaves, in samples from the first column and row that are not wholly outside. */
     this.x = new Float64Array(leaves);
     this.y = new Float64Array(leaves);
-    /** Whether a leaf touches the frame of the view. */
+    /** Whether a leaf touches the frame of the view, or pixels outside. */
     this.framed = new Uint8Array(leaves);
     /** 3 per node: 116 f(Y), a* and b* of the mean colour. */
     this.colors = new Float64Array(3 * nodes);
@@ -71,8 +63,8 @@ export class Scene {
     this.logArea = new Float64Array(nodes);
     /** Share of a node's samples that lie in leaves at the frame. */
     this.framedShare = new Float64Array(nodes);
-    for (let i = 0; i < labels.length; i++) labels[i] = this.leafOf[labels[i]];
-    this._measure(labels, columns, curve);
+    for (let i = 0; i < labels.length; i++) if (labels[i] >= 0) labels[i] = this.leafOf[labels[i]];
+    this._measure(sampled);
 
     /** The neighbours of leaf i are `neighbours[offsets[i] .. offsets[i + 1]]`, ascending. */
     this.offsets = new Int32Array(leaves + 1);
@@ -80,7 +72,7 @@ export class Scene {
     /** Like `neighbours`: length of the border in samples, and cost of a step over it. */
     this.lengths = new Int32Array(0);
     this.weights = new Float64Array(0);
-    this._borders(labels, columns, colors ? curve : null);
+    this._borders(sampled, Boolean(colors));
 
     /** ln(0.05 + cost of the way from the frame). */
     this.fromFrame = new Float64Array(leaves);
@@ -155,27 +147,24 @@ export class Scene {
     for (let i = 0; i < leaves; i++) order[first[i]] = i;
   }
 
-  /**
-   * @param {Int32Array} labels the leaf of each sample
-   * @param {number} columns
-   * @param {Int16Array} curve
-   */
-  _measure(labels, columns, curve) {
+  /** @param {Sampled} sampled with the leaf of each sample */
+  _measure({ labels, columns, curve, left, above, firstColumn, firstRow }) {
     const { leaves, nodes, samples, areas, x, y, framed, colors, texture } = this;
     /** Sums of f(X), f(Y), f(Z) and f(Y) squared. */
     const facts = [0, 1, 2, 3].map(() => new Float64Array(nodes));
-    const rows = samples / columns;
+    const rows = labels.length / columns;
     for (let row = 0, i = 0; row < rows; row++) {
       for (let column = 0; column < columns; column++, i++) {
         const leaf = labels[i];
+        if (leaf < 0) continue;
         areas[leaf]++;
-        x[leaf] += column;
-        y[leaf] += row;
+        x[leaf] += column - firstColumn;
+        y[leaf] += row - firstRow;
         facts[0][leaf] += curve[3 * i];
         facts[1][leaf] += curve[3 * i + 1];
         facts[2][leaf] += curve[3 * i + 2];
         facts[3][leaf] += curve[3 * i + 1] * curve[3 * i + 1];
-        if (row === 0 || column === 0 || row === rows - 1 || column === columns - 1) framed[leaf] = 1;
+        if (!left[i] || !left[i + 1] || !above[i] || !above[i + columns]) framed[leaf] = 1;
       }
     }
     for (let i = 0; i < leaves; i++) {
@@ -202,13 +191,11 @@ export class Scene {
    * The step over a border is the difference of the mean colours, and half the mean difference between the samples one beyond
    * each side of it.
    *
-   * @param {Int32Array} labels the leaf of each sample
-   * @param {number} columns
-   * @param {Int16Array | null} curve
+   * @param {Sampled} sampled with the leaf of each sample
+   * @param {boolean} colored whether the samples have colours of their own
    */
-  _borders(labels, columns, curve) {
+  _borders({ labels, columns, curve, left, above }, colored) {
     const { leaves, offsets, colors } = this;
-    const rows = labels.length / columns;
     const newest = new Int32Array(leaves).fill(-1); // of the borders of each leaf with larger ones, a linked list
     /** @type {number[][]} */
     const [low, high, older, length, contrast] = [[], [], [], [], []];
@@ -229,7 +216,7 @@ export class Scene {
         offsets[b + 1]++;
       }
       length[edge]++;
-      if (!curve) return;
+      if (!colored) return;
       const [i, k] = [3 * before, 3 * after];
       const fx = curve[i] - curve[k];
       const fy = curve[i + 1] - curve[k + 1];
@@ -237,15 +224,20 @@ export class Scene {
       const [light, red, blue] = [116 * fy, 500 * (fx - fy), 200 * (fy - fz)];
       contrast[edge] += Math.floor(Math.sqrt(light * light + red * red + blue * blue) / 256 + 0.5);
     };
-    for (let y = 0, i = 0; y < rows; y++) {
-      for (let x = 0; x < columns; x++, i++) {
-        const leaf = labels[i];
-        if (x + 1 < columns && labels[i + 1] !== leaf) {
-          add(leaf, labels[i + 1], x > 0 ? i - 1 : i, x + 2 < columns ? i + 2 : i + 1);
-        }
-        if (y + 1 < rows && labels[i + columns] !== leaf) {
-          add(leaf, labels[i + columns], y > 0 ? i - columns : i, i + (y + 2 < rows ? 2 : 1) * columns);
-        }
+    for (let i = 0; i < labels.length; i++) {
+      const leaf = labels[i];
+      const next = i + 1;
+      const lower = i + columns;
+      if (left[next] && labels[next] !== leaf) {
+        add(leaf, labels[next], left[i] ? i - 1 : i, left[next + 1] ? next + 1 : next);
+      }
+      if (above[lower] && labels[lower] !== leaf) {
+        add(
+          leaf,
+          labels[lower],
+          above[i] ? i - columns : i,
+          above[lower + columns] ? lower + columns : lower,
+        );
       }
     }
     for (let i = 0; i < leaves; i++) offsets[i + 1] += offsets[i];
@@ -261,7 +253,7 @@ export class Scene {
       for (const edge of edges) {
         const [a, b] = second ? [high[edge], low[edge]] : [low[edge], high[edge]];
         const step = Math.sqrt(squares(colors, a, colors, b));
-        const whole = curve ? step + contrast[edge] / length[edge] / 32 : step + 0.5 * step;
+        const whole = colored ? step + contrast[edge] / length[edge] / 32 : step + 0.5 * step;
         this.neighbours[at[a]] = b;
         this.lengths[at[a]] = length[edge];
         this.weights[at[a]++] = (whole * whole + 10) / 100;
@@ -285,70 +277,4 @@ export class Scene {
       return (light * 64 + red) * 64 + blue;
     });
   }
-}
-
-/**
- * @param {Level} level
- * @param {Picture} [colors]
- * @param {Box} [box]
- * @returns {{ labels: Int32Array, columns: number, curve: Int16Array }} region of the level and colour of each sample
- */
-function sample(level, colors, box) {
-  const { map, lut } = level;
-  const { x0, y0, x1, y1 } = box ?? { x0: 0, y0: 0, x1: map.width, y1: map.height };
-  const inside = (/** @type {number} */ a, /** @type {number} */ b, /** @type {number} */ most) =>
-    isIntegerIn(a, 0, most) && isIntegerIn(b, a + 1, most);
-  check(
-    inside(x0, x1, map.width) && inside(y0, y1, map.height),
-    'INVALID_ARGUMENT',
-    `box: must be x0 < x1, y0 < y1, integers in ${map.width} x ${map.height}, got ${[x0, y0, x1, y1]}`,
-  );
-  const [wide, high] = [x1 - x0, y1 - y0];
-  const size = colors ?? { width: wide, height: high, data: { length: 4 * wide * high } };
-  check(
-    isIntegerIn(size.width, 1, wide) &&
-      isIntegerIn(size.height, 1, high) &&
-      size.data.length === 4 * size.width * size.height,
-    'INVALID_ARGUMENT',
-    `colors: must be an image of at most ${wide} x ${high}, as the box is, got ${size.width} x ${size.height}`,
-  );
-  let stride = 1;
-  while (Math.ceil(size.width / stride) * Math.ceil(size.height / stride) > MAX_SAMPLES) stride++;
-  const [columns, rows] = [Math.ceil(size.width / stride), Math.ceil(size.height / stride)];
-  const [mapX, mapY] = [nearest(wide, columns), nearest(high, rows)];
-  const labels = new Int32Array(columns * rows);
-  for (let row = 0, i = 0; row < rows; row++) {
-    const at = (y0 + mapY[row]) * map.width + x0;
-    for (let column = 0; column < columns; column++, i++) labels[i] = lut[map.labels[at + mapX[column]]];
-  }
-  if (!colors) return { labels, columns, curve: meanCurves(level, labels) };
-  const [pictureX, pictureY] = [nearest(size.width, columns), nearest(size.height, rows)];
-  let { data } = colors;
-  if (stride > 1) {
-    const few = new Uint8Array(4 * labels.length);
-    for (let row = 0, i = 0; row < rows; row++) {
-      for (let column = 0; column < columns; column++, i += 4) {
-        const from = 4 * (pictureY[row] * size.width + pictureX[column]);
-        for (let channel = 0; channel < 3; channel++) few[i + channel] = data[from + channel];
-      }
-    }
-    data = few;
-  }
-  return { labels, columns, curve: curves(data, 4) };
-}
-
-/**
- * @param {Level} level
- * @param {Int32Array} labels the region of each sample
- */
-function meanCurves(level, labels) {
-  const sums = new Float64Array(3 * level.count);
-  level.map.colorSums.forEach((sum, i) => (sums[3 * level.lut[Math.floor(i / 3)] + (i % 3)] += sum));
-  const mean = curves(
-    sums.map((sum, i) => Math.floor(sum / level.areas[Math.floor(i / 3)] + 0.5)),
-    3,
-  );
-  const curve = new Int16Array(3 * labels.length);
-  for (let i = 0; i < curve.length; i++) curve[i] = mean[3 * labels[Math.floor(i / 3)] + (i % 3)];
-  return curve;
 }

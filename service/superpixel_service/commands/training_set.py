@@ -14,7 +14,8 @@ from superpixel_service.client import InvalidRequest
 from superpixel_service.client.sampling import positions
 from superpixel_service.client.smart.arithmetic import Ints
 from superpixel_service.client.smart.robot import Target
-from superpixel_service.client.smart.scene import Scene, groups_of, look, sample_sizes
+from superpixel_service.client.smart.samples import sample_sizes
+from superpixel_service.client.smart.scene import Scene, groups_of, look
 from superpixel_service.commands.image_files import find_images
 from superpixel_service.commands.output import EXIT_USAGE, CommandFailed, read_file
 from superpixel_service.in_process import FileSegmenter, pixels_of

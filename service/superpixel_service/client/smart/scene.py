@@ -3,19 +3,15 @@
 import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from superpixel_kernels.codec import InvalidParameter, LabelMap, Tree
-from superpixel_service.client.sampling import positions
-from superpixel_service.client.smart.arithmetic import CURVE, Floats, Ints, curve_of, lab_of, ln
-
-MAX_SAMPLES = 1 << 19
-"""Most pixels that are looked at; of a larger view every second, third, ... column and row."""
-
-Box = tuple[int, int, int, int]
+from superpixel_service.client.smart.arithmetic import CURVE, Floats, Ints, lab_of, ln
+from superpixel_service.client.smart.samples import Box, Samples, sample
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -23,7 +19,7 @@ class Scene:
     """The regions of a level that have a pixel in view are leaves 0..L-1; merges are nodes L..2L-2.
 
     Attributes:
-        samples: pixels that were looked at.
+        samples: pixels inside the mask that were looked at.
         regions: (L,) the level's region of each leaf, ascending.
         leaf_of: (level's count,) the leaf of each region; -1: out of view.
         parents, children: (2L - 1,), (L - 1, 2). The root is its own parent.
@@ -34,10 +30,10 @@ class Scene:
         texture: (2L - 1,) ln(0.5 + standard deviation of the lightness).
         log_area: (2L - 1,) ln of the share of all samples.
         log_height: (2L - 1,) ln of the merge height; of a leaf: that of the first merge.
-        x, y: (L,) centroids, in samples.
+        x, y: (L,) centroids, in samples from the first column and row that are not wholly outside.
         offsets, neighbors: the neighbours of leaf i are `neighbors[offsets[i] : offsets[i + 1]]`, ascending.
         lengths, weights: like `neighbors`: length of the border in samples; cost of a step over it.
-        framed: (L,) whether the leaf touches the frame of the view.
+        framed: (L,) whether the leaf touches the frame of the view, or pixels outside.
         framed_share: (2L - 1,) share of a node's samples that lie in such leaves.
         from_frame: (L,) ln(0.05 + cost of the way from the frame).
         large: (L,) the smallest node above the leaf with more than 0.2 % of the samples, or the root.
@@ -97,24 +93,26 @@ def look(source: LabelMap, count: int, image: NDArray[np.uint8] | None, box: Box
     """Measure a level of a label map. Arguments and errors as for `SmartSelect`."""
     if source.tree is None or source.heights is None:
         raise InvalidParameter("source", "must contain its hierarchy (include_hierarchy)")
-    if source.mask is not None:
-        raise InvalidParameter("source", "has pixels outside a mask, which smart select does not support")
     lut = source.cut(count).astype(np.int64)
-    labels, curve = _sample(source, lut, count, image, box)
-    found, flat = np.unique(labels, return_inverse=True)
-    grid = flat.reshape(labels.shape)
-    leaves, samples = len(found), labels.size
+    sampled = sample(source, lut, count, image, box)
+    inside = sampled.labels >= 0
+    found, flat = np.unique(sampled.labels[inside], return_inverse=True)
+    flat = flat.ravel()
+    grid = np.full(inside.shape, -1)
+    grid[inside] = flat
+    leaves, samples = len(found), len(flat)
     leaf_of = np.full(count, -1, np.int64)
     leaf_of[found] = np.arange(leaves)
     children, parents, heights = _link(source.tree, source.heights, lut, leaf_of, leaves)
     first, size, order = _lay_out(children, leaves)
 
-    areas = np.bincount(flat.ravel(), minlength=leaves)
-    places = np.indices(grid.shape)
+    areas = np.bincount(flat, minlength=leaves)
+    rows, columns = np.nonzero(inside)
+    curve = sampled.curve[inside]
     facts = np.stack(
         [areas]
-        + [_total(flat, curve[..., channel], leaves) for channel in range(3)]
-        + [_total(flat, curve[..., 1] ** 2, leaves)],
+        + [_total(flat, curve[:, channel], leaves) for channel in range(3)]
+        + [_total(flat, curve[:, 1] ** 2, leaves)],
         axis=1,
     )
     sums = _node_sums(facts, order, first, size).astype(np.float64)
@@ -124,13 +122,13 @@ def look(source: LabelMap, count: int, image: NDArray[np.uint8] | None, box: Box
     variance = np.maximum(sums[:, 4] / node_areas - mean * mean, 0.0)
     least = heights[0] + 1e-6 if leaves > 1 else 1.0
     log_height = ln(np.maximum(np.concatenate([np.zeros(leaves), heights]), least))
-    offsets, neighbors, lengths, weights = _borders(grid, None if image is None else curve, colors, leaves)
+    offsets, neighbors, lengths, weights = _borders(grid, sampled, colors, leaves, image is not None)
+    amid = sampled.right & _moved(sampled.right, 1) & sampled.below & _moved(sampled.below, 0)
     framed = np.zeros(leaves, np.bool_)
-    for side in (grid[0], grid[-1], grid[:, 0], grid[:, -1]):
-        framed[side] = True
-    cuts = offsets[1:-1]
-    adjacency = [part.tolist() for part in np.split(neighbors, cuts)]
-    steps = [part.tolist() for part in np.split(weights, cuts)]
+    framed[grid[inside & ~amid]] = True
+    parts = list(pairwise(offsets.tolist()))
+    adjacency = [neighbors[begin:end].tolist() for begin, end in parts]
+    steps = [weights[begin:end].tolist() for begin, end in parts]
     everywhere = [True] * leaves
     from_frame, _ = shortest(np.flatnonzero(framed).tolist(), everywhere, adjacency, steps)
     return Scene(
@@ -147,8 +145,8 @@ def look(source: LabelMap, count: int, image: NDArray[np.uint8] | None, box: Box
         texture=ln(0.5 + 116.0 * np.sqrt(variance) / CURVE),
         log_area=ln(node_areas / samples),
         log_height=log_height,
-        x=_total(flat, places[1], leaves) / areas,
-        y=_total(flat, places[0], leaves) / areas,
+        x=_total(flat, columns - columns.min(initial=columns.max(initial=0)), leaves) / areas,
+        y=_total(flat, rows - rows.min(initial=rows.max(initial=0)), leaves) / areas,
         offsets=offsets,
         neighbors=neighbors,
         lengths=lengths,
@@ -190,14 +188,6 @@ def shortest(
     return np.array(cost), np.array(most)
 
 
-def sample_sizes(height: int, width: int) -> tuple[int, int]:
-    """How many rows and columns of a view are looked at."""
-    stride = 1
-    while -(-height // stride) * -(-width // stride) > MAX_SAMPLES:
-        stride += 1
-    return -(-height // stride), -(-width // stride)
-
-
 def groups_of(scene: Scene, kinds: NDArray[Any]) -> Iterator[list[int]]:
     """The connected groups of leaves of one kind, in the order of their first leaves.
 
@@ -219,39 +209,14 @@ def groups_of(scene: Scene, kinds: NDArray[Any]) -> Iterator[list[int]]:
         yield group
 
 
-def _sample(
-    source: LabelMap, lut: Ints, count: int, image: NDArray[np.uint8] | None, box: Box | None
-) -> tuple[Ints, Ints]:
-    """Region and colour (`curve_of`) of each pixel that is looked at."""
-    x0, y0, x1, y1 = (0, 0, source.width, source.height) if box is None else box
-    if not (0 <= x0 < x1 <= source.width and 0 <= y0 < y1 <= source.height):
-        raise InvalidParameter(
-            "box", f"must be x0 < x1, y0 < y1 in {source.width} x {source.height}, got {box}"
-        )
-    high, wide = y1 - y0, x1 - x0
-    if image is not None:
-        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-            raise InvalidParameter(
-                "image", f"must be (height, width, 3) uint8, got {image.shape} {image.dtype}"
-            )
-        if not (1 <= image.shape[0] <= high and 1 <= image.shape[1] <= wide):
-            raise InvalidParameter(
-                "image",
-                f"must be at most {wide} x {high} as the box is, got {image.shape[1]} x {image.shape[0]}",
-            )
-    size = (high, wide) if image is None else image.shape[:2]
-    rows, columns = sample_sizes(*size)
-    labels = lut[source.labels[np.ix_(y0 + positions(rows, high), x0 + positions(columns, wide))]]
-    if image is not None:
-        return labels, curve_of(image[np.ix_(positions(rows, size[0]), positions(columns, size[1]))])
-    if source.regions is None:
-        raise InvalidParameter("image", "is missing, and the map contains no colours (include_regions)")
-    areas = np.bincount(source.labels.ravel(), minlength=source.count)
-    sums = np.stack(
-        [np.bincount(lut, source.regions.mean_color[:, c] * areas, count) for c in range(3)], axis=1
-    )
-    mean = np.floor(sums / np.bincount(lut, areas, count)[:, np.newaxis] + 0.5)
-    return labels, curve_of(mean.astype(np.uint8))[labels]
+def _moved(steps: NDArray[np.bool_], axis: int) -> NDArray[np.bool_]:
+    """Of each sample, the entry of the one before it. The first: no."""
+    moved = np.zeros_like(steps)
+    if axis:
+        moved[:, 1:] = steps[:, :-1]
+    else:
+        moved[1:] = steps[:-1]
+    return moved
 
 
 def _node_sums(of_leaves: NDArray[Any], order: Ints, first: Ints, size: Ints) -> NDArray[Any]:
@@ -292,7 +257,7 @@ def _link(
         node_of[target] = leaves + len(children)
         children.append((a, b))
         heights.append(height)
-    parents = np.arange(2 * leaves - 1)
+    parents = np.arange(max(2 * leaves - 1, 0))
     linked = np.array(children, np.int64).reshape(-1, 2)
     parents[linked] = leaves + np.arange(leaves - 1)[:, np.newaxis]
     return linked, parents, np.array(heights)
@@ -310,10 +275,12 @@ def _lay_out(children: Ints, leaves: int) -> tuple[Ints, Ints, Ints]:
         first[b] = first[node] + size[a]
     order = np.empty(leaves, np.int64)
     order[first[:leaves]] = np.arange(leaves)
-    return np.array(first), np.array(size), order
+    return np.array(first, np.int64), np.array(size, np.int64), order
 
 
-def _borders(grid: Ints, curve: Ints | None, colors: Floats, leaves: int) -> tuple[Ints, Ints, Ints, Floats]:
+def _borders(
+    grid: Ints, sampled: Samples, colors: Floats, leaves: int, colored: bool
+) -> tuple[Ints, Ints, Ints, Floats]:
     """Neighbours, with the length of each border and the cost of a step over it.
 
     The step is the difference of the mean colours, and half the mean difference between the samples one
@@ -323,16 +290,17 @@ def _borders(grid: Ints, curve: Ints | None, colors: Floats, leaves: int) -> tup
     contrasts: list[Ints] = []
     for axis in (1, 0):
         here, there = (grid[:, :-1], grid[:, 1:]) if axis else (grid[:-1], grid[1:])
-        rows, columns = np.nonzero(here != there)
-        a, b = here[rows, columns], there[rows, columns]
+        steps = sampled.right if axis else sampled.below
+        first = np.nonzero((here != there) & (steps[:, :-1] if axis else steps[:-1]))
+        a, b = here[first], there[first]
         pairs.append(np.minimum(a, b) * leaves + np.maximum(a, b))
-        if curve is None:
+        if not colored:
             continue
-        at = columns if axis else rows
-        before, after = np.maximum(at - 1, 0), np.minimum(at + 2, grid.shape[axis] - 1)
-        one = curve[rows, before] if axis else curve[before, columns]
-        other = curve[rows, after] if axis else curve[after, columns]
-        d = (one - other).astype(np.float64)
+        second = (first[0] + 1 - axis, first[1] + axis)
+        before, after = list(first), list(second)
+        before[axis] = first[axis] - _moved(steps, axis)[first]
+        after[axis] = second[axis] + steps[second]
+        d = (sampled.curve[tuple(before)] - sampled.curve[tuple(after)]).astype(np.float64)
         lightness, red, blue = 116.0 * d[:, 1], 500.0 * (d[:, 0] - d[:, 1]), 200.0 * (d[:, 1] - d[:, 2])
         root = np.sqrt(lightness * lightness + red * red + blue * blue)
         contrasts.append(np.floor(root / 256.0 + 0.5).astype(np.int64))
@@ -340,7 +308,7 @@ def _borders(grid: Ints, curve: Ints | None, colors: Floats, leaves: int) -> tup
     a, b = keys // leaves, keys % leaves
     d = colors[a] - colors[b]
     step = np.sqrt(d[:, 0] * d[:, 0] + d[:, 1] * d[:, 1] + d[:, 2] * d[:, 2])
-    if curve is None:
+    if not colored:
         step = step + 0.5 * step
     else:
         total = np.bincount(of_pair.ravel(), np.concatenate(contrasts), len(keys))

@@ -8,11 +8,12 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from superpixel_kernels.codec import InvalidParameter, LabelMap
+from superpixel_kernels.codec import OUTSIDE, InvalidParameter, LabelMap
 from superpixel_service.client.smart.arithmetic import Ints
 from superpixel_service.client.smart.choice import MAX_GROW, choose, choose_node, rounded, scores_of
 from superpixel_service.client.smart.features import Reached, Work, features, reach
-from superpixel_service.client.smart.scene import Box, look
+from superpixel_service.client.smart.samples import Box, finest_with_outside
+from superpixel_service.client.smart.scene import look
 from superpixel_service.client.smart.scorer import Scorer, default_scorer
 
 
@@ -48,7 +49,7 @@ class SmartSelect:
         """Measure a level.
 
         Args:
-            source: the superpixels, with their hierarchy.
+            source: the superpixels, with their hierarchy. Pixels outside a mask belong to no object.
             count: superpixels of the level that clicks work on. About 3,000 suit: a click takes a time that
                 grows with it.
             image: (height, width, 3) uint8 RGB of the box: as large as the box, or smaller. None: the colours
@@ -65,7 +66,7 @@ class SmartSelect:
         self.count = count
         self._scene = look(label_map, count, image, box)
         self._lut = label_map.cut(count)
-        self._labels = label_map.labels
+        self._labels = finest_with_outside(label_map)
         if isinstance(weights, str):
             if weights != "default":
                 raise InvalidParameter("weights", f'must be "default", a mapping or None, got {weights!r}')
@@ -84,14 +85,14 @@ class SmartSelect:
             grow: -5 to 5: more or less than the click would take.
 
         Returns:
-            The regions of the level that would change, ascending; none outside the image.
+            The regions of the level that would change, ascending; none outside the image or the mask.
 
         Raises:
             InvalidParameter: `grow` is out of range.
         """
         height, width = self._labels.shape
-        inside = 0 <= x < width and 0 <= y < height
-        regions = [int(self._lut[self._labels[int(y), int(x)]])] if inside else []
+        label = int(self._labels[int(y), int(x)]) if 0 <= x < width and 0 <= y < height else OUTSIDE
+        regions = [] if label == OUTSIDE else [int(self._lut[label])]
         return self.touch(regions, positive=positive, grow=grow)
 
     def touch(self, regions: Iterable[int], *, positive: bool = True, grow: float = 0.0) -> NDArray[np.int32]:
