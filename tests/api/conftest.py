@@ -71,9 +71,9 @@ class Api:
         netloc = urlsplit(self.address).netloc
         connection: http.client.HTTPConnection
         if self.address.startswith("https:"):
-            connection = http.client.HTTPSConnection(netloc, timeout=60, context=self.context)
+            connection = http.client.HTTPSConnection(netloc, timeout=300, context=self.context)
         else:
-            connection = http.client.HTTPConnection(netloc, timeout=60)
+            connection = http.client.HTTPConnection(netloc, timeout=300)
         try:
             connection.request(method, path, body, dict(headers or {}))
             response = connection.getresponse()
@@ -134,7 +134,7 @@ def running_api(
         yield Api(f"{parts.scheme}://{parts.netloc}", found["metrics"], context)
     finally:
         process.terminate()
-        assert process.wait(timeout=60) == 0
+        assert process.wait(timeout=500) == 0
         assert process.stdout is not None
         process.stdout.close()
 

@@ -70,7 +70,6 @@ def _read(kind: str, data: bytes) -> dict[str, tuple[str, int]]:
             program,
             input=data,
             capture_output=True,
-            timeout=120,
             check=False,
             cwd=FRONTEND if name == "Node" else None,
         )

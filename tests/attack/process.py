@@ -8,7 +8,7 @@ from typing import Self
 from tests.attack.catalogue import BY_NAME, Attack
 from tests.attack.target import Facts, run
 
-_PATIENCE_SECONDS = 120.0
+_PATIENCE_SECONDS = 300.0
 
 
 class Attacker:

@@ -27,7 +27,7 @@ HTTP = {
 
 def kustomize(folder: Path) -> str:
     return subprocess.run(
-        [TOOLS / "kubectl", "kustomize", folder], check=True, capture_output=True, text=True, timeout=60
+        [TOOLS / "kubectl", "kustomize", folder], check=True, capture_output=True, text=True
     ).stdout
 
 

@@ -26,7 +26,7 @@ from tests.service.certificates import Authority, SecretFolder
 from tests.service.harness import CHANNEL_OPTIONS, request, running_server
 from tests.service.images import encoded, scene
 
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 300.0
 
 
 def sped_up(rules: dict[str, Any]) -> dict[str, Any]:
@@ -54,7 +54,7 @@ class Prometheus:
 
     def _get(self, path: str, **parameters: str) -> Any:
         url = f"http://{self._address}/api/v1/{path}?{urllib.parse.urlencode(parameters)}"
-        with urllib.request.urlopen(url, timeout=60) as page:
+        with urllib.request.urlopen(url, timeout=300) as page:
             return json.load(page)["data"]
 
     def query(self, expression: str) -> list[dict[str, Any]]:
@@ -130,7 +130,7 @@ def load(stub: pb_grpc.SuperpixelServiceStub) -> Iterator[None]:
                 else large + number.to_bytes(1) + calls.to_bytes(4)
             )
             try:
-                stub.Segment(request(source, 100), timeout=60)
+                stub.Segment(request(source, 100), timeout=300)
             except grpc.RpcError:
                 over.wait(0.02)
 

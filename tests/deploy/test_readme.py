@@ -76,7 +76,6 @@ def test_the_readme_creates_the_secrets_that_mtls_mounts(adapted: Rendered, tmp_
             env={**os.environ, "PATH": path},
             capture_output=True,
             text=True,
-            timeout=60,
         )
         assert done.returncode == 0, done.stderr
         if kubectl:

@@ -106,7 +106,6 @@ def test_the_queue_metric_counts_only_interactive_work(
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=60,
     )
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -136,9 +135,7 @@ def test_alerts_pass_promtools_tests(rules: dict[str, Any], tmp_path: Path) -> N
     shutil.copytree(ALERT_TESTS, tmp_path, dirs_exist_ok=True)
     (tmp_path / "rules.yaml").write_text(yaml.safe_dump(rules))
     files = sorted(path.name for path in ALERT_TESTS.iterdir())
-    done = subprocess.run(
-        ["promtool", "test", "rules", *files], cwd=tmp_path, capture_output=True, text=True, timeout=60
-    )
+    done = subprocess.run(["promtool", "test", "rules", *files], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     cases = []
     for file in files:
@@ -185,5 +182,5 @@ def test_the_dashboard_is_complete_and_its_queries_are_valid(
     rules = [{"record": f"panel:{i}", "expr": text} for i, text in enumerate(expressions(dashboard))]
     file = tmp_path / "panels.yaml"
     file.write_text(yaml.safe_dump({"groups": [{"name": "panels", "rules": rules}]}))
-    done = subprocess.run(["promtool", "check", "rules", file], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(["promtool", "check", "rules", file], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

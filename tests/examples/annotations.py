@@ -54,7 +54,7 @@ class Backend:
     def call(
         self, method: str, path: str, body: bytes | Iterator[bytes] | None = None, **headers: str
     ) -> Answer:
-        connection = http.client.HTTPConnection(self.address, timeout=60)
+        connection = http.client.HTTPConnection(self.address, timeout=300)
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         try:
             connection.request(method, path, body, named)

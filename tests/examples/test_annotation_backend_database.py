@@ -106,7 +106,7 @@ def test_programs_may_migrate_at_once(engine: Engine) -> None:
         program.stdin.write("go\n")
         program.stdin.flush()
     for program in programs:
-        program.communicate(timeout=60)
+        program.communicate(timeout=500)
     assert [program.returncode for program in programs] == [0, 0, 0]
     database.check_schema(engine)
 

@@ -61,7 +61,7 @@ def cases(fixtures: Path) -> list[tuple[str, Annotation]]:
     return list(export_cases.annotations(fixtures))
 
 
-def node(fixtures: Path, *arguments: str | Path, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+def node(fixtures: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
     """Run Node in frontend/."""
     assert (FRONTEND / "node_modules").is_dir(), (
         "frontend/node_modules is missing: run `make frontend-install`"
@@ -72,5 +72,4 @@ def node(fixtures: Path, *arguments: str | Path, timeout: float = 120) -> subpro
         env={**os.environ, "SUPERPIXEL_FIXTURES": str(fixtures)},
         capture_output=True,
         text=True,
-        timeout=timeout,
     )

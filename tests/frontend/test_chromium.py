@@ -54,10 +54,10 @@ def test_in_chromium(fixtures: Path, tmp_path: Path) -> None:
             stderr=subprocess.DEVNULL,
         )
         try:
-            result = results.get(timeout=200)
+            result = results.get(timeout=500)
         finally:
             browser.terminate()
-            browser.wait(timeout=120)
+            browser.wait(timeout=500)
             server.shutdown()
     assert result.pop("read") > 200
     assert result.pop("rejected") > 2000

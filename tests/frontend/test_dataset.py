@@ -112,7 +112,7 @@ def test_both_languages_write_the_same_files_and_tools_read_them(
     with (mine / "masks.npz").open("wb") as out:
         np.savez(out, **masks)
     script = ROOT / "tests" / "frontend" / "load_dataset.py"
-    read = subprocess.run([TOOLS, "-W", "ignore", script, mine], capture_output=True, text=True, timeout=200)
+    read = subprocess.run([TOOLS, "-W", "ignore", script, mine], capture_output=True, text=True)
     assert read.returncode == 0, read.stdout + read.stderr
     tally = json.loads(read.stdout)
     assert tally["coco"] == tally["yolo"] > 300

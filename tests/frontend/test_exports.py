@@ -58,7 +58,6 @@ def test_tools_read_the_same_pixels(by_javascript: Path, cases: list[tuple[str, 
         [TOOLS, "-W", "ignore", ROOT / "tests" / "frontend" / "load_exports.py", by_javascript],
         capture_output=True,
         text=True,
-        timeout=200,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     tally = json.loads(done.stdout.splitlines()[-1])
@@ -84,7 +83,6 @@ def test_datumaro_reads_coco_as_a_whole_and_as_a_stream(tmp_path: Path) -> None:
         [TOOLS, "-W", "ignore", ROOT / "tests" / "frontend" / "load_datumaro.py", tmp_path],
         capture_output=True,
         text=True,
-        timeout=200,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     number = len(instances["annotations"])

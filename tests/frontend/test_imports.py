@@ -183,7 +183,6 @@ def test_polygons_are_those_of_pycocotools(tmp_path: Path, number: int) -> None:
         [TOOLS, script, tmp_path / "cases.json", tmp_path / "masks.npz"],
         capture_output=True,
         text=True,
-        timeout=200,
     )
     assert done.returncode == 0, done.stderr
     wanted = np.load(tmp_path / "masks.npz")

@@ -47,7 +47,7 @@ def address():
 
 
 def ask(address, path, body=None, key=KEY):
-    connection = http.client.HTTPConnection(address, timeout=60)
+    connection = http.client.HTTPConnection(address, timeout=300)
     data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
     headers = {"Content-Type": "application/json", "Token": key}
     connection.request("POST" if body is not None else "GET", path, data, headers)

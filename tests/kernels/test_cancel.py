@@ -70,7 +70,7 @@ def test_cancelling_while_it_runs(threads):
         running.start()
         time.sleep(wait_ms / 1000)
         token.cancel()
-        running.join(timeout=60)
+        running.join(timeout=500)
         assert outcome == ["cancelled"]
         np.testing.assert_array_equal(segment(image, workspace=workspace).merges, expected)
 
@@ -113,7 +113,7 @@ def test_a_held_call_can_be_cancelled():
             time.sleep(0.001)
         token.cancel()
         with pytest.raises(Cancelled):
-            running.result(timeout=60)
+            running.result(timeout=500)
     assert token.steps == 0
 
 

@@ -259,7 +259,6 @@ def test_a_command_of_the_documents(
         env=environment,
         capture_output=True,
         text=True,
-        timeout=240,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     for part, written in WRITES.items():

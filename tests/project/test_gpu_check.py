@@ -143,7 +143,7 @@ def test_sigterm_still_writes_the_table(tmp_path):
     ) as process:
         assert b"hangs" in process.stdout.readline()
         process.send_signal(signal.SIGTERM)
-        output = process.communicate(timeout=120)[0].decode()
+        output = process.communicate(timeout=500)[0].decode()
     assert process.returncode == 1
     assert rows((tmp_path / "summary.txt").read_text())["next"].startswith("not run")
     assert output.endswith("all essential steps passed: NO\n")
@@ -196,7 +196,6 @@ def run_script(tmp_path, *flags):
         env={**os.environ, "OUT": str(tmp_path), "GPU_PYTHON": sys.executable},
         capture_output=True,
         text=True,
-        timeout=200,
     )
 
 

@@ -33,7 +33,7 @@ IN_STYLES = re.compile(r"url\(([^)]+)\)|@import\s+([^;]+)")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("site")
     command = [sys.executable, "-m", "tools.docs", "--out", str(out)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "WARNING" not in done.stderr
     return out
@@ -268,7 +268,7 @@ def test_search_needs_nobody(reader: Page) -> None:
     reader.keyboard.press("/")
     reader.keyboard.type("undersegmentation", delay=20)
     results = reader.locator(".md-search-result__item")
-    results.first.wait_for(timeout=60_000)
+    results.first.wait_for(timeout=300_000)
     assert "algorithm" in "".join(results.locator("a").evaluate_all("links => links.map(link => link.href)"))
 
 

@@ -37,9 +37,7 @@ def superpixel(*arguments: object, **environment: str) -> subprocess.CompletedPr
 
 def superpixel_program(*arguments: object) -> subprocess.CompletedProcess[str]:
     """Run it until it ends, in an interpreter of its own as users do."""
-    return subprocess.run(
-        [*COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=300, check=False
-    )
+    return subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True, check=False)
 
 
 def ran(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:

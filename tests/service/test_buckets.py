@@ -144,7 +144,7 @@ def test_a_target_that_stays_away_ends_the_run_and_the_next_one_goes_on(
     assert run.stdout is not None
     run.stdout.readline()
     bucket.proxy.set("refuse")
-    _, said = run.communicate(timeout=300)
+    _, said = run.communicate(timeout=500)
     assert run.returncode == 1
     assert said.splitlines()[-1].startswith("superpixel: s3://away/out/")
     bucket.proxy.set("pass")

@@ -96,7 +96,7 @@ def test_a_data_set_whose_server_dies_goes_on(tmp_path: Path, capsys: pytest.Cap
         for _ in range(3):
             assert run.stdout.readline()
         mortal.signal(signal.SIGKILL)
-        _, said = run.communicate(timeout=120)
+        _, said = run.communicate(timeout=500)
         assert run.returncode == 1
         assert said.splitlines()[-1] == f"superpixel: {mortal.listen}: no server answers there"
     done = len(data_sets.label_maps(tmp_path / "out"))

@@ -29,7 +29,6 @@ def run_command(*arguments: str, **environment: str) -> subprocess.CompletedProc
         [sys.executable, "-m", "superpixel_service", *arguments],
         capture_output=True,
         text=True,
-        timeout=60,
         check=False,
         env={**os.environ, **environment},
     )

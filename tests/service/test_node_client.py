@@ -34,7 +34,6 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> Path:
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=240,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
@@ -47,7 +46,6 @@ def run(example: Path, address: str, *arguments: str | Path) -> subprocess.Compl
         env={**os.environ, "SUPERPIXEL_SERVER": address},
         capture_output=True,
         text=True,
-        timeout=60,
     )
 
 
