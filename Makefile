@@ -269,7 +269,7 @@ image-base: install ## Pin the Dockerfile's base image to the digest of its tag 
 
 # Not part of `make test`, because it takes minutes and several gigabytes.
 .PHONY: image-check
-image-check: install ## Build the images cpu and cuda twice on a fresh Debian, run them and segment a photograph (minutes, root)
+image-check: install ## Build the images twice on a fresh Debian, run them and segment a photograph (minutes, root)
 	@tools/system-packages.sh buildah curl debootstrap iproute2
 	$(BIN)/python -m deploy.image.check --out build/image
 

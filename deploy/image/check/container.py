@@ -101,6 +101,7 @@ def running(
         f"mount -o remount,bind,ro {root}",
         f"mount -t proc proc {root}/proc",
         f"mount -t tmpfs -o size=64m,mode=1777,nosuid,nodev tmpfs {root}/tmp",  # noqa: S108
+        f"mount -t tmpfs -o size=64m,mode=1777,nosuid,nodev tmpfs {root}/dev/shm",  # noqa: S108
         'exec "$@"',
     ]
     program = ["chroot", str(root), "env", "-i", *image.config["Env"], *_unprivileged(image)]
