@@ -124,6 +124,7 @@ def test_calls_of_a_stopping_server_are_answered_or_retried_elsewhere(round_: in
     assert answered_by(server) == hammer.answered
 
 
+@pytest.mark.slow
 def test_the_same_with_a_full_queue_and_paused_bulk_work() -> None:
     flags = ("--workers=1", "--threads-per-image=1", "--max-inflight-calls=6", "--bulk-patience-seconds=60")
     with running_server(*flags, "--refinement-max-pixels=2000000", program=INTERPRETER) as server:
