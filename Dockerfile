@@ -111,6 +111,8 @@ COPY --from=cuda-packages /opt/superpixel /opt/superpixel
 FROM runtime AS bulk
 ENTRYPOINT []
 HEALTHCHECK NONE
+# Ray writes into the home folder.
+ENV HOME=/tmp
 COPY --from=bulk-packages /opt/superpixel /opt/superpixel
 
 # Last, because a build without a target builds the last stage.

@@ -23,7 +23,7 @@ for number in range(3):
     Image.fromarray(pixels[60 * number : 60 * number + 200]).save(folder / f"{number}.png")
 found = []
 for engine in "local", "ray":
-    target = Path("/tmp") / engine
+    target = Path("/tmp/maps") / engine
     command = ["superpixel", "bulk", str(folder), "--out", str(target), "--format", "shards"]
     subprocess.run([*command, "--counts", "50", "--engine", engine], check=True)
     manifest = pyarrow.parquet.read_table(next(target.rglob("*.parquet"))).to_pylist()
