@@ -1,17 +1,18 @@
-// Formats of images. The server reads JPEG, PNG and WebP; others that the browser can show are sent as PNG.
+// Formats of images. JPEG, PNG and WebP are sent as they are. Others that the browser can show are sent as PNG, so that the
+// server sees what it shows.
 
-/** How files of the server's formats begin. @type {(bytes: Uint8Array) => boolean} */
-function isServed(bytes) {
+/** How files begin that are sent as they are. @type {(bytes: Uint8Array) => boolean} */
+function isSent(bytes) {
   const text = String.fromCharCode(...bytes.subarray(0, 12));
   return text.startsWith('\xff\xd8') || text.startsWith('\x89PNG') || /^RIFF....WEBP/s.test(text);
 }
 
 /**
  * @param {Blob} blob a file
- * @returns {Promise<Blob>} the file; as PNG if only the browser can read it (BMP, GIF, AVIF): its first frame
+ * @returns {Promise<Blob>} the file; as PNG if it has another format that the browser can show (BMP, GIF, AVIF): its first frame
  */
 export async function readable(blob) {
-  if (isServed(new Uint8Array(await blob.slice(0, 12).arrayBuffer()))) return blob;
+  if (isSent(new Uint8Array(await blob.slice(0, 12).arrayBuffer()))) return blob;
   const bitmap = await createImageBitmap(blob).catch(() => null);
   if (!bitmap) return blob; // the server says what is wrong
   const canvas = new OffscreenCanvas(bitmap.width, bitmap.height);
