@@ -1,12 +1,10 @@
 """The environment of the benchmarks has what they import."""
 
-import ast
 import re
 import sys
 import tomllib
-from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from tests.project.test_rooms import ROOT, imported_modules
 
 DISTRIBUTIONS = {
     "PIL": "pillow",
@@ -25,14 +23,8 @@ def imported(module: str, seen: set[str]) -> set[str]:
         return set()
     seen.add(module)
     found: set[str] = set()
-    for statement in ast.parse(file.read_text()).body:
-        names: list[str] = []
-        if isinstance(statement, ast.Import):
-            names = [each.name for each in statement.names]
-        elif isinstance(statement, ast.ImportFrom) and statement.module is not None:
-            names = [statement.module, *(f"{statement.module}.{each.name}" for each in statement.names)]
-        for name in names:
-            found |= {name.partition(".")[0]} | imported(name, seen)
+    for name in imported_modules(file, when_loaded=True):
+        found |= {name.partition(".")[0]} | imported(name, seen)
     return found
 
 

@@ -23,9 +23,13 @@ def allowed_imports() -> dict[str, set[str]]:
     return rooms
 
 
-def imported_modules(file: Path) -> Iterator[str]:
-    """Every module that the file imports, anywhere in it; for `from a import b` both a and a.b."""
-    for node in ast.walk(ast.parse(file.read_text())):
+def imported_modules(file: Path, *, when_loaded: bool = False) -> Iterator[str]:
+    """Every module that the file imports; for `from a import b` both a and a.b.
+
+    `when_loaded`: only by statements of the module itself, not inside functions and classes.
+    """
+    tree = ast.parse(file.read_text())
+    for node in tree.body if when_loaded else ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):

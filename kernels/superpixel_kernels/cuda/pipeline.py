@@ -54,6 +54,10 @@ class Settings:
         return _engine.merge_params(self.compactness, step)
 
 
+_Attempt = tuple[Stage, Clock, NDArray[np.uint32]]
+"""An image after its stages: the stage, its clock, and the counters."""
+
+
 class Pipeline:
     """Segments one image after another. For one thread at a time.
 
@@ -111,10 +115,8 @@ class Pipeline:
         grid = grid_of(width, height)
         kind = guides.kind_of(guidance)
         as_graph = self._graphs and guidance is None and observe is None
-        seconds: dict[str, float] = {}
 
-        def attempt(nodes: int, passes: int) -> tuple[Stage, NDArray[np.uint32]]:
-            nonlocal seconds
+        def attempt(nodes: int, passes: int) -> _Attempt:
             stage = self._stage(grid, image, nodes, EDGES_PER_REGION, kind, call)
             clock = Clock(stage, cancel, observe)
             guide = None
@@ -126,19 +128,18 @@ class Pipeline:
             else:
                 self._stages(stage, clock, settings, kind, guide)
             counters = self._counters()
-            seconds = clock.seconds(counters[STAMPS:])
             if on_regions is not None:
                 with nullcontext() if call is None else call.outside():
                     on_regions(int(counters[Counter.REGIONS]))
-            return stage, counters
+            return stage, clock, counters
 
-        stage, counters = self._with_room(grid, attempt)
+        stage, clock, counters = self._with_room(grid, attempt)
         regions = int(counters[Counter.REGIONS])
         return OnDevice(
             self.workspace["labels"][: grid.pixels],
             merge.sorted_records(stage, regions - 1, kind),
             regions,
-            seconds,
+            clock.seconds(counters[STAMPS:]),
             regions - int(counters[Counter.FIRST_RECORDS]) if kind.prior == "hard" else None,
         )
 
@@ -171,7 +172,7 @@ class Pipeline:
         grid = grid_of(width, height, step)
         kind = guides.kind_of(guidance)
 
-        def attempt(nodes: int, passes: int) -> tuple[Stage, NDArray[np.uint32]]:
+        def attempt(nodes: int, passes: int) -> _Attempt:
             layout = tile.layout(grid, channels, nodes, self.tuning, kind)
             self.workspace.make_room(layout, at_once if call is None else call.allocate)
             stage = Stage(self.device, self.workspace, grid, self.tuning, nodes)
@@ -185,9 +186,9 @@ class Pipeline:
             graph.build(stage, guide, by_label=False)
             clock.done("graph")
             tile.find_regions(stage, window)
-            return stage, self._counters()
+            return stage, clock, self._counters()
 
-        stage, counters = self._with_room(grid, attempt)
+        stage, _, counters = self._with_room(grid, attempt)
         return tile.download(
             stage, window, kind, int(counters[Counter.REGIONS]), int(counters[Counter.EDGES])
         )
@@ -282,22 +283,20 @@ class Pipeline:
         self.device.download(labels, result.reshape(-1))
         return result
 
-    def _with_room(
-        self, grid: Grid, attempt: Callable[[int, int], tuple[Stage, NDArray[np.uint32]]]
-    ) -> tuple[Stage, NDArray[np.uint32]]:
+    def _with_room(self, grid: Grid, attempt: Callable[[int, int], _Attempt]) -> _Attempt:
         """Call `attempt` with the nodes to make room for and the passes over a prior, until both suffice."""
         # If an earlier image made room for more regions, use it: noise then needs no second pass.
         nodes = max(grid.regions_guess, min(self.workspace.room("into"), grid.pixels // 3))
         passes = 1
         while True:
-            stage, counters = attempt(nodes, passes)
+            stage, clock, counters = attempt(nodes, passes)
             regions = int(counters[Counter.REGIONS])
             if regions > stage.node_capacity:
                 nodes = regions  # more than guessed: the kernels of graph and merge did nothing
             elif counters[Counter.PAIRS_LEFT_OUT]:
                 passes *= 4
             else:
-                return stage, counters
+                return stage, clock, counters
 
     def _stage(
         self,

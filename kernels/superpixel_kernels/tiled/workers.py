@@ -1,6 +1,6 @@
 """What computes the tiles of a run: threads of this process, a GPU, or workers elsewhere."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from queue import SimpleQueue
 from typing import Protocol, runtime_checkable
 
@@ -42,69 +42,26 @@ class TileWorkers(Protocol):
         """
 
 
-class LocalWorkers:
-    """Computes each tile in the thread that asks for it.
+class _WorkersHere:
+    """Computes each tile in the thread that asks for it, with a workspace that is free.
 
     Args:
-        threads: how many there are.
+        threads: how many threads there are.
         cancel: stops or pauses the work.
-    """
-
-    def __init__(self, threads: int, cancel: _engine.CancelToken | None) -> None:
-        self.count = threads
-        self._cancel = cancel
-        self._spare = [_engine.Workspace(threads=1) for _ in range(threads)]
-
-    def compute(
-        self,
-        plan: TilePlan,
-        tile: Tile,
-        pixels: NDArray[np.uint8],
-        guidance: FittedGuidance | None,
-        check: bytes,
-    ) -> TileResult:
-        """See `TileWorkers`."""
-        workspace = self._spare.pop()
-        try:
-            return compute_tile(
-                plan, tile, pixels, guidance, check=check, workspace=workspace, cancel=self._cancel
-            )
-        finally:
-            self._spare.append(workspace)
-
-
-TILES_ON_GPU = 2
-"""Tiles that are on the GPU at the same time: while one is copied, the kernels of the other run."""
-
-_KEPT_BYTES = 1 << 62
-"""A workspace keeps its memory from tile to tile, whatever their size."""
-
-
-class CudaWorkers:
-    """Computes tiles on a GPU. The threads that ask for them read and keep the others meanwhile.
-
-    Args:
-        threads: how many there are.
-        cancel: stops or pauses the work.
-        device: index of the GPU.
-        open_workspace: opens a workspace on it; `kept_bytes` is that of `CudaWorkspace`.
-
-    Raises:
-        BackendUnavailable: there is no such GPU, or a package that it needs is not installed.
+        workspaces: as many tiles are computed at the same time; further threads wait.
     """
 
     def __init__(
         self,
         threads: int,
         cancel: _engine.CancelToken | None,
-        device: int = 0,
-        open_workspace: Callable[..., CudaWorkspace] = CudaWorkspace,
+        workspaces: Iterable[_engine.Workspace | CudaWorkspace],
     ) -> None:
         self.count = threads
         self._cancel = cancel
-        self._spare: SimpleQueue[CudaWorkspace] = SimpleQueue()
-        for _ in range(min(threads, TILES_ON_GPU)):
-            self._spare.put(open_workspace(device, kept_bytes=_KEPT_BYTES))
+        self._spare: SimpleQueue[_engine.Workspace | CudaWorkspace] = SimpleQueue()
+        for workspace in workspaces:
+            self._spare.put(workspace)
 
     def compute(
         self,
@@ -128,3 +85,46 @@ class CudaWorkers:
             )
         finally:
             self._spare.put(workspace)
+
+
+class LocalWorkers(_WorkersHere):
+    """Computes tiles on the CPU, each in the thread that asks for it.
+
+    Args:
+        threads: how many there are.
+        cancel: stops or pauses the work.
+    """
+
+    def __init__(self, threads: int, cancel: _engine.CancelToken | None) -> None:
+        super().__init__(threads, cancel, (_engine.Workspace(threads=1) for _ in range(threads)))
+
+
+TILES_ON_GPU = 2
+"""Tiles that are on the GPU at the same time: while one is copied, the kernels of the other run."""
+
+_KEPT_BYTES = 1 << 62
+"""A workspace keeps its memory from tile to tile, whatever their size."""
+
+
+class CudaWorkers(_WorkersHere):
+    """Computes tiles on a GPU. The threads that ask for them read and keep the others meanwhile.
+
+    Args:
+        threads: how many there are.
+        cancel: stops or pauses the work.
+        device: index of the GPU.
+        open_workspace: opens a workspace on it; `kept_bytes` is that of `CudaWorkspace`.
+
+    Raises:
+        BackendUnavailable: there is no such GPU, or a package that it needs is not installed.
+    """
+
+    def __init__(
+        self,
+        threads: int,
+        cancel: _engine.CancelToken | None,
+        device: int = 0,
+        open_workspace: Callable[..., CudaWorkspace] = CudaWorkspace,
+    ) -> None:
+        opened = (open_workspace(device, kept_bytes=_KEPT_BYTES) for _ in range(min(threads, TILES_ON_GPU)))
+        super().__init__(threads, cancel, opened)

@@ -9,8 +9,8 @@ from superpixel_service.errors import CallCancelled, DeadlinePassed
 # So close to its deadline, nothing can be done in time. gRPC's clock may also be slightly ahead of ours.
 _SLACK_SECONDS = 0.01
 
-# How much before our deadline a caller's client may give up: the message took time to arrive, and gRPC's
-# clients round the time that they send up by at most 1 %.
+# A caller's client may give up this much before our deadline: the message took time to arrive, and gRPC's
+# clients round up the time that they send, by at most 1 %.
 _TRAVEL_SECONDS = 0.1
 _ROUNDING = 0.01
 
@@ -24,7 +24,7 @@ class Deadline:
 
     Attributes:
         at: in seconds; infinity if the caller set none.
-        early_seconds: how long before it a call that ends is taken for one that its deadline ended.
+        early_seconds: a call that ends at most this long before it counts as ended by its deadline.
     """
 
     at: float
