@@ -209,8 +209,10 @@ def test_k6_counts_refusals_and_exits_99_if_a_threshold_is_missed(tmp_path: Path
         stalled = server.stub.Segment.future(request(encoded(scene()), 5))  # it fills the queue
         server.wait_until((tmp_path / "orders.stalled").exists)
         with ThreadPoolExecutor(1) as pool:
-            run = pool.submit(k6, tmp_path, server.listen, RATE=100, SECONDS=2, TARGET_MS=60_000)
-            server.wait_until(lambda: server.metric("superpixel_requests_rejected_total", **full) > 5)
+            run = pool.submit(k6, tmp_path, server.listen, RATE=100, SECONDS=2, TARGET_MS=60_000, VUS=10)
+            server.wait_until(
+                lambda: run.done() or server.metric("superpixel_requests_rejected_total", **full) > 5
+            )
             mortal.release()
             status, metrics = run.result()
         assert stalled.result(60).label_map.count == 5

@@ -60,6 +60,6 @@ def workers_with(settings: Settings, throughput: Throughput) -> Bench:
 
 
 def slow_task(lane: Lane) -> Task:
-    """About two seconds, in hundreds of steps."""
+    """Half a second or more, in hundreds of steps."""
     file, count = slow_image()
     return task(file, count, lane)

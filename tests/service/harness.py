@@ -100,10 +100,13 @@ class RunningServer:
         return health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
 
     def metrics_text(self) -> str:
-        with urllib.request.urlopen(
-            f"http://{self.metrics_address}/metrics", timeout=PATIENCE_SECONDS
-        ) as page:
-            return page.read().decode()
+        address = f"http://{self.metrics_address}/metrics"
+        try:
+            with urllib.request.urlopen(address, timeout=PATIENCE_SECONDS) as page:
+                return page.read().decode()
+        except OSError as error:
+            error.add_note(f"the server wrote last: {self.raw_lines[-20:]}")
+            raise
 
     def metric(self, name: str, **labels: str) -> float:
         """The sum of the samples of that name with at least those labels."""

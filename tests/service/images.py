@@ -52,7 +52,7 @@ def raw(pixels: Pixels) -> pb.RawImage:
 
 @functools.cache
 def slow_image(seed: int = 0) -> tuple[bytes, int]:
-    """A file, and a count above its base count that takes the engine about two seconds."""
+    """A file, and a count above its base count that takes the engine half a second or more."""
     pixels = scene(1400, 1000, seed)
     return encoded(pixels, compress_level=1), pixels.shape[0] * pixels.shape[1] - 1
 

@@ -46,7 +46,9 @@ def mortal_server(
     """
     orders = folder / "orders"
     program = program_with(constants, PROGRAM) if constants else PROGRAM
-    with running_server(*flags, program=program, environment={"MORTAL_ORDERS": str(orders)}) as server:
+    # A machine that is slow for a minute must not look like an engine that hangs.
+    patient = ("--step-limit-seconds=3600", *flags)
+    with running_server(*patient, program=program, environment={"MORTAL_ORDERS": str(orders)}) as server:
         mortal = Mortal(server, orders)
         if order:
             mortal.order(order)

@@ -24,7 +24,7 @@ def named(image_id: str, message: pb.SegmentRequest = SMALL) -> pb.SegmentStream
 
 
 def slow_request() -> pb.SegmentRequest:
-    """An image that takes the engine about two seconds."""
+    """An image that takes the engine half a second or more."""
     file, count = slow_image()
     return request(file, count)
 

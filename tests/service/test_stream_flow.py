@@ -202,7 +202,7 @@ def test_a_deadline_applies_to_the_whole_stream() -> None:
         before = server.metric("superpixel_requests_rejected_total", reason="DEADLINE_PASSED")
         with UnreadingCaller(server) as caller:
             message = named("slow", slow).SerializeToString()
-            caller.wait_for_the_end_of({caller.call(STREAM, *[message] * 4, timeout="1S")})
+            caller.wait_for_the_end_of({caller.call(STREAM, *[message] * 4, timeout="3S")})
         server.wait_until(
             lambda: server.metric("superpixel_requests_rejected_total", reason="DEADLINE_PASSED") > before
         )
