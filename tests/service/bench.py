@@ -1,9 +1,13 @@
 """Workers, queue and cache of a server in this process; tests can inspect their jobs."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
+import pytest
+
+import superpixel_kernels as kernels
 from superpixel_service.config import Settings
 from superpixel_service.images.decode import open_image
 from superpixel_service.model import EncodedImage, Lane, SegmentSpec, Task, accept
@@ -14,7 +18,8 @@ from superpixel_service.work.job import Job
 from superpixel_service.work.throughput import Throughput
 from superpixel_service.work.warmup import sample_task
 from superpixel_service.work.workers import Workers
-from tests.service.images import slow_image
+from tests.service import held
+from tests.service.held import holding
 
 
 def task(source: bytes, count: int, lane: Lane) -> Task:
@@ -29,6 +34,8 @@ class Bench:
     queue: AdmissionQueue[Job]
     answers: Answers
     workers: Workers
+    released: threading.Event = field(default_factory=threading.Event)
+    """Set it to let held images go on."""
 
     def put(self, work: Task, deadline: float | None = None) -> Job:
         image = replace(work.image, source=replace(work.image.source))  # the worker frees its bytes
@@ -40,15 +47,17 @@ class Bench:
 @contextmanager
 def bench(throughput: Throughput | None = None, **settings: float) -> Iterator[Bench]:
     chosen = Settings(
-        **{"workers": 1, "refinement_max_pixels": 2_000_000, "cache_bytes": 0, **settings}  # type: ignore[arg-type]
+        **{"workers": 1, "cache_bytes": 0, **settings}  # type: ignore[arg-type]
     )
     on = workers_with(chosen, throughput or Throughput())
-    try:
-        yield on
-    finally:
-        on.queue.close()
-        on.workers.abort()
-        on.workers.stop()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kernels, "segment", holding(on.released.is_set))
+        try:
+            yield on
+        finally:
+            on.queue.close()
+            on.workers.abort()
+            on.workers.stop()
 
 
 def workers_with(settings: Settings, throughput: Throughput) -> Bench:
@@ -59,7 +68,6 @@ def workers_with(settings: Settings, throughput: Throughput) -> Bench:
     return Bench(queue, answers, workers)
 
 
-def slow_task(lane: Lane) -> Task:
-    """Half a second or more, in hundreds of steps."""
-    file, count = slow_image()
-    return task(file, count, lane)
+def held_task(lane: Lane) -> Task:
+    """Takes a step per millisecond until it is cancelled or `Bench.released` is set."""
+    return task(held.image(), 5, lane)

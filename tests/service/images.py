@@ -50,13 +50,6 @@ def raw(pixels: Pixels) -> pb.RawImage:
     return pb.RawImage(width=width, height=height, channels=channels, data=pixels.tobytes())
 
 
-@functools.cache
-def slow_image(seed: int = 0) -> tuple[bytes, int]:
-    """A file, and a count above its base count that takes the engine half a second or more."""
-    pixels = scene(1400, 1000, seed)
-    return encoded(pixels, compress_level=1), pixels.shape[0] * pixels.shape[1] - 1
-
-
 def png_chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 

@@ -11,10 +11,10 @@ from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
 
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
+from tests.service import held
 from tests.service.harness import RunningServer, request
-from tests.service.images import raw, scene, slow_image
+from tests.service.images import raw, scene
 
-SLOW = ("--workers=1", "--refinement-max-pixels=2000000")
 SMALL = request(raw(scene()), 5)
 METHOD = "/superpixel.v1.SuperpixelService/SegmentStream"
 
@@ -23,10 +23,9 @@ def named(image_id: str, message: pb.SegmentRequest = SMALL) -> pb.SegmentStream
     return pb.SegmentStreamRequest(request_id=image_id, request=message)
 
 
-def slow_request() -> pb.SegmentRequest:
-    """An image that takes the engine half a second or more."""
-    file, count = slow_image()
-    return request(file, count)
+def held_request() -> pb.SegmentRequest:
+    """An image that the engine holds: see `tests.service.held`."""
+    return request(held.image(), 5)
 
 
 def reason_of(status: Status) -> str:

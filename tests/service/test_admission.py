@@ -20,7 +20,7 @@ from superpixel_service.work.deadline import Deadline
 from superpixel_service.work.job import Job
 from superpixel_service.work.kind import Kind
 from superpixel_service.work.throughput import Throughput
-from tests.service.bench import slow_task, task, workers_with
+from tests.service.bench import bench, held_task, task
 from tests.service.harness import PATIENCE_SECONDS, refused, request, wait_until
 from tests.service.images import encoded, scene
 from tests.service.mortal import mortal_server
@@ -168,18 +168,17 @@ def test_unreachable_deadlines_are_rejected_before_any_work() -> None:
 
 def test_queued_work_that_cannot_finish_in_time_is_not_started() -> None:
     """A worker takes it, but too little of its time is left."""
-    on = workers_with(Settings(workers=1, cache_bytes=0, refinement_max_pixels=2_000_000), learned(100.0))
-    before, waiting = slow_task(Lane.INTERACTIVE), task(encoded(scene(1000, 970)), 50, Lane.INTERACTIVE)
-    running = on.put(before)  # an idle server would try the other one too
-    job = Job(waiting, Deadline.after(30))
-    assert on.queue.put_when_room(job, wanted=lambda: True)  # as an image of a stream, which waits for room
-    wait_until(lambda: running.token.steps > 0)
-    running.token.cancel()
-    with pytest.raises(DeadlineUnreachable):
-        job.future.result(PATIENCE_SECONDS)
-    assert on.workers.begun()["decode", Lane.INTERACTIVE] == 1  # of the one that ran before
-    on.queue.close()
-    on.workers.stop()
+    with bench(learned(100.0)) as on:
+        running = on.put(held_task(Lane.INTERACTIVE))  # an idle server would try the other one too
+        job = Job(task(encoded(scene(1000, 970)), 50, Lane.INTERACTIVE), Deadline.after(30))
+        assert on.queue.put_when_room(
+            job, wanted=lambda: True
+        )  # as an image of a stream, which waits for room
+        wait_until(lambda: running.token.steps > 0)
+        running.token.cancel()
+        with pytest.raises(DeadlineUnreachable):
+            job.future.result(PATIENCE_SECONDS)
+        assert on.workers.begun()["decode", Lane.INTERACTIVE] == 1  # of the one that ran before
 
 
 def test_rejections_say_when_there_will_be_room() -> None:

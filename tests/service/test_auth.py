@@ -13,10 +13,11 @@ from superpixel_service.contract import SCOPES, SERVICE
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 from superpixel_service.security.reloading import UnusableFile
 from superpixel_service.security.tokens import Token, line_of, new_token, parse_tokens
+from tests.service import held
 from tests.service.certificates import write_private
 from tests.service.command import called, messages, superpixel
 from tests.service.harness import PATIENCE_SECONDS, RunningServer, refused, request, running_server
-from tests.service.images import encoded, scene, slow_image
+from tests.service.images import encoded, scene
 from tests.service.mortal import mortal_server
 from tests.service.test_refusals import check_form
 
@@ -130,10 +131,9 @@ def test_a_rejection_does_not_wait_for_the_message(guarded: RunningServer, metho
 
 def test_a_caller_without_a_token_does_not_learn_that_the_server_is_full(tmp_path: Path) -> None:
     write(tmp_path / "tokens", *lines())
-    slow, count = slow_image()
-    flags = ("--workers=1", "--max-inflight-calls=1", "--refinement-max-pixels=2000000")
-    with running_server(f"--token-file={tmp_path / 'tokens'}", *flags) as server:
-        running = server.stub.Segment.future(request(slow, count), metadata=bearer(ALL))
+    flags = (f"--token-file={tmp_path / 'tokens'}", "--workers=1", "--max-inflight-calls=1")
+    with running_server(*flags, program=held.PROGRAM) as server:
+        running = server.stub.Segment.future(request(held.image(), 5), metadata=bearer(ALL))
         server.wait_until_working()
         reasons = {
             name: refused(lambda token=token: call(server, "Segment", bearer(token))).reason

@@ -14,11 +14,12 @@ from superpixel_service.contract import StageSeconds
 from superpixel_service.model import Answer, LabelEncoding, WrittenMap
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 from superpixel_service.work.answer_cache import AnswerCache
+from tests.service import held
 from tests.service.harness import RunningServer, refused, request, running_server
-from tests.service.images import encoded, raw, scene, slow_image
+from tests.service.images import encoded, raw, scene
 
 PNG = encoded(scene())
-SLOW = ("--workers=1", "--refinement-max-pixels=2000000", "--cache-bytes=50000000")
+CACHED = ("--workers=1", "--cache-bytes=50000000")
 
 
 @pytest.fixture(scope="module")
@@ -184,9 +185,8 @@ def test_the_least_recently_used_answers_are_evicted_first_and_bytes_are_bounded
 
 
 def test_simultaneous_calls_for_the_same_answer_share_the_work() -> None:
-    slow, count = slow_image()
-    with running_server(*SLOW) as server:
-        blocking = server.stub.Segment.future(request(slow, count))
+    with running_server(*CACHED, program=held.PROGRAM) as server:
+        blocking = server.stub.Segment.future(request(held.image(), 5))
         server.wait_until_working()
         same = [server.stub.Segment.future(request(PNG, 5)) for _ in range(10)]
         server.wait_until_working(waiting=1)
@@ -204,9 +204,8 @@ def test_simultaneous_calls_for_the_same_answer_share_the_work() -> None:
 @pytest.mark.parametrize("leaver", ["cancels", "runs out of time"])
 @pytest.mark.parametrize("first_leaves", [True, False])
 def test_a_caller_that_leaves_does_not_end_the_work_of_the_others(leaver: str, first_leaves: bool) -> None:
-    slow, count = slow_image()
-    with running_server(*SLOW) as server:
-        blocking = server.stub.Segment.future(request(slow, count))
+    with running_server(*CACHED, program=held.PROGRAM) as server:
+        blocking = server.stub.Segment.future(request(held.image(), 5))
         server.wait_until_working()
         timeout = 1.0 if leaver == "runs out of time" else None
         timeouts = [timeout, None] if first_leaves else [None, timeout]
@@ -231,9 +230,8 @@ def test_a_caller_that_leaves_does_not_end_the_work_of_the_others(leaver: str, f
 
 
 def test_work_is_dropped_when_all_its_callers_have_left() -> None:
-    slow, count = slow_image()
-    with running_server(*SLOW) as server:
-        blocking = server.stub.Segment.future(request(slow, count))
+    with running_server(*CACHED, program=held.PROGRAM) as server:
+        blocking = server.stub.Segment.future(request(held.image(), 5))
         server.wait_until_working()
         calls = [server.stub.Segment.future(request(PNG, 5)) for _ in range(2)]
         server.wait_until_working(waiting=1)
@@ -247,9 +245,8 @@ def test_work_is_dropped_when_all_its_callers_have_left() -> None:
 
 
 def test_a_bad_image_is_rejected_for_all_callers_that_share_it() -> None:
-    slow, count = slow_image()
-    with running_server(*SLOW) as server:
-        blocking = server.stub.Segment.future(request(slow, count))
+    with running_server(*CACHED, program=held.PROGRAM) as server:
+        blocking = server.stub.Segment.future(request(held.image(), 5))
         server.wait_until_working()
         damaged = encoded(scene(300, 200, seed=43))[:-3000]
         calls = [server.stub.Segment.future(request(damaged, 5)) for _ in range(3)]

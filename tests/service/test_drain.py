@@ -15,6 +15,7 @@ from grpc_status import rpc_status
 
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2_grpc as pb_grpc
+from tests.service import held
 from tests.service.harness import (
     INTERPRETER,
     PATIENCE_SECONDS,
@@ -24,7 +25,7 @@ from tests.service.harness import (
     running_server,
 )
 from tests.service.http2 import MessagelessCaller
-from tests.service.images import encoded, scene, slow_image
+from tests.service.images import encoded, scene
 from tests.service.mortal import mortal_server
 
 PNG = encoded(scene())
@@ -125,18 +126,19 @@ def test_calls_of_a_stopping_server_are_answered_or_retried_elsewhere(round_: in
 
 
 @pytest.mark.slow
-def test_the_same_with_a_full_queue_and_paused_bulk_work() -> None:
+def test_the_same_with_a_full_queue_and_paused_bulk_work(tmp_path: Path) -> None:
     flags = ("--workers=1", "--threads-per-image=1", "--max-inflight-calls=6", "--bulk-patience-seconds=60")
-    with running_server(*flags, "--refinement-max-pixels=2000000", program=INTERPRETER) as server:
-        slow, count = slow_image()
-        bulk = server.stub.Segment.future(request(slow, count, priority=pb.PRIORITY_BULK))
+    environment = {held.RELEASE: str(tmp_path / "go")}
+    with running_server(*flags, program=("-m", held.PROGRAM), environment=environment) as server:
+        bulk = server.stub.Segment.future(request(held.image(), 5, priority=pb.PRIORITY_BULK))
         server.wait_until_working()
         with Hammer(server) as hammer:
             server.wait_until(lambda: hammer.count("RESOURCE_EXHAUSTED", "QUEUE_FULL") > 50)
             server.wait_until(lambda: server.metric("superpixel_bulk_held") == 1)
             server.signal(signal.SIGTERM)
+            (tmp_path / "go").touch()
             assert server.exit_code() == 0
-        assert bulk.result(0).label_map.count == count
+        assert bulk.result(0).label_map.count == 5
         assert set(hammer.codes) == EXPECTED, hammer.codes
         assert answered_by(server) == hammer.answered
 

@@ -19,6 +19,7 @@ from superpixel_service.model import Lane
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 from superpixel_service.security.tokens import line_of, new_token
 from superpixel_service.work.throughput import Throughput
+from tests.service import held
 from tests.service.bench import bench, task
 from tests.service.harness import (
     PATIENCE_SECONDS,
@@ -30,8 +31,8 @@ from tests.service.harness import (
     wait_until,
 )
 from tests.service.http2 import silent_calls
-from tests.service.images import encoded, png_chunk, raw, scene, slow_image
-from tests.service.streams import SLOW, SMALL, named, open_stream
+from tests.service.images import encoded, png_chunk, raw, scene
+from tests.service.streams import SMALL, named, open_stream
 from tests.service.test_auth import bearer
 from tests.service.test_decode_cost import empty_blocks
 
@@ -40,12 +41,12 @@ ATTACKER, VICTIM = (bearer(token) for token in TOKENS.values())
 
 
 @contextmanager
-def two_tenants(tmp_path: Path, *flags: str) -> Iterator[RunningServer]:
+def two_tenants(tmp_path: Path, *flags: str, **options: Any) -> Iterator[RunningServer]:
     """A server with a token for each of two callers."""
     path = tmp_path / "tokens"
     path.write_text("".join(line_of(name, SCOPES.values(), token) + "\n" for name, token in TOKENS.items()))
     path.chmod(0o600)
-    with running_server(f"--token-file={path}", *flags) as server:
+    with running_server(f"--token-file={path}", *flags, **options) as server:
         yield server
 
 
@@ -251,9 +252,9 @@ def test_a_stream_whose_answers_are_not_read_ends(tmp_path: Path) -> None:
 
 
 def test_a_stream_that_waits_for_the_server_is_not_idle(tmp_path: Path) -> None:
-    slow, count = slow_image()
-    with two_tenants(tmp_path, *SLOW, "--stream-idle-seconds=1", "--max-inflight-calls=1") as server:
-        blocking = server.stub.Segment.future(request(slow, count), metadata=VICTIM)
+    flags = ("--workers=1", "--stream-idle-seconds=1", "--max-inflight-calls=1")
+    with two_tenants(tmp_path, *flags, program=held.PROGRAM) as server:
+        blocking = server.stub.Segment.future(request(held.image(), 5), metadata=VICTIM)
         server.wait_until_working()
         with open_stream(server, named("waits"), metadata=ATTACKER) as stream:
             server.wait_until(lambda: server.metric("superpixel_stream_images") == 1)
@@ -285,9 +286,8 @@ def origin(server: RunningServer, message: pb.SegmentRequest, metadata: Any) -> 
 
 
 def test_answers_are_not_shared_between_tokens(tmp_path: Path) -> None:
-    slow, count = slow_image()
     message = request(encoded(scene(seed=61)), 5)
-    with two_tenants(tmp_path, *SLOW, "--cache-bytes=1000000") as server:
+    with two_tenants(tmp_path, "--workers=1", "--cache-bytes=1000000", program=held.PROGRAM) as server:
         assert [origin(server, SMALL, VICTIM) for _ in range(2)] == ["miss", "hit"]
         assert [origin(server, SMALL, ATTACKER) for _ in range(2)] == ["miss", "hit"]
         # A stream uses the cache of its own token only.
@@ -297,7 +297,7 @@ def test_answers_are_not_shared_between_tokens(tmp_path: Path) -> None:
             assert len(list(server.stub.SegmentStream(iter([named("1", message)]), metadata=metadata))) == 1
         assert server.stages_begun("decode") == before + 2
         # Nor are simultaneous calls.
-        blocking = server.stub.Segment.future(request(slow, count), metadata=VICTIM)
+        blocking = server.stub.Segment.future(request(held.image(), 5), metadata=VICTIM)
         server.wait_until_working()
         same = request(encoded(scene(seed=62)), 5)
         callers = (VICTIM, ATTACKER, VICTIM, ATTACKER)

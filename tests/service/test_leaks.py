@@ -19,7 +19,7 @@ from superpixel_service.security.tokens import line_of, new_token
 from superpixel_service.server import Server
 from superpixel_service.transport.call import Call
 from superpixel_service.work.deadline import Deadline
-from tests.service.bench import bench, slow_task, task
+from tests.service.bench import bench, held_task, task
 from tests.service.certificates import write_private
 from tests.service.harness import PATIENCE_SECONDS, request, wait_until
 from tests.service.images import encoded, scene
@@ -149,10 +149,9 @@ def test_an_images_bytes_are_freed_once_it_is_decoded() -> None:
         answer = on.answers.get(work, Deadline.never(), call_of([]))
         assert answer.label_map.data
         assert bytes_of(work) == (b"", len(PNG))
-        slow = slow_task(Lane.INTERACTIVE)
-        slow = own(slow)
-        size = slow.image.source.byte_count
-        job = on.put(slow)  # has a copy of its own
+        work = own(held_task(Lane.INTERACTIVE))
+        size = work.image.source.byte_count
+        job = on.put(work)  # has a copy of its own
         wait_until(lambda: bytes_of(job.task) == (b"", size))
         assert not job.future.done()  # the engine is still at work
 
@@ -167,7 +166,7 @@ def test_an_images_bytes_are_freed_if_it_cannot_be_decoded() -> None:
 
 def test_an_images_bytes_are_freed_if_it_is_rejected_or_withdrawn() -> None:
     with bench(max_inflight_calls=2) as on:
-        blocking = on.put(slow_task(Lane.INTERACTIVE))
+        blocking = on.put(held_task(Lane.INTERACTIVE))
         wait_until(lambda: blocking.token.steps > 0)
         waiting = on.put(own(task(PNG, 5, Lane.INTERACTIVE)))
         rejected = task(PNG, 5, Lane.INTERACTIVE)
@@ -189,7 +188,7 @@ def test_an_images_bytes_are_freed_if_its_answer_is_cached_or_another_callers() 
         answer = on.answers.get(cached, Deadline.never(), call_of([]))
         assert answer.cache is CacheUse.HIT
         assert bytes_of(cached) == (b"", len(PNG))
-        blocking = on.put(slow_task(Lane.INTERACTIVE))
+        blocking = on.put(held_task(Lane.INTERACTIVE))
         wait_until(lambda: blocking.token.steps > 0)
         leaders, followers = (task(PNG, 7, Lane.INTERACTIVE) for _ in range(2))
         job, is_shared = on.answers._find_or_put(leaders, Deadline.never())  # type: ignore[misc]

@@ -14,6 +14,7 @@ from PIL import Image
 import superpixel_kernels as kernels
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2_grpc as pb_grpc
+from tests.service import held
 from tests.service.harness import (
     PATIENCE_SECONDS,
     Refusal,
@@ -22,7 +23,7 @@ from tests.service.harness import (
     request,
     running_server,
 )
-from tests.service.images import encoded, saved, scene, slow_image
+from tests.service.images import encoded, saved, scene
 from tests.service.mortal import mortal_server
 
 LEAKS = re.compile(
@@ -238,14 +239,14 @@ def test_unknown_methods(server: RunningServer, method: str) -> None:
 
 @pytest.mark.parametrize("limit", ["calls", pytest.param("pixels", marks=pytest.mark.slow), "bytes"])
 def test_a_full_server_rejects_at_once(limit: str) -> None:
-    slow, count = slow_image()
+    size = len(held.image())
     limits = {
         "calls": ["--max-inflight-calls=2"],
         "pixels": ["--max-image-pixels=1400000", "--max-inflight-pixels=2800000"],
-        "bytes": [f"--max-image-bytes={len(slow)}", f"--max-inflight-bytes={2 * len(slow)}"],
+        "bytes": [f"--max-image-bytes={size}", f"--max-inflight-bytes={2 * size}"],
     }
-    with running_server("--workers=1", "--refinement-max-pixels=2000000", *limits[limit]) as server:
-        admitted = [server.stub.Segment.future(request(slow, count)) for _ in range(2)]
+    with running_server("--workers=1", *limits[limit], program=held.PROGRAM) as server:
+        admitted = [server.stub.Segment.future(request(held.image(), 5)) for _ in range(2)]
         server.wait_until_working(waiting=1)
         refusal = refused(lambda: server.stub.Segment(request(PNG, 5)))
         check_form(refusal)
@@ -319,17 +320,16 @@ def test_the_room_of_an_answered_call_is_free() -> None:
 
 def test_retries_by_grpc_itself_respect_the_pushback() -> None:
     """With gRPC's own retries and no wait but the pushback, a call reaches a server that was full."""
-    slow, count = slow_image()
     policy = (
         '{"methodConfig": [{"name": [{}], "retryPolicy": {"maxAttempts": 5, "initialBackoff": "30s",'
         ' "maxBackoff": "30s", "backoffMultiplier": 1, "retryableStatusCodes": ["RESOURCE_EXHAUSTED"]}}]}'
     )
     options: list[tuple[str, Any]] = [("grpc.service_config", policy), ("grpc.enable_retries", 1)]
     with (
-        running_server("--workers=1", "--max-inflight-calls=1", "--refinement-max-pixels=2000000") as server,
+        running_server("--workers=1", "--max-inflight-calls=1", program=held.PROGRAM) as server,
         server.open_channel(*options) as channel,
     ):
-        admitted = server.stub.Segment.future(request(slow, count))
+        admitted = server.stub.Segment.future(request(held.image(), 5))
         server.wait_until_working()
         waiting = pb_grpc.SuperpixelServiceStub(channel).Segment.future(request(PNG, 5))
         server.wait_until(

@@ -5,13 +5,15 @@ import threading
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
 from superpixel_service.operations import watchdog
 from superpixel_service.operations.watchdog import Watchdog
+from tests.service import held
 from tests.service.harness import PATIENCE_SECONDS, request, running_server
-from tests.service.images import raw, scene, slow_image
+from tests.service.images import raw, scene
 
 SMALL = request(raw(scene()), 5)
 
@@ -73,11 +75,12 @@ def test_a_sample_that_ran_out_of_time_is_tried_again(monkeypatch: pytest.Monkey
     assert idle.proofs == []
 
 
-def test_a_stopped_server_wakes_and_serves() -> None:
-    image, count = slow_image()
-    with running_server("--workers=1", "--step-limit-seconds=6", "--refinement-max-pixels=2000000") as server:
+def test_a_stopped_server_wakes_and_serves(tmp_path: Path) -> None:
+    environment = {held.RELEASE: str(tmp_path / "go")}
+    flags = ("--workers=1", "--step-limit-seconds=6")
+    with running_server(*flags, program=held.PROGRAM, environment=environment) as server:
         with ThreadPoolExecutor(1) as caller:
-            slow = caller.submit(server.stub.Segment, request(image, count), timeout=4 * PATIENCE_SECONDS)
+            slow = caller.submit(server.stub.Segment, request(held.image(), 5), timeout=4 * PATIENCE_SECONDS)
             server.wait_until(
                 lambda: (
                     server.metric("superpixel_stages_begun_total", stage="segment", lane="interactive") == 1
@@ -86,7 +89,8 @@ def test_a_stopped_server_wakes_and_serves() -> None:
             server.process.send_signal(signal.SIGSTOP)
             threading.Event().wait(8)  # longer than the step limit
             server.process.send_signal(signal.SIGCONT)
-            assert slow.result().label_map.count == count
+            (tmp_path / "go").touch()
+            assert slow.result().label_map.count == 5
         time.sleep(2)  # a few looks
         assert server.process.poll() is None
         assert server.stub.Segment(SMALL, timeout=PATIENCE_SECONDS).label_map.count == 5

@@ -13,11 +13,12 @@ import pytest
 from superpixel_service.contract import SERVICE
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2_grpc as pb_grpc
+from tests.service import held
 from tests.service.harness import RunningServer, refusal_of, request, running_server
 from tests.service.http2 import UnreadingCaller
 from tests.service.images import raw, scene
 from tests.service.mortal import mortal_server
-from tests.service.streams import SLOW, SMALL, Sender, code_of_rest, handled, named, open_stream, slow_request
+from tests.service.streams import SMALL, Sender, code_of_rest, handled, held_request, named, open_stream
 
 STREAM = f"/{SERVICE}/SegmentStream"
 
@@ -95,9 +96,9 @@ def test_thousands_of_images_through_one_stream_leave_memory_flat(count: int) ->
 
 
 def test_a_stream_waits_for_room_in_the_queue_and_leaves_room_for_callers() -> None:
-    slow = slow_request()
-    with running_server(*SLOW, "--max-inflight-calls=4") as server:
-        with open_stream(server, *(named("slow", slow) for _ in range(6))) as stream:
+    held_one = held_request()
+    with running_server("--workers=1", "--max-inflight-calls=4", program=held.PROGRAM) as server:
+        with open_stream(server, *(named("held", held_one) for _ in range(6))) as stream:
             server.wait_until_working(waiting=1)  # half of four
             server.wait_until(
                 lambda: server.metric("superpixel_stream_images") == 3
@@ -116,8 +117,8 @@ def test_a_stream_waits_for_room_in_the_queue_and_leaves_room_for_callers() -> N
 
 
 def test_images_that_waited_for_room_are_answered() -> None:
-    with running_server(*SLOW, "--max-inflight-calls=1") as server:
-        blocking = server.stub.Segment.future(slow_request())
+    with running_server("--workers=1", "--max-inflight-calls=1", program=held.PROGRAM) as server:
+        blocking = server.stub.Segment.future(held_request())
         server.wait_until_working()
         stream = server.stub.SegmentStream(named(str(number)) for number in range(20))
         server.wait_until(lambda: server.metric("superpixel_stream_images") == 1)
@@ -127,16 +128,16 @@ def test_images_that_waited_for_room_are_answered() -> None:
 
 
 def test_images_of_a_stream_are_bulk_work_by_default() -> None:
-    slow = slow_request()
+    held_one = held_request()
     interactive = pb.SegmentRequest()
-    interactive.CopyFrom(slow)
+    interactive.CopyFrom(held_one)
     interactive.priority = pb.PRIORITY_INTERACTIVE
-    messages = [named(name, slow) for name in ("bulk", "bulk")] + [named("urgent", interactive)] * 2
-    with running_server(*SLOW) as server, open_stream(server, *messages):
+    messages = [named(name, held_one) for name in ("bulk", "bulk")] + [named("urgent", interactive)] * 2
+    with running_server("--workers=1", program=held.PROGRAM) as server, open_stream(server, *messages):
         server.wait_until_working(waiting=2)
         assert server.metric("superpixel_queue_depth", lane="bulk") == 1
         assert server.metric("superpixel_queue_depth", lane="interactive") == 1
-        size = len(slow.encoded_image)
+        size = len(held_one.encoded_image)
         assert server.metric("superpixel_inflight_bytes", lane="bulk") == 2 * size
 
 
@@ -162,15 +163,13 @@ def test_too_many_streams_are_rejected() -> None:
 
 
 def test_a_cancelled_stream_stops_its_images() -> None:
-    slow = slow_request()
-    with running_server(*SLOW) as server:
+    held_one = held_request()
+    with running_server("--workers=1", program=held.PROGRAM) as server:
         assert len(list(server.stub.SegmentStream(iter([named("warm")])))) == 1
-        with open_stream(server, *(named("slow", slow) for _ in range(3))) as stream:
+        with open_stream(server, *(named("held", held_one) for _ in range(3))) as stream:
             server.wait_until_working(waiting=2)
-            before = server.cpu_seconds()
             stream.cancel()
             assert server.stub.Segment(SMALL).label_map.count == 5
-            assert server.cpu_seconds() - before < 1.0  # three slow images take six seconds
             assert server.stages_begun("decode") == 3  # not of the two that waited
             assert stream.code() is grpc.StatusCode.CANCELLED
         server.wait_until(lambda: handled(server, "CANCELLED") == 1)
@@ -180,14 +179,16 @@ def test_a_cancelled_stream_stops_its_images() -> None:
 
 
 def test_a_deadline_applies_to_the_whole_stream() -> None:
-    slow = slow_request()
-    with running_server(*SLOW) as server:
+    held_one = held_request()
+    with running_server("--workers=1", program=held.PROGRAM) as server:
 
         def ended() -> float:
             return handled(server, "DEADLINE_EXCEEDED") + handled(server, "CANCELLED")
 
         for tries, seconds in enumerate((0.5, 2.0, 8.0, 32.0), 1):  # the first answer may come too late
-            with open_stream(server, named("fast"), *[named("slow", slow)] * 40, timeout=seconds) as stream:
+            with open_stream(
+                server, named("fast"), *[named("held", held_one)] * 40, timeout=seconds
+            ) as stream:
                 answers: list[str] = []
                 with pytest.raises(grpc.RpcError) as caught:
                     answers.extend(answer.request_id for answer in stream)
@@ -201,7 +202,7 @@ def test_a_deadline_applies_to_the_whole_stream() -> None:
         assert len(answers) < 41
         before = server.metric("superpixel_requests_rejected_total", reason="DEADLINE_PASSED")
         with UnreadingCaller(server) as caller:
-            message = named("slow", slow).SerializeToString()
+            message = named("held", held_one).SerializeToString()
             caller.wait_for_the_end_of({caller.call(STREAM, *[message] * 4, timeout="3S")})
         server.wait_until(
             lambda: server.metric("superpixel_requests_rejected_total", reason="DEADLINE_PASSED") > before
@@ -273,8 +274,8 @@ def test_a_stopping_server_answers_the_images_that_it_has_accepted(tmp_path: Pat
 
 
 def test_an_image_that_waits_for_room_does_not_delay_the_end() -> None:
-    with running_server(*SLOW, "--max-inflight-calls=1") as server:
-        running = server.stub.Segment.future(slow_request())
+    with running_server("--workers=1", "--max-inflight-calls=1", program=held.PROGRAM) as server:
+        running = server.stub.Segment.future(held_request())
         server.wait_until_working()
         with open_stream(server, named("waits")) as stream:
             server.wait_until(lambda: server.metric("superpixel_stream_images") == 1)
@@ -300,14 +301,14 @@ def test_a_stopping_server_does_not_wait_for_readers_beyond_its_grace() -> None:
 
 
 def test_threads_do_not_grow_with_the_images_in_flight() -> None:
-    slow = slow_request()
-    with running_server(*SLOW, "--stream-max-inflight=40") as server:
+    held_one = held_request()
+    with running_server("--workers=1", "--stream-max-inflight=40", program=held.PROGRAM) as server:
         process = psutil.Process(server.process.pid)
         with open_stream(server, named("warm")) as stream:
             next(stream)
             before = process.num_threads()
-            stream.sender.send(named("slow", slow))
-            server.wait_until_working()  # usual work may go before slow work that waits
+            stream.sender.send(named("held", held_one))
+            server.wait_until_working()  # usual work may go before an image that is held
             for _ in range(39):
                 stream.sender.send(named("waits"))
             server.wait_until_working(waiting=39)
