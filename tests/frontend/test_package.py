@@ -197,3 +197,13 @@ def test_install_commands_of_the_readme_work(fixtures: Path, tmp_path: Path) -> 
 
 def test_lock_file_contains_no_addresses() -> None:
     assert '"resolved"' not in (FRONTEND / "package-lock.json").read_text()
+
+
+def test_the_pages_copy_of_geotiff_is_what_its_package_makes(tmp_path: Path) -> None:
+    subprocess.run(["node", FRONTEND / "vendor.js", tmp_path], check=True)
+    kept = FRONTEND / "page" / "third_party"
+    assert {file.name for file in tmp_path.iterdir()} == {file.name for file in kept.iterdir()}
+    for file in tmp_path.iterdir():
+        assert file.read_bytes() == (kept / file.name).read_bytes(), (
+            f"{file.name}: run node frontend/vendor.js"
+        )

@@ -48,10 +48,17 @@ def test_wheel_holds_what_users_need_and_nothing_else(wheel: Path) -> None:
     assert {"superpixel_kernels/include/superpixel/merge.h", "superpixel_kernels/cpu/_engine.pyi"} <= names
     assert {"superpixel_kernels/cuda/merge.cu", "superpixel_kernels/cuda/device.cuh"} <= names
     static = "superpixel_service/web/static"
-    served = ("page/index.html", "src/index.js", "src/smart/weights.json", "samples/coffee.jpg")
+    served = (
+        "page/index.html",
+        "page/third_party/geotiff.js",
+        "src/index.js",
+        "src/smart/weights.json",
+        "samples/coffee.jpg",
+    )
     assert {f"{static}/{file}" for file in served} <= names
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
-    assert any(name.endswith(".dist-info/licenses/third_party/zlib/LICENSE") for name in names)
+    for licence in ("third_party/zlib/LICENSE", "frontend/page/third_party/LICENSE"):
+        assert any(name.endswith(f".dist-info/licenses/{licence}") for name in names)
     assert not [name for name in names if name.startswith("superpixel_kernels/wasm")]
     top = {name.split("/")[0] for name in names}
     assert {name for name in top if not name.endswith(".dist-info")} == {

@@ -1,0 +1,1 @@
+export { fromArrayBuffer } from 'geotiff';
