@@ -81,6 +81,7 @@ def test_every_object_is_valid_without_unknown_fields(
     assert invalid_fields(version, *(rendered.file for rendered in overlays)) == [f"{objects} objects"]
 
 
+@pytest.mark.slow
 def test_the_schemas_detect_mistakes(everything: dict[str, Rendered], tmp_path: Path) -> None:
     wrong = []
     for kind, key, value in (

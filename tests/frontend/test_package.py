@@ -204,6 +204,4 @@ def test_the_pages_copy_of_geotiff_is_what_its_package_makes(tmp_path: Path) -> 
     kept = FRONTEND / "page" / "third_party"
     assert {file.name for file in tmp_path.iterdir()} == {file.name for file in kept.iterdir()}
     for file in tmp_path.iterdir():
-        assert file.read_bytes() == (kept / file.name).read_bytes(), (
-            f"{file.name}: run node frontend/vendor.js"
-        )
+        assert file.read_bytes() == (kept / file.name).read_bytes(), f"{file.name}: run frontend/vendor.js"

@@ -73,7 +73,7 @@ class _Enough(Exception):
     ("size", "mode"),
     [
         ((483, 485), "plain"),
-        ((483, 485), "race"),
+        pytest.param((483, 485), "race", marks=pytest.mark.slow),
         ((3, 76801), "plain"),
         pytest.param((3, 76801), "race", marks=pytest.mark.slow),
     ],

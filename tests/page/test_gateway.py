@@ -349,6 +349,7 @@ def test_a_second_signal_ends_the_app_at_once_and_without_a_word() -> None:
     assert (process.returncode, said) == (128 + signal.SIGINT, "")
 
 
+@pytest.mark.slow
 def test_a_request_that_outlasts_the_app_is_told_so() -> None:
     process, page = started_app()
     with process, stalled_upload(page) as connection:

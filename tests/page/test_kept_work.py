@@ -314,6 +314,7 @@ EVERYTHING = """async () => {
 }"""
 
 
+@pytest.mark.slow
 def test_an_older_database_keeps_its_work(visit: Callable[..., Annotator], address: str) -> None:
     annotator = visit()
     annotator.open(COFFEE)

@@ -190,6 +190,7 @@ def test_photographs_open_without_a_question(annotator: Annotator, tmp_path: Pat
     annotator.open(gray)
 
 
+@pytest.mark.slow
 def test_unreadable_masks_change_nothing(annotator: Annotator) -> None:
     masks.drop(annotator, "early.json", b"[]")
     expect(annotator("#problem-detail")).to_have_text("Open the photograph of this mask first.")
@@ -313,7 +314,9 @@ def test_png_files_of_every_kind_are_read_exactly(annotator: Annotator) -> None:
     "options",
     [
         pytest.param({}, marks=pytest.mark.slow, id="desktop"),
-        pytest.param({"viewport": {"width": 390, "height": 844}, "has_touch": True}, id="phone"),
+        pytest.param(
+            {"viewport": {"width": 390, "height": 844}, "has_touch": True}, marks=pytest.mark.slow, id="phone"
+        ),
     ],
 )
 def test_the_question_fits_the_screen_and_is_accessible(

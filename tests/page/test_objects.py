@@ -100,6 +100,7 @@ def test_objects_as_png_files_with_their_json(annotator: Annotator) -> None:
     assert [one["area"] for one in panoptic["segments_info"]] == [first, stuff]
 
 
+@pytest.mark.slow
 def test_objects_are_renamed_joined_split_and_removed(annotator: Annotator) -> None:
     annotator.open(COFFEE)
     areas = []

@@ -53,6 +53,7 @@ def test_drop_and_paste(annotator: Annotator) -> None:
     assert np.array_equal(annotator.mask(), mask)
 
 
+@pytest.mark.slow
 def test_an_image_that_arrives_during_a_stroke_waits_for_its_end(annotator: Annotator) -> None:
     # The worker reads label maps in order: after this one, that of the image is read, too.
     after_the_map = """async () => {

@@ -47,6 +47,7 @@ def test_the_size_slider(annotator: Annotator) -> None:
     assert np.mean(areas <= 4) < 0.02
 
 
+@pytest.mark.slow
 def test_another_compactness_keeps_every_pixel(annotator: Annotator) -> None:
     annotator.open(COFFEE)
     at = annotator.actual_size()
@@ -80,6 +81,7 @@ def test_another_compactness_keeps_every_pixel(annotator: Annotator) -> None:
     assert np.array_equal(annotator.mask(), before)
 
 
+@pytest.mark.slow
 def test_classes_are_added_named_coloured_and_removed(annotator: Annotator) -> None:
     annotator.open(COFFEE)
     at = annotator.actual_size()

@@ -152,6 +152,7 @@ def test_a_dropped_folder(annotator: Annotator, tmp_path: Path) -> None:
     expect(annotator("#file")).to_contain_text("z.png")
 
 
+@pytest.mark.slow
 def test_one_list_of_classes(annotator: Annotator, pictures: list[Path], tmp_path: Path) -> None:
     open_set(annotator, pictures)
     class_name(annotator, 1, "Saucer")

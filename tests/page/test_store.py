@@ -116,6 +116,7 @@ def test_panning_loads_what_comes_into_view(page: Page) -> None:
     assert regions <= 3 * box["width"] * box["height"] / 64
 
 
+@pytest.mark.slow
 def test_exports_are_georeferenced(page: Page, address: str, made: Path, work: Path) -> None:
     stroke(page, (400, 300), (500, 300))
     steps(page, 1)

@@ -70,6 +70,7 @@ def row(page: Page, kind: str, number: int) -> Locator:
     return page.locator(f"#{kind} li").nth(number)
 
 
+@pytest.mark.slow
 def test_objects_have_names_and_areas_and_are_exported(
     page: Page, address: str, work: Path, made: Path
 ) -> None:
@@ -135,6 +136,7 @@ def test_objects_have_names_and_areas_and_are_exported(
     assert np.array_equal(values(work, made) == 256, taken == 257)
 
 
+@pytest.mark.slow
 def test_classes_are_added_named_coloured_merged_and_removed(page: Page, work: Path, made: Path) -> None:
     stroke(page, (300, 150), (420, 150))
     steps(page, 1)
@@ -176,6 +178,7 @@ def test_classes_are_added_named_coloured_merged_and_removed(page: Page, work: P
     expect(row(page, "classes", 4).get_by_role("radio")).to_be_checked()
 
 
+@pytest.mark.slow
 def test_another_page_that_changes_the_classes(page: Page, address: str, work: Path, made: Path) -> None:
     stroke(page, (300, 150), (420, 150))
     steps(page, 1)
@@ -292,6 +295,7 @@ def test_smart_select_stays_inside_the_mask(page: Page, work: Path, made: Path) 
     assert not found[:, NODATA.start :].any()
 
 
+@pytest.mark.slow
 def test_the_keyboard_and_the_help_sheet(page: Page, work: Path, made: Path) -> None:
     page.keyboard.press("?")
     table = page.locator("#help-table")

@@ -87,6 +87,7 @@ def test_upload_slide_brush_undo_export_reload(annotator: Annotator) -> None:
     expect(annotator("#undo")).to_be_disabled()
 
 
+@pytest.mark.slow
 def test_tools_for_superpixels_replace_painted_pixels(annotator: Annotator) -> None:
     annotator.open(COFFEE)
     at = annotator.actual_size()
@@ -132,6 +133,7 @@ def test_restore_removes_painted_pixels(annotator: Annotator) -> None:
     assert np.array_equal(annotator.mask(), brushed_alone)
 
 
+@pytest.mark.slow
 def test_a_cancelled_stroke_cannot_be_redone(annotator: Annotator) -> None:
     annotator.open(COFFEE)
     at = annotator.actual_size()
@@ -148,6 +150,7 @@ def test_a_cancelled_stroke_cannot_be_redone(annotator: Annotator) -> None:
     expect(annotator("#redo")).to_be_disabled()
 
 
+@pytest.mark.slow
 def test_the_size_can_change_during_a_stroke(annotator: Annotator) -> None:
     annotator.open(COFFEE)
     at = annotator.actual_size()

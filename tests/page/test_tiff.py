@@ -1,7 +1,7 @@
 """TIFF files on the page: the browser cannot show them, so the page decodes them, as the server does."""
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -86,10 +86,14 @@ KEEP_WHAT_IS_SENT = """() => {
 }"""
 
 
-def test_tiff_files_are_sent_as_the_server_reads_them(annotator: Annotator) -> None:
+QUICK = ("16 bits", "tiles", "orientation 6")
+
+
+@pytest.mark.parametrize("names", [QUICK, pytest.param(FILES, marks=pytest.mark.slow)], ids=["some", "all"])
+def test_tiff_files_are_sent_as_the_server_reads_them(annotator: Annotator, names: Iterable[str]) -> None:
     annotator.page.evaluate(KEEP_WHAT_IS_SENT)
-    for name, make in FILES.items():
-        file = make()
+    for name in names:
+        file = FILES[name]()
         annotator("#file-input").set_input_files(
             {"name": f"{name}.tif", "mimeType": "image/tiff", "buffer": file}
         )
@@ -109,7 +113,9 @@ NOT_SHOWN: dict[str, Callable[[], bytes]] = {
 }
 
 
-@pytest.mark.parametrize("name", NOT_SHOWN)
+@pytest.mark.parametrize(
+    "name", ["fax", *(pytest.param(n, marks=pytest.mark.slow) for n in ("cut", "floating point"))]
+)
 def test_a_tiff_file_that_the_page_cannot_show_is_left_to_the_server(annotator: Annotator, name: str) -> None:
     """Which rejects it for its own reason, or reads it; then the page says what to do."""
     file = NOT_SHOWN[name]()

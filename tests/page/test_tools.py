@@ -128,6 +128,7 @@ def test_the_other_shortcuts(annotator: Annotator) -> None:
     expect(annotator("#classes input[type=text]").last).to_be_focused()
 
 
+@pytest.mark.slow
 def test_what_is_being_drawn_is_shown_until_it_ends(annotator: Annotator) -> None:
     annotator.open(COFFEE)
     at = annotator.actual_size()

@@ -170,8 +170,10 @@ def test_rejections_are_counted_and_logged_and_tokens_are_not(guarded: RunningSe
 
 @pytest.mark.parametrize(
     ("token", "code"),
-    [(ALL, grpc.StatusCode.OK), ("unknown", grpc.StatusCode.UNAUTHENTICATED)],
-    ids=["known", "unknown"],
+    [
+        pytest.param(ALL, grpc.StatusCode.OK, marks=pytest.mark.slow, id="known"),
+        pytest.param("unknown", grpc.StatusCode.UNAUTHENTICATED, id="unknown"),
+    ],
 )
 def test_calls_with_and_without_a_token_leave_no_memory_behind(
     guarded: RunningServer, token: str, code: grpc.StatusCode

@@ -153,6 +153,7 @@ def test_a_server_that_comes_back_is_waited_for(number: signal.Signals, many: Pa
     assert len(printed(first + rest, out)) == len(label_maps(out)) == MANY
 
 
+@pytest.mark.slow
 def test_the_wait_for_a_server_ends(many: Path, tmp_path: Path) -> None:
     with running_server(f"--listen={OWN_HOST}:0") as server:
         run = started(

@@ -11,7 +11,7 @@ from tests.service.mortal import mortal_server
 KINDS = {"good", "bulk", "bad", "cancelled", "hurried", "stream", "left stream", "abandoned"}
 
 
-@pytest.mark.parametrize("calls", [20, pytest.param(400, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("calls", [10, pytest.param(400, marks=pytest.mark.slow)])
 def test_mixed_callers_leave_nothing_behind(calls: int) -> None:
     """A number of calls, not a time: every kind of call is among them on any machine."""
     with running_server(*soak.FLAGS) as server:
