@@ -107,3 +107,9 @@ def test_actors_have_no_backend(source: Path, tmp_path: Path) -> None:
     run = ran("large", source, "--out", tmp_path / "a.zarr", "--engine", "ray", "--backend", "cuda")
     assert run.returncode == 2
     assert messages(run) == ["--backend needs --engine local"]
+
+
+def test_a_device_needs_a_backend_that_uses_it(source: Path, tmp_path: Path) -> None:
+    run = ran("large", source, "--out", tmp_path / "store", "--device", 1)
+    assert run.returncode == 2
+    assert messages(run) == ["--device needs --backend cuda or auto"]

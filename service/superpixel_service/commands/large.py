@@ -53,7 +53,7 @@ def run(
     dry_run: bool,
     engine: Literal["local", "ray"],
     backend: kernels.Backend,
-    device: int,
+    device: int | None,
     ray_address: str | None,
     actor_cpus: int,
 ) -> int:
@@ -62,6 +62,8 @@ def run(
         raise CommandFailed("--ray-address and --actor-cpus need --engine ray", status=EXIT_USAGE)
     if engine == "ray" and backend != "cpu":
         raise CommandFailed("--backend needs --engine local", status=EXIT_USAGE)
+    if device is not None and backend == "cpu":
+        raise CommandFailed("--device needs --backend cuda or auto", status=EXIT_USAGE)
     stop = StopSignals()
     with failures():
         opened = open_source(source, reader, level, frame)
@@ -79,8 +81,8 @@ def run(
             counts=label_counts,
             tile=tile,
             threads=threads or usable_cores(),
-            backend=kernels.choose_backend(backend, device),
-            device=device,
+            backend=kernels.choose_backend(backend, device or 0),
+            device=device or 0,
             guidance=GuidanceFiles(edges, edge_weight, prior, prior_mode, prior_weight, importance),
         )
         if dry_run:

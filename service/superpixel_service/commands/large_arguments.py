@@ -131,7 +131,10 @@ def add_large(large: argparse.ArgumentParser) -> None:
         "(default cpu)",
     )
     run.add_argument(
-        "--device", type=types.coordinate, default=0, metavar="N", help="index of the GPU (default 0)"
+        "--device",
+        type=types.coordinate,
+        metavar="N",
+        help="with --backend cuda or auto: index of the GPU (default 0)",
     )
     add_ray(run)
     run.add_argument(
