@@ -61,14 +61,14 @@ export class ObjectPanel {
 
   /**
    * @param {number} value
-   * @returns {string} its name, else its class with a number: the first cat is "Cat 1"
+   * @returns {string} its name, else its class with a number: the first cat is "Cat #1"
    */
   nameOf(value) {
     const at = value - FIRST_OBJECT;
     const { class: kind, name } = this._objects[at];
     if (name) return name;
     const before = this._objects.slice(0, at + 1).filter((one) => one.class === kind).length;
-    return `${this._app.classPanel.classes[kind - 1]?.name} ${before}`;
+    return `${this._app.classPanel.classes[kind - 1]?.name} #${before}`;
   }
 
   /** @param {number} value an object; 0: tools paint the class without an object */

@@ -54,7 +54,7 @@ def test_each_object_is_one_annotation(annotator: Annotator) -> None:
     for y in (80, 200, 320):
         annotator.press("n")
         areas.append(stroke(annotator, y))
-    assert names(annotator) == ["Class 1 1", "Class 1 2", "Class 1 3"]
+    assert names(annotator) == ["Class 1 #1", "Class 1 #2", "Class 1 #3"]
     assert facts(annotator) == [(1, area, 1, "") for area in areas]
     for number, area in enumerate(areas):
         expect(row(annotator, number).locator(".share")).to_have_text(f"{area:,} px")
@@ -70,7 +70,7 @@ def test_each_object_is_one_annotation(annotator: Annotator) -> None:
     stuff = stroke(annotator, 380)
     assert facts(annotator)[3] == (2, stuff, 1, "")
     annotator.press("n")
-    assert names(annotator)[3] == "Class 2 1"
+    assert names(annotator)[3] == "Class 2 #1"
 
     # Undo and redo, also of the object itself.
     annotator.press("Control+z")
@@ -119,7 +119,7 @@ def test_objects_are_renamed_joined_split_and_removed(annotator: Annotator) -> N
     annotator.press("F2")
     annotator.page.keyboard.type("x")
     annotator.press("Escape")
-    assert names(annotator) == ["Class 1 1", "Saucer n", "Class 1 3"]
+    assert names(annotator) == ["Class 1 #1", "Saucer n", "Class 1 #3"]
 
     # Join the first one into the chosen one, which keeps its name; one undo step.
     row(annotator, 1).get_by_role("radio").check()
