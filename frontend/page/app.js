@@ -191,11 +191,10 @@ export class App {
   /** The open image has another label map. */
   mapChanged() {
     if (!this.work) return;
-    this.settings.compactness = this.work.origin.compactness;
     this.layers.top.region = null;
     this.layers.redrawAll();
     this.sliders.showSize();
-    this.sliders.showCompactness();
+    this.sliders.adoptCompactness();
     this.guiding.show();
     this._showHistory();
     this.checks.soon();

@@ -251,8 +251,7 @@ export class Opening {
       `Making superpixels of compactness ${compactness}…`,
       `Compactness ${compactness}`,
     );
-    if (this._app.work) settings.compactness = this._app.work.origin.compactness; // the request may have failed
-    sliders.showCompactness();
+    sliders.adoptCompactness(); // the request may have failed
   }
 
   /**

@@ -136,7 +136,17 @@ export class Sliders {
     settings.compactness = compactness;
     this.showCompactness();
     clearTimeout(this._compactnessTimer);
-    this._compactnessTimer = setTimeout(() => opening.changeCompactness(), COMPACTNESS_WAIT);
+    this._compactnessTimer = setTimeout(() => {
+      this._compactnessTimer = undefined;
+      opening.changeCompactness();
+    }, COMPACTNESS_WAIT);
+  }
+
+  /** Take over the compactness of the open image's map, unless the user has just chosen another. */
+  adoptCompactness() {
+    const { work, settings } = this._app;
+    if (work && this._compactnessTimer === undefined) settings.compactness = work.origin.compactness;
+    this.showCompactness();
   }
 
   showCompactness() {

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from superpixel_service.client.exports import (
     Annotation,
@@ -45,6 +45,35 @@ def test_the_size_slider(annotator: Annotator) -> None:
     assert all(1.1 < ratio < 1.4 for ratio in ratios), ratios
     areas = np.bincount(labels_of(COFFEE, stops[-1]).ravel())
     assert np.mean(areas <= 4) < 0.02
+
+
+HOLD_TIMERS = """() => {
+  const { setTimeout } = window;
+  window.held = [];
+  window.setTimeout = (call, wait) => (wait > 100 ? held.push(call) : setTimeout(call, wait));
+  window.goOn = () => {
+    window.setTimeout = setTimeout;
+    for (const call of held) call();
+  };
+}"""
+
+
+def test_a_compactness_chosen_while_another_is_made_is_not_forgotten(annotator: Annotator) -> None:
+    annotator.open(COFFEE)
+    routes: list[Route] = []
+    annotator.page.route(
+        "**/api/segment?*", lambda route: route.continue_() if routes else routes.append(route)
+    )
+    annotator("#compactness").focus()
+    annotator.press("ArrowRight")
+    expect(annotator("#status")).to_contain_text("Making superpixels of compactness 14")
+    annotator.page.evaluate(HOLD_TIMERS)
+    annotator.press("ArrowRight")
+    routes[0].continue_()
+    annotator.wait_for_status("Compactness 14")
+    expect(annotator("#compactness-value")).to_have_text("20")
+    annotator.page.evaluate("goOn()")
+    annotator.wait_for_status("Compactness 20")
 
 
 @pytest.mark.slow

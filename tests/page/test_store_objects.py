@@ -78,7 +78,7 @@ def test_objects_have_names_and_areas_and_are_exported(
         page.keyboard.press("n")
         stroke(page, (200, y), (420, y))
         steps(page, 2 * number + 2)
-    assert names(page) == ["class 1 1", "class 1 2"]
+    assert names(page) == ["class 1 #1", "class 1 #2"]
     found = values(work, made)
     for number in (0, 1):
         area = int((found == 256 + number).sum())
@@ -101,7 +101,7 @@ def test_objects_have_names_and_areas_and_are_exported(
     steps(page, 7)
     page.reload()
     shown(page)
-    assert names(page) == ["class 1 1", "House n"]
+    assert names(page) == ["class 1 #1", "House n"]
     assert kept(work)["objects"] == [{"class": 1, "name": ""}, {"class": 3, "name": "House n"}]
 
     with urllib.request.urlopen(f"{address}api/export?format=geotiff", timeout=PATIENCE_SECONDS) as answer:
@@ -129,7 +129,7 @@ def test_objects_have_names_and_areas_and_are_exported(
     page.keyboard.press("Control+z")
     steps(page, 7)
     assert np.array_equal(values(work, made), taken)
-    assert names(page) == ["class 1 1", "House n"]
+    assert names(page) == ["class 1 #1", "House n"]
     row(page, "objects", 0).get_by_role("button", name="Remove").click()
     steps(page, 8)
     assert names(page) == ["House n"]
