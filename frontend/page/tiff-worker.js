@@ -2,7 +2,7 @@
 
 import { fromArrayBuffer } from './third_party/geotiff.js';
 
-const [WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE] = [0, 1, 2, 3];
+const [WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, CMYK, YCBCR] = [0, 1, 2, 3, 5, 6];
 const UNSIGNED = 1;
 /** Kinds of alpha: the colours are multiplied by it, or not. */
 const [MULTIPLIED, SEPARATE] = [1, 2];
@@ -58,11 +58,12 @@ async function read(file) {
 async function colorsOf(image) {
   const directory = image.fileDirectory;
   const kind = (await directory.loadValue('PhotometricInterpretation')) ?? BLACK_IS_ZERO;
-  if (image.getSampleFormat(0) !== UNSIGNED) throw new Error('the server takes unsigned samples alone');
-  if (kind > PALETTE) return opaque(await image.readRGB({ interleave: true }), 3);
+  const bits = image.getBitsPerSample(0);
+  const isKnown = kind <= PALETTE ? bits <= 16 : bits === 8 && (kind === CMYK || kind === YCBCR);
+  if (!isKnown || image.getSampleFormat(0) !== UNSIGNED) throw new Error('the server decides');
+  if (kind > PALETTE) return opaque(await image.readRGB({ interleave: true }));
   const values = await image.readRasters({ interleave: true });
   const channels = image.getSamplesPerPixel();
-  const bits = image.getBitsPerSample(0);
   if (kind === PALETTE) return painted(values, channels, (await directory.loadValue('ColorMap')) ?? []);
   const colors = kind === RGB ? 3 : 1;
   const extra = (await directory.loadValue('ExtraSamples'))?.[0];
@@ -83,14 +84,13 @@ async function colorsOf(image) {
 }
 
 /**
- * @param {ArrayLike<number>} values
- * @param {number} channels a pixel's values, of which the first three are its colour
+ * @param {ArrayLike<number>} rgb
  * @returns {Uint8ClampedArray<ArrayBuffer>} RGBA
  */
-function opaque(values, channels) {
-  const rgba = new Uint8ClampedArray((values.length / channels) * 4).fill(255);
-  for (let from = 0, to = 0; from < values.length; from += channels, to += 4)
-    for (let channel = 0; channel < 3; channel += 1) rgba[to + channel] = values[from + channel];
+function opaque(rgb) {
+  const rgba = new Uint8ClampedArray((rgb.length / 3) * 4).fill(255);
+  for (let from = 0, to = 0; from < rgb.length; from += 3, to += 4)
+    for (let channel = 0; channel < 3; channel += 1) rgba[to + channel] = rgb[from + channel];
   return rgba;
 }
 
@@ -105,7 +105,7 @@ function painted(values, channels, palette) {
   for (let from = 0, to = 0; from < values.length; from += channels, to += 3)
     for (let channel = 0; channel < 3; channel += 1)
       rgb[to + channel] = palette[channel * size + values[from]] >> 8;
-  return opaque(rgb, 3);
+  return opaque(rgb);
 }
 
 /**

@@ -11,6 +11,7 @@ import tifffile
 from PIL import Image
 from playwright.sync_api import expect
 
+from tests.kernels.marks import marked
 from tests.page.annotator import Annotator
 from tests.service.decoding import read
 
@@ -40,6 +41,13 @@ def by_tifffile(values: npt.NDArray[Any], **options: Any) -> bytes:
     return file.getvalue()
 
 
+def multiplied() -> npt.NDArray[np.uint8]:
+    """RGB multiplied by alpha, and alpha."""
+    rgba = picture(4)
+    rgba[..., :3] = (rgba[..., :3] / 255.0 * rgba[..., 3:]).round()
+    return rgba
+
+
 def on_white(image: Image.Image) -> npt.NDArray[np.int64]:
     ground = Image.new("RGBA", image.size, "white")
     return np.asarray(Image.alpha_composite(ground, image.convert("RGBA"))).astype(np.int64)
@@ -58,6 +66,13 @@ FILES: dict[str, Callable[[], bytes]] = {
     "palette": lambda: by_pillow(picture(3), "P"),
     "alpha": lambda: by_pillow(picture(4)),
     "CMYK": lambda: by_pillow(picture(3), "CMYK"),
+    "gray and alpha": lambda: by_tifffile(
+        picture(2), photometric="minisblack", planarconfig="contig", extrasamples=["unassalpha"]
+    ),
+    "multiplied alpha": lambda: by_tifffile(multiplied(), photometric="rgb", extrasamples=["assocalpha"]),
+    "JPEG in YCbCr": lambda: by_tifffile(
+        picture(3), photometric="ycbcr", subsampling=(1, 1), compression="jpeg"
+    ),
     "LZW": lambda: by_pillow(picture(3), compression="tiff_lzw"),
     "deflate": lambda: by_pillow(picture(3), compression="tiff_adobe_deflate", tiffinfo={317: 2}),
     "PackBits": lambda: by_pillow(picture(3), compression="packbits"),
@@ -103,19 +118,19 @@ def test_tiff_files_are_sent_as_the_server_reads_them(annotator: Annotator, name
         wanted = on_white(Image.fromarray(read(file, first_frame_only=True)[0].squeeze()))
         assert found.shape == wanted.shape, name
         # Colour spaces differ by rounding; decoders of JPEG by a little more.
-        assert np.abs(found - wanted).max() <= {"CMYK": 2, "JPEG": 6}.get(name, 1), name
+        assert np.abs(found - wanted).max() <= {"CMYK": 2, "JPEG": 6, "JPEG in YCbCr": 6}.get(name, 1), name
 
 
 NOT_SHOWN: dict[str, Callable[[], bytes]] = {
     "cut": lambda: by_pillow(picture(3))[:200],
     "floating point": lambda: by_tifffile(picture(1).astype(np.float32)),
+    "32 bits": lambda: by_tifffile(picture(1, np.uint32)),
+    "CMYK of 16 bits": lambda: by_tifffile(picture(4, np.uint16), photometric="separated"),
     "fax": lambda: by_pillow(picture(3), "1", compression="group4"),
 }
 
 
-@pytest.mark.parametrize(
-    "name", ["fax", *(pytest.param(n, marks=pytest.mark.slow) for n in ("cut", "floating point"))]
-)
+@pytest.mark.parametrize("name", marked(NOT_SHOWN, pytest.mark.slow, NOT_SHOWN.keys() - {"fax"}))
 def test_a_tiff_file_that_the_page_cannot_show_is_left_to_the_server(annotator: Annotator, name: str) -> None:
     """Which rejects it for its own reason, or reads it; then the page says what to do."""
     file = NOT_SHOWN[name]()

@@ -19,7 +19,6 @@ from superpixel_service.work.throughput import Throughput
 from superpixel_service.work.warmup import sample_task
 from superpixel_service.work.workers import Workers
 from tests.service import held
-from tests.service.held import holding
 
 
 def task(source: bytes, count: int, lane: Lane) -> Task:
@@ -51,7 +50,7 @@ def bench(throughput: Throughput | None = None, **settings: float) -> Iterator[B
     )
     on = workers_with(chosen, throughput or Throughput())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(kernels, "segment", holding(on.released.is_set))
+        patch.setattr(kernels, "segment", held.holding(on.released.is_set))
         try:
             yield on
         finally:

@@ -113,9 +113,12 @@ def test_a_deadline_that_passes_during_a_call_stops_the_engine(tmp_path: Path) -
                 caller.wait_for_the_end_of({call})
                 if (tmp_path / "orders.stalled").exists():
                     break
-        server.wait_until(lambda: ended(server, "DEADLINE_EXCEEDED") >= 1)
+        begun = server.metric("grpc_server_started_total", grpc_method="Segment")
+        server.wait_until(lambda: ended(server, "DEADLINE_EXCEEDED") == begun)
+        assert server.metric("superpixel_requests_rejected_total", reason="DEADLINE_PASSED") == begun >= 1
         mortal.release()
         assert server.stub.Segment(request(PNG, 5)).label_map.count == 5
+        assert decoded_images(server) == 1  # no other was answered
     assert len((tmp_path / "orders.segmented").read_text().splitlines()) == 1
 
 
