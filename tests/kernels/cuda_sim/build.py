@@ -34,7 +34,9 @@ _KERNEL = {
         "--param=asan-stack=1",
     ],
 }  # fmt: skip
+# Without a PLT each instruction has a source line: a signal may stop the program at any of them.
 _LANGUAGE = [
+    "-fno-plt",
     "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-fno-strict-aliasing", "-fno-exceptions",
     "-fno-rtti", "-fno-threadsafe-statics", "-fno-gnu-unique", "-Wall", "-Wno-unknown-pragmas", "-Wno-unused",
 ]  # fmt: skip

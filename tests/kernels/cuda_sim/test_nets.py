@@ -1,12 +1,13 @@
 """Kernels with planted bugs: each must fail the checks (nets) listed for it, and its mended copy none."""
 
 import re
+import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.kernels.cuda_sim import BadLaunch, KernelFault, SimDevice
+from tests.kernels.cuda_sim import BadLaunch, KernelFault, SimDevice, build
 
 pytestmark = [pytest.mark.cuda_sim, pytest.mark.unsanitized]
 
@@ -160,6 +161,14 @@ def test_a_loop_that_never_ends_is_stopped(mode):
     words = rf"`planted_endless`: does not end: stopped after 1.* by {AT}"
     with pytest.raises(KernelFault, match=words):
         run("endless", mode, 0, seconds=1.0)
+
+
+@pytest.mark.parametrize("variant", ["hooks", "asan"])
+def test_wherever_a_kernel_is_stopped_it_has_a_source_line(variant):
+    library = build.library(KERNELS / "planted.cu", variant)
+    sections = subprocess.run(["readelf", "-SW", library], check=True, capture_output=True, text=True).stdout
+    assert ".rela.dyn" in sections
+    assert ".rela.plt" not in sections  # it has no stubs that call functions
 
 
 def test_blocks_that_wait_for_each_other_need_a_cooperative_launch():
