@@ -40,6 +40,10 @@ def fleet() -> Iterator[Fleet]:
         yield Fleet(stack)
 
 
+LEAST_SHARE = 6
+"""Of 30 calls to three servers. Not 10: gRPC begins anew, at any server, if one tells its state again."""
+
+
 @pytest.fixture
 def three(fleet: Fleet) -> list[RunningServer]:
     return fleet.alive()
@@ -53,7 +57,7 @@ def test_servers_take_turns(three: list[RunningServer]) -> None:
             client.segment(PNG, counts=5)
         shares = [handled(server) - first for server, first in zip(three, before, strict=True)]
     assert sum(shares) == 30
-    assert all(9 <= share <= 11 for share in shares), shares
+    assert min(shares) >= LEAST_SHARE, shares
 
 
 def test_servers_take_turns_for_the_asyncio_client(three: list[RunningServer]) -> None:
@@ -65,7 +69,7 @@ def test_servers_take_turns_for_the_asyncio_client(three: list[RunningServer]) -
             before = [handled(server) for server in three]
             await asyncio.gather(*(client.segment(PNG, counts=5) for _ in range(30)))
             shares = [handled(server) - first for server, first in zip(three, before, strict=True)]
-            assert all(9 <= share <= 11 for share in shares), shares
+            assert min(shares) >= LEAST_SHARE, shares
 
     asyncio.run(asyncio.wait_for(run(), PATIENCE_SECONDS))
 
