@@ -163,14 +163,18 @@ def check_too_many_watchers(server: RunningServer, crowded: str) -> None:
             answer = pb_grpc.SuperpixelServiceStub(checked).Segment(request(PNG, 5), timeout=PATIENCE_SECONDS)
             assert answer.label_map.count == 5
         watches.pop().cancel()
+        server.wait_until(lambda: one_can_watch(channel))
 
-        def there_is_room() -> bool:
-            try:
-                return next(watch(channel)).status == health_pb2.HealthCheckResponse.SERVING
-            except grpc.RpcError:
-                return False
 
-        server.wait_until(there_is_room)
+def one_can_watch(channel: grpc.Channel) -> bool:
+    """Wait for it: a place is free a moment after its caller hears that the call has ended."""
+    answers = watch(channel)
+    try:
+        return next(answers).status == health_pb2.HealthCheckResponse.SERVING
+    except grpc.RpcError:
+        return False
+    finally:
+        answers.cancel()
 
 
 def test_probes_without_a_message_end_and_do_not_delay_health() -> None:
@@ -189,9 +193,7 @@ def test_probes_without_a_message_end_and_do_not_delay_health() -> None:
                     assert server.health_status(address=address, timeout=PATIENCE_SECONDS) == "SERVING"
                     for call in calls:
                         assert call.exception(PATIENCE_SECONDS).code() is grpc.StatusCode.CANCELLED
-                    answers = watch(channel)
-                    assert next(answers).status == health_pb2.HealthCheckResponse.SERVING
-                    answers.cancel()
+                server.wait_until(lambda: one_can_watch(channel))
 
 
 # ---- messages that do not come, answers that are not read --------------------------------------------------
