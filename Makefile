@@ -15,7 +15,7 @@ SOURCES := pyproject.toml CMakeLists.txt README.md LICENSE \
            $(shell find kernels service protos frontend/src frontend/page examples/photos third_party -type f -not -path '*/__pycache__/*')
 SANITIZED := build/sanitize
 # More workers than cores, because tests spend much time waiting. tests/conftest.py orders the files, longest first.
-PARALLEL := --numprocesses 4 --dist loadfile --no-loadscope-reorder
+PARALLEL := --numprocesses 6 --dist loadfile --no-loadscope-reorder
 # Without cached bytecode each worker would compile and rewrite every test file.
 unexport PYTHONDONTWRITEBYTECODE
 SOAK_SECONDS := 1200
