@@ -49,14 +49,14 @@ export function reach(scene, work, sources, positive) {
  * @param {Scene} scene
  * @param {Work} work
  * @param {Reached} reached
- * @returns {Float64Array} `FEATURES` of each leaf that may change; other leaves have no sensible ones
+ * @returns {Float64Array} `FEATURES` of each leaf that may change; other leaves have no sensible ones.
  */
 export function features(scene, work, reached) {
   const { leaves, samples: n, areas, colors, texture, x, y, offsets, neighbours, lengths, weights } = scene;
   const { cost, most, positive } = reached;
   const c = reached.sources[0];
   const wanted = work.chosen.map((chosen) => (chosen === Number(positive) ? 1 : 0));
-  const have = scene.sums(Float64Array.from(wanted, (yes, i) => (yes ? areas[i] : 0)));
+  const have = scene.sums(areas.subarray(0, leaves).map((area, i) => area * wanted[i]));
   /** @type {number[]} */
   const against = [];
   /** @type {number[]} */
@@ -70,8 +70,8 @@ export function features(scene, work, reached) {
   const middle = ancestor(scene, c, 0.005 * n);
   const underMark = belowMarks(scene, against);
   const shares = scene.bins.map((bins) => sharesOfBins(scene, bins, wanted, total));
-  const mean = total ? meanColor(scene, wanted, 1) : colors.slice(3 * middle, 3 * middle + 3);
-  const other = n - total ? meanColor(scene, wanted, 0) : colors.slice(3 * middle, 3 * middle + 3);
+  const mean = meanColor(scene, wanted, 1, middle);
+  const other = meanColor(scene, wanted, 0, middle);
   const fromAgainst = against.length ? shortest(scene, against, new Uint8Array(leaves).fill(1)).cost : null;
   const side = Math.sqrt(n);
   /** @type {(i: number, k: number) => number} */
@@ -232,8 +232,8 @@ function belowMarks({ leaves, nodes, parents, logArea }, marks) {
  * @returns {Float64Array} by class
  */
 function sharesOfBins({ leaves, areas, samples }, bins, wanted, total) {
-  const whole = new Float64Array(bins.reduce((most, bin) => Math.max(most, bin), 0) + 1);
-  const part = new Float64Array(whole.length);
+  const whole = new Float64Array(bins.length);
+  const part = new Float64Array(bins.length);
   for (let i = 0; i < leaves; i++) {
     whole[bins[i]] += areas[i];
     if (wanted[i]) part[bins[i]] += areas[i];
@@ -249,9 +249,10 @@ function sharesOfBins({ leaves, areas, samples }, bins, wanted, total) {
  * @param {Scene} scene
  * @param {Uint8Array} wanted
  * @param {number} which of the states in `wanted`
+ * @param {number} node whose colour it is if there are none
  * @returns {Float64Array}
  */
-function meanColor({ leaves, areas, colors }, wanted, which) {
+function meanColor({ leaves, areas, colors }, wanted, which, node) {
   const sums = new Float64Array(3);
   let area = 0;
   for (let i = 0; i < leaves; i++) {
@@ -259,5 +260,5 @@ function meanColor({ leaves, areas, colors }, wanted, which) {
     area += areas[i];
     for (let k = 0; k < 3; k++) sums[k] += Math.floor(colors[3 * i + k] * 64 + 0.5) * areas[i];
   }
-  return sums.map((sum) => sum / area / 64);
+  return area ? sums.map((sum) => sum / area / 64) : colors.slice(3 * node, 3 * node + 3);
 }

@@ -272,9 +272,13 @@ export class Scene {
   /** @param {number} width of the cubes */
   _bins(width) {
     const { colors, leaves } = this;
+    /** @type {Map<number, number>} */
+    const numbers = new Map();
     return Int32Array.from({ length: leaves }, (_, i) => {
       const [light, red, blue] = [0, 1, 2].map((k) => Math.floor((colors[3 * i + k] + 160) / width));
-      return (light * 64 + red) * 64 + blue;
+      const cube = (light * 64 + red) * 64 + blue;
+      if (!numbers.has(cube)) numbers.set(cube, numbers.size);
+      return /** @type {number} */ (numbers.get(cube));
     });
   }
 }
