@@ -188,12 +188,12 @@ def test_probes_without_a_message_end_and_do_not_delay_health() -> None:
     with running_server(program=program) as server, silent_calls() as silent:
         for address in (server.listen, server.health):
             with grpc.insecure_channel(address, options=[ALONE]) as channel:
-                for method in ("Check", "Watch"):
+                for method in ("Watch", "Check"):
                     calls = [silent.begin(channel, f"/{HEALTH}/{method}") for _ in range(8)]
                     assert server.health_status(address=address, timeout=PATIENCE_SECONDS) == "SERVING"
                     for call in calls:
                         assert call.exception(PATIENCE_SECONDS).code() is grpc.StatusCode.CANCELLED
-                server.wait_until(lambda: one_can_watch(channel))
+                    server.wait_until(lambda: one_can_watch(channel))
 
 
 # ---- messages that do not come, answers that are not read --------------------------------------------------

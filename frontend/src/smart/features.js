@@ -49,14 +49,14 @@ export function reach(scene, work, sources, positive) {
  * @param {Scene} scene
  * @param {Work} work
  * @param {Reached} reached
- * @returns {Float64Array} `FEATURES` of each leaf that may change; other leaves have no sensible ones.
+ * @returns {Float64Array} `FEATURES` of each leaf that may change; other leaves have no sensible ones
  */
 export function features(scene, work, reached) {
   const { leaves, samples: n, areas, colors, texture, x, y, offsets, neighbours, lengths, weights } = scene;
   const { cost, most, positive } = reached;
   const c = reached.sources[0];
   const wanted = work.chosen.map((chosen) => (chosen === Number(positive) ? 1 : 0));
-  const have = scene.sums(areas.subarray(0, leaves).map((area, i) => area * wanted[i]));
+  const have = scene.areasOf(wanted);
   /** @type {number[]} */
   const against = [];
   /** @type {number[]} */

@@ -101,6 +101,14 @@ export class Scene {
   }
 
   /**
+   * @param {Uint8Array} marked 1 for some leaves
+   * @returns {Float64Array} how many samples of each node are in them
+   */
+  areasOf(marked) {
+    return this.sums(this.areas.subarray(0, this.leaves).map((area, i) => area * marked[i]));
+  }
+
+  /**
    * Merges between leaves. A merge with one side out of view is none.
    *
    * @param {Level} level
@@ -173,7 +181,7 @@ export class Scene {
     }
     this.sums(areas, areas);
     for (const fact of facts) this.sums(fact, fact);
-    const inFrame = this.sums(Float64Array.from(framed, (yes, i) => (yes ? areas[i] : 0)));
+    const inFrame = this.areasOf(framed);
     for (let v = 0; v < nodes; v++) {
       const area = areas[v];
       const [fx, fy, fz] = [facts[0][v] / area, facts[1][v] / area, facts[2][v] / area];
@@ -269,7 +277,10 @@ export class Scene {
     return node;
   }
 
-  /** @param {number} width of the cubes */
+  /**
+   * @param {number} width of the cubes
+   * @returns {Int32Array} the number of each leaf's cube, below `leaves`
+   */
   _bins(width) {
     const { colors, leaves } = this;
     /** @type {Map<number, number>} */

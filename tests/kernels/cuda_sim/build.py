@@ -18,7 +18,8 @@ KERNELS = PACKAGE / "cuda"
 INCLUDE = PACKAGE / "include"
 CACHE = Path(__file__).parents[3] / "build" / "cuda_sim"
 
-_COMMON = ["-std=c++17", "-g", "-fPIC", "-fno-omit-frame-pointer"]
+# A signal may stop a kernel at any instruction. Those of a PLT have no source line.
+_COMMON = ["-std=c++17", "-g", "-fPIC", "-fno-plt", "-fno-omit-frame-pointer"]
 _WORKER = {
     "hooks": ["-O2"],
     "asan": ["-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"],
@@ -34,9 +35,7 @@ _KERNEL = {
         "--param=asan-stack=1",
     ],
 }  # fmt: skip
-# Without a PLT each instruction has a source line: a signal may stop the program at any of them.
 _LANGUAGE = [
-    "-fno-plt",
     "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-fno-strict-aliasing", "-fno-exceptions",
     "-fno-rtti", "-fno-threadsafe-statics", "-fno-gnu-unique", "-Wall", "-Wno-unknown-pragmas", "-Wno-unused",
 ]  # fmt: skip
