@@ -33,7 +33,8 @@ from superpixel_kernels import Workspace, segment
 from superpixel_kernels.cuda import Tuning
 from superpixel_kernels.cuda.color import DeviceImage
 from superpixel_kernels.cuda.device import Device
-from superpixel_kernels.cuda.pipeline import Pipeline, Settings
+from superpixel_kernels.cuda.pipeline import Pipeline
+from superpixel_kernels.cuda.stages import Settings
 
 STAGES = ("color", "smooth", "update", "assign", "components", "graph", "merge")
 SETTINGS = Settings(compactness=10.0)
@@ -263,7 +264,7 @@ def copy_bandwidth(device: Device, rounds: int, count: int) -> float:
                 "components_label", -(-count // 256), 256, [np.int32(count), parent, number, labels]
             )
             end = device.mark()
-            device.download(labels[:1], np.empty(1, np.int32))
+            device.download((labels[:1], np.empty(1, np.int32)))
             seconds.append(device.seconds_between(start, end))
     return 2 * 4 * count / median(seconds[WARM_UP:])
 

@@ -96,7 +96,7 @@ def downloaded(array):
         return array.get()
     host = np.empty(array.size, array.dtype)
     if array.size > 0:
-        array.device.download(array, host)
+        array.device.download((array, host))
     return host.reshape(array.shape)
 
 

@@ -7,7 +7,8 @@ import pytest
 
 from superpixel_kernels import Guidance, segment
 from superpixel_kernels.cuda import source
-from superpixel_kernels.cuda.pipeline import Pipeline, Settings
+from superpixel_kernels.cuda.pipeline import Pipeline
+from superpixel_kernels.cuda.stages import Settings
 from superpixel_kernels.pixels import as_pixels
 from tests.kernels import cuda_compile, golden_guidance, images
 from tests.kernels.cuda_compile import ARCHITECTURES, Compiled, CompileFailed, by_nvcc, by_nvrtc

@@ -313,7 +313,7 @@ def test_copies_in_parts_are_whole(size, monkeypatch):
     with device.active():
         array = device.empty(size, np.uint32)
         device.upload(sent, array)
-        device.download(array, received)
+        device.download((array, received))
     assert np.array_equal(received, sent)
 
 

@@ -47,6 +47,12 @@ def test_compactness_in_turn(workspace):
         check(workspace, images.photo(40, 30), SegmentParams(compactness))
 
 
+def test_channels_in_turn(workspace):
+    for make in (images.photo, images.gray) * 3:
+        check(workspace, make(40, 30))
+    assert len(workspace._pipeline.workspace.recorded) == 2
+
+
 def test_more_regions_than_guessed(workspace):
     for image in (images.photo(80, 60), images.photo(80, 60), images.noise(80, 60)) * 2:
         check(workspace, image)

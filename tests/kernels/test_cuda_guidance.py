@@ -6,7 +6,7 @@ import pytest
 from superpixel_kernels import Guidance, SegmentParams, segment
 from superpixel_kernels.cuda import bytes_needed
 from superpixel_kernels.cuda.guidance import kind_of
-from superpixel_kernels.cuda.pipeline import Settings
+from superpixel_kernels.cuda.stages import Settings
 from superpixel_kernels.cuda.workspace import Counter, GuidanceKind
 from superpixel_kernels.errors import InvalidParameter
 from tests.kernels import golden, golden_guidance, images
@@ -95,7 +95,7 @@ def test_more_labels_than_the_table_has_room_for():
     def observe(name, stage):
         if name == "graph":
             counters = np.empty(len(Counter), np.uint32)
-            line.device.download(stage.workspace["counters"][: len(Counter)], counters)
+            line.device.download((stage.workspace["counters"][: len(Counter)], counters))
             left_out.append(int(counters[Counter.PAIRS_LEFT_OUT]))
 
     fitted = Guidance(prior=prior).fitted(60, 80)

@@ -5,7 +5,7 @@ import pytest
 
 from superpixel_kernels import SegmentParams, segment
 from superpixel_kernels.cuda import bytes_needed
-from superpixel_kernels.cuda.pipeline import Settings
+from superpixel_kernels.cuda.stages import Settings
 from superpixel_kernels.cuda.workspace import EDGES_PER_REGION, Grid, grid_of, table_slots, whole_layout
 from superpixel_kernels.errors import OutOfMemory
 from superpixel_kernels.pixels import as_pixels

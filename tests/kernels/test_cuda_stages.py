@@ -8,8 +8,8 @@ import pytest
 from superpixel_kernels import segment
 from superpixel_kernels.cpu import _engine
 from superpixel_kernels.cuda import Tuning, graph, merge
-from superpixel_kernels.cuda.pipeline import Settings
 from superpixel_kernels.cuda.stage import Stage
+from superpixel_kernels.cuda.stages import Settings
 from superpixel_kernels.cuda.workspace import EDGES_PER_REGION, Grid, whole_layout
 from superpixel_kernels.hierarchy import as_merges
 from superpixel_kernels.pixels import as_pixels
@@ -89,7 +89,7 @@ def test_aligned_tiles(size, mode):
     def observe(name, stage):
         def host(name, count):
             copy = np.empty(count, np.int32)
-            line.device.download(stage.workspace[name][:count], copy)
+            line.device.download((stage.workspace[name][:count], copy))
             return copy
 
         if name == "update":
@@ -149,7 +149,7 @@ def merge_by_hand(line, regions, pairs):
     fill("edge_len", np.full(len(pairs), 7))
     fill("edge_cs", np.full(len(pairs), 40))
     merge.merge(stage, edges_per_node=EDGES_PER_REGION, k4=4.0, cell_area=64.0)
-    return line._download(merge.sorted_records(stage, 2), 2)
+    return line._download(merge.sorted_records(stage), 2)
 
 
 @pytest.mark.parametrize("compactness", [0.0, 3.7, 100.0])

@@ -9,7 +9,7 @@ from superpixel_kernels import CancelToken, Guidance, SegmentParams, segment
 from superpixel_kernels.cuda import bytes_needed
 from superpixel_kernels.cuda import tile as cuda_tile
 from superpixel_kernels.cuda.guidance import kind_of
-from superpixel_kernels.cuda.pipeline import Settings
+from superpixel_kernels.cuda.stages import Settings
 from superpixel_kernels.cuda.workspace import grid_of, layout_bytes
 from superpixel_kernels.errors import Cancelled, DeviceLost, InvalidImage, OutOfMemory
 from superpixel_kernels.guidance import FittedGuidance

@@ -95,6 +95,7 @@ NOT_RUN = {
     "python -m tests.frontend.selection_cases --count 1000000 --seed N": "N is a number; it takes hours",
     "python -m tests.kernels.cuda_sim": "a part of a command; test_cuda_compile.py calls what it does",
     "python -m tests.kernels.cupy_sim [ARGUMENTS OF PYTEST]": "downloads CuPy; `make test-slow` runs it",
+    "python -m tests.kernels.cupy_sim.host_time": "as above; cupy_sim/test_graphs.py runs it",
     "pip install . -r examples/annotation_backend/requirements.txt": README_OF_BACKEND,
     "curl --fail -o image.json -H 'Content-Type: image/jpeg' --data-binary @examples/photos/chelsea.jpg '127.0.0.1:8000/images?name=chelsea.jpg'": README_OF_BACKEND,  # noqa: E501
     "python -m examples.annotation_backend migrate": README_OF_BACKEND,

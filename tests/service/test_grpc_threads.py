@@ -84,6 +84,20 @@ def test_a_server_calls_itself_and_leaves_no_socket_behind(tmp_path: Path) -> No
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_folder_of_a_killed_server_is_removed_by_the_next_one(tmp_path: Path) -> None:
+    environment = {"TMPDIR": str(tmp_path)}
+    with running_server(program=INTERPRETER, environment=environment) as killed:
+        (left_behind,) = tmp_path.iterdir()
+        with running_server(program=INTERPRETER, environment=environment):
+            (alive,) = set(tmp_path.iterdir()) - {left_behind}
+            killed.process.kill()
+            killed.process.wait(PATIENCE_SECONDS)
+            with running_server(program=INTERPRETER, environment=environment):
+                assert alive.exists()
+                assert not left_behind.exists()
+                assert len(list(tmp_path.iterdir())) == 2
+
+
 def test_a_server_without_a_folder_for_its_socket_serves(tmp_path: Path) -> None:
     long = tmp_path / ("x" * 100)
     long.mkdir()

@@ -21,6 +21,9 @@ class Clock:
         cancel: stops or pauses the call.
         observe: called after each stage.
         done: names of the stages that are done already.
+
+    Attributes:
+        names: names of the stages that are done.
     """
 
     def __init__(
@@ -34,13 +37,15 @@ class Clock:
         self._cancel = cancel
         self._observe = observe
         self.names = list(done)
-        if not done:
-            self._stamp()
 
     @property
     def observed(self) -> bool:
         """Whether there is an observer."""
         return self._observe is not None
+
+    def start(self) -> None:
+        """Call before the first stage."""
+        self._stamp()
 
     def begin_step(self) -> None:
         """Call before each stage is launched.

@@ -1,5 +1,7 @@
 """A GPU, through CuPy. No other module imports CuPy."""
 
+from __future__ import annotations  # evaluating those of inner functions takes time per image
+
 import functools
 import importlib
 import threading
@@ -219,39 +221,43 @@ class CupyDevice:
 
     def upload(self, host: NDArray[np.generic], to: DeviceArray) -> None:
         """See `Device`."""
-        runtime = self._cupy.cuda.runtime
-
-        def copy(begin: int, part: NDArray[Any]) -> None:
-            place, stream = to.data.ptr + begin, self._stream.ptr
-            runtime.memcpyAsync(place, part.ctypes.data, part.nbytes, runtime.memcpyHostToDevice, stream)
-            self._reached.record(self._stream)
-
         if is_page_locked(host):
             self._uploading = host
-            copy(0, host)
+            self._copy_to_device(to, 0, host)
             return
         for begin, part in _parts(host):
             self._reached.synchronize()  # the last upload may still read the staging memory
             staging = self._staged(part.size)
             np.copyto(staging, part)
-            copy(begin, staging)
+            self._copy_to_device(to, begin, staging)
+            self._reached.record(self._stream)
 
-    def download(self, source: DeviceArray, to: NDArray[np.generic]) -> None:
+    def download(self, *copies: tuple[DeviceArray, NDArray[np.generic]]) -> None:
         """See `Device`."""
-        runtime = self._cupy.cuda.runtime
+        # One wait for all: if threads compete for Python's lock, each call of CUDA may have to wait for it.
+        for array, to in copies:
+            if is_page_locked(to):
+                self._copy_to_host(array, 0, to)
+            else:
+                self._download_in_parts(array, to)
+        self._wait()
 
-        def copy(begin: int, part: NDArray[Any]) -> None:
-            place, stream = source.data.ptr + begin, self._stream.ptr
-            runtime.memcpyAsync(part.ctypes.data, place, part.nbytes, runtime.memcpyDeviceToHost, stream)
-            self._wait()
-
-        if is_page_locked(to):
-            copy(0, to)
-            return
+    def _download_in_parts(self, source: DeviceArray, to: NDArray[np.generic]) -> None:
         for begin, part in _parts(to):
             staging = self._staged(part.size)
-            copy(begin, staging)
+            self._copy_to_host(source, begin, staging)
+            self._wait()
             np.copyto(part, staging)
+
+    def _copy_to_device(self, to: DeviceArray, begin: int, host: NDArray[np.generic]) -> None:
+        runtime, place = self._cupy.cuda.runtime, to.data.ptr + begin
+        kind, stream = runtime.memcpyHostToDevice, self._stream.ptr
+        runtime.memcpyAsync(place, host.ctypes.data, host.nbytes, kind, stream)
+
+    def _copy_to_host(self, source: DeviceArray, begin: int, host: NDArray[np.generic]) -> None:
+        runtime, place = self._cupy.cuda.runtime, source.data.ptr + begin
+        kind, stream = runtime.memcpyDeviceToHost, self._stream.ptr
+        runtime.memcpyAsync(host.ctypes.data, place, host.nbytes, kind, stream)
 
     def _staged(self, size: int) -> NDArray[np.uint8]:
         if self._staging.size < size:

@@ -81,8 +81,8 @@ class Device(Protocol):
     def upload(self, host: NDArray[np.generic], to: DeviceArray) -> None:
         """Copy a contiguous host array to a device array of the same dtype and size."""
 
-    def download(self, source: DeviceArray, to: NDArray[np.generic]) -> None:
-        """Copy a device array to a contiguous host array of the same dtype and size; complete on return."""
+    def download(self, *copies: tuple[DeviceArray, NDArray[np.generic]]) -> None:
+        """Copy device arrays to contiguous host arrays of the same dtype and size; complete on return."""
 
     def launch(
         self,

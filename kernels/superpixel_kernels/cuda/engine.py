@@ -1,5 +1,7 @@
 """The CUDA engine behind `superpixel_kernels.segment`: an image in host or device memory to a hierarchy."""
 
+from __future__ import annotations  # evaluating those of inner functions takes time per image
+
 import threading
 import weakref
 from collections.abc import Callable, Iterator
@@ -16,8 +18,9 @@ from superpixel_kernels.cuda import tile
 from superpixel_kernels.cuda.color import DeviceImage
 from superpixel_kernels.cuda.cupy_device import CupyDevice
 from superpixel_kernels.cuda.device import Device, DeviceArray
-from superpixel_kernels.cuda.pipeline import Pipeline, Settings
+from superpixel_kernels.cuda.pipeline import Pipeline
 from superpixel_kernels.cuda.room import Call, Room
+from superpixel_kernels.cuda.stages import Settings
 from superpixel_kernels.cuda.workspace import Tuning
 from superpixel_kernels.guidance import FittedGuidance, Guidance, fitted_to
 from superpixel_kernels.hierarchy import Hierarchy, as_merges
@@ -281,10 +284,10 @@ class CudaWorkspace:
 
 
 _OPEN_LOCK = threading.Lock()
-_open: "weakref.WeakKeyDictionary[CudaWorkspace, _Where]" = weakref.WeakKeyDictionary()
+_open: weakref.WeakKeyDictionary[CudaWorkspace, _Where] = weakref.WeakKeyDictionary()
 """All workspaces of this process, and their devices."""
 
-_rooms: "weakref.WeakValueDictionary[_Where, Room]" = weakref.WeakValueDictionary()
+_rooms: weakref.WeakValueDictionary[_Where, Room] = weakref.WeakValueDictionary()
 """What the workspaces on each device share."""
 
 

@@ -4,6 +4,7 @@ Page-locking takes longer than the copies that it speeds up, and new ordinary me
 memory of arrays that are no longer used is kept for later ones.
 """
 
+import math
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -42,13 +43,11 @@ class HostMemory:
 
     def empty(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
         """An uninitialised array, C order. Its memory is used again after its last view ends."""
-        kind = np.dtype(dtype)
-        size = int(np.prod(shape, dtype=np.int64)) * kind.itemsize
-        memory = self._take(size)
+        memory = self._take(math.prod(shape) * np.dtype(dtype).itemsize)
         if memory is None:
             return np.empty(shape, dtype)
         lent: NDArray[np.uint8] = np.asarray(_Loan(memory, self._returned))
-        return lent[:size].view(kind).reshape(shape)
+        return np.ndarray(shape, dtype, buffer=lent)
 
     def free_unused(self) -> None:
         """Free the memory that is kept for later arrays."""

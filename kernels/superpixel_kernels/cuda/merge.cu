@@ -193,13 +193,14 @@ extern "C" __global__ void __launch_bounds__(kSortTile / 2)
 }
 
 // Merges pairs of sorted runs of `run` records. A record's new place is its place in its own run, plus the
-// number of records of the other run that precede it.
+// number of records of the other run that precede it. If there is one run only, this copies it: then the
+// array that the last launch writes does not depend on the number of records.
 extern "C" __global__ void merge_sort_runs(const u32* counters, u32 capacity, u32 run,
                                            const int4* __restrict__ from, int4* to) {
     if (counters[kRegions] > capacity) return;
     const i64 i = thread_rank();
     const i64 count = counters[kRecords];
-    if (i >= count || run >= count) return;
+    if (i >= count) return;
     const int4 record = from[i];
     const i64 own = i / run * run;
     const i64 pair = own / (2 * static_cast<i64>(run)) * (2 * static_cast<i64>(run));

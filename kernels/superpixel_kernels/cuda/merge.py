@@ -18,7 +18,7 @@ SORT_TILE = 1024
 def merge(
     stage: Stage, *, edges_per_node: int, k4: float, cell_area: float, kind: GuidanceKind = UNGUIDED
 ) -> None:
-    """Run all rounds from the state that stage graph leaves, then sort the records.
+    """Run all rounds from the state that stage graph leaves, then sort the records; see `sorted_records`.
 
     Args:
         stage: the image.
@@ -33,7 +33,9 @@ def merge(
         guidance.rejoin(stage)
         graph.list_edges(stage)
         run()
-    _sort(stage)
+    records = _sort(stage)
+    if kind.prior == "hard":
+        stage.launch_each("merge_unmark", stage.node_capacity, [*stage.counters, records])
 
 
 def _run(stage: Stage, edges_per_node: int, cost: tuple[float, float], *, with_importance: bool) -> None:
@@ -89,23 +91,22 @@ def _launch_rounds(
     device.launch(kernel, blocks, threads, [*args, *last], cooperative=True)
 
 
-def sorted_records(stage: Stage, count: int, kind: GuidanceKind = UNGUIDED) -> DeviceArray:
-    """The array with the `count` records of `merge`: four int32 each (height's bits, round, a, b)."""
-    passes = max(0, -(-count // SORT_TILE) - 1).bit_length()
-    records = stage.workspace["records_other" if passes % 2 else "records"]
-    if kind.prior == "hard" and count > 0:
-        stage.launch_each("merge_unmark", count, [*stage.counters, records])
-    return records
+def sorted_records(stage: Stage) -> DeviceArray:
+    """The array that `merge` leaves its records in: four int32 each (height's bits, round, a, b)."""
+    passes = max(0, -(-stage.node_capacity // SORT_TILE) - 1).bit_length()
+    return stage.workspace["records_other" if passes % 2 else "records"]
 
 
-def _sort(stage: Stage) -> None:
+def _sort(stage: Stage) -> DeviceArray:
+    """Sort the records; returns the array that they are in."""
     records, other = stage.workspace["records"], stage.workspace["records_other"]
     count = stage.node_capacity
     stage.device.launch(
         "merge_sort_tiles", -(-count // SORT_TILE), SORT_TILE // 2, [*stage.counters, records]
     )
     run = SORT_TILE
-    while run < count:  # there may be fewer records than `count`: then the last passes have no work
+    while run < count:
         stage.launch_each("merge_sort_runs", count, [*stage.counters, np.uint32(run), records, other])
         records, other = other, records
         run *= 2
+    return records

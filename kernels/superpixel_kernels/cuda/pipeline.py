@@ -1,23 +1,25 @@
 """All stages in order, on one device and stream: an image in, base labels and merge records out."""
 
+from __future__ import annotations  # evaluating those of inner functions takes time per image
+
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from superpixel_kernels.cpu import _engine
 from superpixel_kernels.cpu._engine import CancelToken
-from superpixel_kernels.cuda import color, components, cut, graph, merge, slic, smooth, tile
+from superpixel_kernels.cuda import color, cut, graph, merge, stages, tile
 from superpixel_kernels.cuda import guidance as guides
 from superpixel_kernels.cuda.clock import Clock, Observer
 from superpixel_kernels.cuda.color import DeviceImage
 from superpixel_kernels.cuda.device import Device, DeviceArray
-from superpixel_kernels.cuda.results import OnDevice, Segmentation
+from superpixel_kernels.cuda.results import OnDevice, Segmentation, ToHost
 from superpixel_kernels.cuda.room import Call
 from superpixel_kernels.cuda.stage import Stage
+from superpixel_kernels.cuda.stages import Settings
 from superpixel_kernels.cuda.workspace import (
+    COUNTERS,
     EDGES_PER_PIXEL,
     EDGES_PER_REGION,
     STAMPS,
@@ -38,22 +40,6 @@ _KEPT_RECORDS = 16
 """Number of sizes and settings that recorded launches are kept for."""
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """The parameters of a segmentation, and what the kernels compute from them."""
-
-    compactness: float
-
-    @property
-    def m2(self) -> int:
-        """Weight of the distance in space, in stage assign."""
-        return _engine.slic_m2(self.compactness)
-
-    def merge_params(self, step: int) -> tuple[float, float]:
-        """Weight of the shape factor and area of a grid cell, for stage merge; `step` is 1 for pixels."""
-        return _engine.merge_params(self.compactness, step)
-
-
 _Attempt = tuple[Stage, Clock, NDArray[np.uint32]]
 """An image after its stages: the stage, its clock, and the counters."""
 
@@ -65,8 +51,8 @@ class Pipeline:
         device: the device to run on.
         limit_bytes: cap on the device memory for one image; None: all of the device's.
         tuning: sizes of blocks.
-        graphs: from the third image of a size on, launch all stages after color at once (a CUDA graph). Not
-            for images with guidance.
+        graphs: from the third image of a size on, launch all stages at once (a CUDA graph); all but color if
+            the image is on the device. Not for images with guidance.
     """
 
     def __init__(
@@ -82,6 +68,7 @@ class Pipeline:
         self.workspace = Workspace(device, limit_bytes=limit_bytes)
         self.tuning = tuning or Tuning()
         self._tables = color.Tables(device)
+        self._counters_host = device.host_array((COUNTERS,), np.uint32)
 
     def run(
         self,
@@ -93,6 +80,7 @@ class Pipeline:
         guidance: FittedGuidance | None = None,
         on_regions: Callable[[int], None] | None = None,
         call: Call | None = None,
+        to_host: ToHost | None = None,
     ) -> OnDevice:
         """Run all stages, and leave the results on the device until the next call.
 
@@ -105,6 +93,7 @@ class Pipeline:
             guidance: maps of the image's size; None: no guidance.
             on_regions: called with the number of base regions when it is known. It may raise.
             call: waits if the device has too little memory; None: that is an error at once.
+            to_host: labels and records also go there: with the counters, so that the host waits once.
 
         Raises:
             OutOfMemory: the image needs more memory than the device has free, or than the cap.
@@ -122,12 +111,13 @@ class Pipeline:
             guide = None
             if guidance is not None:
                 guide = guides.upload(self.device, self.workspace, guidance, passes)
-            self._converted(stage, clock, image)
+            on_device = self._uploaded(grid, image)
             if as_graph:
-                self._recorded(stage, clock, settings)
+                self._recorded(stage, clock, settings, on_device, has_moved=on_device is image)
             else:
-                self._stages(stage, clock, settings, kind, guide)
-            counters = self._counters()
+                stages.convert(stage, clock, on_device, self._tables)
+                stages.label_and_merge(stage, clock, settings, kind, guide)
+            counters = self._counters(*self._copies(stage, to_host))
             if on_regions is not None:
                 with nullcontext() if call is None else call.outside():
                     on_regions(int(counters[Counter.REGIONS]))
@@ -137,7 +127,7 @@ class Pipeline:
         regions = int(counters[Counter.REGIONS])
         return OnDevice(
             self.workspace["labels"][: grid.pixels],
-            merge.sorted_records(stage, regions - 1, kind),
+            merge.sorted_records(stage),
             regions,
             clock.seconds(counters[STAMPS:]),
             regions - int(counters[Counter.FIRST_RECORDS]) if kind.prior == "hard" else None,
@@ -180,8 +170,8 @@ class Pipeline:
             guide = None
             if guidance is not None:
                 guide = guides.upload(self.device, self.workspace, guidance, passes)
-            self._converted(stage, clock, crop)
-            self._labelled(stage, clock, settings, kind)
+            stages.convert(stage, clock, self._uploaded(grid, crop), self._tables)
+            stages.label(stage, clock, settings, kind)
             clock.begin_step()
             graph.build(stage, guide, by_label=False)
             clock.done("graph")
@@ -205,11 +195,12 @@ class Pipeline:
         call: Call | None = None,
     ) -> Segmentation:
         """The same as `run`, with the results in host memory."""
-        made = self.run(image, size, settings, cancel, observe, guidance, on_regions, call)
-        labels = self.device.host_array(size, np.int32)
-        self.device.download(made.labels, labels.reshape(-1))
-        records = self._download(made.records, made.regions - 1)
-        return Segmentation(labels, records, made.seconds, made.prior_components)
+        guess = grid_of(size[1], size[0]).records_guess
+        to_host = ToHost(self.device.host_array(size, np.int32), self.device.host_array((guess, 4), np.int32))
+        made = self.run(image, size, settings, cancel, observe, guidance, on_regions, call, to_host)
+        merges = made.regions - 1
+        records = to_host.records[:merges] if merges <= guess else self._download(made.records, merges)
+        return Segmentation(to_host.labels, records, made.seconds, made.prior_components)
 
     def pixel_merges(
         self,
@@ -238,8 +229,8 @@ class Pipeline:
         grid = grid_of(width, height)
         stage = self._stage(grid, image, grid.pixels, EDGES_PER_PIXEL, call=call)
         clock = Clock(stage, cancel)
-        self._converted(stage, clock, image)
-        self._smoothed(stage, clock)
+        stages.convert(stage, clock, self._uploaded(grid, image), self._tables)
+        stages.smooth_colors(stage, clock)
         self.device.upload(
             np.ascontiguousarray(base_labels).reshape(-1), self.workspace["labels"][: grid.pixels]
         )
@@ -250,7 +241,7 @@ class Pipeline:
         k4, cell_area = settings.merge_params(1)
         merge.merge(stage, edges_per_node=EDGES_PER_PIXEL, k4=k4, cell_area=cell_area)
         count = int(self._counters()[Counter.RECORDS])
-        return self._download(merge.sorted_records(stage, count), count)
+        return self._download(merge.sorted_records(stage), count)
 
     def cut(
         self, base_labels: NDArray[np.int32], records: NDArray[np.int32], nodes: int, count: int
@@ -280,7 +271,7 @@ class Pipeline:
         labels = workspace["cut"][: grid.pixels]
         cut.cut(stage, on_device, nodes, count, labels, None if nodes == grid.pixels else base)
         result = np.empty((height, width), np.int32)
-        self.device.download(labels, result.reshape(-1))
+        self.device.download((labels, result.reshape(-1)))
         return result
 
     def _with_room(self, grid: Grid, attempt: Callable[[int, int], _Attempt]) -> _Attempt:
@@ -317,86 +308,70 @@ class Pipeline:
     ) -> Layout:
         return whole_layout(grid, image_bytes, nodes, edges_per_node, self.tuning, kind)
 
-    def _converted(self, stage: Stage, clock: Clock, image: NDArray[np.uint8] | DeviceImage) -> None:
-        if isinstance(image, np.ndarray):
-            data = self.workspace["image"][: image.nbytes]
-            self.device.upload(image.reshape(-1), data)
-            channels = image.shape[2]
-            image = DeviceImage(data, (channels * stage.grid.width, channels, 1), channels)
-        clock.begin_step()
-        color.convert(stage, image, self._tables)
-        clock.done("color")
+    def _uploaded(self, grid: Grid, image: NDArray[np.uint8] | DeviceImage) -> DeviceImage:
+        """The image in device memory; one of the host goes to the workspace."""
+        if isinstance(image, DeviceImage):
+            return image
+        data = self.workspace["image"][: image.nbytes]
+        self.device.upload(image.reshape(-1), data)
+        channels = image.shape[2]
+        return DeviceImage(data, (channels * grid.width, channels, 1), channels)
 
-    def _smoothed(self, stage: Stage, clock: Clock) -> None:
-        clock.begin_step()
-        smooth.smooth(stage)
-        clock.done("smooth")
-
-    def _recorded(self, stage: Stage, clock: Clock, settings: Settings) -> None:
-        """Run the stages after color as one step.
+    def _recorded(
+        self, stage: Stage, clock: Clock, settings: Settings, image: DeviceImage, *, has_moved: bool
+    ) -> None:
+        """Run the stages, from the third image of a size on as one step.
 
         The second image of a size records them: by then all kernels are loaded, and arguments are made.
+        `has_moved`: the image is not where the one before was, so color is a step of its own.
         """
         recorded = self.workspace.recorded
-        key = (stage.grid, stage.node_capacity, settings.compactness.hex())
-        clock.begin_step()
+        channels = 0 if has_moved else image.channels
+        key = (stage.grid, stage.node_capacity, settings.compactness.hex(), channels)
+        if key not in recorded:
+            if len(recorded) >= _KEPT_RECORDS:
+                recorded.clear()
+            stages.convert(stage, clock, image, self._tables)
+            stages.label_and_merge(stage, clock, settings)
+            recorded[key] = (None, clock.names)
+            return
+        if has_moved:
+            stages.convert(stage, clock, image, self._tables)
         before = clock.names
 
-        def stages() -> None:
+        def launch_all() -> None:
             uninterrupted = Clock(stage, None, done=before)
-            self._stages(stage, uninterrupted, settings, UNGUIDED, None)
-            clock.names = uninterrupted.names
+            if not has_moved:
+                stages.convert(stage, uninterrupted, image, self._tables)
+            stages.label_and_merge(stage, uninterrupted, settings)
 
-        launch, names = recorded.get(key) or (None, [])
-        if names and launch is None:
-            launch = self.device.record(stages)
+        launch, names = recorded[key]
+        clock.begin_step()
+        launch = launch or self.device.record(launch_all)
+        recorded[key] = (launch, names)
+        clock.names = names
         if launch is None:
-            stages()
+            launch_all()
         else:
             launch()
-            clock.names = names
-        if key not in recorded and len(recorded) >= _KEPT_RECORDS:
-            recorded.clear()
-        recorded[key] = (launch, clock.names)
 
-    def _stages(
-        self, stage: Stage, clock: Clock, settings: Settings, kind: GuidanceKind, guide: guides.Guide | None
-    ) -> None:
-        """All stages after color."""
-        self._labelled(stage, clock, settings, kind)
-        clock.begin_step()
-        graph.build(stage, guide)
-        clock.done("graph")
-        clock.begin_step()
-        k4, cell_area = settings.merge_params(stage.grid.step)
-        merge.merge(stage, edges_per_node=EDGES_PER_REGION, k4=k4, cell_area=cell_area, kind=kind)
-        clock.done("merge")
+    def _copies(self, stage: Stage, to_host: ToHost | None) -> list[tuple[DeviceArray, NDArray[np.int32]]]:
+        """What to download with the counters."""
+        if to_host is None:
+            return []
+        labels, records = to_host.labels.reshape(-1), to_host.records.reshape(-1)
+        return [
+            (self.workspace["labels"][: labels.size], labels),
+            (merge.sorted_records(stage)[: records.size], records),
+        ]
 
-    def _labelled(self, stage: Stage, clock: Clock, settings: Settings, kind: GuidanceKind) -> None:
-        """The stages from smooth to components."""
-        self._smoothed(stage, clock)
-        clock.begin_step()
-        slic.sum_cells(stage)
-        for iteration in range(slic.ITERATIONS):
-            clock.begin_step()
-            slic.update(stage)
-            clock.done("update")
-            clock.begin_step()
-            last = iteration + 1 == slic.ITERATIONS
-            slic.assign(stage, settings.m2, with_sums=not last, with_labels=last or clock.observed)
-            clock.done("assign")
-        clock.begin_step()
-        components.label(stage, hard_prior=kind.prior == "hard")
-        clock.done("components")
-
-    def _counters(self) -> NDArray[np.uint32]:
-        array = self.workspace["counters"]
-        counters = np.empty(array.size, np.uint32)
-        self.device.download(array, counters)
-        return counters
+    def _counters(self, *more: tuple[DeviceArray, NDArray[np.int32]]) -> NDArray[np.uint32]:
+        """The counters, until the next call; `more` is downloaded with them."""
+        self.device.download((self.workspace["counters"], self._counters_host), *more)
+        return self._counters_host
 
     def _download(self, records: DeviceArray, count: int) -> NDArray[np.int32]:
         rows = self.device.host_array((count, 4), np.int32)
         if count > 0:
-            self.device.download(records[: 4 * count], rows.reshape(-1))
+            self.device.download((records[: 4 * count], rows.reshape(-1)))
         return rows

@@ -26,6 +26,19 @@ class Segmentation:
 
 
 @dataclass(frozen=True, slots=True)
+class ToHost:
+    """Arrays in host memory for results.
+
+    Attributes:
+        labels: (height, width) int32: room for the base regions.
+        records: (rows, 4) int32: room for the first merges, at most as many as the device has room for.
+    """
+
+    labels: NDArray[np.int32]
+    records: NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
 class OnDevice:
     """Results in device memory.
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from superpixel_kernels.cpu import _engine
+from superpixel_kernels.cuda.device import DeviceArray
 from superpixel_kernels.cuda.stage import Stage
 from superpixel_kernels.cuda.workspace import (
     EDGES_PER_REGION,
@@ -116,15 +117,16 @@ def find_regions(stage: Stage, window: Window) -> None:
 
 def download(stage: Stage, window: Window, kind: GuidanceKind, regions: int, edges: int) -> TileParts:
     """Copy what `find_regions` and stage graph have left on the device."""
+    copies: list[tuple[DeviceArray, NDArray[Any]]] = []
 
     def host(name: str, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
         array = stage.device.host_array(shape, dtype)
         if array.size > 0:
-            stage.device.download(stage.workspace[name][: array.size], array.reshape(-1))
+            copies.append((stage.workspace[name][: array.size], array.reshape(-1)))
         return array
 
     y0, y1, x0, x1 = window
-    return TileParts(
+    parts = TileParts(
         labels=host("number", (y1 - y0, x1 - x0), np.int32),
         first=host("into", (regions,), np.int32),
         seen=host("seen", (regions,), np.uint32),
@@ -135,6 +137,8 @@ def download(stage: Stage, window: Window, kind: GuidanceKind, regions: int, edg
         importance=host("importance_sum", (regions,), np.uint64) if kind.importance else None,
         prior=host("share", (regions,), np.uint64) if kind.prior == "hard" else None,
     )
+    stage.device.download(*copies)
+    return parts
 
 
 def arrays_of(

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from superpixel_kernels.cuda import slic
 from superpixel_kernels.cuda.device import DeviceArray
 from superpixel_kernels.cuda.guidance import kind_of
-from superpixel_kernels.cuda.pipeline import Pipeline, Settings
+from superpixel_kernels.cuda.pipeline import Pipeline
 from superpixel_kernels.cuda.stage import Stage
+from superpixel_kernels.cuda.stages import Settings
 from superpixel_kernels.cuda.workspace import EDGES_PER_REGION, Counter, GuidanceKind
 from superpixel_kernels.guidance import FittedGuidance
 
@@ -38,7 +39,7 @@ def trace(
 
     def host(array: DeviceArray, count: int) -> NDArray[Any]:
         copy = np.empty(count, array.dtype)
-        device.download(array[:count], copy)
+        device.download((array[:count], copy))
         return copy
 
     def observe(name: str, stage: Stage) -> None:

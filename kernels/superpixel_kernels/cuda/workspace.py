@@ -54,6 +54,9 @@ STAMPS = 16
 MAX_STAMPS = 16
 """Times that there is room for: one per stage, and one before the first. Some stages run three times."""
 
+COUNTERS = STAMPS + 2 * MAX_STAMPS
+"""Elements of the array of counters, times included."""
+
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
@@ -134,6 +137,7 @@ class Grid:
         pixels: of the image.
         cells: all cells of the grid.
         regions_guess: number of base regions to make room for at first.
+        records_guess: number of merges to download before it is known how many there are.
     """
 
     width: int
@@ -144,6 +148,7 @@ class Grid:
     pixels: int = field(init=False)
     cells: int = field(init=False)
     regions_guess: int = field(init=False)
+    records_guess: int = field(init=False)
 
     def __post_init__(self) -> None:
         step, columns, rows = _engine.grid(self.width, self.height, self.step)
@@ -151,8 +156,10 @@ class Grid:
         # If the image is thinner than a cell, cells have few pixels and so few regions.
         spare = (REGIONS_PER_CELL_GUESS - 1) * min(cells, pixels // step**2)
         guess = min(pixels, max(1024, cells + spare))
-        names = ("step", "columns", "rows", "pixels", "cells", "regions_guess")
-        for name, value in zip(names, (step, columns, rows, pixels, cells, guess), strict=True):
+        names = ("step", "columns", "rows", "pixels", "cells", "regions_guess", "records_guess")
+        for name, value in zip(
+            names, (step, columns, rows, pixels, cells, guess, -(-3 * guess // 4)), strict=True
+        ):
             object.__setattr__(self, name, value)
 
 
@@ -163,7 +170,7 @@ grid_of = lru_cache(maxsize=256)(Grid)
 def image_layout(grid: Grid, image_bytes: int, tuning: Tuning) -> Layout:
     """The arrays of the stages up to components; `image_bytes` is 0 if the image is on the device already."""
     return {
-        "counters": (np.uint32, STAMPS + 2 * MAX_STAMPS),
+        "counters": (np.uint32, COUNTERS),
         "image": (np.uint8, image_bytes),
         "color": (np.uint32, grid.pixels),
         "smooth": (np.uint32, grid.pixels),

@@ -25,6 +25,11 @@ _FAILURES = 3
 # Other codes are answers of the server, rejections too, so it handles calls.
 _DEAD = {grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE}
 
+_PREFIX = "superpixel-self-call-"
+
+_LOOK_SECONDS = 1.0
+"""How long another server's socket may take to answer."""
+
 _LONGEST_PATH = 100
 """A socket's path may have 107 bytes."""
 
@@ -53,7 +58,8 @@ class SelfCall:
     def listen(self, server: grpc.Server) -> None:
         """Add the socket to `server`, which has not started. Without a folder for it there are no calls."""
         try:
-            self._folder = Path(tempfile.mkdtemp(prefix="superpixel-"))
+            self._folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
+            _remove_left_behind(self._folder.parent)
             server.add_insecure_port(f"unix:{_checked(self._socket)}")
         except (OSError, RuntimeError) as error:
             log.warning("no_self_call", problem=str(error))
@@ -87,6 +93,25 @@ class SelfCall:
                 self._failures = 0 if _is_handled(check) or _no_file_left() else self._failures + 1
                 if self._failures:
                     log.warning("self_call_failed", failures=self._failures)
+
+
+def _remove_left_behind(parent: Path) -> None:
+    """Remove the folders of servers that were killed."""
+    for folder in parent.glob(f"{_PREFIX}*"):
+        if _has_no_listener(folder / "main"):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _has_no_listener(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as caller:
+        caller.settimeout(_LOOK_SECONDS)
+        try:
+            caller.connect(str(path))
+        except ConnectionRefusedError:
+            return True
+        except OSError:  # another user's; or its server is about to listen
+            return False
+    return False
 
 
 def _checked(path: Path) -> Path:

@@ -125,7 +125,7 @@ class SimDevice:
     def duplicate(self, array: SimArray, shape: tuple[int, ...]) -> SimArray:
         """See `Device`."""
         host = np.empty(array.size, array.dtype)
-        self.download(array, host)
+        self.download((array, host))
         copy = self.empty(array.size, array.dtype)
         self.upload(host, copy)
         copy.shape = shape
@@ -162,10 +162,11 @@ class SimDevice:
         self._check_copy(host, to)
         self.worker.write(to.address, host.tobytes())
 
-    def download(self, source: SimArray, to: NDArray[np.generic]) -> None:
-        self._check_copy(to, source)
-        data = self.worker.read(source.address, source.nbytes)
-        to.reshape(-1)[:] = np.frombuffer(data, source.dtype)
+    def download(self, *copies: tuple[SimArray, NDArray[np.generic]]) -> None:
+        for source, to in copies:
+            self._check_copy(to, source)
+            data = self.worker.read(source.address, source.nbytes)
+            to.reshape(-1)[:] = np.frombuffer(data, source.dtype)
 
     def _check_copy(self, host: NDArray[np.generic], array: SimArray) -> None:
         if not isinstance(array, SimArray) or array.device is not self:

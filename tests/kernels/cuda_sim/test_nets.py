@@ -130,7 +130,7 @@ def run(kernel, mode, seed, *, cooperative=None, seconds=60.0, blocks=BLOCKS):
             cooperative=name in COOPERATIVE if cooperative is None else cooperative,
         )
         result = np.empty(COUNT, np.int32)
-        device.download(out, result)
+        device.download((out, result))
         return result
     finally:
         device.close()
@@ -186,7 +186,7 @@ def test_after_a_fault_the_device_is_lost():
     with pytest.raises(KernelFault, match="divergent barrier"):
         device.launch("planted_two_barriers", 1, THREADS, [array, array, np.int32(COUNT), word])
     with pytest.raises(KernelFault, match="the device is lost since: kernel `planted_two_barriers`"):
-        device.download(array, np.empty(COUNT, np.int32))
+        device.download((array, np.empty(COUNT, np.int32)))
 
 
 def test_the_seed_decides_everything():

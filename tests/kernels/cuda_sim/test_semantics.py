@@ -30,7 +30,7 @@ def to_device(device, host):
 
 def to_host(device, array):
     host = np.empty(array.size, array.dtype)
-    device.download(array, host)
+    device.download((array, host))
     return host
 
 
@@ -305,7 +305,7 @@ def test_wrong_copies(plain, host, words):
     with pytest.raises(BadLaunch, match=words):
         plain.upload(host, array)
     with pytest.raises(BadLaunch, match=words):
-        plain.download(array, host)
+        plain.download((array, host))
 
 
 # --- the build ----------------------------------------------------------------------------------------------

@@ -16,23 +16,25 @@ TESTS = (
     ),
 )
 
+VARIABLES = {
+    "SUPERPIXEL_TEST_GPU": "1",
+    "SUPERPIXEL_TEST_CUPY_SIM": "1",
+    "CUPY_CACHE_DIR": str(FOLDER / "cache"),
+    "PYTHONPATH": str(FOLDER / "site"),
+}
+"""The environment of a process that uses CuPy on the fake CUDA."""
+
 
 def main() -> None:
     """Run pytest in this process's place."""
     ensure()
-    variables = {
-        "SUPERPIXEL_TEST_GPU": "1",
-        "SUPERPIXEL_TEST_CUPY_SIM": "1",
-        "CUPY_CACHE_DIR": str(FOLDER / "cache"),
-        "PYTHONPATH": str(FOLDER / "site"),
-    }
     arguments = sys.argv[1:]
     if not any(argument.startswith("tests/") for argument in arguments):
         arguments += [*TESTS, "-m", "not slow"]
     # A signal would not get through the fake runtime, which C calls.
     options = ["-p", "tests.kernels.cupy_sim.plugin", "--timeout-method", "thread"]
     command = [sys.executable, "-m", "pytest", *options, *arguments]
-    os.execve(sys.executable, command, os.environ | variables)
+    os.execve(sys.executable, command, os.environ | VARIABLES)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import ctypes
 import gc
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 import pytest
@@ -31,10 +31,21 @@ def _answer(runtime: Runtime, name: str) -> Any:
     return lambda *arguments: int(runtime.call(name, *arguments))
 
 
+def library() -> ctypes.CDLL:
+    """The fake CUDA, after `pytest_configure`."""
+    return next(kept for kept in _kept_alive if isinstance(kept, ctypes.CDLL))
+
+
+def calls_of(work: Callable[[], object]) -> dict[str, int]:
+    """How often `work` calls each function of CUDA."""
+    assert _runtime is not None
+    _runtime.calls.clear()
+    work()
+    return dict(_runtime.calls)
+
+
 def pytest_unconfigure() -> None:
-    for kept in _kept_alive:
-        if isinstance(kept, ctypes.CDLL):
-            ctypes.c_int.in_dll(kept, "fake_closed").value = 1
+    ctypes.c_int.in_dll(library(), "fake_closed").value = 1
     if _runtime is not None:
         for gpu in _runtime.gpus:
             gpu.close()
