@@ -25,7 +25,7 @@ _FAILURES = 3
 # Other codes are answers of the server, rejections too, so it handles calls.
 _DEAD = {grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE}
 
-_PREFIX = "superpixel-self-call-"
+_PREFIX = "spx-call-"
 
 _LOOK_SECONDS = 1.0
 """How long another server's socket may take to answer."""
