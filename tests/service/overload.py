@@ -3,8 +3,8 @@
 Callers that wait for their answers keep the server busy: this measures its capacity. Then calls arrive by the
 clock, whether or not earlier ones are answered: at 80 % of capacity, and at three times. Then capacity again.
 Other programs change the machine's speed within seconds, so this is repeated in short turns, and the answers
-of each turn are compared with the capacity before and after it. The server has one core and this process another.
-All images differ, and there is no cache.
+of each turn are compared with the capacity before and after it. The server has one core and this process
+another. All images differ, and there is no cache.
 """
 
 import argparse
@@ -65,10 +65,10 @@ class Load:
     health: list[tuple[str, float]] = field(default_factory=list)
     memory: list[int] = field(default_factory=list)
 
-    def __iadd__(self, other: "Load") -> "Load":
+    def add(self, other: "Load") -> None:
+        """Count the calls of another time too."""
         for each in fields(self):
             setattr(self, each.name, getattr(self, each.name) + getattr(other, each.name))
-        return self
 
     @property
     def goodput(self) -> float:
@@ -195,7 +195,7 @@ def main() -> int:
         some, much = Load(0.0), Load(0.0)
         capacities, shares, costs, memory = [generator.capacity(turn / 2)], [], [], []
         for _ in range(TURNS):
-            some += generator.offer(0.8 * capacities[-1], turn / 2, DEADLINE_SECONDS)
+            some.add(generator.offer(0.8 * capacities[-1], turn / 2, DEADLINE_SECONDS))
             memory.append(server.resident_bytes())
             load = generator.offer(3 * capacities[-1], turn, DEADLINE_SECONDS)
             cpu_before = server.cpu_seconds()
@@ -203,7 +203,7 @@ def main() -> int:
             cpu_per_image = (server.cpu_seconds() - cpu_before) / (capacities[-1] * turn / 2)
             shares.append(2 * load.goodput / (capacities[-2] + capacities[-1]))
             costs.append((load.cpu_seconds - cpu_per_image * len(load.admitted)) / len(load.refused))
-            much += load
+            much.add(load)
         grown = server.resident_bytes() - memory[0]
     print(f"capacity, images/s: {', '.join(f'{each:.0f}' for each in capacities)}")
     print(f"answered at 300 %, of it: {', '.join(f'{share:.0%}' for share in shares)}")
