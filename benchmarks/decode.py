@@ -1,8 +1,9 @@
 """The cost of decoding in processes, compared with decoding in threads.
 
 Both ways use the server's code for an image: decode, segment, encode, without gRPC. Each file is processed by
-both in turn. For the latency one image is processed at a time; for the throughput one per core. The processor
-time is that of this process and its decode processes; other programs change it less than the other figures.
+both in turn. For the latency one image is processed at a time, and the ways alternate per image; for the
+throughput one per core. The processor time is that of this process and its decode processes; other programs
+change it less than the other figures.
 """
 
 import io
@@ -34,6 +35,9 @@ FORMATS = ("JPEG", "PNG", "WEBP")
 COUNT = 1000
 MOST_ADDED_MS = 1.0
 LEAST_THROUGHPUT = 0.97
+
+PAIRS = 7
+"""Images per round and way whose time is measured."""
 
 Process = Callable[[Task], object]
 
@@ -160,16 +164,19 @@ def measure(
     worked: dict[str, list[float]] = {"threads": [], "processes": []}
     ways = {"threads": threads, "processes": processes}
     for number in range(rounds + 1):
-        for way in sorted(ways, reverse=number % 2 == 0):
-            tasks = [task() for _ in range(5)]
+        turns = sorted(ways, reverse=number % 2 == 0)
+        for way in PAIRS * turns:  # the machine's speed changes within seconds
+            one = task()
             before = _cpu_seconds()
-            taken = [_seconds(ways[way][0], each) for each in tasks]
+            taken = _seconds(ways[way][0], one)
             cpu = _cpu_seconds() - before
-            rate = _rate(ways[way], task, seconds)
             if number > 0:  # the first round warms up
-                times[way].append(1000 * statistics.median(taken))
+                times[way].append(1000 * taken)
+                worked[way].append(1000 * cpu)
+        for way in turns:
+            rate = _rate(ways[way], task, seconds)
+            if number > 0:
                 rates[way].append(rate)
-                worked[way].append(1000 * cpu / len(tasks))
     pairs = list(zip(times["threads"], times["processes"], strict=True))
     return Row(
         f"{name} {picture.width}x{picture.height}",
