@@ -3,10 +3,10 @@
 #   docker build -t superpixel-service:0.1.0-cuda --target cuda .
 #   docker run --read-only --tmpfs /tmp -p 50051:50051 -p 50052:50052 -p 9090:9090 superpixel-service:0.1.0 --allow-plaintext
 # In a container the server listens beyond loopback, so it needs TLS (SUPERPIXEL_TLS_CERT_FILE, SUPERPIXEL_TLS_KEY_FILE) or
-# --allow-plaintext. deploy/README.md, "The image", describes how to pin BASE to a digest.
+# --allow-plaintext. deploy/README.md, "The image", describes where the digest of BASE comes from; `make image-base` renews it.
 
 # Python 3.11 on Debian, because the locks in deploy/image are for it.
-ARG BASE=python:3.11-slim-bookworm
+ARG BASE=python:3.11-slim-bookworm@sha256:a36c24f9cbdf4fd0f52d67f0823eeac19c2028c637cecc392d97f980d4fec56b
 # Timestamp of the files in the wheel, in seconds since 1970. Any constant works.
 ARG SOURCE_DATE_EPOCH=1763769600
 
