@@ -244,14 +244,13 @@ export class Opening {
 
   /** Replace the superpixels of the open image by those of the compactness in the settings. */
   async changeCompactness() {
-    const { settings, sliders, guiding } = this._app;
+    const { settings, guiding } = this._app;
     const { compactness } = settings;
     await this.remake(
       { compactness, guidance: guiding.wanted },
       `Making superpixels of compactness ${compactness}…`,
       `Compactness ${compactness}`,
     );
-    sliders.adoptCompactness(); // the request may have failed
   }
 
   /**
@@ -309,7 +308,9 @@ export class Opening {
    * @param {string} [file] that it is about
    */
   async _run(text, task, file = this._app.work?.name) {
+    const { sliders } = this._app;
     this.cancel();
+    sliders.askNoMore();
     const pending = (this._pending = new AbortController());
     showProgress(true);
     hideProblem();
@@ -323,6 +324,7 @@ export class Opening {
       if (this._pending === pending) {
         this._pending = null;
         this.wanted = null;
+        sliders.adoptCompactness(); // the task may have failed
         showProgress(false);
         sayAfter(text, '');
         this._sending.end();

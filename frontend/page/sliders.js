@@ -135,11 +135,17 @@ export class Sliders {
     const { settings, opening } = this._app;
     settings.compactness = compactness;
     this.showCompactness();
-    clearTimeout(this._compactnessTimer);
+    this.askNoMore();
     this._compactnessTimer = setTimeout(() => {
       this._compactnessTimer = undefined;
       opening.changeCompactness();
     }, COMPACTNESS_WAIT);
+  }
+
+  /** The server is about to be asked for something else: that replaces what it was to be asked for soon. */
+  askNoMore() {
+    clearTimeout(this._compactnessTimer);
+    this._compactnessTimer = undefined;
   }
 
   /** Take over the compactness of the open image's map, unless the user has just chosen another. */

@@ -76,6 +76,38 @@ def test_a_compactness_chosen_while_another_is_made_is_not_forgotten(annotator: 
     annotator.wait_for_status("Compactness 20")
 
 
+MOVE_AND_OPEN = """() => {
+  const slider = document.querySelector('#compactness');
+  slider.stepUp();
+  slider.dispatchEvent(new Event('input'));
+  document.querySelector('#samples-menu button').click();
+}"""
+
+
+def test_an_image_opened_right_after_a_compactness_was_chosen_is_opened(annotator: Annotator) -> None:
+    """The choice is for the new image then. The server is asked for the old one's only after a moment."""
+    annotator.open(COFFEE)
+    routes: list[Route] = []
+    annotator.page.route("**/api/segment?*", lambda route: routes.append(route))
+    annotator.page.evaluate(MOVE_AND_OPEN)
+    annotator.page.wait_for_timeout(500)
+    annotator.page.unroute("**/api/segment?*")
+    assert [route.request.url.partition("?")[2] for route in routes] == ["compactness=14"]
+    routes[0].continue_()
+    annotator.wait_for_status("astronaut.jpg: ")
+    expect(annotator("#compactness-value")).to_have_text("14")
+    annotator.reopen(COFFEE)
+    expect(annotator("#compactness-value")).to_have_text("10")
+
+
+def test_the_compactness_is_the_image_s_own_again_if_no_other_is_opened(annotator: Annotator) -> None:
+    annotator.open(COFFEE)
+    annotator.page.route("**/api/segment?*", lambda route: route.fulfill(status=500))
+    annotator.page.evaluate(MOVE_AND_OPEN)
+    expect(annotator("#problem")).to_be_visible()
+    expect(annotator("#compactness-value")).to_have_text("10")
+
+
 @pytest.mark.slow
 def test_another_compactness_keeps_every_pixel(annotator: Annotator) -> None:
     annotator.open(COFFEE)

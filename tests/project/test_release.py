@@ -240,11 +240,30 @@ for name in superpixel_kernels.__all__:
     used(installed, program, tmp_path)
 
 
+def test_the_code_of_others_inside_a_wheel_is_listed() -> None:
+    listed = {each["name"]: each for each in materials.bundled(has_page=True)}
+    assert {"zlib", "geotiff", "pako"} < set(listed)
+    assert listed["@petamoriken/float16"]["purl"].startswith("pkg:npm/%40petamoriken/float16@3.")
+    lock = json.loads((ROOT / "frontend/package-lock.json").read_text())["packages"]
+    for name, each in listed.items():
+        if name != "zlib":
+            assert each["version"] == lock[f"node_modules/{name}"]["version"], "run `node vendor.js`"
+    expressions = {name: each["licenses"][0]["expression"] for name, each in listed.items()}
+    assert materials.refused(expressions) == []
+    assert [each["name"] for each in materials.bundled(has_page=False)] == ["zlib"]
+    folders = {path.name for path in (ROOT / "third_party").iterdir() if path.is_dir()}
+    assert folders == {"zlib"}, "list the new one in the bills of materials too"
+
+
 @pytest.mark.slow
 def test_bills_of_materials_list_what_is_installed(dist: Path) -> None:
     for name, some, not_these in (
-        ("superpixel-service", {"numpy", "grpcio", "pydantic", "starlette"}, {"cupy-cuda12x"}),
-        ("superpixel-client", {"numpy", "grpcio", "pillow"}, {"pydantic", "starlette"}),
+        (
+            "superpixel-service",
+            {"numpy", "grpcio", "pydantic", "starlette", "zlib", "geotiff"},
+            {"cupy-cuda12x"},
+        ),
+        ("superpixel-client", {"numpy", "grpcio", "pillow", "zlib"}, {"pydantic", "starlette", "geotiff"}),
     ):
         bill = json.loads((dist / f"{name}.cdx.json").read_text())
         assert bill["bomFormat"] == "CycloneDX"

@@ -3,7 +3,8 @@
     python -m tools.release.materials --dist dist
 
 Each wheel for this interpreter is installed into a fresh environment, with the extras that are named. What is
-then installed is listed in dist/NAME.cdx.json, and each licence must be one of `ALLOWED`.
+then installed is listed in dist/NAME.cdx.json, with the code of others inside the wheel, and each licence must
+be one of `ALLOWED`.
 """
 
 import argparse
@@ -49,6 +50,9 @@ REVIEWED: Mapping[str, str] = {
 }
 """Other licences that are allowed for one package, with the reason beside each."""
 
+_BUNDLED = re.compile(r"^((?:@[\w.-]+/)?[\w.-]+) (\d+\.\d+\.\d+)$", re.MULTILINE)
+"""The headings of frontend/page/third_party/LICENSE, which frontend/vendor.js writes: name and version."""
+
 _OWN = ("superpixel-service", "superpixel-client", "pip", "setuptools")
 
 
@@ -66,9 +70,13 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as temporary:
             python = installed(name, extras, dist, Path(temporary) / "environment")
             target = dist / f"{name}.cdx.json"
-            target.write_text(json.dumps(bill_of(python), indent=2) + "\n")
+            bill = bill_of(python)
+            inside = bundled(has_page=name == "superpixel-service")
+            bill["components"] += inside
+            target.write_text(json.dumps(bill, indent=2) + "\n")
             print(target)
-            wrong += refused(licences_of(python))
+            licences = {each["name"]: each["licenses"][0]["expression"] for each in inside}
+            wrong += refused(licences_of(python) | licences)
     frontend = dist / "superpixel-map.cdx.json"
     frontend.write_text(json.dumps(npm_bill(), indent=2) + "\n")
     print(frontend)
@@ -111,6 +119,31 @@ def bill_of(python: Path) -> dict[str, Any]:
     )
     bill: dict[str, Any] = json.loads(text)
     return bill
+
+
+def bundled(*, has_page: bool) -> list[dict[str, Any]]:
+    """The components whose code is inside a wheel: the codec's zlib, and what the annotation page bundles."""
+    header = (ROOT / "third_party/zlib/zlib.h").read_text("utf-8")
+    version = re.findall(r'^#define ZLIB_VERSION "(.+)"', header, re.MULTILINE)[0]
+    found = [_component("zlib", version, "Zlib", f"pkg:generic/zlib@{version}")]
+    if has_page:
+        lock = json.loads((ROOT / "frontend/package-lock.json").read_text("utf-8"))["packages"]
+        text = (ROOT / "frontend/page/third_party/LICENSE").read_text("utf-8")
+        for name, version in _BUNDLED.findall(text):
+            licence = lock[f"node_modules/{name}"]["license"]
+            found.append(_component(name, version, licence, f"pkg:npm/{name.replace('@', '%40')}@{version}"))
+    return found
+
+
+def _component(name: str, version: str, licence: str, purl: str) -> dict[str, Any]:
+    return {
+        "type": "library",
+        "bom-ref": purl,
+        "name": name,
+        "version": version,
+        "licenses": [{"expression": licence}],
+        "purl": purl,
+    }
 
 
 def npm_bill() -> dict[str, Any]:
