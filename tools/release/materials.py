@@ -3,8 +3,8 @@
     python -m tools.release.materials --dist dist
 
 Each wheel for this interpreter is installed into a fresh environment, with the extras that are named. What is
-then installed is listed in dist/NAME.cdx.json, with the code of others inside the wheel, and each licence must
-be one of `ALLOWED`.
+then installed is listed in dist/NAME.cdx.json, with the code of others inside the wheel. Each licence must be
+one of `ALLOWED`.
 """
 
 import argparse
