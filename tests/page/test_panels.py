@@ -87,13 +87,18 @@ MOVE_AND_OPEN = """() => {
 def test_an_image_opened_right_after_a_compactness_was_chosen_is_opened(annotator: Annotator) -> None:
     """The choice is for the new image then. The server is asked for the old one's only after a moment."""
     annotator.open(COFFEE)
-    routes: list[Route] = []
-    annotator.page.route("**/api/segment?*", lambda route: routes.append(route))
+    asked: list[Route] = []
+
+    def hold_the_first(route: Route) -> None:
+        asked.append(route)
+        if len(asked) > 1:
+            route.continue_()
+
+    annotator.page.route("**/api/segment?*", hold_the_first)
     annotator.page.evaluate(MOVE_AND_OPEN)
     annotator.page.wait_for_timeout(500)
-    annotator.page.unroute("**/api/segment?*")
-    assert [route.request.url.partition("?")[2] for route in routes] == ["compactness=14"]
-    routes[0].continue_()
+    assert [route.request.url.partition("?")[2] for route in asked] == ["compactness=14"]
+    asked[0].continue_()
     annotator.wait_for_status("astronaut.jpg: ")
     expect(annotator("#compactness-value")).to_have_text("14")
     annotator.reopen(COFFEE)
@@ -106,6 +111,8 @@ def test_the_compactness_is_the_image_s_own_again_if_no_other_is_opened(annotato
     annotator.page.evaluate(MOVE_AND_OPEN)
     expect(annotator("#problem")).to_be_visible()
     expect(annotator("#compactness-value")).to_have_text("10")
+    assert all("status of 500" in complaint for complaint in annotator.complaints)
+    annotator.complaints.clear()
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 import threading
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -355,4 +356,37 @@ def test_calls_whose_messages_are_arriving_count_as_work(monkeypatch: pytest.Mon
     assert queue.expect() is not None
     assert queue.expect("other") is None  # another token is not made to wait for it
     clock.now += 1.0  # its message does not come: nobody waits for it any longer
+    assert queue.expect() is None
+
+
+def test_a_rejection_stands_for_a_moment_unless_work_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An overloaded server would estimate the same hundreds of times per second."""
+    clock = SimpleNamespace(now=1000.0)
+    monkeypatch.setattr(expected, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    queue: AdmissionQueue[Piece] = AdmissionQueue(Settings(workers=1, max_wait_seconds=0.5), learned(1.0))
+    for piece in pieces("", 2):
+        queue.put(piece)
+    estimates = []
+    estimate = queue._waits.seconds_before_expected
+
+    def counted(*arguments: Any) -> float:
+        estimates.append(arguments)
+        return estimate(*arguments)
+
+    monkeypatch.setattr(queue._waits, "seconds_before_expected", counted)
+    first, again = queue.expect(), queue.expect()
+    assert first is not None
+    assert again is not None
+    assert (again.reason, str(again)) == (first.reason, str(first))
+    assert again.retry_seconds is not None
+    assert len(estimates) == 1
+    assert queue.expect("b") is None  # another token
+    assert queue.expect() is not None
+    assert len(estimates) == 2
+    clock.now += 0.01
+    assert queue.expect() is not None
+    assert len(estimates) == 3
+    assert queue.take(Lane.INTERACTIVE) is not None
+    for piece in list(queue._running):
+        queue.finish(piece)
     assert queue.expect() is None

@@ -200,3 +200,41 @@ def test_programs_use_the_actors_and_a_deadly_tile_ends_the_run(
     prior = np.arange(300 * 400, dtype=np.int32).reshape(300, 400) // 30_000
     whole = segment(image, guidance=Guidance(prior=prior, prior_mode="hard"))
     assert np.array_equal(np.load(tmp_path / "base.npy"), whole.base_labels)
+
+
+FIRST_START_FAILS = """
+import os, sys
+import numpy as np
+import ray
+from superpixel_kernels.tiled import segment_tiled
+from superpixel_service.ray import TileActors, tiles
+
+_, address, source, target, failed = sys.argv
+
+
+class FailsOnce(tiles._TileActor):
+    def __init__(self, threads):
+        try:
+            os.mkdir(failed)
+        except FileExistsError:
+            super().__init__(threads)
+        else:
+            raise RuntimeError("the node has no memory")
+
+
+ray.init(address=address, _node_ip_address="127.0.0.2", log_to_driver=False, logging_level="CRITICAL")
+tiles._TileActor = FailsOnce
+with TileActors() as workers:
+    tiled = segment_tiled(np.load(source)[:200, :300], tile=64, workers=workers)
+    np.save(target, np.asarray(tiled.base_labels))
+"""
+
+
+def test_an_actor_that_cannot_start_is_replaced(cluster: RayCluster, source: Path, tmp_path: Path) -> None:
+    target, failed = tmp_path / "base.npy", tmp_path / "failed"
+    arguments = [sys.executable, "-c", FIRST_START_FAILS, cluster.address, source, target, failed]
+    run = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=500)
+    assert run.returncode == 0, run.stderr
+    assert failed.exists()
+    whole = segment(np.load(source)[:200, :300])
+    assert np.array_equal(np.load(target), whole.base_labels)

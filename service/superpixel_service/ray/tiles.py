@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from functools import partial
+from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Any, Self
@@ -26,6 +26,14 @@ ATTEMPTS = 4
 """If the actor of a tile ended this often, the run ends."""
 
 _POLL_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """An actor has started, or failed to."""
+
+    actor: Any
+    error: BaseException | None
 
 
 class TileActors:
@@ -55,7 +63,8 @@ class TileActors:
         self.count = most * TILES_PER_ACTOR
         self._lock = threading.Lock()
         self._actors: set[Any] = set()
-        self._free: SimpleQueue[Any] = SimpleQueue()  # an actor, once per tile that it can take; or an error
+        # An actor, once per tile that it can take; an actor that has started or failed to; or an error.
+        self._free: SimpleQueue[Any] = SimpleQueue()
         self._is_open = True
         self._failed_starts = 0
         for _ in range(most):
@@ -105,6 +114,9 @@ class TileActors:
                 found = self._free.get(timeout=_POLL_SECONDS)
             except Empty:
                 continue
+            if isinstance(found, _Start):
+                self._note_start(found.actor, found.error)
+                continue
             if isinstance(found, Exception):
                 self._free.put(found)  # for the other threads
                 raise found
@@ -130,11 +142,14 @@ class TileActors:
         )
         with self._lock:
             self._actors.add(actor)
-        started = actor.check_version.remote(kernels.ALGORITHM_VERSION).future()
-        started.add_done_callback(partial(self._note_start, actor))
 
-    def _note_start(self, actor: Any, started: "Future[None]") -> None:
-        error = started.exception()
+        def end(started: "Future[None]") -> None:
+            # On a thread of Ray's own, where calls of Ray, such as `ray.kill`, would never return.
+            self._free.put(_Start(actor, started.exception()))
+
+        actor.check_version.remote(kernels.ALGORITHM_VERSION).future().add_done_callback(end)
+
+    def _note_start(self, actor: Any, error: BaseException | None) -> None:
         if error is None:
             self._failed_starts = 0
             for _ in range(TILES_PER_ACTOR):

@@ -36,7 +36,6 @@ from superpixel_service.errors import (
     TokenLimitReached,
 )
 from superpixel_service.model import Lane
-from superpixel_service.work.caller import Caller
 from superpixel_service.work.expected import ExpectedCalls
 from superpixel_service.work.fair_queue import ALL_KINDS, FairQueue
 from superpixel_service.work.free_worker import FREE_SECONDS, FreeWorker
@@ -141,15 +140,15 @@ class AdmissionQueue(Generic[Work]):
         Returns:
             The rejection that even the smallest image would get at present; None: there is room.
         """
-        caller = Caller(token) if token else None
         with self._lock:
             if self._closed:
                 return None
+            if (lacking := self._expected.lacking(token)) is not None:
+                return Overloaded(lacking, TEXTS[lacking], self._waits.retry_seconds())
             coming = self._expected.count(token)
-            wait = functools.partial(self._waits.seconds_before_expected, caller, coming)
+            wait = functools.partial(self._waits.seconds_before_expected, token, coming)
             overloaded = self._overloaded(1, 1, wait, coming)
-            if overloaded is None:
-                self._expected.add(token)
+            self._expected.decided(token, None if overloaded is None else overloaded.reason)
             return overloaded
 
     def is_probe(self, work: Work) -> bool:
@@ -397,6 +396,7 @@ class AdmissionQueue(Generic[Work]):
         lane.queue_pixels -= work.pixels
 
     def _release(self, work: Work) -> None:
+        self._expected.work_ended()
         self._probes.discard(work)
         self._shares.count(work.caller, work.pixels, work.byte_count, -1)
         self._room.leave(work.pixels, work.byte_count)

@@ -68,8 +68,14 @@ class Waits(Generic[Work]):
             seconds += self._waiting[Lane.INTERACTIVE].seconds()
         return seconds + self._still_running({lane, Lane.INTERACTIVE})
 
-    def seconds_before_expected(self, caller: Caller | None, coming: int) -> float:
-        """Time until a usual interactive call would begin that comes after `coming` others, in seconds."""
+    def seconds_before_expected(self, token: str, coming: int) -> float:
+        """Time until a usual interactive call would begin that comes after `coming` others, in seconds.
+
+        Args:
+            token: the caller's; empty: unknown.
+            coming: number of calls.
+        """
+        caller = Caller(token) if token else None
         return self.seconds_before(Lane.INTERACTIVE, caller) + coming * self._throughput.mean_seconds()
 
     def retry_seconds(self) -> float:
