@@ -151,7 +151,8 @@ def test_a_table_is_aligned(capsys: pytest.CaptureFixture[str]) -> None:
     ]
 
 
-def test_decoding_in_threads_and_in_processes() -> None:
+def test_decoding_in_threads_and_in_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decode, "PAIRS", 1)  # then medians are the values themselves
     pixels = MadeUpPhotograph().image
     with decode.in_threads(2) as threads, decode.in_processes(2) as processes:
         row = decode.measure("PNG", pixels, threads, processes, rounds=1, seconds=0.01)
