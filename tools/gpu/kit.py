@@ -18,7 +18,13 @@ from tools.gpu import KIT, ROOT
 THERE = ("numpy", "pillow")
 """Packages of that machine; large, and any version fits."""
 
-BROUGHT = ("pytest>=9,<10", "pytest-timeout>=2.3,<3", "scikit-build-core>=1.1,<2", "nanobind>=3.1,<4")
+BROUGHT = (
+    "pytest>=9,<10",
+    "hypothesis>=6.130,<7",
+    "pytest-timeout>=2.3,<3",
+    "scikit-build-core>=1.1,<2",
+    "nanobind>=3.1,<4",
+)
 """Beside the wheel's dependencies: for the tests, and to build the engine there if the wheel does not fit."""
 
 LIMIT = 64 << 20
