@@ -261,8 +261,11 @@ export class Opening {
    * @param {string} after what it says then
    */
   async remake(making, before, after) {
-    const { work, stage } = this._app;
-    if (!work || this._app.readOnly) return;
+    const { work, stage, sliders } = this._app;
+    if (!work || this._app.readOnly) {
+      sliders.adoptCompactness();
+      return;
+    }
     const { compactness, guidance } = work.origin;
     if (making.compactness === compactness && making.guidance === guidance) {
       this.cancel();

@@ -142,7 +142,7 @@ export class Sliders {
     }, COMPACTNESS_WAIT);
   }
 
-  /** The server is about to be asked for something else: that replaces what it was to be asked for soon. */
+  /** Forget the chosen compactness, unless the server was asked for it: another request replaces it. */
   askNoMore() {
     clearTimeout(this._compactnessTimer);
     this._compactnessTimer = undefined;

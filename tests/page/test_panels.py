@@ -48,12 +48,21 @@ def test_the_size_slider(annotator: Annotator) -> None:
 
 
 HOLD_TIMERS = """() => {
-  const { setTimeout } = window;
-  window.held = [];
-  window.setTimeout = (call, wait) => (wait > 100 ? held.push(call) : setTimeout(call, wait));
+  const { setTimeout, clearTimeout } = window;
+  window.held = new Map();
+  window.setTimeout = (call, wait) => {
+    if (wait <= 100) return setTimeout(call, wait);
+    const timer = -1 - held.size;
+    held.set(timer, call);
+    return timer;
+  };
+  window.clearTimeout = (timer) => {
+    if (timer < 0) held.set(timer, () => {});
+    else clearTimeout(timer);
+  };
   window.goOn = () => {
-    window.setTimeout = setTimeout;
-    for (const call of held) call();
+    Object.assign(window, { setTimeout, clearTimeout });
+    for (const call of held.values()) call();
   };
 }"""
 
@@ -85,18 +94,14 @@ MOVE_AND_OPEN = """() => {
 
 
 def test_an_image_opened_right_after_a_compactness_was_chosen_is_opened(annotator: Annotator) -> None:
-    """The choice is for the new image then. The server is asked for the old one's only after a moment."""
+    """The new image gets that compactness, and the old one keeps its own."""
     annotator.open(COFFEE)
     asked: list[Route] = []
-
-    def hold_the_first(route: Route) -> None:
-        asked.append(route)
-        if len(asked) > 1:
-            route.continue_()
-
-    annotator.page.route("**/api/segment?*", hold_the_first)
-    annotator.page.evaluate(MOVE_AND_OPEN)
-    annotator.page.wait_for_timeout(500)
+    annotator.page.route("**/api/segment?*", lambda route: asked.append(route))
+    annotator.page.evaluate(HOLD_TIMERS)
+    with annotator.page.expect_request("**/api/segment?*"):
+        annotator.page.evaluate(MOVE_AND_OPEN)
+    annotator.page.evaluate("goOn()")  # the time after which the server would be asked for the old image
     assert [route.request.url.partition("?")[2] for route in asked] == ["compactness=14"]
     asked[0].continue_()
     annotator.wait_for_status("astronaut.jpg: ")

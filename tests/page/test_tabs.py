@@ -42,6 +42,9 @@ def test_the_second_tab_follows_and_changes_nothing(tabs: tuple[Annotator, Annot
     second.press("Control+z", "c", "n")
     expect(second("#classes li")).to_have_count(3)
     expect(second("#objects li")).to_have_count(0)
+    second("#compactness").focus()
+    second.press("ArrowRight")
+    expect(second("#compactness-value")).to_have_text("10")
     assert np.array_equal(second.mask(), before)
 
     first.page.bring_to_front()

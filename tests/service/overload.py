@@ -193,10 +193,10 @@ def main() -> int:
         generator = Generator(server)
         generator.capacity(2)
         some, much = Load(0.0), Load(0.0)
-        capacities, shares, costs, memory = [generator.capacity(turn / 2)], [], [], []
+        capacities, shares, costs, memory = [generator.capacity(turn / 2)], [], [], 0
         for _ in range(TURNS):
             some.add(generator.offer(0.8 * capacities[-1], turn / 2, DEADLINE_SECONDS))
-            memory.append(server.resident_bytes())
+            memory = memory or server.resident_bytes()
             load = generator.offer(3 * capacities[-1], turn, DEADLINE_SECONDS)
             cpu_before = server.cpu_seconds()
             capacities.append(generator.capacity(turn / 2))
@@ -204,7 +204,7 @@ def main() -> int:
             shares.append(2 * load.goodput / (capacities[-2] + capacities[-1]))
             costs.append((load.cpu_seconds - cpu_per_image * len(load.admitted)) / len(load.refused))
             much.add(load)
-        grown = server.resident_bytes() - memory[0]
+        grown = server.resident_bytes() - memory
     print(f"capacity, images/s: {', '.join(f'{each:.0f}' for each in capacities)}")
     print(f"answered at 300 %, of it: {', '.join(f'{share:.0%}' for share in shares)}")
     print(f"processor time per rejection, median: {1e3 * np.median(costs):.2f} ms")

@@ -33,9 +33,9 @@ def merge(
         guidance.rejoin(stage)
         graph.list_edges(stage)
         run()
-    records = _sort(stage)
+    _sort(stage)
     if kind.prior == "hard":
-        stage.launch_each("merge_unmark", stage.node_capacity, [*stage.counters, records])
+        stage.launch_each("merge_unmark", stage.node_capacity, [*stage.counters, sorted_records(stage)])
 
 
 def _run(stage: Stage, edges_per_node: int, cost: tuple[float, float], *, with_importance: bool) -> None:
@@ -97,8 +97,7 @@ def sorted_records(stage: Stage) -> DeviceArray:
     return stage.workspace["records_other" if passes % 2 else "records"]
 
 
-def _sort(stage: Stage) -> DeviceArray:
-    """Sort the records; returns the array that they are in."""
+def _sort(stage: Stage) -> None:
     records, other = stage.workspace["records"], stage.workspace["records_other"]
     count = stage.node_capacity
     stage.device.launch(
@@ -109,4 +108,3 @@ def _sort(stage: Stage) -> DeviceArray:
         stage.launch_each("merge_sort_runs", count, [*stage.counters, np.uint32(run), records, other])
         records, other = other, records
         run *= 2
-    return records

@@ -112,10 +112,12 @@ class Pipeline:
             if guidance is not None:
                 guide = guides.upload(self.device, self.workspace, guidance, passes)
             on_device = self._uploaded(grid, image)
-            if as_graph:
-                self._recorded(stage, clock, settings, on_device, has_moved=on_device is image)
-            else:
+            is_callers = on_device is image  # each one is somewhere else
+            if is_callers or not as_graph:
                 stages.convert(stage, clock, on_device, self._tables)
+            if as_graph:
+                self._recorded(stage, clock, settings, None if is_callers else on_device)
+            else:
                 stages.label_and_merge(stage, clock, settings, kind, guide)
             counters = self._counters(*self._copies(stage, to_host))
             if on_regions is not None:
@@ -317,41 +319,39 @@ class Pipeline:
         channels = image.shape[2]
         return DeviceImage(data, (channels * grid.width, channels, 1), channels)
 
-    def _recorded(
-        self, stage: Stage, clock: Clock, settings: Settings, image: DeviceImage, *, has_moved: bool
-    ) -> None:
+    def _recorded(self, stage: Stage, clock: Clock, settings: Settings, image: DeviceImage | None) -> None:
         """Run the stages, from the third image of a size on as one step.
 
         The second image of a size records them: by then all kernels are loaded, and arguments are made.
-        `has_moved`: the image is not where the one before was, so color is a step of its own.
+
+        Args:
+            stage: the image.
+            clock: of the stages that are done.
+            settings: the parameters.
+            image: in the workspace; None: stage color is done.
         """
+        before = clock.names
+
+        def run(clock: Clock) -> None:
+            if image is not None:
+                stages.convert(stage, clock, image, self._tables)
+            stages.label_and_merge(stage, clock, settings)
+
         recorded = self.workspace.recorded
-        channels = 0 if has_moved else image.channels
+        channels = 0 if image is None else image.channels
         key = (stage.grid, stage.node_capacity, settings.compactness.hex(), channels)
         if key not in recorded:
             if len(recorded) >= _KEPT_RECORDS:
                 recorded.clear()
-            stages.convert(stage, clock, image, self._tables)
-            stages.label_and_merge(stage, clock, settings)
+            run(clock)
             recorded[key] = (None, clock.names)
             return
-        if has_moved:
-            stages.convert(stage, clock, image, self._tables)
-        before = clock.names
-
-        def launch_all() -> None:
-            uninterrupted = Clock(stage, None, done=before)
-            if not has_moved:
-                stages.convert(stage, uninterrupted, image, self._tables)
-            stages.label_and_merge(stage, uninterrupted, settings)
-
-        launch, names = recorded[key]
         clock.begin_step()
-        launch = launch or self.device.record(launch_all)
-        recorded[key] = (launch, names)
-        clock.names = names
+        launch, clock.names = recorded[key]
+        launch = launch or self.device.record(lambda: run(Clock(stage, None, done=before)))
+        recorded[key] = (launch, clock.names)
         if launch is None:
-            launch_all()
+            run(Clock(stage, None, done=before))
         else:
             launch()
 

@@ -1,8 +1,8 @@
 """The record of one call, from its first byte to its end."""
 
-import os
 import re
 import time
+import uuid
 from collections.abc import Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -134,4 +134,4 @@ def _request_id(metadata: Metadata) -> str:
     for key, value in metadata:
         if key == REQUEST_ID_KEY and isinstance(value, str) and _REQUEST_ID.fullmatch(value):
             return value
-    return os.urandom(16).hex()
+    return uuid.uuid4().hex

@@ -150,8 +150,7 @@ class RejectionQueue(ThreadPoolExecutor):
         if not self._waiting:
             self._oldest = time.monotonic()
         self._waiting.append(reject)
-        if not self._not_empty.is_set():
-            self._not_empty.set()
+        self._not_empty.set()
         self._send_if_due()
         return handled
 

@@ -6,7 +6,7 @@ The first run installs CuPy in build/cupy-sim and builds the fake CUDA. Argument
 import os
 import sys
 
-from tests.kernels.cupy_sim.build import FOLDER, ensure
+from tests.kernels.cupy_sim.build import VARIABLES, ensure
 
 TESTS = (
     "tests/kernels/cupy_sim",
@@ -15,14 +15,6 @@ TESTS = (
         for name in ("calls", "graphs", "memory", "stages", "guidance", "tiled")
     ),
 )
-
-VARIABLES = {
-    "SUPERPIXEL_TEST_GPU": "1",
-    "SUPERPIXEL_TEST_CUPY_SIM": "1",
-    "CUPY_CACHE_DIR": str(FOLDER / "cache"),
-    "PYTHONPATH": str(FOLDER / "site"),
-}
-"""The environment of a process that uses CuPy on the fake CUDA."""
 
 
 def main() -> None:

@@ -22,6 +22,14 @@ from tests.kernels.cupy_sim.calls import EXPORTS
 HERE = Path(__file__).parent
 FOLDER = HERE.parents[2] / "build" / "cupy-sim"
 
+VARIABLES = {
+    "SUPERPIXEL_TEST_GPU": "1",
+    "SUPERPIXEL_TEST_CUPY_SIM": "1",
+    "CUPY_CACHE_DIR": str(FOLDER / "cache"),
+    "PYTHONPATH": str(FOLDER / "site"),
+}
+"""The environment of a process that uses CuPy on the fake CUDA."""
+
 CUPY = "14.2.0"
 PACKAGES = (f"cupy-cuda13x=={CUPY}", "nvidia-cuda-runtime>=13,<14")
 TOOLS = ("Cython>=3.2,<3.3", "nvidia-cuda-crt>=13,<14")

@@ -20,8 +20,7 @@ from superpixel_kernels import segment
 from superpixel_kernels.cuda import CudaWorkspace
 from tests.kernels import images
 from tests.kernels.cupy_sim import plugin
-from tests.kernels.cupy_sim.__main__ import VARIABLES
-from tests.kernels.cupy_sim.build import ensure
+from tests.kernels.cupy_sim.build import VARIABLES, ensure
 
 SIZE = (481, 321)
 
@@ -35,9 +34,8 @@ def main() -> None:
     options = parser.parse_args()
     ensure()
     if not VARIABLES.items() <= os.environ.items():
-        os.execve(
-            sys.executable, [sys.executable, "-m", __spec__.name, *sys.argv[1:]], os.environ | VARIABLES
-        )
+        command = [sys.executable, "-m", __spec__.name, *sys.argv[1:]]
+        os.execve(sys.executable, command, os.environ | VARIABLES)
     plugin.pytest_configure()
     workspaces = [CudaWorkspace() for _ in range(max(options.threads))]
     image = images.photo(*SIZE)
