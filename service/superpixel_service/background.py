@@ -25,11 +25,18 @@ class BackgroundQueue(Generic[Item]):
     Args:
         handle: called with each item. Exceptions from it are logged.
         batch_seconds: how long the thread lets items gather after the first one.
+        finish: called when no further item waits; then all earlier items count as handled.
     """
 
-    def __init__(self, handle: Callable[[Item], None], batch_seconds: float = _BATCH_SECONDS) -> None:
+    def __init__(
+        self,
+        handle: Callable[[Item], None],
+        batch_seconds: float = _BATCH_SECONDS,
+        finish: Callable[[], None] = lambda: None,
+    ) -> None:
         self._handle = handle
         self._batch_seconds = batch_seconds
+        self._finish = finish
         self._hurry = threading.Event()
         self._items: queue.SimpleQueue[Item | threading.Event] = queue.SimpleQueue()
         threading.Thread(target=self._run, name="background", daemon=True).start()
@@ -59,9 +66,11 @@ class BackgroundQueue(Generic[Item]):
             del item  # an idle thread must not keep an answer in memory
             while not self._items.empty():
                 self._handle_one(self._items.get())
+            self._finish()
 
     def _handle_one(self, item: Item | threading.Event) -> None:
         if isinstance(item, threading.Event):
+            self._finish()
             item.set()
             return
         try:

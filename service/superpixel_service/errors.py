@@ -295,19 +295,22 @@ class FinalStatus(grpc.Status):
 
 def to_status(error: ServiceError, request_id: str) -> FinalStatus:
     """The status that ends a call with `error`: code, text, details and trailers."""
-    message, details = _status_of(error.code, *_fields_of(error))
-    trailers: list[tuple[str, str | bytes]] = [(REQUEST_ID_KEY, request_id)]
-    if error.push_back and error.retry_seconds is not None:
-        trailers.append((PUSHBACK_KEY, str(_milliseconds(error.retry_seconds))))
-    return FinalStatus(error.code, message, (*details, *trailers))
+    message, trailers = _status_of(error.code, error.push_back, *_fields_of(error))
+    return FinalStatus(error.code, message, ((REQUEST_ID_KEY, request_id), *trailers))
 
 
 # An overloaded server sends the same few statuses hundreds of times per second.
 @functools.lru_cache(maxsize=64)
-def _status_of(code: grpc.StatusCode, *fields: Any) -> tuple[str, tuple[tuple[str, str | bytes], ...]]:
-    """The text and the trailer with the details. `fields` are those of `_fields_of`."""
+def _status_of(
+    code: grpc.StatusCode, push_back: bool, *fields: Any
+) -> tuple[str, tuple[tuple[str, str | bytes], ...]]:
+    """The text and the trailers that do not depend on the call. `fields` are those of `_fields_of`."""
     status = _message_of(code, *fields)
-    return status.message, tuple(rpc_status.to_status(status).trailing_metadata)
+    details = tuple(rpc_status.to_status(status).trailing_metadata)
+    milliseconds = fields[-1]
+    if not push_back or milliseconds is None:
+        return status.message, details
+    return status.message, (*details, (PUSHBACK_KEY, str(milliseconds)))
 
 
 def to_message(error: ServiceError) -> Status:

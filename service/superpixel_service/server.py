@@ -32,10 +32,11 @@ from superpixel_service.security.tokens import Tokens
 from superpixel_service.stores.reader import StoreReader
 from superpixel_service.transport import convert, interceptors, reflection, store_servicer
 from superpixel_service.transport.call import Call, ImageEvent
-from superpixel_service.transport.call_threads import CallThreads, RejectionQueue, grpc_threads
+from superpixel_service.transport.call_threads import CallThreads, grpc_threads
 from superpixel_service.transport.gate import Gate, Limit
 from superpixel_service.transport.message_limits import MAX_SMALL_MESSAGE_BYTES
 from superpixel_service.transport.open_calls import OpenCalls
+from superpixel_service.transport.rejections import RejectionQueue
 from superpixel_service.transport.self_call import SelfCall
 from superpixel_service.transport.servicer import SuperpixelServicer
 from superpixel_service.transport.streams import Streams

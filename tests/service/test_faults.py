@@ -15,9 +15,10 @@ from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2_grpc as pb_grpc
 from superpixel_service.transport import interceptors
 from superpixel_service.transport.call import Call
-from superpixel_service.transport.call_threads import CallThreads, RejectionQueue
+from superpixel_service.transport.call_threads import CallThreads
 from superpixel_service.transport.gate import Gate, Limit
 from superpixel_service.transport.open_calls import OpenCalls
+from superpixel_service.transport.rejections import RejectionQueue
 from superpixel_service.transport.servicer import SuperpixelServicer
 from tests.service.harness import refused, request
 from tests.service.images import raw, scene

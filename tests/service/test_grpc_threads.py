@@ -13,8 +13,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 from superpixel_service.transport import call_threads
-from superpixel_service.transport.call_threads import CallThreads, RejectionQueue
+from superpixel_service.transport.call_threads import CallThreads
 from superpixel_service.transport.open_calls import OpenCalls
+from superpixel_service.transport.rejections import RejectionQueue
 from tests.service.harness import (
     INTERPRETER,
     PATIENCE_SECONDS,
@@ -191,29 +192,3 @@ def test_a_call_that_cannot_be_submitted_is_rejected() -> None:
     ((*others, last),) = handlers
     assert (others[:3], last) == ([0, 1, 2], 4)
     assert "handler" not in others
-
-
-def test_a_later_call_sends_the_rejections_that_have_gathered(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = 1000.0
-    monkeypatch.setattr(call_threads.time, "monotonic", lambda: now)  # the queue's own thread finds none due
-    rejections, sent = RejectionQueue(OpenCalls()), list[tuple[int, int]]()
-    here = threading.get_ident()
-    for number, milliseconds, sent_by_then in (
-        (0, 0, 0),
-        (1, 10, 0),
-        (2, 4, 0),
-        (3, 2, 4),
-        (4, 5, 4),
-        (5, 16, 6),
-    ):
-        now += milliseconds / 1000
-        rejections.submit(lambda number=number: sent.append((number, threading.get_ident())))
-        assert sent == [(number, here) for number in range(sent_by_then)]
-
-
-def test_rejections_are_sent_without_a_later_call() -> None:
-    open_calls = OpenCalls()
-    rejections = RejectionQueue(open_calls)
-    for _ in range(2):
-        assert rejections.submit(threading.get_ident).result(PATIENCE_SECONDS) != threading.get_ident()
-    open_calls.wait_until_quiet(0.0, PATIENCE_SECONDS)

@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import select
 import signal
 import threading
 from pathlib import Path
@@ -110,6 +111,43 @@ def test_lines_that_a_full_disk_rejects_are_dropped_and_counted() -> None:
     writer.wait(PATIENCE_SECONDS)
     assert writer.dropped == 3
     os.close(descriptor)
+
+
+def test_lines_that_wait_together_are_written_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[bytes] = []
+    may_write = threading.Event()
+
+    def write(_descriptor: int, text: memoryview) -> int:
+        may_write.wait(PATIENCE_SECONDS)
+        written.append(bytes(text))
+        return len(text)
+
+    monkeypatch.setattr(logs.os, "write", write)
+    writer = logs.LineWriter(0)
+    lines = ["first\n", *(f"{number:99}\n" for number in range(100)), "x" * 5000 + "\n", "last\n"]
+    for line in lines:
+        writer.write(line)
+    may_write.set()
+    writer.wait(PATIENCE_SECONDS)
+    assert b"".join(written).decode() == "".join(lines)
+    assert max(len(text) for text in written if not text.startswith(b"x")) <= select.PIPE_BUF
+    assert len(written) <= 3 + 2 + 100 * 100 // (select.PIPE_BUF - 100)
+
+
+def test_of_lines_written_in_part_the_rest_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    room = [6, 3]  # the first line and half of the second; then the reader is gone
+
+    def write(_descriptor: int, text: memoryview) -> int:
+        if not room:
+            raise BrokenPipeError
+        return min(room.pop(0), len(text))
+
+    monkeypatch.setattr(logs.os, "write", write)
+    writer = logs.LineWriter(0)
+    for line in ("first\n", "second\n", "third\n"):
+        writer.write(line)
+    writer.wait(PATIENCE_SECONDS)
+    assert writer.dropped == 2
 
 
 def test_an_item_that_fails_does_not_stop_the_background_queue() -> None:

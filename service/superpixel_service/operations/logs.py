@@ -1,8 +1,11 @@
 """The log: lines per call, per rejected image, and for server events; JSON, or text on a terminal."""
 
 import atexit
+import itertools
+import json
 import logging
 import os
+import select
 import sys
 from typing import Literal
 
@@ -39,7 +42,9 @@ class LineWriter:
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
-        self._lines: BackgroundQueue[str] = BackgroundQueue(self._write_now)
+        self._gathered: list[bytes] = []
+        self._gathered_bytes = 0
+        self._lines: BackgroundQueue[str] = BackgroundQueue(self._gather, finish=self._write_gathered)
         self._overflowed = self._failed = 0  # each is changed by one thread at a time
 
     @property
@@ -49,7 +54,7 @@ class LineWriter:
 
     def write(self, line: str) -> None:
         """Queue a line for writing. Only one thread may call this at a time."""
-        if self._lines.size() < _MOST_LINES_WAITING:
+        if self._lines.size() + len(self._gathered) < _MOST_LINES_WAITING:
             self._lines.put(line)
         else:
             self._overflowed += 1
@@ -61,13 +66,25 @@ class LineWriter:
         """Wait until all earlier lines are written or dropped, at most `seconds`."""
         self._lines.flush(seconds)
 
-    def _write_now(self, line: str) -> None:
-        left = memoryview(line.encode("utf-8", "backslashreplace"))
+    def _gather(self, line: str) -> None:
+        encoded = line.encode("utf-8", "backslashreplace")
+        if self._gathered_bytes + len(encoded) > select.PIPE_BUF:
+            self._write_gathered()
+        self._gathered.append(encoded)
+        self._gathered_bytes += len(encoded)
+
+    def _write_gathered(self) -> None:
+        # Each write hands over Python's lock, there and back. Other processes may write to the same pipe, so
+        # no write is longer than what a pipe takes in one piece, except for a single long line.
+        text = b"".join(self._gathered)
+        left = memoryview(text)
         try:
             while left:
                 left = left[os.write(self._descriptor, left) :]
         except OSError:
-            self._failed += 1
+            ends = itertools.accumulate(map(len, self._gathered))
+            self._failed += sum(end > len(text) - len(left) for end in ends)
+        self._gathered, self._gathered_bytes = [], 0
 
 
 _writers: list[LineWriter] = []
@@ -90,7 +107,7 @@ def configure(level: str, log_format: Literal["auto", "json", "console"]) -> Non
     renderer: structlog.typing.Processor = (
         structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
         if console
-        else structlog.processors.JSONRenderer(sort_keys=False)
+        else structlog.processors.JSONRenderer(_as_json)
     )
     format_errors = [] if console else [structlog.processors.format_exc_info]
     writer = LineWriter(sys.stderr.fileno())
@@ -109,6 +126,13 @@ def configure(level: str, log_format: Literal["auto", "json", "console"]) -> Non
     )
     logging.basicConfig(handlers=[_Forward()], level=level.upper(), force=True)
     logging.getLogger("PIL").setLevel(logging.WARNING)  # its debug lines contain parts of callers' files
+
+
+_encoder = json.JSONEncoder(default=repr)
+
+
+def _as_json(event: dict[str, object], **_: object) -> str:
+    return _encoder.encode(event)  # `json.dumps` would make an encoder per line
 
 
 class _Forward(logging.Handler):

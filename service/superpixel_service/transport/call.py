@@ -1,8 +1,8 @@
 """The record of one call, from its first byte to its end."""
 
+import os
 import re
 import time
-import uuid
 from collections.abc import Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ from superpixel_service.stores.call import StoreCall
 from superpixel_service.transport.gate import Permit
 from superpixel_service.transport.trace_context import Trace, read_trace
 from superpixel_service.work.caller import Caller
-from superpixel_service.work.deadline import Deadline
+from superpixel_service.work.deadline import NEVER, Deadline
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 
@@ -49,7 +49,7 @@ class Call:
     address: str = ""
     permit: Permit | None = None
     rejection: ServiceError | None = None
-    deadline: Deadline = field(default_factory=Deadline.never)
+    deadline: Deadline = NEVER
     started: float = field(default_factory=time.monotonic)
     task: Task | None = None
     answer: Answer | None = None
@@ -134,4 +134,4 @@ def _request_id(metadata: Metadata) -> str:
     for key, value in metadata:
         if key == REQUEST_ID_KEY and isinstance(value, str) and _REQUEST_ID.fullmatch(value):
             return value
-    return uuid.uuid4().hex
+    return os.urandom(16).hex()

@@ -5,7 +5,6 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NoReturn, ParamSpec, TypeVar
 
@@ -15,6 +14,7 @@ import structlog
 from superpixel_service.errors import NoThread, to_status
 from superpixel_service.transport.call import CURRENT
 from superpixel_service.transport.open_calls import OpenCalls
+from superpixel_service.transport.rejections import RejectionQueue
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -28,9 +28,6 @@ _PATIENCE_SECONDS = 1.0
 
 # gRPC submits a function, the event, the call's state, and as the fourth argument the handler.
 _HANDLER_ARGUMENT = 3
-
-# Rejections gather this long. The delay also slows down callers that retry at once.
-_REJECTION_BATCH_SECONDS = 0.015
 
 _GRPC_THREAD = "(_serve)"
 """The end of the names of gRPC's own threads: Python names a thread after its function."""
@@ -55,7 +52,7 @@ class CallThreads(ThreadPoolExecutor):
     If the system starts no thread, the call waits a moment for an existing one, and is then rejected.
     """
 
-    def __init__(self, threads: int, open_calls: OpenCalls, rejections: "RejectionQueue") -> None:
+    def __init__(self, threads: int, open_calls: OpenCalls, rejections: RejectionQueue) -> None:
         super().__init__(threads, thread_name_prefix="call")
         self._open_calls = open_calls
         self._rejections = rejections
@@ -97,7 +94,7 @@ class CallThreads(ThreadPoolExecutor):
 
     def _reject(self, handle: Callable[..., Any], arguments: tuple[Any, ...]) -> Future[Any]:
         head, rest = arguments[:_HANDLER_ARGUMENT], arguments[_HANDLER_ARGUMENT + 1 :]
-        return self._rejections.submit(handle, *head, _reject_without_thread, *rest)
+        return self._rejections.later(handle, *head, _reject_without_thread, *rest)
 
     def is_stuck(self) -> bool:
         """Whether a call has waited for a thread much too long. Call it about once per second."""
@@ -116,55 +113,3 @@ def _reject_without_thread(_request: object, context: grpc.ServicerContext) -> N
 def grpc_threads() -> set[threading.Thread]:
     """The threads of gRPC itself: one per started server. Without it a server receives no calls."""
     return {thread for thread in threading.enumerate() if thread.name.endswith(_GRPC_THREAD)}
-
-
-class RejectionQueue(ThreadPoolExecutor):
-    """Sends the rejections of one gRPC server, in batches.
-
-    An overloaded server sends mostly rejections. Sent one by one, each takes twice as long, because
-    the processor's caches are full of image data. gRPC's own thread sends a batch when it brings another
-    call: it has the interpreter's lock at that time. If no call comes, a thread of the queue sends the batch.
-    """
-
-    def __init__(self, open_calls: OpenCalls) -> None:
-        super().__init__(1)  # the pool's own thread is never started
-        self._open_calls = open_calls
-        self._waiting: deque[Callable[[], None]] = deque()
-        self._oldest = 0.0  # when the first of `_waiting` was submitted
-        self._not_empty = threading.Event()
-        threading.Thread(target=self._run, name="rejections", daemon=True).start()
-
-    def submit(
-        self, fn: Callable[Arguments, Result], /, *args: Arguments.args, **kwargs: Arguments.kwargs
-    ) -> Future[Result]:
-        """Call `fn` after the earlier ones, a moment later. `fn` must not wait for the caller's messages."""
-        handled: Future[Result] = Future()
-        self._open_calls.begin(handled)
-
-        def reject() -> None:
-            try:
-                handled.set_result(fn(*args, **kwargs))
-            except Exception as error:  # noqa: BLE001 (as a thread pool does)
-                handled.set_exception(error)
-
-        if not self._waiting:
-            self._oldest = time.monotonic()
-        self._waiting.append(reject)
-        self._not_empty.set()
-        self._send_if_due()
-        return handled
-
-    def _send_if_due(self) -> None:
-        if time.monotonic() - self._oldest >= _REJECTION_BATCH_SECONDS:
-            with suppress(IndexError):  # none is left; the other thread may send at the same time
-                while True:
-                    self._waiting.popleft()()
-
-    def _run(self) -> None:
-        while True:
-            self._not_empty.wait()
-            time.sleep(_REJECTION_BATCH_SECONDS)
-            self._not_empty.clear()
-            self._send_if_due()
-            if self._waiting:
-                self._not_empty.set()

@@ -24,6 +24,7 @@ from superpixel_service.contract import (
     Reason,
 )
 from superpixel_service.errors import (
+    FinalStatus,
     InvalidRequest,
     ServiceError,
     as_service_error,
@@ -33,15 +34,14 @@ from superpixel_service.pb.superpixel.v1 import stores_pb2
 from superpixel_service.pb.superpixel.v1 import superpixel_pb2 as pb
 from superpixel_service.security.tokens import Tokens
 from superpixel_service.transport.call import CURRENT, Call, metadata_of, permit_of_call
-from superpixel_service.transport.call_threads import RejectionQueue
 from superpixel_service.transport.gate import Gate
 from superpixel_service.transport.message_limits import check_size, check_structure
 from superpixel_service.transport.open_calls import OpenCalls
+from superpixel_service.transport.rejections import Rejecting, RejectionQueue, StatusOf
 from superpixel_service.work.caller import address_of
 from superpixel_service.work.deadline import Deadline
 
 Behaviour = Callable[[Any, grpc.ServicerContext], Any]
-Reject = Callable[[object, grpc.ServicerContext], Iterator[Any]]
 
 
 _REQUESTS: Mapping[str, type[Message]] = {
@@ -76,7 +76,7 @@ def build(
     """
     return [
         # Runs before the message is read. It reports its rejections, which do not pass the inner ones.
-        EntryInterceptor(gate, rejections, tokens, Rejection(open_calls, on_start, on_end)),
+        EntryInterceptor(gate, rejections, tokens, Rejection(on_start, on_end)),
         # Sets the deadline and reports the end of the call. It sees the final form of every error.
         CallInterceptor(open_calls, on_start, on_end),
         # Parses the message and turns exceptions of the handler into a status.
@@ -193,7 +193,7 @@ class EntryInterceptor(grpc.ServerInterceptor):
         gate: Gate,
         rejections: RejectionQueue,
         tokens: Tokens | None = None,
-        reject: Reject | None = None,
+        status_of: StatusOf | None = None,
     ) -> None:
         """Reject calls.
 
@@ -201,12 +201,14 @@ class EntryInterceptor(grpc.ServerInterceptor):
             gate: decides which calls may enter.
             rejections: sends rejections.
             tokens: who may call; None: everybody.
-            reject: sends the rejections of our service; None: as those of other services.
+            status_of: reports a rejection of our service and makes its status; None: it is not reported.
         """
         self._gate = gate
         self._tokens = tokens
-        self._reject_other = _rejecting(_reject_other, rejections)
-        self._reject = self._reject_other if reject is None else _rejecting(reject, rejections)
+        self._reject_other: Any = grpc.stream_stream_rpc_method_handler(Rejecting(_status_of, rejections))
+        self._reject: Any = grpc.stream_stream_rpc_method_handler(
+            Rejecting(status_of or _status_of, rejections)
+        )
 
     def intercept_service(
         self,
@@ -242,17 +244,9 @@ def _is_ours(details: grpc.HandlerCallDetails) -> bool:
     return str(details.method) in _REQUESTS
 
 
-def _rejecting(reject: Reject, rejections: RejectionQueue) -> Any:
-    # A stream handler even for unary methods: then gRPC reads a message only on request.
-    behaviour: Any = functools.partial(reject)
-    behaviour.experimental_thread_pool = rejections  # gRPC submits the handler there
-    return grpc.stream_stream_rpc_method_handler(behaviour)
-
-
-def _rejection() -> ServiceError:
-    rejection = CURRENT.get().rejection
-    assert rejection is not None  # noqa: S101 (the entry interceptor set it)
-    return rejection
+def _status_of(call: Call) -> FinalStatus:
+    assert call.rejection is not None  # noqa: S101 (the entry interceptor set it)
+    return to_status(call.rejection, call.request_id)
 
 
 class Rejection:
@@ -262,29 +256,19 @@ class Rejection:
     here.
     """
 
-    def __init__(
-        self, open_calls: OpenCalls, on_start: Callable[[str, str], None], on_end: Callable[[Call], None]
-    ) -> None:
-        self._open_calls = open_calls
+    def __init__(self, on_start: Callable[[str, str], None], on_end: Callable[[Call], None]) -> None:
         self._on_start = on_start
         self._on_end = on_end
 
-    def __call__(self, _requests: object, context: grpc.ServicerContext) -> Iterator[Any]:
-        """End the call."""
-        call = CURRENT.get()
-        self._open_calls.add(context)
+    def __call__(self, call: Call) -> FinalStatus:
+        """The status that ends the call."""
+        assert call.rejection is not None  # noqa: S101 (the entry interceptor set it)
         self._on_start(call.service, call.method)
         call.start(call.deadline)
-        error = as_service_error(_rejection(), call.request_id)
+        error = as_service_error(call.rejection, call.request_id)
         call.fail(error)
         self._on_end(call.end())
-        return context.abort_with_status(to_status(error, call.request_id))
-
-
-def _reject_other(_requests: object, context: grpc.ServicerContext) -> Iterator[Any]:
-    """Reject a call of a service that does not pass through the outer interceptors."""
-    end_with(context, _rejection())
-    yield from ()
+        return to_status(error, call.request_id)
 
 
 def end_with(context: grpc.ServicerContext, error: ServiceError) -> NoReturn:

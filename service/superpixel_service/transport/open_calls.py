@@ -1,8 +1,8 @@
 """Counts open calls: a server that stops must answer those that began before."""
 
-import functools
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
@@ -20,7 +20,9 @@ class OpenCalls:
     """
 
     def __init__(self) -> None:
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
+        self._is_awaited = False
         self._count = 0
         self._due = 0  # those that began before the drain, so they may have been admitted
         self._latest = 0.0  # when the latest call began
@@ -28,30 +30,41 @@ class OpenCalls:
 
     def begin(self, handled: "Future[Any]") -> None:
         """Count a call until `handled` is done."""
-        with self._changed:
+        with self._lock:
             self._latest = time.monotonic()
             self._count += 1
-        handled.add_done_callback(lambda _: self._end(0))
+        handled.add_done_callback(lambda _: self._end())
+
+    def open(self) -> Callable[[], None]:
+        """Count a call until the function that this returns is called."""
+        with self._lock:
+            self._latest = time.monotonic()
+            self._count += 1
+            if self.draining:
+                return self._end
+            self._due += 1
+            return self._end_due
 
     def add(self, context: grpc.ServicerContext) -> None:
         """Count the call of `context` until its answer is sent."""
-        with self._changed:
-            due = 0 if self.draining else 1
-            self._count += 1
-            self._due += due
-        end = functools.partial(self._end, due)
+        end = self.open()
         if not context.add_callback(end):
             end()
 
-    def _end(self, due: int) -> None:
-        with self._changed:
+    def _end(self) -> None:
+        with self._lock:
             self._count -= 1
-            self._due -= due
-            self._changed.notify_all()
+            if self._is_awaited:
+                self._changed.notify_all()
+
+    def _end_due(self) -> None:
+        with self._lock:
+            self._due -= 1
+        self._end()
 
     def drain(self) -> None:
         """Admit no further call."""
-        with self._changed:
+        with self._lock:
             self.draining = True
 
     @property
@@ -61,13 +74,15 @@ class OpenCalls:
 
     def wait_until_answered(self, seconds: float) -> bool:
         """Wait until all calls that began before the drain are over; False after `seconds`."""
-        with self._changed:
+        with self._lock:
+            self._is_awaited = True
             return self._changed.wait_for(lambda: self._due == 0, timeout=seconds)
 
     def wait_until_quiet(self, quiet_seconds: float, seconds: float) -> None:
         """Wait until no call is open and none has begun for `quiet_seconds`; at most `seconds`."""
         end = time.monotonic() + seconds
-        with self._changed:
+        with self._lock:
+            self._is_awaited = True
             while (now := time.monotonic()) < end:
                 left = self._latest + quiet_seconds - now
                 if self._count == 0 and left <= 0:
