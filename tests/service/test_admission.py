@@ -194,6 +194,17 @@ def test_rejections_say_when_there_will_be_room() -> None:
     assert 3.5 < max(waits) <= 4.0
 
 
+def test_calls_that_are_rejected_together_do_not_return_together() -> None:
+    """Also if one decision rejects all of them."""
+    queue: AdmissionQueue[Piece] = AdmissionQueue(Settings(max_inflight_calls=4), learned(1.0))
+    for _ in range(4):
+        queue.put(Piece(970_000, Lane.INTERACTIVE))
+    waits = [rejection.retry_seconds for _ in range(50) if (rejection := queue.expect())]
+    assert len(waits) == 50
+    assert 2.0 <= min(waits) < 2.5
+    assert 3.5 < max(waits) <= 4.0
+
+
 def test_no_call_is_admitted_that_would_wait_longer_than_max_wait_seconds() -> None:
     queue: AdmissionQueue[Piece] = AdmissionQueue(Settings(workers=1, max_wait_seconds=2.5), learned(1.0))
     image = Piece(970_000, Lane.INTERACTIVE)

@@ -236,7 +236,7 @@ class Gate:
             raise Draining
         overloaded = limit.overloaded(token)
         if overloaded is not None:
-            raise overloaded.with_traceback(None)  # one error may reject several calls
+            raise overloaded
         with self._lock:
             self._collect()
             full = self._open[method] >= limit.calls

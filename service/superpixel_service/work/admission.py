@@ -143,12 +143,12 @@ class AdmissionQueue(Generic[Work]):
         with self._lock:
             if self._closed:
                 return None
-            if (rejection := self._expected.rejection(token)) is not None:
-                return rejection
+            if (lacking := self._expected.lacking(token)) is not None:
+                return Overloaded(lacking, TEXTS[lacking], self._waits.retry_seconds())
             coming = self._expected.count(token)
             wait = functools.partial(self._waits.seconds_before_expected, token, coming)
             overloaded = self._overloaded(1, 1, wait, coming)
-            self._expected.decided(token, overloaded)
+            self._expected.decided(token, None if overloaded is None else overloaded.reason)
             return overloaded
 
     def is_probe(self, work: Work) -> bool:

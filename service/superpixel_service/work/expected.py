@@ -10,7 +10,7 @@ An overloaded server rejects several hundred calls per second, so a decision sta
 import time
 from collections import deque
 
-from superpixel_service.errors import Overloaded
+from superpixel_service.contract import Reason
 
 _SECONDS = 0.05
 """After this time the message is here, or it comes over a slow line and must not make others wait."""
@@ -24,17 +24,17 @@ class ExpectedCalls:
 
     def __init__(self) -> None:
         self._calls: deque[tuple[float, str]] = deque()  # when it was let in, and its caller's name
-        self._rejected: tuple[str, Overloaded] | None = None  # the caller's name, and why
+        self._rejected: tuple[str, Reason] | None = None  # the caller's name, and what was lacking
         self._rejected_at = 0.0
 
-    def decided(self, caller: str, rejection: Overloaded | None) -> None:
-        """A call of the caller was rejected; `rejection` None: it was let in."""
-        if rejection is None:
+    def decided(self, caller: str, lacking: Reason | None) -> None:
+        """A call of the caller was rejected; `lacking` None: it was let in."""
+        if lacking is None:
             self._calls.append((time.monotonic(), caller))
         else:
-            self._rejected, self._rejected_at = (caller, rejection), time.monotonic()
+            self._rejected, self._rejected_at = (caller, lacking), time.monotonic()
 
-    def rejection(self, caller: str) -> Overloaded | None:
+    def lacking(self, caller: str) -> Reason | None:
         """Why another call of the caller would be rejected too; None: not known."""
         rejected = self._rejected
         if rejected is None or rejected[0] != caller:
