@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import grpc
@@ -105,16 +106,21 @@ def test_a_caller_gets_the_same_from_a_grpc_that_is_not_known(monkeypatch: pytes
 
 
 @pytest.mark.parametrize(
-    ("function", "known"),
+    "changed",
     [
-        (lambda rpc_event, state, behavior, more: (rpc_event, state, behavior, more), True),
-        (lambda state, rpc_event, behavior: (rpc_event, state, behavior), False),
-        (lambda rpc_event, state: (rpc_event, state), False),
-        (None, False),
+        {"_stream_response_in_pool": lambda state, rpc_event, behavior: (state, rpc_event, behavior)},
+        {"_stream_response_in_pool": None},
+        {"_abort": lambda state, call: (state, call)},
+        {"_RPCState": lambda: SimpleNamespace(context=None, condition=None, code=None, details=None)},
+        {"_RPCState": lambda needed: needed},
     ],
 )
-def test_a_function_of_grpc_is_known_by_its_first_parameters(function: Any, known: bool) -> None:
-    assert rejections._is_known(function, "rpc_event", "state", "behavior") is known
+def test_a_grpc_with_other_parts_is_not_known(changed: dict[str, Any]) -> None:
+    names = ("_stream_response_in_pool", "_abort", "_RPCState")
+    parts = {name: getattr(rejections.grpc_server, name) for name in names}
+    assert rejections._is_known(SimpleNamespace(**parts))
+    assert not rejections._is_known(SimpleNamespace(**parts | changed))
+    assert not rejections._is_known(SimpleNamespace())
 
 
 @pytest.mark.parametrize("known", [True, False])

@@ -41,20 +41,24 @@ _LARGEST_BATCH = 256
 log = structlog.get_logger()
 
 
-# Parts of gRPC that are not public, used if they are as in the versions tried.
+def _is_known(server: Any) -> bool:
+    """Whether the parts of gRPC's server that `_end` uses, which are not public, are as in 1.80 to 1.85."""
+    try:
+        respond = list(inspect.signature(server._stream_response_in_pool).parameters)  # noqa: SLF001
+        abort = list(inspect.signature(server._abort).parameters)  # noqa: SLF001
+        state = vars(server._RPCState())  # noqa: SLF001
+    except (AttributeError, TypeError, ValueError):
+        return False
+    return (
+        respond[:3] == ["rpc_event", "state", "behavior"]
+        and abort == ["state", "call", "code", "details"]
+        and {"context", "condition", "callbacks", "trailing_metadata", "code", "details"} <= state.keys()
+    )
+
+
+_GRPC_IS_KNOWN = _is_known(grpc_server)
 _respond: Any = getattr(grpc_server, "_stream_response_in_pool", None)
 _abort: Any = getattr(grpc_server, "_abort", None)
-
-
-def _is_known(function: Any, *first_parameters: str) -> bool:
-    if function is None:
-        return False
-    return tuple(inspect.signature(function).parameters)[: len(first_parameters)] == first_parameters
-
-
-_GRPC_IS_KNOWN = _is_known(_respond, "rpc_event", "state", "behavior") and _is_known(
-    _abort, "state", "call", "code", "details"
-)
 
 
 class Rejecting:
