@@ -2,7 +2,6 @@
 
 import atexit
 import itertools
-import json
 import logging
 import os
 import select
@@ -107,7 +106,7 @@ def configure(level: str, log_format: Literal["auto", "json", "console"]) -> Non
     renderer: structlog.typing.Processor = (
         structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
         if console
-        else structlog.processors.JSONRenderer(_as_json)
+        else structlog.processors.JSONRenderer(sort_keys=False)
     )
     format_errors = [] if console else [structlog.processors.format_exc_info]
     writer = LineWriter(sys.stderr.fileno())
@@ -126,13 +125,6 @@ def configure(level: str, log_format: Literal["auto", "json", "console"]) -> Non
     )
     logging.basicConfig(handlers=[_Forward()], level=level.upper(), force=True)
     logging.getLogger("PIL").setLevel(logging.WARNING)  # its debug lines contain parts of callers' files
-
-
-_encoder = json.JSONEncoder(default=repr)
-
-
-def _as_json(event: dict[str, object], **_: object) -> str:
-    return _encoder.encode(event)  # `json.dumps` would make an encoder per line
 
 
 class _Forward(logging.Handler):

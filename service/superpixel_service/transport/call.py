@@ -17,7 +17,7 @@ from superpixel_service.stores.call import StoreCall
 from superpixel_service.transport.gate import Permit
 from superpixel_service.transport.trace_context import Trace, read_trace
 from superpixel_service.work.caller import Caller
-from superpixel_service.work.deadline import NEVER, Deadline
+from superpixel_service.work.deadline import Deadline
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 
@@ -49,7 +49,7 @@ class Call:
     address: str = ""
     permit: Permit | None = None
     rejection: ServiceError | None = None
-    deadline: Deadline = NEVER
+    deadline: Deadline = field(default_factory=Deadline.never)
     started: float = field(default_factory=time.monotonic)
     task: Task | None = None
     answer: Answer | None = None

@@ -43,5 +43,5 @@ def read_trace(metadata: Iterable[tuple[str, str | bytes]]) -> Trace:
             parent = value
         elif key == "tracestate" and isinstance(value, str) and len(value) <= _LONGEST_STATE:
             state = value
-    match = _TRACEPARENT.fullmatch(parent) if parent else None
+    match = _TRACEPARENT.fullmatch(parent)
     return Trace() if match is None else Trace(match[1], {"traceparent": parent, "tracestate": state})

@@ -53,7 +53,3 @@ class Deadline:
     def why_ended(self) -> DeadlinePassed | CallCancelled:
         """Why the caller ended the call just now; gRPC does not say it."""
         return DeadlinePassed() if time.monotonic() >= self.at - self.early_seconds else CallCancelled()
-
-
-NEVER = Deadline.never()
-"""No deadline."""
