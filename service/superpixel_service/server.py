@@ -63,8 +63,7 @@ _HEALTH_PORT_WATCHERS = 128
 # Clients ping a server from which they hear nothing for 2 s.
 _HEALTH_REPEAT_SECONDS = 1.0
 
-# Calls beyond the gate's that count for gRPC's own limit: it rejects further ones. A rejection counts only if
-# gRPC is not of a known version (`transport.rejections`).
+# Calls beyond the gate's that count for gRPC's own limit (see `RejectionQueue`). It rejects further ones.
 _REJECTIONS = 256
 
 # A call's metrics and log line wait this long for those of other calls; together they take less time.
